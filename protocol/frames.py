@@ -1,0 +1,123 @@
+"""Frames and replies: what one stream entry holds.
+
+A frame carries the chunks that one api process had for one shard at one moment, a reply the outcomes that one worker
+had for one api process. Both are MessagePack arrays that begin with the format version, so that a process of another
+version can tell before it reads on:
+
+    frame   [version, reply stream, traces, [chunk, ...]]
+    chunk   [id, operation, deadline_ms, retain_ms, keys, body]
+    reply   [version, [[id, status, payload], ...]]
+
+`deadline_ms` is absolute Unix time. `retain_ms` says how long from its application an outcome must be remembered at
+least, 0 for as long as the deadline asks. `traces` maps the position of a chunk to its request's `traceparent`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+VERSION = 1
+"""The format version written; it is also the only one understood."""
+
+MAX_FRAME_BYTES = 1024 * 1024
+"""Body bytes in one frame, unless a single chunk is larger than that."""
+
+MAX_FRAME_KEYS = 4000
+"""Keys in one frame."""
+
+
+class Chunk(NamedTuple):
+    """A part of a batch that belongs to one shard."""
+
+    id: bytes
+    operation: int
+    deadline_ms: int
+    retain_ms: int
+    keys: int
+    body: bytes
+
+
+class Outcome(NamedTuple):
+    """What became of one chunk; `payload` is the answer for `Status.OK`, otherwise a text that says what is wrong."""
+
+    id: bytes
+    status: int
+    payload: Any
+
+
+class Frame(NamedTuple):
+    """The content of one entry of a shard's stream."""
+
+    version: int
+    reply_stream: str
+    traces: dict[int, str]
+    chunks: list[Chunk]
+
+
+class Reply(NamedTuple):
+    """The content of one entry of an api process's reply stream."""
+
+    version: int
+    outcomes: list[Outcome]
+
+
+class FrameError(ValueError):
+    """Bytes that are no frame or reply of a version understood here."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_frames = msgspec.msgpack.Decoder(Frame)
+_replies = msgspec.msgpack.Decoder(Reply)
+_anything = msgspec.msgpack.Decoder(list[msgspec.Raw])
+
+
+def encode_frame(reply_stream: str, traces: dict[int, str], chunks: list[Chunk]) -> bytes:
+    """Encode a frame of this version."""
+    return _encode((VERSION, reply_stream, traces, chunks))
+
+
+def encode_reply(outcomes: list[Outcome]) -> bytes:
+    """Encode a reply of this version."""
+    return _encode((VERSION, outcomes))
+
+
+def _refuse(data: bytes, error: Exception) -> FrameError:
+    try:
+        version = msgspec.msgpack.decode(_anything.decode(data)[0], type=int)
+    except (msgspec.MsgspecError, ValueError, IndexError):
+        return FrameError(f"not a frame: {error}")
+    if version != VERSION:
+        return FrameError(f"format version {version}, this process understands {VERSION}")
+    return FrameError(f"damaged: {error}")
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Decode a frame.
+
+    Raises:
+        FrameError: the bytes are damaged, or of another version.
+    """
+    try:
+        frame = _frames.decode(data)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise _refuse(data, error) from error
+    if frame.version != VERSION:
+        raise FrameError(f"format version {frame.version}, this process understands {VERSION}")
+    return frame
+
+
+def decode_reply(data: bytes) -> Reply:
+    """Decode a reply.
+
+    Raises:
+        FrameError: the bytes are damaged, or of another version.
+    """
+    try:
+        reply = _replies.decode(data)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise _refuse(data, error) from error
+    if reply.version != VERSION:
+        raise FrameError(f"format version {reply.version}, this process understands {VERSION}")
+    return reply

@@ -1,0 +1,42 @@
+"""Every name that tarant-kv uses in Redis. Nothing else may spell one out.
+
+| key | type | owner | gone when |
+|---|---|---|---|
+| `kv:{shard}` | stream | the shard's workers | never; its entries are deleted as they are answered |
+| `reply:{api process}` | stream | one api process | it expires unless that process or a worker renews it |
+| `alive:{api process}` | string | one api process | it expires unless that process renews it |
+| `login:{kind}:{digest}` | counter | the login throttle | its window is over |
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+GROUP: Final = "workers"
+"""The consumer group of every shard's stream."""
+
+FIELD: Final = b"f"
+"""The one field of a stream entry; it holds an encoded frame or reply."""
+
+EPHEMERAL_TTL_S: Final = 60
+"""How long, in seconds, what belongs to an api process outlives it."""
+
+
+def shard_stream(shard: str) -> str:
+    """The stream that carries the chunks of `shard`."""
+    return f"kv:{shard}"
+
+
+def reply_stream(api_process: str) -> str:
+    """The stream on which the workers answer `api_process`."""
+    return f"reply:{api_process}"
+
+
+def alive_key(api_process: str) -> str:
+    """A marker that only `api_process` creates, so that its absence tells that Redis lost its data."""
+    return f"alive:{api_process}"
+
+
+def login_counter(kind: str, digest: str) -> str:
+    """The counter of failed logins of one `kind` (`user` or `address`); `digest` stands for the name itself."""
+    return f"login:{kind}:{digest}"

@@ -1,0 +1,125 @@
+"""`python -m worker` runs a worker; `python -m worker --check` tells by its exit code whether one is healthy."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from protocol.logs import configure
+from protocol.redis_connections import connect
+from protocol.settings import (
+    ClusterSettings,
+    LogSettings,
+    RedisSettings,
+    StoreSettings,
+    WorkerSettings,
+    exit_with,
+    load_or_exit,
+    parse_shards,
+)
+from worker.errors import WrongInstanceError
+from worker.loop import ShardLoop
+from worker.shard import Shard
+from worker.stream import BLOCK_MS, ShardStream
+
+_log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+STALLED_S = 15.0
+"""A loop that has not come round for so long is stuck: every wait in it is shorter."""
+
+
+def build_loops(
+    cluster: ClusterSettings, redis: RedisSettings, store: StoreSettings, settings: WorkerSettings
+) -> list[ShardLoop]:
+    """One loop for each shard of the settings, all under one consumer name."""
+    consumer = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return [
+        ShardLoop(
+            Shard(name, instances, store, settings.call_timeout_s),
+            ShardStream(
+                connect(redis, name="worker", block_ms=BLOCK_MS),
+                name,
+                consumer,
+                count=settings.read_frames,
+                claim_idle_ms=int(settings.claim_idle_s * 1000),
+            ),
+            settings,
+        )
+        for name, instances in parse_shards(cluster.shards).items()
+    ]
+
+
+def supervise(loops: Sequence[ShardLoop], stop: threading.Event, heartbeat: Path | None) -> None:
+    """Watch over the loops until `stop` is set; raises what ended one of them."""
+    while not stop.wait(TICK_S):
+        for loop in loops:
+            if not loop.is_alive():
+                raise loop.failure or RuntimeError(f"{loop.name} ended")
+        oldest = min(loop.last_turn for loop in loops)
+        if heartbeat is not None and time.monotonic() - oldest < STALLED_S:
+            heartbeat.touch()
+
+
+def drain(loops: Sequence[ShardLoop], timeout_s: float) -> bool:
+    """Let every loop finish what it has in hand; returns whether all did in time."""
+    for loop in loops:
+        loop.stop()
+    end = time.monotonic() + timeout_s
+    for loop in loops:
+        loop.join(max(0.0, end - time.monotonic()))
+    return not any(loop.is_alive() for loop in loops)
+
+
+def check(heartbeat: str) -> int:
+    """The exit code of a health check: 0 if the heartbeat is fresh."""
+    if not heartbeat:
+        exit_with("TARANTKV_WORKER_HEARTBEAT_FILE is not set, nothing to check")
+    try:
+        age = time.time() - Path(heartbeat).stat().st_mtime
+    except OSError as error:
+        sys.stderr.write(f"no heartbeat: {error}\n")
+        return 1
+    return 0 if age < STALLED_S else 1
+
+
+def main() -> int:
+    """Run a worker until SIGTERM or SIGINT; returns its exit code."""
+    settings = load_or_exit(WorkerSettings)
+    if sys.argv[1:] == ["--check"]:
+        return check(settings.worker_heartbeat_file)
+    loops = build_loops(
+        load_or_exit(ClusterSettings), load_or_exit(RedisSettings), load_or_exit(StoreSettings), settings
+    )
+    configure(load_or_exit(LogSettings).log_level)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    for loop in loops:
+        loop.start()
+    _log.info("worker started", extra={"shards": len(loops)})
+    heartbeat = Path(settings.worker_heartbeat_file) if settings.worker_heartbeat_file else None
+    try:
+        supervise(loops, stop, heartbeat)
+    except WrongInstanceError as error:
+        exit_with(str(error))
+    except Exception:  # noqa: BLE001 - whatever it was, it ends this process and its supervisor starts the next
+        _log.exception("a shard's loop failed")
+        return 1
+    if not drain(loops, settings.worker_drain_timeout_s):
+        _log.error("stopped with frames in hand; other workers will take them over")
+        return 1
+    _log.info("worker stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

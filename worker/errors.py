@@ -1,0 +1,15 @@
+"""What can go wrong between a worker and its shard."""
+
+from __future__ import annotations
+
+
+class ShardUnreachableError(Exception):
+    """The shard gave no answer. `sent` tells whether it may have received the call nevertheless."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+class WrongInstanceError(Exception):
+    """An instance belongs to another shard than the settings say."""

@@ -1,0 +1,272 @@
+"""The loop of one shard: read frames, call the shard, answer; again and again until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import redis
+
+from protocol.frames import Chunk, Frame, FrameError, Outcome, decode_frame, encode_reply
+from protocol.operations import Operation, Status
+from protocol.settings import WorkerSettings
+from worker.errors import ShardUnreachableError
+from worker.shard import Shard
+from worker.stream import Entry, ShardStream
+
+_log = logging.getLogger(__name__)
+
+GIVE_UP_MS = 250
+"""How long before its deadline a chunk is given up, so that the answer still finds somebody waiting for it."""
+
+MAX_REPLY_BYTES = 4 * 1024 * 1024
+"""Payload bytes in one reply entry, unless a single outcome is larger than that."""
+
+FOREIGN_FRAME_AGE_S = 60.0
+"""A frame of a format version that nobody has taken for so long is dropped; its deadline is long past."""
+
+_BACKOFF_S = (0.02, 0.5)
+_TAKE_OVER_EVERY_S = 0.5
+_FORGET_EVERY_S = 30.0
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Backoff:
+    """Waits that double from the first to the last of `_BACKOFF_S`, each with full jitter."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._tries = 0
+
+    def wait(self, at_most_s: float = float("inf")) -> None:
+        """Wait for the next turn, or until the process is told to stop."""
+        first, last = _BACKOFF_S
+        delay = min(last, first * 2**self._tries, max(at_most_s, 0))
+        self._tries += 1
+        self._stop.wait(random.uniform(delay / 2, delay))  # noqa: S311 - jitter is no secret
+
+    def reset(self) -> None:
+        """Start from the first wait again."""
+        self._tries = 0
+
+
+class ShardLoop(threading.Thread):
+    """The thread that works one shard's stream."""
+
+    def __init__(self, shard: Shard, stream: ShardStream, settings: WorkerSettings) -> None:
+        super().__init__(name=f"shard-{shard.name}", daemon=True)
+        self.failure: BaseException | None = None
+        self.last_turn = time.monotonic()
+        self._shard = shard
+        self._stream = stream
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._next_take_over = self._next_forget = 0.0
+
+    def stop(self) -> None:
+        """Ask the loop to finish what it has in hand and end."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until asked to stop. What ends the loop otherwise is kept in `failure` for the owner to see."""
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001 - the owner looks at it and ends the process
+            self.failure = error
+
+    def _run(self) -> None:
+        backoff = Backoff(self._stopping)
+        connected = False
+        while not self._stopping.is_set():
+            self.last_turn = time.monotonic()
+            try:
+                if not connected:
+                    self._stream.ensure_group()
+                    connected = True
+                self._turn()
+                backoff.reset()
+            except redis.RedisError as error:
+                connected = False
+                _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
+                backoff.wait()
+        try:
+            self._stream.leave()
+        except redis.RedisError as error:
+            _log.warning("left without deleting the consumer", extra={"error": str(error)})
+        self._shard.disconnect()
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_take_over:
+            self._next_take_over = now + _TAKE_OVER_EVERY_S
+            if taken := self._stream.take_over():
+                _log.info("took frames over", extra={"shard": self._shard.name, "frames": len(taken)})
+                self._work(taken, redelivered=True)
+        if now >= self._next_forget:
+            self._next_forget = now + _FORGET_EVERY_S
+            self._stream.forget_dead_consumers()
+        if entries := self._stream.read():
+            self._work(entries, redelivered=False)
+
+    def _work(self, entries: Sequence[Entry], *, redelivered: bool) -> None:
+        frames, done = self._decode_all(entries)
+        replies: dict[str, list[Outcome]] = defaultdict(list)
+        waiting: dict[bytes, list[str]] = defaultdict(list)
+        live: list[Chunk] = []
+        now = _now_ms()
+        for frame in frames:
+            for chunk in frame.chunks:
+                if chunk.deadline_ms <= now:
+                    late = Outcome(chunk.id, Status.EXPIRED, "the deadline passed in the queue")
+                    replies[frame.reply_stream].append(late)
+                    continue
+                if chunk.id not in waiting:
+                    live.append(chunk)
+                waiting[chunk.id].append(frame.reply_stream)
+        for call in self._calls(live):
+            for outcome in self._apply(call, redelivered=redelivered):
+                for stream in waiting[outcome.id]:
+                    replies[stream].append(outcome)
+                if outcome.status != Status.OK:
+                    self._log_failure(outcome, frames)
+        self._answer(replies, done)
+
+    def _decode_all(self, entries: Sequence[Entry]) -> tuple[list[Frame], list[bytes]]:
+        """The frames of `entries`, and the ids of those entries that are to be deleted with this turn's answers."""
+        frames: list[Frame] = []
+        done: list[bytes] = []
+        for entry in entries:
+            frame, finished = self._decode(entry)
+            if frame is not None:
+                frames.append(frame)
+            if finished:
+                done.append(entry.id)
+        return frames, done
+
+    def _decode(self, entry: Entry) -> tuple[Frame | None, bool]:
+        """The frame of an entry, and whether the entry is to be deleted with this turn's answers."""
+        if entry.data is None:
+            return None, True
+        try:
+            return decode_frame(entry.data), True
+        except FrameError as error:
+            # A worker of another version may understand it: it stays pending and goes round, until it is too old.
+            drop = self._stream.age_s(entry.id) > FOREIGN_FRAME_AGE_S
+            _log.error(
+                "refused a frame",
+                extra={"shard": self._shard.name, "entry": entry.id.decode(), "error": str(error), "dropped": drop},
+            )
+            return None, drop
+
+    def _calls(self, chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+        """Group chunks into calls that are bounded in keys and bytes, so that no call holds a shard for long."""
+        call: list[Chunk] = []
+        keys = size = 0
+        for chunk in chunks:
+            weight = len(chunk.body)
+            if call and (keys + chunk.keys > self._settings.call_keys or size + weight > self._settings.call_bytes):
+                yield call
+                call, keys, size = [], 0, 0
+            call.append(chunk)
+            keys += chunk.keys
+            size += weight
+        if call:
+            yield call
+
+    def _apply(self, chunks: list[Chunk], *, redelivered: bool) -> Iterator[Outcome]:
+        """Call the shard until every chunk has an outcome or has come too near to its deadline."""
+        backoff = Backoff(self._stopping)
+        maybe_sent = redelivered
+        reason = "not tried"
+        while chunks:
+            self.last_turn = time.monotonic()
+            last_call = _now_ms() + GIVE_UP_MS
+            late = [chunk for chunk in chunks if chunk.deadline_ms <= last_call]
+            if late:
+                yield from (self._give_up(chunk, reason, maybe_sent=maybe_sent) for chunk in late)
+                chunks = [chunk for chunk in chunks if chunk.deadline_ms > last_call]
+                continue
+            try:
+                answers = self._shard.apply(chunks)
+            except ShardUnreachableError as error:
+                maybe_sent = maybe_sent or error.sent
+                reason = str(error)
+                _log.warning("shard unreachable", extra={"shard": self._shard.name, "error": reason})
+            else:
+                read_only: list[Chunk] = []
+                for chunk, (status, payload) in zip(chunks, answers, strict=True):
+                    if status == Status.READ_ONLY and self._shard.has_replicas:
+                        read_only.append(chunk)
+                    else:
+                        yield Outcome(chunk.id, status, payload)
+                if not read_only:
+                    return
+                chunks, reason = read_only, "no instance of the shard is writable"
+                self._shard.disconnect()
+            nearest = min(chunk.deadline_ms for chunk in chunks)
+            backoff.wait((nearest - _now_ms() - GIVE_UP_MS) / 1000)
+
+    def _give_up(self, chunk: Chunk, reason: str, *, maybe_sent: bool) -> Outcome:
+        applies = chunk.operation != Operation.READ
+        status = Status.UNKNOWN if maybe_sent and applies else Status.UNREACHABLE
+        return Outcome(chunk.id, status, f"shard {self._shard.name}: {reason}")
+
+    def _answer(self, replies: dict[str, list[Outcome]], done: Sequence[bytes]) -> None:
+        encoded = [(stream, encode_reply(part)) for stream, outcomes in replies.items() for part in _parts(outcomes)]
+        backoff = Backoff(self._stopping)
+        give_up = time.monotonic() + self._settings.worker_drain_timeout_s
+        while encoded or done:
+            self.last_turn = time.monotonic()
+            try:
+                self._stream.answer(encoded, done)
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                # The answers stay good: whether Redis lost its data or not, whoever waits for them takes them.
+                if time.monotonic() > give_up:
+                    raise
+                _log.warning("redis failed, answering again", extra={"shard": self._shard.name, "error": str(error)})
+                backoff.wait()
+            else:
+                return
+
+    def _log_failure(self, outcome: Outcome, frames: Sequence[Frame]) -> None:
+        trace = next(
+            (
+                trace
+                for frame in frames
+                for position, trace in frame.traces.items()
+                if frame.chunks[position].id == outcome.id
+            ),
+            None,
+        )
+        payload = outcome.payload
+        _log.warning(
+            "chunk not applied" if outcome.status != Status.UNKNOWN else "outcome of a chunk unknown",
+            extra={
+                "shard": self._shard.name,
+                "chunk": outcome.id.hex(),
+                "status": int(outcome.status),
+                "reason": payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload),
+                "traceparent": trace,
+            },
+        )
+
+
+def _parts(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:
+    part: list[Outcome] = []
+    size = 0
+    for outcome in outcomes:
+        weight = len(outcome.payload) if isinstance(outcome.payload, bytes) else 0
+        if part and size + weight > MAX_REPLY_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(outcome)
+        size += weight
+    if part:
+        yield part
