@@ -1,0 +1,89 @@
+# Everything that is done with this repository, by name. `make` alone lists it.
+# Targets install what they need (scripts/install.sh), so that each works right after a clone.
+
+PYTHON := .venv/bin/python
+CLUSTER := $(PYTHON) -m localcluster
+MANAGE := $(CLUSTER) exec -- -m api.manage
+# Each process of the test run starts its own cluster.
+TEST_PROCESSES ?= 2
+UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down status logs scale test test-lua test-python lint lint-compose format clean env lock \
+	user-add user-set-password user-disable user-enable user-list
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-18s %s\n' "$$name" "$$text"; done
+
+install:
+	@scripts/install.sh
+
+up: install ## install what is missing, start everything, and say how to reach it
+	@$(CLUSTER) up
+
+down: ## stop everything; the data stays
+	@if [ -x $(PYTHON) ]; then $(CLUSTER) down; else echo "Nothing is installed, so nothing runs."; fi
+
+status: install ## what runs
+	@$(CLUSTER) status
+
+logs: install ## the last lines of the logs; NAMES="api worker-1" chooses, FOLLOW=1 goes on
+	@$(CLUSTER) logs $(if $(FOLLOW),--follow) $(NAMES)
+
+scale: install ## change the number of workers: make scale WORKERS=4
+	@$(CLUSTER) scale $(or $(WORKERS),$(error say how many: make scale WORKERS=4))
+
+test: test-lua test-python ## run all tests, on servers of their own
+
+test-lua: install
+	tarantool tarantool-cluster/test/run.lua
+
+test-python: install
+	$(PYTHON) -m pytest -n $(TEST_PROCESSES) $(ARGS)
+
+lint: ## check style, types, Lua, shell scripts and the compose file
+	@scripts/install.sh lint
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	if command -v luacheck; then luacheck --quiet tarantool-cluster; fi
+	if command -v shellcheck; then shellcheck scripts/*.sh .ci/run; fi
+	$(MAKE) --no-print-directory lint-compose
+
+lint-compose:
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	if docker compose version; then env $$($(CLUSTER) example-env) docker compose config --quiet; fi 2>/dev/null
+
+format: install ## format the code and mend what can be mended by itself
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+clean: ## stop everything; remove the data, caches too; .env and .venv stay
+	@if [ -x $(PYTHON) ]; then $(CLUSTER) clean; fi
+	@rm -rf .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+env: ## write .env with random secrets where it is missing or incomplete; needs no installation
+	@python3 localcluster/dotenv.py
+
+lock: install ## write the lock files anew after a change of pyproject.toml; UPGRADE=1 takes newer versions
+	$(UV_COMPILE) pyproject.toml -o requirements.lock
+	$(UV_COMPILE) --group contract -c requirements.lock -o requirements-contract.lock
+	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
+
+user-add: install ## add a user: make user-add NAME=alice SCOPES=read,write (prints a password, or takes TARANTKV_NEW_PASSWORD)
+	@$(MANAGE) user-add '$(or $(NAME),$(error say who: NAME=alice))' --scopes '$(or $(SCOPES),read,write)'
+
+user-set-password: install ## give a user a new password: NAME=alice
+	@$(MANAGE) set-password '$(or $(NAME),$(error say who: NAME=alice))'
+
+user-disable: install ## shut a user out, also with tokens that are still valid: NAME=alice
+	@$(MANAGE) disable '$(or $(NAME),$(error say who: NAME=alice))'
+
+user-enable: install ## let a user in again: NAME=alice
+	@$(MANAGE) enable '$(or $(NAME),$(error say who: NAME=alice))'
+
+user-list: install ## all users
+	@$(MANAGE) list

@@ -1,0 +1,137 @@
+"""What a cluster consists of: where its data lies, its ports, its numbers, its settings. No behaviour."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from localcluster import dotenv
+from localcluster.ports import free_ports
+from protocol.settings import parse_shards
+
+API_PORT = 8081
+REDIS_PORT = 7379
+FIRST_SHARD_PORT = 13301
+"""Neither a system service's port nor one that Linux hands out as a source port (see `ports`)."""
+
+TIERS = ("redis", "shard", "worker", "api")
+"""In the order of starting; stopping goes the other way."""
+
+_LOCAL_HOSTS = ("127.0.0.1", "localhost")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class ConfigError(ValueError):
+    """A setting that a cluster on one machine cannot take."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard, which on one machine is one instance."""
+
+    name: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """Everything that `Cluster` needs to know."""
+
+    data_dir: Path
+    """Absolute; configuration, logs and data of all programs. Survives a stop."""
+    settings: Mapping[str, str]
+    """`TARANTKV_*` for every program: at least the secrets that `dotenv.random_secrets` names."""
+    shards: tuple[Shard, ...]
+    redis_port: int = REDIS_PORT
+    api_port: int = API_PORT
+    workers: int = 2
+    tier_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """More environment for one tier (see `TIERS`); wins over `settings`."""
+    redis_memory_mib: int = 512
+    """Redis answers with an error past this; the api's admission keeps it far below."""
+    start_timeout_s: float = 60.0
+    """From the start of the first program until the api is ready."""
+    stop_timeout_s: float = 20.0
+    """How long one program may take to stop before it is killed; longer than the drain of the api."""
+    owned: bool = False
+    """True: everything stops when the process (thread) that called `start` ends, however it ends."""
+
+    def for_tier(self, tier: str) -> Mapping[str, str]:
+        return self.tier_settings.get(tier, _NOTHING)
+
+
+def for_machine(root: Path) -> ClusterConfig:
+    """The cluster of `make up`: fixed ports, `.data/` and `.env` in the repository.
+
+    The process's own environment wins over `.env`, as it does in Docker Compose.
+    """
+    dotenv.ensure(root / ".env")
+    settings = {**dotenv.read(root / ".env"), **os.environ}
+    settings = {name: value for name, value in settings.items() if name.startswith("TARANTKV_") and value.strip()}
+    return ClusterConfig(
+        data_dir=root / ".data",
+        settings=settings,
+        shards=_shards_of(settings.get("TARANTKV_SHARDS", "")),
+        redis_port=_redis_port_of(settings.get("TARANTKV_REDIS_URL", "")),
+        api_port=_number("TARANTKV_PORT", settings.get("TARANTKV_PORT", str(API_PORT))),
+    )
+
+
+def for_tests(
+    data_dir: Path,
+    *,
+    shards: int = 3,
+    workers: int = 2,
+    settings: Mapping[str, str] = _NOTHING,
+    tier_settings: Mapping[str, Mapping[str, str]] | None = None,
+) -> ClusterConfig:
+    """A cluster beside others: random ports and secrets, small, and gone with the process that started it."""
+    redis_port, api_port, *shard_ports = free_ports(2 + shards)
+    tiers = {tier: dict(values) for tier, values in (tier_settings or {}).items()}
+    tiers["shard"] = {"TARANTKV_SHARD_MEMORY_MIB": "256", **tiers.get("shard", {})}
+    tiers["api"] = {"TARANTKV_API_PROCESSES": "1", **tiers.get("api", {})}
+    return ClusterConfig(
+        data_dir=data_dir,
+        settings={**dotenv.random_secrets(), dotenv.ADMIN_PASSWORD: secrets.token_urlsafe(18), **settings},
+        shards=tuple(Shard(f"s{number}", port) for number, port in enumerate(shard_ports, start=1)),
+        redis_port=redis_port,
+        api_port=api_port,
+        workers=workers,
+        tier_settings=tiers,
+        redis_memory_mib=256,
+        owned=True,
+    )
+
+
+def _shards_of(text: str) -> tuple[Shard, ...]:
+    if not text:
+        return tuple(Shard(f"s{number}", FIRST_SHARD_PORT + number - 1) for number in (1, 2, 3))
+    shards = []
+    for name, instances in parse_shards(text).items():
+        host, port = instances[0]
+        if len(instances) > 1 or host not in _LOCAL_HOSTS:
+            raise ConfigError(f"TARANTKV_SHARDS: {name}: on one machine a shard is one instance on 127.0.0.1")
+        shards.append(Shard(name, port))
+    return tuple(shards)
+
+
+def _redis_port_of(url: str) -> int:
+    if not url:
+        return REDIS_PORT
+    parts = urlsplit(url)
+    if parts.scheme != "redis" or parts.hostname not in _LOCAL_HOSTS:
+        raise ConfigError(f"TARANTKV_REDIS_URL: {url!r}: on one machine it is redis://127.0.0.1:port/0")
+    return parts.port or REDIS_PORT
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ConfigError(f"{name}: {text!r} is not a port")
+    return int(text)

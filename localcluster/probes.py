@@ -1,0 +1,63 @@
+"""Whether a server answers its own clients: one question each, asked once, no waiting."""
+
+import http.client
+
+import redis
+import tarantool
+
+from localcluster import dotenv
+from localcluster.config import ClusterConfig, Shard
+
+_TIMEOUT_S = 2.0
+
+
+def redis_answers(config: ClusterConfig) -> bool:
+    client = redis.Redis(
+        host="127.0.0.1",
+        port=config.redis_port,
+        username=config.settings.get("TARANTKV_REDIS_USER", "tarantkv"),
+        password=config.settings[dotenv.REDIS_PASSWORD],
+        socket_timeout=_TIMEOUT_S,
+        socket_connect_timeout=_TIMEOUT_S,
+    )
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def shard_answers(config: ClusterConfig, shard: Shard) -> bool:
+    """True when the storage procedures are there, not only a listening socket."""
+    try:
+        connection = tarantool.Connection(
+            "127.0.0.1",
+            shard.port,
+            user=config.settings.get("TARANTKV_STORE_USER", "tarantkv"),
+            password=config.settings[dotenv.STORE_PASSWORD],
+            socket_timeout=_TIMEOUT_S,
+            connection_timeout=_TIMEOUT_S,
+            reconnect_max_attempts=0,
+            fetch_schema=False,
+        )
+    except (tarantool.Error, OSError):
+        return False
+    try:
+        description = connection.call("tarantkv.describe")[0]
+    except (tarantool.Error, OSError):
+        return False
+    finally:
+        connection.close()
+    return bool(description["shard"] == shard.name)
+
+
+def api_is_ready(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

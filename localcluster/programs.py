@@ -1,0 +1,234 @@
+"""The programs of a cluster: how each is called, with which arguments, environment and files. Starts nothing."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster import dotenv
+from localcluster.config import ClusterConfig, ConfigError, Shard
+
+REPOSITORY = dotenv.REPOSITORY
+MARKER = "LOCALCLUSTER_DATA"
+"""Set for every process of a cluster, so that one left behind by a crash can be told from anybody else's."""
+
+_INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
+_API_SECRETS = (dotenv.JWT_SECRET, dotenv.ADMIN_USER, dotenv.ADMIN_PASSWORD)
+# A socket's path must fit into 108 bytes (104 on BSD) with its closing zero.
+_SOCKET_PATH_LIMIT = 100
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process."""
+
+    name: str
+    tier: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything of one cluster lies."""
+
+    data_dir: Path
+
+    @property
+    def run_dir(self) -> Path:
+        return self.data_dir / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
+    def redis_dir(self) -> Path:
+        return self.data_dir / "redis"
+
+    def shard_dir(self, shard: Shard) -> Path:
+        return self.data_dir / "shards" / shard.name
+
+    def spec(self, name: str) -> Path:
+        return self.run_dir / f"{name}.json"
+
+    def pid_file(self, name: str) -> Path:
+        return self.run_dir / f"{name}.pid"
+
+    def log(self, name: str) -> Path:
+        return self.log_dir / f"{name}.log"
+
+    @property
+    def marker(self) -> str:
+        return f"{MARKER}={self.data_dir}"
+
+    def socket(self, name: str) -> Path:
+        """Beside the other files where the path is short enough, else in a private directory of this user's."""
+        usual = self.run_dir / f"{name}.sock"
+        if len(os.fsencode(usual)) <= _SOCKET_PATH_LIMIT:
+            return usual
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        return _private_dir(f"tarantkv-{os.getuid()}") / f"{digest}-{name}.sock"
+
+    def make(self, config: ClusterConfig) -> None:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        for path in (self.run_dir, self.log_dir, self.redis_dir, *map(self.shard_dir, config.shards)):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def programs(config: ClusterConfig, workers: int) -> tuple[Program, ...]:
+    """All programs, in the order of starting. Raises `ConfigError` when a server is not installed."""
+    layout = Layout(config.data_dir)
+    base = _base_env(config)
+    for_worker = base | dict(worker_settings(config))
+    return (
+        Program(
+            "redis",
+            "redis",
+            (_executable("redis-server"), str(layout.redis_dir / "redis.conf")),
+            base | dict(config.for_tier("redis")),
+            layout.redis_dir,
+        ),
+        *(_shard_program(config, layout, shard, base) for shard in config.shards),
+        *(
+            Program(f"worker-{number}", "worker", (sys.executable, "-m", "worker"), for_worker, REPOSITORY)
+            for number in range(1, workers + 1)
+        ),
+        Program("api", "api", (sys.executable, "-m", "api"), base | dict(api_settings(config)), REPOSITORY),
+    )
+
+
+def worker_settings(config: ClusterConfig) -> Mapping[str, str]:
+    """`TARANTKV_*` of a worker: no secret that only the api needs."""
+    shared = {name: value for name, value in _settings(config).items() if name not in _API_SECRETS}
+    return shared | dict(config.for_tier("worker"))
+
+
+def api_settings(config: ClusterConfig) -> Mapping[str, str]:
+    """`TARANTKV_*` of the api and of its user administration."""
+    defaults = {"TARANTKV_HOST": "127.0.0.1"}
+    return defaults | _settings(config) | {"TARANTKV_PORT": str(config.api_port)} | dict(config.for_tier("api"))
+
+
+def supervisor_program(config: ClusterConfig, command: tuple[str, ...]) -> Program:
+    return Program("supervisord", "supervisor", command, _base_env(config), config.data_dir)
+
+
+def write_files(config: ClusterConfig, all_programs: tuple[Program, ...]) -> None:
+    """Write the Redis configuration and what the launcher needs to start each program."""
+    layout = Layout(config.data_dir)
+    layout.make(config)
+    _write_private(layout.redis_dir / "redis.conf", _redis_conf(config, layout))
+    for program in all_programs:
+        _write_private(layout.spec(program.name), _spec(config, layout, program))
+
+
+def differing(config: ClusterConfig, all_programs: tuple[Program, ...]) -> list[str]:
+    """Names of the programs that `write_files` would give other arguments or another environment."""
+    layout = Layout(config.data_dir)
+    return [
+        program.name
+        for program in all_programs
+        if not layout.spec(program.name).exists()
+        or layout.spec(program.name).read_text() != _spec(config, layout, program)
+    ]
+
+
+def _spec(config: ClusterConfig, layout: Layout, program: Program) -> str:
+    spec = {
+        "argv": program.argv,
+        "env": dict(program.env),
+        "cwd": str(program.cwd),
+        "pid_file": str(layout.pid_file(program.name)),
+        "marker": layout.marker,
+        "die_with_parent": config.owned or program.tier != "supervisor",
+    }
+    return json.dumps(spec, sort_keys=True, indent=1)
+
+
+def _base_env(config: ClusterConfig) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | {MARKER: str(config.data_dir), "PYTHONUNBUFFERED": "1"}
+
+
+def _settings(config: ClusterConfig) -> dict[str, str]:
+    missing = [name for name in dotenv.random_secrets() if not config.settings.get(name)]
+    if missing:
+        raise ConfigError(f"missing settings: {', '.join(missing)}")
+    return {
+        "TARANTKV_REDIS_USER": "tarantkv",
+        "TARANTKV_STORE_USER": "tarantkv",
+        **config.settings,
+        "TARANTKV_SHARDS": ";".join(f"{shard.name}={shard.address}" for shard in config.shards),
+        "TARANTKV_REDIS_URL": f"redis://127.0.0.1:{config.redis_port}/0",
+    }
+
+
+def _shard_program(config: ClusterConfig, layout: Layout, shard: Shard, base: Mapping[str, str]) -> Program:
+    shared = {
+        name: value for name, value in _settings(config).items() if name not in (*_API_SECRETS, dotenv.REDIS_PASSWORD)
+    }
+    own = {
+        "TARANTKV_SHARD": shard.name,
+        "TARANTKV_SHARD_LISTEN": shard.address,
+        "TARANTKV_SHARD_DIR": str(layout.shard_dir(shard)),
+        "TARANTKV_SHARD_CONSOLE": str(layout.socket(f"shard-{shard.name}")),
+    }
+    return Program(
+        f"shard-{shard.name}",
+        "shard",
+        (_executable("tarantool"), str(REPOSITORY / "tarantool-cluster" / "init.lua")),
+        {**base, **shared, **own, **config.for_tier("shard")},
+        layout.shard_dir(shard),
+    )
+
+
+def _redis_conf(config: ClusterConfig, layout: Layout) -> str:
+    """Nothing on disk, an error instead of eviction, and one user; the file knows only its password's digest."""
+    digest = hashlib.sha256(config.settings[dotenv.REDIS_PASSWORD].encode()).hexdigest()
+    user = config.settings.get("TARANTKV_REDIS_USER", "tarantkv")
+    return "\n".join(
+        [
+            "bind 127.0.0.1",
+            f"port {config.redis_port}",
+            "daemonize no",
+            f'dir "{layout.redis_dir}"',
+            'save ""',
+            "appendonly no",
+            f"maxmemory {config.redis_memory_mib}mb",
+            "maxmemory-policy noeviction",
+            "user default off",
+            f"user {user} on #{digest} ~* &* +@all -@admin",
+            "",
+        ]
+    )
+
+
+def _executable(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise ConfigError(f"{name} is not installed (or not in PATH)")
+    return path
+
+
+def _write_private(path: Path, text: str) -> None:
+    scratch = path.with_name(path.name + ".new")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    scratch.replace(path)
+
+
+def _private_dir(name: str) -> Path:
+    """A directory directly under the system's, of a name that anybody can guess: so it must be ours alone."""
+    path = Path("/tmp") / name  # noqa: S108  TMPDIR may be as long as the path that is to be avoided
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if path.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ConfigError(f"{path} belongs to somebody else or is open to others")
+    return path
