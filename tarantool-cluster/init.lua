@@ -1,0 +1,78 @@
+#!/usr/bin/env tarantool
+--- Entry point of a shard: reads the settings, opens the database, makes or checks schema, identity and users, and only
+-- then listens, so that nobody ever talks to a half-made shard. What a shard does lives in `tarantkv/`.
+-- Exit codes: 78 for settings or data that do not fit (one line on stderr says which), 1 for anything else.
+
+local fio = require('fio')
+
+local here = fio.dirname(fio.abspath(arg[0]))
+package.path = fio.pathjoin(here, '?.lua') .. ';' .. package.path
+
+local EXIT_FAULT, EXIT_CONFIG = 1, 78
+local MEBIBYTE = 1024 * 1024
+local MAX_TUPLE_BYTES = MEBIBYTE
+
+--- End the start with one line that says why.
+local function refuse(code, message)
+    io.stderr:write('tarantkv shard: ', (tostring(message):gsub('%s*\n%s*', ' ')), '\n')
+    io.stderr:flush()
+    os.exit(code)
+end
+
+-- Tarantool 2.8 and later take missing options of box.cfg from TT_* variables, which an image or a supervisor may set
+-- for its own ends: TT_LISTEN, for one, would open the port before the schema is there.
+for name in pairs(os.environ()) do
+    if name:match('^TT_') then
+        os.setenv(name, nil)
+    end
+end
+
+local read_ok, settings = pcall(require('tarantkv.settings').read, os.environ())
+if not read_ok then
+    if type(settings) == 'table' then
+        settings = settings.setting .. ' ' .. settings.problem
+    end
+    refuse(EXIT_CONFIG, settings)
+end
+
+local made, make_error = fio.mktree(settings.directory)
+if not made then
+    refuse(EXIT_CONFIG, 'TARANTKV_SHARD_DIR cannot be made: ' .. tostring(make_error))
+end
+
+local directory = fio.abspath(settings.directory)
+local configuration = {
+    memtx_dir = directory,
+    wal_dir = directory,
+    vinyl_dir = directory,
+    wal_mode = settings.wal_mode,
+    memtx_memory = settings.memory_mib * MEBIBYTE,
+    memtx_max_tuple_size = MAX_TUPLE_BYTES,
+    -- Without this the log of an hour piles up between two snapshots, and a restart reads all of it.
+    checkpoint_wal_threshold = math.max(1024, 2 * settings.memory_mib) * MEBIBYTE,
+    log_level = settings.log_level,
+}
+-- Builds without the feedback daemon do not know the option and refuse it.
+if rawget(box, 'internal') ~= nil and box.internal.feedback_daemon ~= nil then
+    configuration.feedback_enabled = false
+end
+
+local opened, open_error = pcall(box.cfg, configuration)
+if not opened then
+    refuse(EXIT_FAULT, ('shard %s cannot open %s: %s'):format(settings.shard, directory, tostring(open_error)))
+end
+
+local fiber = require('fiber')
+if fiber.set_max_slice ~= nil then
+    -- A process that was stopped for a while must not find its transactions refused for the time that it lost.
+    fiber.set_max_slice({warn = 5, err = 3600})
+end
+
+local started, message = pcall(function()
+    return require('tarantkv.shard').start(settings)
+end)
+if not started then
+    refuse(EXIT_FAULT, ('shard %s cannot start: %s'):format(settings.shard, tostring(message)))
+elseif message ~= nil then
+    refuse(EXIT_CONFIG, ('shard %s: %s'):format(settings.shard, message))
+end

@@ -1,0 +1,251 @@
+--- The procedure `tarantkv.apply`: what happens to the chunks of one call, in which order, in which transaction, and
+-- when their outcomes may be told. How a body is read or written is in `read`, `write` and `delete`; the control
+-- operations are in `control`.
+--
+-- The reads of a call come first and see committed data only. Then all its writes and deletes go into one transaction
+-- together with their records; if that fails, each is tried alone, so that a bad chunk fails alone.
+-- @module tarantkv.apply
+
+local applied = require('tarantkv.applied')
+local arguments = require('tarantkv.arguments')
+local body = require('tarantkv.body')
+local clock = require('tarantkv.clock')
+local control = require('tarantkv.control')
+local delete = require('tarantkv.delete')
+local outcome = require('tarantkv.outcome')
+local read = require('tarantkv.read')
+local visibility = require('tarantkv.visibility')
+local write = require('tarantkv.write')
+
+local M = {}
+
+local WRITE, READ, DELETE = 1, 2, 3
+local CHANGES = {[WRITE] = write, [DELETE] = delete}
+
+--- Longest time, from now, for which an outcome is kept, and farthest deadline that is taken seriously.
+local HORIZON_MS = 24 * 60 * 60 * 1000
+
+local answer = outcome.answer
+local EXPIRED = 'the deadline has passed'
+
+local clock_skew_ms = 0
+local applications = nil
+
+--- Take the settings that matter here.
+-- @tparam number skew_ms how far the clocks of shards, workers and apis may differ
+-- @param[opt] count_space count every application of a chunk in this space
+function M.configure(skew_ms, count_space)
+    clock_skew_ms, applications = skew_ms, count_space
+end
+
+--- One chunk of the call in the form used below, or nil and the message of a fault.
+local function understood(chunk, now)
+    local id, text = arguments.bytes(chunk[1]), arguments.bytes(chunk[6])
+    local deadline, retain = arguments.whole(chunk[3]), arguments.whole(chunk[4])
+    if id == nil or #id ~= applied.ID_BYTES then
+        return nil, 'the chunk id is not 16 bytes'
+    elseif type(chunk[2]) ~= 'number' then
+        return nil, 'the operation is not a number'
+    elseif deadline == nil or deadline > now + HORIZON_MS then
+        return nil, 'the deadline is not a time in milliseconds within the next 24 hours'
+    elseif retain == nil then
+        return nil, 'the retention is not a number of milliseconds'
+    elseif text == nil then
+        return nil, 'the body is not bytes'
+    end
+    return {id = id, op = chunk[2], deadline = deadline, retain = math.min(retain, HORIZON_MS), text = text}
+end
+
+--- Apply one change and record it; inside a transaction.
+-- @treturn boolean false when the database refused
+-- @treturn table the chunk's answer
+local function change(chunk, now)
+    local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.lengths, chunk.count, chunk.first)
+    if not ok then
+        return false
+    end
+    local retain_until = math.max(chunk.deadline + clock_skew_ms, now + chunk.retain)
+    if not applied.record(chunk.id, retain_until, result) then
+        return false
+    end
+    if applications ~= nil then
+        applications:upsert({chunk.id, 1}, {{'+', 2, 1}})
+    end
+    return true, answer(outcome.OK, result)
+end
+
+--- Apply these changes in one transaction.
+-- @treturn boolean whether it is in the log
+-- @treturn table the answers, or the error
+local function change_together(chunks, now)
+    local results = {}
+    box.begin()
+    local ok, err = pcall(function()
+        for i, chunk in ipairs(chunks) do
+            local done, result = change(chunk, now)
+            if not done then
+                box.error(box.error.last())
+            end
+            results[i] = result
+        end
+    end)
+    if ok then
+        ok, err = visibility.commit()
+    else
+        box.rollback()
+    end
+    return ok, ok and results or err
+end
+
+--- Apply these changes, together if possible and else each alone.
+local function change_all(chunks, answers, now)
+    local ok, results = change_together(chunks, now)
+    if ok then
+        for i, chunk in ipairs(chunks) do
+            answers[chunk.position] = results[i]
+        end
+        return
+    end
+    if #chunks == 1 then
+        answers[chunks[1].position] = answer(outcome.of_error(results))
+        return
+    end
+    for _, chunk in ipairs(chunks) do
+        now = clock.now_ms()
+        if chunk.deadline <= now then
+            answers[chunk.position] = answer(outcome.EXPIRED, EXPIRED)
+        else
+            ok, results = change_together({chunk}, now)
+            answers[chunk.position] = ok and results[1] or answer(outcome.of_error(results))
+        end
+    end
+end
+
+--- Check a change that is not on record.
+-- @treturn table the answer of a chunk that must not be applied, nil otherwise
+local function fault_of_change(chunk, now)
+    if chunk.deadline <= now then
+        return answer(outcome.EXPIRED, EXPIRED)
+    end
+    local bytes, lengths, count, first = body.open(chunk.text)
+    if bytes == nil then
+        return answer(outcome.MALFORMED, body.BAD_LENGTHS)
+    end
+    local status, message = CHANGES[chunk.op].check(bytes, lengths, count, first, #chunk.text)
+    if status ~= nil then
+        return answer(status, message)
+    end
+    chunk.bytes, chunk.lengths, chunk.count, chunk.first = bytes, lengths, count, first
+end
+
+--- Run reads and changes, and return when every answer may be told.
+-- Whatever was answered from what is stored (reads, and chunks found on record) is provisional until it is confirmed; a
+-- commit of the call's own confirms it too, as the log is written in order.
+local function run(reads, changes, answers)
+    local latest = 0
+    for _, chunk in ipairs(reads) do
+        latest = math.max(latest, chunk.deadline)
+    end
+    repeat
+        local now = clock.now_ms()
+        local seen, failed = visibility.mark()
+        local fresh, on_record = {}, {}
+
+        for _, chunk in ipairs(reads) do
+            if chunk.deadline <= now then
+                answers[chunk.position] = answer(outcome.EXPIRED, EXPIRED)
+            else
+                answers[chunk.position] = answer(read.run(chunk.text))
+            end
+        end
+        for _, chunk in ipairs(changes) do
+            local is_on_record, result = applied.find(chunk.id)
+            if is_on_record then
+                answers[chunk.position] = answer(outcome.OK, result)
+                table.insert(on_record, chunk)
+            else
+                local fault = fault_of_change(chunk, now)
+                if fault ~= nil then
+                    answers[chunk.position] = fault
+                else
+                    table.insert(fresh, chunk)
+                end
+            end
+        end
+
+        if #fresh > 0 then
+            change_all(fresh, answers, now)
+        end
+        if #reads == 0 and #on_record == 0 then
+            return
+        end
+        -- A chunk on record has an outcome, and saying EXPIRED would deny it: it waits for as long as the log takes.
+        local verdict = visibility.confirm(seen, failed, #on_record == 0 and latest or nil)
+        if verdict == 'late' then
+            for _, chunk in ipairs(reads) do
+                answers[chunk.position] = answer(outcome.EXPIRED, EXPIRED)
+            end
+        end
+        changes = on_record
+    until verdict ~= 'again'
+end
+
+--- Put each chunk where it belongs; answer at once what belongs nowhere.
+local function sorted(chunks, answers)
+    local reads, changes, controls, twins = {}, {}, {}, {}
+    local by_id = {}
+    local now = clock.now_ms()
+    for position, raw in ipairs(chunks) do
+        local chunk, message = understood(raw, now)
+        if chunk == nil then
+            answers[position] = answer(outcome.MALFORMED, message)
+        else
+            chunk.position = position
+            if chunk.op == READ then
+                table.insert(reads, chunk)
+            elseif CHANGES[chunk.op] ~= nil then
+                if by_id[chunk.id] ~= nil then
+                    twins[position] = by_id[chunk.id]
+                else
+                    by_id[chunk.id] = position
+                    table.insert(changes, chunk)
+                end
+            elseif control.knows(chunk.op) then
+                table.insert(controls, chunk)
+            else
+                answers[position] = answer(outcome.MALFORMED, 'there is no such operation')
+            end
+        end
+    end
+    return reads, changes, controls, twins
+end
+
+--- `tarantkv.apply(chunks)`: apply the chunks and answer one outcome each, in order.
+-- @tparam table chunks array of `{id, op, deadline_ms, retain_ms, keys, body}`
+-- @treturn table array of `{status, payload}`
+-- @raise only when the argument is not an array of arrays; a bad chunk gets a status
+function M.call(chunks)
+    if type(chunks) ~= 'table' then
+        error('tarantkv.apply takes an array of chunks', 0)
+    end
+    if #chunks == 0 and next(chunks) ~= nil then
+        error('tarantkv.apply takes an array of chunks', 0)
+    end
+    for _, chunk in ipairs(chunks) do
+        if type(chunk) ~= 'table' then
+            error('tarantkv.apply takes an array of chunks, each an array', 0)
+        end
+    end
+    local answers = {}
+    local reads, changes, controls, twins = sorted(chunks, answers)
+    run(reads, changes, answers)
+    for _, chunk in ipairs(controls) do
+        answers[chunk.position] = answer(control.run(chunk.op, chunk.text, chunk.deadline))
+    end
+    for position, first in pairs(twins) do
+        answers[position] = answers[first]
+    end
+    return answers
+end
+
+return M

@@ -1,0 +1,86 @@
+--- Control operations: small ones whose bodies and payloads are MessagePack, each in a transaction of its own.
+-- This module decodes, runs, commits and confirms; what the operations do is in `claims`, `users` and `describe`.
+-- @module tarantkv.control
+
+local msgpack = require('msgpack')
+local claims = require('tarantkv.claims')
+local clock = require('tarantkv.clock')
+local describe = require('tarantkv.describe')
+local outcome = require('tarantkv.outcome')
+local ownership = require('tarantkv.ownership')
+local users = require('tarantkv.users')
+local visibility = require('tarantkv.visibility')
+
+local M = {}
+
+--- By operation number: `run(args, body)` gives status, payload and whether it changed anything; `has_bucket` says that
+-- the first argument is a bucket, which this shard must own.
+local OPERATIONS = {
+    [16] = {run = claims.claim, has_bucket = true},
+    [17] = {run = claims.finish, has_bucket = true},
+    [18] = {run = users.get, has_bucket = true},
+    [19] = {run = users.put, has_bucket = true},
+    [20] = {run = users.revoke, has_bucket = true},
+    [21] = {run = users.list, has_bucket = false},
+    [22] = {run = describe.run, has_bucket = false},
+}
+
+--- Is there a control operation of this number?
+function M.knows(op)
+    return OPERATIONS[op] ~= nil
+end
+
+--- The arguments in a body, or nil and the fault.
+local function arguments(operation, text)
+    local ok, args, after = pcall(msgpack.decode, text)
+    if not ok or type(args) ~= 'table' or after ~= #text + 1 then
+        return nil, outcome.MALFORMED, 'the body is not one MessagePack array'
+    end
+    if operation.has_bucket then
+        local bucket = args[1]
+        if type(bucket) ~= 'number' or bucket < 0 or bucket ~= math.floor(bucket) then
+            return nil, outcome.MALFORMED, 'the first argument is not a bucket'
+        elseif not ownership.owns(bucket) then
+            return nil, outcome.WRONG_BUCKET, 'the shard does not own the bucket'
+        end
+    end
+    return args
+end
+
+--- Run a control operation.
+-- @tparam number op
+-- @tparam string text MessagePack array of arguments
+-- @tparam number deadline_ms
+-- @treturn number status
+-- @treturn string payload, or the message of a fault
+function M.run(op, text, deadline_ms)
+    local operation = OPERATIONS[op]
+    local args, fault, message = arguments(operation, text)
+    if args == nil then
+        return fault, message
+    end
+    while clock.now_ms() < deadline_ms do
+        local seen, failed = visibility.mark()
+        box.begin()
+        local ok, status, payload, changed = pcall(operation.run, args, text)
+        if not ok then
+            box.rollback()
+            return outcome.of_error(status)
+        end
+        if changed then
+            local stored, err = visibility.commit()
+            if not stored then
+                return outcome.of_error(err)
+            end
+            return status, payload
+        end
+        box.rollback()
+        local verdict = visibility.confirm(seen, failed, deadline_ms)
+        if verdict == 'stored' then
+            return status, payload
+        end
+    end
+    return outcome.EXPIRED, 'the deadline has passed'
+end
+
+return M

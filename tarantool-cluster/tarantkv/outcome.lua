@@ -1,0 +1,46 @@
+--- What a chunk can come to: the status numbers of the wire format, and how the database's own errors map to them.
+-- Messages are for people and carry no key and no value. Which operation gives which status is decided where it runs.
+-- @module tarantkv.outcome
+
+local M = {
+    OK = 0,
+    EXPIRED = 1,
+    WRONG_BUCKET = 2,
+    READ_ONLY = 3,
+    NO_MEMORY = 4,
+    TOO_LARGE = 5,
+    MALFORMED = 6,
+    REFUSED = 7,
+    -- 8 and 9 are given by the worker, about shards that it could not ask.
+    CONFLICT = 10,
+}
+
+local NOTHING = box.NULL
+
+--- The answer of one chunk.
+-- @tparam number status
+-- @param[opt] payload string, number or nil
+-- @treturn table `{status, payload}`, always two elements long on the wire
+function M.answer(status, payload)
+    if payload == nil then
+        payload = NOTHING
+    end
+    return {status, payload}
+end
+
+local STATUS_OF_CODE = {
+    [box.error.READONLY] = M.READ_ONLY,
+    [box.error.MEMORY_ISSUE] = M.NO_MEMORY,
+    [box.error.MEMTX_MAX_TUPLE_SIZE] = M.TOO_LARGE,
+}
+
+--- Status and message for an error of the database.
+-- @param err box error object, or whatever else was raised
+-- @treturn number status
+-- @treturn string message
+function M.of_error(err)
+    local code = type(err) == 'cdata' and err.code or nil
+    return STATUS_OF_CODE[code] or M.REFUSED, tostring(err)
+end
+
+return M

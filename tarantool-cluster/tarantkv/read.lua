@@ -1,0 +1,103 @@
+--- Operation READ: the stored values of every key of a chunk, copied as they are into one blob.
+--
+--     u32 LE count | count x u32 LE length (0: the key is not there) | values
+--
+-- What is read may not be in the log yet: `tarantkv.apply` decides when the answer may leave.
+-- @module tarantkv.read
+
+local ffi = require('ffi')
+local body = require('tarantkv.body')
+local box_api = require('tarantkv.box_api')
+local outcome = require('tarantkv.outcome')
+
+local get, tuple_field, tuple_bsize, found = box_api.get, box_api.tuple_field, box_api.tuple_bsize, box_api.result
+local end_of_key_tuple = body.end_of_key_tuple
+local copy = ffi.copy
+
+local M = {}
+
+--- Largest answer of one chunk. A setting of nothing: it only keeps a mistaken caller from filling the memory.
+M.MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+--- Answers are put together here. Kept between calls up to a size, and shared by all fibers: a read never yields
+-- before its answer has become a Lua string.
+local KEPT_BYTES = 4 * 1024 * 1024
+local buffer, capacity = ffi.new('uint8_t[?]', 65536), 65536
+local words_t = ffi.typeof('uint32_t *')
+
+local space_id
+
+--- Tell the module where keys live, once the space exists.
+function M.attach(space)
+    space_id = space.id
+end
+
+--- A larger buffer with the same beginning.
+local function grown(old, used, wanted)
+    local size = math.max(wanted, math.min(2 * used, M.MAX_ANSWER_BYTES))
+    local new = ffi.new('uint8_t[?]', size)
+    copy(new, old, used)
+    return new, size
+end
+
+--- Bytes in front of the first field: another application may have stored the array's header in a longer form.
+local function header_size(field)
+    if field[-1] == 0x93 then
+        return 1
+    end
+    return field[-3] == 0xdc and 3 or 5
+end
+
+--- Read the keys of a body.
+-- @tparam string text the body
+-- @treturn number status
+-- @treturn string the blob, or the message of a fault
+function M.run(text)
+    local bytes, lengths, count, first = body.open(text)
+    if bytes == nil then
+        return outcome.MALFORMED, body.BAD_LENGTHS
+    end
+    local status, message = body.check_keys(bytes, lengths, count, first, #text)
+    if status ~= nil then
+        return status, message
+    end
+
+    local out, size = buffer, capacity
+    local used = first
+    if used > size then
+        out, size = grown(out, 0, used)
+    end
+    local sizes = ffi.cast(words_t, out)
+    sizes[0] = count
+    local at = first
+    for i = 0, count - 1 do
+        local stop = at + lengths[i]
+        if get(space_id, 0, bytes + at, bytes + end_of_key_tuple(bytes, at, stop), found) ~= 0 then
+            return outcome.of_error(box.error.last())
+        end
+        local tuple = found[0]
+        local length = 0
+        if tuple ~= nil then
+            local key = tuple_field(tuple, 0)
+            local value = tuple_field(tuple, 2)
+            length = tonumber(tuple_bsize(tuple)) - header_size(key) - tonumber(value - key)
+            if used + length > size then
+                if used + length > M.MAX_ANSWER_BYTES then
+                    return outcome.TOO_LARGE, 'the answer is larger than 64 MiB'
+                end
+                out, size = grown(out, used, used + length)
+                sizes = ffi.cast(words_t, out)
+            end
+            copy(out + used, value, length)
+            used = used + length
+        end
+        sizes[i + 1] = length
+        at = stop
+    end
+    if size <= KEPT_BYTES then
+        buffer, capacity = out, size
+    end
+    return outcome.OK, ffi.string(out, used)
+end
+
+return M

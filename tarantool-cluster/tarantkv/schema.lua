@@ -1,0 +1,68 @@
+--- The spaces of a shard and their indexes. Who may call what is in `access`, whose data this is in `identity`.
+-- Every step can be repeated, so a first start that was interrupted is finished by the next.
+-- @module tarantkv.schema
+
+local M = {}
+
+local SPACES = {
+    -- One entry per key. No index on bucket_id: it would double the cost of a write, and only vshard needs it.
+    {name = 'kv', format = {
+        {'key', 'string'}, {'bucket_id', 'unsigned'}, {'value', 'any'},
+    }, field_count = 3, indexes = {
+        {'key', type = 'tree', parts = {1, 'string'}},
+    }},
+    -- Ids are random: a hash index finds them faster than a tree. Retention grows with time, so its tree grows at one
+    -- end, which is cheap.
+    {name = 'applied', format = {
+        {'id', 'string'}, {'retain_until', 'unsigned'}, {name = 'result', type = 'unsigned', is_nullable = true},
+    }, field_count = 3, indexes = {
+        {'id', type = 'hash', parts = {1, 'string'}},
+        {'retain_until', type = 'tree', unique = false, parts = {2, 'unsigned'}},
+    }},
+    {name = 'claims', format = {
+        {'user', 'string'}, {'key', 'string'}, {'bucket_id', 'unsigned'}, {'digest', 'string'}, {'claim_id', 'string'},
+        {'expires', 'unsigned'}, {name = 'outcome', type = 'string', is_nullable = true},
+    }, indexes = {
+        {'key', type = 'tree', parts = {1, 'string', 2, 'string'}},
+        {'expires', type = 'tree', unique = false, parts = {6, 'unsigned'}},
+    }},
+    {name = 'users', format = {
+        {'name', 'string'}, {'bucket_id', 'unsigned'}, {'password_hash', 'string'}, {'scopes', 'array'},
+        {'disabled', 'boolean'}, {'version', 'unsigned'}, {name = 'not_before', type = 'number', is_nullable = true},
+    }, indexes = {
+        {'name', type = 'tree', parts = {1, 'string'}},
+    }},
+    {name = 'revoked', format = {
+        {'name', 'string'}, {'jti', 'string'}, {'bucket_id', 'unsigned'}, {'expires', 'unsigned'},
+    }, indexes = {
+        {'token', type = 'tree', parts = {1, 'string', 2, 'string'}},
+        {'expires', type = 'tree', unique = false, parts = {4, 'unsigned'}},
+    }},
+    -- How often each chunk was applied; filled only where tests ask for it.
+    {name = 'applications', format = {
+        {'id', 'string'}, {'count', 'unsigned'},
+    }, indexes = {
+        {'id', type = 'hash', parts = {1, 'string'}},
+    }},
+    {name = 'identity', format = {
+        {'name', 'string'}, {'value', 'any'},
+    }, indexes = {
+        {'name', type = 'tree', parts = {1, 'string'}},
+    }},
+}
+
+--- Make the spaces that are missing.
+function M.create()
+    for _, wanted in ipairs(SPACES) do
+        local space = box.schema.space.create(wanted.name, {
+            format = wanted.format, field_count = wanted.field_count, if_not_exists = true,
+        })
+        for _, index in ipairs(wanted.indexes) do
+            space:create_index(index[1], {
+                type = index.type, unique = index.unique, parts = index.parts, if_not_exists = true,
+            })
+        end
+    end
+end
+
+return M

@@ -1,0 +1,76 @@
+--- Brings an opened database up as a shard: schema, identity, users, procedures, expiry, and then the open port.
+-- Reading the settings and opening the database is done in `init.lua`.
+-- @module tarantkv.shard
+
+local console = require('console')
+local fio = require('fio')
+local log = require('log')
+local access = require('tarantkv.access')
+local applied = require('tarantkv.applied')
+local apply = require('tarantkv.apply')
+local claims = require('tarantkv.claims')
+local delete = require('tarantkv.delete')
+local describe = require('tarantkv.describe')
+local expiry = require('tarantkv.expiry')
+local identity = require('tarantkv.identity')
+local ownership = require('tarantkv.ownership')
+local read = require('tarantkv.read')
+local schema = require('tarantkv.schema')
+local users = require('tarantkv.users')
+local write = require('tarantkv.write')
+
+local M = {}
+
+local OWNER_ONLY = tonumber('600', 8)
+local ALL_BUT_OWNER = tonumber('177', 8)
+
+--- An administrator's console on a socket that only the owner of the process can open.
+local function open_console(path)
+    local mask = fio.umask(ALL_BUT_OWNER)
+    local ok, err = pcall(console.listen, 'unix/:' .. fio.abspath(path))
+    fio.umask(mask)
+    if not ok then
+        error('the console cannot listen on ' .. path .. ': ' .. tostring(err), 0)
+    end
+    fio.chmod(path, OWNER_ONLY)
+end
+
+--- Start the shard.
+-- @tparam table settings as `tarantkv.settings` gives them
+-- @treturn string what is wrong with the settings or the data, nil when the shard is up
+-- @raise whatever else goes wrong
+function M.start(settings)
+    local ranges = {ownership.range_of(settings.position, settings.shards, settings.bucket_count)}
+    if not box.info.ro then
+        schema.create()
+    end
+    local difference = identity.establish(box.space.identity, {
+        shard = settings.shard, bucket_count = settings.bucket_count, ranges = ranges,
+    })
+    if difference ~= nil then
+        return difference
+    end
+
+    ownership.assign(settings.bucket_count, ranges)
+    describe.configure(settings.shard)
+    write.attach(box.space.kv)
+    delete.attach(box.space.kv)
+    read.attach(box.space.kv)
+    applied.attach(box.space.applied)
+    claims.attach(box.space.claims)
+    users.attach(box.space.users, box.space.revoked)
+    apply.configure(settings.clock_skew_s * 1000, settings.count_applications and box.space.applications or nil)
+    rawset(_G, 'tarantkv', {apply = apply.call, describe = describe.call})
+
+    if not box.info.ro then
+        access.establish(settings.store_user, settings.store_password)
+    end
+    expiry.start()
+    if settings.console ~= '' then
+        open_console(settings.console)
+    end
+    box.cfg({listen = settings.listen})
+    log.info('shard %s owns buckets %d to %d of %d', settings.shard, ranges[1][1], ranges[1][2], settings.bucket_count)
+end
+
+return M

@@ -1,0 +1,107 @@
+--- User records and revoked tokens. Records are replaced by compare-and-set on their version; what a hash, a scope or a
+-- version means is the api's business. These users have nothing to do with the database's own (`tarantkv.access`).
+-- @module tarantkv.users
+
+local msgpack = require('msgpack')
+local arguments = require('tarantkv.arguments')
+local clock = require('tarantkv.clock')
+local outcome = require('tarantkv.outcome')
+
+local M = {}
+
+local MAX_NAME_BYTES = 1024
+local MAX_HASH_BYTES = 4096
+local MAX_LISTED = 1000
+
+local users, revoked
+
+--- Tell the module where records live, once the spaces exist.
+function M.attach(user_space, revoked_space)
+    users, revoked = user_space, revoked_space
+end
+
+--- A stored user as `[password_hash, scopes, disabled, version, not_before]`.
+local function record_of(user)
+    return {user.password_hash, user.scopes, user.disabled, user.version, user.not_before}
+end
+
+--- A record from the wire as the tuple to store, or nil.
+local function tuple_of(name, bucket, record)
+    if type(record) ~= 'table' or #record ~= 5 then
+        return nil
+    end
+    local hash, version = arguments.text(record[1], MAX_HASH_BYTES), arguments.whole(record[4])
+    local scopes, disabled, not_before = record[2], record[3], record[5]
+    if hash == nil or version == nil or type(scopes) ~= 'table' or type(disabled) ~= 'boolean' then
+        return nil
+    end
+    for scope in pairs(scopes) do
+        if type(scope) ~= 'number' or type(scopes[scope]) ~= 'string' then
+            return nil
+        end
+    end
+    if not_before ~= nil and type(tonumber(not_before)) ~= 'number' then
+        return nil
+    end
+    return {name, bucket, hash, scopes, disabled, version, not_before}
+end
+
+--- USER_GET `[bucket_id, name, jti]`, payload `[record or nil, whether the token jti is revoked]`.
+function M.get(args)
+    local name = arguments.text(args[2], MAX_NAME_BYTES)
+    local jti = args[3] ~= nil and arguments.text(args[3], MAX_NAME_BYTES) or nil
+    if name == nil or (jti == nil and args[3] ~= nil) then
+        return outcome.MALFORMED, 'USER_GET takes bucket, name and token id or nil', false
+    end
+    local user = users:get(name)
+    local mark = jti ~= nil and revoked:get({name, jti}) or nil
+    local is_revoked = mark ~= nil and mark.expires > clock.now_ms()
+    return outcome.OK, msgpack.encode({user ~= nil and record_of(user) or box.NULL, is_revoked}), false
+end
+
+--- USER_PUT `[bucket_id, name, record, expected_version]`; version 0 expects that there is no record.
+-- A repeat of a put that was stored is OK too, so that a lost answer can be asked for again.
+function M.put(args)
+    local name, expected = arguments.text(args[2], MAX_NAME_BYTES), arguments.whole(args[4])
+    local new = name ~= nil and tuple_of(name, args[1], args[3]) or nil
+    if new == nil or expected == nil then
+        return outcome.MALFORMED, 'USER_PUT takes bucket, name, a record of five and the expected version', false
+    end
+    local user = users:get(name)
+    if user ~= nil and msgpack.encode(user) == msgpack.encode(box.tuple.new(new)) then
+        return outcome.OK, nil, false
+    elseif (user ~= nil and user.version or 0) ~= expected then
+        return outcome.CONFLICT, 'the user record has changed meanwhile', false
+    end
+    users:replace(new)
+    return outcome.OK, nil, true
+end
+
+--- REVOKE `[bucket_id, name, jti, expires_ms]`: the token is refused until it would have expired by itself.
+function M.revoke(args)
+    local name, jti = arguments.text(args[2], MAX_NAME_BYTES), arguments.text(args[3], MAX_NAME_BYTES)
+    local expires = arguments.whole(args[4])
+    if not (name and jti and expires) then
+        return outcome.MALFORMED, 'REVOKE takes bucket, name, token id and expiry in milliseconds', false
+    end
+    revoked:replace({name, jti, args[1], expires})
+    return outcome.OK, nil, true
+end
+
+--- USER_LIST `[after_name, limit]`, payload `[[name, record], ...]` in the order of names.
+function M.list(args)
+    local after, limit = args[1] ~= nil and arguments.bytes(args[1]) or '', arguments.whole(args[2])
+    if after == nil or limit == nil or limit < 1 or limit > MAX_LISTED then
+        return outcome.MALFORMED, 'USER_LIST takes the last name seen and a limit of 1 to 1000', false
+    end
+    local found = setmetatable({}, {__serialize = 'seq'})
+    for _, user in users:pairs(after, {iterator = 'GT'}) do
+        table.insert(found, {user.name, record_of(user)})
+        if #found == limit then
+            break
+        end
+    end
+    return outcome.OK, msgpack.encode(found), false
+end
+
+return M

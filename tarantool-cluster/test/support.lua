@@ -1,0 +1,160 @@
+--- What the tests share: a shard inside the test's own process or in one of its own, and the bytes of chunks.
+-- No behaviour is tested here.
+
+local digest = require('digest')
+local ffi = require('ffi')
+local fiber = require('fiber')
+local fio = require('fio')
+local msgpack = require('msgpack')
+local clock = require('tarantkv.clock')
+
+local M = {}
+
+M.WRITE, M.READ, M.DELETE = 1, 2, 3
+M.CLAIM, M.FINISH, M.USER_GET, M.USER_PUT, M.REVOKE, M.USER_LIST, M.DESCRIBE = 16, 17, 18, 19, 20, 21, 22
+
+local BUCKETS = 30000
+
+--- The settings of a shard that owns everything, with changes.
+function M.settings(changes)
+    local settings = {
+        shard = 's1', position = 1, shards = 1, bucket_count = BUCKETS, listen = nil, console = '',
+        store_user = 'tarantkv', store_password = 'secret', clock_skew_s = 30, count_applications = true,
+    }
+    for name, value in pairs(changes or {}) do
+        settings[name] = value
+    end
+    return settings
+end
+
+--- Open the database in the working directory and bring the shard up in this process.
+function M.start(changes, configuration)
+    local options = {log_level = 2, memtx_memory = 64 * 1024 * 1024, memtx_max_tuple_size = 1024 * 1024}
+    for name, value in pairs(configuration or {}) do
+        options[name] = value
+    end
+    box.cfg(options)
+    return require('tarantkv.shard').start(M.settings(changes))
+end
+
+function M.bucket_of(key)
+    return digest.crc32(key) % BUCKETS + 1
+end
+
+local counter = 0
+
+--- A chunk id that this process has not used; the clock keeps it apart from those of an earlier process.
+function M.new_id()
+    counter = counter + 1
+    return ('%08x%08x'):format(counter, clock.now_ms() % 4294967296)
+end
+
+local function u32(number)
+    return ffi.string(ffi.new('uint32_t[1]', number), 4)
+end
+
+M.u32 = u32
+
+--- A body of these entries.
+function M.body(entries)
+    local lengths = {}
+    for i, entry in ipairs(entries) do
+        lengths[i] = u32(#entry)
+    end
+    return u32(#entries) .. table.concat(lengths) .. table.concat(entries)
+end
+
+--- Entry of a write: `value` is MessagePack already.
+function M.write_entry(key, value, bucket)
+    return '\x93' .. msgpack.encode(key) .. msgpack.encode(bucket or M.bucket_of(key)) .. value
+end
+
+--- Entry of a read or delete.
+function M.key_entry(key, bucket)
+    return '\x91' .. msgpack.encode(key) .. msgpack.encode(bucket or M.bucket_of(key))
+end
+
+--- Body of a write of `{{key, value in MessagePack}, ...}`.
+function M.write_body(pairs_)
+    local entries = {}
+    for i, pair in ipairs(pairs_) do
+        entries[i] = M.write_entry(pair[1], pair[2], pair[3])
+    end
+    return M.body(entries)
+end
+
+--- Body of a read or delete of these keys.
+function M.keys_body(keys)
+    local entries = {}
+    for i, key in ipairs(keys) do
+        entries[i] = M.key_entry(key)
+    end
+    return M.body(entries)
+end
+
+--- A chunk of the wire with a deadline in five seconds, unless `options` say otherwise.
+function M.chunk(op, body, options)
+    options = options or {}
+    return {
+        options.id or M.new_id(), op, options.deadline or clock.now_ms() + 5000, options.retain or 0,
+        options.keys or 1, body,
+    }
+end
+
+--- Run one chunk, through the procedure.
+-- @treturn number status
+-- @return payload
+function M.run(op, body, options)
+    local answer = _G.tarantkv.apply({M.chunk(op, body, options)})[1]
+    return answer[1], answer[2]
+end
+
+function M.write(key, value, options)
+    return M.run(M.WRITE, M.write_body({{key, value}}), options)
+end
+
+--- The values in an answer of a read, false where the key is not there.
+function M.values(blob)
+    local words = ffi.cast('const uint32_t *', ffi.cast('const char *', blob))
+    local count = words[0]
+    local at = 4 + 4 * count
+    local found = {}
+    for i = 1, count do
+        found[i] = words[i] > 0 and blob:sub(at + 1, at + words[i])
+        at = at + words[i]
+    end
+    assert(at == #blob, 'the lengths of the answer do not add up')
+    return found
+end
+
+--- The stored MessagePack of one key, false when it is not there.
+function M.read(key, options)
+    local status, payload = M.run(M.READ, M.keys_body({key}), options)
+    assert(status == 0, payload)
+    return M.values(payload)[1]
+end
+
+--- Run a control operation on the bucket of `key`.
+function M.control(op, args, options)
+    local status, payload = M.run(op, msgpack.encode(args), options)
+    if status == 0 and payload ~= nil then
+        return status, msgpack.decode(payload)
+    end
+    return status, payload
+end
+
+--- Wait for something to become true.
+function M.wait_for(condition, timeout)
+    local until_ = fiber.clock() + (timeout or 10)
+    while not condition() do
+        if fiber.clock() > until_ then
+            return false
+        end
+        fiber.sleep(0.01)
+    end
+    return true
+end
+
+M.here = fio.dirname(fio.abspath(debug.getinfo(1, 'S').source:sub(2)))
+
+return M
