@@ -60,7 +60,7 @@ function M.find(id)
     return true, field[1] * 16777216 + field[2] * 65536 + field[3] * 256 + field[4]
 end
 
---- Record an applied chunk; inside its transaction.
+--- Record an applied chunk; inside its transaction. An insert, so that a second application could not be committed.
 -- @tparam string id 16 bytes
 -- @tparam number retain_until milliseconds since the epoch
 -- @tparam[opt] number result keys deleted, nil for a write
@@ -77,7 +77,7 @@ function M.record(id, retain_until, result)
         result_word[0] = bswap(tobit(result))
         size = size + 4
     end
-    return box_api.replace(space_id, record, record + size, nil) == 0
+    return box_api.insert(space_id, record, record + size, nil) == 0
 end
 
 return M

@@ -12,6 +12,7 @@ local body = require('tarantkv.body')
 local clock = require('tarantkv.clock')
 local control = require('tarantkv.control')
 local delete = require('tarantkv.delete')
+local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local read = require('tarantkv.read')
 local visibility = require('tarantkv.visibility')
@@ -19,13 +20,17 @@ local write = require('tarantkv.write')
 
 local M = {}
 
-local WRITE, READ, DELETE = 1, 2, 3
-local CHANGES = {[WRITE] = write, [DELETE] = delete}
+local READ = operations.READ
+local CHANGES = {[operations.WRITE] = write, [operations.DELETE] = delete}
 
 --- Longest time, from now, for which an outcome is kept, and farthest deadline that is taken seriously.
 local HORIZON_MS = 24 * 60 * 60 * 1000
 
+--- Largest sum of the answers to the reads of one call: Lua's memory is limited in Tarantool 2.
+local MAX_ANSWERS_BYTES = 256 * 1024 * 1024
+
 local answer = outcome.answer
+local max, min = math.max, math.min
 local EXPIRED = 'the deadline has passed'
 
 local clock_skew_ms = 0
@@ -39,7 +44,7 @@ function M.configure(skew_ms, count_space)
 end
 
 --- One chunk of the call in the form used below, or nil and the message of a fault.
-local function understood(chunk, now)
+local function understood(chunk, position, now)
     local id, text = arguments.bytes(chunk[1]), arguments.bytes(chunk[6])
     local deadline, retain = arguments.whole(chunk[3]), arguments.whole(chunk[4])
     if id == nil or #id ~= applied.ID_BYTES then
@@ -53,7 +58,11 @@ local function understood(chunk, now)
     elseif text == nil then
         return nil, 'the body is not bytes'
     end
-    return {id = id, op = chunk[2], deadline = deadline, retain = math.min(retain, HORIZON_MS), text = text}
+    return {
+        position = position, id = id, op = chunk[2], deadline = deadline, retain = min(retain, HORIZON_MS), text = text,
+        -- Filled when the body is opened; named here so that the table is made in its final size.
+        bytes = false, lengths = false, count = 0, first = 0,
+    }
 end
 
 --- Apply one change and record it; inside a transaction.
@@ -64,7 +73,7 @@ local function change(chunk, now)
     if not ok then
         return false
     end
-    local retain_until = math.max(chunk.deadline + clock_skew_ms, now + chunk.retain)
+    local retain_until = max(chunk.deadline + clock_skew_ms, now + chunk.retain)
     if not applied.record(chunk.id, retain_until, result) then
         return false
     end
@@ -74,51 +83,30 @@ local function change(chunk, now)
     return true, answer(outcome.OK, result)
 end
 
+local function change_each(chunks, now)
+    local results = {}
+    for i, chunk in ipairs(chunks) do
+        local done, result = change(chunk, now)
+        if not done then
+            box.error(box.error.last())
+        end
+        results[i] = result
+    end
+    return results
+end
+
 --- Apply these changes in one transaction.
 -- @treturn boolean whether it is in the log
 -- @treturn table the answers, or the error
 local function change_together(chunks, now)
-    local results = {}
     box.begin()
-    local ok, err = pcall(function()
-        for i, chunk in ipairs(chunks) do
-            local done, result = change(chunk, now)
-            if not done then
-                box.error(box.error.last())
-            end
-            results[i] = result
-        end
-    end)
-    if ok then
-        ok, err = visibility.commit()
-    else
+    local ok, results = pcall(change_each, chunks, now)
+    if not ok then
         box.rollback()
+        return false, results
     end
-    return ok, ok and results or err
-end
-
---- Apply these changes, together if possible and else each alone.
-local function change_all(chunks, answers, now)
-    local ok, results = change_together(chunks, now)
-    if ok then
-        for i, chunk in ipairs(chunks) do
-            answers[chunk.position] = results[i]
-        end
-        return
-    end
-    if #chunks == 1 then
-        answers[chunks[1].position] = answer(outcome.of_error(results))
-        return
-    end
-    for _, chunk in ipairs(chunks) do
-        now = clock.now_ms()
-        if chunk.deadline <= now then
-            answers[chunk.position] = answer(outcome.EXPIRED, EXPIRED)
-        else
-            ok, results = change_together({chunk}, now)
-            answers[chunk.position] = ok and results[1] or answer(outcome.of_error(results))
-        end
-    end
+    local stored, err = visibility.commit()
+    return stored, stored and results or err
 end
 
 --- Check a change that is not on record.
@@ -138,74 +126,102 @@ local function fault_of_change(chunk, now)
     chunk.bytes, chunk.lengths, chunk.count, chunk.first = bytes, lengths, count, first
 end
 
+--- Answer the reads from what is stored now.
+local function answer_reads(reads, answers, now)
+    local budget = MAX_ANSWERS_BYTES
+    for _, chunk in ipairs(reads) do
+        local status, payload = outcome.EXPIRED, EXPIRED
+        if chunk.deadline > now then
+            status, payload = read.run(chunk.text, budget)
+        end
+        if status == outcome.OK then
+            budget = budget - #payload
+        end
+        answers[chunk.position] = answer(status, payload)
+    end
+end
+
+--- Answer the changes that are on record or at fault.
+-- @treturn table the chunks found on record
+-- @treturn table the chunks left to apply
+local function answer_known(changes, answers, now)
+    local on_record, fresh = {}, {}
+    for _, chunk in ipairs(changes) do
+        local is_on_record, result = applied.find(chunk.id)
+        if is_on_record then
+            answers[chunk.position] = answer(outcome.OK, result)
+            table.insert(on_record, chunk)
+        else
+            local fault = fault_of_change(chunk, now)
+            if fault ~= nil then
+                answers[chunk.position] = fault
+            else
+                table.insert(fresh, chunk)
+            end
+        end
+    end
+    return on_record, fresh
+end
+
 --- Run reads and changes, and return when every answer may be told.
--- Whatever was answered from what is stored (reads, and chunks found on record) is provisional until it is confirmed; a
--- commit of the call's own confirms it too, as the log is written in order.
+-- Nothing yields between the look at the records and the commit: another worker may hold the same chunk.
+-- Whatever was answered from what is stored (reads, and chunks found on record) is provisional until it is confirmed.
 local function run(reads, changes, answers)
     local latest = 0
     for _, chunk in ipairs(reads) do
-        latest = math.max(latest, chunk.deadline)
+        latest = max(latest, chunk.deadline)
     end
+    local verdict
     repeat
         local now = clock.now_ms()
         local seen, failed = visibility.mark()
-        local fresh, on_record = {}, {}
-
-        for _, chunk in ipairs(reads) do
-            if chunk.deadline <= now then
-                answers[chunk.position] = answer(outcome.EXPIRED, EXPIRED)
-            else
-                answers[chunk.position] = answer(read.run(chunk.text))
-            end
-        end
-        for _, chunk in ipairs(changes) do
-            local is_on_record, result = applied.find(chunk.id)
-            if is_on_record then
-                answers[chunk.position] = answer(outcome.OK, result)
-                table.insert(on_record, chunk)
-            else
-                local fault = fault_of_change(chunk, now)
-                if fault ~= nil then
-                    answers[chunk.position] = fault
-                else
-                    table.insert(fresh, chunk)
-                end
-            end
-        end
+        answer_reads(reads, answers, now)
+        local on_record, fresh = answer_known(changes, answers, now)
 
         if #fresh > 0 then
-            change_all(fresh, answers, now)
+            local ok, results = change_together(fresh, now)
+            if ok then
+                for i, chunk in ipairs(fresh) do
+                    answers[chunk.position] = results[i]
+                end
+            elseif #fresh == 1 then
+                answers[fresh[1].position] = answer(outcome.of_error(results))
+            else
+                -- The whole way again for each: while the log write was failing, somebody else may have applied it.
+                for _, chunk in ipairs(fresh) do
+                    run({}, {chunk}, answers)
+                end
+            end
         end
         if #reads == 0 and #on_record == 0 then
             return
         end
-        -- A chunk on record has an outcome, and saying EXPIRED would deny it: it waits for as long as the log takes.
-        local verdict = visibility.confirm(seen, failed, #on_record == 0 and latest or nil)
-        if verdict == 'late' then
-            for _, chunk in ipairs(reads) do
-                answers[chunk.position] = answer(outcome.EXPIRED, EXPIRED)
-            end
-        end
+        -- A chunk on record has an outcome, and EXPIRED would deny it: that waits for as long as the log takes.
+        verdict = visibility.confirm(seen, failed, #on_record == 0 and latest or nil)
         changes = on_record
     until verdict ~= 'again'
+    if verdict == 'late' then
+        for _, chunk in ipairs(reads) do
+            answers[chunk.position] = answer(outcome.EXPIRED, EXPIRED)
+        end
+    end
 end
 
 --- Put each chunk where it belongs; answer at once what belongs nowhere.
 local function sorted(chunks, answers)
-    local reads, changes, controls, twins = {}, {}, {}, {}
+    local reads, changes, controls, repeats = {}, {}, {}, {}
     local by_id = {}
     local now = clock.now_ms()
     for position, raw in ipairs(chunks) do
-        local chunk, message = understood(raw, now)
+        local chunk, message = understood(raw, position, now)
         if chunk == nil then
             answers[position] = answer(outcome.MALFORMED, message)
         else
-            chunk.position = position
             if chunk.op == READ then
                 table.insert(reads, chunk)
             elseif CHANGES[chunk.op] ~= nil then
                 if by_id[chunk.id] ~= nil then
-                    twins[position] = by_id[chunk.id]
+                    table.insert(repeats, {position, by_id[chunk.id]})
                 else
                     by_id[chunk.id] = position
                     table.insert(changes, chunk)
@@ -217,7 +233,7 @@ local function sorted(chunks, answers)
             end
         end
     end
-    return reads, changes, controls, twins
+    return reads, changes, controls, repeats
 end
 
 --- `tarantkv.apply(chunks)`: apply the chunks and answer one outcome each, in order.
@@ -237,13 +253,13 @@ function M.call(chunks)
         end
     end
     local answers = {}
-    local reads, changes, controls, twins = sorted(chunks, answers)
+    local reads, changes, controls, repeats = sorted(chunks, answers)
     run(reads, changes, answers)
     for _, chunk in ipairs(controls) do
         answers[chunk.position] = answer(control.run(chunk.op, chunk.text, chunk.deadline))
     end
-    for position, first in pairs(twins) do
-        answers[position] = answers[first]
+    for _, pair in ipairs(repeats) do
+        answers[pair[1]] = answers[pair[2]]
     end
     return answers
 end

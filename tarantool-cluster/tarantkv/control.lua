@@ -6,6 +6,7 @@ local msgpack = require('msgpack')
 local claims = require('tarantkv.claims')
 local clock = require('tarantkv.clock')
 local describe = require('tarantkv.describe')
+local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local ownership = require('tarantkv.ownership')
 local users = require('tarantkv.users')
@@ -16,13 +17,13 @@ local M = {}
 --- By operation number: `run(args, body)` gives status, payload and whether it changed anything; `has_bucket` says that
 -- the first argument is a bucket, which this shard must own.
 local OPERATIONS = {
-    [16] = {run = claims.claim, has_bucket = true},
-    [17] = {run = claims.finish, has_bucket = true},
-    [18] = {run = users.get, has_bucket = true},
-    [19] = {run = users.put, has_bucket = true},
-    [20] = {run = users.revoke, has_bucket = true},
-    [21] = {run = users.list, has_bucket = false},
-    [22] = {run = describe.run, has_bucket = false},
+    [operations.CLAIM] = {run = claims.claim, has_bucket = true},
+    [operations.FINISH] = {run = claims.finish, has_bucket = true},
+    [operations.USER_GET] = {run = users.get, has_bucket = true},
+    [operations.USER_PUT] = {run = users.put, has_bucket = true},
+    [operations.REVOKE] = {run = users.revoke, has_bucket = true},
+    [operations.USER_LIST] = {run = users.list, has_bucket = false},
+    [operations.DESCRIBE] = {run = describe.run, has_bucket = false},
 }
 
 --- Is there a control operation of this number?
@@ -75,8 +76,9 @@ function M.run(op, text, deadline_ms)
             return status, payload
         end
         box.rollback()
-        local verdict = visibility.confirm(seen, failed, deadline_ms)
-        if verdict == 'stored' then
+        -- Without a deadline, like a commit: what is found may be the work of an earlier try of this very chunk, and
+        -- EXPIRED would deny it.
+        if visibility.confirm(seen, failed) == 'stored' then
             return status, payload
         end
     end

@@ -50,9 +50,10 @@ end
 
 --- Read the keys of a body.
 -- @tparam string text the body
+-- @tparam[opt] number budget bytes that the answer may take, if fewer than `MAX_ANSWER_BYTES`
 -- @treturn number status
 -- @treturn string the blob, or the message of a fault
-function M.run(text)
+function M.run(text, budget)
     local bytes, lengths, count, first = body.open(text)
     if bytes == nil then
         return outcome.MALFORMED, body.BAD_LENGTHS
@@ -62,6 +63,7 @@ function M.run(text)
         return status, message
     end
 
+    local limit = math.min(M.MAX_ANSWER_BYTES, budget or M.MAX_ANSWER_BYTES)
     local out, size = buffer, capacity
     local used = first
     if used > size then
@@ -81,10 +83,10 @@ function M.run(text)
             local key = tuple_field(tuple, 0)
             local value = tuple_field(tuple, 2)
             length = tonumber(tuple_bsize(tuple)) - header_size(key) - tonumber(value - key)
+            if used + length > limit then
+                return outcome.TOO_LARGE, 'the answer is too large, ask for fewer keys'
+            end
             if used + length > size then
-                if used + length > M.MAX_ANSWER_BYTES then
-                    return outcome.TOO_LARGE, 'the answer is larger than 64 MiB'
-                end
                 out, size = grown(out, used, used + length)
                 sizes = ffi.cast(words_t, out)
             end

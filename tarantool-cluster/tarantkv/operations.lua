@@ -1,0 +1,15 @@
+--- The operation numbers of the wire format. What each does is in the module of its name or group.
+-- @module tarantkv.operations
+
+return {
+    WRITE = 1,
+    READ = 2,
+    DELETE = 3,
+    CLAIM = 16,
+    FINISH = 17,
+    USER_GET = 18,
+    USER_PUT = 19,
+    REVOKE = 20,
+    USER_LIST = 21,
+    DESCRIBE = 22,
+}
