@@ -89,7 +89,7 @@ def _logs(cluster: Cluster, names: list[str], *, follow: bool) -> NoReturn:
 def _exec(cluster: Cluster, argv: list[str]) -> NoReturn:
     os.chdir(dotenv.REPOSITORY)
     command = [sys.executable, *argv]
-    os.execve(command[0], command, {**os.environ, **cluster.api_settings})  # noqa: S606  it replaces this process
+    os.execve(command[0], command, {**os.environ, **cluster.settings})  # noqa: S606  it replaces this process
 
 
 def _parser() -> argparse.ArgumentParser:

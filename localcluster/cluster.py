@@ -8,20 +8,16 @@ import signal
 import subprocess
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from localcluster import dotenv, leftovers, probes, programs
 from localcluster.config import TIERS, ClusterConfig
 from localcluster.programs import Layout, Program
-from localcluster.supervisor import ENDED, ProcessStatus, Supervisor, SupervisorDownError
+from localcluster.supervisor import ProcessStatus, Supervisor, SupervisorDownError
+from localcluster.waiting import ClusterError, StartWatch, log_tail, wait_until
 
-_POLL_S = 0.05
-_LOG_LINES = 15
-
-
-class ClusterError(RuntimeError):
-    """The cluster is not in the state that was asked for; the message says which program and what it logged."""
+__all__ = ["Cluster", "ClusterError"]
 
 
 class Cluster:
@@ -45,7 +41,7 @@ class Cluster:
 
     @property
     def redis_url(self) -> str:
-        return self.api_settings["TARANTKV_REDIS_URL"]
+        return self.settings["TARANTKV_REDIS_URL"]
 
     @property
     def admin_user(self) -> str:
@@ -56,9 +52,9 @@ class Cluster:
         return self.config.settings[dotenv.ADMIN_PASSWORD]
 
     @property
-    def api_settings(self) -> Mapping[str, str]:
-        """`TARANTKV_*` as the api has them: for the user administration and for tests that look at the store."""
-        return programs.api_settings(self.config)
+    def settings(self) -> Mapping[str, str]:
+        """Every `TARANTKV_*` of this cluster, for clients that need more than the api: tests, user administration."""
+        return programs.all_settings(self.config)
 
     def log_path(self, name: str) -> Path:
         return self.layout.log(name)
@@ -86,13 +82,21 @@ class Cluster:
     def start(self) -> None:
         """Start what does not run and wait until the api is ready; changes nothing when all is well.
 
-        Raises `ClusterError` when a program ends or the deadline passes; then everything is stopped again.
+        Raises `ClusterError` when a program ends or the deadline passes. What ran before the call runs on, what did
+        not is stopped again.
         """
         with self._lock():
             if self.is_healthy():
                 return
+            if self._supervisor.answers():
+                self._start_programs()
+                return
             try:
-                self._start_all()
+                # Where nobody answers, whatever is there is left from an unclean stop.
+                leftovers.end(self.layout)
+                self._reap()
+                self._start_supervisor()
+                self._start_programs()
             except BaseException:
                 self._stop_all()
                 raise
@@ -139,13 +143,12 @@ class Cluster:
             added, removed = self._supervisor.reload_groups()
             for name in removed:
                 self._tolerant("stopProcessGroup", name, False)
-            self._wait(lambda: all(s.pid == 0 for s in self._statuses(removed)), self._stop_time(), "stop", removed)
+            self._wait_stopped(removed)
             for name in removed:
                 self._supervisor.call("removeProcessGroup", name)
             for name in added:
                 self._supervisor.call("addProcessGroup", name)
-                self._supervisor.call("startProcess", name, False)
-            self._wait_running(added, time.monotonic() + self.config.start_timeout_s)
+            self._start_and_wait(added)
 
     # -- one program
 
@@ -171,87 +174,120 @@ class Cluster:
             program = self._program(name)
             changed = Program(program.name, program.tier, program.argv, {**program.env, **settings}, program.cwd)
             programs.write_files(self.config, (changed,))
-        self._tolerant("startProcess", name, False)
-        self._wait_running([name], time.monotonic() + self.config.start_timeout_s)
+        self._start_and_wait([name])
 
     def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         self.stop_program(name)
         self.start_program(name, settings)
 
+    def wait_ended(self, name: str, pid: int, timeout_s: float = 30.0) -> None:
+        """Until the program's process is no longer `pid`, for example after `kill`; it may be running again by then."""
+        wait_until(
+            lambda: self.pid(name) != pid, time.monotonic() + timeout_s, f"{name} did not end", self._logs([name])
+        )
+
     def wait_running(self, *names: str, timeout_s: float = 30.0) -> None:
         """Until these programs (all, when none is named) run and the servers among them answer."""
-        deadline = time.monotonic() + timeout_s
         chosen = list(names) or [status.name for status in self._supervisor.statuses()]
         # A program that was killed a moment ago may be between two tries: here, ended is no failure.
-        self._wait(lambda: all(s.state == "RUNNING" for s in self._statuses(chosen)), deadline, "run", chosen)
-        for name in chosen:
-            self._wait(lambda name=name: self._answers(name), deadline, "answer", [name])  # type: ignore[misc]
+        wait_until(
+            lambda: (
+                all(status.state == "RUNNING" for status in self._statuses(chosen))
+                and all(self._answers(name) for name in chosen)
+            ),
+            time.monotonic() + timeout_s,
+            f"not all of {', '.join(chosen)} run and answer",
+            self._logs(chosen),
+        )
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Until the api says that it is ready."""
-        self._wait(self.is_ready, time.monotonic() + timeout_s, "be ready", ["api"])
+        wait_until(self.is_ready, time.monotonic() + timeout_s, "the api is not ready", self._logs(["api"]))
 
     # -- how
 
     def _client_host(self) -> str:
-        host = self.api_settings["TARANTKV_HOST"]
+        host = self.settings["TARANTKV_HOST"]
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  a client cannot use these
-
-    def _start_all(self) -> None:
-        if not self._supervisor.answers():
-            # Where nobody answers, whatever is there is left from an unclean stop.
-            leftovers.end(self.layout)
-            self._start_supervisor()
-        deadline = time.monotonic() + self.config.start_timeout_s
-        names = [status.name for status in self.status()]
-        for tier in TIERS:
-            members = [name for name in names if _tier_of(name) == tier]
-            for status in self._statuses(members):
-                if status.state not in ("RUNNING", "STARTING"):
-                    self._tolerant("startProcess", status.name, False)
-            for name in members:
-                self._wait_unless_ended(lambda name=name: self._answers(name), deadline, names, f"{name} to answer")  # type: ignore[misc]
-        self._wait_running(names, deadline)
 
     def _start_supervisor(self) -> None:
         wanted = programs.programs(self.config, self.config.workers)
         supervisord = programs.supervisor_program(self.config, self._supervisor.command())
         programs.write_files(self.config, (supervisord, *wanted))
         self._supervisor.configure(self.config, wanted)
-        self._daemon = self._supervisor.spawn()
-        deadline = time.monotonic() + self.config.start_timeout_s
-        while not self._supervisor.answers():
-            if self._daemon.poll() is not None or time.monotonic() > deadline:
-                raise ClusterError(f"supervisord did not start:\n{self.log_tail('supervisord-start')}")
-            time.sleep(_POLL_S)
+        daemon = self._daemon = self._supervisor.spawn()
+        wait_until(
+            lambda: self._supervisor.answers() or daemon.poll() is not None,
+            time.monotonic() + self.config.start_timeout_s,
+            "supervisord did not start",
+            self._logs(["supervisord-start"]),
+        )
+        if daemon.poll() is not None:
+            raise ClusterError(f"supervisord did not start:\n{log_tail(self.log_path('supervisord-start'))}")
+
+    def _start_programs(self) -> None:
+        """Tier by tier, as each needs the one before it to answer."""
+        watch = StartWatch(self._supervisor, self.config.start_timeout_s)
+        statuses = self.status()
+        for tier in TIERS:
+            members = [status for status in statuses if _tier_of(status.name) == tier]
+            names = [status.name for status in members]
+            for status in members:
+                if status.state == "BACKOFF":
+                    # It would only be started at the end of its wait.
+                    self._tolerant("stopProcess", status.name, True)
+                self._tolerant("startProcess", status.name, False)
+            watch.follow(names)
+            watch.until(
+                lambda names=names: all(self._answers(name) for name in names),  # type: ignore[misc]
+                f"{', '.join(names)}: no answer in time",
+                self._logs(names),
+            )
+        watch.until_running([status.name for status in statuses])
+
+    def _start_and_wait(self, names: Sequence[str]) -> None:
+        watch = StartWatch(self._supervisor, self.config.start_timeout_s)
+        for name in names:
+            self._tolerant("startProcess", name, False)
+        watch.follow(names)
+        watch.until_running(names)
 
     def _stop_all(self) -> None:
-        with contextlib.suppress(SupervisorDownError):
+        with contextlib.suppress(SupervisorDownError, ClusterError):
             statuses = self.status()
             for tier in reversed(TIERS):
-                members = [status.name for status in statuses if _tier_of(status.name) == tier]
-                for name in members:
+                names = [status.name for status in statuses if _tier_of(status.name) == tier]
+                for name in names:
                     self._tolerant("stopProcess", name, False)
-                with contextlib.suppress(ClusterError):
-                    # Whatever does not stop in time is killed by supervisord, or below.
-                    self._wait(
-                        lambda members=members: all(s.pid == 0 for s in self._statuses(members)),  # type: ignore[misc]
-                        self._stop_time(),
-                        "stop",
-                        members,
-                    )
+                self._wait_stopped(names)
             self._tolerant("shutdown")
-            with contextlib.suppress(ClusterError):
-                self._wait(lambda: not self._supervisor.answers(), self._stop_time(), "stop", [])
+            wait_until(lambda: not self._supervisor.answers(), self._stop_deadline(), "supervisord did not stop")
         if self._daemon is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._daemon.wait(timeout=self.config.stop_timeout_s)
+        # Also what did not stop in time.
         leftovers.end(self.layout)
+        self._reap()
+        for path in (*self.layout.run_dir.glob("*.pid"), self.layout.socket("supervisord")):
+            path.unlink(missing_ok=True)
+
+    def _wait_stopped(self, names: Sequence[str]) -> None:
+        wait_until(
+            lambda: all(status.pid == 0 for status in self._statuses(names)),
+            self._stop_deadline(),
+            f"{', '.join(names)}: not stopped in time",
+            self._logs(names),
+        )
+
+    def _stop_deadline(self) -> float:
+        # supervisord kills what does not stop in the given time; this is for supervisord itself.
+        return time.monotonic() + self.config.stop_timeout_s + 5.0
+
+    def _reap(self) -> None:
+        """Once supervisord is dead: a child that nobody waits for stays in the process table."""
         if self._daemon is not None:
             self._daemon.wait(timeout=self.config.stop_timeout_s)
             self._daemon = None
-        for path in (*self.layout.run_dir.glob("*.pid"), self.layout.socket("supervisord")):
-            path.unlink(missing_ok=True)
 
     def _answers(self, name: str) -> bool:
         if name == "redis":
@@ -261,31 +297,7 @@ class Cluster:
         shards = {f"shard-{shard.name}": shard for shard in self.config.shards}
         return probes.shard_answers(self.config, shards[name]) if name in shards else True
 
-    def _wait_running(self, names: list[str], deadline: float) -> None:
-        self._wait_unless_ended(
-            lambda: all(status.state == "RUNNING" for status in self._statuses(names)), deadline, names, "all to run"
-        )
-
-    def _wait_unless_ended(self, condition: Callable[[], bool], deadline: float, names: list[str], what: str) -> None:
-        """A program that ends while the cluster starts has a reason that waiting would only hide."""
-        while not condition():
-            for status in self._statuses(names):
-                if status.state in ENDED:
-                    ending = self._supervisor.last_exit(status.name) or status.detail
-                    raise ClusterError(f"{status.name} ended ({ending}):\n{self.log_tail(status.name)}")
-            if time.monotonic() > deadline:
-                tails = "\n".join(f"-- {name}\n{self.log_tail(name)}" for name in names)
-                raise ClusterError(f"waited too long for {what}; the last lines of each log:\n{tails}")
-            time.sleep(_POLL_S)
-
-    def _wait(self, condition: Callable[[], bool], deadline: float, what: str, names: list[str]) -> None:
-        while not condition():
-            if time.monotonic() > deadline:
-                tails = "\n".join(f"-- {name}\n{self.log_tail(name)}" for name in names)
-                raise ClusterError(f"{', '.join(names)} did not {what} in time; last lines:\n{tails}")
-            time.sleep(_POLL_S)
-
-    def _statuses(self, names: list[str]) -> list[ProcessStatus]:
+    def _statuses(self, names: Sequence[str]) -> list[ProcessStatus]:
         found = {status.name: status for status in self._supervisor.statuses()}
         unknown = [name for name in names if name not in found]
         if unknown:
@@ -306,17 +318,8 @@ class Cluster:
             if not fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING", "SHUTDOWN_STATE")):
                 raise
 
-    def _stop_time(self) -> float:
-        return time.monotonic() + self.config.stop_timeout_s + 5.0
-
-    def log_tail(self, name: str, lines: int = _LOG_LINES) -> str:
-        path = self.log_path(name)
-        if not path.exists():
-            return "(no log)"
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 64 * 1024))
-            text = file.read().decode(errors="replace").rstrip()
-        return "\n".join(text.splitlines()[-lines:]) or "(nothing logged)"
+    def _logs(self, names: Sequence[str]) -> list[Path]:
+        return [self.log_path(name) for name in names]
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

@@ -4,6 +4,8 @@ import http.client
 
 import redis
 import tarantool
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from localcluster import dotenv
 from localcluster.config import ClusterConfig, Shard
@@ -19,6 +21,7 @@ def redis_answers(config: ClusterConfig) -> bool:
         password=config.settings[dotenv.REDIS_PASSWORD],
         socket_timeout=_TIMEOUT_S,
         socket_connect_timeout=_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
     )
     try:
         return bool(client.ping())

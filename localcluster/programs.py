@@ -11,13 +11,13 @@ from pathlib import Path
 
 from localcluster import dotenv
 from localcluster.config import ClusterConfig, ConfigError, Shard
+from protocol.settings import CONCERNS, variable
 
 REPOSITORY = dotenv.REPOSITORY
 MARKER = "LOCALCLUSTER_DATA"
 """Set for every process of a cluster, so that one left behind by a crash can be told from anybody else's."""
 
 _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
-_API_SECRETS = (dotenv.JWT_SECRET, dotenv.ADMIN_USER, dotenv.ADMIN_PASSWORD)
 # A socket's path must fit into 108 bytes (104 on BSD) with its closing zero.
 _SOCKET_PATH_LIMIT = 100
 
@@ -85,7 +85,7 @@ def programs(config: ClusterConfig, workers: int) -> tuple[Program, ...]:
     """All programs, in the order of starting. Raises `ConfigError` when a server is not installed."""
     layout = Layout(config.data_dir)
     base = _base_env(config)
-    for_worker = base | dict(worker_settings(config))
+    for_worker = base | settings_for(config, "worker")
     return (
         Program(
             "redis",
@@ -99,20 +99,39 @@ def programs(config: ClusterConfig, workers: int) -> tuple[Program, ...]:
             Program(f"worker-{number}", "worker", (sys.executable, "-m", "worker"), for_worker, REPOSITORY)
             for number in range(1, workers + 1)
         ),
-        Program("api", "api", (sys.executable, "-m", "api"), base | dict(api_settings(config)), REPOSITORY),
+        Program("api", "api", (sys.executable, "-m", "api"), base | settings_for(config, "api"), REPOSITORY),
     )
 
 
-def worker_settings(config: ClusterConfig) -> Mapping[str, str]:
-    """`TARANTKV_*` of a worker: no secret that only the api needs."""
-    shared = {name: value for name, value in _settings(config).items() if name not in _API_SECRETS}
-    return shared | dict(config.for_tier("worker"))
+def settings_for(config: ClusterConfig, tier: str) -> dict[str, str]:
+    """`TARANTKV_*` of a tier. What only others read is left out: no program holds a secret that it does not need.
+
+    Names that nobody knows are passed on, since each program refuses them, and so a misspelt one is found.
+    """
+    foreign = {
+        variable(name)
+        for concern, readers in CONCERNS.items()
+        if tier not in readers.split(", ")
+        for name in concern.__struct_fields__
+    }
+    shared = {name: value for name, value in all_settings(config).items() if name not in foreign}
+    return shared | dict(config.for_tier(tier))
 
 
-def api_settings(config: ClusterConfig) -> Mapping[str, str]:
-    """`TARANTKV_*` of the api and of its user administration."""
-    defaults = {"TARANTKV_HOST": "127.0.0.1"}
-    return defaults | _settings(config) | {"TARANTKV_PORT": str(config.api_port)} | dict(config.for_tier("api"))
+def all_settings(config: ClusterConfig) -> dict[str, str]:
+    """`TARANTKV_*` as given, with the addresses of this cluster."""
+    missing = [name for name in dotenv.random_secrets() if not config.settings.get(name)]
+    if missing:
+        raise ConfigError(f"missing settings: {', '.join(missing)}")
+    return {
+        "TARANTKV_HOST": "127.0.0.1",
+        "TARANTKV_REDIS_USER": "tarantkv",
+        "TARANTKV_STORE_USER": "tarantkv",
+        **config.settings,
+        "TARANTKV_PORT": str(config.api_port),
+        "TARANTKV_REDIS_URL": f"redis://127.0.0.1:{config.redis_port}/0",
+        "TARANTKV_SHARDS": ";".join(f"{shard.name}={shard.address}" for shard in config.shards),
+    }
 
 
 def supervisor_program(config: ClusterConfig, command: tuple[str, ...]) -> Program:
@@ -156,23 +175,7 @@ def _base_env(config: ClusterConfig) -> dict[str, str]:
     return inherited | {MARKER: str(config.data_dir), "PYTHONUNBUFFERED": "1"}
 
 
-def _settings(config: ClusterConfig) -> dict[str, str]:
-    missing = [name for name in dotenv.random_secrets() if not config.settings.get(name)]
-    if missing:
-        raise ConfigError(f"missing settings: {', '.join(missing)}")
-    return {
-        "TARANTKV_REDIS_USER": "tarantkv",
-        "TARANTKV_STORE_USER": "tarantkv",
-        **config.settings,
-        "TARANTKV_SHARDS": ";".join(f"{shard.name}={shard.address}" for shard in config.shards),
-        "TARANTKV_REDIS_URL": f"redis://127.0.0.1:{config.redis_port}/0",
-    }
-
-
 def _shard_program(config: ClusterConfig, layout: Layout, shard: Shard, base: Mapping[str, str]) -> Program:
-    shared = {
-        name: value for name, value in _settings(config).items() if name not in (*_API_SECRETS, dotenv.REDIS_PASSWORD)
-    }
     own = {
         "TARANTKV_SHARD": shard.name,
         "TARANTKV_SHARD_LISTEN": shard.address,
@@ -183,7 +186,7 @@ def _shard_program(config: ClusterConfig, layout: Layout, shard: Shard, base: Ma
         f"shard-{shard.name}",
         "shard",
         (_executable("tarantool"), str(REPOSITORY / "tarantool-cluster" / "init.lua")),
-        {**base, **shared, **own, **config.for_tier("shard")},
+        {**base, **settings_for(config, "shard"), **own, **config.for_tier("shard")},
         layout.shard_dir(shard),
     )
 

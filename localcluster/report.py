@@ -5,6 +5,7 @@ import shlex
 from localcluster import dotenv
 from localcluster.cluster import Cluster
 from localcluster.supervisor import ENDED, ProcessStatus
+from localcluster.waiting import log_tail
 
 _JSON = "-H 'Content-Type: application/json'"
 
@@ -17,7 +18,7 @@ def table(cluster: Cluster) -> str:
     for status in statuses:
         lines.append(f"{status.name:<{width}}  {status.state:<8}  {_process(status)}".rstrip())
         if status.state in ENDED:
-            lines.append(f"{'':<{width}}  {cluster.log_tail(status.name, 1)}")
+            lines.append(f"{'':<{width}}  {log_tail(cluster.log_path(status.name), 1)}")
     return "\n".join(lines)
 
 

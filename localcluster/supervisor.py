@@ -14,9 +14,7 @@ from typing import Any, cast
 from localcluster import launch
 from localcluster.config import TIERS, ClusterConfig
 from localcluster.programs import Layout, Program
-
-CONFIGURATION_ERROR = 78
-"""Exit code (`EX_CONFIG`) of a program that cannot work with its settings; trying again would hide the reason."""
+from protocol.settings import EXIT_CONFIGURATION
 
 ENDED = ("BACKOFF", "EXITED", "FATAL")
 """States of a program whose process ended although nobody stopped it."""
@@ -68,29 +66,29 @@ class _UnixTransport(xmlrpc.client.Transport):
 
 
 class Supervisor:
-    """Handle of one supervisord, running or not; holds no state of its own."""
+    """Handle of one supervisord, running or not; holds no state of its own but where its files lie."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self.layout = layout
         self.configuration = layout.run_dir / "supervisord.conf"
 
     def configure(self, config: ClusterConfig, programs: tuple[Program, ...]) -> None:
-        self.configuration.write_text(_render(config, self._layout, programs))
+        self.configuration.write_text(_render(config, self.layout, programs))
 
     def command(self) -> tuple[str, ...]:
         return (sys.executable, "-m", "supervisor.supervisord", "-n", "-s", "-c", str(self.configuration))
 
     def spawn(self) -> "subprocess.Popen[bytes]":
         """Start supervisord in a session of its own: it outlives the caller unless its spec ties it."""
-        argv = launch_command(self._layout.spec("supervisord"))
-        with self._layout.log("supervisord-start").open("wb") as output:
+        argv = launch_command(self.layout.spec("supervisord"))
+        with self.layout.log("supervisord-start").open("wb") as output:
             return subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
 
     def call(self, method: str, *arguments: object) -> Any:
         """One call of supervisord's XML-RPC interface. Raises `xmlrpc.client.Fault` for what it refuses."""
-        transport = _UnixTransport(self._layout.socket("supervisord"))
+        transport = _UnixTransport(self.layout.socket("supervisord"))
         proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport, allow_none=True)
         try:
             with proxy:
@@ -123,7 +121,7 @@ class Supervisor:
 
         Only the log tells: the interface forgets the status of a process that ended within its first second.
         """
-        log = self._layout.log("supervisord")
+        log = self.layout.log("supervisord")
         text = log.read_text(errors="replace") if log.exists() else ""
         found: list[str] = re.findall(rf"(?:exited|stopped): {re.escape(name)} \(([^;)]*)", text)
         return found[-1] if found else None
@@ -164,7 +162,9 @@ def _render(config: ClusterConfig, layout: Layout, programs: tuple[Program, ...]
             # Order and readiness are the cluster's business.
             "autostart=false",
             "autorestart=unexpected",
-            f"exitcodes={CONFIGURATION_ERROR}",
+            # A program that finds at work that its settings are wrong stays down: trying again would bury the reason.
+            # (One that finds it in its first second is tried again, more and more slowly, whatever it ends with.)
+            f"exitcodes={EXIT_CONFIGURATION}",
             f"startretries={_RETRIES}",
             f"stopwaitsecs={config.stop_timeout_s:.0f}",
             "killasgroup=true",

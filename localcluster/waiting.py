@@ -1,0 +1,72 @@
+"""Waiting for a cluster to get where it should be: with a deadline, and the programs' own words when it does not."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from localcluster.supervisor import ENDED, Supervisor
+
+_POLL_S = 0.05
+_LOG_LINES = 15
+_LOG_BYTES = 64 * 1024
+
+
+class ClusterError(RuntimeError):
+    """The cluster is not in the state that was asked for; the message says which program and what it logged."""
+
+
+def wait_until(condition: Callable[[], bool], deadline: float, failure: str, logs: Sequence[Path] = ()) -> None:
+    """Raise `ClusterError` with `failure` and the ends of the `logs` when the monotonic clock passes `deadline`."""
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ClusterError("\n".join([failure, *(f"-- {log.stem}\n{log_tail(log)}" for log in logs)]))
+        time.sleep(_POLL_S)
+
+
+class StartWatch:
+    """Waits while programs start, and fails as soon as one of them ends: waiting would only hide its reason."""
+
+    def __init__(self, supervisor: Supervisor, timeout_s: float) -> None:
+        self._supervisor = supervisor
+        self._deadline = time.monotonic() + timeout_s
+        self._pids: dict[str, int] = {}
+
+    def follow(self, names: Sequence[str]) -> None:
+        """From now on these must not end; they have been told to start."""
+        self._pids |= dict.fromkeys(names, 0)
+
+    def until(self, condition: Callable[[], bool], failure: str, logs: Sequence[Path]) -> None:
+        def fulfilled() -> bool:
+            self._check()
+            return condition()
+
+        wait_until(fulfilled, self._deadline, failure, logs)
+
+    def until_running(self, names: Sequence[str]) -> None:
+        def running() -> bool:
+            return all(status.state == "RUNNING" for status in self._supervisor.statuses() if status.name in names)
+
+        logs = [self._supervisor.layout.log(name) for name in names]
+        self.until(running, f"not all of {', '.join(names)} run in time", logs)
+
+    def _check(self) -> None:
+        for status in self._supervisor.statuses():
+            if status.name not in self._pids:
+                continue
+            before = self._pids[status.name]
+            # Between two looks supervisord may have started it again: another pid is the proof that it ended.
+            if status.state in ENDED or (before and status.pid not in (0, before)):
+                how = self._supervisor.last_exit(status.name) or status.detail
+                raise ClusterError(
+                    f"{status.name} ended ({how}):\n{log_tail(self._supervisor.layout.log(status.name))}"
+                )
+            self._pids[status.name] = status.pid or before
+
+
+def log_tail(path: Path, lines: int = _LOG_LINES) -> str:
+    if not path.exists():
+        return "(no log)"
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+        text = file.read().decode(errors="replace").rstrip()
+    return "\n".join(text.splitlines()[-lines:]) or "(nothing logged)"

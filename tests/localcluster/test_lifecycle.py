@@ -1,0 +1,256 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from localcluster import dotenv, leftovers
+from localcluster.cluster import Cluster, ClusterError
+from localcluster.config import ConfigError
+from localcluster.ports import free_ports
+
+NewCluster = Callable[..., Cluster]
+
+PROGRAMS = ["redis", "shard-s1", "shard-s2", "shard-s3", "worker-1", "worker-2", "api"]
+
+
+@pytest.fixture
+def running(new_cluster: NewCluster) -> Iterator[Cluster]:
+    cluster = new_cluster()
+    cluster.start()
+    yield cluster
+    pids = [status.pid for status in cluster.status()] if cluster.is_running() else []
+    cluster.stop()
+    assert not [pid for pid in pids if pid and psutil.pid_exists(pid)]
+
+
+def pids_of(cluster: Cluster) -> dict[str, int]:
+    return {status.name: status.pid for status in cluster.status()}
+
+
+def listening_addresses(cluster: Cluster) -> set[str]:
+    addresses = set()
+    for process in leftovers.find(cluster.layout):
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                addresses.add(f"{connection.laddr.ip}:{connection.laddr.port}")
+    return addresses
+
+
+def test_it_starts_every_program_and_the_api_is_ready(cluster: Cluster) -> None:
+    assert [status.name for status in cluster.status()] == PROGRAMS
+    assert {status.state for status in cluster.status()} == {"RUNNING"}
+    with urlopen(f"{cluster.base_url}/health/ready") as answer:
+        assert answer.status == 200
+
+
+def test_a_second_start_changes_nothing(cluster: Cluster) -> None:
+    before = pids_of(cluster)
+    started = time.monotonic()
+    Cluster(cluster.config).start()
+    assert time.monotonic() - started < 3
+    assert pids_of(cluster) == before
+
+
+def test_everything_listens_on_the_loopback_interface_only(cluster: Cluster) -> None:
+    config = cluster.config
+    ports = [config.redis_port, config.api_port, *(shard.port for shard in config.shards)]
+    assert listening_addresses(cluster) == {f"127.0.0.1:{port}" for port in ports}
+
+
+def test_no_secret_stands_in_an_argument_or_in_a_file_that_others_may_read(cluster: Cluster) -> None:
+    secrets = [cluster.settings[name] for name in dotenv.random_secrets() if name != dotenv.ADMIN_USER]
+    for process in leftovers.find(cluster.layout):
+        assert not [secret for secret in secrets if secret in " ".join(process.cmdline())]
+    for path in cluster.config.data_dir.rglob("*"):
+        if path.is_file() and path.stat().st_mode & 0o077 and os.access(path, os.R_OK):
+            content = path.read_bytes()
+            assert not [secret for secret in secrets if secret.encode() in content], path
+
+
+def test_no_program_holds_a_secret_that_only_others_need(cluster: Cluster) -> None:
+    def specification(name: str) -> str:
+        return cluster.layout.spec(name).read_text()
+
+    settings = cluster.settings
+    assert settings[dotenv.JWT_SECRET] not in specification("worker-1") + specification("shard-s1")
+    assert settings[dotenv.ADMIN_PASSWORD] not in specification("worker-1") + specification("shard-s1")
+    assert settings[dotenv.REDIS_PASSWORD] not in specification("shard-s1")
+    assert settings[dotenv.STORE_PASSWORD] not in specification("api") + specification("redis")
+
+
+@pytest.mark.parametrize("name", ["redis", "shard-s2", "worker-1", "api"])
+def test_a_killed_program_comes_back(running: Cluster, name: str) -> None:
+    before = pids_of(running)
+    running.kill(name)
+    running.wait_ended(name, before[name])
+    running.wait_running()
+    running.wait_ready()
+    after = pids_of(running)
+    assert after.pop(name) != before.pop(name)
+    assert after == before
+
+
+def test_scaling_leaves_running_workers_alone(running: Cluster) -> None:
+    before = pids_of(running)
+    running.scale_workers(4)
+    more = pids_of(running)
+    assert more.keys() - before.keys() == {"worker-3", "worker-4"}
+    assert {name: more[name] for name in before} == before
+
+    running.scale_workers(1)
+    fewer = pids_of(running)
+    assert before.keys() - fewer.keys() == {"worker-2"}
+    assert {name: before[name] for name in fewer} == fewer
+    assert not [more[name] for name in more.keys() - fewer.keys() if psutil.pid_exists(more[name])]
+
+
+def test_scaling_to_no_worker_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match="at least one"):
+        cluster.scale_workers(0)
+
+
+def test_stop_leaves_no_process_and_no_listener(running: Cluster) -> None:
+    running.stop()
+    assert not running.is_running()
+    assert leftovers.find(running.layout) == []
+    for port in (running.config.api_port, running.config.redis_port):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_stop_twice_is_no_error(running: Cluster) -> None:
+    running.stop()
+    running.stop()
+
+
+def test_a_single_program_stops_and_starts(running: Cluster) -> None:
+    running.stop_program("worker-2")
+    assert running.pid("worker-2") == 0
+    running.start_program("worker-2")
+    assert running.pid("worker-2") != 0
+
+
+def test_start_starts_what_was_stopped_and_leaves_the_rest_alone(running: Cluster) -> None:
+    before = pids_of(running)
+    running.stop_program("worker-2")
+    running.start()
+    after = pids_of(running)
+    assert after.pop("worker-2") not in (0, before.pop("worker-2"))
+    assert after == before
+
+
+def test_a_frozen_program_is_killed_when_it_does_not_stop(new_cluster: NewCluster) -> None:
+    cluster = new_cluster()
+    cluster = Cluster(replace(cluster.config, stop_timeout_s=2.0))
+    cluster.start()
+    pid = cluster.kill("worker-1", signal.SIGSTOP)
+    cluster.stop()
+    assert not psutil.pid_exists(pid)
+
+
+def test_an_unclean_stop_is_recovered_from(running: Cluster) -> None:
+    before = pids_of(running)
+    supervisord = int(running.layout.pid_file("supervisord").read_text())
+    os.kill(supervisord, signal.SIGKILL)
+    running.start()
+    assert running.is_healthy()
+    assert not [pid for pid in before.values() if psutil.pid_exists(pid)]
+
+
+def test_a_pid_file_of_somebody_else_s_process_does_no_harm(new_cluster: NewCluster) -> None:
+    cluster = new_cluster()
+    cluster.layout.make(cluster.config)
+    pid_file = cluster.layout.pid_file("redis")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        pid_file.write_text(f"{stranger.pid}\n")
+        long_ago = time.time() - 3600
+        os.utime(pid_file, (long_ago, long_ago))
+        assert leftovers.find(cluster.layout) == []
+        leftovers.end(cluster.layout)
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
+
+
+def test_processes_end_with_their_owner(tmp_path: Path) -> None:
+    """A test run that is killed leaves nothing behind."""
+    script = (
+        "import pathlib, sys\n"
+        "from localcluster.cluster import Cluster\n"
+        "from localcluster.config import for_tests\n"
+        "cluster = Cluster(for_tests(pathlib.Path(sys.argv[1])))\n"
+        "cluster.start()\n"
+        "print(*(status.pid for status in cluster.status()), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "data")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=dotenv.REPOSITORY) as owner:
+        assert owner.stdout is not None
+        pids = [int(pid) for pid in owner.stdout.readline().split()]
+        assert len(pids) == len(PROGRAMS)
+        owner.kill()
+    gone, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
+    assert alive == [], gone
+
+
+def test_a_wrong_setting_is_reported_with_what_the_program_says(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(tier_settings={"worker": {"TARANTKV_READ_FRAMES": "many"}})
+    with pytest.raises(
+        ClusterError, match=re.compile(r"worker-\d ended \(exit status 78.*TARANTKV_READ_FRAMES", re.DOTALL)
+    ):
+        cluster.start()
+    assert not cluster.is_running()
+    assert leftovers.find(cluster.layout) == []
+
+
+def test_a_taken_port_is_reported_with_what_the_program_says(new_cluster: NewCluster) -> None:
+    cluster = new_cluster()
+    taken = socket.create_server(("127.0.0.1", cluster.config.redis_port))
+    with taken, pytest.raises(ClusterError, match=r"(?s)redis ended.*(in use|bind)"):
+        cluster.start()
+
+
+def test_missing_secrets_are_named(new_cluster: NewCluster) -> None:
+    config = new_cluster().config
+    settings = {name: value for name, value in config.settings.items() if name != dotenv.JWT_SECRET}
+    with pytest.raises(ConfigError, match=dotenv.JWT_SECRET):
+        Cluster(replace(config, settings=settings)).start()
+
+
+def test_data_survives_a_stop_and_wipe_removes_it(running: Cluster) -> None:
+    running.stop()
+    assert list(running.config.data_dir.glob("shards/s1/*.snap"))
+    running.wipe()
+    assert not running.config.data_dir.exists()
+
+
+def test_a_long_data_directory_works(new_cluster: NewCluster, tmp_path: Path) -> None:
+    cluster = new_cluster(tmp_path / ("long" * 20))
+    cluster.start()
+    assert cluster.is_ready()
+    assert len(str(cluster.layout.socket("supervisord"))) < 100
+
+
+def test_secrets_with_every_kind_of_character_work(new_cluster: NewCluster) -> None:
+    awkward = """%(x)s "'\\ ;#$`ü""" + "x" * 32
+    cluster = new_cluster(
+        settings={dotenv.REDIS_PASSWORD: awkward, dotenv.STORE_PASSWORD: awkward, dotenv.JWT_SECRET: awkward}
+    )
+    cluster.start()
+    assert cluster.is_healthy()
+
+
+def test_free_ports_are_free_distinct_and_below_the_ephemeral_range() -> None:
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert set(ports).isdisjoint(free_ports(20))
+    assert max(ports) < 32768

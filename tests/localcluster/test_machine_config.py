@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from localcluster import dotenv
+from localcluster.config import ConfigError, Shard, for_machine
+
+
+@pytest.fixture(autouse=True)
+def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TARANTKV_SHARDS", "TARANTKV_REDIS_URL", "TARANTKV_PORT", "TARANTKV_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def write(root: Path, **settings: str) -> Path:
+    (root / ".env").write_text("".join(f"TARANTKV_{name}={value}\n" for name, value in settings.items()))
+    return root
+
+
+def test_the_defaults_collide_with_no_system_service(tmp_path: Path) -> None:
+    config = for_machine(tmp_path)
+    ports = {config.api_port, config.redis_port, *(shard.port for shard in config.shards)}
+    assert config.api_port == 8081
+    assert [shard.name for shard in config.shards] == ["s1", "s2", "s3"]
+    assert ports.isdisjoint({6379, 3301})
+    assert max(ports) < 32768
+
+
+def test_the_file_overrides_defaults_and_the_environment_overrides_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(tmp_path, PORT="9000", LOG_LEVEL="debug", REDIS_URL="redis://127.0.0.1:7000/0")
+    monkeypatch.setenv("TARANTKV_LOG_LEVEL", "warning")
+    config = for_machine(root)
+    assert (config.api_port, config.redis_port) == (9000, 7000)
+    assert config.settings["TARANTKV_LOG_LEVEL"] == "warning"
+    assert dotenv.JWT_SECRET in config.settings
+
+
+def test_shards_come_from_the_settings(tmp_path: Path) -> None:
+    config = for_machine(write(tmp_path, SHARDS="a=127.0.0.1:7001;b=localhost:7002"))
+    assert config.shards == (Shard("a", 7001), Shard("b", 7002))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SHARDS", "a=127.0.0.1:7001,127.0.0.1:7002"),
+        ("SHARDS", "a=db.example:7001"),
+        ("REDIS_URL", "redis://cache.example:6379/0"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+        ("PORT", "http"),
+        ("PORT", "70000"),
+    ],
+)
+def test_what_one_machine_cannot_run_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"TARANTKV_{name}"):
+        for_machine(write(tmp_path, **{name: value}))
