@@ -6,6 +6,10 @@ local ffi = require('ffi')
 local fiber = require('fiber')
 local fio = require('fio')
 local msgpack = require('msgpack')
+local net_box = require('net.box')
+local popen = require('popen')
+local socket = require('socket')
+local tap = require('tap')
 local clock = require('tarantkv.clock')
 
 local M = {}
@@ -155,6 +159,126 @@ function M.wait_for(condition, timeout)
     return true
 end
 
-M.here = fio.dirname(fio.abspath(debug.getinfo(1, 'S').source:sub(2)))
+local here = fio.dirname(fio.abspath(debug.getinfo(1, 'S').source:sub(2)))
+local entry_point = fio.abspath(fio.pathjoin(here, '..', 'init.lua'))
+local tarantool = fio.readlink('/proc/self/exe')
+
+--- A port of the loopback address that nobody listens on right now.
+function M.free_port()
+    local probe = socket('AF_INET', 'SOCK_STREAM', 'tcp')
+    probe:bind('127.0.0.1', 0)
+    local port = probe:name().port
+    probe:close()
+    return port
+end
+
+--- The environment of a shard process that owns everything, with changes; `false` takes a variable away.
+function M.environment(changes)
+    local port = M.free_port()
+    local environment = os.environ()
+    local own = {
+        TARANTKV_SHARDS = 's1=127.0.0.1:' .. port, TARANTKV_SHARD = 's1', TARANTKV_SHARD_LISTEN = '127.0.0.1:' .. port,
+        TARANTKV_SHARD_DIR = fio.abspath('shard'), TARANTKV_SHARD_MEMORY_MIB = '64', TARANTKV_STORE_USER = 'tarantkv',
+        TARANTKV_STORE_PASSWORD = 'secret', TARANTKV_COUNT_APPLICATIONS = 'true', TARANTKV_LOG_LEVEL = 'warning',
+    }
+    for name in pairs(environment) do
+        if name:match('^TARANTKV_') then
+            environment[name] = nil
+        end
+    end
+    for _, variables in ipairs({own, changes or {}}) do
+        for name, value in pairs(variables) do
+            environment[name] = value or nil
+        end
+    end
+    return environment
+end
+
+local Process = {}
+Process.__index = Process
+
+--- Start a shard in a process of its own.
+-- @tparam table environment of `M.environment`
+-- @tparam[opt] string prelude shell commands that run before it, in its process
+function M.spawn(environment, prelude)
+    local process = popen.new({'/bin/sh', '-c', (prelude or '') .. '\nexec "$1" "$2"', 'sh', tarantool, entry_point}, {
+        stdin = popen.opts.DEVNULL, stdout = popen.opts.DEVNULL, stderr = popen.opts.PIPE, env = environment,
+    })
+    local self = setmetatable({process = process, environment = environment, errors = ''}, Process)
+    -- Read to the end, or a shard with much to say would wait for a reader.
+    fiber.new(function()
+        local part
+        repeat
+            part = process:read({stderr = true})
+            self.errors = self.errors .. (part or '')
+        until part == nil or part == ''
+        self.has_ended = true
+    end)
+    return self
+end
+
+--- A connection, once the shard listens; nil and the reason when it does not come to that.
+function Process:connect(user, password)
+    local connection
+    M.wait_for(function()
+        connection = net_box.connect(self.environment.TARANTKV_SHARD_LISTEN, {
+            user = user or 'tarantkv', password = password or 'secret', wait_connected = true,
+        })
+        return self.has_ended or connection:is_connected() or not tostring(connection.error):find('refused')
+    end)
+    return connection:is_connected() and connection or nil, connection.error
+end
+
+--- Send a signal, if one is given, and wait for the end.
+-- @treturn number exit code, nil when a signal ended the process
+-- @treturn string everything that the process wrote to stderr
+function Process:finish(signal)
+    if signal ~= nil then
+        self.process:signal(signal)
+    end
+    local status = self.process:wait()
+    M.wait_for(function() return self.has_ended end)
+    self.process:close()
+    return status.exit_code, self.errors
+end
+
+function Process:stop()
+    return self:finish(popen.signal.SIGTERM)
+end
+
+function Process:kill()
+    return self:finish(popen.signal.SIGKILL)
+end
+
+--- A collection of test cases, run in order. A case gets a `tap` test and must assert something.
+function M.suite(name)
+    local suite = {cases = {}}
+
+    function suite:case(behaviour, check)
+        table.insert(self.cases, {behaviour, check})
+    end
+
+    --- Run the cases and end the process.
+    function suite:run()
+        local all = tap.test(name)
+        all:plan(#self.cases)
+        all.trace = false
+        for _, case in ipairs(self.cases) do
+            all:test(case[1], function(test)
+                test.trace = false
+                local ok, err = xpcall(case[2], debug.traceback, test)
+                if not ok then
+                    test:fail(tostring(err))
+                elseif test.total == 0 then
+                    test:fail('the case asserts nothing')
+                end
+                test:plan(test.total)
+            end)
+        end
+        os.exit(all:check() and 0 or 1)
+    end
+
+    return suite
+end
 
 return M
