@@ -56,8 +56,8 @@ class ClusterConfig:
     """More environment for one tier (see `TIERS`); wins over `settings`."""
     redis_memory_mib: int = 512
     """Redis answers with an error past this; the api's admission keeps it far below."""
-    start_timeout_s: float = 60.0
-    """From the start of the first program until the api is ready."""
+    start_timeout_s: float = 90.0
+    """From the start of the first program until the api is ready; longer than the api itself waits for the others."""
     stop_timeout_s: float = 20.0
     """How long one program may take to stop before it is killed; longer than the drain of the api."""
     owned: bool = False
@@ -106,6 +106,7 @@ def for_tests(
         workers=workers,
         tier_settings=tiers,
         redis_memory_mib=256,
+        start_timeout_s=45.0,
         owned=True,
     )
 
