@@ -50,13 +50,14 @@ class Shard:
         """
         connection = self._connection or self._find_leader()
         try:
-            answer: list[tuple[int, Any]] = connection.call("tarantkv.apply", chunks)[0]
+            # The connector takes a lone list for the whole argument list, so that one goes around it.
+            answer: list[tuple[int, Any]] = connection.call("tarantkv.apply", (chunks,))[0]
         except DatabaseError as error:
             self.disconnect()
-            raise ShardUnreachableError(str(error), sent=error.args[0] not in _NOT_EXECUTED) from error
+            raise ShardUnreachableError(_reason(error), sent=error.args[0] not in _NOT_EXECUTED) from error
         except (Error, OSError) as error:
             self.disconnect()
-            raise ShardUnreachableError(str(error), sent=True) from error
+            raise ShardUnreachableError(_reason(error), sent=True) from error
         return answer
 
     def disconnect(self) -> None:
@@ -72,7 +73,7 @@ class Shard:
             try:
                 connection = self._connect(host, port)
             except (Error, OSError) as error:
-                reasons.append(f"{host}:{port}: {error}")
+                reasons.append(f"{host}:{port}: {_reason(error)}")
                 continue
             if self._is_leader(connection, f"{host}:{port}"):
                 self._connection = connection
@@ -102,9 +103,15 @@ class Shard:
             read_only = bool(description[b"ro"])
         except (Error, OSError, KeyError, TypeError, AttributeError) as error:
             connection.close()
-            raise ShardUnreachableError(f"{address}: {error}", sent=False) from error
+            raise ShardUnreachableError(f"{address}: {_reason(error)}", sent=False) from error
         if shard != self.name:
             connection.close()
             raise WrongInstanceError(f"the instance at {address}, configured as shard {self.name}, says it is {shard}")
         # A shard of one instance has no other leader to look for: it answers itself that it is read-only.
         return not read_only or not self.has_replicas
+
+
+def _reason(error: Exception) -> str:
+    """The text of a connector's error, which holds bytes here, and often another error inside."""
+    text = error.args[-1] if error.args else type(error).__name__
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)

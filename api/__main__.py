@@ -1,0 +1,80 @@
+"""`python -m api` runs the front end: as many processes as the settings say, sharing one port.
+
+Before any of them starts, this one asks the shards what they own and makes the admin user, so that a wrong setting or a
+shard list that would lose keys ends in one line and an exit code, not in a restart loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from api.control import ControlError
+from api.metrics import MULTIPROCESS_DIRECTORY
+from api.problems import Problem
+from api.server import configuration
+from api.services import ApiSettings, Services, load_settings
+from api.topology import ShardsSilentError
+from protocol.buckets import ShardMapError
+from protocol.logs import configure
+from protocol.settings import SettingsError, exit_with
+
+_log = logging.getLogger(__name__)
+
+
+def process_count(asked: int) -> int:
+    """How many processes to run: what the settings ask for, or one for every two cores."""
+    return asked or max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+async def preflight(settings: ApiSettings) -> None:
+    """Check that the shards make one whole map, and make the admin user.
+
+    Raises:
+        ShardMapError, ShardsSilentError, ControlError, Problem: the system cannot serve.
+    """
+    services = Services(settings)
+    async with services.running():
+        await services.ensure_admin()
+
+
+def run(settings: ApiSettings) -> int:
+    """Serve until told to stop; returns the exit code."""
+    processes = process_count(settings.http.api_processes)
+    config = configuration(settings, processes)
+    _log.info("serving", extra={"host": config.host, "port": config.port, "processes": processes})
+    if processes == 1:
+        server = uvicorn.Server(config)
+        server.run()
+        return 0 if server.started else 3
+    with tempfile.TemporaryDirectory(prefix="tarant-kv-metrics-") as directory:
+        os.environ[MULTIPROCESS_DIRECTORY] = directory
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
+    return 0
+
+
+def main() -> int:
+    """Check the settings and the shards, then serve."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        exit_with(str(error))
+    configure(settings.log.log_level)
+    try:
+        asyncio.run(preflight(settings))
+    except ShardMapError as error:
+        exit_with(str(error))
+    except (ShardsSilentError, ControlError, Problem) as error:
+        sys.stderr.write(f"tarant-kv: the api cannot start: {error}\n")
+        return 1
+    return run(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

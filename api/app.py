@@ -1,0 +1,150 @@
+"""The Litestar application of one api process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import litestar_offline_docs
+import orjson
+from litestar import Litestar, MediaType, Request, Response, asgi, get
+from litestar.exceptions import HTTPException
+from litestar.handlers import ASGIRouteHandler
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
+
+from api import openapi
+from api.edge import Edge
+from api.endpoints import Delete, Login, Logout, Read, Write
+from api.http import Endpoint
+from api.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
+from api.problems import MEDIA_TYPE, Kind, Problem, retry_later
+from api.services import Services
+
+_log = logging.getLogger(__name__)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>tarant-kv</title><link rel="stylesheet" href="/schema/files/swagger-ui.css"></head>
+<body><div id="page"></div>
+<script src="/schema/files/swagger-ui-bundle.js"></script>
+<script src="/schema/page.js"></script></body>
+</html>
+"""
+_PAGE_SCRIPT = """SwaggerUIBundle({ url: "/schema/openapi.json", dom_id: "#page", deepLinking: true });\n"""
+
+_BY_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED, 400: Kind.INVALID_REQUEST}
+
+
+def endpoints(services: Services) -> list[Endpoint]:
+    """The routes under `/api/`."""
+    limits = services.settings.batch
+    base = (services.authenticator, services.budget, services.settings.http, limits)
+    batch = (services.batches, services.idempotency, services.metrics, *base)
+    return [
+        Login(services.accounts, services.tokens, services.passwords, services.throttle, *base),
+        Logout(services.accounts, *base),
+        Write(*batch),
+        Read(*batch),
+        Delete(*batch),
+    ]
+
+
+def _handler(endpoint: Endpoint) -> ASGIRouteHandler:
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await endpoint(scope, receive, send)
+
+    # Nothing behind these routes changes the scope, so that Litestar need not copy and compare it.
+    return asgi(endpoint.path, copy_scope=False, name=endpoint.path)(serve)
+
+
+def _documentation(services: Services) -> list[Any]:
+    document = orjson.dumps(openapi.build(services.settings.batch))
+
+    @get("/schema/openapi.json", media_type="application/json", include_in_schema=False, sync_to_thread=False)
+    def schema() -> bytes:
+        return document
+
+    @get("/schema", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
+    def page() -> str:
+        return _PAGE
+
+    @get("/schema/page.js", media_type="text/javascript", include_in_schema=False, sync_to_thread=False)
+    def script() -> str:
+        return _PAGE_SCRIPT
+
+    static = Path(str(files(litestar_offline_docs))) / "static"
+    return [schema, page, script, create_static_files_router("/schema/files", [static], include_in_schema=False)]
+
+
+def _operations(services: Services) -> list[Any]:
+    shards = list(services.dispatcher.admission.chunks)
+
+    @get("/health/live", include_in_schema=False, sync_to_thread=False)
+    def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @get("/health/ready", include_in_schema=False, sync_to_thread=False)
+    def ready() -> dict[str, Any]:
+        if services.ready:
+            return {"status": "ready", "shards": shards}
+        reason = "draining" if services.lifecycle.draining else "redis or the shards are out of reach"
+        raise retry_later(Kind.NOT_READY, reason)
+
+    @get("/metrics", media_type=METRICS_MEDIA_TYPE, include_in_schema=False, sync_to_thread=False)
+    def metrics() -> bytes:
+        return services.metrics.render()
+
+    return [live, ready, metrics]
+
+
+def _problem_response(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    return Response(
+        problem.body(request.scope["state"]["request_id"]),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+def _on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    kind = _BY_STATUS.get(error.status_code, Kind.INTERNAL if error.status_code >= 500 else Kind.INVALID_REQUEST)
+    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return _problem_response(request, Problem(kind, error.detail or kind.title, headers=headers))
+
+
+def _on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _log.error("a request failed", exc_info=error, extra={"request_id": request.scope["state"]["request_id"]})
+    return _problem_response(
+        request, Problem(Kind.INTERNAL, "something went wrong here; the request id finds it in the log")
+    )
+
+
+def create_app(services: Services) -> ASGIApp:
+    """The application, with its background tasks run by its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with services.running():
+            yield
+
+    app = Litestar(
+        route_handlers=[
+            *(_handler(endpoint) for endpoint in endpoints(services)),
+            *_documentation(services),
+            *_operations(services),
+        ],
+        lifespan=[lifespan],
+        exception_handlers={
+            Problem: _problem_response,
+            HTTPException: _on_http_error,
+            Exception: _on_error,
+        },
+        openapi_config=None,
+        logging_config=None,
+    )
+    return Edge(app, services.metrics, services.settings.http.access_log)

@@ -1,0 +1,161 @@
+"""Batches: splits them into chunks, dispatches those in parallel, and makes one answer of the outcomes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from api.dispatcher import Dispatcher, now_ms
+from api.problems import Kind, Problem, retry_later
+from api.splitting import Groups, Part
+from api.topology import ShardsSilentError, Topology
+from protocol.buckets import ShardMapError
+from protocol.chunks import encode_body
+from protocol.frames import Chunk, Outcome
+from protocol.operations import Operation, Status
+from protocol.settings import BatchSettings
+
+_log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""Rounds with a fresh shard map after `WRONG_BUCKET`."""
+
+NOT_APPLIED = "not_applied"
+UNKNOWN = "unknown"
+
+_KINDS = {
+    Status.EXPIRED: (Kind.OVERLOADED, "deadline_passed"),
+    Status.WRONG_BUCKET: (Kind.SHARD_UNAVAILABLE, "bucket_moved"),
+    Status.READ_ONLY: (Kind.SHARD_UNAVAILABLE, "read_only"),
+    Status.NO_MEMORY: (Kind.DATABASE_REFUSED, "out_of_memory"),
+    Status.TOO_LARGE: (Kind.DATABASE_REFUSED, "too_large"),
+    Status.MALFORMED: (Kind.DATABASE_REFUSED, "refused"),
+    Status.REFUSED: (Kind.DATABASE_REFUSED, "refused"),
+    Status.UNREACHABLE: (Kind.SHARD_UNAVAILABLE, "unreachable"),
+    Status.UNKNOWN: (Kind.OUTCOME_UNKNOWN, "no_answer"),
+    Status.CONFLICT: (Kind.DATABASE_REFUSED, "refused"),
+}
+
+_SEVERITY = [
+    Kind.SHARD_UNAVAILABLE,
+    Kind.OVERLOADED,
+    Kind.DATABASE_REFUSED,
+    Kind.ANSWER_TOO_LARGE,
+    Kind.OUTCOME_UNKNOWN,
+]
+"""Of several kinds of failure in one batch the last one here is the answer's."""
+
+ChunkId = Callable[[Operation, bytes], bytes]
+
+
+@dataclass(slots=True)
+class Result:
+    """A part of a batch and what became of it."""
+
+    part: Part
+    outcome: Outcome
+
+
+class Batches:
+    """Runs batches."""
+
+    def __init__(self, dispatcher: Dispatcher, topology: Topology, settings: BatchSettings) -> None:
+        self._dispatcher = dispatcher
+        self._topology = topology
+        self._timeout_ms = int(settings.request_timeout_s * 1000)
+
+    def groups(self) -> Groups:
+        """An empty batch to fill."""
+        return Groups(self._topology.map)
+
+    async def run(
+        self,
+        operation: Operation,
+        groups: Groups,
+        *,
+        retain_ms: int = 0,
+        chunk_id: ChunkId | None = None,
+        trace: str | None = None,
+    ) -> list[Result]:
+        """Run `operation` on every part and return what became of each.
+
+        `chunk_id` makes a chunk's id of its content, for requests that may be repeated; ids are fresh otherwise.
+
+        Raises:
+            Problem: 503, not admitted; nothing was applied.
+        """
+        deadline_ms = now_ms() + self._timeout_ms
+        settled: list[Result] = []
+        parts = list(groups.parts())
+        for attempt in range(1, ATTEMPTS + 1):
+            chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, chunk_id)) for part in parts]
+            outcomes = await self._dispatcher.dispatch(chunks, trace)
+            results = [Result(part, outcome) for part, outcome in zip(parts, outcomes, strict=True)]
+            misplaced = [result for result in results if result.outcome.status == Status.WRONG_BUCKET]
+            if not misplaced:
+                return settled + results if settled else results
+            if attempt == ATTEMPTS or not await self._learn_again():
+                return settled + results
+            settled += [result for result in results if result.outcome.status != Status.WRONG_BUCKET]
+            regrouped = self.groups()
+            for result in misplaced:
+                regrouped.add_part(result.part)
+            parts = list(regrouped.parts())
+        return settled
+
+    def _chunk(
+        self, operation: Operation, part: Part, deadline_ms: int, retain_ms: int, chunk_id: ChunkId | None
+    ) -> Chunk:
+        body = encode_body(part.entries)
+        name = chunk_id(operation, body) if chunk_id is not None else self._dispatcher.new_id()
+        return Chunk(name, operation, deadline_ms, retain_ms, len(part.entries), body)
+
+    async def _learn_again(self) -> bool:
+        try:
+            await self._topology.refresh()
+        except (ShardMapError, ShardsSilentError) as error:
+            _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
+            return False
+        return True
+
+
+def _text(payload: object) -> str:
+    return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
+
+
+def check(results: Sequence[Result], operation: Operation) -> None:
+    """Check that every part of a batch went well.
+
+    Raises:
+        Problem: the worst of what happened, with what happened to each key that failed.
+    """
+    failures = [result for result in results if result.outcome.status != Status.OK]
+    if not failures:
+        return
+    failed: dict[str, str] = {}
+    reasons: list[dict[str, object]] = []
+    kinds: list[Kind] = []
+    for result in failures:
+        status = result.outcome.status
+        known = Status(status) if status in Status.__members__.values() else Status.UNKNOWN
+        kind, code = _KINDS[known]
+        if operation is Operation.READ and known is Status.TOO_LARGE:
+            kind = Kind.ANSWER_TOO_LARGE
+        kinds.append(kind)
+        failed.update(dict.fromkeys(result.part.keys, UNKNOWN if known is Status.UNKNOWN else NOT_APPLIED))
+        reasons.append(
+            {
+                "shard": result.part.shard,
+                "code": code,
+                "keys": len(result.part.keys),
+                "detail": _text(result.outcome.payload),
+            }
+        )
+    worst = max(kinds, key=_SEVERITY.index)
+    members = {"failed": failed, "reasons": reasons}
+    total = sum(len(result.part.keys) for result in results)
+    detail = f"{len(failed)} of {total} keys failed; 'failed' tells what happened to each"
+    if worst.status == 503:
+        raise retry_later(worst, detail, members=members)
+    raise Problem(worst, detail, members=members)

@@ -1,0 +1,350 @@
+"""The way of chunks to the shards and of outcomes back: a batcher, a reader, and the clock that ends every wait.
+
+The batcher appends what gathered while its last append was on its way, one frame a shard, all shards in one pipelined
+round trip; there is no timer, so an idle system sends at once and a busy one sends full frames. When Redis comes back
+from anything, or has lost its data, every chunk that still waits is sent again: chunk ids make that safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import redis.exceptions
+from redis.asyncio import Redis
+
+from api.admission import Admission
+from api.metrics import Metrics
+from api.pending import Gathering, Pending, PendingChunks, SentFrame
+from protocol.frames import (
+    MAX_FRAME_BYTES,
+    MAX_FRAME_KEYS,
+    Chunk,
+    FrameError,
+    Outcome,
+    decode_reply,
+    encode_frame,
+)
+from protocol.names import EPHEMERAL_TTL_S, FIELD, alive_key, reply_stream, shard_stream
+from protocol.operations import Status
+from protocol.redis_connections import connect_async
+from protocol.settings import BatchSettings, RedisSettings
+
+_log = logging.getLogger(__name__)
+
+READ_BLOCK_MS = 1000
+READ_COUNT = 500
+HEARTBEAT_S = 0.5
+"""How often the alive key is renewed; also how soon it is noticed that Redis lost its data on a live connection."""
+
+SWEEP_S = 0.1
+GRACE_MS = 300
+"""How long after its deadline a chunk is still waited for: workers give definite answers just before it."""
+
+CANCEL_AGAIN_S = 0.1
+FRAMES_AT_ONCE = 8
+"""Frames for one shard in one round trip; the rest goes with the next."""
+
+_BACKOFF_S = (0.02, 0.5)
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+async def _back_off(tries: int) -> None:
+    first, last = _BACKOFF_S
+    delay = min(last, first * 2**tries)
+    await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - jitter is no secret
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: redis-py's reads can lose a cancellation, so that one is not enough."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
+
+
+class Dispatcher:
+    """Sends chunks to shards and returns their outcomes; one for each api process."""
+
+    def __init__(
+        self, redis_settings: RedisSettings, settings: BatchSettings, shards: Sequence[str], metrics: Metrics
+    ) -> None:
+        self.process = f"{secrets.token_hex(8)}"
+        self.admission = Admission(
+            shards, max_chunks=settings.max_inflight_chunks, max_bytes=settings.max_inflight_bytes
+        )
+        self._redis_settings = redis_settings
+        self._metrics = metrics
+        self._reply_stream = reply_stream(self.process)
+        self._alive_key = alive_key(self.process)
+        self._pending = PendingChunks()
+        self._queues: dict[str, deque[Pending]] = {shard: deque() for shard in shards}
+        self._abandoned: list[SentFrame] = []
+        self._wake = asyncio.Event()
+        self._heartbeat_due = False
+        self._rewind = False
+        self._sending = self._reading = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failed: asyncio.Future[None] | None = None
+        self._id_prefix = secrets.token_bytes(8)
+        self._id_counter = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether both connections to Redis work, as far as is known."""
+        return self._sending and self._reading
+
+    @property
+    def waiting(self) -> int:
+        """Chunks that wait for their outcome."""
+        return len(self._pending)
+
+    def new_id(self) -> bytes:
+        """An id for a chunk that nobody else uses: 16 bytes, half of them random for this process."""
+        self._id_counter += 1
+        return self._id_prefix + self._id_counter.to_bytes(8, "big")
+
+    def start(self) -> asyncio.Future[None]:
+        """Start the tasks. The future returned fails when one of them dies, which its owner must not survive."""
+        loop = asyncio.get_running_loop()
+        self._failed = loop.create_future()
+        for run in (self._send_forever, self._read_forever, self._sweep_forever):
+            task = loop.create_task(run(), name=f"dispatcher.{run.__name__}")
+            task.add_done_callback(self._task_ended)
+            self._tasks.append(task)
+        return self._failed
+
+    async def stop(self) -> None:
+        """Cancel the tasks and leave nothing in Redis; whoever still waits is told that the outcome is unknown."""
+        await _cancel(self._tasks)
+        for pending in self._pending:
+            self._settle(pending.chunk.id, Status.UNKNOWN, "the api is shutting down")
+        client = connect_async(self._redis_settings, name="api-stop")
+        with suppress(redis.exceptions.RedisError, OSError):
+            await client.delete(self._alive_key, self._reply_stream)
+        await client.aclose()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._failed is None or self._failed.done():
+            return
+        error = task.exception() or RuntimeError(f"{task.get_name()} ended")
+        _log.error("a task of the dispatcher died", exc_info=error)
+        self._failed.set_exception(error)
+
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], trace: str | None = None) -> list[Outcome]:
+        """Send `(shard, chunk)` parts and wait for the outcome of each; returned in order, never raising for one.
+
+        The wait ends a little after the chunks' deadline: by then each has an outcome, if only `UNKNOWN`.
+
+        Raises:
+            Problem: 503, not admitted; nothing was sent.
+        """
+        self.admission.admit((shard, len(chunk.body)) for shard, chunk in parts)
+        gathering = Gathering(len(parts), asyncio.get_running_loop())
+        for position, (shard, chunk) in enumerate(parts):
+            pending = Pending(shard, chunk, gathering, position, trace)
+            self._pending.add(pending)
+            self._queues[shard].append(pending)
+        self._wake.set()
+        await gathering.future
+        return [outcome for outcome in gathering.outcomes if outcome is not None]
+
+    def _settle(self, chunk_id: bytes, status: int, payload: Any) -> Pending | None:
+        pending = self._pending.take(chunk_id)
+        if pending is not None:
+            self.admission.release(pending.shard, len(pending.chunk.body))
+            pending.settle(status, payload)
+            self._metrics.outcome(pending.shard, status)
+        return pending
+
+    # ---- sending
+
+    async def _send_forever(self) -> None:
+        tries = 0
+        while True:
+            client = connect_async(self._redis_settings, name="api-send")
+            try:
+                await self._send_session(client)
+            except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+                if self._sending:
+                    _log.warning("sending to redis failed", extra={"error": str(error)})
+                    tries = 0
+                self._sending = False
+            finally:
+                with suppress(redis.exceptions.RedisError, OSError):
+                    await client.aclose()
+            await _back_off(tries)
+            tries += 1
+
+    async def _send_session(self, client: Redis) -> None:
+        """Send on one connection until it breaks. What waits at its beginning may have been lost, and goes again."""
+        await self._begin(client)
+        self._sending = True
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(HEARTBEAT_S, self._ask_for_heartbeat)
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                heartbeat, self._heartbeat_due = self._heartbeat_due, False
+                if heartbeat:
+                    timer = loop.call_later(HEARTBEAT_S, self._ask_for_heartbeat)
+                if not await self._flush(client, heartbeat=heartbeat):
+                    _log.warning("redis lost its data, sending again what waits", extra={"chunks": self.waiting})
+                    await self._begin(client)
+        finally:
+            timer.cancel()
+
+    def _ask_for_heartbeat(self) -> None:
+        self._heartbeat_due = True
+        self._wake.set()
+
+    async def _begin(self, client: Redis) -> None:
+        await client.set(self._alive_key, b"1", ex=EPHEMERAL_TTL_S)
+        self._rewind = True
+        for queue in self._queues.values():
+            queue.clear()
+        for pending in self._pending:
+            self._queues[pending.shard].append(pending)
+        if self.waiting:
+            self._metrics.resent(sum(1 for pending in self._pending if pending.sends))
+            self._wake.set()
+
+    async def _flush(self, client: Redis, *, heartbeat: bool) -> bool:
+        """One round trip: a frame or more for each shard with something to send. False if the alive key is gone."""
+        frames = [(frame, chunks) for shard in self._queues for frame, chunks in self._frames(shard)]
+        abandoned, self._abandoned = self._abandoned, []
+        if not frames and not abandoned and not heartbeat:
+            return True
+        pipe = client.pipeline(transaction=False)
+        if heartbeat:
+            pipe.expire(self._alive_key, EPHEMERAL_TTL_S)
+        for frame, chunks in frames:
+            traces = {position: p.trace for position, p in enumerate(chunks) if p.trace is not None}
+            data = encode_frame(self._reply_stream, traces, [p.chunk for p in chunks])
+            for pending in chunks:
+                pending.sends += 1
+            pipe.xadd(shard_stream(frame.shard), {FIELD: data})
+        for frame in abandoned:
+            if frame.entry_id is not None:
+                pipe.xdel(shard_stream(frame.shard), frame.entry_id)
+        results = await pipe.execute(raise_on_error=False)
+        alive = True
+        if heartbeat:
+            renewed, *results = results
+            alive = bool(renewed) and not isinstance(renewed, Exception)
+        for (frame, chunks), result in zip(frames, results, strict=False):
+            if isinstance(result, Exception):
+                self._refused(chunks, result)
+            else:
+                frame.entry_id = result
+        return alive
+
+    def _frames(self, shard: str) -> Iterator[tuple[SentFrame, list[Pending]]]:
+        """Take from a shard's queue what makes frames, bounded in number, keys and bytes."""
+        queue = self._queues[shard]
+        for _ in range(FRAMES_AT_ONCE):
+            chunks: list[Pending] = []
+            keys = size = 0
+            while queue:
+                pending = queue[0]
+                if pending.chunk.id not in self._pending:
+                    queue.popleft()
+                    continue
+                keys += pending.chunk.keys
+                size += len(pending.chunk.body)
+                if chunks and (keys > MAX_FRAME_KEYS or size > MAX_FRAME_BYTES):
+                    break
+                chunks.append(queue.popleft())
+            if not chunks:
+                return
+            frame = SentFrame(shard, len(chunks))
+            for pending in chunks:
+                pending.frame = frame
+            yield frame, chunks
+        if queue:
+            self._wake.set()
+
+    def _refused(self, chunks: Sequence[Pending], error: Exception) -> None:
+        """Redis answered that it did not take a frame (out of memory, read-only, no permission)."""
+        _log.warning("redis refused a frame", extra={"error": str(error), "chunks": len(chunks)})
+        for pending in chunks:
+            self._settle(pending.chunk.id, Status.UNREACHABLE, "the queue refused the chunk")
+
+    # ---- reading
+
+    async def _read_forever(self) -> None:
+        tries = 0
+        while True:
+            client = connect_async(self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS)
+            try:
+                await client.ping()
+                self._reading = True
+                tries = 0
+                last = b"0-0"
+                while True:
+                    if self._rewind:
+                        # New data in Redis may count from an earlier time than the old did.
+                        last, self._rewind = b"0-0", False
+                    last = await self._read(client, last)
+            except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+                if self._reading:
+                    _log.warning("reading from redis failed", extra={"error": str(error)})
+                self._reading = False
+            finally:
+                with suppress(redis.exceptions.RedisError, OSError):
+                    await client.aclose()
+            await _back_off(tries)
+            tries += 1
+
+    async def _read(self, client: Redis, last: bytes) -> bytes:
+        """Wait for replies after the entry `last`, and delete those up to it in the same round trip.
+
+        Returns the id of the last entry read.
+        """
+        pipe = client.pipeline(transaction=False)
+        pipe.xtrim(self._reply_stream, minid=last, approximate=False)
+        pipe.xread({self._reply_stream: last}, count=READ_COUNT, block=READ_BLOCK_MS)
+        _, answer = await pipe.execute()
+        if not answer:
+            return last
+        for entry_id, fields in answer[0][1]:
+            last = entry_id
+            try:
+                reply = decode_reply(fields[FIELD])
+            except (FrameError, KeyError) as error:
+                _log.error("dropped a reply", extra={"error": str(error)})
+                continue
+            for outcome in reply.outcomes:
+                self._settle(*outcome)
+        return last
+
+    # ---- deadlines
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._sweep(now_ms() - GRACE_MS)
+
+    def _sweep(self, before_ms: int) -> None:
+        for pending in self._pending.overdue(before_ms):
+            if pending.sends:
+                self._settle(pending.chunk.id, Status.UNKNOWN, "no answer before the deadline")
+            else:
+                self._settle(pending.chunk.id, Status.UNREACHABLE, "the queue was out of reach")
+            frame = pending.frame
+            if frame is not None and not frame.waiting:
+                # Nobody waits for it any more: a frame left there would take memory until a worker comes.
+                self._abandoned.append(frame)

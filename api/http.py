@@ -1,0 +1,162 @@
+"""HTTP beneath the handlers: a request as raw ASGI gives it, its body within bounds, and the answer sent.
+
+The routes of the API are ASGI handlers registered in Litestar. Its usual handlers build a connection, a request and a
+response object for every call; measured on one-key batches those cost more than everything else that the api does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from abc import ABC, abstractmethod
+
+from litestar.types import HTTPScope, Receive, Send
+
+from api.admission import BodyBudget
+from api.answers import Answer
+from api.authentication import Authenticator, Principal
+from api.problems import MEDIA_TYPE, Kind, Problem
+from protocol.settings import BatchSettings, HttpSettings
+
+_log = logging.getLogger(__name__)
+
+_PROBLEM_TYPE = MEDIA_TYPE.encode()
+_TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_WANTED = frozenset(
+    (
+        b"authorization",
+        b"content-type",
+        b"content-length",
+        b"accept",
+        b"idempotency-key",
+        b"traceparent",
+    )
+)
+CLIENT_CLOSED = 499
+"""Counted for a client that went away before its answer; the number is nginx's."""
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its body had arrived."""
+
+
+class Incoming:
+    """A request: the headers that count, and its body on demand."""
+
+    __slots__ = ("_receive", "headers", "scope")
+
+    def __init__(self, scope: HTTPScope, receive: Receive) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.headers: dict[bytes, bytes] = {name: value for name, value in scope["headers"] if name in _WANTED}
+
+    @property
+    def trace(self) -> str | None:
+        """The request's `traceparent`, if it has a valid one."""
+        header = self.headers.get(b"traceparent")
+        return header.decode("ascii") if header is not None and _TRACEPARENT.match(header) else None
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else "unknown"
+
+    async def body(self, limit: int, timeout_s: float, held: BodyBudget.Share) -> bytes:
+        """The whole body.
+
+        Raises:
+            Problem: 413, it is larger than `limit`; 408, it has not come within `timeout_s`; 503, no room.
+            ClientGoneError: the client closed the connection.
+        """
+        announced = self.headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > limit:
+            raise _too_large(limit)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    message = await self._receive()
+                    if message["type"] != "http.request":
+                        raise ClientGoneError
+                    piece = message["body"]
+                    size += len(piece)
+                    if size > limit:
+                        raise _too_large(limit)
+                    held.add(len(piece))
+                    if not message["more_body"]:
+                        return piece if not pieces else b"".join((*pieces, piece))
+                    pieces.append(piece)
+        except TimeoutError:
+            raise Problem(Kind.BODY_TIMEOUT, f"the body did not arrive within {timeout_s:g} seconds") from None
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(Kind.BODY_TOO_LARGE, f"the body is larger than {limit} bytes")
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send a finished answer."""
+    headers = [
+        (b"content-type", answer.media_type),
+        (b"content-length", str(len(answer.body)).encode()),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+def problem_answer(problem: Problem, request_id: str) -> Answer:
+    """A problem as an answer."""
+    headers = tuple((name.lower().encode(), value.encode()) for name, value in problem.headers.items())
+    return Answer(problem.status, _PROBLEM_TYPE, problem.body(request_id), headers)
+
+
+class Endpoint(ABC):
+    """A POST route of the API: authentication, the body, and every error as a problem document."""
+
+    path: str
+    scope: str | None = None
+    """The scope that a token must have; None: any valid token."""
+
+    authenticated = True
+
+    def __init__(
+        self, authenticator: Authenticator, budget: BodyBudget, http: HttpSettings, limits: BatchSettings
+    ) -> None:
+        self._authenticator = authenticator
+        self._budget = budget
+        self._body_timeout_s = http.body_timeout_s
+        self._limits = limits
+
+    @abstractmethod
+    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
+        """Answer a request whose sender is known and whose body is there; raises `Problem` for anything else."""
+
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        try:
+            answer = await self._serve(scope, receive)
+        except Problem as problem:
+            answer = problem_answer(problem, scope["state"]["request_id"])
+        except ClientGoneError:
+            scope["state"]["status"] = CLIENT_CLOSED
+            return
+        except Exception:  # noqa: BLE001 - whatever it was, the client gets a problem document and the log the rest
+            _log.exception("a request failed", extra={"request_id": scope["state"]["request_id"]})
+            fault = Problem(Kind.INTERNAL, "something went wrong here; the request id finds it in the log")
+            answer = problem_answer(fault, scope["state"]["request_id"])
+        await send_answer(send, answer)
+
+    async def _serve(self, scope: HTTPScope, receive: Receive) -> Answer:
+        if scope["method"] != "POST":
+            raise Problem(Kind.METHOD_NOT_ALLOWED, f"{self.path} takes POST", headers={"Allow": "POST"})
+        request = Incoming(scope, receive)
+        principal = None
+        if self.authenticated:
+            principal = await self._authenticator.authenticate(request.headers.get(b"authorization"), self.scope)
+        with self._budget.share() as held:
+            body = await request.body(self._limits.max_body_bytes, self._body_timeout_s, held)
+            return await self.handle(request, body, principal)

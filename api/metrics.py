@@ -1,0 +1,93 @@
+"""What the api counts, for Prometheus.
+
+With several api processes each writes its numbers to files in `PROMETHEUS_MULTIPROC_DIR`, and whichever process is
+asked for `/metrics` adds them up; `api.__main__` makes that directory.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from protocol.operations import Status
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_KEYS = (1, 10, 100, 1000, 10_000)
+
+
+class Metrics:
+    """The counters of one api process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "tarantkv_requests", "Requests answered.", ("route", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "tarantkv_request_seconds",
+            "Time from a request's head to the end of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._keys = Histogram(
+            "tarantkv_batch_keys", "Keys in a batch.", ("route",), buckets=_KEYS, registry=self._registry
+        )
+        self._outcomes = Counter(
+            "tarantkv_chunk_outcomes", "Outcomes of chunks.", ("shard", "status"), registry=self._registry
+        )
+        self._resent = Counter(
+            "tarantkv_chunks_resent", "Chunks sent again after Redis was lost.", registry=self._registry
+        )
+        self._waiting = Gauge(
+            "tarantkv_chunks_waiting",
+            "Chunks that wait for their outcome.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._outcome_children: dict[tuple[str, int], Counter] = {}
+        self._request_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
+        children = self._request_children.get((route, status))
+        if children is None:
+            children = (self._requests.labels(route, str(status)), self._seconds.labels(route))
+            self._request_children[route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def batch(self, route: str, keys: int) -> None:
+        """Count the keys of a batch."""
+        self._keys.labels(route).observe(keys)
+
+    def outcome(self, shard: str, status: int) -> None:
+        """Count what became of a chunk."""
+        child = self._outcome_children.get((shard, status))
+        if child is None:
+            known = status in Status.__members__.values()
+            name = Status(status).name.lower() if known else str(status)
+            child = self._outcome_children[shard, status] = self._outcomes.labels(shard, name)
+        child.inc()
+
+    def resent(self, chunks: int) -> None:
+        """Count chunks that were sent again."""
+        self._resent.inc(chunks)
+
+    def waiting(self, chunks: int) -> None:
+        """Set how many chunks wait."""
+        self._waiting.set(chunks)
+
+    def render(self) -> bytes:
+        """All counters, of all processes, in Prometheus' text format."""
+        if MULTIPROCESS_DIRECTORY not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        return generate_latest(registry)

@@ -1,0 +1,75 @@
+"""How uvicorn runs an api process: its configuration, and the order in which the process ends.
+
+On SIGTERM readiness fails first; after a delay, in which load balancers look elsewhere, uvicorn stops accepting; then
+it waits for the requests under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from litestar.types import ASGIApp
+
+from api.app import create_app
+from api.services import ApiSettings, Lifecycle, Services, load_settings
+from protocol.logs import configure
+
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept; longer than load balancers usually keep theirs."""
+
+
+def build() -> ASGIApp:
+    """The application of this process; uvicorn calls it in every process that it starts."""
+    settings = load_settings()
+    configure(settings.log.log_level)
+    lifecycle = Lifecycle()
+    fail_readiness_first(lifecycle, settings.http.drain_delay_s)
+    return create_app(Services(settings, lifecycle))
+
+
+def fail_readiness_first(lifecycle: Lifecycle, delay_s: float) -> None:
+    """Put a step before the SIGTERM handler that is set (uvicorn's): mark the process as draining, then wait.
+
+    A second signal ends the wait.
+    """
+    stop = signal.getsignal(signal.SIGTERM)
+    if not callable(stop):
+        return
+    set_before: Callable[[int, FrameType | None], object] = stop
+    loop = asyncio.get_running_loop()
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        first = not lifecycle.draining
+        lifecycle.draining = True
+        if first and delay_s:
+            loop.call_soon_threadsafe(loop.call_later, delay_s, set_before, number, None)
+        else:
+            set_before(number, frame)
+
+    signal.signal(signal.SIGTERM, drain)
+
+
+def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
+    """Uvicorn's configuration."""
+    return uvicorn.Config(
+        "api.server:build",
+        factory=True,
+        host=settings.http.host,
+        port=settings.http.port,
+        workers=processes,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.http.trusted_proxies),
+        forwarded_allow_ips=settings.http.trusted_proxies or None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.http.drain_timeout_s),
+    )

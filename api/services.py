@@ -1,0 +1,144 @@
+"""What the handlers share, built and torn down as one: the parts of one api process, and who owns them.
+
+The dispatcher's tasks are the process's heart: if one dies, the process ends, and its supervisor starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from api.accounts import AccountError, Accounts
+from api.admission import BodyBudget
+from api.authentication import Authenticator
+from api.batches import Batches
+from api.control import Control
+from api.dispatcher import Dispatcher
+from api.idempotency import Idempotency
+from api.metrics import Metrics
+from api.passwords import Passwords
+from api.throttle import LoginThrottle
+from api.tokens import Tokens
+from api.topology import Topology
+from protocol.settings import (
+    AuthSettings,
+    BatchSettings,
+    ClusterSettings,
+    HttpSettings,
+    LogSettings,
+    RedisSettings,
+    load,
+    parse_shards,
+)
+
+_log = logging.getLogger(__name__)
+
+GAUGE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """Every setting that the api reads, by concern."""
+
+    cluster: ClusterSettings
+    redis: RedisSettings
+    http: HttpSettings
+    auth: AuthSettings
+    batch: BatchSettings
+    log: LogSettings
+
+
+def load_settings() -> ApiSettings:
+    """Read the api's settings from the environment.
+
+    Raises:
+        SettingsError: one is missing or wrong.
+    """
+    return ApiSettings(
+        load(ClusterSettings),
+        load(RedisSettings),
+        load(HttpSettings),
+        load(AuthSettings),
+        load(BatchSettings),
+        load(LogSettings),
+    )
+
+
+@dataclass
+class Lifecycle:
+    """Whether the process is about to end; `/health/ready` tells so before anything stops."""
+
+    draining: bool = field(default=False)
+
+
+class Services:
+    """The parts of one api process."""
+
+    def __init__(self, settings: ApiSettings, lifecycle: Lifecycle | None = None) -> None:
+        self.settings = settings
+        self.lifecycle = lifecycle or Lifecycle()
+        self.metrics = Metrics()
+        shards = tuple(parse_shards(settings.cluster.shards))
+        self.dispatcher = Dispatcher(settings.redis, settings.batch, shards, self.metrics)
+        self.topology = Topology(self.dispatcher, settings.cluster)
+        self.control = Control(self.dispatcher, self.topology, settings.batch.request_timeout_s)
+        self.accounts = Accounts(self.control, self.topology)
+        self.tokens = Tokens(settings.auth.jwt_secrets, settings.auth.token_ttl_s)
+        self.authenticator = Authenticator(self.tokens, self.accounts, settings.auth.auth_cache_s)
+        self.passwords = Passwords()
+        self.throttle = LoginThrottle(settings.redis, settings.auth)
+        self.batches = Batches(self.dispatcher, self.topology, settings.batch)
+        self.idempotency = Idempotency(self.control, self.topology, settings.batch.idempotency_window_s)
+        self.budget = BodyBudget(settings.batch.max_buffered_bytes)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return self.dispatcher.connected and self.topology.loaded and not self.lifecycle.draining
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the background tasks, with the shard map loaded.
+
+        Raises:
+            ShardMapError, ShardsSilentError: the shards do not make a whole map, or do not answer.
+        """
+        failed = self.dispatcher.start()
+        failed.add_done_callback(_end_process)
+        gauge = asyncio.create_task(self._set_gauge(), name="services.gauge")
+        try:
+            await self.topology.load(self.settings.http.startup_timeout_s)
+            yield
+        finally:
+            failed.remove_done_callback(_end_process)
+            gauge.cancel()
+            await self.idempotency.finish()
+            await self.dispatcher.stop()
+            await self.throttle.close()
+            self.passwords.close()
+
+    async def ensure_admin(self) -> None:
+        """Make the admin user if there is none; a password that was changed since is left alone."""
+        auth = self.settings.auth
+        if not auth.admin_password or (await self.accounts.state(auth.admin_user)).user is not None:
+            return
+        password_hash = await self.passwords.hash(auth.admin_password)
+        try:
+            await self.accounts.create(auth.admin_user, password_hash, ("admin", "read", "write"))
+        except AccountError:
+            return  # another api process was faster
+        _log.info("made the admin user", extra={"user": auth.admin_user})
+
+    async def _set_gauge(self) -> None:
+        while True:
+            self.metrics.waiting(self.dispatcher.waiting)
+            await asyncio.sleep(GAUGE_EVERY_S)
+
+
+def _end_process(failed: asyncio.Future[None]) -> None:
+    _log.critical("the dispatcher failed, ending the process", extra={"error": str(failed.exception())})
+    signal.raise_signal(signal.SIGTERM)

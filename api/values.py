@@ -1,0 +1,71 @@
+"""Which values can be kept unchanged: the rules that the decoders do not enforce by themselves.
+
+Every JSON and MessagePack value is kept, but for nesting past `MAX_DEPTH`, integers outside [-2^63, 2^64), and numbers
+that are not finite. The depth keeps every reader safe: JSON writers and parsers of many languages stop at some hundred
+levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Any
+
+MAX_DEPTH = 128
+"""Levels of arrays and objects in one value; a bare number or text has none."""
+
+
+class ValueNotKeptError(ValueError):
+    """A value that could not come back as it went in; the text says why."""
+
+
+def _children(value: Any) -> Iterable[Any]:
+    return value.values() if type(value) is dict else value
+
+
+def deeper_than(values: Iterable[Any], depth: int) -> bool:
+    """Whether any of `values` has more than `depth` levels of lists and dicts. Level by level, without recursion."""
+    level = [value for value in values if type(value) is dict or type(value) is list]
+    for _ in range(depth):
+        if not level:
+            return False
+        level = [child for value in level for child in _children(value) if type(child) is dict or type(child) is list]
+    return bool(level)
+
+
+def check_json(data: Mapping[str, Any], body: bytes) -> str | None:
+    """The first key whose value is nested too deep, if there is one.
+
+    The body cannot be deeper than it has brackets: counting those is far cheaper than a walk, and settles most cases.
+    """
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return None
+    if not deeper_than(data.values(), MAX_DEPTH):
+        return None
+    return next(key for key, value in data.items() if deeper_than((value,), MAX_DEPTH))
+
+
+def check_msgpack(value: Any) -> None:
+    """Check a value decoded from MessagePack, where JSON's grammar does not exclude `NaN` and deep nesting.
+
+    Raises:
+        ValueNotKeptError: it is one of those.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        following: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is float:
+                if not isfinite(item):
+                    raise ValueNotKeptError("a number is not finite")
+            elif kind is list or kind is tuple:
+                following.extend(item)
+            elif kind is dict:
+                following.extend(item.keys())
+                following.extend(item.values())
+        if not following:
+            return
+        level = following
+    if any(type(item) in (list, tuple, dict) for item in level):
+        raise ValueNotKeptError(f"nested deeper than {MAX_DEPTH} levels")
