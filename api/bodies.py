@@ -162,7 +162,7 @@ def _blame(body: bytes) -> None:
 
 
 def _blame_surrogate(body: bytes) -> None:
-    """Name the key with half of a surrogate pair, which the standard library's parser lets through and ours does not."""
+    """Name the key with half of a surrogate pair; the standard library's parser lets those through, ours does not."""
     try:
         data = json.loads(body)["data"].items()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
