@@ -129,11 +129,14 @@ install_packages() {
 
 install_environment() {
     if cmp -s "$LOCK" "$STAMP" && .venv/bin/python -c '' 2>/dev/null; then return; fi
-    install_python
-    say "installing Python packages into .venv ($("$PYTHON" --version))"
     rm -f "$STAMP"
-    "$PYTHON" -m venv --clear .venv
-    .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input install --no-deps --require-hashes -r "$LOCK"
+    # An environment that works is only brought up to date: a running system may be using it.
+    if ! recent .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        install_python
+        "$PYTHON" -m venv --clear .venv
+    fi
+    say "installing Python packages into .venv ($(.venv/bin/python --version))"
+    .venv/bin/python -m pip -qq --disable-pip-version-check --no-input install --no-deps --require-hashes -r "$LOCK"
     cp "$LOCK" "$STAMP"
 }
 
