@@ -30,7 +30,6 @@ end
 
 local STATUS_OF_CODE = {
     [box.error.READONLY] = M.READ_ONLY,
-    [box.error.MEMORY_ISSUE] = M.NO_MEMORY,
     [box.error.MEMTX_MAX_TUPLE_SIZE] = M.TOO_LARGE,
 }
 
@@ -39,8 +38,12 @@ local STATUS_OF_CODE = {
 -- @treturn number status
 -- @treturn string message
 function M.of_error(err)
-    local code = type(err) == 'cdata' and err.code or nil
-    return STATUS_OF_CODE[code] or M.REFUSED, tostring(err)
+    local status = nil
+    if type(err) == 'cdata' then
+        -- A failed allocation is no client error and has a type instead of a code.
+        status = err.type == 'OutOfMemory' and M.NO_MEMORY or STATUS_OF_CODE[err.code]
+    end
+    return status or M.REFUSED, tostring(err)
 end
 
 return M

@@ -132,8 +132,8 @@ function M.values(blob)
 end
 
 --- The stored MessagePack of one key, false when it is not there.
-function M.read(key, options)
-    local status, payload = M.run(M.READ, M.keys_body({key}), options)
+function M.read(key, bucket)
+    local status, payload = M.run(M.READ, M.body({M.key_entry(key, bucket)}))
     assert(status == 0, payload)
     return M.values(payload)[1]
 end

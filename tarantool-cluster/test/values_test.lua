@@ -131,7 +131,7 @@ suite:case('a tuple in the longer form of another writer is read too', function(
         box.begin()
         test:is(api.replace(box.space.kv.id, bytes, bytes + #tuple, nil), 0, name .. ' header is stored')
         box.commit()
-        test:is(support.read('other', {}), '\xc4\x02ab', name .. ' header is read')
+        test:is(support.read('other'), '\xc4\x02ab', name .. ' header is read')
     end
 end)
 
