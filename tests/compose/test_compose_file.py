@@ -1,0 +1,102 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from localcluster.dotenv import random_secrets
+from protocol.settings import CONCERNS, HttpSettings, WorkerSettings, variable
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+SHARDS = ["s1", "s2", "s3"]
+READERS = {"api": "api", "worker": "worker", **dict.fromkeys(SHARDS, "shard")}
+
+# A container has neither a console nor another place to keep its data than its volume.
+NOT_IN_CONTAINERS = {"TARANTKV_SHARD_CONSOLE"}
+
+
+def seconds(duration: str) -> int:
+    return int(duration.removesuffix("s"))
+
+
+@pytest.mark.parametrize(("service", "reader"), READERS.items())
+def test_every_setting_that_a_program_reads_can_be_given_to_its_container(service: str, reader: str) -> None:
+    known = {
+        variable(name)
+        for concern, readers in CONCERNS.items()
+        if reader in readers.split(", ")
+        for name in concern.__struct_fields__
+    }
+    assert SERVICES[service]["environment"].keys() == known - NOT_IN_CONTAINERS
+
+
+def test_only_the_api_publishes_a_port() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api"}
+    assert SERVICES["api"]["ports"] == ["${TARANTKV_PORT:-8081}:8081"]
+
+
+def test_every_secret_comes_from_outside_and_its_absence_says_what_to_do() -> None:
+    for name in random_secrets():
+        if name != "TARANTKV_ADMIN_USER":
+            values = re.findall(rf"^\s*{name}: (.*)$", TEXT, re.MULTILINE)
+            assert values
+            for value in values:
+                assert f'${{{name}:?is not set, run "make env" to write .env}}' in value or value.startswith("*")
+
+
+def test_no_secret_is_an_argument() -> None:
+    for service in SERVICES.values():
+        for arguments in (service.get("command", []), service.get("entrypoint", [])):
+            # Compose fills in a single dollar before the program starts; a doubled one reaches the container's shell.
+            assert "$" not in " ".join(arguments).replace("$$", "")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_confined_checked_and_limited(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["mem_limit"]
+    assert service["healthcheck"]["test"]
+    assert service["restart"] == "unless-stopped"
+    # The image of api and worker names its user itself.
+    assert "build" in service or service["user"] not in ("root", "0")
+
+
+def test_what_others_need_starts_first() -> None:
+    for name in ("api", "worker"):
+        needed = SERVICES[name]["depends_on"]
+        assert needed == {other: {"condition": "service_healthy"} for other in ("redis", *SHARDS)}
+
+
+def test_the_grace_period_is_longer_than_the_drain() -> None:
+    http = HttpSettings()
+    assert seconds(SERVICES["api"]["stop_grace_period"]) > http.drain_delay_s + http.drain_timeout_s
+    assert seconds(SERVICES["worker"]["stop_grace_period"]) > WorkerSettings().worker_drain_timeout_s
+
+
+def test_workers_can_be_scaled() -> None:
+    assert "container_name" not in SERVICES["worker"]
+    assert "ports" not in SERVICES["worker"]
+
+
+def test_each_shard_has_a_name_and_a_volume_of_its_own() -> None:
+    listed = SERVICES["api"]["environment"]["TARANTKV_SHARDS"]
+    assert listed == ";".join(f"{name}={name}:3301" for name in SHARDS)
+    for name in SHARDS:
+        assert SERVICES[name]["environment"]["TARANTKV_SHARD"] == name
+        assert f"{name}:/var/lib/tarantool" in SERVICES[name]["volumes"]
+
+
+def test_images_of_servers_can_be_replaced() -> None:
+    assert SERVICES["redis"]["image"] == "${TARANTKV_REDIS_IMAGE:-redis:8-alpine}"
+    assert {SERVICES[name]["image"] for name in SHARDS} == {"${TARANTKV_TARANTOOL_IMAGE:-tarantool/tarantool:3.8.0}"}
+
+
+def test_the_image_leaves_out_everything_but_what_runs() -> None:
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = set(re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    assert kept == {source for line in copied for source in line.split()}
