@@ -76,6 +76,7 @@ lock: install ## write the lock files anew after a change of pyproject.toml; UPG
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) --group contract -c requirements.lock -o requirements-contract.lock
 	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
+	$(UV_COMPILE) --group bench -c requirements-dev.lock -o requirements-bench.lock
 
 user-add: installed ## add a user: make user-add NAME=alice SCOPES=read,write (prints a password, or takes TARANTKV_NEW_PASSWORD)
 	@$(MANAGE) user-add '$(or $(NAME),$(error say who: NAME=alice))' --scopes '$(or $(SCOPES),read,write)'

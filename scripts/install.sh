@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks, and nothing that it has: Redis and Tarantool from the distribution, a Python that
 # can make virtual environments, and the locked packages into .venv. Repeated calls end in milliseconds.
-# Usage: scripts/install.sh [lint]    with `lint`, also the checkers that are no Python packages.
+# Usage: scripts/install.sh [lint|bench]    with `lint`, also the checkers that are no Python packages;
+# with `bench`, also the load generator and what the systems to compare with import.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly LOCK=requirements-dev.lock
 readonly STAMP=.venv/installed.lock # a copy of the lock that was installed last, written when all of it was
+readonly BENCH_LOCK=requirements-bench.lock
+readonly BENCH_STAMP=.venv/installed-bench.lock
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly MIN_MINOR=11
 
@@ -28,6 +31,9 @@ missing_packages() { # names of packages whose command is not there
     if [ "${1:-}" = lint ]; then
         have luacheck || echo lua-check
         have shellcheck || echo shellcheck
+    fi
+    if [ "${1:-}" = bench ]; then
+        have wrk || echo wrk
     fi
 }
 
@@ -140,5 +146,13 @@ install_environment() {
     cp "$LOCK" "$STAMP"
 }
 
+install_bench() { # it never changes a version that the other lock names: it was made under that lock's constraint
+    if cmp -s "$BENCH_LOCK" "$BENCH_STAMP"; then return; fi
+    say "installing the benchmark's Python packages into .venv"
+    .venv/bin/python -m pip -qq --disable-pip-version-check --no-input install --no-deps --require-hashes -r "$BENCH_LOCK"
+    cp "$BENCH_LOCK" "$BENCH_STAMP"
+}
+
 install_packages "${1:-}"
 install_environment
+[ "${1:-}" != bench ] || install_bench
