@@ -26,6 +26,12 @@ local OPERATIONS = {
     [operations.DESCRIBE] = {run = describe.run, has_bucket = false},
 }
 
+--- First bytes of a MessagePack array: an empty map would look the same once it is decoded.
+local ARRAY_HEADERS = {[0xdc] = true, [0xdd] = true}
+for byte = 0x90, 0x9f do
+    ARRAY_HEADERS[byte] = true
+end
+
 --- Is there a control operation of this number?
 function M.knows(op)
     return OPERATIONS[op] ~= nil
@@ -34,7 +40,7 @@ end
 --- The arguments in a body, or nil and the fault.
 local function arguments(operation, text)
     local ok, args, after = pcall(msgpack.decode, text)
-    if not ok or type(args) ~= 'table' or after ~= #text + 1 then
+    if not ok or not ARRAY_HEADERS[text:byte(1)] or after ~= #text + 1 then
         return nil, outcome.MALFORMED, 'the body is not one MessagePack array'
     end
     if operation.has_bucket then

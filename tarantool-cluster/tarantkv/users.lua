@@ -90,7 +90,10 @@ end
 
 --- USER_LIST `[after_name, limit]`, payload `[[name, record], ...]` in the order of names.
 function M.list(args)
-    local after, limit = args[1] ~= nil and arguments.bytes(args[1]) or '', arguments.whole(args[2])
+    local after, limit = '', arguments.whole(args[2])
+    if args[1] ~= nil then
+        after = arguments.bytes(args[1])
+    end
     if after == nil or limit == nil or limit < 1 or limit > MAX_LISTED then
         return outcome.MALFORMED, 'USER_LIST takes the last name seen and a limit of 1 to 1000', false
     end
