@@ -54,9 +54,15 @@ find_python() { # a usable interpreter, one that can make environments if there 
     echo "$first"
 }
 
+apt() { # what apt-get says is of interest only when it fails
+    local said
+    said=$(as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" 2>&1) || { say "$said"; return 1; }
+}
+
 UPDATED=
 apt_update() {
-    [ -n "$UPDATED" ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+    [ -n "$UPDATED" ] || apt update
     UPDATED=yes
 }
 
@@ -71,8 +77,7 @@ apt_install() {
         held=yes
         trap 'as_root rm -f "$POLICY"' EXIT
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "$@" >/dev/null
+    apt --no-install-recommends install "$@"
     if [ -n "$held" ]; then
         as_root rm -f "$POLICY"
         trap - EXIT
