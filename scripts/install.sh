@@ -83,14 +83,15 @@ apt_install() {
         trap - EXIT
     fi
     # Nor at the next boot.
-    if [ -d /run/systemd/system ]; then
-        local package
-        for package in "$@"; do
-            case $package in
-                redis-server | tarantool) as_root systemctl --quiet disable "$package" 2>/dev/null || true ;;
-            esac
-        done
-    fi
+    local package
+    for package in "$@"; do
+        case $package in
+            redis-server | tarantool)
+                if [ -d /run/systemd/system ]; then as_root systemctl --quiet disable "$package" 2>/dev/null || true
+                else as_root update-rc.d "$package" disable >/dev/null 2>&1 || true; fi
+                ;;
+        esac
+    done
 }
 
 apt_python() { # the newest package of an interpreter that the distribution has and that is recent enough
