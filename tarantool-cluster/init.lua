@@ -62,12 +62,6 @@ if not opened then
     refuse(EXIT_FAULT, ('shard %s cannot open %s: %s'):format(settings.shard, directory, tostring(open_error)))
 end
 
-local fiber = require('fiber')
-if fiber.set_max_slice ~= nil then
-    -- A process that was stopped for a while must not find its transactions refused for the time that it lost.
-    fiber.set_max_slice({warn = 5, err = 3600})
-end
-
 local started, message = pcall(function()
     return require('tarantkv.shard').start(settings)
 end)

@@ -3,6 +3,7 @@
 -- @module tarantkv.shard
 
 local console = require('console')
+local fiber = require('fiber')
 local fio = require('fio')
 local log = require('log')
 local access = require('tarantkv.access')
@@ -40,6 +41,11 @@ end
 -- @treturn string what is wrong with the settings or the data, nil when the shard is up
 -- @raise whatever else goes wrong
 function M.start(settings)
+    -- Tarantool 2.11 and later end a fiber that runs for a second without a yield. Calls are bounded by what the worker
+    -- puts into them; a process that was stopped for a while must not find its transactions refused for that.
+    if fiber.set_max_slice ~= nil then
+        fiber.set_max_slice({warn = 5, err = 3600})
+    end
     local ranges = {ownership.range_of(settings.position, settings.shards, settings.bucket_count)}
     if not box.info.ro then
         schema.create()

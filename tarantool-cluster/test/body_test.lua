@@ -324,7 +324,7 @@ suite:case('faults of an entry', function(test)
         ['an array of four'] = '\x94\xa1k\x01\x01\x01',
         ['a map'] = '\x83\xa1k\x01\x01',
         ['an array header in 16 bits'] = '\xdc\x00\x03\xa1k\x01\x01',
-        ['an empty key'] = '\x93\xa0\x01\x01\x01',
+        ['an empty key'] = '\x93\xa0\x01\xa1v',
         ['a key of 1025 bytes'] = '\x93\xda\x04\x01' .. ('k'):rep(1025) .. '\x01\x01',
         ['a key in 32 bits of length'] = '\x93\xdb\x00\x00\x00\x01k\x01\x01',
         ['a key that is bin'] = '\x93\xc4\x01k\x01\x01',

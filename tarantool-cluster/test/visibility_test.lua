@@ -44,8 +44,8 @@ local function succeed(number)
     held[number].gate:put(true)
 end
 
---- End a log write with a failure: its changes are taken back before anybody runs again, as memtx does it.
-local function fail(number)
+--- Take back what a transaction changed, as memtx does it before those who wait for the log write hear of its failure.
+local function take_back(number)
     box.begin()
     if stored ~= nil then
         box.space.kv:replace({'key', support.bucket_of('key'), (msgpack.decode(stored))})
@@ -57,8 +57,12 @@ local function fail(number)
         box.space.applications:delete(id)
     end
     box.space.claims:delete({'user', 'key'})
-    held[number].gate:put(false)
     box.commit()
+end
+
+local function fail(number)
+    take_back(number)
+    held[number].gate:put(false)
 end
 
 local function in_background(work)
@@ -167,10 +171,10 @@ suite:case('chunks that failed together are looked up again before each is tried
         })
     end)
     wait_held(1)
-    -- Another worker applies the first chunk in the moment in which the log write fails.
+    take_back(1)
     visibility.log_write = box.commit
-    fail(1)
     test:is(support.write('key', NEW, {id = id}), outcome.OK, 'somebody else applies the first')
+    held[1].gate:put(false)
     test:ok(support.wait_for(function() return both.done end), 'the call is answered')
     test:is(both.value[1][1][1], outcome.OK, 'the first is found on record')
     test:is(both.value[1][2][1], outcome.OK, 'the second is applied alone')
