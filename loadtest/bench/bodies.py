@@ -1,0 +1,51 @@
+"""Request bodies, computed before the load begins: one JSON document a line, in files that the generators read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from loadtest.bench.plan import Combination, Operation
+from loadtest.bench.values import Data
+
+MAX_BODIES = 20_000
+MAX_FILE_BYTES = 48 * 1024 * 1024
+"""The generator reads a whole file before it starts, and every measurement starts it anew."""
+
+
+def body(data: Data, operation: Operation, numbers: list[int]) -> bytes:
+    """One request."""
+    if operation == "read":
+        return orjson.dumps({"keys": [data.key(number) for number in numbers]})
+    return orjson.dumps({"data": {data.key(number): data.value(number) for number in numbers}})
+
+
+def batches(data: Data, size: int) -> Iterator[list[int]]:
+    """The numbers of all keys in batches, in mixed order; the last batch is as large as the others."""
+    numbers = data.order()
+    while len(numbers) < size:
+        numbers += numbers
+    for start in range(0, len(numbers) - size + 1, size):
+        yield numbers[start : start + size]
+
+
+class BodyFiles:
+    """Writes each file when it is first asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, data: Data, combination: Combination) -> Path:
+        """The file for a combination."""
+        path = self._directory / f"{combination.operation}-{combination.values}-{combination.batch}.jsonl"
+        if not path.exists():
+            size = 0
+            with path.open("wb") as file:
+                for count, numbers in enumerate(batches(data, combination.batch), start=1):
+                    size += file.write(body(data, combination.operation, numbers) + b"\n")
+                    if count == MAX_BODIES or size > MAX_FILE_BYTES:
+                        break
+        return path

@@ -1,0 +1,59 @@
+"""Runs a cluster as `make up` would, from whatever source tree it is told to, until its standard input closes.
+
+A script of its own, so that the tree's packages, and not those of the benchmark, are what it imports and starts.
+Arguments: the tree, and a directory for the data. Prints one JSON object when the cluster is ready. Settings come from
+the environment, as for `make up`; ports are random, and everything ends with this process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    tree, data_dir = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+    # Not the directory of this script, whose modules would hide others.
+    sys.path[0] = str(tree)
+    os.chdir(tree)
+
+    from api.__main__ import process_count
+    from localcluster.cluster import Cluster
+    from localcluster.config import Shard, for_machine
+    from localcluster.ports import free_ports
+
+    data_dir.mkdir(parents=True, exist_ok=True)
+    usual = for_machine(data_dir)
+    redis_port, api_port, *shard_ports = free_ports(2 + len(usual.shards))
+    config = dataclasses.replace(
+        usual,
+        data_dir=data_dir / "cluster",
+        redis_port=redis_port,
+        api_port=api_port,
+        shards=tuple(Shard(shard.name, port) for shard, port in zip(usual.shards, shard_ports, strict=True)),
+        owned=True,
+    )
+    cluster = Cluster(config)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        cluster.start()
+        description = {
+            "base_url": cluster.base_url,
+            "user": cluster.admin_user,
+            "password": cluster.admin_password,
+            "settings": dict(cluster.settings),
+            "programs": {status.name: status.pid for status in cluster.status()},
+            "http_processes": process_count(int(cluster.settings.get("TARANTKV_API_PROCESSES", "0"))),
+        }
+        print(json.dumps(description), flush=True)
+        sys.stdin.read()
+    finally:
+        cluster.stop()
+
+
+if __name__ == "__main__":
+    main()

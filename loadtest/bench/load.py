@@ -1,0 +1,58 @@
+"""What a load generator reports about one measurement, whichever generator it was."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from loadtest.bench.plan import Combination
+from loadtest.bench.values import Data
+
+
+class Load(msgspec.Struct, frozen=True):
+    """Counts and times of one measurement; `latency_us` by percentile, as "99.9"."""
+
+    requests: int
+    seconds: float
+    generator_cpu_s: float
+    latency_us: dict[str, float]
+    max_us: float
+    errors: dict[str, int]
+    bytes: int = 0
+    """Received, with headers; 0 where the generator does not count them."""
+
+    @property
+    def failures(self) -> int:
+        """Errors of all kinds."""
+        return sum(self.errors.values())
+
+
+class LoadError(RuntimeError):
+    """The generator did not run to its end, or an answer was wrong; the message says what happened."""
+
+
+class Driver(Protocol):
+    """Puts load on one system."""
+
+    def run(self, combination: Combination, bodies: Path, seconds: float, position: int, rate: float) -> Load:
+        """Load for `seconds` with the bodies of a file, beginning at a position; `rate` in requests/s, 0: no limit."""
+
+    def fill(self, data: Data) -> None:
+        """Write every key once."""
+
+    def verify(self, data: Data) -> None:
+        """Look whether a sample of what is stored comes back as it was written. Raises `LoadError`."""
+
+
+PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+
+
+def percentiles(latencies_us: list[float]) -> dict[str, float]:
+    """The percentiles that every generator reports, by nearest rank."""
+    ordered = sorted(latencies_us)
+    return {
+        f"{percentile:g}": ordered[max(0, math.ceil(len(ordered) * percentile / 100) - 1)] for percentile in PERCENTILES
+    }

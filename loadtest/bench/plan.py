@@ -1,0 +1,111 @@
+"""What is measured: combinations of operation, batch size, kind of values and connections, and how long each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from typing import Literal
+
+import msgspec
+
+Operation = Literal["write", "read"]
+Values = Literal["string", "record"]
+
+OPERATIONS: tuple[Operation, ...] = ("write", "read")
+VALUES: tuple[Values, ...] = ("string", "record")
+BATCHES = (1, 10, 100, 1000)
+MAIN_CONNECTIONS = 32
+"""The number of connections that the ratios are promised for."""
+
+
+class Combination(msgspec.Struct, frozen=True, order=True):
+    """One kind of load."""
+
+    values: Values
+    connections: int
+    operation: Operation
+    batch: int
+    share: float = 0.0
+    """Offered load, as a share of what the first peer could do in this run at the same combination; 0: all that the
+    system takes."""
+
+    def __str__(self) -> str:
+        offered = f", {self.share:.0%} of the peer's rate" if self.share else ""
+        return f"{self.operation} {self.batch} x {self.values}, {self.connections} connections{offered}"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A whole run."""
+
+    combinations: tuple[Combination, ...]
+    extras: tuple[Combination, ...]
+    """Measured in one round only."""
+    rounds: int
+    seconds: float
+    warm_up_s: float
+    string_keys: int
+    record_keys: int
+
+    def of_round(self, number: int) -> Iterator[Combination]:
+        """What is measured in a round; the first is 0."""
+        yield from self.combinations
+        if number == 0:
+            yield from self.extras
+
+
+def grid(
+    values: Iterable[Values], connections: Iterable[int], operations: Iterable[Operation], batches: Iterable[int]
+) -> tuple[Combination, ...]:
+    """Every combination of these, the smallest batch first."""
+    return tuple(Combination(*each) for each in product(values, connections, operations, batches))
+
+
+def full() -> Plan:
+    """What `make bench` measures."""
+    return Plan(
+        combinations=grid(("string",), (MAIN_CONNECTIONS,), OPERATIONS, BATCHES),
+        extras=(
+            *grid(("string",), (1,), OPERATIONS, (1, 100)),
+            *grid(("string",), (128,), OPERATIONS, (1, 100)),
+            *grid(("record",), (MAIN_CONNECTIONS,), OPERATIONS, (1, 100, 1000)),
+            *(Combination("string", MAIN_CONNECTIONS, operation, 10, share=0.5) for operation in OPERATIONS),
+        ),
+        rounds=3,
+        seconds=1.6,
+        warm_up_s=0.3,
+        string_keys=1_000_000,
+        record_keys=50_000,
+    )
+
+
+def quick() -> Plan:
+    """What `make bench QUICK=1` measures: the promised ratios at three sizes, once."""
+    return Plan(
+        combinations=grid(("string",), (MAIN_CONNECTIONS,), OPERATIONS, (1, 100, 1000)),
+        extras=(),
+        rounds=1,
+        seconds=1.2,
+        warm_up_s=0.3,
+        string_keys=100_000,
+        record_keys=0,
+    )
+
+
+def chosen(
+    base: Plan,
+    *,
+    values: Sequence[Values] = (),
+    connections: Sequence[int] = (),
+    operations: Sequence[Operation] = (),
+    batches: Sequence[int] = (),
+) -> Plan:
+    """The plan with its combinations replaced by what the caller names; what it does not name keeps its usual choice."""
+    if not (values or connections or operations or batches):
+        return base
+    combinations = grid(
+        values or ("string",), connections or (MAIN_CONNECTIONS,), operations or OPERATIONS, batches or BATCHES
+    )
+    needs_records = any(combination.values == "record" for combination in combinations)
+    return msgspec.structs.replace(
+        base, combinations=combinations, extras=(), record_keys=base.record_keys or (20_000 if needs_records else 0)
+    )

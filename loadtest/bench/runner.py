@@ -1,0 +1,176 @@
+"""Runs a plan: starts the systems, fills them, and measures them in turn, round by round."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from loadtest.bench import accounting, systems
+from loadtest.bench.bodies import BodyFiles
+from loadtest.bench.load import Load, LoadError
+from loadtest.bench.plan import Combination, Plan, Values
+from loadtest.bench.results import GENERATOR, Measurement, Results
+from loadtest.bench.systems import Kv, System
+from loadtest.bench.values import Data, records
+
+KV, FASTAPI, TASKIQ, FLOOR = "tarant-kv", "fastapi", "taskiq", "floor"
+SYSTEMS = (KV, FASTAPI, TASKIQ, FLOOR)
+_PAUSE_S = 0.05
+_STEP = 7919
+"""How many bodies further each measurement begins: a prime, so that no two see the same requests."""
+
+
+class Runner:
+    """One run."""
+
+    def __init__(self, plan: Plan, names: Sequence[str], trees: dict[str, Path], work: Path, log: TextIO) -> None:
+        self._plan = plan
+        self._names = names
+        self._trees = trees
+        self._work = work
+        self._log = log
+        self._bodies = BodyFiles(work / "bodies")
+        self._data: dict[Values, Data] = {"string": Data("string", plan.string_keys)}
+        if plan.record_keys:
+            self._data["record"] = Data("record", plan.record_keys, records())
+        self._position = 0
+
+    def run(self) -> Results:
+        """Start, fill, measure, stop."""
+        with ExitStack() as stack:
+            running = self._start(stack)
+            results = Results(machine=_machine(), systems=[system.name for system in running])
+            self._fill(running)
+            for number in range(self._plan.rounds):
+                for combination in self._plan.of_round(number):
+                    self._measure_all(running, combination, number, results)
+            for system in running:
+                for data in self._data.values():
+                    system.driver.verify(data)
+                results.memory[system.name] = accounting.memory(system.roots)
+            self._say("stopping")
+        return results
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._log, flush=True)
+
+    def _start(self, stack: ExitStack) -> list[System]:
+        kvs: dict[str, Kv] = {}
+        for name, tree in self._trees.items():
+            if name in self._names or FLOOR in self._names:
+                self._say(f"starting {name}")
+                kvs[name] = stack.enter_context(systems.tarant_kv(name, tree, self._work / name.replace(":", "-")))
+        first = next(iter(kvs.values()), None)
+        processes = first.http_processes if first is not None else systems.default_http_processes()
+        found = []
+        for name in self._names:
+            if name in kvs:
+                found.append(kvs[name].system)
+            elif name == FASTAPI:
+                self._say(f"starting {name}")
+                found.append(stack.enter_context(systems.fastapi(self._work / name, processes)))
+            elif name == TASKIQ:
+                self._say(f"starting {name}")
+                sizes = (first.shards, first.workers) if first is not None else ()
+                found.append(stack.enter_context(systems.taskiq(self._work / name, processes, *sizes)))
+            elif first is not None:
+                found.append(systems.floor(first))
+        return found
+
+    def _fill(self, running: Sequence[System]) -> None:
+        filled = set()
+        for system in running:
+            if system.roots["tarantool"] not in filled:
+                filled.add(system.roots["tarantool"])
+                for kind, data in self._data.items():
+                    began = time.monotonic()
+                    system.driver.fill(data)
+                    self._say(f"filled {system.name}: {data.count:,} {kind}s in {time.monotonic() - began:.1f} s")
+            for data in self._data.values():
+                system.driver.verify(data)
+
+    def _measure_all(
+        self, running: Sequence[System], combination: Combination, number: int, results: Results
+    ) -> None:
+        bodies = self._bodies.path(self._data[combination.values], combination)
+        rate = self._offered(combination, results)
+        for system in running:
+            if combination.share and (system.name == FLOOR or not rate):
+                continue
+            self._position += _STEP
+            system.driver.run(combination, bodies, self._plan.warm_up_s, self._position, rate)
+            time.sleep(_PAUSE_S)
+            self._position += _STEP
+            measurement = self._measure(system, combination, number, bodies, rate)
+            results.measurements.append(measurement)
+            self._say(_line(measurement))
+
+    def _measure(
+        self, system: System, combination: Combination, number: int, bodies: Path, rate: float
+    ) -> Measurement:
+        before = accounting.snapshot(system.roots)
+        load = system.driver.run(combination, bodies, self._plan.seconds, self._position, rate)
+        spent = accounting.spent(before, accounting.snapshot(system.roots))
+        if load.requests == 0:
+            raise LoadError(f"{system.name} answered nothing: {combination}: {load.errors}")
+        cpu_s = {**spent.tiers, GENERATOR: load.generator_cpu_s}
+        self._check_size(system, combination, load)
+        return Measurement(
+            system=system.name,
+            combination=combination,
+            round=number,
+            load=load,
+            cpu_s=cpu_s,
+            other_cpu_s=max(0.0, spent.machine - sum(cpu_s.values())),
+        )
+
+    def _check_size(self, system: System, combination: Combination, load: Load) -> None:
+        """Every answer of a read holds as many values as were asked for: their bytes must have arrived."""
+        if combination.operation == "read" and combination.values == "string" and load.bytes:
+            data = self._data["string"]
+            least = combination.batch * (len(data.key(0)) + len(data.value(0)))
+            if load.bytes < least * load.requests:
+                raise LoadError(f"{system.name}: answers are too short: {combination}")
+
+    def _offered(self, combination: Combination, results: Results) -> float:
+        """Requests per second to offer: the same to every system, from what the peer reached in this round."""
+        if not combination.share:
+            return 0.0
+        unlimited = msgspec.structs.replace(combination, share=0.0)
+        for measurement in results.measurements:
+            if measurement.system == FASTAPI and measurement.combination == unlimited:
+                return measurement.requests_per_s * combination.share
+        return 0.0
+
+
+def _line(measurement: Measurement) -> str:
+    tiers = ", ".join(f"{tier} {measurement.cpu_us_per_request(tier):,.0f}" for tier in measurement.cpu_s)
+    errors = f"  ERRORS {measurement.load.errors}" if measurement.load.failures else ""
+    return (
+        f"[{measurement.round + 1}] {measurement.combination}: {measurement.system:<10} "
+        f"us/request: {tiers}; {measurement.requests_per_s:,.0f} requests/s, {measurement.keys_per_s:,.0f} keys/s, "
+        f"p99 {measurement.load.latency_us['99'] / 1000:.1f} ms{errors}"
+    )
+
+
+def _machine() -> dict[str, str]:
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return {
+        "cpu": cpu,
+        "cores": str(systems.cores()),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
