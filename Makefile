@@ -13,7 +13,7 @@ UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11
 LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean env lock \
+.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean bench load env lock \
 	user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
@@ -68,6 +68,10 @@ clean: ## stop everything; remove the data, caches too; .env and .venv stay
 	@if [ -x $(PYTHON) ]; then $(CLUSTER) clean; fi
 	@rm -rf .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+bench: ## measure against what one would write instead, about 5 minutes; QUICK=1 takes 1; OUT=.bench, ARGS="--help"
+	@scripts/install.sh bench
+	$(PYTHON) -m loadtest.bench $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(ARGS)
 
 env: ## write .env with random secrets where it is missing or incomplete; needs no installation
 	@python3 localcluster/dotenv.py

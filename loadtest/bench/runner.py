@@ -62,10 +62,12 @@ class Runner:
 
     def _start(self, stack: ExitStack) -> list[System]:
         kvs: dict[str, Kv] = {}
-        for name, tree in self._trees.items():
-            if name in self._names or FLOOR in self._names:
-                self._say(f"starting {name}")
-                kvs[name] = stack.enter_context(systems.tarant_kv(name, tree, self._work / name.replace(":", "-")))
+        wanted = [name for name in self._names if name in self._trees]
+        # The floor is measured on the shards of the first.
+        for name in wanted or ([KV] if FLOOR in self._names else []):
+            self._say(f"starting {name}")
+            directory = self._work / name.replace(":", "-")
+            kvs[name] = stack.enter_context(systems.tarant_kv(name, self._trees[name], directory))
         first = next(iter(kvs.values()), None)
         processes = first.http_processes if first is not None else systems.default_http_processes()
         found = []
