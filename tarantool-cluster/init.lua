@@ -51,6 +51,8 @@ local configuration = {
     -- Without this the log of an hour piles up between two snapshots, and a restart reads all of it.
     checkpoint_wal_threshold = math.max(1024, 2 * settings.memory_mib) * MEBIBYTE,
     log_level = settings.log_level,
+    -- Tells the shards of a machine apart in a list of processes.
+    custom_proc_title = settings.shard,
 }
 -- Builds without the feedback daemon do not know the option and refuse it.
 if rawget(box, 'internal') ~= nil and box.internal.feedback_daemon ~= nil then

@@ -10,6 +10,9 @@ local LOG_LEVELS = {
 local WAL_MODES = {write = true, fsync = true}
 local MAX_BUCKETS = 1000000
 
+--- Names that the database gives to users and roles of its own.
+local RESERVED_USERS = {guest = true, admin = true, public = true, replication = true, super = true}
+
 local function fail(name, problem)
     error({setting = name, problem = problem}, 0)
 end
@@ -108,7 +111,7 @@ function M.read(environment)
         fail('TARANTKV_BUCKET_COUNT', ('is %d, fewer than the %d shards'):format(bucket_count, #names))
     end
     local store_user = text(environment, 'TARANTKV_STORE_USER', 'tarantkv')
-    if not store_user:match('^[%a_][%w_.-]*$') or store_user == 'guest' or store_user == 'admin' then
+    if not store_user:match('^[%a_][%w_.-]*$') or RESERVED_USERS[store_user] then
         fail('TARANTKV_STORE_USER', ('is %q, expected the name of a user of its own'):format(store_user))
     end
     local wal_mode = text(environment, 'TARANTKV_WAL_MODE', 'write')

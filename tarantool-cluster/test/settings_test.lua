@@ -50,6 +50,7 @@ suite:case('faults name the variable and what is wrong', function(test)
         {'TARANTKV_SHARD_MEMORY_MIB', '63'}, {'TARANTKV_SHARD_MEMORY_MIB', '1e3'},
         {'TARANTKV_WAL_MODE', 'none'}, {'TARANTKV_WAL_MODE', 'FSYNC'},
         {'TARANTKV_STORE_USER', 'guest'}, {'TARANTKV_STORE_USER', 'admin'}, {'TARANTKV_STORE_USER', 'a b'},
+        {'TARANTKV_STORE_USER', 'super'},
         {'TARANTKV_STORE_PASSWORD', false}, {'TARANTKV_STORE_PASSWORD', ''},
         {'TARANTKV_CLOCK_SKEW_S', '-1'}, {'TARANTKV_CLOCK_SKEW_S', '3601'},
         {'TARANTKV_COUNT_APPLICATIONS', 'maybe'}, {'TARANTKV_LOG_LEVEL', 'loud'},
