@@ -98,10 +98,10 @@ def format_of(content_type: bytes | None) -> Format:
 
 def accepted(accept: bytes | None) -> Format:
     """The format that an `Accept` header asks for: MessagePack where it names it and does not prefer JSON."""
-    if accept is None or b"msgpack" not in accept:
+    if accept is None or b"msgpack" not in (wanted := accept.lower()):
         return Format.JSON
     weights: dict[Format, float] = {}
-    for part in accept.lower().split(b","):
+    for part in wanted.split(b","):
         media_type, _, parameters = part.partition(b";")
         found = _MEDIA_TYPES.get(media_type.strip())
         if found is not None:

@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import Any
 
 import redis.exceptions
-from redis.asyncio import Redis
 
 from api.admission import Admission
 from api.metrics import Metrics
@@ -34,13 +33,13 @@ from protocol.frames import (
 )
 from protocol.names import EPHEMERAL_TTL_S, FIELD, alive_key, reply_stream, shard_stream
 from protocol.operations import Status
-from protocol.redis_connections import connect_async
+from protocol.redis_connections import AsyncWire, Command, check
 from protocol.settings import BatchSettings, RedisSettings
 
 _log = logging.getLogger(__name__)
 
 READ_BLOCK_MS = 1000
-READ_COUNT = 500
+READ_COUNT = 64
 HEARTBEAT_S = 0.5
 """How often the alive key is renewed; also how soon it is noticed that Redis lost its data on a live connection."""
 
@@ -131,10 +130,10 @@ class Dispatcher:
         await _cancel(self._tasks)
         for pending in self._pending:
             self._settle(pending.chunk.id, Status.UNKNOWN, "the api is shutting down")
-        client = connect_async(self._redis_settings, name="api-stop")
+        wire = AsyncWire(self._redis_settings, name="api-stop")
         with suppress(redis.exceptions.RedisError, OSError):
-            await client.delete(self._alive_key, self._reply_stream)
-        await client.aclose()
+            await wire.run([("DEL", self._alive_key, self._reply_stream)])
+        await wire.close()
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._failed is None or self._failed.done():
@@ -174,23 +173,22 @@ class Dispatcher:
     async def _send_forever(self) -> None:
         tries = 0
         while True:
-            client = connect_async(self._redis_settings, name="api-send")
+            wire = AsyncWire(self._redis_settings, name="api-send")
             try:
-                await self._send_session(client)
+                await self._send_session(wire)
             except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
                 if self._sending:
                     _log.warning("sending to redis failed", extra={"error": str(error)})
                     tries = 0
                 self._sending = False
             finally:
-                with suppress(redis.exceptions.RedisError, OSError):
-                    await client.aclose()
+                await wire.close()
             await _back_off(tries)
             tries += 1
 
-    async def _send_session(self, client: Redis) -> None:
+    async def _send_session(self, wire: AsyncWire) -> None:
         """Send on one connection until it breaks. What waits at its beginning may have been lost, and goes again."""
-        await self._begin(client)
+        await self._begin(wire)
         self._sending = True
         loop = asyncio.get_running_loop()
         timer = loop.call_later(HEARTBEAT_S, self._ask_for_heartbeat)
@@ -201,9 +199,9 @@ class Dispatcher:
                 heartbeat, self._heartbeat_due = self._heartbeat_due, False
                 if heartbeat:
                     timer = loop.call_later(HEARTBEAT_S, self._ask_for_heartbeat)
-                if not await self._flush(client, heartbeat=heartbeat):
+                if not await self._flush(wire, heartbeat=heartbeat):
                     _log.warning("redis lost its data, sending again what waits", extra={"chunks": self.waiting})
-                    await self._begin(client)
+                    await self._begin(wire)
         finally:
             timer.cancel()
 
@@ -211,8 +209,8 @@ class Dispatcher:
         self._heartbeat_due = True
         self._wake.set()
 
-    async def _begin(self, client: Redis) -> None:
-        await client.set(self._alive_key, b"1", ex=EPHEMERAL_TTL_S)
+    async def _begin(self, wire: AsyncWire) -> None:
+        check(await wire.run([("SET", self._alive_key, b"1", "EX", EPHEMERAL_TTL_S)]))
         self._rewind = True
         for queue in self._queues.values():
             queue.clear()
@@ -222,35 +220,31 @@ class Dispatcher:
             self._metrics.resent(sum(1 for pending in self._pending if pending.sends))
             self._wake.set()
 
-    async def _flush(self, client: Redis, *, heartbeat: bool) -> bool:
+    async def _flush(self, wire: AsyncWire, *, heartbeat: bool) -> bool:
         """One round trip: a frame or more for each shard with something to send. False if the alive key is gone."""
         frames = [(frame, chunks) for shard in self._queues for frame, chunks in self._frames(shard)]
         abandoned, self._abandoned = self._abandoned, []
-        if not frames and not abandoned and not heartbeat:
-            return True
-        pipe = client.pipeline(transaction=False)
-        if heartbeat:
-            pipe.expire(self._alive_key, EPHEMERAL_TTL_S)
+        commands: list[Command] = []
         for frame, chunks in frames:
             traces = {position: p.trace for position, p in enumerate(chunks) if p.trace is not None}
             data = encode_frame(self._reply_stream, traces, [p.chunk for p in chunks])
             for pending in chunks:
                 pending.sends += 1
-            pipe.xadd(shard_stream(frame.shard), {FIELD: data})
-        for frame in abandoned:
-            if frame.entry_id is not None:
-                pipe.xdel(shard_stream(frame.shard), frame.entry_id)
-        results = await pipe.execute(raise_on_error=False)
-        alive = True
+            commands.append(("XADD", shard_stream(frame.shard), "*", FIELD, data))
+        commands += [
+            ("XDEL", shard_stream(frame.shard), frame.entry_id) for frame in abandoned if frame.entry_id is not None
+        ]
         if heartbeat:
-            renewed, *results = results
-            alive = bool(renewed) and not isinstance(renewed, Exception)
-        for (frame, chunks), result in zip(frames, results, strict=False):
-            if isinstance(result, Exception):
-                self._refused(chunks, result)
+            commands.append(("EXPIRE", self._alive_key, EPHEMERAL_TTL_S))
+        if not commands:
+            return True
+        replies = await wire.run(commands)
+        for (frame, chunks), reply in zip(frames, replies, strict=False):
+            if isinstance(reply, redis.exceptions.ResponseError):
+                self._refused(chunks, reply)
             else:
-                frame.entry_id = result
-        return alive
+                frame.entry_id = reply
+        return not heartbeat or replies[-1] == 1
 
     def _frames(self, shard: str) -> Iterator[tuple[SentFrame, list[Pending]]]:
         """Take from a shard's queue what makes frames, bounded in number, keys and bytes."""
@@ -288,9 +282,9 @@ class Dispatcher:
     async def _read_forever(self) -> None:
         tries = 0
         while True:
-            client = connect_async(self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS)
+            wire = AsyncWire(self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS)
             try:
-                await client.ping()
+                check(await wire.run([("PING",)]))
                 self._reading = True
                 tries = 0
                 last = b"0-0"
@@ -298,33 +292,37 @@ class Dispatcher:
                     if self._rewind:
                         # New data in Redis may count from an earlier time than the old did.
                         last, self._rewind = b"0-0", False
-                    last = await self._read(client, last)
+                    last = await self._read(wire, last)
             except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
                 if self._reading:
                     _log.warning("reading from redis failed", extra={"error": str(error)})
                 self._reading = False
             finally:
-                with suppress(redis.exceptions.RedisError, OSError):
-                    await client.aclose()
+                await wire.close()
             await _back_off(tries)
             tries += 1
 
-    async def _read(self, client: Redis, last: bytes) -> bytes:
+    async def _read(self, wire: AsyncWire, last: bytes) -> bytes:
         """Wait for replies after the entry `last`, and delete those up to it in the same round trip.
 
         Returns the id of the last entry read.
         """
-        pipe = client.pipeline(transaction=False)
-        pipe.xtrim(self._reply_stream, minid=last, approximate=False)
-        pipe.xread({self._reply_stream: last}, count=READ_COUNT, block=READ_BLOCK_MS)
-        _, answer = await pipe.execute()
+        stream = self._reply_stream
+        _, answer = check(
+            await wire.run(
+                [
+                    ("XTRIM", stream, "MINID", last),
+                    ("XREAD", "COUNT", READ_COUNT, "BLOCK", READ_BLOCK_MS, "STREAMS", stream, last),
+                ]
+            )
+        )
         if not answer:
             return last
         for entry_id, fields in answer[0][1]:
             last = entry_id
             try:
-                reply = decode_reply(fields[FIELD])
-            except (FrameError, KeyError) as error:
+                reply = decode_reply(fields[1])
+            except FrameError as error:
                 _log.error("dropped a reply", extra={"error": str(error)})
                 continue
             for outcome in reply.outcomes:

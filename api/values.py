@@ -15,6 +15,9 @@ MAX_DEPTH = 128
 """Levels of arrays and objects in one value; a bare number or text has none."""
 
 
+_CONTAINERS = frozenset((dict, list))
+
+
 class ValueNotKeptError(ValueError):
     """A value that could not come back as it went in; the text says why."""
 
@@ -36,8 +39,11 @@ def deeper_than(values: Iterable[Any], depth: int) -> bool:
 def check_json(data: Mapping[str, Any], body: bytes) -> str | None:
     """The first key whose value is nested too deep, if there is one.
 
-    The body cannot be deeper than it has brackets: counting those is far cheaper than a walk, and settles most cases.
+    Most batches are settled without a walk: a bare number or text has no depth, and a body cannot be deeper than it has
+    brackets.
     """
+    if _CONTAINERS.isdisjoint(map(type, data.values())):
+        return None
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return None
     if not deeper_than(data.values(), MAX_DEPTH):
@@ -52,20 +58,19 @@ def check_msgpack(value: Any) -> None:
         ValueNotKeptError: it is one of those.
     """
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    depth = 0
+    while level:
         following: list[Any] = []
         for item in level:
             kind = type(item)
             if kind is float:
                 if not isfinite(item):
                     raise ValueNotKeptError("a number is not finite")
-            elif kind is list or kind is tuple:
+            elif kind is list or kind is tuple or kind is dict:
+                if depth == MAX_DEPTH:
+                    raise ValueNotKeptError(f"nested deeper than {MAX_DEPTH} levels")
                 following.extend(item)
-            elif kind is dict:
-                following.extend(item.keys())
-                following.extend(item.values())
-        if not following:
-            return
+                if kind is dict:
+                    following.extend(item.values())
         level = following
-    if any(type(item) in (list, tuple, dict) for item in level):
-        raise ValueNotKeptError(f"nested deeper than {MAX_DEPTH} levels")
+        depth += 1

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.logs import configure
-from protocol.redis_connections import connect
+from protocol.redis_connections import Wire
 from protocol.settings import (
     ClusterSettings,
     LogSettings,
@@ -46,7 +46,7 @@ def build_loops(
         ShardLoop(
             Shard(name, instances, store, settings.call_timeout_s),
             ShardStream(
-                connect(redis, name="worker", block_ms=BLOCK_MS),
+                Wire(redis, name="worker", block_ms=BLOCK_MS),
                 name,
                 consumer,
                 count=settings.read_frames,

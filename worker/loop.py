@@ -16,7 +16,7 @@ from protocol.operations import Operation, Status
 from protocol.settings import WorkerSettings
 from worker.errors import ShardUnreachableError
 from worker.shard import Shard
-from worker.stream import Entry, ShardStream
+from worker.stream import Answers, Entry, ShardStream
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class ShardLoop(threading.Thread):
         self._stream = stream
         self._settings = settings
         self._stopping = threading.Event()
+        self._answers = Answers()
         self._next_take_over = self._next_forget = 0.0
 
     def stop(self) -> None:
@@ -96,26 +97,51 @@ class ShardLoop(threading.Thread):
                 connected = False
                 _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
                 backoff.wait()
-        try:
-            self._stream.leave()
-        except redis.RedisError as error:
-            _log.warning("left without deleting the consumer", extra={"error": str(error)})
+        self._leave()
+
+    def _leave(self) -> None:
+        """Answer what is in hand, trying again for a while, and take this consumer out of the group."""
+        backoff = Backoff(threading.Event())
+        give_up = time.monotonic() + self._settings.worker_drain_timeout_s / 2
+        while True:
+            try:
+                self._stream.answer(self._answers)
+                self._stream.leave()
+                break
+            except redis.RedisError as error:
+                if time.monotonic() > give_up:
+                    _log.warning("left without answering", extra={"shard": self._shard.name, "error": str(error)})
+                    break
+                backoff.wait()
         self._shard.disconnect()
 
     def _turn(self) -> None:
+        """Answer the last turn's frames, read new ones in the same round trip, and work them.
+
+        Answers stay good whatever happens to Redis in between, so they are kept until a round trip has succeeded.
+        """
         now = time.monotonic()
-        if now >= self._next_take_over:
+        tidy = now >= self._next_take_over
+        entries = self._stream.exchange(self._answers, block=not tidy)
+        self._answers = Answers()
+        if entries:
+            self._answers = self._work(entries, redelivered=False)
+        if tidy:
             self._next_take_over = now + _TAKE_OVER_EVERY_S
-            if taken := self._stream.take_over():
-                _log.info("took frames over", extra={"shard": self._shard.name, "frames": len(taken)})
-                self._work(taken, redelivered=True)
+            self._tidy(now)
+
+    def _tidy(self, now: float) -> None:
+        """Take over what dead workers left, and forget them."""
+        self._stream.answer(self._answers)
+        self._answers = Answers()
+        if taken := self._stream.take_over():
+            _log.info("took frames over", extra={"shard": self._shard.name, "frames": len(taken)})
+            self._answers = self._work(taken, redelivered=True)
         if now >= self._next_forget:
             self._next_forget = now + _FORGET_EVERY_S
             self._stream.forget_dead_consumers()
-        if entries := self._stream.read():
-            self._work(entries, redelivered=False)
 
-    def _work(self, entries: Sequence[Entry], *, redelivered: bool) -> None:
+    def _work(self, entries: Sequence[Entry], *, redelivered: bool) -> Answers:
         frames, done = self._decode_all(entries)
         replies: dict[str, list[Outcome]] = defaultdict(list)
         waiting: dict[bytes, list[str]] = defaultdict(list)
@@ -136,7 +162,9 @@ class ShardLoop(threading.Thread):
                     replies[stream].append(outcome)
                 if outcome.status != Status.OK:
                     self._log_failure(outcome, frames)
-        self._answer(replies, done)
+        return Answers(
+            [(stream, encode_reply(part)) for stream, outcomes in replies.items() for part in _parts(outcomes)], done
+        )
 
     def _decode_all(self, entries: Sequence[Entry]) -> tuple[list[Frame], list[bytes]]:
         """The frames of `entries`, and the ids of those entries that are to be deleted with this turn's answers."""
@@ -217,23 +245,6 @@ class ShardLoop(threading.Thread):
         applies = chunk.operation != Operation.READ
         status = Status.UNKNOWN if maybe_sent and applies else Status.UNREACHABLE
         return Outcome(chunk.id, status, f"shard {self._shard.name}: {reason}")
-
-    def _answer(self, replies: dict[str, list[Outcome]], done: Sequence[bytes]) -> None:
-        encoded = [(stream, encode_reply(part)) for stream, outcomes in replies.items() for part in _parts(outcomes)]
-        backoff = Backoff(self._stopping)
-        give_up = time.monotonic() + self._settings.worker_drain_timeout_s
-        while encoded or done:
-            self.last_turn = time.monotonic()
-            try:
-                self._stream.answer(encoded, done)
-            except (redis.ConnectionError, redis.TimeoutError) as error:
-                # The answers stay good: whether Redis lost its data or not, whoever waits for them takes them.
-                if time.monotonic() > give_up:
-                    raise
-                _log.warning("redis failed, answering again", extra={"shard": self._shard.name, "error": str(error)})
-                backoff.wait()
-            else:
-                return
 
     def _log_failure(self, outcome: Outcome, frames: Sequence[Frame]) -> None:
         trace = next(

@@ -6,14 +6,18 @@ its deletion are one `MULTI`, so that a frame is never deleted unanswered. `XACK
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import redis
 
 from protocol.names import EPHEMERAL_TTL_S, FIELD, GROUP, shard_stream
+from protocol.redis_connections import Command, Wire, check
+
+_log = logging.getLogger(__name__)
 
 BLOCK_MS = 1000
 """How long a read waits for a frame; also the longest time until a worker notices that it should stop."""
@@ -32,89 +36,117 @@ class Entry(NamedTuple):
     data: bytes | None
 
 
-def _entries(raw: Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]) -> list[Entry]:
-    return [Entry(entry_id, (fields or {}).get(FIELD)) for entry_id, fields in raw]
+class Answers(NamedTuple):
+    """What a turn's work came to: `(reply stream, encoded reply)` pairs, and the ids of the entries that are done."""
+
+    replies: Sequence[tuple[str, bytes]] = ()
+    done: Sequence[bytes] = ()
+
+
+def _entries(raw: Sequence[Any]) -> list[Entry]:
+    return [Entry(entry_id, _data(fields or ())) for entry_id, fields in raw]
+
+
+def _data(fields: Sequence[bytes]) -> bytes | None:
+    return next((fields[i + 1] for i in range(0, len(fields), 2) if fields[i] == FIELD), None)
 
 
 class ShardStream:
     """The stream of one shard, as one consumer of its group."""
 
-    def __init__(self, client: redis.Redis, shard: str, consumer: str, *, count: int, claim_idle_ms: int) -> None:
-        self._redis = client
+    def __init__(self, wire: Wire, shard: str, consumer: str, *, count: int, claim_idle_ms: int) -> None:
+        self._wire = wire
         self._stream = shard_stream(shard)
         self._consumer = consumer
         self._count = count
         self._claim_idle_ms = claim_idle_ms
         self._cursor: bytes = b"0-0"
-        source = resources.files(__package__).joinpath("forget_consumers.lua").read_text()
-        self._forget = client.register_script(source)
+        self._forget_source = resources.files(__package__).joinpath("forget_consumers.lua").read_text()
+        read = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count)
+        self._read_now: Command = (*read, "STREAMS", self._stream, ">")
+        self._read_blocking: Command = (*read, "BLOCK", BLOCK_MS, "STREAMS", self._stream, ">")
 
     def ensure_group(self) -> None:
         """Make the group if it is missing, from the stream's beginning: what was sent before must not be lost."""
-        try:
-            self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
-        except redis.ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        (reply,) = self._wire.run([("XGROUP", "CREATE", self._stream, GROUP, "0", "MKSTREAM")])
+        if isinstance(reply, redis.ResponseError) and "BUSYGROUP" not in str(reply):
+            raise reply
 
-    def read(self) -> list[Entry]:
-        """Wait up to `BLOCK_MS` for new frames and return those there are, none after that time."""
-        try:
-            answer = self._redis.xreadgroup(
-                GROUP, self._consumer, {self._stream: ">"}, count=self._count, block=BLOCK_MS
-            )
-        except redis.ResponseError as error:
-            if not _group_is_gone(error):
-                raise
-            self.ensure_group()
-            return []
-        return _entries(cast("list[Any]", answer)[0][1]) if answer else []
+    def exchange(self, answers: Answers, *, block: bool) -> list[Entry]:
+        """Answer the last turn's frames and return new ones, in one round trip.
+
+        With `block` it waits up to `BLOCK_MS` for a frame.
+        """
+        commands = self._answering(answers)
+        *answered, read = self._wire.run([*commands, self._read_blocking if block else self._read_now])
+        self._check_answered(answered, answers)
+        return self._entries_of(read, lambda reply: reply[0][1])
+
+    def answer(self, answers: Answers) -> None:
+        """Answer the last turn's frames without reading on."""
+        commands = self._answering(answers)
+        if commands:
+            self._check_answered(self._wire.run(commands), answers)
 
     def take_over(self) -> list[Entry]:
         """Claim frames that some worker has left unanswered for longer than the idle limit; a bounded step."""
-        try:
-            cursor, raw, *_ = cast(
-                "Sequence[Any]",
-                self._redis.xautoclaim(
-                    self._stream,
-                    GROUP,
-                    self._consumer,
-                    min_idle_time=self._claim_idle_ms,
-                    start_id=self._cursor,
-                    count=self._count,
-                ),
-            )
-        except redis.ResponseError as error:
-            if not _group_is_gone(error):
-                raise
-            self.ensure_group()
-            return []
-        self._cursor = cursor
-        return _entries(raw)
-
-    def answer(self, replies: Sequence[tuple[str, bytes]], done: Sequence[bytes]) -> None:
-        """Send `replies` (reply stream, encoded reply) and delete the entries that they answer, all or nothing."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            for stream, data in replies:
-                pipe.xadd(stream, {FIELD: data}, maxlen=MAX_REPLY_ENTRIES, approximate=True)
-            for stream in {stream for stream, _ in replies}:
-                pipe.expire(stream, EPHEMERAL_TTL_S)
-            if done:
-                pipe.xack(self._stream, GROUP, *done)
-                pipe.xdel(self._stream, *done)
-            pipe.execute()
+        claim: Command = (
+            "XAUTOCLAIM", self._stream, GROUP, self._consumer, self._claim_idle_ms, self._cursor, "COUNT", self._count,
+        )  # fmt: skip
+        (reply,) = self._wire.run([claim])
+        if isinstance(reply, list):
+            self._cursor = reply[0]
+        return self._entries_of(reply, lambda claimed: claimed[1])
 
     def forget_dead_consumers(self) -> None:
         """Delete consumers that are dead and have nothing pending."""
-        self._forget(keys=[self._stream], args=[GROUP, DEAD_CONSUMER_IDLE_MS, ""])
+        check(self._wire.run([("EVAL", self._forget_source, 1, self._stream, GROUP, DEAD_CONSUMER_IDLE_MS, "")]))
 
     def leave(self) -> None:
         """Delete this consumer if it has nothing pending; otherwise its peers take its frames over first."""
-        self._forget(keys=[self._stream], args=[GROUP, 0, self._consumer])
+        check(self._wire.run([("EVAL", self._forget_source, 1, self._stream, GROUP, 0, self._consumer)]))
+        self._wire.close()
 
     def age_s(self, entry_id: bytes) -> float:
         """Seconds since an entry was appended, by Redis' clock at that time and this machine's now."""
         return time.time() - int(entry_id.split(b"-", 1)[0]) / 1000
+
+    def _answering(self, answers: Answers) -> list[Command]:
+        if not answers.done and not answers.replies:
+            return []
+        commands: list[Command] = [("MULTI",)]
+        commands += [
+            ("XADD", stream, "MAXLEN", "~", MAX_REPLY_ENTRIES, "*", FIELD, data) for stream, data in answers.replies
+        ]
+        commands += [("EXPIRE", stream, EPHEMERAL_TTL_S) for stream in {stream for stream, _ in answers.replies}]
+        if answers.done:
+            commands += [("XACK", self._stream, GROUP, *answers.done), ("XDEL", self._stream, *answers.done)]
+        return [*commands, ("EXEC",)]
+
+    def _check_answered(self, replies: Sequence[Any], answers: Answers) -> None:
+        """See that the `MULTI` was carried out.
+
+        Where Redis is out of memory it refuses the replies, and with them the deletion, which is what would free some.
+        Then the frames are deleted all the same: their outcomes stand in the store, and who waits is told at the
+        deadline that the outcome is unknown.
+        """
+        if not replies:
+            return
+        error = next((reply for reply in replies if isinstance(reply, redis.ResponseError)), None)
+        if error is None:
+            return
+        if not answers.replies or not any("OOM" in str(reply) for reply in replies):
+            raise error
+        _log.error("redis is out of memory, replies are lost", extra={"stream": self._stream})
+        check(self._wire.run(self._answering(Answers((), answers.done))))
+
+    def _entries_of(self, reply: Any, pick: Any) -> list[Entry]:
+        if isinstance(reply, redis.ResponseError):
+            if not _group_is_gone(reply):
+                raise reply
+            self.ensure_group()
+            return []
+        return _entries(pick(reply)) if reply else []
 
 
 def _group_is_gone(error: redis.ResponseError) -> bool:
