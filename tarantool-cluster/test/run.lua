@@ -3,6 +3,7 @@
 --
 --     tarantool tarantool-cluster/test/run.lua [part of a file name ...]
 
+local ffi = require('ffi')
 local fio = require('fio')
 local fiber = require('fiber')
 local popen = require('popen')
@@ -29,6 +30,19 @@ local function remove_tree(path)
     fio.rmtree(path)
 end
 
+--- The process of the file that runs, and its directory.
+local current = nil
+
+-- Whoever ends a run in the middle finds nothing left behind, and no exit code that looks like success.
+ffi.cdef('void _exit(int code);')
+box.ctl.on_shutdown(function()
+    if current ~= nil then
+        current.process:signal(popen.signal.SIGKILL)
+        remove_tree(current.directory)
+        ffi.C._exit(1)
+    end
+end)
+
 --- Run one file; its output is indented and passed on as it comes.
 -- @treturn string what went wrong, nil when nothing did
 local function run(file)
@@ -38,6 +52,7 @@ local function run(file)
         stdin = popen.opts.DEVNULL, stdout = popen.opts.PIPE, stderr = popen.opts.INHERIT,
         setsid = true, group_signal = true,
     })
+    current = {process = process, directory = directory}
     local is_late = false
     local watch = fiber.new(function()
         fiber.sleep(LIMIT_S)
@@ -62,10 +77,11 @@ local function run(file)
     pcall(fiber.cancel, watch)
     process:close()
     remove_tree(directory)
+    current = nil
     if is_late then
         return ('took longer than %d s'):format(LIMIT_S)
     elseif status.exit_code ~= 0 then
-        return ('ended with %s'):format(status.signal_name or 'exit code ' .. tostring(status.exit_code))
+        return ('ended with %s'):format(status.signo and 'signal ' .. status.signo or 'exit code ' .. status.exit_code)
     end
 end
 
