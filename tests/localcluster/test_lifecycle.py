@@ -15,7 +15,7 @@ import pytest
 
 from localcluster import dotenv, leftovers
 from localcluster.cluster import Cluster, ClusterError
-from localcluster.config import ConfigError
+from localcluster.config import ConfigError, for_tests
 from localcluster.ports import free_ports
 
 NewCluster = Callable[..., Cluster]
@@ -23,14 +23,20 @@ NewCluster = Callable[..., Cluster]
 PROGRAMS = ["redis", "shard-s1", "shard-s2", "shard-s3", "worker-1", "worker-2", "api"]
 
 
-@pytest.fixture
-def running(new_cluster: NewCluster) -> Iterator[Cluster]:
-    cluster = new_cluster()
-    cluster.start()
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(for_tests(tmp_path_factory.mktemp("lifecycle")))
     yield cluster
-    pids = [status.pid for status in cluster.status()] if cluster.is_running() else []
     cluster.stop()
-    assert not [pid for pid in pids if pid and psutil.pid_exists(pid)]
+
+
+@pytest.fixture
+def running(own: Cluster) -> Cluster:
+    """A running cluster that a test may break: the next test that asks for it has it mended."""
+    own.start()
+    if own.workers() != own.config.workers:
+        own.scale_workers(own.config.workers)
+    return own
 
 
 def pids_of(cluster: Cluster) -> dict[str, int]:
@@ -120,8 +126,10 @@ def test_scaling_to_no_worker_is_refused(cluster: Cluster) -> None:
 
 
 def test_stop_leaves_no_process_and_no_listener(running: Cluster) -> None:
+    pids = pids_of(running)
     running.stop()
     assert not running.is_running()
+    assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
     assert leftovers.find(running.layout) == []
     for port in (running.config.api_port, running.config.redis_port):
         with socket.socket() as probe:
