@@ -96,9 +96,7 @@ def machine_busy_s(text: str) -> float:
 def snapshot(roots: Roots, proc: Path = PROC) -> Snapshot:
     """Read the clock of every tier."""
     found = processes(proc)
-    tiers = {
-        tier: sum(found[pid].ticks for pid in pids) / TICKS_PER_S for tier, pids in members(roots, found).items()
-    }
+    tiers = {tier: sum(found[pid].ticks for pid in pids) / TICKS_PER_S for tier, pids in members(roots, found).items()}
     return Snapshot(tiers=tiers, machine=machine_busy_s((proc / "stat").read_text()))
 
 

@@ -117,7 +117,10 @@ class FloorDriver:
     def fill(self, data: Data) -> None:
         """Write every key once."""
         chunks = self._by_shard(
-            (orjson.loads(request_bodies.body(data, "write", numbers)) for numbers in request_bodies.batches(data, _FILL_BATCH)),
+            (
+                orjson.loads(request_bodies.body(data, "write", numbers))
+                for numbers in request_bodies.batches(data, _FILL_BATCH)
+            ),
             "write",
         )
 
@@ -161,9 +164,7 @@ class FloorDriver:
 
     def _apply(self, shard: int, operation: ChunkOperation, chunks: Sequence[ReadyChunk]) -> Any:
         deadline_ms = time.time_ns() // 1_000_000 + _DEADLINE_MS
-        fresh = [
-            Chunk(self._new_id(), int(operation), deadline_ms, 0, len(chunk.keys), chunk.body) for chunk in chunks
-        ]
+        fresh = [Chunk(self._new_id(), int(operation), deadline_ms, 0, len(chunk.keys), chunk.body) for chunk in chunks]
         return self._connections[shard].call("tarantkv.apply", (fresh,))[0]
 
     def _new_id(self) -> bytes:

@@ -99,7 +99,7 @@ def chosen(
     operations: Sequence[Operation] = (),
     batches: Sequence[int] = (),
 ) -> Plan:
-    """The plan with its combinations replaced by what the caller names; what it does not name keeps its usual choice."""
+    """The plan with its combinations replaced by what the caller names, and the usual choice of what it does not."""
     if not (values or connections or operations or batches):
         return base
     combinations = grid(

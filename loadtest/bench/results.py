@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 import msgspec
@@ -101,23 +101,19 @@ def rows(measurements: Iterable[Measurement]) -> list[Row]:
 def _row(group: Sequence[Measurement]) -> Row:
     first = group[0]
     batch = first.combination.batch
-    per_request = {tier: _median(group, lambda m, tier=tier: m.cpu_us_per_request(tier)) for tier in first.cpu_s}
+    per_request = {tier: median(m.cpu_us_per_request(tier) for m in group) for tier in first.cpu_s}
     return Row(
         system=first.system,
         combination=first.combination,
         rounds=len(group),
-        requests_per_s=_median(group, lambda m: m.requests_per_s),
-        keys_per_s=_median(group, lambda m: m.keys_per_s),
+        requests_per_s=median(m.requests_per_s for m in group),
+        keys_per_s=median(m.keys_per_s for m in group),
         latency_ms={
-            percentile: _median(group, lambda m, percentile=percentile: m.load.latency_us[percentile] / 1000)
+            percentile: median(m.load.latency_us[percentile] / 1000 for m in group)
             for percentile in first.load.latency_us
         },
-        errors=sum(measurement.load.failures for measurement in group),
+        errors=sum(m.load.failures for m in group),
         cpu_us_per_request=per_request,
         cpu_us_per_key={tier: cost / batch for tier, cost in per_request.items()},
-        other_cores=_median(group, lambda m: m.other_cpu_s / m.load.seconds),
+        other_cores=median(m.other_cpu_s / m.load.seconds for m in group),
     )
-
-
-def _median(group: Sequence[Measurement], figure: Callable[[Measurement], float]) -> float:
-    return median(map(figure, group))

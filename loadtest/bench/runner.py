@@ -97,9 +97,7 @@ class Runner:
             for data in self._data.values():
                 system.driver.verify(data)
 
-    def _measure_all(
-        self, running: Sequence[System], combination: Combination, number: int, results: Results
-    ) -> None:
+    def _measure_all(self, running: Sequence[System], combination: Combination, number: int, results: Results) -> None:
         bodies = self._bodies.path(self._data[combination.values], combination)
         rate = self._offered(combination, results)
         for system in running:
@@ -113,9 +111,7 @@ class Runner:
             results.measurements.append(measurement)
             self._say(_line(measurement))
 
-    def _measure(
-        self, system: System, combination: Combination, number: int, bodies: Path, rate: float
-    ) -> Measurement:
+    def _measure(self, system: System, combination: Combination, number: int, bodies: Path, rate: float) -> Measurement:
         before = accounting.snapshot(system.roots)
         load = system.driver.run(combination, bodies, self._plan.seconds, self._position, rate)
         spent = accounting.spent(before, accounting.snapshot(system.roots))

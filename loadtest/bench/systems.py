@@ -6,14 +6,14 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.load import Driver
 from loadtest.bench.floor import FloorDriver
+from loadtest.bench.load import Driver
 from loadtest.bench.processes import Process, StartError, listens, python, running
 from loadtest.bench.wrk import HttpDriver, login
 from localcluster.ports import free_ports
@@ -35,7 +35,7 @@ class System:
     """A running system."""
 
     name: str
-    roots: dict[str, tuple[int, ...]]
+    roots: Mapping[str, tuple[int, ...]]
     driver: Driver
 
 
@@ -103,7 +103,9 @@ def fastapi(directory: Path, http_processes: int) -> Iterator[System]:
         env["PEER_SHARDS"] = address
         api, base_url = _http(stack, directory, env, "loadtest.peers.fastapi_direct:app", http_processes)
         roots = {"api": (api.pid,), "tarantool": (tarantool.pid,)}
-        yield System("fastapi", roots, HttpDriver(base_url, login(base_url, env["PEER_USER"], env["PEER_USER_PASSWORD"])))
+        yield System(
+            "fastapi", roots, HttpDriver(base_url, login(base_url, env["PEER_USER"], env["PEER_USER_PASSWORD"]))
+        )
 
 
 @contextmanager
@@ -130,7 +132,9 @@ def taskiq(
             "redis": (redis.pid,),
             "tarantool": tuple(process.pid for process, _ in stores),
         }
-        yield System("taskiq", roots, HttpDriver(base_url, login(base_url, env["PEER_USER"], env["PEER_USER_PASSWORD"])))
+        yield System(
+            "taskiq", roots, HttpDriver(base_url, login(base_url, env["PEER_USER"], env["PEER_USER_PASSWORD"]))
+        )
 
 
 def _description(host: Process) -> dict[str, Any]:
@@ -183,9 +187,7 @@ def _redis(stack: ExitStack, directory: Path, env: dict[str, str]) -> Process:
     return process
 
 
-def _http(
-    stack: ExitStack, directory: Path, env: dict[str, str], app: str, processes: int
-) -> tuple[Process, str]:
+def _http(stack: ExitStack, directory: Path, env: dict[str, str], app: str, processes: int) -> tuple[Process, str]:
     (port,) = free_ports(1)
     options: Sequence[str] = (
         *("--host", "127.0.0.1", "--port", str(port), "--workers", str(processes)),

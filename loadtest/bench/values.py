@@ -75,7 +75,7 @@ def _packages(wanted: int) -> Iterator[dict[str, Any]]:
 
 def record_of(lines: Sequence[str]) -> dict[str, Any]:
     """One paragraph of a package index as a record: numbers as numbers, lists as lists, the rest as text."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, str] = {}
     name = ""
     for line in lines:
         if line.startswith((" ", "\t")):
@@ -83,12 +83,13 @@ def record_of(lines: Sequence[str]) -> dict[str, Any]:
         else:
             name, _, text = line.partition(":")
             fields[name] = text.strip()
-    for name in fields:
-        if name in _LISTS:
-            fields[name] = [part.strip() for part in fields[name].split(",")]
-        elif name in _NUMBERS and fields[name].isdecimal():
-            fields[name] = int(fields[name])
-    return fields
+    return {name: _typed(name, text) for name, text in fields.items()}
+
+
+def _typed(name: str, text: str) -> Any:
+    if name in _LISTS:
+        return [part.strip() for part in text.split(",")]
+    return int(text) if name in _NUMBERS and text.isdecimal() else text
 
 
 def _made_up(number: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -129,7 +129,7 @@ class Client:
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
         self._headers = {"Content-Type": "application/json", "Authorization": token}
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -157,4 +157,3 @@ def login(base_url: str, user: str, password: str) -> str:
 def _check(answer: Any, expected: Any) -> None:
     if answer != expected:
         raise LoadError(f"a wrong answer: {str(answer)[:500]}, expected {str(expected)[:500]}")
-

@@ -21,7 +21,7 @@ from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 from loadtest.peers import contract
 
 POLL_S = 0.005
-"""How often a result is asked for. taskiq knows no other way to wait; its default of 0.2 s would be all one measures."""
+"""How often a result is asked for: taskiq knows no other way to wait, and its default of 0.2 s would hide all else."""
 
 TIMEOUT_S = 5.0
 RESULT_TTL_S = 60
@@ -89,7 +89,11 @@ async def read_batch(keys: list[str]) -> dict[str, Any]:
     for key in keys:
         parts[_shard_of(key)].append(key)
     answers = await asyncio.gather(
-        *(connection.call("kv_read", [part]) for connection, part in zip(Shards.connections, parts, strict=True) if part)
+        *(
+            connection.call("kv_read", [part])
+            for connection, part in zip(Shards.connections, parts, strict=True)
+            if part
+        )
     )
     found: dict[str, Any] = {}
     for answer in answers:
