@@ -1,12 +1,20 @@
-"""Which api the contract tests talk to: the one at CONTRACT_BASE_URL (so inside the image), else the test cluster's.
+"""Which api the contract tests talk to, and the clients they use.
 
-These tests use HTTP alone and import nothing of the system: the image has no supervisor and no test servers.
+The api at TARANTKV_TEST_URL, with TARANTKV_ADMIN_USER and TARANTKV_ADMIN_PASSWORD; inside the image the one of the same
+container; else the test cluster's. These tests use HTTP alone and import nothing of the system: the image has no
+supervisor and no test servers.
 """
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
+from secrets import token_hex
 
 import pytest
+
+from tests.contract.calls import Api, obtain_token
+from tests.contract.documented import Documented
 
 
 @dataclass(frozen=True)
@@ -20,9 +28,41 @@ class Service:
 
 @pytest.fixture(scope="session")
 def service(request: pytest.FixtureRequest) -> Service:
-    base_url = os.environ.get("CONTRACT_BASE_URL")
+    # The image names its api by a variable of another prefix: there each TARANTKV_ variable is a setting of the system.
+    base_url = os.environ.get("TARANTKV_TEST_URL") or os.environ.get("CONTRACT_BASE_URL")
     if base_url:
         return Service(base_url, os.environ["TARANTKV_ADMIN_USER"], os.environ["TARANTKV_ADMIN_PASSWORD"])
     # Asked for by name, because there is no such fixture in the image.
     cluster = request.getfixturevalue("cluster")
     return Service(cluster.base_url, cluster.admin_user, cluster.admin_password)
+
+
+@pytest.fixture(scope="session")
+def documented(service: Service) -> Documented:
+    return Documented.of(service.base_url)
+
+
+@pytest.fixture(scope="session")
+def token(service: Service) -> str:
+    return obtain_token(service.base_url, service.admin_user, service.admin_password)
+
+
+@pytest.fixture
+def api(service: Service, token: str, documented: Documented) -> Iterator[Api]:
+    """The api as the administrator sees it, over one connection that must last through the test."""
+    with Api(service.base_url, token, documented) as api:
+        yield api
+
+
+@pytest.fixture
+def stranger(service: Service, documented: Documented) -> Iterator[Api]:
+    """The api as somebody without a token sees it."""
+    with Api(service.base_url, None, documented) as api:
+        yield api
+
+
+@pytest.fixture
+def fresh_key() -> Callable[[], str]:
+    """Makes keys that nobody else uses: the tests share one store with each other, and with whatever runs there."""
+    prefix, numbers = token_hex(6), count()
+    return lambda: f"contract:{prefix}:{next(numbers)}"

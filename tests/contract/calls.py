@@ -1,0 +1,125 @@
+"""The api's calls over one keep-alive connection. Whatever comes back is compared with the OpenAPI document."""
+
+import json
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from tests.contract.documented import Documented
+
+JSON = "application/json"
+MSGPACK = "application/msgpack"
+PROBLEM = "application/problem+json"
+TIMEOUT_S = 30.0
+
+
+def json_body(document: Any) -> bytes:
+    """JSON as a careful client writes it: any Unicode as it is, and no `NaN`."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+
+
+def msgpack_body(document: Any) -> bytes:
+    """MessagePack; what is wrapped in `msgspec.Raw` goes as it is."""
+    return msgspec.msgpack.encode(document)
+
+
+def decoded(response: httpx.Response) -> Any:
+    """The document of an answer, by its media type."""
+    if response.headers["content-type"] == MSGPACK:
+        return msgspec.msgpack.decode(response.content)
+    return json.loads(response.content)
+
+
+def connection_of(response: httpx.Response) -> tuple[str, int]:
+    """This end of the connection that an answer came on: the same address twice is the same connection."""
+    address: tuple[str, int] = response.extensions["network_stream"].get_extra_info("client_addr")
+    return address
+
+
+def obtain_token(base_url: str, user: str, password: str, headers: Mapping[str, str] | None = None) -> str:
+    """Log in."""
+    answer = httpx.post(
+        f"{base_url}/api/login",
+        json={"username": user, "password": password},
+        headers=dict(headers or {}),
+        timeout=TIMEOUT_S,
+    )
+    assert answer.status_code == 200, answer.text
+    token: str = answer.json()["token"]
+    return token
+
+
+class Api:
+    """An api as one client sees it."""
+
+    def __init__(self, base_url: str, token: str | None = None, documented: Documented | None = None) -> None:
+        hooks = {"response": [documented.check]} if documented is not None else {}
+        self.http = httpx.Client(
+            base_url=base_url,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            # Nothing here is encrypted, and reading the certificates of the world takes longer than a whole test.
+            verify=False,
+            limits=httpx.Limits(max_connections=1, keepalive_expiry=TIMEOUT_S),
+            event_hooks=hooks,
+        )
+        self.token = token
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.http.close()
+
+    def post(
+        self, path: str, content: bytes | Iterable[bytes] = b"", headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Post to `/api/{path}`: JSON with this client's token, unless `headers` say otherwise."""
+        every = {"content-type": JSON, "accept": JSON}
+        if self.token is not None:
+            every["authorization"] = self.token
+        every |= {name.lower(): value for name, value in (headers or {}).items()}
+        return self.http.post(f"/api/{path}", content=content, headers={k: v for k, v in every.items() if v})
+
+    def write(self, data: Mapping[str, Any], *, as_: str = JSON, **headers: str) -> None:
+        """Write a batch, which must succeed."""
+        body = json_body({"data": data}) if as_ == JSON else msgpack_body({"data": data})
+        answer = self.post("write", body, {"content-type": as_, **headers})
+        assert (answer.status_code, answer.content) == (200, b'{"status":"success"}'), answer.text[:500]
+
+    def read(self, *keys: str, as_: str = JSON) -> dict[str, Any]:
+        """Read a batch, all of whose keys must be there."""
+        document = self.read_document(*keys, as_=as_)
+        assert list(document) == ["data"], document
+        data: dict[str, Any] = document["data"]
+        return data
+
+    def read_document(self, *keys: str, as_: str = JSON) -> dict[str, Any]:
+        """Read a batch; the whole answer."""
+        answer = self.post("read", json_body({"keys": keys}), {"accept": as_})
+        assert answer.status_code == 200, answer.text[:500]
+        assert answer.headers["content-type"] == as_
+        document: dict[str, Any] = decoded(answer)
+        return document
+
+    def read_raw(self, *keys: str) -> dict[str, bytes]:
+        """Read a batch as MessagePack, each value as the bytes it came as."""
+        answer = self.post("read", json_body({"keys": keys}), {"accept": MSGPACK})
+        assert answer.status_code == 200, answer.text[:500]
+        document = msgspec.msgpack.decode(answer.content, type=dict[str, dict[str, msgspec.Raw]])
+        return {key: bytes(value) for key, value in document["data"].items()}
+
+    def delete(self, *keys: str, **headers: str) -> int:
+        """Delete a batch, which must succeed; returns how many keys were there."""
+        answer = self.post("delete", json_body({"keys": keys}), headers)
+        assert answer.status_code == 200, answer.text[:500]
+        document = answer.json()
+        assert document == {"status": "success", "deleted": document["deleted"]}
+        return int(document["deleted"])
+
+    def live(self) -> httpx.Response:
+        """Ask whether the api lives: the cheapest request there is, to see whether a connection is usable."""
+        return self.http.get("/health/live")

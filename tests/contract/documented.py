@@ -1,0 +1,59 @@
+"""The OpenAPI document as a witness: every answer that a test gets must be one that it promises."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+PROBLEM_PREFIX = "urn:tarant-kv:problem:"
+UNDOCUMENTED = (404, 405)
+"""What paths and methods answer that are not in the document."""
+
+
+@dataclass(frozen=True)
+class Documented:
+    """What the document says."""
+
+    document: dict[str, Any]
+
+    @classmethod
+    def of(cls, base_url: str) -> "Documented":
+        answer = httpx.get(f"{base_url}/schema/openapi.json", timeout=30, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return cls(answer.json())
+
+    def responses(self, path: str, method: str) -> dict[str, Any] | None:
+        """The answers of an operation, by status; None for what is no operation."""
+        operation = self.document["paths"].get(path, {}).get(method.lower())
+        return operation["responses"] if operation is not None else None
+
+    def check(self, response: httpx.Response) -> None:
+        """Compare an answer with the document; made to be a response hook of an httpx client."""
+        request = response.request
+        place = f"{request.method} {request.url.path} -> {response.status_code}"
+        promised = self.responses(request.url.path, request.method)
+        if promised is None:
+            assert response.status_code in UNDOCUMENTED or request.url.path.startswith("/schema"), place
+            return
+        assert str(response.status_code) in promised, f"{place} is not documented"
+        answer = promised[str(response.status_code)]
+        media_type = response.headers["content-type"].partition(";")[0]
+        assert media_type in answer["content"], f"{place}: {media_type} is not documented"
+        for name in answer.get("headers", {}):
+            assert name in response.headers, f"{place}: the header {name} is missing"
+        for name in ("retry-after", "www-authenticate"):
+            if name in response.headers:
+                names = {documented.lower() for documented in answer.get("headers", {})}
+                assert name in names, f"{place}: the header {name} is not documented"
+        if response.status_code >= 400:
+            response.read()
+            self._check_problem(place, answer, json.loads(response.content))
+
+    def _check_problem(self, place: str, answer: dict[str, Any], problem: dict[str, Any]) -> None:
+        schema = self.document["components"]["schemas"]["Problem"]
+        assert set(schema["required"]) <= set(problem) <= set(schema["properties"]), f"{place}: {problem}"
+        examples = answer["content"]["application/problem+json"]["examples"]
+        kind = problem["type"].removeprefix(PROBLEM_PREFIX)
+        assert kind in examples, f"{place}: the problem {kind} is not documented"
+        assert problem["title"] == examples[kind]["value"]["title"]

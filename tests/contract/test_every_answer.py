@@ -1,0 +1,102 @@
+import json
+import re
+
+import pytest
+
+from tests.contract.calls import Api
+from tests.contract.problems import assert_usable, problem_of
+
+ANSWERS = {
+    "a success": ("POST", "/api/read", b'{"keys": ["contract:nothing"]}', 200),
+    "a refused body": ("POST", "/api/read", b"x", 400),
+    "an unknown path": ("GET", "/api/nothing", b"", 404),
+    "a method that is not allowed": ("GET", "/api/read", b"", 405),
+    "liveness": ("GET", "/health/live", b"", 200),
+    "readiness": ("GET", "/health/ready", b"", 200),
+    "metrics": ("GET", "/metrics", b"", 200),
+    "the page": ("GET", "/schema", b"", 200),
+    "the document": ("GET", "/schema/openapi.json", b"", 200),
+}
+SECURITY_HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+}
+
+every_answer = pytest.mark.parametrize("name", ANSWERS)
+
+
+@every_answer
+def test_it_has_the_security_headers_and_no_server_name(api: Api, name: str) -> None:
+    method, path, body, status = ANSWERS[name]
+    answer = api.http.request(method, path, content=body, headers={"authorization": api.token or ""})
+    assert answer.status_code == status
+    assert {header: answer.headers.get(header) for header in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert "server" not in answer.headers
+    assert_usable(api, answer)
+
+
+@every_answer
+def test_it_takes_the_request_id_over(api: Api, name: str) -> None:
+    method, path, body, _ = ANSWERS[name]
+    headers = {"authorization": api.token or "", "x-request-id": "my-own/id:1"}
+    answer = api.http.request(method, path, content=body, headers=headers)
+    assert answer.headers.get_list("x-request-id") == ["my-own/id:1"]
+
+
+@every_answer
+def test_it_makes_a_request_id_of_its_own_for_each_request(api: Api, name: str) -> None:
+    method, path, body, _ = ANSWERS[name]
+    headers = {"authorization": api.token or ""}
+    made = {api.http.request(method, path, content=body, headers=headers).headers["x-request-id"] for _ in range(2)}
+    assert len(made) == 2
+    assert all(re.fullmatch(r"[!-~]{1,128}", request_id) for request_id in made)
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "two words"])
+def test_a_request_id_that_cannot_be_one_is_replaced(api: Api, given: str) -> None:
+    answer = api.http.get("/health/live", headers={"x-request-id": given})
+    assert answer.headers["x-request-id"] not in ("", given)
+
+
+def test_a_request_id_of_128_characters_is_taken_over(api: Api) -> None:
+    answer = api.http.get("/health/live", headers={"x-request-id": "x" * 128})
+    assert answer.headers["x-request-id"] == "x" * 128
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/api/", "/api/nothing", "/api/read/x", "/schema/nothing", "/health"])
+def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
+    answer = api.http.get(path)
+    problem_of(answer, "not-found")
+    assert_usable(api, answer)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("call", ["login", "logout", "write", "read", "delete"])
+def test_a_call_takes_no_other_method_than_post(api: Api, call: str, method: str) -> None:
+    answer = api.http.request(method, f"/api/{call}", headers={"authorization": api.token or ""})
+    problem_of(answer, "method-not-allowed")
+    assert answer.headers["allow"] == "POST"
+    assert_usable(api, answer)
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+def test_operations_take_no_post(api: Api, path: str) -> None:
+    answer = api.http.post(path, content=b"{}")
+    problem_of(answer, "method-not-allowed")
+    assert "GET" in answer.headers["allow"]
+    assert_usable(api, answer)
+
+
+def test_liveness_and_readiness_need_no_token(stranger: Api) -> None:
+    assert stranger.http.get("/health/live").json() == {"status": "live"}
+    ready = stranger.http.get("/health/ready").json()
+    assert ready["status"] == "ready"
+    assert ready["shards"]
+
+
+def test_an_answer_is_complete_json(api: Api) -> None:
+    answer = api.post("read", b'{"keys": ["contract:nothing"]}')
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert json.loads(answer.content) == {"data": {}, "not_found": ["contract:nothing"]}
