@@ -1,0 +1,69 @@
+"""A cluster that is there to be broken, apart from the one that other tests share."""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from localcluster.cluster import Cluster
+from localcluster.config import for_tests
+from tests.faults.scenario import Scenario
+
+CHAOS_USER = "chaos"
+
+
+@pytest.fixture(scope="session")
+def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(
+        for_tests(
+            tmp_path_factory.mktemp("breakable"),
+            tier_settings={"shard": {"TARANTKV_COUNT_APPLICATIONS": "true"}},
+        )
+    )
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def mended(breakable: Cluster) -> Cluster:
+    """The cluster with every process running, whatever the test before has done to it."""
+    breakable.start()
+    return breakable
+
+
+@pytest.fixture
+def scenario(mended: Cluster, request: pytest.FixtureRequest, tmp_path: Path) -> Scenario:
+    return Scenario(request.node.name.removeprefix("test_"), mended, tmp_path)
+
+
+@pytest.fixture
+def as_tarantkv(mended: Cluster) -> Iterator[redis.Redis]:
+    """Redis as the system's own user sees it."""
+    settings = mended.settings
+    client = redis.Redis.from_url(
+        mended.redis_url, username=settings["TARANTKV_REDIS_USER"], password=settings["TARANTKV_REDIS_PASSWORD"]
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def as_administrator(mended: Cluster) -> Iterator[redis.Redis]:
+    """Redis as its administrator sees it. The system's own user may not kill connections, so one is added."""
+    password = secrets.token_hex(16)
+    conf = mended.layout.redis_dir / "redis.conf"
+    lines = [line for line in conf.read_text().splitlines() if not line.startswith(f"user {CHAOS_USER} ")]
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    conf.write_text("\n".join([*lines, f"user {CHAOS_USER} on #{digest} ~* &* +@all", ""]))
+    mended.restart("redis")
+    mended.wait_running("redis")
+    mended.wait_ready()
+    client = redis.Redis.from_url(mended.redis_url, username=CHAOS_USER, password=password)
+    yield client
+    client.close()

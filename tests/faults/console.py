@@ -1,0 +1,49 @@
+"""What a shard says of itself, asked through its console socket."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localcluster.cluster import Cluster
+
+_END = b"\n...\n"
+
+
+def evaluate(path: Path, expression: str) -> list[Any]:
+    """The values of a Lua expression list, evaluated in the shard whose console listens at `path`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
+        console.settimeout(10)
+        console.connect(str(path))
+        with console.makefile("rb") as answers:
+            for _ in range(2):
+                answers.readline()
+            console.sendall(f"return {expression}\n".encode())
+            text = b""
+            while not text.endswith(_END):
+                line = answers.readline()
+                if not line:
+                    raise ConnectionError(f"the console ended after {text!r}")
+                text += line
+    values: list[Any] = yaml.safe_load(text)
+    return values
+
+
+def applications(cluster: Cluster, shard: str) -> tuple[int, int]:
+    """How many chunks a shard has applied, and how often the one that it applied most often."""
+    function = (
+        "(function() local most = 0 for _, entry in box.space.applications:pairs() do most = math.max(most, entry[2]) "
+        "end return box.space.applications:len(), most end)()"
+    )
+    chunks, most = evaluate(cluster.console_socket(shard), function)
+    return int(chunks), int(most)
+
+
+def applied(cluster: Cluster, shard: str, chunk_id: bytes) -> int:
+    """How often a shard has applied one chunk."""
+    raw = "".join(f"\\{byte:03d}" for byte in chunk_id)
+    (times,) = evaluate(cluster.console_socket(shard), f"(box.space.applications:get('{raw}') or {{0, 0}})[2]")
+    return int(times)

@@ -1,0 +1,216 @@
+"""Concurrent clients that write, read and delete through the HTTP API, and record every call and its answers.
+
+They run until told to stop; how long a phase lasts is counted in calls, never in seconds. Which keys, how large a
+batch and what comes next is random, from a seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Self
+
+import httpx
+
+from tests.faults.history import Action, Call, Fate, combined
+
+DEADLINE_S = 5.0
+"""The default of TARANTKV_REQUEST_TIMEOUT_S."""
+
+SKEW_S = 0.5
+"""Clocks of one machine differ by nothing; this is for the time between an answer and its record."""
+
+HTTP_TIMEOUT_S = 20.0
+"""Never reached: the api answers by itself."""
+
+RETRY_S = 0.05
+GIVE_UP_S = 20.0
+BATCH = 6
+
+Watch = Callable[[Call], bool]
+
+
+def login(base_url: str, user: str, password: str) -> str:
+    """A token."""
+    answer = httpx.post(f"{base_url}/api/login", json={"username": user, "password": password}, trust_env=False)
+    answer.raise_for_status()
+    return str(answer.json()["token"])
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What the clients do: weights of the actions, the share of batches, and of changes with an `Idempotency-Key`."""
+
+    write: float = 0.5
+    read: float = 0.35
+    delete: float = 0.15
+    batches: float = 0.3
+    keyed: float = 0.3
+
+
+class Load:
+    """The clients. `calls` is the history so far; calls that run are not in it yet."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        keys: Sequence[str],
+        *,
+        clients: int = 12,
+        mix: Mix | None = None,
+        seed: int = 1,
+    ) -> None:
+        self.calls: list[Call] = []
+        self._base_url = base_url
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._keys = list(keys)
+        self._clients = clients
+        self._mix = mix or Mix()
+        self._seed = seed
+        self._numbers = count(1)
+        self._stopping = False
+        self._watches: list[tuple[Watch, asyncio.Future[None]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._http = httpx.AsyncClient(
+            base_url=self._base_url,
+            headers=self._headers,
+            timeout=HTTP_TIMEOUT_S,
+            limits=httpx.Limits(max_connections=None),
+            trust_env=False,
+        )
+        self._tasks = [asyncio.create_task(self._client(number)) for number in range(self._clients)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.aclose()
+
+    async def until(self, watch: Watch, calls: int = 1) -> None:
+        """Wait for this many calls of which `watch` is true, counted from now; or for the failure of a client."""
+        left = count(calls - 1, -1)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watches.append((lambda call: watch(call) and next(left) <= 0, future))
+        await asyncio.wait([future, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            await asyncio.gather(*(task for task in self._tasks if task.done()))
+            raise AssertionError("a client ended")
+
+    async def good(self, calls: int) -> None:
+        """Wait for this many calls that succeed and were made after this moment."""
+        now = time.monotonic()
+        await self.until(lambda call: call.called > now and call.succeeded, calls)
+
+    async def stop(self) -> None:
+        """Let every client end what it does; then read all keys, as the last call of the history."""
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+        last = Call(-1, Action.READ, tuple(self._keys), time.monotonic(), next(self._numbers))
+        while not last.answers or not last.succeeded:
+            if time.monotonic() - last.called > GIVE_UP_S:
+                raise AssertionError(f"the last read does not succeed: {last.answers}")
+            await self._attempt(last)
+        self._ended(last)
+
+    async def _client(self, client: int) -> None:
+        chance = random.Random(f"{self._seed}/{client}")
+        while not self._stopping:
+            call = self._next(client, chance)
+            await self._perform(call)
+            self._ended(call)
+            if not call.succeeded:
+                await asyncio.sleep(RETRY_S)
+
+    def _next(self, client: int, chance: random.Random) -> Call:
+        mix = self._mix
+        (action,) = chance.choices(list(Action), [mix.write, mix.read, mix.delete])
+        size = chance.randint(2, BATCH) if chance.random() < mix.batches else 1
+        keys = tuple(chance.sample(self._keys, min(size, len(self._keys))))
+        keyed = action is not Action.READ and chance.random() < mix.keyed
+        return Call(
+            client,
+            action,
+            keys,
+            time.monotonic(),
+            next(self._numbers),
+            idempotency_key=secrets.token_hex(16) if keyed else None,
+        )
+
+    async def _perform(self, call: Call) -> None:
+        """Make a call; with an `Idempotency-Key` until it succeeds."""
+        fates: list[dict[str, Fate]] = []
+        while True:
+            await self._attempt(call)
+            fates.append(call.fates)
+            if call.succeeded or call.idempotency_key is None or time.monotonic() - call.called > GIVE_UP_S:
+                break
+            await asyncio.sleep(RETRY_S)
+        if call.action is not Action.READ:
+            call.fates = {key: combined(attempt[key] for attempt in fates) for key in call.keys}
+
+    async def _attempt(self, call: Call) -> None:
+        body = (
+            {"data": {key: call.value(key) for key in call.keys}}
+            if call.action is Action.WRITE
+            else {"keys": call.keys}
+        )
+        headers = {"Idempotency-Key": call.idempotency_key} if call.idempotency_key else {}
+        try:
+            answer = await self._http.post(f"/api/{call.action}", json=body, headers=headers)
+        except httpx.ConnectError:
+            self._judge(call, "refused", Fate.NEVER)
+            return
+        except httpx.TransportError as error:
+            self._judge(call, f"broken ({type(error).__name__})", Fate.UNKNOWN)
+            # The api may go on with it.
+            call.latest = call.answered + DEADLINE_S + SKEW_S
+            return
+        self._read_answer(call, answer)
+
+    def _judge(self, call: Call, answer: str, fate: Fate) -> None:
+        call.answered = time.monotonic()
+        call.answers.append(answer)
+        call.fates = dict.fromkeys(call.keys, fate)
+
+    def _read_answer(self, call: Call, answer: httpx.Response) -> None:
+        document: dict[str, Any] = answer.json()
+        match answer.status_code:
+            case 200:
+                self._judge(call, "200", Fate.HAPPENED)
+                call.deleted = document.get("deleted")
+                if call.action is Action.READ:
+                    missing = document.get("not_found", [])
+                    if sorted([*document["data"], *missing]) != sorted(call.keys):
+                        raise AssertionError(f"read {call.keys}, answered {document}")
+                    call.seen = {**document["data"], **dict.fromkeys(missing)}
+            case 503 | 504:
+                failed = document.get("failed")
+                # Without a list nothing was sent.
+                self._judge(call, str(answer.status_code), Fate.HAPPENED if failed is not None else Fate.NEVER)
+                if failed is None and answer.status_code == 504:
+                    raise AssertionError(f"a 504 does not say for which keys: {document}")
+                for key, said in (failed or {}).items():
+                    call.fates[key] = {"not_applied": Fate.NEVER, "unknown": Fate.UNKNOWN}[said]
+                # A 504 is given a little before its deadline or after it.
+                call.latest = max(call.latest, call.answered + SKEW_S)
+            case _:
+                raise AssertionError(f"{call.action} answered {answer.status_code}: {document}")
+
+    def _ended(self, call: Call) -> None:
+        self.calls.append(call)
+        for entry in list(self._watches):
+            watch, future = entry
+            if watch(call):
+                self._watches.remove(entry)
+                if not future.done():
+                    future.set_result(None)

@@ -1,0 +1,49 @@
+"""Waiting for what a process has in hand: what a worker was given by Redis, and what a shard has not read yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import redis
+
+from protocol.frames import decode_frame
+from protocol.names import FIELD, GROUP, shard_stream
+
+
+def in_hand(client: redis.Redis, shard: str, pid: int) -> set[bytes]:
+    """The ids of the stream entries that the worker process `pid` was given and has not answered."""
+    consumers = client.xinfo_consumers(shard_stream(shard), GROUP)
+    names = [info["name"] for info in consumers if f":{pid}:".encode() in info["name"]]
+    return {
+        entry["message_id"]
+        for name in names
+        for entry in cast(
+            "list[dict[str, Any]]", client.xpending_range(shard_stream(shard), GROUP, "-", "+", 1000, consumername=name)
+        )
+    }
+
+
+def chunk_ids(client: redis.Redis, shard: str, entries: set[bytes]) -> set[bytes]:
+    """The ids of the chunks in stream entries."""
+    found: set[bytes] = set()
+    for entry in entries:
+        for _, fields in cast("list[Any]", client.xrange(shard_stream(shard), entry, entry)):
+            found.update(chunk.id for chunk in decode_frame(fields[FIELD]).chunks)
+    return found
+
+
+def unread_bytes(port: int, pid: int) -> int:
+    """How many bytes process `pid` has sent to the local `port` that the process listening there has not read."""
+    sources = {
+        connection.laddr.port
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_ESTABLISHED and connection.raddr.port == port
+    }
+    unread = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues = line.split()[:5]
+        if int(local.partition(":")[2], 16) == port and int(remote.partition(":")[2], 16) in sources:
+            unread += int(queues.partition(":")[2], 16)
+    return unread

@@ -1,0 +1,134 @@
+"""A run: load before, during and after a fault, then every check on what the clients saw."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.cluster import Cluster
+from tests.faults import linearizability
+from tests.faults.console import applications
+from tests.faults.history import Call, operations, write_json
+from tests.faults.invariants import breaches
+from tests.faults.load import DEADLINE_S, Load, Mix, login
+
+LATE_S = 1.0
+"""How long after its deadline a call may be answered: the grace after it, a look-up of the user before it."""
+
+REPORT = "FAULT_REPORT"
+"""A file named by this variable gets one JSON object for each run."""
+
+Fault = Callable[[Load], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A history, and when the fault struck."""
+
+    name: str
+    calls: Sequence[Call]
+    struck: float
+
+    def failures(self, calls: Sequence[Call] | None = None) -> dict[str, int]:
+        """How often each answer but 200 was given, retries included."""
+        chosen = self.calls if calls is None else calls
+        return dict(Counter(answer for call in chosen for answer in call.answers if answer != "200"))
+
+    @property
+    def usual_wait_s(self) -> float:
+        """The longest wait before the fault: what this machine takes at this moment."""
+        return max(call.wait_s for call in self.calls if call.answered <= self.struck)
+
+    def stall_s(self, calls: Sequence[Call] | None = None) -> float:
+        """By how much the longest wait was longer than usual."""
+        chosen = self.calls if calls is None else calls
+        return max(call.wait_s for call in chosen) - self.usual_wait_s
+
+    def summary(self, problems: Sequence[str]) -> dict[str, object]:
+        """What the clients saw, in one line."""
+        return {
+            "name": self.name,
+            "calls": len(self.calls),
+            "failures": self.failures(),
+            "usual_wait_s": round(self.usual_wait_s, 2),
+            "stall_s": round(self.stall_s(), 2),
+            "violations": list(problems),
+        }
+
+
+class Scenario:
+    """Runs load on one cluster; each with keys of its own, so that every history begins empty."""
+
+    def __init__(self, name: str, cluster: Cluster, directory: Path, *, keys: int = 20) -> None:
+        self.name = name
+        self.cluster = cluster
+        self.keys = [f"{name}/{number}" for number in range(keys)]
+        self._directory = directory
+
+    def run(
+        self,
+        fault: Fault,
+        *,
+        before: int = 100,
+        after: int = 150,
+        clients: int = 8,
+        mix: Mix | None = None,
+        keys: Sequence[str] | None = None,
+    ) -> Run:
+        """Run `fault` under load and check everything that must hold whatever the fault is.
+
+        `before` and `after` count the calls that must succeed before the fault and after it.
+        """
+
+        async def run() -> Run:
+            token = login(self.cluster.base_url, self.cluster.admin_user, self.cluster.admin_password)
+            load = Load(self.cluster.base_url, token, keys or self.keys, clients=clients, mix=mix)
+            async with load:
+                await load.good(before)
+                struck = time.monotonic()
+                await fault(load)
+                await load.good(after)
+                await load.stop()
+            return Run(self.name, load.calls, struck)
+
+        finished = asyncio.run(run())
+        self._check(finished)
+        return finished
+
+    def _check(self, run: Run) -> None:
+        history = self._directory / f"{self.name}.jsonl"
+        write_json(run.calls, history)
+        problems = [
+            *map(str, breaches(run.calls)),
+            *self._not_linearizable(run),
+            *self._late(run),
+            *self._applied_twice(),
+        ]
+        if path := os.environ.get(REPORT):
+            with Path(path).open("a") as report:
+                report.write(json.dumps(run.summary(problems)) + "\n")
+        assert not problems, f"{len(problems)} violations, the history is in {history}\n" + "\n".join(problems[:10])
+
+    def _not_linearizable(self, run: Run) -> Iterator[str]:
+        for key, violation in linearizability.check_all(operations(run.calls)).items():
+            yield f"{key} is not linearizable: {violation}"
+
+    def _late(self, run: Run) -> Iterator[str]:
+        """Attempts answered long after their deadline; retries may take longer together."""
+        for call in run.calls:
+            if len(call.answers) == 1 and call.wait_s > DEADLINE_S + LATE_S + run.usual_wait_s:
+                yield f"answered after {call.wait_s:.2f} s: {call}"
+
+    def _applied_twice(self) -> Iterator[str]:
+        counts = [applications(self.cluster, shard.name) for shard in self.cluster.config.shards]
+        if not sum(chunks for chunks, _ in counts):
+            yield "the shards do not count what they apply"
+        for shard, (_, most) in zip(self.cluster.config.shards, counts, strict=True):
+            if most > 1:
+                yield f"shard {shard.name} applied a chunk {most} times"

@@ -1,0 +1,60 @@
+"""Redis fails in every way it can, under load. It keeps nothing on disk: a restart loses everything in it."""
+
+import asyncio
+import time
+
+import redis
+
+from localcluster.cluster import Cluster
+from tests.faults.load import Load, login
+from tests.faults.scenario import Scenario
+
+BACK_WITHIN_S = 2.0
+
+
+def test_redis_killed_and_restarted_empty_fails_no_request(scenario: Scenario) -> None:
+    cluster = scenario.cluster
+    away_s = 0.0
+
+    def kill() -> None:
+        nonlocal away_s
+        killed = time.monotonic()
+        pid = cluster.kill("redis")
+        cluster.wait_ended("redis", pid)
+        cluster.wait_running("redis")
+        away_s = time.monotonic() - killed
+
+    async def fault(_: Load) -> None:
+        await asyncio.to_thread(kill)
+
+    run = scenario.run(fault)
+    assert away_s < BACK_WITHIN_S
+    assert run.failures() == {}
+
+
+def test_flushall_on_live_connections_fails_no_request(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
+    async def fault(load: Load) -> None:
+        for _ in range(3):
+            await asyncio.to_thread(as_tarantkv.flushall)
+            await load.good(50)
+
+    assert scenario.run(fault).failures() == {}
+
+
+def test_killed_connections_fail_no_request(scenario: Scenario, as_administrator: redis.Redis) -> None:
+    async def fault(load: Load) -> None:
+        for _ in range(3):
+            killed = await asyncio.to_thread(as_administrator.client_kill_filter, _type="normal", skipme=True)
+            assert killed > 0
+            await load.good(50)
+
+    assert scenario.run(fault).failures() == {}
+
+
+def test_a_login_succeeds_after_redis_was_restarted(mended: Cluster) -> None:
+    login(mended.base_url, mended.admin_user, mended.admin_password)
+    pid = mended.kill("redis")
+    mended.wait_ended("redis", pid)
+    mended.wait_running("redis")
+    mended.wait_ready()
+    assert login(mended.base_url, mended.admin_user, mended.admin_password)

@@ -1,0 +1,90 @@
+"""A shard dies, and comes back at once or after a while, under load."""
+
+import asyncio
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from localcluster.cluster import Cluster
+from localcluster.waiting import wait_until
+from protocol.buckets import bucket_of
+from tests.faults.console import evaluate
+from tests.faults.history import Call
+from tests.faults.load import Load, Mix
+from tests.faults.scenario import Scenario
+
+RECOVERY_S = 2.0
+LONGEST_STALL_S = 1.0
+"""Of calls that concern other shards: a look-up of the user may wait for a second answer for half a second."""
+
+
+def keys_of(cluster: Cluster, shard: str, prefix: str, number: int) -> list[str]:
+    """Keys that all belong to one shard."""
+    (description,) = evaluate(cluster.console_socket(shard), "tarantkv.describe()")
+    ranges = description["ranges"]
+
+    def owned(key: str) -> bool:
+        bucket = bucket_of(key.encode(), description["bucket_count"])
+        return any(first <= bucket <= last for first, last in ranges)
+
+    found = (key for attempt in range(100_000) if owned(key := f"{prefix}/{shard}/{attempt}"))
+    return [next(found) for _ in range(number)]
+
+
+def test_a_killed_shard_that_comes_back_at_once_fails_no_request(scenario: Scenario) -> None:
+    cluster = scenario.cluster
+
+    def kill() -> None:
+        pid = cluster.kill("shard-s1")
+        cluster.wait_ended("shard-s1", pid)
+        cluster.wait_running("shard-s1")
+
+    async def fault(_: Load) -> None:
+        await asyncio.to_thread(kill)
+
+    assert scenario.run(fault).failures() == {}
+
+
+def test_a_shard_that_is_down_fails_only_its_own_keys_and_recovers_within_two_seconds(scenario: Scenario) -> None:
+    cluster = scenario.cluster
+    dead = set(keys_of(cluster, "s2", scenario.name, 8))
+    others = [key for shard in ("s1", "s3") for key in keys_of(cluster, shard, scenario.name, 8)]
+    went = back = 0.0
+
+    def down() -> None:
+        """Kill it in the midst of being stopped: a program that is killed otherwise is started again at once."""
+        pid = cluster.kill("shard-s2", signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as other:
+            stopped = other.submit(cluster.stop_program, "shard-s2")
+            wait_until(
+                lambda: any(status.state == "STOPPING" for status in cluster.status()), time.monotonic() + 5, "not told"
+            )
+            os.kill(pid, signal.SIGKILL)
+            stopped.result()
+
+    async def fault(load: Load) -> None:
+        nonlocal went, back
+        went = time.monotonic()
+        await asyncio.to_thread(down)
+        # Every client may wait for the dead shard at some time: then one answer each ends the wait of all.
+        await load.until(lambda call: not call.succeeded, calls=8)
+        await asyncio.to_thread(cluster.start_program, "shard-s2")
+        await asyncio.to_thread(cluster.wait_running, "shard-s2")
+        back = time.monotonic()
+
+    # Keys one by one, so that each call concerns one shard; the claim of an Idempotency-Key may stand on any.
+    run = scenario.run(fault, clients=16, mix=Mix(batches=0, keyed=0), keys=[*dead, *others])
+    mine = [call for call in run.calls if call.keys[0] in dead and len(call.keys) == 1]
+    theirs = [call for call in run.calls if call.keys[0] not in dead]
+    failed = [call for call in mine if not call.succeeded]
+    assert run.failures(theirs) == {}
+    assert run.stall_s(theirs) < LONGEST_STALL_S
+    assert run.failures(mine).keys() <= {"503", "504"}
+    assert all(went < call.answered for call in failed)
+    assert recovery_s(mine, back) < RECOVERY_S
+
+
+def recovery_s(calls: list[Call], back: float) -> float:
+    """From the shard's return until the first call that succeeds on it."""
+    return min(call.answered for call in calls if call.succeeded and call.answered > back) - back
