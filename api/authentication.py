@@ -20,22 +20,24 @@ _log = logging.getLogger(__name__)
 MAX_REMEMBERED = 10_000
 MAX_TOKEN_BYTES = 4096
 _BEARER = b"bearer "
+_REVOKED = "the token was revoked"
 
 
 class Principal:
     """The user behind a request. `void` says why the token is good no more, if it is not."""
 
-    __slots__ = ("checked_at", "claims", "scopes", "void")
+    __slots__ = ("checked_at", "claims", "logged_out", "scopes", "void")
 
     def __init__(self, claims: Claims, state: AccountState, checked_at: float) -> None:
         self.claims = claims
         self.checked_at = checked_at
+        self.logged_out = False
         self.void: str | None = None
         user = state.user
         if user is None or user.disabled:
             self.void = "the user is disabled"
         elif state.revoked or claims.iat < user.not_before:
-            self.void = "the token was revoked"
+            self.void = _REVOKED
         self.scopes = frozenset(claims.scopes) & frozenset(user.scopes if user is not None else ())
 
     @property
@@ -78,9 +80,10 @@ class Authenticator:
             raise Problem(Kind.FORBIDDEN, f"the token lacks the scope {scope!r}")
         return principal
 
-    def forget(self, principal: Principal) -> None:
-        """Treat a principal's token as revoked in this process, at once."""
-        principal.void = "the token was revoked"
+    def log_out(self, principal: Principal) -> None:
+        """Treat a principal's token, which the store has as revoked, as void in this process at once."""
+        principal.logged_out = True
+        principal.void = _REVOKED
 
     def _usable(self, token: bytes, principal: Principal) -> bool:
         if principal.claims.exp < time.time():
@@ -110,11 +113,12 @@ class Authenticator:
     async def _look_up(self, token: bytes) -> Principal:
         claims = self._verify(token)
         asked_at = time.monotonic()
-        before = self._remembered.get(token)
         state = await self._accounts.state(claims.sub, claims.jti)
         principal = Principal(claims, state, asked_at)
-        if before is not None and before.void is not None:
-            principal.void = before.void
+        before = self._remembered.get(token)
+        if before is not None and before.logged_out:
+            # The store was asked before it knew.
+            self.log_out(principal)
         if len(self._remembered) >= MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[token] = principal

@@ -75,13 +75,13 @@ class Logout(Endpoint):
             raise Problem(Kind.INVALID_REQUEST, "a logout has no body, or an empty object")
         if principal is None:
             raise unauthorized("the Authorization header is missing")
-        self._authenticator.forget(principal)
         try:
             await self._accounts.revoke(principal.name, principal.claims.jti, principal.claims.exp)
         except ControlError as error:
             raise retry_later(
                 Kind.SHARD_UNAVAILABLE, "the token is not revoked everywhere yet; log out again"
             ) from error
+        self._authenticator.log_out(principal)
         return document(SUCCESS, accepted(request.headers.get(b"accept")))
 
 

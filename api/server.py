@@ -15,6 +15,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from api.app import create_app
+from api.coalescing import CoalescingProtocol
 from api.services import ApiSettings, Lifecycle, Services, load_settings
 from protocol.logs import configure
 
@@ -62,7 +63,7 @@ def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
         port=settings.http.port,
         workers=processes,
         loop="uvloop",
-        http="httptools",
+        http=CoalescingProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
