@@ -21,7 +21,12 @@ from loadtest.bench.values import Data, records
 
 KV, FASTAPI, TASKIQ, FLOOR = "tarant-kv", "fastapi", "taskiq", "floor"
 SYSTEMS = (KV, FASTAPI, TASKIQ, FLOOR)
-_PAUSE_S = 0.05
+_PATIENCE = 5
+"""How much longer a measurement is repeated in which nothing at all was answered, as happens on a busy machine."""
+
+_SETTLE_POLL_S = 0.05
+_SETTLE_TIMEOUT_S = 3.0
+_QUIET_S = 0.02
 _STEP = 7919
 """How many bodies further each measurement begins: a prime, so that no two see the same requests."""
 
@@ -105,20 +110,25 @@ class Runner:
                 continue
             self._position += _STEP
             system.driver.run(combination, bodies, self._plan.warm_up_s, self._position, rate)
-            time.sleep(_PAUSE_S)
-            self._position += _STEP
             measurement = self._measure(system, combination, number, bodies, rate)
             results.measurements.append(measurement)
             self._say(_line(measurement))
 
     def _measure(self, system: System, combination: Combination, number: int, bodies: Path, rate: float) -> Measurement:
-        before = accounting.snapshot(system.roots)
-        load = system.driver.run(combination, bodies, self._plan.seconds, self._position, rate)
-        spent = accounting.spent(before, accounting.snapshot(system.roots))
-        if load.requests == 0:
+        def once(seconds: float) -> tuple[Load, accounting.Snapshot]:
+            _settle(system)
+            self._position += _STEP
+            before = accounting.snapshot(system.roots)
+            load = system.driver.run(combination, bodies, seconds, self._position, rate)
+            return load, accounting.spent(before, accounting.snapshot(system.roots))
+
+        load, spent = once(self._plan.seconds)
+        if not load.requests:
+            load, spent = once(_PATIENCE * self._plan.seconds)
+        if not load.requests:
             raise LoadError(f"{system.name} answered nothing: {combination}: {load.errors}")
-        cpu_s = {**spent.tiers, GENERATOR: load.generator_cpu_s}
         self._check_size(system, combination, load)
+        cpu_s = {**spent.tiers, GENERATOR: load.generator_cpu_s}
         return Measurement(
             system=system.name,
             combination=combination,
@@ -145,6 +155,18 @@ class Runner:
             if measurement.system == FASTAPI and measurement.combination == unlimited:
                 return measurement.requests_per_s * combination.share
         return 0.0
+
+
+def _settle(system: System) -> None:
+    """Wait until the system has done what the load before left behind, at most for some seconds."""
+    deadline = time.monotonic() + _SETTLE_TIMEOUT_S
+    before = accounting.snapshot(system.roots)
+    while time.monotonic() < deadline:
+        time.sleep(_SETTLE_POLL_S)
+        now = accounting.snapshot(system.roots)
+        if sum(accounting.spent(before, now).tiers.values()) <= _QUIET_S:
+            return
+        before = now
 
 
 def _line(measurement: Measurement) -> str:
