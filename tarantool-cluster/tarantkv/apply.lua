@@ -27,7 +27,7 @@ local CHANGES = {[operations.WRITE] = write, [operations.DELETE] = delete}
 local HORIZON_MS = 24 * 60 * 60 * 1000
 
 --- Largest sum of the answers to the reads of one call: Lua's memory is limited in Tarantool 2.
-local MAX_ANSWERS_BYTES = 256 * 1024 * 1024
+M.MAX_ANSWERS_BYTES = 256 * 1024 * 1024
 
 local answer = outcome.answer
 local max, min = math.max, math.min
@@ -128,7 +128,7 @@ end
 
 --- Answer the reads from what is stored now.
 local function answer_reads(reads, answers, now)
-    local budget = MAX_ANSWERS_BYTES
+    local budget = M.MAX_ANSWERS_BYTES
     for _, chunk in ipairs(reads) do
         local status, payload = outcome.EXPIRED, EXPIRED
         if chunk.deadline > now then

@@ -50,7 +50,7 @@ end
 
 --- Read the keys of a body.
 -- @tparam string text the body
--- @tparam[opt] number budget bytes that the answer may take, if fewer than `MAX_ANSWER_BYTES`
+-- @tparam number budget bytes that the answers before it in the same call have left
 -- @treturn number status
 -- @treturn string the blob, or the message of a fault
 function M.run(text, budget)
@@ -63,7 +63,7 @@ function M.run(text, budget)
         return status, message
     end
 
-    local limit = math.min(M.MAX_ANSWER_BYTES, budget or M.MAX_ANSWER_BYTES)
+    local limit = math.min(M.MAX_ANSWER_BYTES, budget)
     local out, size = buffer, capacity
     local used = first
     if used > size then
@@ -84,7 +84,10 @@ function M.run(text, budget)
             local value = tuple_field(tuple, 2)
             length = tonumber(tuple_bsize(tuple)) - header_size(key) - tonumber(value - key)
             if used + length > limit then
-                return outcome.TOO_LARGE, 'the answer is too large, ask for fewer keys'
+                if used + length > M.MAX_ANSWER_BYTES then
+                    return outcome.TOO_LARGE, 'the answer is larger than 64 MiB, ask for fewer keys'
+                end
+                return outcome.NO_MEMORY, 'too many large answers at once, ask again'
             end
             if used + length > size then
                 out, size = grown(out, used, used + length)

@@ -392,6 +392,17 @@ suite:case('an answer past the limit is refused', function(test)
     test:is(type(message), 'string', 'with a message')
     read.MAX_ANSWER_BYTES = limit
     test:is(support.run(support.READ, body), outcome.OK, 'and the next read is answered')
+
+    local apply = require('tarantkv.apply')
+    local limit_of_call = apply.MAX_ANSWERS_BYTES
+    apply.MAX_ANSWERS_BYTES = 2 * #blob
+    local answers = _G.tarantkv.apply({
+        support.chunk(support.READ, body), support.chunk(support.READ, body), support.chunk(support.READ, body),
+    })
+    apply.MAX_ANSWERS_BYTES = limit_of_call
+    test:is(answers[1][1], outcome.OK, 'the first of three in a call')
+    test:is(answers[2][1], outcome.OK, 'the second, up to the limit of a call')
+    test:is(answers[3][1], outcome.NO_MEMORY, 'the third is refused for now')
 end)
 
 support.start({shards = 2})
