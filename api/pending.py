@@ -57,9 +57,9 @@ class Pending:
         """Hand the outcome to the request.
 
         A chunk that was sent more than once may have been applied by an earlier copy, whatever the last one's worker
-        knows: then "not reached" is "unknown".
+        knows: then "not reached" and "came too late" are "unknown".
         """
-        if status == Status.UNREACHABLE and self.sends > 1:
+        if status in (Status.UNREACHABLE, Status.EXPIRED) and self.sends > 1:
             status = Status.UNKNOWN
         self.gathering.put(self.position, Outcome(self.chunk.id, status, payload))
 

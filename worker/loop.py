@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import redis
 
@@ -144,27 +144,44 @@ class ShardLoop(threading.Thread):
     def _work(self, entries: Sequence[Entry], *, redelivered: bool) -> Answers:
         frames, done = self._decode_all(entries)
         replies: dict[str, list[Outcome]] = defaultdict(list)
-        waiting: dict[bytes, list[str]] = defaultdict(list)
-        live: list[Chunk] = []
-        now = _now_ms()
-        for frame in frames:
-            for chunk in frame.chunks:
-                if chunk.deadline_ms <= now:
-                    late = Outcome(chunk.id, Status.EXPIRED, "the deadline passed in the queue")
-                    replies[frame.reply_stream].append(late)
-                    continue
-                if chunk.id not in waiting:
-                    live.append(chunk)
-                waiting[chunk.id].append(frame.reply_stream)
+        live, late, waiting = _sorted(frames)
+        if late:
+            maybe_sent = redelivered or not self._keep(done)
+            for stream, chunk in late:
+                replies[stream].append(_too_late(chunk, maybe_sent=maybe_sent))
         for call in self._calls(live):
-            for outcome in self._apply(call, redelivered=redelivered):
-                for stream in waiting[outcome.id]:
-                    replies[stream].append(outcome)
-                if outcome.status != Status.OK:
-                    self._log_failure(outcome, frames)
-        return Answers(
-            [(stream, encode_reply(part)) for stream, outcomes in replies.items() for part in _parts(outcomes)], done
-        )
+            for outcomes in self._apply(call, done, redelivered=redelivered):
+                for outcome in outcomes:
+                    for stream in waiting[outcome.id]:
+                        replies[stream].append(outcome)
+                    if outcome.status != Status.OK:
+                        self._log_failure(outcome, frames)
+                if not outcomes:
+                    self._answer_early(replies)
+        return Answers(_encoded(replies), done)
+
+    def _keep(self, entries: Sequence[bytes]) -> bool:
+        """Keep frames from being taken over for another while; False if a peer may have worked on them already.
+
+        It may have while this worker was frozen or waiting for its shard: then nobody here can tell what became of
+        their chunks.
+        """
+        try:
+            return self._stream.keep(entries)
+        except redis.RedisError as error:
+            _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
+            return False
+
+    def _answer_early(self, replies: dict[str, list[Outcome]]) -> None:
+        """Send outcomes that are known while others are not: who waits for them may have an earlier deadline."""
+        if not replies:
+            return
+        try:
+            self._stream.answer(Answers(_encoded(replies)))
+        except redis.RedisError as error:
+            _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
+        else:
+            replies.clear()
 
     def _decode_all(self, entries: Sequence[Entry]) -> tuple[list[Frame], list[bytes]]:
         """The frames of `entries`, and the ids of those entries that are to be deleted with this turn's answers."""
@@ -208,8 +225,12 @@ class ShardLoop(threading.Thread):
         if call:
             yield call
 
-    def _apply(self, chunks: list[Chunk], *, redelivered: bool) -> Iterator[Outcome]:
-        """Call the shard until every chunk has an outcome or has come too near to its deadline."""
+    def _apply(self, chunks: list[Chunk], entries: Sequence[bytes], *, redelivered: bool) -> Iterator[list[Outcome]]:
+        """Call the shard until every chunk has an outcome or has come too near to its deadline.
+
+        Yields outcomes as they come, and an empty list each time that the rest will take a while. `entries` are the
+        frames in hand.
+        """
         backoff = Backoff(self._stopping)
         maybe_sent = redelivered
         reason = "not tried"
@@ -218,26 +239,33 @@ class ShardLoop(threading.Thread):
             last_call = _now_ms() + GIVE_UP_MS
             late = [chunk for chunk in chunks if chunk.deadline_ms <= last_call]
             if late:
-                yield from (self._give_up(chunk, reason, maybe_sent=maybe_sent) for chunk in late)
+                maybe_sent = maybe_sent or not self._keep(entries)
+                yield [self._give_up(chunk, reason, maybe_sent=maybe_sent) for chunk in late]
                 chunks = [chunk for chunk in chunks if chunk.deadline_ms > last_call]
+                if chunks:
+                    yield []
                 continue
             try:
                 answers = self._shard.apply(chunks)
             except ShardUnreachableError as error:
-                maybe_sent = maybe_sent or error.sent
+                maybe_sent = maybe_sent or error.sent or not self._keep(entries)
                 reason = str(error)
                 _log.warning("shard unreachable", extra={"shard": self._shard.name, "error": reason})
             else:
+                outcomes: list[Outcome] = []
                 read_only: list[Chunk] = []
                 for chunk, (status, payload) in zip(chunks, answers, strict=True):
                     if status == Status.READ_ONLY and self._shard.has_replicas:
                         read_only.append(chunk)
                     else:
-                        yield Outcome(chunk.id, status, payload)
+                        outcomes.append(Outcome(chunk.id, status, payload))
+                if outcomes:
+                    yield outcomes
                 if not read_only:
                     return
                 chunks, reason = read_only, "no instance of the shard is writable"
                 self._shard.disconnect()
+            yield []
             nearest = min(chunk.deadline_ms for chunk in chunks)
             backoff.wait((nearest - _now_ms() - GIVE_UP_MS) / 1000)
 
@@ -267,6 +295,33 @@ class ShardLoop(threading.Thread):
                 "traceparent": trace,
             },
         )
+
+
+def _sorted(frames: Sequence[Frame]) -> tuple[list[Chunk], list[tuple[str, Chunk]], dict[bytes, list[str]]]:
+    """Chunks to hand to the shard, each once; those past their deadline; and who waits for the former, by chunk id."""
+    live: list[Chunk] = []
+    late: list[tuple[str, Chunk]] = []
+    waiting: dict[bytes, list[str]] = defaultdict(list)
+    now = _now_ms()
+    for frame in frames:
+        for chunk in frame.chunks:
+            if chunk.deadline_ms <= now:
+                late.append((frame.reply_stream, chunk))
+                continue
+            if chunk.id not in waiting:
+                live.append(chunk)
+            waiting[chunk.id].append(frame.reply_stream)
+    return live, late, waiting
+
+
+def _too_late(chunk: Chunk, *, maybe_sent: bool) -> Outcome:
+    """The outcome of a chunk that was late when it came; whoever had it before may have applied it in time."""
+    unknown = maybe_sent and chunk.operation != Operation.READ
+    return Outcome(chunk.id, Status.UNKNOWN if unknown else Status.EXPIRED, "the deadline passed in the queue")
+
+
+def _encoded(replies: Mapping[str, Sequence[Outcome]]) -> list[tuple[str, bytes]]:
+    return [(stream, encode_reply(part)) for stream, outcomes in replies.items() for part in _parts(outcomes)]
 
 
 def _parts(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:

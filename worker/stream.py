@@ -98,6 +98,17 @@ class ShardStream:
             self._cursor = reply[0]
         return self._entries_of(reply, lambda claimed: claimed[1])
 
+    def keep(self, entries: Sequence[bytes]) -> bool:
+        """Count frames in hand as idle from now on; returns whether they were given to nobody but this consumer."""
+        if not entries:
+            return True
+        looks: list[Command] = [("XPENDING", self._stream, GROUP, entry, entry, 1) for entry in entries]
+        # Without counting it as another delivery.
+        claim: Command = ("XCLAIM", self._stream, GROUP, self._consumer, 0, *entries, "JUSTID")
+        *_, found = check(self._wire.run([("MULTI",), *looks, claim, ("EXEC",)]))
+        own = self._consumer.encode()
+        return all(look and look[0][1] == own and look[0][3] == 1 for look in check(found)[:-1])
+
     def forget_dead_consumers(self) -> None:
         """Delete consumers that are dead and have nothing pending."""
         check(self._wire.run([("EVAL", self._forget_source, 1, self._stream, GROUP, DEAD_CONSUMER_IDLE_MS, "")]))
