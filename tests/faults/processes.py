@@ -1,7 +1,9 @@
-"""Waiting for what a process has in hand: what a worker was given by Redis, and what a shard has not read yet."""
+"""What a process has in hand: what a worker was given by Redis, and what a shard has not read yet."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +12,17 @@ import redis
 
 from protocol.frames import decode_frame
 from protocol.names import FIELD, GROUP, shard_stream
+
+POLL_S = 0.005
+
+
+def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.0) -> None:
+    """Wait until something is so that nobody tells."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(failure)
+        time.sleep(POLL_S)
 
 
 def in_hand(client: redis.Redis, shard: str, pid: int) -> set[bytes]:

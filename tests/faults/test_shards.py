@@ -6,12 +6,14 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import redis
+
 from localcluster.cluster import Cluster
-from localcluster.waiting import wait_until
 from protocol.buckets import bucket_of
 from tests.faults.console import evaluate
 from tests.faults.history import Call
 from tests.faults.load import Load, Mix
+from tests.faults.processes import in_hand, wait_for
 from tests.faults.scenario import Scenario
 
 RECOVERY_S = 2.0
@@ -30,6 +32,16 @@ def keys_of(cluster: Cluster, shard: str, prefix: str, number: int) -> list[str]
 
     found = (key for attempt in range(100_000) if owned(key := f"{prefix}/{shard}/{attempt}"))
     return [next(found) for _ in range(number)]
+
+
+def kill_for_good(cluster: Cluster, name: str) -> None:
+    """Kill it in the midst of being stopped: a program that is killed otherwise is started again at once."""
+    pid = cluster.kill(name, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as other:
+        stopped = other.submit(cluster.stop_program, name)
+        wait_for(lambda: any(status.state == "STOPPING" for status in cluster.status()), "it was not told to stop")
+        os.kill(pid, signal.SIGKILL)
+        stopped.result()
 
 
 def test_a_killed_shard_that_comes_back_at_once_fails_no_request(scenario: Scenario) -> None:
@@ -52,21 +64,10 @@ def test_a_shard_that_is_down_fails_only_its_own_keys_and_recovers_within_two_se
     others = [key for shard in ("s1", "s3") for key in keys_of(cluster, shard, scenario.name, 8)]
     went = back = 0.0
 
-    def down() -> None:
-        """Kill it in the midst of being stopped: a program that is killed otherwise is started again at once."""
-        pid = cluster.kill("shard-s2", signal.SIGSTOP)
-        with ThreadPoolExecutor(1) as other:
-            stopped = other.submit(cluster.stop_program, "shard-s2")
-            wait_until(
-                lambda: any(status.state == "STOPPING" for status in cluster.status()), time.monotonic() + 5, "not told"
-            )
-            os.kill(pid, signal.SIGKILL)
-            stopped.result()
-
     async def fault(load: Load) -> None:
         nonlocal went, back
         went = time.monotonic()
-        await asyncio.to_thread(down)
+        await asyncio.to_thread(kill_for_good, cluster, "shard-s2")
         # Every client may wait for the dead shard at some time: then one answer each ends the wait of all.
         await load.until(lambda call: not call.succeeded, calls=8)
         await asyncio.to_thread(cluster.start_program, "shard-s2")
@@ -88,3 +89,25 @@ def test_a_shard_that_is_down_fails_only_its_own_keys_and_recovers_within_two_se
 def recovery_s(calls: list[Call], back: float) -> float:
     """From the shard's return until the first call that succeeds on it."""
     return min(call.answered for call in calls if call.succeeded and call.answered > back) - back
+
+
+def test_redis_emptied_while_a_shard_is_down_loses_and_doubles_nothing(
+    scenario: Scenario, as_tarantkv: redis.Redis
+) -> None:
+    """Workers hold frames that are no more, and the api sends their chunks again."""
+    cluster = scenario.cluster
+
+    async def fault(load: Load) -> None:
+        workers = [cluster.pid(name) for name in ("worker-1", "worker-2")]
+        await asyncio.to_thread(kill_for_good, cluster, "shard-s3")
+        await asyncio.to_thread(
+            wait_for, lambda: any(in_hand(as_tarantkv, "s3", pid) for pid in workers), "no worker was given anything"
+        )
+        await asyncio.to_thread(as_tarantkv.flushall)
+        await load.until(lambda call: not call.succeeded or len(call.answers) > 1)
+        await asyncio.to_thread(cluster.start_program, "shard-s3")
+        await asyncio.to_thread(cluster.wait_running, "shard-s3")
+        assert [cluster.pid(name) for name in ("worker-1", "worker-2")] == workers
+
+    run = scenario.run(fault)
+    assert run.failures().keys() <= {"503", "504"}

@@ -2,23 +2,17 @@
 
 import asyncio
 import signal
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import redis
 
 from localcluster.cluster import Cluster
-from localcluster.waiting import wait_until
 from tests.faults.console import applied
 from tests.faults.load import Load
-from tests.faults.processes import chunk_ids, in_hand, unread_bytes
+from tests.faults.processes import chunk_ids, in_hand, unread_bytes, wait_for
 from tests.faults.scenario import Scenario
 
 LONGEST_STALL_S = 2.0
-
-
-def wait_for(condition: Callable[[], bool], failure: str) -> None:
-    wait_until(condition, time.monotonic() + 10, failure)
 
 
 def kill_with_frames_in_hand(cluster: Cluster, client: redis.Redis, names: Sequence[str]) -> None:
