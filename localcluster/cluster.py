@@ -7,15 +7,14 @@ import shutil
 import signal
 import subprocess
 import time
-import xmlrpc.client
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from localcluster import dotenv, leftovers, probes, programs
 from localcluster.config import TIERS, ClusterConfig
 from localcluster.programs import Layout, Program
 from localcluster.supervisor import ProcessStatus, Supervisor, SupervisorDownError
-from localcluster.waiting import ClusterError, StartWatch, log_tail, wait_until
+from localcluster.waiting import ClusterError, StartWatch, log_tail, wait_until, with_logs
 
 __all__ = ["Cluster", "ClusterError"]
 
@@ -142,7 +141,7 @@ class Cluster:
             self._supervisor.configure(self.config, wanted)
             added, removed = self._supervisor.reload_groups()
             for name in removed:
-                self._tolerant("stopProcessGroup", name, False)
+                self._supervisor.call_tolerantly("stopProcessGroup", name, False)
             self._wait_stopped(removed)
             for name in removed:
                 self._supervisor.call("removeProcessGroup", name)
@@ -166,7 +165,7 @@ class Cluster:
 
     def stop_program(self, name: str) -> None:
         """Stop it in the orderly way and leave it stopped."""
-        self._tolerant("stopProcess", name, True)
+        self._supervisor.call_tolerantly("stopProcess", name, True)
 
     def start_program(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         """Start a stopped program and return when it is running; `settings` are added to its environment for good."""
@@ -182,27 +181,25 @@ class Cluster:
 
     def wait_ended(self, name: str, pid: int, timeout_s: float = 30.0) -> None:
         """Until the program's process is no longer `pid`, for example after `kill`; it may be running again by then."""
-        wait_until(
-            lambda: self.pid(name) != pid, time.monotonic() + timeout_s, f"{name} did not end", self._logs([name])
-        )
+        self._wait(lambda: self.pid(name) != pid, timeout_s, f"{name} did not end", [name])
 
     def wait_running(self, *names: str, timeout_s: float = 30.0) -> None:
         """Until these programs (all, when none is named) run and the servers among them answer."""
         chosen = list(names) or [status.name for status in self._supervisor.statuses()]
         # A program that was killed a moment ago may be between two tries: here, ended is no failure.
-        wait_until(
+        self._wait(
             lambda: (
                 all(status.state == "RUNNING" for status in self._statuses(chosen))
                 and all(self._answers(name) for name in chosen)
             ),
-            time.monotonic() + timeout_s,
+            timeout_s,
             f"not all of {', '.join(chosen)} run and answer",
-            self._logs(chosen),
+            chosen,
         )
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Until the api says that it is ready."""
-        wait_until(self.is_ready, time.monotonic() + timeout_s, "the api is not ready", self._logs(["api"]))
+        self._wait(self.is_ready, timeout_s, "the api is not ready", ["api"])
 
     # -- how
 
@@ -216,11 +213,11 @@ class Cluster:
         programs.write_files(self.config, (supervisord, *wanted))
         self._supervisor.configure(self.config, wanted)
         daemon = self._daemon = self._supervisor.spawn()
-        wait_until(
+        self._wait(
             lambda: self._supervisor.answers() or daemon.poll() is not None,
-            time.monotonic() + self.config.start_timeout_s,
+            self.config.start_timeout_s,
             "supervisord did not start",
-            self._logs(["supervisord-start"]),
+            ["supervisord-start"],
         )
         if daemon.poll() is not None:
             raise ClusterError(f"supervisord did not start:\n{log_tail(self.log_path('supervisord-start'))}")
@@ -228,28 +225,20 @@ class Cluster:
     def _start_programs(self) -> None:
         """Tier by tier, as each needs the one before it to answer."""
         watch = StartWatch(self._supervisor, self.config.start_timeout_s)
-        statuses = self.status()
+        names = [status.name for status in self.status()]
         for tier in TIERS:
-            members = [status for status in statuses if _tier_of(status.name) == tier]
-            names = [status.name for status in members]
-            for status in members:
-                if status.state == "BACKOFF":
-                    # It would only be started at the end of its wait.
-                    self._tolerant("stopProcess", status.name, True)
-                self._tolerant("startProcess", status.name, False)
-            watch.follow(names)
+            members = [name for name in names if _tier_of(name) == tier]
+            watch.start(members)
             watch.until(
-                lambda names=names: all(self._answers(name) for name in names),  # type: ignore[misc]
-                f"{', '.join(names)}: no answer in time",
-                self._logs(names),
+                lambda members=members: all(self._answers(name) for name in members),  # type: ignore[misc]
+                f"{', '.join(members)}: no answer in time",
+                members,
             )
-        watch.until_running([status.name for status in statuses])
+        watch.until_running(names)
 
     def _start_and_wait(self, names: Sequence[str]) -> None:
         watch = StartWatch(self._supervisor, self.config.start_timeout_s)
-        for name in names:
-            self._tolerant("startProcess", name, False)
-        watch.follow(names)
+        watch.start(names)
         watch.until_running(names)
 
     def _stop_all(self) -> None:
@@ -258,10 +247,10 @@ class Cluster:
             for tier in reversed(TIERS):
                 names = [status.name for status in statuses if _tier_of(status.name) == tier]
                 for name in names:
-                    self._tolerant("stopProcess", name, False)
+                    self._supervisor.call_tolerantly("stopProcess", name, False)
                 self._wait_stopped(names)
-            self._tolerant("shutdown")
-            wait_until(lambda: not self._supervisor.answers(), self._stop_deadline(), "supervisord did not stop")
+            self._supervisor.call_tolerantly("shutdown")
+            self._wait(lambda: not self._supervisor.answers(), self._stop_timeout_s, "supervisord did not stop", [])
         if self._daemon is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._daemon.wait(timeout=self.config.stop_timeout_s)
@@ -272,16 +261,21 @@ class Cluster:
             path.unlink(missing_ok=True)
 
     def _wait_stopped(self, names: Sequence[str]) -> None:
-        wait_until(
+        self._wait(
             lambda: all(status.pid == 0 for status in self._statuses(names)),
-            self._stop_deadline(),
+            self._stop_timeout_s,
             f"{', '.join(names)}: not stopped in time",
-            self._logs(names),
+            names,
         )
 
-    def _stop_deadline(self) -> float:
+    @property
+    def _stop_timeout_s(self) -> float:
         # supervisord kills what does not stop in the given time; this is for supervisord itself.
-        return time.monotonic() + self.config.stop_timeout_s + 5.0
+        return self.config.stop_timeout_s + 5.0
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float, failure: str, names: Sequence[str]) -> None:
+        logs = [self.log_path(name) for name in names]
+        wait_until(condition, time.monotonic() + timeout_s, lambda: with_logs(failure, logs))
 
     def _reap(self) -> None:
         """Once supervisord is dead: a child that nobody waits for stays in the process table."""
@@ -309,17 +303,6 @@ class Cluster:
             if program.name == name:
                 return program
         raise ClusterError(f"no such program: {name}")
-
-    def _tolerant(self, method: str, *arguments: object) -> None:
-        """Call, and take "it is so already" for done."""
-        try:
-            self._supervisor.call(method, *arguments)
-        except xmlrpc.client.Fault as fault:
-            if not fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING", "SHUTDOWN_STATE")):
-                raise
-
-    def _logs(self, names: Sequence[str]) -> list[Path]:
-        return [self.log_path(name) for name in names]
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

@@ -116,6 +116,22 @@ class Supervisor:
             for info in found
         ]
 
+    def start_process(self, name: str) -> None:
+        """Have it started now, whatever state it is in; does not wait."""
+        state = next(status.state for status in self.statuses() if status.name == name)
+        if state == "BACKOFF":
+            # It would only be started at the end of its wait.
+            self.call_tolerantly("stopProcess", name, True)
+        self.call_tolerantly("startProcess", name, False)
+
+    def call_tolerantly(self, method: str, *arguments: object) -> None:
+        """Call, and take "it is so already" for done."""
+        try:
+            self.call(method, *arguments)
+        except xmlrpc.client.Fault as fault:
+            if not fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING", "SHUTDOWN_STATE")):
+                raise
+
     def last_exit(self, name: str) -> str | None:
         """How the program's last process ended, in supervisord's words; None when none has.
 

@@ -15,12 +15,16 @@ class ClusterError(RuntimeError):
     """The cluster is not in the state that was asked for; the message says which program and what it logged."""
 
 
-def wait_until(condition: Callable[[], bool], deadline: float, failure: str, logs: Sequence[Path] = ()) -> None:
-    """Raise `ClusterError` with `failure` and the ends of the `logs` when the monotonic clock passes `deadline`."""
+def wait_until(condition: Callable[[], bool], deadline: float, failure: Callable[[], str]) -> None:
+    """Raise `ClusterError` with what `failure` returns when the monotonic clock passes `deadline`."""
     while not condition():
         if time.monotonic() > deadline:
-            raise ClusterError("\n".join([failure, *(f"-- {log.stem}\n{log_tail(log)}" for log in logs)]))
+            raise ClusterError(failure())
         time.sleep(_POLL_S)
+
+
+def with_logs(text: str, logs: Sequence[Path]) -> str:
+    return "\n".join([text, *(f"-- {log.stem}\n{log_tail(log)}" for log in logs)])
 
 
 class StartWatch:
@@ -30,24 +34,33 @@ class StartWatch:
         self._supervisor = supervisor
         self._deadline = time.monotonic() + timeout_s
         self._pids: dict[str, int] = {}
+        self._log_starts: dict[str, int] = {}
 
-    def follow(self, names: Sequence[str]) -> None:
-        """From now on these must not end; they have been told to start."""
-        self._pids |= dict.fromkeys(names, 0)
+    def start(self, names: Sequence[str]) -> None:
+        """Tell these to start; from now on they must not end."""
+        for name in names:
+            log = self._supervisor.layout.log(name)
+            # What it logged in an earlier life explains nothing now.
+            self._log_starts[name] = log.stat().st_size if log.exists() else 0
+            self._supervisor.start_process(name)
+            self._pids[name] = 0
 
-    def until(self, condition: Callable[[], bool], failure: str, logs: Sequence[Path]) -> None:
+    def until(self, condition: Callable[[], bool], failure: str, names: Sequence[str]) -> None:
         def fulfilled() -> bool:
             self._check()
             return condition()
 
-        wait_until(fulfilled, self._deadline, failure, logs)
+        wait_until(
+            fulfilled,
+            self._deadline,
+            lambda: "\n".join([failure, *(f"-- {name}\n{self._log_of(name)}" for name in names)]),
+        )
 
     def until_running(self, names: Sequence[str]) -> None:
         def running() -> bool:
             return all(status.state == "RUNNING" for status in self._supervisor.statuses() if status.name in names)
 
-        logs = [self._supervisor.layout.log(name) for name in names]
-        self.until(running, f"not all of {', '.join(names)} run in time", logs)
+        self.until(running, f"not all of {', '.join(names)} run in time", names)
 
     def _check(self) -> None:
         for status in self._supervisor.statuses():
@@ -62,11 +75,16 @@ class StartWatch:
                 )
             self._pids[status.name] = status.pid or before
 
+    def _log_of(self, name: str) -> str:
+        return log_tail(self._supervisor.layout.log(name), start=self._log_starts.get(name, 0))
 
-def log_tail(path: Path, lines: int = _LOG_LINES) -> str:
+
+def log_tail(path: Path, lines: int = _LOG_LINES, start: int = 0) -> str:
+    """The last lines of a log, none before the byte `start` (unless the log was rotated since)."""
     if not path.exists():
         return "(no log)"
+    size = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+        file.seek(max(0, size - _LOG_BYTES, start if start <= size else 0))
         text = file.read().decode(errors="replace").rstrip()
     return "\n".join(text.splitlines()[-lines:]) or "(nothing logged)"

@@ -220,6 +220,19 @@ def test_a_wrong_setting_is_reported_with_what_the_program_says(new_cluster: New
     assert leftovers.find(cluster.layout) == []
 
 
+def test_a_failed_start_shows_nothing_of_earlier_starts(new_cluster: NewCluster) -> None:
+    cluster = new_cluster()
+    cluster.layout.make(cluster.config)
+    cluster.log_path("api").write_text("from an earlier life\n")
+    with (
+        socket.create_server(("127.0.0.1", cluster.config.api_port)),
+        pytest.raises(ClusterError, match="api ended") as failure,
+    ):
+        cluster.start()
+    assert "in use" in str(failure.value)
+    assert "earlier life" not in str(failure.value)
+
+
 def test_a_taken_port_is_reported_with_what_the_program_says(new_cluster: NewCluster) -> None:
     cluster = new_cluster()
     taken = socket.create_server(("127.0.0.1", cluster.config.redis_port))
