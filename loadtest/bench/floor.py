@@ -77,6 +77,11 @@ class FloorDriver:
         self._prefix = secrets.token_bytes(8)
         self._counter = itertools.count()
 
+    def close(self) -> None:
+        """Close the connections."""
+        for connection in self._connections:
+            connection.close()
+
     def run(self, combination: Combination, bodies: Path, seconds: float, position: int, rate: float) -> Load:
         """Call for some seconds."""
         if rate:

@@ -87,7 +87,7 @@ class Runner:
                 sizes = (first.shards, first.workers) if first is not None else ()
                 found.append(stack.enter_context(systems.taskiq(self._work / name, processes, *sizes)))
             elif first is not None:
-                found.append(systems.floor(first))
+                found.append(stack.enter_context(systems.floor(first)))
         return found
 
     def _fill(self, running: Sequence[System]) -> None:

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,11 @@ def tarant_kv(name: str, tree: Path, directory: Path) -> Iterator[Kv]:
             host.popen.wait(timeout=60)
 
 
-def floor(kv: Kv) -> System:
+@contextmanager
+def floor(kv: Kv) -> Iterator[System]:
     """The storage procedures of a running tarant-kv alone."""
-    return System("floor", {"tarantool": kv.system.roots["tarantool"]}, FloorDriver(kv.settings))
+    with closing(FloorDriver(kv.settings)) as driver:
+        yield System("floor", {"tarantool": kv.system.roots["tarantool"]}, driver)
 
 
 @contextmanager
