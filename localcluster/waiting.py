@@ -70,9 +70,7 @@ class StartWatch:
             # Between two looks supervisord may have started it again: another pid is the proof that it ended.
             if status.state in ENDED or (before and status.pid not in (0, before)):
                 how = self._supervisor.last_exit(status.name) or status.detail
-                raise ClusterError(
-                    f"{status.name} ended ({how}):\n{log_tail(self._supervisor.layout.log(status.name))}"
-                )
+                raise ClusterError(f"{status.name} ended ({how}):\n{self._log_of(status.name)}")
             self._pids[status.name] = status.pid or before
 
     def _log_of(self, name: str) -> str:
