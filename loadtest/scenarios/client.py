@@ -1,0 +1,134 @@
+"""What all scenarios share: one token for all users of a process, and requests whose answers are checked."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from gevent.lock import Semaphore
+from locust import FastHttpUser
+
+_REFRESH_S = 600
+"""Well under the lifetime of a token."""
+
+_REMOVE_BATCH = 5000
+
+
+class TokenSource:
+    """Logs in once for all users of this process: hundreds of logins at a time are a scenario of their own."""
+
+    def __init__(self) -> None:
+        self._lock = Semaphore()
+        self._token = ""
+        self._issued_at = 0.0
+
+    def token(self, user: KvUser) -> str:
+        """A token that is good for minutes; the login of one user serves all."""
+        with self._lock:
+            if time.monotonic() - self._issued_at > _REFRESH_S or not self._token:
+                self._token = user.log_in()
+                self._issued_at = time.monotonic()
+            return self._token
+
+
+_tokens = TokenSource()
+
+
+def credentials() -> dict[str, str]:
+    """User and password, from the settings of the system under load."""
+    return {
+        "username": os.environ.get("TARANTKV_ADMIN_USER", "admin"),
+        "password": os.environ.get("TARANTKV_ADMIN_PASSWORD", ""),
+    }
+
+
+class KvUser(FastHttpUser):
+    """A user of the HTTP interface, with keys of its own under `prefix`."""
+
+    abstract = True
+    host = f"http://127.0.0.1:{os.environ.get('TARANTKV_PORT', '8081')}"
+    network_timeout = 15.0
+    connection_timeout = 5.0
+
+    def on_start(self) -> None:
+        self.prefix = f"load:{secrets.token_hex(6)}:"
+        self._headers = {"Content-Type": "application/json", "Authorization": _tokens.token(self)}
+
+    def log_in(self) -> str:
+        """A fresh token; an empty one if the login fails, which locust then shows."""
+        with self.client.post(
+            "/api/login",
+            data=orjson.dumps(credentials()).decode(),
+            headers={"Content-Type": "application/json"},
+            catch_response=True,
+        ) as answer:
+            token = str(_content(answer).get("token", ""))
+            if answer.status_code != 200 or token.count(".") != 2:
+                answer.failure(f"no token: {answer.status_code}")
+            return token
+
+    def post(
+        self,
+        path: str,
+        content: Mapping[str, Any],
+        expected: Mapping[str, Any] | None,
+        *,
+        status: int = 200,
+        name: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Send a request; whether exactly the `expected` document came back (None: any) with `status`."""
+        with self.client.post(
+            path,
+            data=orjson.dumps(content).decode(),
+            headers={**self._headers, **(headers or {})},
+            name=name or path,
+            catch_response=True,
+        ) as answer:
+            found = _content(answer)
+            if answer.status_code != status:
+                answer.failure(f"{answer.status_code} {found.get('title', answer.error)}, expected {status}")
+            elif expected is not None and _comparable(found) != _comparable(expected):
+                answer.failure("a wrong answer")
+            else:
+                answer.success()
+                return True
+            return False
+
+    def write(self, data: Mapping[str, Any], **options: Any) -> bool:
+        """Write pairs."""
+        return self.post("/api/write", {"data": data}, {"status": "success"}, **options)
+
+    def read(self, keys: Sequence[str], stored: Mapping[str, Any], **options: Any) -> bool:
+        """Read keys, of which those in `stored` are there with those values, and the others are not."""
+        expected: dict[str, Any] = {"data": {key: stored[key] for key in keys if key in stored}}
+        missing = [key for key in dict.fromkeys(keys) if key not in stored]
+        if missing:
+            expected["not_found"] = missing
+        return self.post("/api/read", {"keys": keys}, expected, **options)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Delete keys that may or may not be there."""
+        left = list(keys)
+        for start in range(0, len(left), _REMOVE_BATCH):
+            part = left[start : start + _REMOVE_BATCH]
+            self.post("/api/delete", {"keys": part}, None, name="/api/delete (clean up)")
+
+
+def _content(answer: Any) -> dict[str, Any]:
+    try:
+        found = orjson.loads(answer.content or b"")
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _comparable(document: Mapping[str, Any]) -> bytes:
+    """As text, since 1, 1.0 and true are equal in Python. The order of `not_found` is not promised."""
+    if "not_found" in document:
+        document = {**document, "not_found": sorted(document["not_found"])}
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)

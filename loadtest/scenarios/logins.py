@@ -1,0 +1,21 @@
+"""Logins: each token is tried, so that a login that answers without one that works is a failure."""
+
+from __future__ import annotations
+
+from locust import between, task
+
+from loadtest.scenarios.client import KvUser
+
+
+class Logins(KvUser):
+    """Logs in now and then. One login takes tens of milliseconds of CPU time on purpose, so there are few of these."""
+
+    wait_time = between(1, 3)
+    weight = 1
+
+    @task
+    def log_in_and_use_it(self) -> None:
+        token = self.log_in()
+        if token:
+            missing = f"{self.prefix}nothing"
+            self.read([missing], {}, name="read with a new token", headers={"Authorization": f"Bearer {token}"})
