@@ -33,7 +33,7 @@ local function revoke_from_others(store_user)
     end
 end
 
---- Set the password only when it differs: setting it writes to the log and ends the user's sessions' trust in it.
+--- Set the password only when it differs, or every start would write to the log.
 local function set_password(store_user, password)
     local stored = box.space._user.index.name:get(store_user)
     if stored.auth == nil or stored.auth['chap-sha1'] ~= box.schema.user.password(password) then
