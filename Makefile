@@ -75,7 +75,7 @@ bench: ## measure against what one would write instead, about 5 minutes; QUICK=1
 
 load: installed ## locust against the running system: web page on port 8089, or HEADLESS=1 USERS=32 TIME=60s; SCENARIOS="HotReads"
 	$(CLUSTER) exec -- -m locust -f loadtest/locustfile.py --processes $(or $(PROCESSES),2) --users $(or $(USERS),32) \
-		--spawn-rate $(or $(USERS),32) --web-host 127.0.0.1 \
+		--spawn-rate $(or $(USERS),32) --web-host 127.0.0.1 --stop-timeout 10 \
 		$(if $(HEADLESS),--headless --run-time $(or $(TIME),60s)) $(ARGS) $(SCENARIOS)
 
 env: ## write .env with random secrets where it is missing or incomplete; needs no installation
