@@ -29,7 +29,7 @@ class TokenError(Exception):
 class Claims(msgspec.Struct, frozen=True):
     """What a token says. `iat` and `exp` are Unix time in seconds."""
 
-    sub: Annotated[str, Meta(max_length=64)]
+    sub: Annotated[str, Meta(min_length=1, max_length=64)]
     iat: float
     exp: float
     jti: Annotated[str, Meta(max_length=64)]

@@ -1,8 +1,8 @@
 """Which values can be kept unchanged: the rules that the decoders do not enforce by themselves.
 
-Every JSON and MessagePack value is kept, but for nesting past `MAX_DEPTH`, integers outside [-2^63, 2^64), and numbers
-that are not finite. The depth keeps every reader safe: JSON writers and parsers of many languages stop at some hundred
-levels.
+Every JSON and MessagePack value is kept, but for nesting past `MAX_DEPTH`, integers outside [-2^63, 2^64), numbers
+that are not finite, and MessagePack extension types that mean something to Tarantool. The depth keeps every reader
+safe: JSON writers and parsers of many languages stop at some hundred levels.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
+from msgspec.msgpack import Ext
+
 MAX_DEPTH = 128
 """Levels of arrays and objects in one value; a bare number or text has none."""
 
+
+TARANTOOL_EXTENSIONS = range(1, 9)
+"""Tarantool's own types (decimal, UUID, datetime, …): it decodes them while it recovers, and fails on a wrong one."""
 
 _CONTAINERS = frozenset((dict, list))
 
@@ -66,6 +71,9 @@ def check_msgpack(value: Any) -> None:
             if kind is float:
                 if not isfinite(item):
                     raise ValueNotKeptError("a number is not finite")
+            elif kind is Ext:
+                if item.code in TARANTOOL_EXTENSIONS:
+                    raise ValueNotKeptError(f"extension type {item.code} is one of Tarantool's own")
             elif kind is list or kind is tuple or kind is dict:
                 if depth == MAX_DEPTH:
                     raise ValueNotKeptError(f"nested deeper than {MAX_DEPTH} levels")
