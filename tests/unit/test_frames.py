@@ -1,0 +1,96 @@
+"""Frames and replies: round trips, other versions, damage."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.frames import (
+    VERSION,
+    Chunk,
+    FrameError,
+    Outcome,
+    decode_frame,
+    decode_reply,
+    encode_frame,
+    encode_reply,
+)
+
+chunks = st.builds(
+    Chunk,
+    id=st.binary(min_size=16, max_size=16),
+    operation=st.integers(1, 30),
+    deadline_ms=st.integers(0, 2**53),
+    retain_ms=st.integers(0, 2**40),
+    keys=st.integers(1, 1000),
+    body=st.binary(max_size=50),
+)
+outcomes = st.builds(
+    Outcome,
+    id=st.binary(min_size=16, max_size=16),
+    status=st.integers(0, 10),
+    payload=st.none() | st.integers(0, 1000) | st.binary(max_size=20) | st.text(max_size=20),
+)
+CHUNK = Chunk(b"i" * 16, 1, 2, 3, 4, b"body")
+
+
+@given(st.text(max_size=20), st.dictionaries(st.integers(0, 9), st.text(max_size=5)), st.lists(chunks, max_size=5))
+def test_a_frame_comes_back(stream: str, traces: dict[int, str], sent: list[Chunk]) -> None:
+    assert decode_frame(encode_frame(stream, traces, sent)) == (VERSION, stream, traces, sent)
+
+
+@given(st.lists(outcomes, max_size=5))
+def test_a_reply_comes_back(sent: list[Outcome]) -> None:
+    assert decode_reply(encode_reply(sent)) == (VERSION, sent)
+
+
+def test_a_frame_of_another_version_is_refused_by_its_number() -> None:
+    data = msgspec.msgpack.encode((VERSION + 1, "reply:x", {}, [CHUNK]))
+    with pytest.raises(FrameError, match=f"format version {VERSION + 1}, this process understands {VERSION}"):
+        decode_frame(data)
+
+
+def test_a_frame_of_another_version_is_refused_whatever_else_is_in_it() -> None:
+    data = msgspec.msgpack.encode((VERSION + 1, {"quite": "different"}))
+    with pytest.raises(FrameError, match=f"format version {VERSION + 1}"):
+        decode_frame(data)
+
+
+def test_a_reply_of_another_version_is_refused_whatever_else_is_in_it() -> None:
+    with pytest.raises(FrameError, match=f"format version {VERSION + 1}"):
+        decode_reply(msgspec.msgpack.encode((VERSION + 1, [], "more")))
+    with pytest.raises(FrameError, match=f"format version {VERSION + 1}"):
+        decode_reply(msgspec.msgpack.encode((VERSION + 1, [])))
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", b"\x80", b"not a frame", msgspec.msgpack.encode(["1"])])
+def test_what_is_no_frame_is_refused(data: bytes) -> None:
+    with pytest.raises(FrameError):
+        decode_frame(data)
+    with pytest.raises(FrameError):
+        decode_reply(data)
+
+
+@given(st.data())
+def test_a_frame_cut_short_is_refused(data: st.DataObject) -> None:
+    whole = encode_frame("reply:x", {0: "trace"}, [CHUNK, CHUNK])
+    with pytest.raises(FrameError):
+        decode_frame(whole[: data.draw(st.integers(0, len(whole) - 1))])
+
+
+@given(st.integers(0, 60), st.integers(0, 255))
+def test_a_damaged_frame_is_read_or_refused_but_nothing_else(position: int, byte: int) -> None:
+    damaged = bytearray(encode_frame("reply:x", {0: "trace"}, [CHUNK]))
+    damaged[position % len(damaged)] = byte
+    try:
+        decode_frame(bytes(damaged))
+    except FrameError:
+        return
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_reply_or_refused(data: bytes) -> None:
+    try:
+        decode_reply(data)
+    except FrameError:
+        return

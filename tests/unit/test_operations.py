@@ -1,0 +1,22 @@
+"""The numbers that travel are the same in Python and in Lua."""
+
+import re
+from pathlib import Path
+
+from protocol.operations import Operation, Status
+
+LUA = Path(__file__).resolve().parents[2] / "tarantool-cluster" / "tarantkv"
+WORKER_ONLY = {"UNREACHABLE", "UNKNOWN"}
+
+
+def numbers(file: str) -> dict[str, int]:
+    found = re.findall(r"^\s+([A-Z_]+) = (\d+),$", (LUA / file).read_text(), re.MULTILINE)
+    return {name: int(number) for name, number in found}
+
+
+def test_operations_have_the_numbers_of_the_storage() -> None:
+    assert numbers("operations.lua") == {operation.name: operation.value for operation in Operation}
+
+
+def test_statuses_have_the_numbers_of_the_storage() -> None:
+    assert numbers("outcome.lua") == {status.name: status.value for status in Status if status.name not in WORKER_ONLY}

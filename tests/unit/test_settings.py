@@ -1,0 +1,145 @@
+"""Settings: every kind of wrong value is one line that names the variable and shows no secret."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from protocol.settings import (
+    CONCERNS,
+    AuthSettings,
+    BatchSettings,
+    ClusterSettings,
+    HttpSettings,
+    LogSettings,
+    RedisSettings,
+    Settings,
+    SettingsError,
+    ShardSettings,
+    StoreSettings,
+    WorkerSettings,
+    exit_with,
+    known_variables,
+    load,
+    parse_shards,
+    table,
+)
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
+
+WRONG = [
+    (LogSettings, "TARANTKV_LOG_LEVEL", "loud"),
+    (ClusterSettings, "TARANTKV_BUCKET_COUNT", "0"),
+    (ClusterSettings, "TARANTKV_BUCKET_COUNT", "many"),
+    (ClusterSettings, "TARANTKV_SHARDS", "s1"),
+    (ClusterSettings, "TARANTKV_SHARDS", "s1=host"),
+    (ClusterSettings, "TARANTKV_SHARDS", "s1=host:0"),
+    (ClusterSettings, "TARANTKV_SHARDS", "s1=host:70000"),
+    (ClusterSettings, "TARANTKV_SHARDS", "S1=host:1"),
+    (ClusterSettings, "TARANTKV_SHARDS", "s1=a:1;s1=b:1"),
+    (ClusterSettings, "TARANTKV_SHARDS", "s1=a:1;s2=a:1"),
+    (ClusterSettings, "TARANTKV_SHARDS", ";"),
+    (RedisSettings, "TARANTKV_REDIS_URL", "http://host"),
+    (RedisSettings, "TARANTKV_REDIS_URL", f"redis://user:{SECRET}@host:1/0"),
+    (HttpSettings, "TARANTKV_PORT", "0"),
+    (HttpSettings, "TARANTKV_PORT", "65536"),
+    (HttpSettings, "TARANTKV_PORT", "80.5"),
+    (HttpSettings, "TARANTKV_DRAIN_TIMEOUT_S", "0"),
+    (HttpSettings, "TARANTKV_DRAIN_DELAY_S", "-1"),
+    (HttpSettings, "TARANTKV_DRAIN_TIMEOUT_S", "nan"),
+    (HttpSettings, "TARANTKV_ACCESS_LOG", "some"),
+    (AuthSettings, "TARANTKV_JWT_SECRET", "short"),
+    (AuthSettings, "TARANTKV_JWT_SECRET", f"{SECRET},short"),
+    (AuthSettings, "TARANTKV_JWT_SECRET", f"{SECRET},"),
+    (AuthSettings, "TARANTKV_ADMIN_PASSWORD", "seven77"),
+    (AuthSettings, "TARANTKV_AUTH_CACHE_S", "6"),
+    (BatchSettings, "TARANTKV_MAX_KEY_BYTES", "1025"),
+    (BatchSettings, "TARANTKV_REQUEST_TIMEOUT_S", "1e9"),
+    (WorkerSettings, "TARANTKV_READ_FRAMES", "1001"),
+    (ShardSettings, "TARANTKV_WAL_MODE", "none"),
+    (ShardSettings, "TARANTKV_COUNT_APPLICATIONS", "perhaps"),
+]
+REQUIRED = {
+    "TARANTKV_SHARDS": "s1=127.0.0.1:1",
+    "TARANTKV_REDIS_URL": "redis://127.0.0.1:1/0",
+    "TARANTKV_REDIS_PASSWORD": SECRET,
+    "TARANTKV_STORE_PASSWORD": SECRET,
+    "TARANTKV_JWT_SECRET": SECRET,
+    "TARANTKV_SHARD": "s1",
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), WRONG)
+def test_a_wrong_value_is_one_line_with_its_name(kind: type[Settings], name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(kind, {**REQUIRED, name: value})
+    line = str(caught.value)
+    assert name in line
+    assert "\n" not in line
+    assert SECRET not in line
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_value_is_named(name: str) -> None:
+    environment = {key: value for key, value in REQUIRED.items() if key != name}
+    field = name.removeprefix("TARANTKV_").lower()
+    kind = next(kind for kind in CONCERNS if field in kind.__struct_fields__)
+    with pytest.raises(SettingsError, match=f"^{name} (is not set|must have)"):
+        load(kind, environment)
+
+
+@pytest.mark.parametrize("kind", CONCERNS)
+def test_the_required_values_are_enough(kind: type[Settings]) -> None:
+    assert isinstance(load(kind, REQUIRED), kind)
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    assert load(HttpSettings, {"TARANTKV_PORT": "", "TARANTKV_HOST": "  "}) == HttpSettings()
+
+
+def test_an_unknown_variable_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="TARANTKV_PROT is not a setting of tarant-kv"):
+        load(HttpSettings, {"TARANTKV_PROT": "1"})
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    assert load(HttpSettings, {"PORT": "1", "TARANTKV_SHARD": "s1"}) == HttpSettings()
+
+
+def test_printing_settings_shows_no_secret() -> None:
+    for kind in (AuthSettings, RedisSettings, StoreSettings):
+        assert SECRET not in repr(load(kind, REQUIRED))
+        assert SECRET not in f"{load(kind, REQUIRED)}"
+
+
+def test_several_token_secrets_are_taken_apart() -> None:
+    settings = load(AuthSettings, {"TARANTKV_JWT_SECRET": f"{SECRET}1, {SECRET}2"})
+    assert settings.jwt_secrets == (f"{SECRET}1", f"{SECRET}2")
+
+
+def test_shards_keep_their_order_and_all_their_instances() -> None:
+    found = parse_shards("s2=a:1,b:2; s1=[::1]:3")
+    assert list(found.items()) == [("s2", (("a", 1), ("b", 2))), ("s1", (("::1", 3),))]
+
+
+def test_a_wrong_setting_ends_the_process_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        exit_with("TARANTKV_PORT is wrong")
+    assert caught.value.code == 78
+    assert capsys.readouterr().err == "tarant-kv: TARANTKV_PORT is wrong\n"
+
+
+def test_the_table_has_a_row_for_every_setting() -> None:
+    rows = [line for line in table().splitlines() if line.startswith("| `TARANTKV_")]
+    assert {row.split("`")[1] for row in rows} == known_variables()
+    assert len(rows) == len(known_variables())
+
+
+def test_every_setting_says_what_it_means() -> None:
+    fields = sum(len(msgspec.structs.fields(kind)) for kind in CONCERNS)
+    assert len(table().splitlines()) == fields + 2
+
+
+def test_the_docs_hold_the_table_as_it_is() -> None:
+    assert table().strip() in DOCS.read_text()

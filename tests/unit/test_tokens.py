@@ -1,0 +1,102 @@
+"""Tokens: what is accepted, and every way in which one is not."""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+
+from api.tokens import LEEWAY_S, TokenError, Tokens
+
+OLD, NEW, FOREIGN = "old-" * 20, "new-" * 20, "foreign-" * 10
+TTL_S = 60
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = time.time()
+    usual: dict[str, Any] = {"sub": "u", "iat": now, "exp": now + TTL_S, "jti": "j", "scopes": ["read"]}
+    return {name: value for name, value in {**usual, **changes}.items() if value is not None}
+
+
+def signed(secret: str = NEW, algorithm: str = "HS256", **changes: Any) -> str:
+    return jwt.encode(claims(**changes), secret, algorithm=algorithm)
+
+
+def unsigned() -> str:
+    def part(content: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(claims())}."
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    return Tokens([NEW, OLD], TTL_S)
+
+
+def test_an_issued_token_says_who_and_what_for(tokens: Tokens) -> None:
+    found = tokens.verify(tokens.issue("alice", ["read", "write"]))
+    assert (found.sub, found.scopes) == ("alice", ["read", "write"])
+    assert TTL_S - 1 <= found.exp - found.iat <= TTL_S
+
+
+def test_every_token_has_an_id_of_its_own(tokens: Tokens) -> None:
+    assert tokens.verify(tokens.issue("u", [])).jti != tokens.verify(tokens.issue("u", [])).jti
+
+
+def test_the_first_secret_signs() -> None:
+    token = Tokens([NEW, OLD], TTL_S).issue("u", [])
+    assert Tokens([NEW], TTL_S).verify(token).sub == "u"
+    with pytest.raises(TokenError):
+        Tokens([OLD], TTL_S).verify(token)
+
+
+def test_every_secret_verifies(tokens: Tokens) -> None:
+    assert tokens.verify(signed(OLD)).sub == "u"
+
+
+def test_a_clock_that_is_a_little_ahead_does_no_harm(tokens: Tokens) -> None:
+    assert tokens.verify(signed(iat=time.time() + LEEWAY_S - 1)).sub == "u"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(unsigned, id="alg-none"),
+        pytest.param(lambda: signed(algorithm="HS384"), id="another-algorithm"),
+        pytest.param(lambda: signed(algorithm="HS512"), id="yet-another-algorithm"),
+        pytest.param(lambda: signed(FOREIGN), id="another-secret"),
+        pytest.param(lambda: signed()[:-2], id="cut-short"),
+        pytest.param(lambda: signed()[:-5] + "AAAAA", id="another-signature"),
+        pytest.param(lambda: "", id="empty"),
+        pytest.param(lambda: "a.b.c", id="nonsense"),
+        pytest.param(lambda: signed(sub=None), id="without-sub"),
+        pytest.param(lambda: signed(iat=None), id="without-iat"),
+        pytest.param(lambda: signed(exp=None), id="without-exp"),
+        pytest.param(lambda: signed(jti=None), id="without-jti"),
+        pytest.param(lambda: signed(scopes=None), id="without-scopes"),
+        pytest.param(lambda: signed(scopes="admin"), id="scopes-no-list"),
+        pytest.param(lambda: signed(sub="u" * 65), id="sub-too-long"),
+        pytest.param(lambda: signed(exp="soon"), id="exp-no-number"),
+    ],
+)
+def test_anything_else_is_refused_without_repeating_it(tokens: Tokens, make: Callable[[], str]) -> None:
+    token = make()
+    with pytest.raises(TokenError) as caught:
+        tokens.verify(token)
+    assert not token or token not in str(caught.value)
+
+
+def test_an_expired_token_is_refused_as_that(tokens: Tokens) -> None:
+    with pytest.raises(TokenError, match="expired"):
+        tokens.verify(signed(exp=time.time() - LEEWAY_S - 1))
+
+
+def test_a_token_of_the_future_is_refused_as_that(tokens: Tokens) -> None:
+    with pytest.raises(TokenError, match="not valid yet"):
+        tokens.verify(signed(iat=time.time() + LEEWAY_S + 5))
+    with pytest.raises(TokenError, match="not valid yet"):
+        tokens.verify(signed(nbf=time.time() + LEEWAY_S + 5))
