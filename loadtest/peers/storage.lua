@@ -6,6 +6,8 @@ box.cfg({
     work_dir = os.getenv('PEER_DIR'),
     memtx_memory = tonumber(os.getenv('PEER_MEMORY_MIB')) * 1024 * 1024,
     wal_mode = 'write',
+    -- By default a connection is read no further while 16 KiB of requests wait, which is less than one large batch.
+    readahead = 4 * 1024 * 1024,
     log_level = 'warn',
 })
 if box.internal ~= nil and box.internal.feedback_daemon ~= nil then
@@ -26,9 +28,14 @@ end
 
 --- The tuples of those keys that are there. As tuples they go out without ever becoming Lua tables.
 function kv_read(keys)
-    local found = {}
+    local found, count = {}, 0
+    local index = kv.index.key
     for i = 1, #keys do
-        found[#found + 1] = kv:get(keys[i])
+        local tuple = index:get(keys[i])
+        if tuple ~= nil then
+            count = count + 1
+            found[count] = tuple
+        end
     end
     return found
 end

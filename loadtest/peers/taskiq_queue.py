@@ -1,6 +1,6 @@
 """FastAPI in front of a taskiq queue on Redis streams, whose workers share the batches out over several Tarantools.
 
-One task a batch: a task a shard was slower at every size, as the queue's cost is a cost per task.
+One task a batch and not one a shard, since what the queue costs it costs per task.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 from loadtest.peers import contract
 
 POLL_S = 0.005
-"""How often a result is asked for: taskiq knows no other way to wait, and its default of 0.2 s would hide all else."""
+"""How often a result is asked for: taskiq knows no other way to wait, and its default of 0.2 s would hide all else.
+From 5 to 40 ms the throughput at 32 connections is the same."""
 
 TIMEOUT_S = 5.0
 RESULT_TTL_S = 60
