@@ -13,11 +13,12 @@ RUN pip --python /venv/bin/python --disable-pip-version-check --no-input install
 FROM ${PYTHON_IMAGE}
 RUN groupadd --system --gid 10001 tarantkv \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tarantkv
-# CONTRACT_BASE_URL: `pytest tests/contract` inside the container tests the api of that container.
+# `pytest tests/contract` inside the container tests the api of that container, and keeps no cache on a read-only disk.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    CONTRACT_BASE_URL=http://127.0.0.1:8081
+    CONTRACT_BASE_URL=http://127.0.0.1:8081 \
+    PYTEST_ADDOPTS="-p no:cacheprovider"
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY pyproject.toml ./
