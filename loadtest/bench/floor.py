@@ -110,8 +110,10 @@ class FloorDriver:
         tallies = self._on_every_shard(call_shard)
         took = time.perf_counter() - began
         latencies = [latency for tally in tallies for latency in tally.latencies_us]
+        requests = sum(tally.keys for tally in tallies) // combination.batch
         return Load(
-            requests=sum(tally.keys for tally in tallies) // combination.batch,
+            requests=requests,
+            sent=requests,
             seconds=took,
             generator_cpu_s=time.process_time() - cpu,
             latency_us=percentiles(latencies),

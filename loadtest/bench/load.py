@@ -16,6 +16,11 @@ class Load(msgspec.Struct, frozen=True):
     """Counts and times of one measurement; `latency_us` by percentile, as "99.9"."""
 
     requests: int
+    """Answered."""
+
+    sent: int
+    """Those that had no answer yet when the time was over count here: a system works them all the same."""
+
     seconds: float
     generator_cpu_s: float
     latency_us: dict[str, float]

@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     combinations: tuple[Combination, ...]
     extras: tuple[Combination, ...]
-    """Measured in one round only."""
+    """Measured in one round only, and without the floor."""
     rounds: int
     seconds: float
     warm_up_s: float
@@ -71,8 +71,8 @@ def full() -> Plan:
             *(Combination("string", MAIN_CONNECTIONS, operation, 10, share=0.5) for operation in OPERATIONS),
         ),
         rounds=3,
-        seconds=1.6,
-        warm_up_s=0.3,
+        seconds=1.2,
+        warm_up_s=0.2,
         string_keys=1_000_000,
         record_keys=50_000,
     )
@@ -84,8 +84,8 @@ def quick() -> Plan:
         combinations=grid(("string",), (MAIN_CONNECTIONS,), OPERATIONS, (1, 100, 1000)),
         extras=(),
         rounds=1,
-        seconds=1.2,
-        warm_up_s=0.3,
+        seconds=1.0,
+        warm_up_s=0.2,
         string_keys=100_000,
         record_keys=0,
     )

@@ -23,8 +23,10 @@ class Measurement(msgspec.Struct, frozen=True):
     round: int
     load: Load
     cpu_s: dict[str, float]
-    other_cpu_s: float
-    """What the rest of the machine used meanwhile; where this is large, the rates are not to be trusted."""
+    """Until the system had worked all that was sent."""
+
+    other_cores: float
+    """Processors that the rest of the machine kept busy meanwhile; where this is much, rates are not to be trusted."""
 
     @property
     def requests_per_s(self) -> float:
@@ -38,7 +40,7 @@ class Measurement(msgspec.Struct, frozen=True):
 
     def cpu_us_per_request(self, tier: str) -> float:
         """CPU time of a tier."""
-        return self.cpu_s.get(tier, 0.0) * 1e6 / max(1, self.load.requests)
+        return self.cpu_s.get(tier, 0.0) * 1e6 / max(1, self.load.sent)
 
     @property
     def system_cpu_us_per_request(self) -> float:
@@ -59,7 +61,6 @@ class Row(msgspec.Struct, frozen=True):
     cpu_us_per_request: dict[str, float]
     cpu_us_per_key: dict[str, float]
     other_cores: float
-    """How many processors the rest of the machine kept busy."""
 
     @property
     def system_cpu_us_per_request(self) -> float:
@@ -115,5 +116,5 @@ def _row(group: Sequence[Measurement]) -> Row:
         errors=sum(m.load.failures for m in group),
         cpu_us_per_request=per_request,
         cpu_us_per_key={tier: cost / batch for tier, cost in per_request.items()},
-        other_cores=median(m.other_cpu_s / m.load.seconds for m in group),
+        other_cores=median(m.other_cores for m in group),
     )

@@ -106,7 +106,7 @@ class Runner:
         bodies = self._bodies.path(self._data[combination.values], combination)
         rate = self._offered(combination, results)
         for system in running:
-            if combination.share and (system.name == FLOOR or not rate):
+            if (combination.share and not rate) or (system.name == FLOOR and combination in self._plan.extras):
                 continue
             self._position += _STEP
             system.driver.run(combination, bodies, self._plan.warm_up_s, self._position, rate)
@@ -115,16 +115,19 @@ class Runner:
             self._say(_line(measurement))
 
     def _measure(self, system: System, combination: Combination, number: int, bodies: Path, rate: float) -> Measurement:
-        def once(seconds: float) -> tuple[Load, accounting.Snapshot]:
+        def once(seconds: float) -> tuple[Load, accounting.Snapshot, float]:
             _settle(system)
             self._position += _STEP
+            began = time.monotonic()
             before = accounting.snapshot(system.roots)
             load = system.driver.run(combination, bodies, seconds, self._position, rate)
-            return load, accounting.spent(before, accounting.snapshot(system.roots))
+            _settle(system)
+            spent = accounting.spent(before, accounting.snapshot(system.roots))
+            return load, spent, time.monotonic() - began
 
-        load, spent = once(self._plan.seconds)
+        load, spent, took = once(self._plan.seconds)
         if not load.requests:
-            load, spent = once(_PATIENCE * self._plan.seconds)
+            load, spent, took = once(_PATIENCE * self._plan.seconds)
         if not load.requests:
             raise LoadError(f"{system.name} answered nothing: {combination}: {load.errors}")
         self._check_size(system, combination, load)
@@ -135,7 +138,7 @@ class Runner:
             round=number,
             load=load,
             cpu_s=cpu_s,
-            other_cpu_s=max(0.0, spent.machine - sum(cpu_s.values())),
+            other_cores=max(0.0, spent.machine - sum(cpu_s.values())) / took,
         )
 
     def _check_size(self, system: System, combination: Combination, load: Load) -> None:

@@ -21,6 +21,8 @@ end
 
 local threads = {}
 local requests, position = {}, 0
+-- Read by `done`, from another Lua state. wrk asks for one request more than it sends, to look at it.
+sent = -1
 local interval, slot
 
 function setup(thread)
@@ -42,13 +44,14 @@ function init(args)
             return math.floor(slot - now)
         end
     end
-    -- Read by `done`, from another Lua state. What the generator spent on reading the file does not count.
+    -- Read by `done` as well. What the generator spent on reading the file does not count.
     cpu_at_start = os.clock()
     io.write('bench ready\n')
     io.flush()
 end
 
 function request()
+    sent = sent + 1
     position = position % #requests + 1
     return requests[position]
 end
@@ -56,6 +59,7 @@ end
 function done(summary, latency)
     local fields = {
         ('"requests": %d'):format(summary.requests),
+        ('"sent": %d'):format(threads[1]:get('sent')),
         ('"bytes": %d'):format(summary.bytes),
         ('"seconds": %.6f'):format(summary.duration / 1e6),
         ('"generator_cpu_s": %.6f'):format(os.clock() - threads[1]:get('cpu_at_start')),

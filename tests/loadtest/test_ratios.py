@@ -19,10 +19,11 @@ def measurement(
     p50: float = 1000,
     p99: float = 2000,
     errors: int = 0,
+    sent: int = 0,
 ) -> Measurement:
     """Two seconds in which the api used one second of CPU time and Tarantool half of one."""
     latency = {"50": p50, "90": p50, "99": p99, "99.9": p99}
-    load = Load(requests, 2.0, 0.2, latency, p99, {"status": errors})
+    load = Load(requests, sent or requests, 2.0, 0.2, latency, p99, {"status": errors})
     return Measurement(system, combination, number, load, {"api": 1.0, "tarantool": 0.5, "generator": 0.2}, 0.1)
 
 
@@ -36,6 +37,12 @@ def test_rates_and_costs_follow_from_counts_and_times() -> None:
     assert row.cpu_us_per_request == pytest.approx({"api": 1000.0, "tarantool": 500.0, "generator": 200.0})
     assert row.cpu_us_per_key == pytest.approx({"api": 100.0, "tarantool": 50.0, "generator": 20.0})
     assert row.latency_ms["99"] == 2.0
+
+
+def test_what_had_no_answer_yet_has_its_share_of_the_cost_but_not_of_the_rate() -> None:
+    (row,) = rows([measurement("tarant-kv", 1000, sent=2000)])
+    assert row.requests_per_s == 500.0
+    assert row.cpu_us_per_request["api"] == pytest.approx(500.0)
 
 
 def test_the_generator_is_no_part_of_a_systems_cost() -> None:
