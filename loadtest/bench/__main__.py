@@ -79,6 +79,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         connections=options.connections,
         operations=options.operations,
         batches=options.batches,
+        share=options.share,
     )
     changed = {
         name: value
@@ -112,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batches", type=_numbers, default=[], metavar="1,10,100,1000")
     parser.add_argument("--connections", type=_numbers, default=[], metavar="1,32,128")
     parser.add_argument("--values", type=_words, default=[], metavar="string,record")
+    parser.add_argument(
+        "--share", type=float, default=0.0, help="each combination also at this share of fastapi's rate, say 0.5"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="length of one measurement")
     parser.add_argument("--warm-up", type=float, help="seconds of load before each")

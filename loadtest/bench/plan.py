@@ -26,11 +26,11 @@ class Combination(msgspec.Struct, frozen=True, order=True):
     operation: Operation
     batch: int
     share: float = 0.0
-    """Offered load, as a share of what the first peer could do in this run at the same combination; 0: all that the
-    system takes."""
+    """Offered load, as a share of what FastAPI took in the first round at the same combination; 0: all that the system
+    takes."""
 
     def __str__(self) -> str:
-        offered = f", {self.share:.0%} of the peer's rate" if self.share else ""
+        offered = f", {self.share:.0%} of fastapi's rate" if self.share else ""
         return f"{self.operation} {self.batch} x {self.values}, {self.connections} connections{offered}"
 
 
@@ -98,13 +98,16 @@ def chosen(
     connections: Sequence[int] = (),
     operations: Sequence[Operation] = (),
     batches: Sequence[int] = (),
+    share: float = 0.0,
 ) -> Plan:
     """The plan with its combinations replaced by what the caller names, and the usual choice of what it does not."""
-    if not (values or connections or operations or batches):
+    if not (values or connections or operations or batches or share):
         return base
     combinations = grid(
         values or ("string",), connections or (MAIN_CONNECTIONS,), operations or OPERATIONS, batches or BATCHES
     )
+    if share:
+        combinations += tuple(msgspec.structs.replace(each, share=share) for each in combinations)
     needs_records = any(combination.values == "record" for combination in combinations)
     return msgspec.structs.replace(
         base, combinations=combinations, extras=(), record_keys=base.record_keys or (20_000 if needs_records else 0)

@@ -150,7 +150,7 @@ class Runner:
                 raise LoadError(f"{system.name}: answers are too short: {combination}")
 
     def _offered(self, combination: Combination, results: Results) -> float:
-        """Requests per second to offer: the same to every system, from what the peer reached in this round."""
+        """Requests per second to offer: the same to every system, from what the peer took."""
         if not combination.share:
             return 0.0
         unlimited = msgspec.structs.replace(combination, share=0.0)

@@ -82,4 +82,6 @@ def test_what_the_caller_names_replaces_the_combinations() -> None:
     plan = plans.chosen(plans.quick(), operations=["read"], batches=[7], values=["record"])
     assert plan.combinations == (Combination("record", 32, "read", 7),)
     assert plan.record_keys > 0
+    shared = plans.chosen(plans.quick(), operations=["read"], batches=[7], share=0.5)
+    assert [combination.share for combination in shared.combinations] == [0.0, 0.5]
     assert plans.chosen(plans.full()) == plans.full()
