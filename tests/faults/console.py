@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from localcluster.cluster import Cluster
+from protocol.buckets import bucket_of
 
 _END = b"\n...\n"
 
@@ -47,3 +48,22 @@ def applied(cluster: Cluster, shard: str, chunk_id: bytes) -> int:
     raw = "".join(f"\\{byte:03d}" for byte in chunk_id)
     (times,) = evaluate(cluster.console_socket(shard), f"(box.space.applications:get('{raw}') or {{0, 0}})[2]")
     return int(times)
+
+
+def keys_of(cluster: Cluster, shard: str, prefix: str, number: int) -> list[str]:
+    """Keys that all belong to one shard."""
+    (description,) = evaluate(cluster.console_socket(shard), "tarantkv.describe()")
+    ranges = description["ranges"]
+
+    def owned(key: str) -> bool:
+        bucket = bucket_of(key.encode(), description["bucket_count"])
+        return any(first <= bucket <= last for first, last in ranges)
+
+    found = (key for attempt in range(100_000) if owned(key := f"{prefix}/{shard}/{attempt}"))
+    return [next(found) for _ in range(number)]
+
+
+def stored(cluster: Cluster, shard: str, key: str) -> bool:
+    """Whether a shard has a value under a key."""
+    (found,) = evaluate(cluster.console_socket(shard), f"box.space.kv:get('{key}') ~= nil")
+    return bool(found)

@@ -1,12 +1,15 @@
 """Redis fails in every way it can, under load. It keeps nothing on disk: a restart loses everything in it."""
 
 import asyncio
+import signal
 import time
 
 import redis
 
 from localcluster.cluster import Cluster
+from protocol.names import shard_stream
 from tests.faults.load import Load, login
+from tests.faults.processes import wait_for
 from tests.faults.scenario import Scenario
 
 BACK_WITHIN_S = 2.0
@@ -34,9 +37,30 @@ def test_redis_killed_and_restarted_empty_fails_no_request(scenario: Scenario) -
 
 def test_flushall_on_live_connections_fails_no_request(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
     async def fault(load: Load) -> None:
-        for _ in range(3):
+        for _ in range(8):
             await asyncio.to_thread(as_tarantkv.flushall)
-            await load.good(50)
+            await load.good(20)
+
+    assert scenario.run(fault).failures() == {}
+
+
+def test_frames_appended_before_any_worker_has_made_its_group_again_are_not_lost(
+    scenario: Scenario, as_tarantkv: redis.Redis
+) -> None:
+    cluster = scenario.cluster
+    workers = [status.name for status in cluster.status() if status.name.startswith("worker-")]
+    streams = [shard_stream(shard.name) for shard in cluster.config.shards]
+
+    def strike() -> None:
+        for name in workers:
+            cluster.kill(name, signal.SIGSTOP)
+        as_tarantkv.flushall()
+        wait_for(lambda: any(as_tarantkv.exists(stream) for stream in streams), "the api has sent nothing again")
+        for name in workers:
+            cluster.kill(name, signal.SIGCONT)
+
+    async def fault(_: Load) -> None:
+        await asyncio.to_thread(strike)
 
     assert scenario.run(fault).failures() == {}
 

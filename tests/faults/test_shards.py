@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import redis
 
 from localcluster.cluster import Cluster
-from protocol.buckets import bucket_of
-from tests.faults.console import evaluate
+from tests.faults.console import keys_of
 from tests.faults.history import Call
 from tests.faults.load import Load, Mix
 from tests.faults.processes import in_hand, wait_for
@@ -19,19 +18,6 @@ from tests.faults.scenario import Scenario
 RECOVERY_S = 2.0
 LONGEST_STALL_S = 1.0
 """Of calls that concern other shards: a look-up of the user may wait for a second answer for half a second."""
-
-
-def keys_of(cluster: Cluster, shard: str, prefix: str, number: int) -> list[str]:
-    """Keys that all belong to one shard."""
-    (description,) = evaluate(cluster.console_socket(shard), "tarantkv.describe()")
-    ranges = description["ranges"]
-
-    def owned(key: str) -> bool:
-        bucket = bucket_of(key.encode(), description["bucket_count"])
-        return any(first <= bucket <= last for first, last in ranges)
-
-    found = (key for attempt in range(100_000) if owned(key := f"{prefix}/{shard}/{attempt}"))
-    return [next(found) for _ in range(number)]
 
 
 def kill_for_good(cluster: Cluster, name: str) -> None:
