@@ -7,6 +7,7 @@ import pytest
 
 from localcluster.cluster import Cluster
 from localcluster.config import for_tests
+from tests import leaks
 
 NewCluster = Callable[..., Cluster]
 
@@ -24,6 +25,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.start()
     try:
         yield cluster
+        leaks.check(cluster)
     finally:
         cluster.stop()
 

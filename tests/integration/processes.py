@@ -1,0 +1,155 @@
+"""Processes of the system beside those of the cluster: another api, user administration, and starts that must fail."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from localcluster import programs
+from localcluster.cluster import Cluster
+from localcluster.ports import free_ports
+
+START_TIMEOUT_S = 40.0
+END_TIMEOUT_S = 40.0
+_POLL_S = 0.02
+
+
+def environment(cluster: Cluster, settings: Mapping[str, str], tier: str = "api") -> dict[str, str]:
+    """What a process of a tier gets in this cluster, with other `settings`; an empty one is taken away."""
+    every = {**programs.settings_for(cluster.config, tier), **settings}
+    inherited = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR", "LANG") if name in os.environ}
+    # The marker makes the cluster's end the process's end, whatever becomes of the test.
+    marker = {programs.MARKER: str(cluster.config.data_dir)}
+    return inherited | marker | {name: value for name, value in every.items() if value}
+
+
+class ApiProcess:
+    """Another api of a cluster, running inside a `with` block."""
+
+    def __init__(self, cluster: Cluster, settings: Mapping[str, str]) -> None:
+        (port,) = free_ports(1)
+        self.base_url = f"http://127.0.0.1:{port}"
+        self._environment = environment(cluster, {**settings, "TARANTKV_PORT": str(port)})
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "api"],
+            env=self._environment,
+            cwd=programs.REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+        )
+        end = time.monotonic() + START_TIMEOUT_S
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > end:
+                self._process.kill()
+                raise AssertionError(f"the api did not start:\n{self.log()}")
+            time.sleep(_POLL_S)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(END_TIMEOUT_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._output.close()
+
+    def log(self) -> str:
+        """What it has written so far."""
+        self._output.seek(0)
+        return self._output.read()
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.base_url}/health/ready", trust_env=False, verify=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def run(
+    arguments: Sequence[str], env: Mapping[str, str], stdin: str = "", timeout_s: float = END_TIMEOUT_S
+) -> "subprocess.CompletedProcess[str]":
+    """Run a process that ends by itself."""
+    return subprocess.run(
+        arguments,
+        env=dict(env),
+        cwd=programs.REPOSITORY,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def run_module(
+    cluster: Cluster, module: str, settings: Mapping[str, str], tier: str = "api"
+) -> "subprocess.CompletedProcess[str]":
+    """Run a start that must fail."""
+    return run([sys.executable, "-m", module], environment(cluster, settings, tier))
+
+
+def run_shard(cluster: Cluster, directory: Path, settings: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run a start of a shard that must fail."""
+    return run(_SHARD, shard_environment(cluster, directory, settings))
+
+
+def shard_environment(cluster: Cluster, directory: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """What a shard gets that lies in `directory` and has a port of its own, unless the settings say otherwise."""
+    (port,) = free_ports(1)
+    own = {
+        "TARANTKV_SHARD": "s1",
+        "TARANTKV_SHARD_LISTEN": f"127.0.0.1:{port}",
+        "TARANTKV_SHARD_DIR": str(directory),
+        "TARANTKV_SHARD_MEMORY_MIB": "64",
+    }
+    return environment(cluster, {**own, **settings}, "shard")
+
+
+class ShardProcess:
+    """A shard that is not the cluster's, running inside a `with` block."""
+
+    def __init__(self, cluster: Cluster, directory: Path, settings: Mapping[str, str]) -> None:
+        self._environment = shard_environment(cluster, directory, settings)
+        self.address = self._environment["TARANTKV_SHARD_LISTEN"]
+        self._log = directory / "test.log"
+
+    def __enter__(self) -> Self:
+        with self._log.open("w") as output:
+            self._process = subprocess.Popen(
+                _SHARD, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        end = time.monotonic() + START_TIMEOUT_S
+        while "owns buckets" not in self._log.read_text():
+            if self._process.poll() is not None or time.monotonic() > end:
+                self._process.kill()
+                raise AssertionError(f"the shard did not start:\n{self._log.read_text()}")
+            time.sleep(_POLL_S)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._process.terminate()
+        self._process.wait(END_TIMEOUT_S)
+
+
+_SHARD = ("tarantool", str(programs.REPOSITORY / "tarantool-cluster" / "init.lua"))
+
+
+def manage(
+    cluster: Cluster, *arguments: str, password: str | None = None, stdin: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """`python -m api.manage`, as `make user-add` calls it."""
+    settings = {"TARANTKV_NEW_PASSWORD": password} if password is not None else {}
+    return run([sys.executable, "-m", "api.manage", *arguments], environment(cluster, settings), stdin)

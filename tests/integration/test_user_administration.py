@@ -1,0 +1,79 @@
+import re
+from collections.abc import Callable
+
+import pytest
+
+from localcluster.cluster import Cluster
+from tests.contract.calls import Api, json_body
+from tests.integration.conftest import PASSWORD, User, login
+from tests.integration.processes import manage
+
+FreshKey = Callable[[], str]
+
+
+def can_log_in(api: Api, name: str, password: str) -> bool:
+    return api.post("login", json_body({"username": name, "password": password})).status_code == 200
+
+
+def listed(cluster: Cluster) -> dict[str, tuple[str, str]]:
+    """Scopes and state of each user, by name."""
+    done = manage(cluster, "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    return {name: (scopes, state) for name, scopes, state in (line.split("\t") for line in done.stdout.splitlines())}
+
+
+def test_the_life_of_a_user(cluster: Cluster, api: Api, fresh_key: FreshKey) -> None:
+    name = fresh_key().replace(":", ".")
+
+    added = manage(cluster, "user-add", name, "--scopes", "write,read", password=PASSWORD)
+    assert (added.returncode, added.stdout, added.stderr) == (0, f"added {name}\n", "")
+    assert api.post("read", json_body({"keys": ["a"]}), {"authorization": login(api, User(name, PASSWORD))}).is_success
+
+    again = manage(cluster, "user-add", name, password=PASSWORD)
+    assert (again.returncode, again.stdout, again.stderr) == (1, "", f"tarant-kv: user {name} exists already\n")
+
+    disabled = manage(cluster, "disable", name)
+    assert (disabled.returncode, disabled.stdout) == (0, f"disabled {name}\n")
+    assert not can_log_in(api, name, PASSWORD)
+    users = listed(cluster)
+    assert users[name] == ("read,write", "disabled")
+    assert users[cluster.admin_user] == ("admin,read,write", "enabled")
+    assert list(users) == sorted(users)
+
+    enabled = manage(cluster, "enable", name)
+    assert (enabled.returncode, enabled.stdout) == (0, f"enabled {name}\n")
+    assert can_log_in(api, name, PASSWORD)
+
+    changed = manage(cluster, "set-password", name, stdin="from a pipe, as a secret comes\n")
+    assert (changed.returncode, changed.stdout) == (0, f"changed the password of {name}\n")
+    assert not can_log_in(api, name, PASSWORD)
+    assert can_log_in(api, name, "from a pipe, as a secret comes")
+
+
+def test_a_password_that_nobody_gives_is_made_and_shown(cluster: Cluster, api: Api, fresh_key: FreshKey) -> None:
+    name = fresh_key().replace(":", "-")
+    added = manage(cluster, "user-add", name)
+    found = re.fullmatch(rf"added {name} with password (\S{{20,}})\n", added.stdout)
+    assert found is not None, added
+    assert can_log_in(api, name, found[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "password", "said"),
+    [
+        (("user-add", "no name"), PASSWORD, "a user name is"),
+        (("user-add", "x", "--scopes", "read,fly"), PASSWORD, "fly"),
+        (("user-add", "x"), "short", "at least 8 characters"),
+        (("set-password", "nobody-here"), PASSWORD, "no user nobody-here"),
+        (("disable", "nobody-here"), None, "no user nobody-here"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    cluster: Cluster, arguments: tuple[str, ...], password: str | None, said: str
+) -> None:
+    done = manage(cluster, *arguments, password=password)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tarant-kv: ")
+    assert said in line

@@ -1,0 +1,42 @@
+"""Nothing may be left behind in Redis: every key has an owner that keeps it, or an expiry.
+
+The streams of the shards are their owners' and must be empty; every other key must expire by itself.
+"""
+
+import time
+
+import redis
+
+from localcluster.cluster import Cluster
+from protocol.names import shard_stream
+
+SETTLE_S = 5.0
+"""An abandoned frame goes with its api's next round trip, and a worker that was held up has to catch up."""
+
+_NO_EXPIRY = -1
+_POLL_S = 0.05
+
+
+def check(cluster: Cluster) -> None:
+    """Fail if a key was left behind."""
+    end = time.monotonic() + SETTLE_S
+    while found := left_behind(cluster):
+        assert time.monotonic() < end, f"left behind in Redis: {', '.join(found)}"
+        time.sleep(_POLL_S)
+
+
+def left_behind(cluster: Cluster) -> list[str]:
+    """The keys that break the rule, each with the reason."""
+    settings = cluster.settings
+    streams = {shard_stream(shard.name) for shard in cluster.config.shards}
+    with redis.Redis.from_url(
+        cluster.redis_url, username=settings["TARANTKV_REDIS_USER"], password=settings["TARANTKV_REDIS_PASSWORD"]
+    ) as client:
+        return [reason for name in sorted(client.scan_iter()) if (reason := _fault(client, name.decode(), streams))]
+
+
+def _fault(client: redis.Redis, name: str, streams: set[str]) -> str:
+    if name in streams:
+        length = client.xlen(name)
+        return f"{length} entries of {name}" if length else ""
+    return f"{name} without expiry" if client.ttl(name) == _NO_EXPIRY else ""
