@@ -11,7 +11,7 @@ import orjson
 from api.batches import Result
 from api.bodies import Format
 from api.problems import Kind, Problem, at
-from protocol.chunks import decode_values, map_header, slice_values
+from protocol.chunks import decode_values, head_size, map_header, slice_values
 
 # orjson would write dates, dataclasses and subclasses in a form of its own; stored values must not change.
 _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -42,7 +42,7 @@ def read_answer(results: Sequence[Result], accept: Format, max_bytes: int) -> An
     Raises:
         Problem: 413, it would be too large; 406, JSON cannot express a value that is stored.
     """
-    size = sum(len(result.outcome.payload) for result in results)
+    size = sum(len(result.outcome.payload) - head_size(len(result.part.keys)) for result in results)
     if size > max_bytes:
         raise Problem(
             Kind.ANSWER_TOO_LARGE, f"the values have {size} bytes, {max_bytes} are allowed: ask for fewer keys"

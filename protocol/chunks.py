@@ -58,6 +58,11 @@ def split(entries: Sequence[bytes]) -> Iterator[tuple[int, int]]:
     yield start, count
 
 
+def head_size(count: int) -> int:
+    """Bytes before the first of `count` entries or values."""
+    return _U32.size * (count + 1)
+
+
 def split_lengths(blob: bytes) -> tuple[array[int], int]:
     """Read the head of a body or an answer: the lengths, and the offset at which what they measure begins.
 
@@ -67,7 +72,7 @@ def split_lengths(blob: bytes) -> tuple[array[int], int]:
     if len(blob) < _U32.size:
         raise ChunkError(f"{len(blob)} bytes are too few for a count")
     (count,) = _U32.unpack_from(blob)
-    start = _U32.size * (count + 1)
+    start = head_size(count)
     if start > len(blob):
         raise ChunkError(f"{len(blob)} bytes are too few for {count} lengths")
     lengths = array(_LENGTHS)
