@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from api.dispatcher import Dispatcher, now_ms
 from api.problems import Kind, Problem, retry_later
@@ -46,7 +47,17 @@ _SEVERITY = [
 ]
 """Of several kinds of failure in one batch the last one here is the answer's."""
 
-ChunkId = Callable[[Operation, bytes], bytes]
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an `Idempotency-Key` stands for in the store. `repeated`: an earlier try may have applied something."""
+
+    id: str
+    repeated: bool
+
+    def chunk_id(self, operation: Operation, body: bytes) -> bytes:
+        """The id of a chunk of this content: the same in every try."""
+        return blake2b(bytes((operation,)) + body, digest_size=16, key=self.id.encode()).digest()
 
 
 @dataclass(slots=True)
@@ -75,12 +86,12 @@ class Batches:
         groups: Groups,
         *,
         retain_ms: int = 0,
-        chunk_id: ChunkId | None = None,
+        claim: Claim | None = None,
         trace: str | None = None,
     ) -> list[Result]:
         """Run `operation` on every part and return what became of each.
 
-        `chunk_id` makes a chunk's id of its content, for requests that may be repeated; ids are fresh otherwise.
+        With a `claim` chunks have the ids that they have in every try, fresh ones otherwise.
 
         Raises:
             Problem: 503, not admitted; nothing was applied.
@@ -89,8 +100,10 @@ class Batches:
         settled: list[Result] = []
         parts = list(groups.parts())
         for attempt in range(1, ATTEMPTS + 1):
-            chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, chunk_id)) for part in parts]
+            chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, claim)) for part in parts]
             outcomes = await self._dispatcher.dispatch(chunks, trace)
+            if claim is not None and claim.repeated:
+                outcomes = list(map(_doubted, outcomes))
             results = [Result(part, outcome) for part, outcome in zip(parts, outcomes, strict=True)]
             misplaced = [result for result in results if result.outcome.status == Status.WRONG_BUCKET]
             if not misplaced:
@@ -104,11 +117,9 @@ class Batches:
             parts = list(regrouped.parts())
         return settled
 
-    def _chunk(
-        self, operation: Operation, part: Part, deadline_ms: int, retain_ms: int, chunk_id: ChunkId | None
-    ) -> Chunk:
+    def _chunk(self, operation: Operation, part: Part, deadline_ms: int, retain_ms: int, claim: Claim | None) -> Chunk:
         body = encode_body(part.entries)
-        name = chunk_id(operation, body) if chunk_id is not None else self._dispatcher.new_id()
+        name = claim.chunk_id(operation, body) if claim is not None else self._dispatcher.new_id()
         return Chunk(name, operation, deadline_ms, retain_ms, len(part.entries), body)
 
     async def _learn_again(self) -> bool:
@@ -118,6 +129,13 @@ class Batches:
             _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
             return False
         return True
+
+
+def _doubted(outcome: Outcome) -> Outcome:
+    """The outcome of a chunk that an earlier try may have sent: that this one did not reach its shard says little."""
+    if outcome.status in (Status.UNREACHABLE, Status.EXPIRED):
+        return outcome._replace(status=Status.UNKNOWN)
+    return outcome
 
 
 def _text(payload: object) -> str:

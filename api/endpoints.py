@@ -8,7 +8,7 @@ from typing import Any
 from api.accounts import NAME, Accounts, User
 from api.answers import Answer, document, read_answer
 from api.authentication import Authenticator, Principal, unauthorized
-from api.batches import Batches, ChunkId, check
+from api.batches import Batches, Claim, check
 from api.bodies import Format, accepted, decode_keys, decode_login, decode_write, format_of
 from api.control import ControlError
 from api.http import Endpoint, Incoming
@@ -107,9 +107,9 @@ class BatchEndpoint(Endpoint):
         key = request.headers.get(b"idempotency-key")
         trace = request.trace
 
-        async def work(chunk_id: ChunkId | None) -> dict[str, Any]:
-            retain_ms = self._idempotency.window_ms if chunk_id is not None else 0
-            results = await self._batches.run(operation, groups, retain_ms=retain_ms, chunk_id=chunk_id, trace=trace)
+        async def work(claim: Claim | None) -> dict[str, Any]:
+            retain_ms = self._idempotency.window_ms if claim is not None else 0
+            results = await self._batches.run(operation, groups, retain_ms=retain_ms, claim=claim, trace=trace)
             check(results, operation)
             if operation is Operation.DELETE:
                 return {**SUCCESS, "deleted": sum(result.outcome.payload for result in results)}

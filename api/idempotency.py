@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from api.batches import ChunkId
+from api.batches import Claim
 from api.control import Control, ControlError
 from api.problems import Kind, Problem, retry_later
 from api.topology import Topology
@@ -25,7 +25,7 @@ from protocol.operations import Operation, Status
 MAX_KEY_BYTES = 256
 
 Content = Mapping[str, Any]
-Work = Callable[[ChunkId], Awaitable[Content]]
+Work = Callable[[Claim], Awaitable[Content]]
 
 
 def check_key(header: bytes) -> str:
@@ -113,10 +113,7 @@ class Idempotency:
             case "done":
                 return msgspec.json.decode(outcome, type=dict[str, Any])
 
-        def chunk_id(operation: Operation, body: bytes) -> bytes:
-            return blake2b(bytes((operation,)) + body, digest_size=16, key=claim.encode()).digest()
-
-        content = await work(chunk_id)
+        content = await work(Claim(claim, repeated=state == "pending"))
         # The chunks' own records answer a retry as well, so nobody has to wait for this one.
         task = asyncio.create_task(self._finish(bucket, user, key, claim, content), name="idempotency.finish")
         self._finishing.add(task)

@@ -12,8 +12,11 @@ import redis
 
 from protocol.frames import decode_frame
 from protocol.names import FIELD, GROUP, shard_stream
+from protocol.operations import Operation
 
 POLL_S = 0.005
+
+_CHANGES = (Operation.WRITE, Operation.DELETE)
 
 
 def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.0) -> None:
@@ -38,12 +41,12 @@ def in_hand(client: redis.Redis, shard: str, pid: int) -> set[bytes]:
     }
 
 
-def chunk_ids(client: redis.Redis, shard: str, entries: set[bytes]) -> set[bytes]:
-    """The ids of the chunks in stream entries."""
+def changes(client: redis.Redis, shard: str, entries: set[bytes]) -> set[bytes]:
+    """The ids of the chunks in stream entries that write or delete."""
     found: set[bytes] = set()
     for entry in entries:
         for _, fields in cast("list[Any]", client.xrange(shard_stream(shard), entry, entry)):
-            found.update(chunk.id for chunk in decode_frame(fields[FIELD]).chunks)
+            found.update(chunk.id for chunk in decode_frame(fields[FIELD]).chunks if chunk.operation in _CHANGES)
     return found
 
 

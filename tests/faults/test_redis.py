@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import time
-from typing import cast
 
 import redis
 
@@ -53,7 +52,7 @@ def test_frames_appended_before_any_worker_has_made_its_group_again_are_not_lost
     before = 0
 
     def frames() -> int:
-        return sum(cast("int", as_tarantkv.xlen(shard_stream(shard.name))) for shard in cluster.config.shards)
+        return sum(int(as_tarantkv.xlen(shard_stream(shard.name))) for shard in cluster.config.shards)
 
     def sent_again() -> bool:
         """Sending again is the last that the api does: until an answer comes, every client waits."""

@@ -9,7 +9,7 @@ import redis
 from localcluster.cluster import Cluster
 from tests.faults.console import applied
 from tests.faults.load import Load
-from tests.faults.processes import chunk_ids, in_hand, unread_bytes, wait_for
+from tests.faults.processes import changes, in_hand, unread_bytes, wait_for
 from tests.faults.scenario import Scenario
 
 LONGEST_STALL_S = 2.0
@@ -55,18 +55,26 @@ def test_a_worker_killed_between_its_call_and_the_answer_applies_nothing_twice(
     shard = cluster.config.shards[0]
     applied_for_the_dead = 0
 
+    def changes_in_hand(pid: int) -> set[bytes]:
+        return changes(as_tarantkv, shard.name, in_hand(as_tarantkv, shard.name, pid))
+
     def strike() -> None:
         nonlocal applied_for_the_dead
-        pid = cluster.pid("worker-1")
         cluster.kill(f"shard-{shard.name}", signal.SIGSTOP)
-        wait_for(lambda: unread_bytes(shard.port, pid) > 0, "the worker has called nobody")
-        cluster.kill("worker-1", signal.SIGSTOP)
-        ids = chunk_ids(as_tarantkv, shard.name, in_hand(as_tarantkv, shard.name, pid))
-        cluster.kill("worker-1")
+        pids = {name: cluster.pid(name) for name in ("worker-1", "worker-2")}
+        called: dict[str, int] = {}
+
+        def one_has_called() -> bool:
+            called.update((name, pid) for name, pid in pids.items() if unread_bytes(shard.port, pid))
+            return any(map(changes_in_hand, called.values()))
+
+        wait_for(one_has_called, "no worker has called the shard")
+        name, pid = next((name, pid) for name, pid in called.items() if changes_in_hand(pid))
+        cluster.kill(name, signal.SIGSTOP)
+        ids = changes_in_hand(pid)
+        cluster.kill(name)
         cluster.kill(f"shard-{shard.name}", signal.SIGCONT)
-        wait_for(
-            lambda: not chunk_ids(as_tarantkv, shard.name, in_hand(as_tarantkv, shard.name, pid)), "nobody took over"
-        )
+        wait_for(lambda: not changes_in_hand(pid), "nobody took over")
         applied_for_the_dead = sum(applied(cluster, shard.name, chunk_id) for chunk_id in ids)
 
     async def fault(_: Load) -> None:

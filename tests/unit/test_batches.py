@@ -1,0 +1,104 @@
+"""What a batch may say of its chunks."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from api.batches import Batches, Claim, Result, check
+from api.dispatcher import Dispatcher
+from api.problems import Kind, Problem
+from api.splitting import Part
+from api.topology import Topology
+from protocol.buckets import ShardMap
+from protocol.frames import Chunk, Outcome
+from protocol.operations import Operation, Status
+from protocol.settings import BatchSettings
+
+SETTINGS = BatchSettings()
+
+
+class FakeDispatcher:
+    """Gives every chunk the same status."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        self.sent: list[Chunk] = []
+
+    def new_id(self) -> bytes:
+        return len(self.sent).to_bytes(16, "big")
+
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], _: str | None = None) -> list[Outcome]:
+        self.sent += [chunk for _, chunk in parts]
+        return [Outcome(chunk.id, self.status, "") for _, chunk in parts]
+
+
+class FakeTopology:
+    map = ShardMap(("s1",), 10, (0,) * 11)
+
+
+def run(status: Status, claim: Claim | None = None) -> tuple[list[Result], list[Chunk]]:
+    dispatcher = FakeDispatcher(status)
+    batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", FakeTopology()), SETTINGS)
+    groups = batches.groups()
+    groups.add_values({"k": 1}, SETTINGS)
+    return asyncio.run(batches.run(Operation.WRITE, groups, claim=claim)), dispatcher.sent
+
+
+def status_of(status: Status, claim: Claim | None = None) -> int:
+    ((result,), _) = run(status, claim)
+    return result.outcome.status
+
+
+@pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
+def test_the_first_try_is_believed_that_nothing_was_applied(status: Status) -> None:
+    assert status_of(status, Claim("c", repeated=False)) == status
+    assert status_of(status) == status
+
+
+@pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
+def test_a_later_try_does_not_know_what_the_first_has_done(status: Status) -> None:
+    assert status_of(status, Claim("c", repeated=True)) == Status.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.NO_MEMORY, Status.REFUSED])
+def test_a_later_try_is_believed_what_the_store_says(status: Status) -> None:
+    assert status_of(status, Claim("c", repeated=True)) == status
+
+
+def test_chunks_of_a_claim_have_the_same_ids_in_every_try() -> None:
+    first, again, other = (run(Status.OK, Claim(name, repeated=False))[1][0].id for name in ("c", "c", "d"))
+    assert first == again
+    assert first != other
+
+
+def result(key: str, status: Status) -> Result:
+    return Result(Part("s1", [key], [b"x"]), Outcome(b"", status, "why"))
+
+
+def test_a_failed_key_is_unknown_only_where_its_outcome_is() -> None:
+    with pytest.raises(Problem) as caught:
+        check([result("a", Status.OK), result("b", Status.UNREACHABLE), result("c", Status.UNKNOWN)], Operation.WRITE)
+    assert caught.value.members["failed"] == {"b": "not_applied", "c": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [
+        ([Status.UNREACHABLE, Status.UNKNOWN], Kind.OUTCOME_UNKNOWN),
+        ([Status.UNREACHABLE, Status.REFUSED], Kind.DATABASE_REFUSED),
+        ([Status.UNREACHABLE, Status.EXPIRED], Kind.OVERLOADED),
+        ([Status.OK, Status.READ_ONLY], Kind.SHARD_UNAVAILABLE),
+    ],
+)
+def test_the_answer_is_the_worst_of_what_happened(statuses: list[Status], kind: Kind) -> None:
+    with pytest.raises(Problem) as caught:
+        check([result(str(number), status) for number, status in enumerate(statuses)], Operation.WRITE)
+    assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+def test_every_status_but_success_is_a_problem(status: Status) -> None:
+    with pytest.raises(Problem):
+        check([result("k", status)], Operation.WRITE)
