@@ -109,25 +109,28 @@ class Runner:
             if (combination.share and not rate) or (system.name == FLOOR and combination in self._plan.extras):
                 continue
             self._position += _STEP
-            system.driver.run(combination, bodies, self._plan.warm_up_s, self._position, rate)
+            warm_up = system.driver.run(combination, bodies, self._plan.warm_up_s, self._position, rate)
+            if warm_up.failures:
+                raise LoadError(f"{system.name} failed while it was warmed up: {combination}: {warm_up.errors}")
             measurement = self._measure(system, combination, number, bodies, rate)
             results.measurements.append(measurement)
             self._say(_line(measurement))
 
     def _measure(self, system: System, combination: Combination, number: int, bodies: Path, rate: float) -> Measurement:
-        def once(seconds: float) -> tuple[Load, accounting.Snapshot, float]:
+        def once(duration: float) -> tuple[Load, accounting.Snapshot, float]:
             _settle(system)
             self._position += _STEP
             began = time.monotonic()
             before = accounting.snapshot(system.roots)
-            load = system.driver.run(combination, bodies, seconds, self._position, rate)
+            load = system.driver.run(combination, bodies, duration, self._position, rate)
             _settle(system)
             spent = accounting.spent(before, accounting.snapshot(system.roots))
             return load, spent, time.monotonic() - began
 
-        load, spent, took = once(self._plan.seconds)
+        seconds = self._plan.seconds_of(combination)
+        load, spent, took = once(seconds)
         if not load.requests:
-            load, spent, took = once(_PATIENCE * self._plan.seconds)
+            load, spent, took = once(_PATIENCE * seconds)
         if not load.requests:
             raise LoadError(f"{system.name} answered nothing: {combination}: {load.errors}")
         self._check_size(system, combination, load)

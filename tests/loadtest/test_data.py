@@ -78,6 +78,14 @@ def test_extras_are_measured_once() -> None:
     assert list(plan.of_round(1)) == list(plan.combinations)
 
 
+def test_large_batches_are_measured_longer() -> None:
+    plan = plans.full()
+    small = plan.seconds_of(Combination("string", 32, "read", 100))
+    large = plan.seconds_of(Combination("string", 32, "read", 1000))
+    heavy = plan.seconds_of(Combination("record", 32, "read", 1000))
+    assert plan.seconds == small < large < heavy
+
+
 def test_what_the_caller_names_replaces_the_combinations() -> None:
     plan = plans.chosen(plans.quick(), operations=["read"], batches=[7], values=["record"])
     assert plan.combinations == (Combination("record", 32, "read", 7),)
