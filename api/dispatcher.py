@@ -13,7 +13,7 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,8 +33,8 @@ from protocol.frames import (
 )
 from protocol.names import EPHEMERAL_TTL_S, FIELD, alive_key, reply_stream, shard_stream
 from protocol.operations import Status
-from protocol.redis_connections import AsyncWire, Command, check
 from protocol.settings import BatchSettings, RedisSettings
+from protocol.wire import AsyncWire, Command, check
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,6 @@ SWEEP_S = 0.1
 GRACE_MS = 300
 """How long after its deadline a chunk is still waited for: workers give definite answers just before it."""
 
-CANCEL_AGAIN_S = 0.1
 FRAMES_AT_ONCE = 8
 """Frames for one shard in one round trip; the rest goes with the next."""
 
@@ -63,15 +62,6 @@ async def _back_off(tries: int) -> None:
     first, last = _BACKOFF_S
     delay = min(last, first * 2**tries)
     await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - jitter is no secret
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: redis-py's reads can lose a cancellation, so that one is not enough."""
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
 
 
 class Dispatcher:
@@ -127,13 +117,15 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Cancel the tasks and leave nothing in Redis; whoever still waits is told that the outcome is unknown."""
-        await _cancel(self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for pending in self._pending:
             self._settle(pending.chunk.id, Status.UNKNOWN, "the api is shutting down")
         wire = AsyncWire(self._redis_settings, name="api-stop")
         with suppress(redis.exceptions.RedisError, OSError):
             await wire.run([("DEL", self._alive_key, self._reply_stream)])
-        await wire.close()
+        wire.close()
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._failed is None or self._failed.done():
@@ -182,7 +174,7 @@ class Dispatcher:
                     tries = 0
                 self._sending = False
             finally:
-                await wire.close()
+                wire.close()
             await _back_off(tries)
             tries += 1
 
@@ -298,7 +290,7 @@ class Dispatcher:
                     _log.warning("reading from redis failed", extra={"error": str(error)})
                 self._reading = False
             finally:
-                await wire.close()
+                wire.close()
             await _back_off(tries)
             tries += 1
 

@@ -51,6 +51,8 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        # Looking a child up by its labels costs more than counting.
+        self._batch_children: dict[str, Histogram] = {}
         self._outcome_children: dict[tuple[str, int], Counter] = {}
         self._request_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
@@ -65,7 +67,10 @@ class Metrics:
 
     def batch(self, route: str, keys: int) -> None:
         """Count the keys of a batch."""
-        self._keys.labels(route).observe(keys)
+        child = self._batch_children.get(route)
+        if child is None:
+            child = self._batch_children[route] = self._keys.labels(route)
+        child.observe(keys)
 
     def outcome(self, shard: str, status: int) -> None:
         """Count what became of a chunk."""

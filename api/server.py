@@ -17,6 +17,7 @@ from litestar.types import ASGIApp
 from api.app import create_app
 from api.coalescing import CoalescingProtocol
 from api.services import ApiSettings, Lifecycle, Services, load_settings
+from protocol import collector
 from protocol.logs import configure
 
 KEEP_ALIVE_S = 75
@@ -29,7 +30,9 @@ def build() -> ASGIApp:
     configure(settings.log.log_level)
     lifecycle = Lifecycle()
     fail_readiness_first(lifecycle, settings.http.drain_delay_s)
-    return create_app(Services(settings, lifecycle))
+    app = create_app(Services(settings, lifecycle))
+    collector.settle()
+    return app
 
 
 def fail_readiness_first(lifecycle: Lifecycle, delay_s: float) -> None:

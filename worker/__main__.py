@@ -13,8 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from protocol import collector
 from protocol.logs import configure
-from protocol.redis_connections import Wire
 from protocol.settings import (
     ClusterSettings,
     LogSettings,
@@ -25,6 +25,7 @@ from protocol.settings import (
     load_or_exit,
     parse_shards,
 )
+from protocol.wire import Wire
 from worker.errors import WrongInstanceError
 from worker.loop import ShardLoop
 from worker.shard import Shard
@@ -103,6 +104,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    collector.settle()
     for loop in loops:
         loop.start()
     _log.info("worker started", extra={"shards": len(loops)})

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import redis
 
 from protocol.names import EPHEMERAL_TTL_S, FIELD, GROUP, shard_stream
-from protocol.redis_connections import Command, Wire, check
+from protocol.wire import Command, Wire, check
 
 _log = logging.getLogger(__name__)
 

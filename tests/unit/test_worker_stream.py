@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 import redis
 
-from protocol.redis_connections import Command, Wire
+from protocol.wire import Command, Wire
 from worker.stream import ShardStream
 
 ME = b"me"

@@ -1,0 +1,244 @@
+"""Redis on the way of a batch: all commands of a turn in one write, their replies in order, and nothing in between.
+
+The parser and the packer are hiredis', in C. What is left out against redis-py's clients is what they do around each
+single command and reply: pools, retries, health checks, events, a task and a timer each. A turn has up to a dozen
+commands, and for requests of one key that was a sixth of the api's CPU time. Whatever is not on the way of a batch
+uses redis-py (`protocol.redis_connections`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import hiredis
+import redis
+from redis.asyncio.connection import parse_url
+
+from protocol.redis_connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S
+from protocol.settings import RedisSettings
+
+Command = Sequence[bytes | str | int]
+
+_RECEIVE_BYTES = 256 * 1024
+_UNFINISHED: Final = object()
+
+
+class _Address:
+    """Where Redis is, and what to say first."""
+
+    def __init__(self, settings: RedisSettings, name: str) -> None:
+        parts: dict[str, Any] = dict(parse_url(settings.redis_url))
+        self.path: str | None = parts.get("path")
+        self.host: str = parts.get("host", "localhost")
+        self.port: int = parts.get("port", 6379)
+        self.tls = ssl.create_default_context() if settings.redis_url.startswith("rediss:") else None
+        self.greeting: list[Command] = [
+            ("AUTH", settings.redis_user, settings.redis_password),
+            ("CLIENT", "SETNAME", name),
+        ]
+        if parts.get("db"):
+            self.greeting.append(("SELECT", parts["db"]))
+
+
+def _reader() -> hiredis.Reader:
+    return hiredis.Reader(
+        protocolError=redis.InvalidResponse, replyError=redis.ResponseError, notEnoughData=_UNFINISHED
+    )
+
+
+def _pack(commands: Sequence[Command]) -> bytes:
+    # hiredis takes a tuple of any length, which its stub does not say.
+    return b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type]
+
+
+def check(replies: Sequence[Any]) -> Sequence[Any]:
+    """The replies, if none of them is an error.
+
+    Raises:
+        redis.ResponseError: the first one that is.
+    """
+    for reply in replies:
+        if isinstance(reply, redis.ResponseError):
+            raise reply
+    return replies
+
+
+class Wire:
+    """One blocking connection, for one thread. It connects at the first `run`, and again after every failure.
+
+    `block_ms` is the longest block of its reads; replies are waited for somewhat longer.
+    """
+
+    def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0) -> None:
+        self._address = _Address(settings, name)
+        self._timeout_s = COMMAND_TIMEOUT_S + block_ms / 1000
+        self._socket: socket.socket | None = None
+        self._reader = _reader()
+        self._buffer = bytearray(_RECEIVE_BYTES)
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Send all commands in one write and return their replies in order, an error reply as an exception object.
+
+        Raises:
+            redis.ConnectionError, redis.TimeoutError: the connection broke; which commands ran is unknown.
+        """
+        if self._socket is None:
+            self._connect()
+        try:
+            return self._exchange(commands)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self) -> None:
+        address = self._address
+        try:
+            if address.path is not None:
+                connected = socket.socket(socket.AF_UNIX)
+                connected.settimeout(CONNECT_TIMEOUT_S)
+                connected.connect(address.path)
+            else:
+                connected = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if address.tls is not None:
+                connected = address.tls.wrap_socket(connected, server_hostname=address.host)
+        except OSError as error:
+            raise redis.ConnectionError(f"cannot connect to redis: {error}") from error
+        connected.settimeout(self._timeout_s)
+        self._socket = connected
+        self._reader = _reader()
+        try:
+            check(self._exchange(address.greeting))
+        except BaseException:
+            self.close()
+            raise
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        connected = cast("socket.socket", self._socket)
+        gets, feed, buffer = self._reader.gets, self._reader.feed, self._buffer
+        replies: list[Any] = []
+        try:
+            connected.sendall(_pack(commands))
+            while True:
+                reply = gets()
+                while reply is not _UNFINISHED:
+                    replies.append(reply)
+                    if len(replies) == len(commands):
+                        return replies
+                    reply = gets()
+                received = connected.recv_into(buffer)
+                if not received:
+                    raise redis.ConnectionError("redis closed the connection")
+                feed(buffer, 0, received)  # type: ignore[arg-type]  # any buffer will do
+        except TimeoutError as error:
+            raise redis.TimeoutError(f"redis did not answer within {self._timeout_s:g} seconds") from error
+        except OSError as error:
+            raise redis.ConnectionError(f"the connection to redis broke: {error}") from error
+
+
+class AsyncWire(asyncio.Protocol):
+    """One asyncio connection, for one task. It connects at the first `run`, and is of no use after a failure."""
+
+    def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0) -> None:
+        self._address = _Address(settings, name)
+        self._timeout_s = COMMAND_TIMEOUT_S + block_ms / 1000
+        self._transport: asyncio.Transport | None = None
+        self._reader = _reader()
+        self._replies: list[Any] = []
+        self._expected = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Send all commands in one write and return their replies in order, an error reply as an exception object.
+
+        Raises:
+            redis.ConnectionError, redis.TimeoutError: the connection broke; which commands ran is unknown.
+        """
+        if self._closed:
+            raise redis.ConnectionError("the connection to redis is closed")
+        if self._transport is None:
+            await self._connect()
+        return await self._exchange(commands)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _connect(self) -> None:
+        address, loop = self._address, asyncio.get_running_loop()
+        self._reader = _reader()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                if address.path is not None:
+                    transport, _ = await loop.create_unix_connection(lambda: self, address.path)
+                else:
+                    transport, _ = await loop.create_connection(
+                        lambda: self, address.host, address.port, ssl=address.tls
+                    )
+        except (OSError, TimeoutError) as error:
+            raise redis.ConnectionError(f"cannot connect to redis: {str(error) or 'no answer'}") from error
+        self._transport = transport
+        try:
+            check(await self._exchange(address.greeting))
+        except BaseException:
+            self.close()
+            raise
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        replies: list[Any] = []
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._replies, self._expected, self._waiter = replies, len(commands), waiter
+        cast("asyncio.Transport", self._transport).write(_pack(commands))
+        timer = loop.call_later(self._timeout_s, self._time_out)
+        try:
+            await waiter
+        except BaseException:
+            # Replies that nobody waits for any more may still come: the connection is of no use.
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+            self._waiter = None
+        return replies
+
+    def _time_out(self) -> None:
+        self._fail(redis.TimeoutError(f"redis did not answer within {self._timeout_s:g} seconds"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+
+    def data_received(self, data: bytes) -> None:
+        """Take replies; called by the transport."""
+        gets, replies = self._reader.gets, self._replies
+        try:
+            self._reader.feed(data)
+            reply = gets()
+            while reply is not _UNFINISHED:
+                replies.append(reply)
+                reply = gets()
+        except redis.InvalidResponse as error:
+            self._fail(redis.ConnectionError(f"redis sent what is no reply: {error}"))
+            return
+        if len(replies) >= self._expected and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what waits; called by the transport."""
+        self._closed = True
+        self._fail(redis.ConnectionError(f"the connection to redis broke: {exc or 'closed'}"))
