@@ -1,11 +1,15 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
 
 from localcluster.cluster import Cluster
 from tests.contract.calls import Api, json_body
 from tests.contract.documented import Documented
 from tests.contract.problems import assert_usable, problem_of
-from tests.integration.conftest import NewApi, PausedWorkers
+from tests.integration.conftest import PausedWorkers
+from tests.integration.processes import ApiProcess
 from tests.integration.store import Store
 from tests.integration.waiting import until
 
@@ -37,53 +41,63 @@ def test_a_shard_that_is_down_leaves_the_others_working(
     assert strict.read(*down) == dict.fromkeys(down, 1)
 
 
+@pytest.fixture(scope="module")
+def hasty_api(cluster: Cluster) -> Iterator[ApiProcess]:
+    """An api that waits for a second only, and lets one chunk for each shard be under way."""
+    with ApiProcess(cluster, {"TARANTKV_REQUEST_TIMEOUT_S": "1", "TARANTKV_MAX_INFLIGHT_CHUNKS": "1"}) as process:
+        yield process
+
+
+@pytest.fixture
+def hasty(hasty_api: ApiProcess, token: str, documented: Documented, fresh_key: FreshKey) -> Iterator[Api]:
+    with Api(hasty_api.base_url, token, documented) as client:
+        # From here on the api remembers who asks: with the workers held still it could not find out.
+        client.read_document(fresh_key())
+        yield client
+
+
+@pytest.mark.parametrize("call", ["write", "delete"])
 def test_no_answer_in_time_is_an_unknown_outcome_and_nothing_comes_later(
-    strict: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers]
+    hasty: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers], call: str
 ) -> None:
     key = fresh_key()
-    body = json_body({"data": {key: 1}})
-    strict.read_document(key)
+    if call == "delete":
+        hasty.write({key: "before"})
+    before = hasty.read_document(key)
     with paused_workers():
-        answer = strict.post("write", body)
-        if answer.status_code == 503:
-            # What the api remembers of the user had just run out.
-            problem_of(answer, "shard-unavailable", "account")
-        else:
-            problem = problem_of(answer, "outcome-unknown", "1 of 1 keys failed")
-            assert problem["failed"] == {key: "unknown"}
-            assert_usable(strict, answer)
-    assert strict.read_document(key)["data"] == {}
+        answer = hasty.post(call, json_body({"data": {key: "after"}} if call == "write" else {"keys": [key]}))
+        problem = problem_of(answer, "outcome-unknown", "1 of 1 keys failed")
+        assert problem["failed"] == {key: "unknown"}
+        assert [reason["code"] for reason in problem["reasons"]] == ["no_answer"]
+        assert_usable(hasty, answer)
+    assert hasty.read_document(key) == before
 
 
 def test_a_read_without_an_answer_in_time_is_an_unknown_outcome(
-    new_api: NewApi,
-    token: str,
-    documented: Documented,
-    fresh_key: FreshKey,
-    paused_workers: Callable[[], PausedWorkers],
+    hasty: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers]
 ) -> None:
-    process = new_api(TARANTKV_REQUEST_TIMEOUT_S="0.5", TARANTKV_MAX_INFLIGHT_CHUNKS="1")
-    with (
-        Api(process.base_url, token, documented) as api,
-        Api(process.base_url, token, documented) as other,
-        ThreadPoolExecutor(1) as threads,
-    ):
-        key = fresh_key()
-        body = json_body({"keys": [key]})
-        api.read_document(key)
+    key = fresh_key()
+    with paused_workers():
+        answer = hasty.post("read", json_body({"keys": [key]}))
+        problem_of(answer, "outcome-unknown", "1 of 1 keys failed")
+        assert_usable(hasty, answer)
+
+
+def test_more_than_may_be_under_way_is_refused_at_once(
+    hasty: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers]
+) -> None:
+    key = fresh_key()
+    body = json_body({"data": {key: 1}})
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Api(str(hasty.http.base_url), hasty.token)) for _ in range(4)]
+        threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
         with paused_workers():
-            waiting = threads.submit(api.post, "read", body)
-            statuses: list[int] = []
-
-            def held() -> bool:
-                statuses.append(other.post("read", body).status_code)
-                return 503 in statuses
-
-            until(held, 5, f"nothing was held up: {statuses}")
-            overloaded = other.post("read", body) if not waiting.done() else None
-            problem_of(waiting.result(), "outcome-unknown", "1 of 1 keys failed")
-        if overloaded is not None and overloaded.status_code == 503:
-            problem_of(overloaded, "overloaded", "nothing was applied")
-            assert int(overloaded.headers["retry-after"]) >= 1
-            assert_usable(other, overloaded)
-        assert other.read_document(key)["data"] == {}
+            answers = list(threads.map(lambda client: client.post("write", body), clients))
+        by_status = {answer.status_code: (client, answer) for client, answer in zip(clients, answers, strict=True)}
+        assert sorted(by_status) == [503, 504]
+        client, refused = by_status[503]
+        problem_of(refused, "overloaded", "nothing was applied")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert_usable(client, refused)
+    hasty.write({key: 2})
+    assert hasty.read(key) == {key: 2}
