@@ -44,11 +44,14 @@ def pids_of(cluster: Cluster) -> dict[str, int]:
 
 
 def listening_addresses(cluster: Cluster) -> set[str]:
+    """Those of its programs; other tests may have put further processes beside them."""
     addresses = set()
-    for process in leftovers.find(cluster.layout):
-        for connection in process.net_connections("inet"):
-            if connection.status == psutil.CONN_LISTEN:
-                addresses.add(f"{connection.laddr.ip}:{connection.laddr.port}")
+    for pid in pids_of(cluster).values():
+        program = psutil.Process(pid)
+        for process in (program, *program.children(recursive=True)):
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    addresses.add(f"{connection.laddr.ip}:{connection.laddr.port}")
     return addresses
 
 
