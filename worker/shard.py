@@ -6,19 +6,18 @@ hold MessagePack, which is no text, and arguments then arrive as Lua strings in 
 
 from __future__ import annotations
 
-import contextlib
-import logging
+import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 
 from tarantool import Connection
-from tarantool.error import DatabaseError, Error
+from tarantool.error import Error
 
 from protocol.frames import Chunk
 from protocol.settings import StoreSettings
 from worker.errors import ShardUnreachableError, WrongInstanceError
-
-_log = logging.getLogger(__name__)
+from worker.iproto import CallRefusedError, Procedure
 
 # Tarantool refuses these before the procedure runs: no such procedure, access denied, wrong credentials, still loading.
 _NOT_EXECUTED = frozenset({33, 42, 47, 116})
@@ -34,7 +33,7 @@ class Shard:
         self._instances = tuple(instances)
         self._settings = settings
         self._timeout_s = timeout_s
-        self._connection: Connection | None = None
+        self._procedure: Procedure | None = None
 
     @property
     def has_replicas(self) -> bool:
@@ -48,70 +47,76 @@ class Shard:
             ShardUnreachableError: no leader could be found, or it gave no answer in time.
             WrongInstanceError: an instance says that it belongs to another shard.
         """
-        connection = self._connection or self._find_leader()
+        procedure = self._procedure or self._find_leader()
         try:
-            # The connector takes a lone list for the whole argument list, so that one goes around it.
-            answer: list[tuple[int, Any]] = connection.call("tarantkv.apply", (chunks,))[0]
-        except DatabaseError as error:
+            answers: list[tuple[int, Any]] = procedure(chunks)
+        except CallRefusedError as error:
             self.disconnect()
-            raise ShardUnreachableError(_reason(error), sent=error.args[0] not in _NOT_EXECUTED) from error
-        except (Error, OSError) as error:
+            raise ShardUnreachableError(str(error), sent=error.code not in _NOT_EXECUTED) from error
+        except OSError as error:
             self.disconnect()
             raise ShardUnreachableError(_reason(error), sent=True) from error
-        return answer
+        return answers
 
     def disconnect(self) -> None:
         """Drop the connection; the next call looks for the leader again."""
-        if self._connection is not None:
-            with contextlib.suppress(Error, OSError):
-                self._connection.close()
-            self._connection = None
+        if self._procedure is not None:
+            self._procedure.close()
+            self._procedure = None
 
-    def _find_leader(self) -> Connection:
+    def _find_leader(self) -> Procedure:
         reasons = []
         for host, port in self._instances:
+            address = f"{host}:{port}"
             try:
-                connection = self._connect(host, port)
-            except (Error, OSError) as error:
-                reasons.append(f"{host}:{port}: {_reason(error)}")
+                connected = self._connect(host, port)
+            except OSError as error:
+                reasons.append(f"{address}: {_reason(error)}")
                 continue
-            if self._is_leader(connection, f"{host}:{port}"):
-                self._connection = connection
-                return connection
-            connection.close()
-            reasons.append(f"{host}:{port}: read-only")
+            try:
+                if self._is_leader(connected, address):
+                    self._procedure = Procedure(connected, "tarantkv.apply")
+                    return self._procedure
+            except (Error, OSError, KeyError, TypeError, AttributeError) as error:
+                reasons.append(f"{address}: {_reason(error)}")
+            else:
+                reasons.append(f"{address}: read-only")
+            finally:
+                if self._procedure is None:
+                    connected.close()
         raise ShardUnreachableError("; ".join(reasons), sent=False)
 
-    def _connect(self, host: str, port: int) -> Connection:
-        return Connection(
-            host,
-            port,
+    def _connect(self, host: str, port: int) -> socket.socket:
+        connected = socket.create_connection((host, port), timeout=self._timeout_s)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connected
+
+    def _is_leader(self, connected: socket.socket, address: str) -> bool:
+        """Log in over the socket, and ask who answers there and whether it is the leader."""
+        # The connector takes a descriptor over and closes it in the end: it gets one of its own.
+        connection = Connection(
+            None,
+            None,
+            socket_fd=os.dup(connected.fileno()),
             user=self._settings.store_user,
             password=self._settings.store_password,
             encoding=None,
             socket_timeout=self._timeout_s,
-            connection_timeout=self._timeout_s,
             reconnect_max_attempts=0,
-            connect_now=True,
             fetch_schema=False,
         )
-
-    def _is_leader(self, connection: Connection, address: str) -> bool:
         try:
             description = connection.call("tarantkv.describe")[0]
-            shard = description[b"shard"].decode()
-            read_only = bool(description[b"ro"])
-        except (Error, OSError, KeyError, TypeError, AttributeError) as error:
+        finally:
             connection.close()
-            raise ShardUnreachableError(f"{address}: {_reason(error)}", sent=False) from error
+        shard = description[b"shard"].decode()
         if shard != self.name:
-            connection.close()
             raise WrongInstanceError(f"the instance at {address}, configured as shard {self.name}, says it is {shard}")
         # A shard of one instance has no other leader to look for: it answers itself that it is read-only.
-        return not read_only or not self.has_replicas
+        return not description[b"ro"] or not self.has_replicas
 
 
 def _reason(error: Exception) -> str:
-    """The text of a connector's error, which holds bytes here, and often another error inside."""
+    """The text of an error; a connector's holds bytes here, and often another error inside."""
     text = error.args[-1] if error.args else type(error).__name__
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)

