@@ -137,11 +137,10 @@ def bucket_encodings(bucket_count: int) -> tuple[bytes, ...]:
 
 
 def _check_names(names: Sequence[bytes], max_key: int, place: Callable[[int], tuple[str | int, ...]]) -> None:
-    lengths = list(map(len, names))
-    if min(lengths) > 0 and max(lengths) <= max_key:
+    if max(map(len, names)) <= max_key and all(names):
         return
-    position = next(position for position, length in enumerate(lengths) if not 0 < length <= max_key)
-    fault = f"a key has {lengths[position]} bytes, 1 to {max_key} are allowed"
+    position = next(position for position, name in enumerate(names) if not 0 < len(name) <= max_key)
+    fault = f"a key has {len(names[position])} bytes, 1 to {max_key} are allowed"
     raise at(Kind.INVALID_KEY, fault, *place(position))
 
 
