@@ -18,6 +18,8 @@ from localcluster.waiting import ClusterError, StartWatch, log_tail, wait_until,
 
 __all__ = ["Cluster", "ClusterError"]
 
+_STOP_SIGNAL_TIMEOUT_S = 10.0
+
 
 class Cluster:
     """One cluster on this machine, running or not.
@@ -156,11 +158,15 @@ class Cluster:
         return next(iter(self._statuses([name]))).pid
 
     def kill(self, name: str, sig: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to the program's process, and return the id it had."""
+        """Send a signal to the program's process, and return the id it had. After SIGSTOP it stands still."""
         pid = self.pid(name)
         if pid == 0:
             raise ClusterError(f"{name} does not run")
         os.kill(pid, sig)
+        if sig == signal.SIGSTOP:
+            # One thread takes the signal and stops the others; until it has run, which may be a while, they go on.
+            end = time.monotonic() + _STOP_SIGNAL_TIMEOUT_S
+            wait_until(lambda: probes.stands_still(pid), end, lambda: f"{name} goes on after SIGSTOP")
         return pid
 
     def stop_program(self, name: str) -> None:

@@ -1,6 +1,7 @@
-"""Whether a server answers its own clients: one question each, asked once, no waiting."""
+"""Whether a server answers its own clients, or stands still: one question each, asked once, no waiting."""
 
 import http.client
+from pathlib import Path
 
 import redis
 import tarantool
@@ -64,3 +65,14 @@ def api_is_ready(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def stands_still(pid: int) -> bool:
+    """Whether every thread of a process is stopped, or the process is gone."""
+    try:
+        states = [
+            (task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()
+        ]
+    except OSError:
+        return not Path(f"/proc/{pid}").exists()
+    return all(state in "TtZX" for state in states)
