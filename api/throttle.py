@@ -1,11 +1,13 @@
 """How often somebody may fail to log in: counters in Redis, shared by all api processes, that expire by themselves.
 
 A try is counted before the password is looked at, so that many at a time cannot slip through, and taken back when it
-was right. Names and addresses are hashed: they may be of any length, and what lies in Redis tells nobody's.
+was right. One that is refused because of its address does not count against the user: whoever is blocked must not go
+on to lock others out. Names and addresses are hashed: they may be of any length, and what lies in Redis tells nobody's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import redis.exceptions
@@ -22,9 +24,10 @@ class LoginThrottle:
     def __init__(self, redis_settings: RedisSettings, settings: AuthSettings) -> None:
         self._redis = connect_async(redis_settings, name="api-login")
         self._window_s = settings.login_window_s
+        # The address first: see above.
         self._limits = (
-            ("user", settings.login_tries_per_user),
             ("address", settings.login_tries_per_address),
+            ("user", settings.login_tries_per_user),
         )
 
     async def begin(self, user: str, address: str) -> tuple[str, ...]:
@@ -35,7 +38,7 @@ class LoginThrottle:
         """
         counters = tuple(
             login_counter(kind, blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest())
-            for (kind, _), name in zip(self._limits, (user, address), strict=True)
+            for (kind, _), name in zip(self._limits, (address, user), strict=True)
         )
         try:
             pipe = self._redis.pipeline(transaction=True)
@@ -49,6 +52,7 @@ class LoginThrottle:
         for position, (_, limit) in enumerate(self._limits):
             tries, _, ttl = results[3 * position : 3 * position + 3]
             if tries > limit:
+                await self._take_back(counters[position + 1 :])
                 raise Problem(
                     Kind.TOO_MANY_LOGINS,
                     f"more than {limit} failed logins within {self._window_s} seconds",
@@ -58,6 +62,11 @@ class LoginThrottle:
 
     async def succeeded(self, counters: tuple[str, ...]) -> None:
         """Take a try back that was right."""
+        await self._take_back(counters)
+
+    async def _take_back(self, counters: Sequence[str]) -> None:
+        if not counters:
+            return
         try:
             pipe = self._redis.pipeline(transaction=True)
             for counter in counters:

@@ -56,6 +56,15 @@ def test_too_many_failures_from_an_address_are_held_up(strict: Api, service_admi
     assert tried(strict, service_admin.name, service_admin.password, "10.2.0.2").status_code == 200
 
 
+def test_tries_refused_because_of_their_address_do_not_lock_a_user_out(strict: Api, new_user: NewUser) -> None:
+    user = new_user()
+    for number in range(PER_ADDRESS):
+        problem_of(tried(strict, f"{user.name}-{number}", "wrong password", "10.6.0.1"), "unauthorized")
+    for _ in range(PER_USER + 1):
+        problem_of(tried(strict, user.name, "wrong password", "10.6.0.1"), "too-many-logins")
+    assert tried(strict, user.name, user.password, "10.6.0.2").status_code == 200
+
+
 def test_logins_that_succeed_do_not_count(strict: Api, service_admin: User) -> None:
     for _ in range(PER_ADDRESS + 1):
         assert tried(strict, service_admin.name, service_admin.password, "10.3.0.1").status_code == 200
