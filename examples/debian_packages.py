@@ -1,9 +1,10 @@
 """Store the whole index of Debian packages, read it back, and compare record by record.
 
-    TARANTKV_USER=admin TARANTKV_PASSWORD=… python examples/debian_packages.py --url http://127.0.0.1:8081
+    TARANTKV_ADMIN_PASSWORD=… python examples/debian_packages.py --url http://127.0.0.1:8081
 
 The records are what `apt-cache dumpavail` prints, some 60,000 on Debian, turned into JSON: dependencies as lists of
-alternatives, tags by facet, sizes as numbers. Needs `httpx` and `tqdm`, and nothing of tarant-kv.
+alternatives, tags by facet, sizes as numbers. TARANTKV_ADMIN_USER names another user than `admin`. Needs `httpx` and
+`tqdm`, and nothing of tarant-kv.
 """
 
 from __future__ import annotations
@@ -157,10 +158,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", default="http://127.0.0.1:8081", help="where the api is (default: %(default)s)")
     arguments = parser.parse_args()
-    user = os.environ.get("TARANTKV_USER", "admin")
-    password = os.environ.get("TARANTKV_PASSWORD")
+    user = os.environ.get("TARANTKV_ADMIN_USER") or "admin"
+    password = os.environ.get("TARANTKV_ADMIN_PASSWORD")
     if not password:
-        sys.exit("TARANTKV_PASSWORD is not set")
+        sys.exit("TARANTKV_ADMIN_PASSWORD is not set")
 
     data = records(dump())
     if not data:

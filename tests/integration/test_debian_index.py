@@ -39,7 +39,7 @@ def index() -> str:
 
 @pytest.mark.timeout(180)
 def test_the_whole_index_comes_back_record_by_record(cluster: Cluster, api: Api, index: str) -> None:
-    environment = {"TARANTKV_USER": cluster.admin_user, "TARANTKV_PASSWORD": cluster.admin_password}
+    environment = {"TARANTKV_ADMIN_USER": cluster.admin_user, "TARANTKV_ADMIN_PASSWORD": cluster.admin_password}
     done = run(
         [sys.executable, str(_EXAMPLE), "--url", cluster.base_url],
         {**os.environ, **environment},
