@@ -4,6 +4,8 @@
 PYTHON := .venv/bin/python
 CLUSTER := $(PYTHON) -m localcluster
 MANAGE := $(CLUSTER) exec -- -m api.manage
+# Here and not in $(or …), where a comma would end the argument.
+SCOPES ?= read,write
 # Each process of the test run starts its own cluster.
 TEST_PROCESSES ?= 2
 UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -88,7 +90,7 @@ lock: install ## write the lock files anew after a change of pyproject.toml; UPG
 	$(UV_COMPILE) --group bench -c requirements-dev.lock -o requirements-bench.lock
 
 user-add: installed ## add a user: make user-add NAME=alice SCOPES=read,write (prints a password, or takes TARANTKV_NEW_PASSWORD)
-	@$(MANAGE) user-add '$(or $(NAME),$(error say who: NAME=alice))' --scopes '$(or $(SCOPES),read,write)'
+	@$(MANAGE) user-add '$(or $(NAME),$(error say who: NAME=alice))' --scopes '$(SCOPES)'
 
 user-set-password: installed ## give a user a new password: NAME=alice
 	@$(MANAGE) set-password '$(or $(NAME),$(error say who: NAME=alice))'
