@@ -10,12 +10,16 @@ from urllib.parse import urlsplit
 
 from localcluster import dotenv
 from localcluster.ports import free_ports
-from protocol.settings import parse_shards
+from protocol.settings import CLIENT_VARIABLES, parse_shards
 
 API_PORT = 8081
 REDIS_PORT = 7379
 FIRST_SHARD_PORT = 13301
 """Neither a system service's port nor one that Linux hands out as a source port (see `ports`)."""
+
+REDIS_MEMORY = "TARANTKV_REDIS_MEMORY_MIB"
+REDIS_MEMORY_MIB = 512
+MIN_REDIS_MEMORY_MIB = 64
 
 TIERS = ("redis", "shard", "worker", "api")
 """In the order of starting; stopping goes the other way."""
@@ -54,7 +58,7 @@ class ClusterConfig:
     workers: int = 2
     tier_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """More environment for one tier (see `TIERS`); wins over `settings`."""
-    redis_memory_mib: int = 512
+    redis_memory_mib: int = REDIS_MEMORY_MIB
     """Redis answers with an error past this; the api's admission keeps it far below."""
     start_timeout_s: float = 90.0
     """From the start of the first program until the api is ready; longer than the api itself waits for the others."""
@@ -75,12 +79,16 @@ def for_machine(root: Path) -> ClusterConfig:
     dotenv.ensure(root / ".env")
     settings = {**dotenv.read(root / ".env"), **os.environ}
     settings = {name: value for name, value in settings.items() if name.startswith("TARANTKV_") and value.strip()}
+    redis_memory = settings.get(REDIS_MEMORY)
     return ClusterConfig(
         data_dir=root / ".data",
-        settings=settings,
+        settings={name: value for name, value in settings.items() if name not in CLIENT_VARIABLES},
         shards=_shards_of(settings.get("TARANTKV_SHARDS", "")),
         redis_port=_redis_port_of(settings.get("TARANTKV_REDIS_URL", "")),
-        api_port=_number("TARANTKV_PORT", settings.get("TARANTKV_PORT", str(API_PORT))),
+        api_port=_port("TARANTKV_PORT", settings.get("TARANTKV_PORT", str(API_PORT))),
+        # Redis reads no environment; it stands there so that a change shows among the settings that have changed.
+        tier_settings={"redis": {REDIS_MEMORY: redis_memory}} if redis_memory else {},
+        redis_memory_mib=_mebibytes(REDIS_MEMORY, redis_memory) if redis_memory else REDIS_MEMORY_MIB,
     )
 
 
@@ -132,7 +140,13 @@ def _redis_port_of(url: str) -> int:
     return parts.port or REDIS_PORT
 
 
-def _number(name: str, text: str) -> int:
+def _port(name: str, text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ConfigError(f"{name}: {text!r} is not a port")
+    return int(text)
+
+
+def _mebibytes(name: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < MIN_REDIS_MEMORY_MIB:
+        raise ConfigError(f"{name}: {text!r} is not a number of {MIN_REDIS_MEMORY_MIB} or more")
     return int(text)

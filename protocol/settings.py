@@ -240,8 +240,18 @@ CONCERNS: dict[type[Settings], str] = {
 }
 """Every concern, and which processes read it."""
 
-CLIENT_VARIABLES = frozenset({"TARANTKV_NEW_PASSWORD", "TARANTKV_REDIS_IMAGE", "TARANTKV_TARANTOOL_IMAGE"})
-"""Variables that no process reads as a setting: an input of `api.manage`, and what the compose file substitutes."""
+CLIENT_VARIABLES = frozenset(
+    {
+        "TARANTKV_NEW_PASSWORD",
+        "TARANTKV_PUBLISH",
+        "TARANTKV_REDIS_IMAGE",
+        "TARANTKV_REDIS_MEMORY_MIB",
+        "TARANTKV_SHARD_MEMORY_LIMIT",
+        "TARANTKV_TARANTOOL_IMAGE",
+        "TARANTKV_TEST_URL",
+    }
+)
+"""Variables that no process reads as a setting: what `api.manage`, `localcluster`, the compose file or a test reads."""
 
 
 def variable(field: str) -> str:

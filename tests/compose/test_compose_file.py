@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
+from localcluster.config import REDIS_MEMORY, REDIS_MEMORY_MIB
 from localcluster.dotenv import random_secrets
-from protocol.settings import CONCERNS, HttpSettings, WorkerSettings, variable
+from protocol.settings import CLIENT_VARIABLES, CONCERNS, HttpSettings, WorkerSettings, known_variables, variable
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -33,9 +34,9 @@ def test_every_setting_that_a_program_reads_can_be_given_to_its_container(servic
     assert SERVICES[service]["environment"].keys() == known - NOT_IN_CONTAINERS
 
 
-def test_only_the_api_publishes_a_port() -> None:
+def test_only_the_api_publishes_a_port_and_on_this_machine_alone_unless_told_otherwise() -> None:
     assert {name for name, service in SERVICES.items() if "ports" in service} == {"api"}
-    assert SERVICES["api"]["ports"] == ["${TARANTKV_PORT:-8081}:8081"]
+    assert SERVICES["api"]["ports"] == ["${TARANTKV_PUBLISH:-127.0.0.1}:${TARANTKV_PORT:-8081}:8081"]
 
 
 def test_every_secret_comes_from_outside_and_its_absence_says_what_to_do() -> None:
@@ -45,6 +46,16 @@ def test_every_secret_comes_from_outside_and_its_absence_says_what_to_do() -> No
             assert values
             for value in values:
                 assert f'${{{name}:?is not set, run "make env" to write .env}}' in value or value.startswith("*")
+
+
+def test_every_variable_that_is_filled_in_is_known_to_the_programs() -> None:
+    """Otherwise `make up` would refuse an `.env` that holds it."""
+    filled_in = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
+    assert filled_in <= known_variables() | CLIENT_VARIABLES
+
+
+def test_redis_may_use_as_much_memory_as_with_make_up() -> None:
+    assert SERVICES["redis"]["environment"]["REDIS_MAXMEMORY"] == f"${{{REDIS_MEMORY}:-{REDIS_MEMORY_MIB}}}mb"
 
 
 def test_no_secret_is_an_argument() -> None:

@@ -1,15 +1,17 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from localcluster import dotenv
+from localcluster import dotenv, programs
 from localcluster.config import ConfigError, Shard, for_machine
+from protocol.settings import CLIENT_VARIABLES
 
 
 @pytest.fixture(autouse=True)
 def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TARANTKV_SHARDS", "TARANTKV_REDIS_URL", "TARANTKV_PORT", "TARANTKV_LOG_LEVEL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("TARANTKV_")]:
+        monkeypatch.delenv(name)
 
 
 def write(root: Path, **settings: str) -> Path:
@@ -37,6 +39,25 @@ def test_the_file_overrides_defaults_and_the_environment_overrides_the_file(
     assert dotenv.JWT_SECRET in config.settings
 
 
+def test_what_is_no_setting_reaches_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dotenv.ensure(tmp_path / ".env")
+    plain = for_machine(tmp_path)
+    for name in CLIENT_VARIABLES - {"TARANTKV_REDIS_MEMORY_MIB"}:
+        monkeypatch.setenv(name, "something")
+    assert for_machine(tmp_path) == plain
+
+
+def test_the_memory_of_redis_is_a_variable_and_a_change_of_it_shows(tmp_path: Path) -> None:
+    plain = for_machine(tmp_path)
+    with (tmp_path / ".env").open("a") as file:
+        file.write("TARANTKV_REDIS_MEMORY_MIB=768\n")
+    changed = for_machine(tmp_path)
+    assert (plain.redis_memory_mib, changed.redis_memory_mib) == (512, 768)
+    wanted = programs.programs(plain, plain.workers)
+    programs.write_files(plain, wanted)
+    assert programs.differing(changed, programs.programs(changed, changed.workers)) == ["redis"]
+
+
 def test_shards_come_from_the_settings(tmp_path: Path) -> None:
     config = for_machine(write(tmp_path, SHARDS="a=127.0.0.1:7001;b=localhost:7002"))
     assert config.shards == (Shard("a", 7001), Shard("b", 7002))
@@ -51,6 +72,8 @@ def test_shards_come_from_the_settings(tmp_path: Path) -> None:
         ("REDIS_URL", "unix:///run/redis.sock"),
         ("PORT", "http"),
         ("PORT", "70000"),
+        ("REDIS_MEMORY_MIB", "1gb"),
+        ("REDIS_MEMORY_MIB", "1"),
     ],
 )
 def test_what_one_machine_cannot_run_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
