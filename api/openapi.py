@@ -15,7 +15,7 @@ from protocol.settings import BatchSettings
 
 Document = dict[str, Any]
 
-VERSION = "1.0.0"
+VERSION = "0.1.0"
 
 _ANY_VALUE = (
     "Any JSON value. Integers from -2^63 to 2^64-1; numbers with a fraction or an exponent are IEEE 754 doubles; up to "
