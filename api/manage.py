@@ -15,7 +15,7 @@ import sys
 
 from api.accounts import AccountError, Accounts
 from api.control import ControlError
-from api.passwords import MIN_PASSWORD_LENGTH, Passwords
+from api.passwords import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH, Passwords
 from api.problems import Problem
 from api.services import ApiSettings, Services, load_settings
 from api.topology import ShardsSilentError
@@ -44,13 +44,15 @@ def new_password() -> tuple[str, bool]:
     """A password for a user, and whether it was made here and must be shown.
 
     Raises:
-        AccountError: the one given is too short.
+        AccountError: the one given is too short or too long.
     """
     given = os.environ.get("TARANTKV_NEW_PASSWORD") or ("" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n"))
     if not given:
         return secrets.token_urlsafe(18), True
     if len(given) < MIN_PASSWORD_LENGTH:
         raise AccountError(f"a password has at least {MIN_PASSWORD_LENGTH} characters")
+    if len(given.encode("utf-8", "surrogateescape")) > MAX_PASSWORD_BYTES:
+        raise AccountError(f"a password has at most {MAX_PASSWORD_BYTES} bytes: no login takes a longer one")
     return given, False
 
 

@@ -64,6 +64,7 @@ def test_a_password_that_nobody_gives_is_made_and_shown(cluster: Cluster, api: A
         (("user-add", "no name"), PASSWORD, "a user name is"),
         (("user-add", "x", "--scopes", "read,fly"), PASSWORD, "fly"),
         (("user-add", "x"), "short", "at least 8 characters"),
+        (("user-add", "x"), "x" * 1025, "at most 1024 bytes"),
         (("set-password", "nobody-here"), PASSWORD, "no user nobody-here"),
         (("disable", "nobody-here"), None, "no user nobody-here"),
     ],
