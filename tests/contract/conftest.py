@@ -6,15 +6,15 @@ supervisor and no test servers.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from secrets import token_hex
 
 import pytest
 
 from tests.contract.calls import Api, obtain_token
 from tests.contract.documented import Documented
+from tests.contract.limits import MAX_BATCH_KEYS
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,30 @@ def stranger(service: Service, documented: Documented) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture
-def fresh_key() -> Callable[[], str]:
+class FreshKeys:
     """Makes keys that nobody else uses: the tests share one store with each other, and with whatever runs there."""
-    prefix, numbers = token_hex(6), count()
-    return lambda: f"contract:{prefix}:{next(numbers)}"
+
+    def __init__(self) -> None:
+        self._prefix = token_hex(6)
+        self.made: list[str] = []
+        """All keys made here, and others that a test has added for them to be removed with these."""
+
+    def __call__(self) -> str:
+        self.made.append(f"contract:{self._prefix}:{len(self.made)}")
+        return self.made[-1]
+
+
+@pytest.fixture
+def fresh_key() -> FreshKeys:
+    return FreshKeys()
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing_behind(service: Service, token: str, fresh_key: FreshKeys) -> Iterator[None]:
+    """Remove a test's keys after it."""
+    yield
+    keys = fresh_key.made
+    if keys:
+        with Api(service.base_url, token) as api:
+            for start in range(0, len(keys), MAX_BATCH_KEYS):
+                api.delete(*keys[start : start + MAX_BATCH_KEYS])
