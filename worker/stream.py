@@ -26,7 +26,15 @@ MAX_REPLY_ENTRIES = 100_000
 """Where a reply stream is cut off if its api process reads no more but something keeps it from expiring."""
 
 DEAD_CONSUMER_IDLE_MS = 60_000
-"""A live consumer reads at least every `BLOCK_MS`; one that was silent for so long and has nothing pending is dead."""
+"""A consumer that was silent for so long and has nothing pending counts as dead.
+
+Before Redis 7.2 a read that finds nothing is silence as well: such a consumer lives, and its next frame makes it anew.
+"""
+
+_LOOK_AHEAD = 10
+"""Pending frames looked at in one step of taking over, as a multiple of those that may be claimed in it."""
+
+_FIRST = b"0-0"
 
 
 class Entry(NamedTuple):
@@ -44,11 +52,16 @@ class Answers(NamedTuple):
 
 
 def _entries(raw: Sequence[Any]) -> list[Entry]:
-    return [Entry(entry_id, _data(fields or ())) for entry_id, fields in raw]
+    return [Entry(entry_id, _data(fields)) for entry_id, fields in raw]
 
 
 def _data(fields: Sequence[bytes]) -> bytes | None:
     return next((fields[i + 1] for i in range(0, len(fields), 2) if fields[i] == FIELD), None)
+
+
+def _after(entry_id: bytes) -> bytes:
+    time_ms, _, number = entry_id.partition(b"-")
+    return b"%b-%d" % (time_ms, int(number) + 1)
 
 
 class ShardStream:
@@ -60,7 +73,7 @@ class ShardStream:
         self._consumer = consumer
         self._count = count
         self._claim_idle_ms = claim_idle_ms
-        self._cursor: bytes = b"0-0"
+        self._cursor = _FIRST
         self._forget_source = resources.files(__package__).joinpath("forget_consumers.lua").read_text()
         read = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count)
         self._read_now: Command = (*read, "STREAMS", self._stream, ">")
@@ -80,7 +93,7 @@ class ShardStream:
         commands = self._answering(answers)
         *answered, read = self._wire.run([*commands, self._read_blocking if block else self._read_now])
         self._check_answered(answered, answers)
-        return self._entries_of(read, lambda reply: reply[0][1])
+        return _entries(read[0][1]) if self._group_was_there([read]) and read else []
 
     def answer(self, answers: Answers) -> None:
         """Answer the last turn's frames without reading on."""
@@ -89,14 +102,33 @@ class ShardStream:
             self._check_answered(self._wire.run(commands), answers)
 
     def take_over(self) -> list[Entry]:
-        """Claim frames that some worker has left unanswered for longer than the idle limit; a bounded step."""
-        claim: Command = (
-            "XAUTOCLAIM", self._stream, GROUP, self._consumer, self._claim_idle_ms, self._cursor, "COUNT", self._count,
-        )  # fmt: skip
-        (reply,) = self._wire.run([claim])
-        if isinstance(reply, list):
-            self._cursor = reply[0]
-        return self._entries_of(reply, lambda claimed: claimed[1])
+        """Claim frames that some worker has left unanswered for longer than the idle limit; a bounded step.
+
+        Before Redis 7.0 an entry that was deleted stays pending: it comes without data, to be acknowledged.
+        """
+        look: Command = ("XPENDING", self._stream, GROUP, self._cursor, "+", self._count * _LOOK_AHEAD)
+        (pending,) = self._wire.run([look])
+        if not self._group_was_there([pending]):
+            return []
+        left = [entry_id for entry_id, _, idle_ms, _ in pending if idle_ms >= self._claim_idle_ms][: self._count]
+        if len(left) == self._count:
+            self._cursor = _after(left[-1])
+        elif len(pending) == self._count * _LOOK_AHEAD:
+            self._cursor = _after(pending[-1][0])
+        else:
+            self._cursor = _FIRST
+        return self._claim(left) if left else []
+
+    def _claim(self, entry_ids: Sequence[bytes]) -> list[Entry]:
+        """Claim entries unless a peer was faster. One command each: a nil does not say which entry was deleted."""
+        claim: Command = ("XCLAIM", self._stream, GROUP, self._consumer, self._claim_idle_ms)
+        replies = self._wire.run([(*claim, entry_id) for entry_id in entry_ids])
+        if not self._group_was_there(replies):
+            return []
+        entries: list[Entry] = []
+        for entry_id, claimed in zip(entry_ids, replies, strict=True):
+            entries += [Entry(entry_id, None)] if claimed == [None] else _entries(claimed)
+        return entries
 
     def keep(self, entries: Sequence[bytes]) -> bool:
         """Count frames in hand as idle from now on; returns whether they were given to nobody but this consumer."""
@@ -151,13 +183,15 @@ class ShardStream:
         _log.error("redis is out of memory, replies are lost", extra={"stream": self._stream})
         check(self._wire.run(self._answering(Answers((), answers.done))))
 
-    def _entries_of(self, reply: Any, pick: Any) -> list[Entry]:
-        if isinstance(reply, redis.ResponseError):
-            if not _group_is_gone(reply):
-                raise reply
-            self.ensure_group()
-            return []
-        return _entries(pick(reply)) if reply else []
+    def _group_was_there(self, replies: Sequence[Any]) -> bool:
+        """Whether the group was there for these commands; if not, it is there now."""
+        error = next((reply for reply in replies if isinstance(reply, redis.ResponseError)), None)
+        if error is None:
+            return True
+        if not _group_is_gone(error):
+            raise error
+        self.ensure_group()
+        return False
 
 
 def _group_is_gone(error: redis.ResponseError) -> bool:

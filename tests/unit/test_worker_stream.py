@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from protocol.wire import Command, Wire
-from worker.stream import ShardStream
+from worker.stream import Entry, ShardStream
 
 ME = b"me"
 
@@ -52,3 +52,90 @@ def test_a_group_that_is_gone_is_an_error_of_redis() -> None:
     gone = redis.ResponseError("NOGROUP No such key")
     with pytest.raises(redis.ResponseError):
         keep(gone, gone)
+
+
+class FakeGroup:
+    """A group's pending entries: how long each has been idle, and its data. An entry that was deleted has none."""
+
+    def __init__(self, idle_ms: dict[int, int], deleted: Sequence[int] = (), *, drops_deleted: bool = False) -> None:
+        self.idle_ms = idle_ms
+        self.deleted = deleted
+        self.drops_deleted = drops_deleted
+        self.looked_at = 0
+        self.taken_by_a_peer: set[int] = set()
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        return [self._pending(command) if command[0] == "XPENDING" else self._claim(command) for command in commands]
+
+    def _pending(self, command: Command) -> list[list[Any]]:
+        _, _, _, start, end, count = command
+        assert end == "+"
+        first, _, sequence = cast("bytes", start).partition(b"-")
+        # All ids here have the sequence number 0.
+        ids = [n for n in sorted(self.idle_ms) if n > int(first) or (n == int(first) and sequence == b"0")]
+        self.looked_at = len(ids[: int(count)])
+        return [[b"%d-0" % n, b"peer", self.idle_ms[n], 1] for n in ids[: int(count)]]
+
+    def _claim(self, command: Command) -> list[Any]:
+        name, _, _, consumer, min_idle_ms, entry_id = command
+        assert (name, consumer) == ("XCLAIM", ME.decode())
+        number = int(cast("bytes", entry_id).partition(b"-")[0])
+        if number in self.taken_by_a_peer or self.idle_ms[number] < int(min_idle_ms):
+            return []
+        if number in self.deleted:
+            return [] if self.drops_deleted else [None]
+        self.idle_ms[number] = 0
+        return [[entry_id, [b"f", b"data"]]]
+
+
+def taker(group: FakeGroup, count: int = 2) -> ShardStream:
+    return ShardStream(cast("Wire", group), "s1", ME.decode(), count=count, claim_idle_ms=1000)
+
+
+def numbers(entries: Sequence[Entry]) -> list[int]:
+    return [int(entry.id.partition(b"-")[0]) for entry in entries]
+
+
+def test_only_what_was_left_for_long_enough_is_taken_over() -> None:
+    assert taker(FakeGroup({1: 999, 2: 1000, 3: 0})).take_over() == [Entry(b"2-0", b"data")]
+
+
+def test_nothing_is_claimed_where_nothing_is_pending() -> None:
+    assert taker(FakeGroup({})).take_over() == []
+
+
+def test_a_step_claims_as_much_as_a_read_and_the_next_goes_on_behind_it() -> None:
+    stream = taker(FakeGroup(dict.fromkeys(range(1, 6), 5000)))
+    assert [numbers(stream.take_over()) for _ in range(4)] == [[1, 2], [3, 4], [5], []]
+
+
+def test_a_step_looks_at_a_bounded_number_and_the_next_goes_on_behind_it() -> None:
+    group = FakeGroup(dict.fromkeys(range(1, 50), 0) | {50: 5000})
+    stream = taker(group)
+    steps = [(numbers(stream.take_over()), group.looked_at) for _ in range(3)]
+    assert steps == [([], 20), ([], 20), ([50], 10)]
+
+
+def test_at_the_end_taking_over_starts_again() -> None:
+    group = FakeGroup(dict.fromkeys(range(1, 4), 5000))
+    stream = taker(group)
+    assert [numbers(stream.take_over()) for _ in range(2)] == [[1, 2], [3]]
+    group.idle_ms[1] = 5000
+    assert numbers(stream.take_over()) == [1]
+
+
+def test_a_frame_that_a_peer_took_a_moment_before_is_left_to_it() -> None:
+    group = FakeGroup({1: 5000, 2: 5000})
+    group.taken_by_a_peer.add(1)
+    assert numbers(taker(group).take_over()) == [2]
+
+
+def test_of_deleted_entries_only_the_ids_come_to_be_acknowledged() -> None:
+    group = FakeGroup({1: 5000, 2: 5000, 3: 5000}, deleted=[2])
+    group.taken_by_a_peer.add(1)
+    assert taker(group, count=3).take_over() == [Entry(b"2-0", None), Entry(b"3-0", b"data")]
+
+
+def test_deleted_entries_that_redis_drops_itself_do_not_come() -> None:
+    group = FakeGroup({1: 5000, 2: 5000}, deleted=[1], drops_deleted=True)
+    assert taker(group).take_over() == [Entry(b"2-0", b"data")]
