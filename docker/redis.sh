@@ -17,5 +17,5 @@ appendonly no
 maxmemory $memory
 maxmemory-policy noeviction
 user default off
-user $user on #$digest ~* &* +@all -@admin
+user $user on #$digest ~* +@all -@admin +client|setname
 CONFIGURATION

@@ -22,6 +22,8 @@ def redis_answers(config: ClusterConfig) -> bool:
         password=config.settings[dotenv.REDIS_PASSWORD],
         socket_timeout=_TIMEOUT_S,
         socket_connect_timeout=_TIMEOUT_S,
+        # Version 3 begins with HELLO, which Redis 6.0 refuses where the default user is off.
+        protocol=2,
         retry=Retry(NoBackoff(), 0),
     )
     try:

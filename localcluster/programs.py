@@ -195,7 +195,10 @@ def _shard_program(config: ClusterConfig, layout: Layout, shard: Shard, base: Ma
 
 
 def _redis_conf(config: ClusterConfig, layout: Layout) -> str:
-    """Nothing on disk, an error instead of eviction, and one user; the file knows only its password's digest."""
+    """Nothing on disk, an error instead of eviction, and one user; the file knows only its password's digest.
+
+    Redis 6 counts all of `CLIENT` as administration.
+    """
     digest = hashlib.sha256(config.settings[dotenv.REDIS_PASSWORD].encode()).hexdigest()
     user = config.settings.get("TARANTKV_REDIS_USER", "tarantkv")
     return "\n".join(
@@ -211,7 +214,7 @@ def _redis_conf(config: ClusterConfig, layout: Layout) -> str:
             f"maxmemory {config.redis_memory_mib}mb",
             "maxmemory-policy noeviction",
             "user default off",
-            f"user {user} on #{digest} ~* &* +@all -@admin",
+            f"user {user} on #{digest} ~* +@all -@admin +client|setname",
             "",
         ]
     )

@@ -30,7 +30,10 @@ def left_behind(cluster: Cluster) -> list[str]:
     settings = cluster.settings
     streams = {shard_stream(shard.name) for shard in cluster.config.shards}
     with redis.Redis.from_url(
-        cluster.redis_url, username=settings["TARANTKV_REDIS_USER"], password=settings["TARANTKV_REDIS_PASSWORD"]
+        cluster.redis_url,
+        username=settings["TARANTKV_REDIS_USER"],
+        password=settings["TARANTKV_REDIS_PASSWORD"],
+        protocol=2,
     ) as client:
         return [reason for name in sorted(client.scan_iter()) if (reason := _fault(client, name.decode(), streams))]
 

@@ -47,7 +47,10 @@ def as_tarantkv(mended: Cluster) -> Iterator[redis.Redis]:
     """Redis as the system's own user sees it."""
     settings = mended.settings
     client = redis.Redis.from_url(
-        mended.redis_url, username=settings["TARANTKV_REDIS_USER"], password=settings["TARANTKV_REDIS_PASSWORD"]
+        mended.redis_url,
+        username=settings["TARANTKV_REDIS_USER"],
+        password=settings["TARANTKV_REDIS_PASSWORD"],
+        protocol=2,
     )
     yield client
     client.close()
@@ -60,10 +63,10 @@ def as_administrator(mended: Cluster) -> Iterator[redis.Redis]:
     conf = mended.layout.redis_dir / "redis.conf"
     lines = [line for line in conf.read_text().splitlines() if not line.startswith(f"user {CHAOS_USER} ")]
     digest = hashlib.sha256(password.encode()).hexdigest()
-    conf.write_text("\n".join([*lines, f"user {CHAOS_USER} on #{digest} ~* &* +@all", ""]))
+    conf.write_text("\n".join([*lines, f"user {CHAOS_USER} on #{digest} ~* +@all", ""]))
     mended.restart("redis")
     mended.wait_running("redis")
     mended.wait_ready()
-    client = redis.Redis.from_url(mended.redis_url, username=CHAOS_USER, password=password)
+    client = redis.Redis.from_url(mended.redis_url, username=CHAOS_USER, password=password, protocol=2)
     yield client
     client.close()
