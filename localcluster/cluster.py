@@ -12,6 +12,7 @@ from pathlib import Path
 
 from localcluster import dotenv, leftovers, probes, programs
 from localcluster.config import TIERS, ClusterConfig
+from localcluster.ports import is_taken
 from localcluster.programs import Layout, Program
 from localcluster.supervisor import ProcessStatus, Supervisor, SupervisorDownError
 from localcluster.waiting import ClusterError, StartWatch, log_tail, wait_until, with_logs
@@ -96,6 +97,7 @@ class Cluster:
                 # Where nobody answers, whatever is there is left from an unclean stop.
                 leftovers.end(self.layout)
                 self._reap()
+                self._check_ports()
                 self._start_supervisor()
                 self._start_programs()
             except BaseException:
@@ -133,23 +135,21 @@ class Cluster:
         return sum(_tier_of(status.name) == "worker" for status in self._supervisor.statuses())
 
     def scale_workers(self, count: int) -> None:
-        """Add or remove workers until there are `count`; the others keep running untouched."""
+        """Add or remove workers until there are `count`; the others keep running untouched.
+
+        Raises `ClusterError` when a new one ends or does not run in time; then there are as many as before.
+        """
         if count < 1:
             raise ClusterError(f"{count} workers: at least one is needed")
         with self._lock():
-            wanted = programs.programs(self.config, count)
-            running = {status.name for status in self._supervisor.statuses()}
-            programs.write_files(self.config, tuple(program for program in wanted if program.name not in running))
-            self._supervisor.configure(self.config, wanted)
-            added, removed = self._supervisor.reload_groups()
-            for name in removed:
-                self._supervisor.call_tolerantly("stopProcessGroup", name, False)
-            self._wait_stopped(removed)
-            for name in removed:
-                self._supervisor.call("removeProcessGroup", name)
-            for name in added:
-                self._supervisor.call("addProcessGroup", name)
-            self._start_and_wait(added)
+            before = self.workers()
+            added = self._supervise_workers(count)
+            try:
+                self._start_and_wait(added)
+            except BaseException:
+                # One that cannot start would be tried again and again, and keep the whole from being healthy.
+                self._supervise_workers(before)
+                raise
 
     # -- one program
 
@@ -213,6 +213,14 @@ class Cluster:
         host = self.settings["TARANTKV_HOST"]
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  a client cannot use these
 
+    def _check_ports(self) -> None:
+        """Here the reason is one line, and not a program's log."""
+        wanted = {self.config.api_port: "TARANTKV_PORT", self.config.redis_port: "TARANTKV_REDIS_URL"}
+        wanted |= dict.fromkeys((shard.port for shard in self.config.shards), "TARANTKV_SHARDS")
+        for port, name in wanted.items():
+            if is_taken(port):
+                raise ClusterError(f"port {port} is taken; set {name}")
+
     def _start_supervisor(self) -> None:
         wanted = programs.programs(self.config, self.config.workers)
         supervisord = programs.supervisor_program(self.config, self._supervisor.command())
@@ -241,6 +249,22 @@ class Cluster:
                 members,
             )
         watch.until_running(names)
+
+    def _supervise_workers(self, count: int) -> list[str]:
+        """Have `count` workers supervised: stops those past it; returns the names of the new ones, not started."""
+        wanted = programs.programs(self.config, count)
+        known = {status.name for status in self._supervisor.statuses()}
+        programs.write_files(self.config, tuple(program for program in wanted if program.name not in known))
+        self._supervisor.configure(self.config, wanted)
+        added, removed = self._supervisor.reload_groups()
+        for name in removed:
+            self._supervisor.call_tolerantly("stopProcessGroup", name, False)
+        self._wait_stopped(removed)
+        for name in removed:
+            self._supervisor.call("removeProcessGroup", name)
+        for name in added:
+            self._supervisor.call("addProcessGroup", name)
+        return added
 
     def _start_and_wait(self, names: Sequence[str]) -> None:
         watch = StartWatch(self._supervisor, self.config.start_timeout_s)

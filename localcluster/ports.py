@@ -17,7 +17,7 @@ def free_ports(count: int) -> tuple[int, ...]:
     found: list[int] = []
     for offset in range(_BLOCK * _BLOCKS):
         port = _FIRST + ((os.getpid() % _BLOCKS) * _BLOCK + offset) % (_BLOCK * _BLOCKS)
-        if port not in _handed_out and _is_free(port):
+        if port not in _handed_out and not is_taken(port):
             _handed_out.add(port)
             found.append(port)
             if len(found) == count:
@@ -25,12 +25,13 @@ def free_ports(count: int) -> tuple[int, ...]:
     raise OSError(f"no {count} free TCP ports between {_FIRST} and {_FIRST + _BLOCK * _BLOCKS}")
 
 
-def _is_free(port: int) -> bool:
+def is_taken(port: int) -> bool:
+    """Whether a server on 127.0.0.1 could not have this port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: a port whose last connections are in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return False
-    return True
+            return True
+    return False

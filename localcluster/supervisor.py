@@ -1,6 +1,7 @@
 """supervisord: its configuration, start and XML-RPC interface over a unix socket. Knows no program's purpose."""
 
 import http.client
+import os
 import re
 import shlex
 import socket
@@ -163,6 +164,8 @@ def _render(config: ClusterConfig, layout: Layout, programs: tuple[Program, ...]
         "logfile_maxbytes=2MB",
         "logfile_backups=1",
         "umask=077",
+        # Root is asked to say that it is meant.
+        *(["user=root"] if os.getuid() == 0 else []),
         "[unix_http_server]",
         f"file={escaped(layout.socket('supervisord'))}",
         "chmod=0600",

@@ -123,6 +123,18 @@ def test_scaling_leaves_running_workers_alone(running: Cluster) -> None:
     assert not [more[name] for name in more.keys() - fewer.keys() if psutil.pid_exists(more[name])]
 
 
+def test_a_failed_scaling_leaves_as_many_workers_as_before(running: Cluster) -> None:
+    before = pids_of(running)
+    settings = {**running.config.settings, "TARANTKV_READ_FRAMES": "many"}
+    wrong = Cluster(replace(running.config, settings=settings))
+    with pytest.raises(ClusterError, match=r"(?s)worker-3 ended.*TARANTKV_READ_FRAMES"):
+        wrong.scale_workers(3)
+    assert pids_of(running) == before
+    assert running.is_healthy()
+    running.scale_workers(3)
+    assert running.is_healthy()
+
+
 def test_scaling_to_no_worker_is_refused(cluster: Cluster) -> None:
     with pytest.raises(ClusterError, match="at least one"):
         cluster.scale_workers(0)
@@ -224,23 +236,33 @@ def test_a_wrong_setting_is_reported_with_what_the_program_says(new_cluster: New
 
 
 def test_a_failed_start_shows_nothing_of_earlier_starts(new_cluster: NewCluster) -> None:
-    cluster = new_cluster()
+    cluster = new_cluster(tier_settings={"api": {"TARANTKV_MAX_BATCH_KEYS": "many"}})
     cluster.layout.make(cluster.config)
     cluster.log_path("api").write_text("from an earlier life\n")
-    with (
-        socket.create_server(("127.0.0.1", cluster.config.api_port)),
-        pytest.raises(ClusterError, match="api ended") as failure,
-    ):
+    with pytest.raises(ClusterError, match="api ended") as failure:
         cluster.start()
-    assert "in use" in str(failure.value)
+    assert "TARANTKV_MAX_BATCH_KEYS" in str(failure.value)
     assert "earlier life" not in str(failure.value)
 
 
-def test_a_taken_port_is_reported_with_what_the_program_says(new_cluster: NewCluster) -> None:
+def test_a_taken_port_is_one_line_that_names_the_setting(new_cluster: NewCluster) -> None:
     cluster = new_cluster()
-    taken = socket.create_server(("127.0.0.1", cluster.config.redis_port))
-    with taken, pytest.raises(ClusterError, match=r"(?s)redis ended.*(in use|bind)"):
-        cluster.start()
+    config = cluster.config
+    ports = {
+        "TARANTKV_PORT": config.api_port,
+        "TARANTKV_REDIS_URL": config.redis_port,
+        "TARANTKV_SHARDS": config.shards[1].port,
+    }
+    for name, port in ports.items():
+        with socket.create_server(("127.0.0.1", port)), pytest.raises(ClusterError) as failure:
+            cluster.start()
+        assert str(failure.value) == f"port {port} is taken; set {name}"
+    assert not cluster.is_running()
+
+
+def test_the_supervisor_finds_nothing_critical_but_that_its_socket_has_no_password(cluster: Cluster) -> None:
+    critical = [line for line in cluster.log_path("supervisord").read_text().splitlines() if " CRIT " in line]
+    assert [line for line in critical if "without any HTTP authentication" not in line] == []
 
 
 def test_missing_secrets_are_named(new_cluster: NewCluster) -> None:
