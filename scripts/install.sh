@@ -12,6 +12,8 @@ readonly BENCH_LOCK=requirements-bench.lock
 readonly BENCH_STAMP=.venv/installed-bench.lock
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly MIN_MINOR=11
+readonly MIN_REDIS=6.0
+readonly MIN_TARANTOOL=2.6
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
@@ -135,8 +137,16 @@ install_packages() {
         case $name in redis-server | tarantool) servers+=("$name") ;; esac
     done
     [ ${#servers[@]} = 0 ] || fail "please install with this system's package manager: ${servers[*]}" \
-        "(commands redis-server, 7.0 or newer, and tarantool, 2.6 or newer), then run this again"
+        "(commands redis-server, $MIN_REDIS or newer, and tarantool, $MIN_TARANTOOL or newer), then run this again"
     say "not installed, going on without: ${missing[*]}"
+}
+
+check_version() { # check_version COMMAND VERSION : is the command in PATH of this version, or newer
+    local said
+    said=$("$1" --version 2>&1) || true
+    [[ $said =~ ([0-9]+)\.([0-9]+) ]] || fail "$1 --version tells no version: ${said%%$'\n'*}"
+    ((BASH_REMATCH[1] > ${2%.*} || (BASH_REMATCH[1] == ${2%.*} && BASH_REMATCH[2] >= ${2#*.}))) ||
+        fail "$(command -v "$1") is version ${BASH_REMATCH[0]}, and $2 or newer is needed"
 }
 
 install_environment() {
@@ -160,5 +170,7 @@ install_bench() { # it never changes a version that the other lock names: it was
 }
 
 install_packages "${1:-}"
+check_version redis-server "$MIN_REDIS"
+check_version tarantool "$MIN_TARANTOOL"
 install_environment
 [ "${1:-}" != bench ] || install_bench
