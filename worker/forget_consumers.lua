@@ -3,9 +3,6 @@
 --
 -- KEYS[1] stream; ARGV[1] group; ARGV[2] least idle time, ms; ARGV[3] the one consumer to look at, or "" for all.
 -- Returns how many were deleted.
-
--- Before Redis 7.0 a script that has used XINFO may write only if its effects are replicated instead of itself.
-redis.replicate_commands()
 if redis.call('EXISTS', KEYS[1]) == 0 then
     return 0
 end
