@@ -94,14 +94,20 @@ class Batches:
         With a `claim` chunks have the ids that they have in every try, fresh ones otherwise.
 
         Raises:
-            Problem: 503, not admitted; nothing was applied.
+            Problem: 503, not admitted; nothing was applied, now or by an earlier try under the same claim.
         """
         deadline_ms = now_ms() + self._timeout_ms
         settled: list[Result] = []
         parts = list(groups.parts())
         for attempt in range(1, ATTEMPTS + 1):
             chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, claim)) for part in parts]
-            outcomes = await self._dispatcher.dispatch(chunks, trace)
+            try:
+                outcomes = await self._dispatcher.dispatch(chunks, trace)
+            except Problem as problem:
+                if attempt == 1 and (claim is None or not claim.repeated):
+                    raise
+                # Other parts of the batch, or an earlier try, may have been applied: each key gets its own outcome.
+                outcomes = [Outcome(chunk.id, Status.UNREACHABLE, problem.detail) for _, chunk in chunks]
             if claim is not None and claim.repeated:
                 outcomes = list(map(_doubted, outcomes))
             results = [Result(part, outcome) for part, outcome in zip(parts, outcomes, strict=True)]
@@ -138,10 +144,6 @@ def _doubted(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _text(payload: object) -> str:
-    return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
-
-
 def check(results: Sequence[Result], operation: Operation) -> None:
     """Check that every part of a batch went well.
 
@@ -160,6 +162,8 @@ def check(results: Sequence[Result], operation: Operation) -> None:
         kind, code = _KINDS[known]
         if operation is Operation.READ and known is Status.TOO_LARGE:
             kind = Kind.ANSWER_TOO_LARGE
+        elif operation is Operation.READ and known is Status.NO_MEMORY:
+            kind, code = Kind.OVERLOADED, "answers_too_large"
         kinds.append(kind)
         failed.update(dict.fromkeys(result.part.keys, UNKNOWN if known is Status.UNKNOWN else NOT_APPLIED))
         reasons.append(
@@ -167,7 +171,7 @@ def check(results: Sequence[Result], operation: Operation) -> None:
                 "shard": result.part.shard,
                 "code": code,
                 "keys": len(result.part.keys),
-                "detail": _text(result.outcome.payload),
+                "detail": result.outcome.text,
             }
         )
     worst = max(kinds, key=_SEVERITY.index)

@@ -84,10 +84,10 @@ def format_of(content_type: bytes | None) -> Format:
     """
     if content_type is None or content_type == b"application/json":
         return Format.JSON
-    media_type, _, parameters = content_type.lower().partition(b";")
-    found = _MEDIA_TYPES.get(media_type.strip())
-    charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
-    if found is None or charset not in (b"", b"utf-8", b"utf8", b"us-ascii"):
+    media_type, *parameters = (part.strip() for part in content_type.lower().split(b";"))
+    found = _MEDIA_TYPES.get(media_type)
+    charsets = {part.removeprefix(b"charset=").strip(b'"') for part in parameters if part.startswith(b"charset=")}
+    if found is None or not charsets <= {b"utf-8", b"utf8", b"us-ascii"}:
         raise Problem(
             Kind.UNSUPPORTED_MEDIA_TYPE,
             "the body must be application/json in UTF-8, or application/msgpack",

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from api.dispatcher import Dispatcher, now_ms
-from api.topology import Topology
+from api.topology import ShardsSilentError, Topology
+from protocol.buckets import ShardMapError
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 
@@ -41,12 +42,15 @@ class Control:
         """
         body = msgspec.msgpack.encode([bucket, *arguments])
         deadline = now_ms() + self._timeout_ms
-        outcome = None
-        for _ in range(ATTEMPTS):
-            outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline)
+        outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline)
+        for _ in range(ATTEMPTS - 1):
             if outcome.status != Status.WRONG_BUCKET:
                 break
-            await self._topology.refresh()
+            try:
+                await self._topology.refresh()
+            except (ShardMapError, ShardsSilentError) as error:
+                raise ControlError(Status.UNREACHABLE, str(error)) from error
+            outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline)
         return _result(outcome)
 
     async def call_shard(self, shard: str, operation: Operation, arguments: Sequence[Any]) -> Any:
@@ -60,9 +64,7 @@ class Control:
         return outcome
 
 
-def _result(outcome: Outcome | None) -> Any:
-    if outcome is None or outcome.status != Status.OK:
-        status, payload = (Status.UNKNOWN, "") if outcome is None else (outcome.status, outcome.payload)
-        reason = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
-        raise ControlError(status, reason)
+def _result(outcome: Outcome) -> Any:
+    if outcome.status != Status.OK:
+        raise ControlError(outcome.status, outcome.text)
     return msgspec.msgpack.decode(outcome.payload) if outcome.payload else None

@@ -39,7 +39,9 @@ from protocol.wire import AsyncWire, Command, check
 _log = logging.getLogger(__name__)
 
 READ_BLOCK_MS = 1000
-READ_COUNT = 64
+READ_COUNT = 16
+"""Replies in one read. A worker puts 4 MiB into one at most, unless a single answer is larger."""
+
 HEARTBEAT_S = 0.5
 """How often the alive key is renewed; also how soon it is noticed that Redis lost its data on a live connection."""
 
@@ -80,7 +82,8 @@ class Dispatcher:
         self._alive_key = alive_key(self.process)
         self._pending = PendingChunks()
         self._queues: dict[str, deque[Pending]] = {shard: deque() for shard in shards}
-        self._abandoned: list[SentFrame] = []
+        self._abandoned: list[tuple[str, bytes]] = []
+        self._read_entries: list[bytes] = []
         self._wake = asyncio.Event()
         self._heartbeat_due = False
         self._rewind = False
@@ -223,19 +226,23 @@ class Dispatcher:
             for pending in chunks:
                 pending.sends += 1
             commands.append(("XADD", shard_stream(frame.shard), "*", FIELD, data))
-        commands += [
-            ("XDEL", shard_stream(frame.shard), frame.entry_id) for frame in abandoned if frame.entry_id is not None
-        ]
+        commands += [("XDEL", shard_stream(shard), entry_id) for shard, entry_id in abandoned]
         if heartbeat:
             commands.append(("EXPIRE", self._alive_key, EPHEMERAL_TTL_S))
         if not commands:
             return True
-        replies = await wire.run(commands)
+        try:
+            replies = await wire.run(commands)
+        except BaseException:
+            self._abandoned += abandoned
+            raise
         for (frame, chunks), reply in zip(frames, replies, strict=False):
             if isinstance(reply, redis.exceptions.ResponseError):
                 self._refused(chunks, reply)
             else:
                 frame.entry_id = reply
+                if frame.given_up:
+                    self._abandon(frame)
         return not heartbeat or replies[-1] == 1
 
     def _frames(self, shard: str) -> Iterator[tuple[SentFrame, list[Pending]]]:
@@ -258,10 +265,20 @@ class Dispatcher:
                 return
             frame = SentFrame(shard, len(chunks))
             for pending in chunks:
+                if pending.frame is not None:
+                    # What it was sent in before, if Redis still has it, is answered by this one.
+                    self._abandon(pending.frame)
                 pending.frame = frame
             yield frame, chunks
         if queue:
             self._wake.set()
+
+    def _abandon(self, frame: SentFrame) -> None:
+        """Let a frame be deleted whose chunks nobody waits for: it would take memory until a worker comes."""
+        frame.given_up = True
+        if frame.entry_id is not None:
+            self._abandoned.append((frame.shard, frame.entry_id))
+            frame.entry_id = None
 
     def _refused(self, chunks: Sequence[Pending], error: Exception) -> None:
         """Redis answered that it did not take a frame (out of memory, read-only, no permission)."""
@@ -295,23 +312,20 @@ class Dispatcher:
             tries += 1
 
     async def _read(self, wire: AsyncWire, last: bytes) -> bytes:
-        """Wait for replies after the entry `last`, and delete those up to it in the same round trip.
+        """Wait for replies after the entry `last`, and delete those of the read before in the same round trip.
 
         Returns the id of the last entry read.
         """
         stream = self._reply_stream
-        _, answer = check(
-            await wire.run(
-                [
-                    ("XTRIM", stream, "MINID", last),
-                    ("XREAD", "COUNT", READ_COUNT, "BLOCK", READ_BLOCK_MS, "STREAMS", stream, last),
-                ]
-            )
-        )
+        read: Command = ("XREAD", "COUNT", READ_COUNT, "BLOCK", READ_BLOCK_MS, "STREAMS", stream, last)
+        commands: list[Command] = [("XDEL", stream, *self._read_entries), read] if self._read_entries else [read]
+        *_, answer = check(await wire.run(commands))
+        self._read_entries.clear()
         if not answer:
             return last
         for entry_id, fields in answer[0][1]:
             last = entry_id
+            self._read_entries.append(entry_id)
             try:
                 reply = decode_reply(fields[1])
             except FrameError as error:
@@ -336,5 +350,4 @@ class Dispatcher:
                 self._settle(pending.chunk.id, Status.UNREACHABLE, "the queue was out of reach")
             frame = pending.frame
             if frame is not None and not frame.waiting:
-                # Nobody waits for it any more: a frame left there would take memory until a worker comes.
-                self._abandoned.append(frame)
+                self._abandon(frame)

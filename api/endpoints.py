@@ -29,6 +29,8 @@ class Login(Endpoint):
 
     path = "/api/login"
     authenticated = False
+    # Anybody may send this: it must not take the memory that batches need.
+    max_body = 16 * 1024
 
     def __init__(
         self, accounts: Accounts, tokens: Tokens, passwords: Passwords, throttle: LoginThrottle, *base: Any
@@ -43,12 +45,12 @@ class Login(Endpoint):
         login = decode_login(body, format_of(request.headers.get(b"content-type")))
         if len(login.password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
             raise at(Kind.INVALID_REQUEST, f"a password has at most {MAX_PASSWORD_BYTES} bytes", "password")
-        counters = await self._throttle.begin(login.username, request.address)
+        await self._throttle.check(login.username, request.address)
         user = await self._look_up(login.username)
         password_hash = user.password_hash if user is not None else None
         if not await self._passwords.verify(password_hash, login.password) or user is None or user.disabled:
+            await self._throttle.failed(login.username, request.address)
             raise unauthorized("the user name or the password is wrong")
-        await self._throttle.succeeded(counters)
         token = self._tokens.issue(login.username, user.scopes)
         return document({"token": token}, accepted(request.headers.get(b"accept")))
 
@@ -65,6 +67,7 @@ class Logout(Endpoint):
     """`POST /api/logout`: revokes the token it comes with."""
 
     path = "/api/logout"
+    max_body = 16
 
     def __init__(self, accounts: Accounts, authenticator: Authenticator, *base: Any) -> None:
         super().__init__(authenticator, *base)
@@ -99,6 +102,15 @@ class BatchEndpoint(Endpoint):
         self._batches = batches
         self._idempotency = idempotency
         self._metrics = metrics
+
+    def _keys(self, request: Incoming, body: bytes) -> Groups:
+        """The keys that a read or a delete names."""
+        keys = decode_keys(body, format_of(request.headers.get(b"content-type")))
+        check_count(len(keys), "keys", self._limits)
+        groups = self._batches.groups()
+        groups.add_keys(keys, self._limits)
+        self._metrics.batch(self.path, len(keys))
+        return groups
 
     async def _change(
         self, request: Incoming, body: bytes, principal: Principal | None, operation: Operation, groups: Groups
@@ -135,7 +147,11 @@ class Write(BatchEndpoint):
     scope = "write"
 
     async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
-        body_format = format_of(request.headers.get(b"content-type"))
+        groups = self._groups(body, format_of(request.headers.get(b"content-type")))
+        return await self._change(request, body, principal, Operation.WRITE, groups)
+
+    def _groups(self, body: bytes, body_format: Format) -> Groups:
+        """What to store. The decoded values, which can take many times the body's memory, do not outlive this."""
         data = decode_write(body, body_format)
         check_count(len(data), "data", self._limits)
         groups = self._batches.groups()
@@ -144,7 +160,7 @@ class Write(BatchEndpoint):
         else:
             groups.add_encoded(data, self._limits)
         self._metrics.batch(self.path, len(data))
-        return await self._change(request, body, principal, Operation.WRITE, groups)
+        return groups
 
 
 class Delete(BatchEndpoint):
@@ -154,11 +170,7 @@ class Delete(BatchEndpoint):
     scope = "write"
 
     async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
-        keys = decode_keys(body, format_of(request.headers.get(b"content-type")))
-        check_count(len(keys), "keys", self._limits)
-        groups = self._batches.groups()
-        groups.add_keys(keys, self._limits)
-        self._metrics.batch(self.path, len(keys))
+        groups = self._keys(request, body)
         return await self._change(request, body, principal, Operation.DELETE, groups)
 
 
@@ -169,11 +181,7 @@ class Read(BatchEndpoint):
     scope = "read"
 
     async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
-        keys = decode_keys(body, format_of(request.headers.get(b"content-type")))
-        check_count(len(keys), "keys", self._limits)
-        groups = self._batches.groups()
-        groups.add_keys(keys, self._limits)
-        self._metrics.batch(self.path, len(keys))
+        groups = self._keys(request, body)
         results = await self._batches.run(Operation.READ, groups, trace=request.trace)
         check(results, Operation.READ)
         return read_answer(results, accepted(request.headers.get(b"accept")), self._limits.max_answer_bytes)

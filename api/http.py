@@ -122,6 +122,8 @@ class Endpoint(ABC):
     """The scope that a token must have; None: any valid token."""
 
     authenticated = True
+    max_body: int | None = None
+    """The largest body, where it is less than a batch may have."""
 
     def __init__(
         self, authenticator: Authenticator, budget: BodyBudget, http: HttpSettings, limits: BatchSettings
@@ -142,7 +144,6 @@ class Endpoint(ABC):
         except Problem as problem:
             answer = problem_answer(problem, scope["state"]["request_id"])
         except ClientGoneError:
-            scope["state"]["status"] = CLIENT_CLOSED
             return
         except Exception:  # noqa: BLE001 - whatever it was, the client gets a problem document and the log the rest
             _log.exception("a request failed", extra={"request_id": scope["state"]["request_id"]})
@@ -158,5 +159,6 @@ class Endpoint(ABC):
         if self.authenticated:
             principal = await self._authenticator.authenticate(request.headers.get(b"authorization"), self.scope)
         with self._budget.share() as held:
-            body = await request.body(self._limits.max_body_bytes, self._body_timeout_s, held)
+            limit = self._limits.max_body_bytes if self.max_body is None else self.max_body
+            body = await request.body(limit, self._body_timeout_s, held)
             return await self.handle(request, body, principal)

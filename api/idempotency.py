@@ -65,7 +65,7 @@ class Idempotency:
 
     async def finish(self) -> None:
         """Wait for the records of what has been answered already; each wait ends with its own deadline."""
-        await asyncio.gather(*self._finishing)
+        await asyncio.gather(*self._finishing, return_exceptions=True)
 
     async def run(self, user: str, key: str, digest: str, work: Work) -> Content:
         """The content of the answer: that of the first request with this key, or of `work` if this is the first.
@@ -105,7 +105,7 @@ class Idempotency:
             if error.status in (Status.NO_MEMORY, Status.REFUSED, Status.TOO_LARGE):
                 raise Problem(Kind.DATABASE_REFUSED, f"the Idempotency-Key cannot be claimed: {error}") from error
             raise retry_later(
-                Kind.SHARD_UNAVAILABLE, "the Idempotency-Key cannot be claimed; nothing was applied"
+                Kind.SHARD_UNAVAILABLE, "the Idempotency-Key cannot be claimed; this try applied nothing"
             ) from error
         match state:
             case "conflict":

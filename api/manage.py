@@ -58,13 +58,13 @@ def new_password() -> tuple[str, bool]:
 
 async def _add(accounts: Accounts, passwords: Passwords, name: str, scopes: list[str]) -> None:
     password, made = new_password()
-    await accounts.create(name, passwords.hash_now(password), scopes)
+    await accounts.create(name, passwords.hash(password), scopes)
     print(f"added {name}" + (f" with password {password}" if made else ""))
 
 
 async def _set_password(accounts: Accounts, passwords: Passwords, name: str) -> None:
     password, made = new_password()
-    await accounts.change(name, password_hash=passwords.hash_now(password))
+    await accounts.change(name, password_hash=passwords.hash(password))
     print(f"changed the password of {name}" + (f" to {password}" if made else ""))
 
 

@@ -7,10 +7,11 @@ asked for `/metrics` adds them up; `api.__main__` makes that directory.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from protocol.operations import Status
 
@@ -93,6 +94,15 @@ class Metrics:
         """All counters, of all processes, in Prometheus' text format."""
         if MULTIPROCESS_DIRECTORY not in os.environ:
             return generate_latest(self._registry)
+        _forget_the_dead(Path(os.environ[MULTIPROCESS_DIRECTORY]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library leaves it untyped
         return generate_latest(registry)
+
+
+def _forget_the_dead(directory: Path) -> None:
+    """Leave processes that have died out of what counts the living; their counters stay."""
+    for file in directory.glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            mark_process_dead(int(pid))  # type: ignore[no-untyped-call]  # the library leaves it untyped

@@ -31,13 +31,9 @@ class Passwords:
         # Verified for users that do not exist, so that they take as long as those that do.
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
-    def hash_now(self, password: str) -> str:
-        """Hash a password in this thread."""
+    def hash(self, password: str) -> str:
+        """Hash a password, in this thread: only what serves no requests makes users."""
         return self._hasher.hash(password)
-
-    async def hash(self, password: str) -> str:
-        """Hash a password."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether `password` is the one behind the hash; as long for None, which is nobody's.

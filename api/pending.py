@@ -29,12 +29,16 @@ class Gathering:
 
 
 class SentFrame:
-    """A frame in a shard's stream: how many of its chunks still wait. `entry_id` is None until Redis has named it."""
+    """A frame in a shard's stream: how many of its chunks still wait, and whether they were given up.
 
-    __slots__ = ("entry_id", "shard", "waiting")
+    `entry_id` is None until Redis has named it.
+    """
+
+    __slots__ = ("entry_id", "given_up", "shard", "waiting")
 
     def __init__(self, shard: str, waiting: int) -> None:
         self.entry_id: bytes | None = None
+        self.given_up = False
         self.shard = shard
         self.waiting = waiting
 

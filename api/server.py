@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from math import ceil
 from types import FrameType
 
 import uvicorn
@@ -75,5 +76,5 @@ def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
         proxy_headers=bool(settings.http.trusted_proxies),
         forwarded_allow_ips=settings.http.trusted_proxies or None,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(settings.http.drain_timeout_s),
+        timeout_graceful_shutdown=ceil(settings.http.drain_timeout_s),
     )

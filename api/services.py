@@ -126,7 +126,7 @@ class Services:
         auth = self.settings.auth
         if not auth.admin_password or (await self.accounts.state(auth.admin_user)).user is not None:
             return
-        password_hash = await self.passwords.hash(auth.admin_password)
+        password_hash = self.passwords.hash(auth.admin_password)
         try:
             await self.accounts.create(auth.admin_user, password_hash, ("admin", "read", "write"))
         except AccountError:

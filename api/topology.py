@@ -89,7 +89,7 @@ class Topology:
             shard: answer for shard, answer in zip(self._shards, answers, strict=True) if isinstance(answer, Outcome)
         }
         if silent:
-            reasons = (f"{shard} ({_text(outcome)})" for shard, outcome in silent.items())
+            reasons = (f"{shard} ({outcome.text})" for shard, outcome in silent.items())
             raise ShardsSilentError(f"no answer from {', '.join(reasons)}")
         owned = {
             shard: answer for shard, answer in zip(self._shards, answers, strict=True) if isinstance(answer, Ownership)
@@ -105,7 +105,3 @@ class Topology:
             return outcome
         said = _decode(outcome.payload)
         return Ownership(said.shard, said.bucket_count, said.ranges)
-
-
-def _text(outcome: Outcome) -> str:
-    return outcome.payload.decode("utf-8", "replace") if isinstance(outcome.payload, bytes) else str(outcome.payload)

@@ -46,6 +46,11 @@ class Outcome(NamedTuple):
     status: int
     payload: Any
 
+    @property
+    def text(self) -> str:
+        """The payload as a text to show; the storage sends its texts as bytes."""
+        return self.payload.decode("utf-8", "replace") if isinstance(self.payload, bytes) else str(self.payload)
+
 
 class Frame(NamedTuple):
     """The content of one entry of a shard's stream."""

@@ -1,10 +1,7 @@
-"""The one place that knows how to connect to Redis.
+"""redis-py's clients, for what is not on the way of a batch (that is `protocol.wire`).
 
-Two rules stand behind what is set here. Retries belong to the callers, which know deadlines and what a lost answer
-means, so that the client library retries nothing by itself. And a read that blocks gets a connection of its own whose
-timeout is longer than the block: redis-py's default of 5 s would otherwise cut a longer block off as an error.
-
-The way of a batch does not use these clients but `protocol.wire`.
+Retries belong to the callers, which know deadlines and what a lost answer means, so that the library retries nothing by
+itself; and connections are bounded, since strangers decide how many of them log in at a time.
 """
 
 from __future__ import annotations
@@ -17,12 +14,15 @@ from protocol.settings import RedisSettings
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 2.0
+MAX_CONNECTIONS = 4
 
 
 def connect_async(settings: RedisSettings, *, name: str) -> redis.asyncio.Redis:
-    """An asyncio client with one connection."""
-    return redis.asyncio.Redis.from_url(
+    """An asyncio client with a few connections; who finds none free within `COMMAND_TIMEOUT_S` gets an error."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
         settings.redis_url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=COMMAND_TIMEOUT_S,
         username=settings.redis_user,
         password=settings.redis_password,
         client_name=name,
@@ -30,5 +30,5 @@ def connect_async(settings: RedisSettings, *, name: str) -> redis.asyncio.Redis:
         socket_timeout=COMMAND_TIMEOUT_S,
         protocol=2,
         retry=AsyncRetry(NoBackoff(), 0),
-        single_connection_client=True,
     )
+    return redis.asyncio.Redis.from_pool(pool)

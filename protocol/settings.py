@@ -214,8 +214,8 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = "write"
     clock_skew_s: Annotated[
-        float, Meta(ge=0, le=3600, description="Largest difference between two machines' clocks, in seconds.")
-    ] = 30.0
+        int, Meta(ge=0, le=3600, description="Largest difference between two machines' clocks, in seconds.")
+    ] = 30
     count_applications: Annotated[
         bool,
         Meta(description="Count for each chunk how often it was applied. For tests: the counts are kept forever."),

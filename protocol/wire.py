@@ -159,6 +159,8 @@ class AsyncWire(asyncio.Protocol):
         self._expected = 0
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Send all commands in one write and return their replies in order, an error reply as an exception object.
@@ -204,7 +206,8 @@ class AsyncWire(asyncio.Protocol):
         waiter: asyncio.Future[None] = loop.create_future()
         self._replies, self._expected, self._waiter = replies, len(commands), waiter
         cast("asyncio.Transport", self._transport).write(_pack(commands))
-        timer = loop.call_later(self._timeout_s, self._time_out)
+        self._heard_at = loop.time()
+        self._timer = loop.call_later(self._timeout_s, self._time_out)
         try:
             await waiter
         except BaseException:
@@ -212,11 +215,17 @@ class AsyncWire(asyncio.Protocol):
             self.close()
             raise
         finally:
-            timer.cancel()
+            self._timer.cancel()
             self._waiter = None
         return replies
 
     def _time_out(self) -> None:
+        """End the wait if nothing came for long enough; a large reply may take its time as long as it keeps coming."""
+        loop = asyncio.get_running_loop()
+        left = self._heard_at + self._timeout_s - loop.time()
+        if left > 0:
+            self._timer = loop.call_later(left, self._time_out)
+            return
         self._fail(redis.TimeoutError(f"redis did not answer within {self._timeout_s:g} seconds"))
 
     def _fail(self, error: Exception) -> None:
@@ -226,6 +235,7 @@ class AsyncWire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take replies; called by the transport."""
         gets, replies = self._reader.gets, self._replies
+        self._heard_at = asyncio.get_running_loop().time()
         try:
             self._reader.feed(data)
             reply = gets()

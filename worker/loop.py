@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import redis
 
@@ -28,6 +29,9 @@ MAX_REPLY_BYTES = 4 * 1024 * 1024
 
 FOREIGN_FRAME_AGE_S = 60.0
 """A frame of a format version that nobody has taken for so long is dropped; its deadline is long past."""
+
+MAX_HELD_BYTES = 8 * 1024 * 1024
+"""Payload bytes that a worker holds before it sends what it has, be the rest of the turn done or not."""
 
 _BACKOFF_S = (0.02, 0.5)
 _TAKE_OVER_EVERY_S = 0.5
@@ -69,7 +73,7 @@ class ShardLoop(threading.Thread):
         self._settings = settings
         self._stopping = threading.Event()
         self._answers = Answers()
-        self._next_take_over = self._next_forget = 0.0
+        self._next_take_over = self._next_forget = self._kept_at = 0.0
 
     def stop(self) -> None:
         """Ask the loop to finish what it has in hand and end."""
@@ -145,6 +149,8 @@ class ShardLoop(threading.Thread):
         frames, done = self._decode_all(entries)
         replies: dict[str, list[Outcome]] = defaultdict(list)
         live, late, waiting = _sorted(frames)
+        held = 0
+        self._kept_at = time.monotonic()
         if late:
             maybe_sent = redelivered or not self._keep(done)
             for stream, chunk in late:
@@ -156,8 +162,10 @@ class ShardLoop(threading.Thread):
                         replies[stream].append(outcome)
                     if outcome.status != Status.OK:
                         self._log_failure(outcome, frames)
-                if not outcomes:
+                held += sum(len(outcome.payload) for outcome in outcomes if isinstance(outcome.payload, bytes))
+                if not outcomes or held > MAX_HELD_BYTES:
                     self._answer_early(replies)
+                    held = 0
         return Answers(_encoded(replies), done)
 
     def _keep(self, entries: Sequence[bytes]) -> bool:
@@ -166,6 +174,7 @@ class ShardLoop(threading.Thread):
         It may have while this worker was frozen or waiting for its shard: then nobody here can tell what became of
         their chunks.
         """
+        self._kept_at = time.monotonic()
         try:
             return self._stream.keep(entries)
         except redis.RedisError as error:
@@ -236,6 +245,9 @@ class ShardLoop(threading.Thread):
         reason = "not tried"
         while chunks:
             self.last_turn = time.monotonic()
+            if self.last_turn - self._kept_at > self._settings.claim_idle_s / 2:
+                # A peer would take over what is only slow, and do it all again.
+                maybe_sent = maybe_sent or not self._keep(entries)
             last_call = _now_ms() + GIVE_UP_MS
             late = [chunk for chunk in chunks if chunk.deadline_ms <= last_call]
             if late:
@@ -252,22 +264,42 @@ class ShardLoop(threading.Thread):
                 reason = str(error)
                 _log.warning("shard unreachable", extra={"shard": self._shard.name, "error": reason})
             else:
-                outcomes: list[Outcome] = []
-                read_only: list[Chunk] = []
-                for chunk, (status, payload) in zip(chunks, answers, strict=True):
-                    if status == Status.READ_ONLY and self._shard.has_replicas:
-                        read_only.append(chunk)
-                    else:
-                        outcomes.append(Outcome(chunk.id, status, payload))
+                outcomes, crowded, read_only = self._classify(chunks, answers)
                 if outcomes:
                     yield outcomes
-                if not read_only:
+                chunks = crowded + read_only
+                if crowded:
+                    continue
+                if chunks:
+                    reason = "no instance of the shard is writable"
+                    self._shard.disconnect()
+                else:
                     return
-                chunks, reason = read_only, "no instance of the shard is writable"
-                self._shard.disconnect()
             yield []
             nearest = min(chunk.deadline_ms for chunk in chunks)
             backoff.wait((nearest - _now_ms() - GIVE_UP_MS) / 1000)
+
+    def _classify(
+        self, chunks: Sequence[Chunk], answers: Sequence[tuple[int, Any]]
+    ) -> tuple[list[Outcome], list[Chunk], list[Chunk]]:
+        """Outcomes; reads to call again at once, as others took the room of this call; what waits for a leader."""
+        outcomes: list[Outcome] = []
+        crowded: list[Chunk] = []
+        read_only: list[Chunk] = []
+        for chunk, (status, payload) in zip(chunks, answers, strict=True):
+            if status == Status.READ_ONLY and self._shard.has_replicas:
+                read_only.append(chunk)
+            elif status == Status.NO_MEMORY and chunk.operation == Operation.READ:
+                crowded.append(chunk)
+            else:
+                outcomes.append(Outcome(chunk.id, status, payload))
+        if len(crowded) == len(chunks):
+            # The first read of a call has all its room: where even that is refused, the shard has no memory left.
+            outcomes = [
+                Outcome(chunk.id, status, payload) for chunk, (status, payload) in zip(chunks, answers, strict=True)
+            ]
+            crowded = []
+        return outcomes, crowded, read_only
 
     def _give_up(self, chunk: Chunk, reason: str, *, maybe_sent: bool) -> Outcome:
         applies = chunk.operation != Operation.READ
@@ -284,14 +316,13 @@ class ShardLoop(threading.Thread):
             ),
             None,
         )
-        payload = outcome.payload
         _log.warning(
             "chunk not applied" if outcome.status != Status.UNKNOWN else "outcome of a chunk unknown",
             extra={
                 "shard": self._shard.name,
                 "chunk": outcome.id.hex(),
                 "status": int(outcome.status),
-                "reason": payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload),
+                "reason": outcome.text,
                 "traceparent": trace,
             },
         )

@@ -26,8 +26,9 @@ local CHANGES = {[operations.WRITE] = write, [operations.DELETE] = delete}
 --- Longest time, from now, for which an outcome is kept, and farthest deadline that is taken seriously.
 local HORIZON_MS = 24 * 60 * 60 * 1000
 
---- Largest sum of the answers to the reads of one call: Lua's memory is limited in Tarantool 2.
-M.MAX_ANSWERS_BYTES = 256 * 1024 * 1024
+--- Largest sum of the answers to the reads of one call, but for the first of them, which may always be as large as one
+-- answer can be: so every call gets on, and no call fills the memory of the shard and of its worker.
+M.MAX_ANSWERS_BYTES = 16 * 1024 * 1024
 
 local answer = outcome.answer
 local max, min = math.max, math.min
@@ -128,14 +129,14 @@ end
 
 --- Answer the reads from what is stored now.
 local function answer_reads(reads, answers, now)
-    local budget = M.MAX_ANSWERS_BYTES
+    local budget, answered = M.MAX_ANSWERS_BYTES, false
     for _, chunk in ipairs(reads) do
         local status, payload = outcome.EXPIRED, EXPIRED
         if chunk.deadline > now then
-            status, payload = read.run(chunk.text, budget)
+            status, payload = read.run(chunk.text, answered and budget or read.MAX_ANSWER_BYTES)
         end
         if status == outcome.OK then
-            budget = budget - #payload
+            budget, answered = budget - #payload, true
         end
         answers[chunk.position] = answer(status, payload)
     end

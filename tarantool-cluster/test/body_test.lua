@@ -403,6 +403,12 @@ suite:case('an answer past the limit is refused', function(test)
     test:is(answers[1][1], outcome.OK, 'the first of three in a call')
     test:is(answers[2][1], outcome.OK, 'the second, up to the limit of a call')
     test:is(answers[3][1], outcome.NO_MEMORY, 'the third is refused for now')
+
+    apply.MAX_ANSWERS_BYTES = math.floor(#blob / 2)
+    answers = _G.tarantkv.apply({support.chunk(support.READ, body), support.chunk(support.READ, body)})
+    apply.MAX_ANSWERS_BYTES = limit_of_call
+    test:is(answers[1][1], outcome.OK, 'the first is answered however large it is')
+    test:is(answers[2][1], outcome.NO_MEMORY, 'and the next one not in the same call')
 end)
 
 support.start({shards = 2})
