@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from api.admission import overloaded
 from api.batches import Batches, Claim, Result, check
 from api.dispatcher import Dispatcher
 from api.problems import Kind, Problem
@@ -102,3 +103,51 @@ def test_the_answer_is_the_worst_of_what_happened(statuses: list[Status], kind: 
 def test_every_status_but_success_is_a_problem(status: Status) -> None:
     with pytest.raises(Problem):
         check([result("k", status)], Operation.WRITE)
+
+
+class MovingTopology:
+    """A map by which one bucket has moved to another shard than the dispatcher below thinks, until it is refreshed."""
+
+    def __init__(self) -> None:
+        self.map = ShardMap(("s1", "s2"), 1, (0, 0))
+
+    async def refresh(self) -> None:
+        self.map = ShardMap(("s1", "s2"), 1, (0, 1))
+
+
+class FullDispatcher(FakeDispatcher):
+    """Answers `WRONG_BUCKET` at first, and admits nothing after that."""
+
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], _: str | None = None) -> list[Outcome]:
+        if self.sent:
+            raise overloaded("full")
+        return await super().dispatch(parts)
+
+
+def test_what_is_not_admitted_in_a_later_round_is_said_of_its_keys() -> None:
+    batches = Batches(
+        cast("Dispatcher", FullDispatcher(Status.WRONG_BUCKET)), cast("Topology", MovingTopology()), SETTINGS
+    )
+    groups = batches.groups()
+    groups.add_values({"k": 1}, SETTINGS)
+    (moved,) = asyncio.run(batches.run(Operation.WRITE, groups))
+    assert moved.part.keys == ["k"]
+    assert moved.outcome.status == Status.UNREACHABLE
+
+
+def test_what_is_not_admitted_under_a_claim_tried_before_is_unknown() -> None:
+    dispatcher = FullDispatcher(Status.OK)
+    dispatcher.sent.append(Chunk(b"", 1, 0, 0, 1, b""))
+    batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", FakeTopology()), SETTINGS)
+    groups = batches.groups()
+    groups.add_values({"k": 1}, SETTINGS)
+    (refused,) = asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=True)))
+    assert refused.outcome.status == Status.UNKNOWN
+    with pytest.raises(Problem, match="nothing was applied"):
+        asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=False)))
+
+
+def test_a_read_that_finds_no_room_is_overload() -> None:
+    with pytest.raises(Problem) as caught:
+        check([result("a", Status.NO_MEMORY)], Operation.READ)
+    assert caught.value.kind is Kind.OVERLOADED

@@ -15,6 +15,7 @@ from protocol.wire import AsyncWire, Command, Wire, check
 
 READ = object()
 HOLD = object()
+LATER = object()
 GREETING = (READ, b"+OK\r\n+OK\r\n")
 
 Steps = Sequence[object]
@@ -22,7 +23,10 @@ Run = Callable[..., list[list[Any]]]
 
 
 class Server:
-    """Takes connections one after the other. The steps of each: read once, send these bytes, or hold it open."""
+    """Takes connections one after the other.
+
+    The steps of each: read once, send these bytes, hold it open, or wait as a slow link would.
+    """
 
     def __init__(self, *connections: Steps) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -45,6 +49,8 @@ class Server:
                 for step in steps:
                     if step is READ:
                         self.received.append(connection.recv(65536))
+                    elif step is LATER:
+                        self._released.wait(0.06)
                     elif step is HOLD:
                         self.holding.set()
                         self._released.wait(10)
@@ -179,3 +185,12 @@ def test_an_asyncio_wire_is_of_no_use_after_its_turn_was_cancelled(serve: Callab
             await connection.run([("B",)])
 
     asyncio.run(cancel())
+
+
+def test_a_reply_may_take_its_time_as_long_as_it_keeps_coming(
+    serve: Callable[..., Server], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "COMMAND_TIMEOUT_S", 0.3)
+    pieces = [step for _ in range(8) for step in (LATER, b"x" * 10)]
+    server = serve((*GREETING, READ, b"$80\r\n", *pieces, b"\r\n"))
+    assert run(server.settings, [("A",)]) == [[b"x" * 80]]

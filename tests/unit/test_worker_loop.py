@@ -12,7 +12,7 @@ from protocol.operations import Operation, Status
 from protocol.settings import WorkerSettings
 from worker import loop as loop_module
 from worker.errors import ShardUnreachableError
-from worker.loop import GIVE_UP_MS, MAX_REPLY_BYTES, ShardLoop, _parts
+from worker.loop import GIVE_UP_MS, MAX_HELD_BYTES, MAX_REPLY_BYTES, ShardLoop, _parts
 from worker.shard import Shard
 from worker.stream import Answers, Entry, ShardStream
 
@@ -294,3 +294,27 @@ def test_a_frame_of_another_version_goes_when_it_is_old(monkeypatch: pytest.Monk
     monkeypatch.setattr(stream, "age_s", lambda _: loop_module.FOREIGN_FRAME_AGE_S + 1)
     foreign = Entry(b"1-0", b"\x92" + bytes([VERSION + 1]) + b"\xc0")
     assert work(FakeShard(), stream, foreign).done == [b"1-0"]
+
+
+def test_reads_that_found_no_room_in_a_call_are_called_again_at_once() -> None:
+    shard = FakeShard([(Status.OK, b"v"), (Status.NO_MEMORY, b"")], [(Status.OK, b"w")])
+    reads = entry(chunk(1, operation=Operation.READ), chunk(2, operation=Operation.READ))
+    assert statuses(work(shard, FakeStream(), reads)) == {1: Status.OK, 2: Status.OK}
+    assert [[c.id[0] for c in call] for call in shard.calls] == [[1, 2], [2]]
+
+
+def test_a_read_that_finds_no_room_by_itself_is_answered_so() -> None:
+    shard = FakeShard([(Status.NO_MEMORY, b"full")])
+    answers = work(shard, FakeStream(), entry(chunk(1, operation=Operation.READ)))
+    assert statuses(answers) == {1: Status.NO_MEMORY}
+    assert len(shard.calls) == 1
+
+
+def test_large_answers_are_sent_before_the_turn_is_over() -> None:
+    stream = FakeStream()
+    large = b"v" * (MAX_HELD_BYTES + 1)
+    shard = FakeShard([(Status.OK, large), (Status.NO_MEMORY, b"")], [(Status.OK, b"w")])
+    reads = entry(chunk(1, operation=Operation.READ), chunk(2, operation=Operation.READ))
+    answers = work(shard, stream, reads)
+    assert [outcome.id[0] for outcome in stream.early] == [1]
+    assert statuses(answers) == {2: Status.OK}
