@@ -14,7 +14,7 @@ least, 0 for as long as the deadline asks. `traces` maps the position of a chunk
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -72,6 +72,8 @@ class FrameError(ValueError):
     """Bytes that are no frame or reply of a version understood here."""
 
 
+T = TypeVar("T", Frame, Reply)
+
 _encode = msgspec.msgpack.Encoder().encode
 _frames = msgspec.msgpack.Decoder(Frame)
 _replies = msgspec.msgpack.Decoder(Reply)
@@ -98,19 +100,23 @@ def _refuse(data: bytes, error: Exception) -> FrameError:
     return FrameError(f"damaged: {error}")
 
 
+def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
+    try:
+        decoded = decoder.decode(data)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise _refuse(data, error) from error
+    if decoded.version != VERSION:
+        raise FrameError(f"format version {decoded.version}, this process understands {VERSION}")
+    return decoded
+
+
 def decode_frame(data: bytes) -> Frame:
     """Decode a frame.
 
     Raises:
         FrameError: the bytes are damaged, or of another version.
     """
-    try:
-        frame = _frames.decode(data)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise _refuse(data, error) from error
-    if frame.version != VERSION:
-        raise FrameError(f"format version {frame.version}, this process understands {VERSION}")
-    return frame
+    return _decode(data, _frames)
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -119,10 +125,4 @@ def decode_reply(data: bytes) -> Reply:
     Raises:
         FrameError: the bytes are damaged, or of another version.
     """
-    try:
-        reply = _replies.decode(data)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise _refuse(data, error) from error
-    if reply.version != VERSION:
-        raise FrameError(f"format version {reply.version}, this process understands {VERSION}")
-    return reply
+    return _decode(data, _replies)
