@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster.cluster import Cluster
-from tests.faults import linearizability
+from tests.faults import jepsen, linearizability
 from tests.faults.console import applications
 from tests.faults.history import Call, operations, write_json
 from tests.faults.invariants import breaches
@@ -24,6 +24,9 @@ LATE_S = 1.0
 REPORT = "FAULT_REPORT"
 """A file named by this variable gets one JSON object for each run."""
 
+HISTORIES = "FAULT_HISTORIES"
+"""A directory named by this variable gets the history of each run, in Jepsen's form."""
+
 Fault = Callable[[Load], Awaitable[None]]
 
 
@@ -34,6 +37,8 @@ class Run:
     name: str
     calls: Sequence[Call]
     struck: float
+    healed: float
+    """When the fault was over; what was killed may still be starting then."""
 
     def failures(self, calls: Sequence[Call] | None = None) -> dict[str, int]:
         """How often each answer but 200 was given, retries included."""
@@ -50,6 +55,16 @@ class Run:
         chosen = self.calls if calls is None else calls
         return max(call.wait_s for call in chosen) - self.usual_wait_s
 
+    @property
+    def recovery_s(self) -> float:
+        """From the end of the fault until every key had been served again."""
+        served: dict[str, float] = {}
+        for call in self.calls:
+            if call.succeeded and call.answered > self.healed:
+                for key in call.keys:
+                    served[key] = min(served.get(key, call.answered), call.answered)
+        return max(served.values()) - self.healed
+
     def summary(self, problems: Sequence[str]) -> dict[str, object]:
         """What the clients saw, in one line."""
         return {
@@ -58,8 +73,19 @@ class Run:
             "failures": self.failures(),
             "usual_wait_s": round(self.usual_wait_s, 2),
             "stall_s": round(self.stall_s(), 2),
+            "recovery_s": round(self.recovery_s, 2),
             "violations": list(problems),
         }
+
+
+def save_history(calls: Sequence[Call], name: str, directory: Path) -> Path:
+    """Write a history, as its calls and in Jepsen's form, where `$FAULT_HISTORIES` says or else to `directory`."""
+    chosen = Path(os.environ.get(HISTORIES) or directory)
+    chosen.mkdir(parents=True, exist_ok=True)
+    write_json(calls, chosen / f"{name}.calls.jsonl")
+    path = chosen / f"{name}.json"
+    jepsen.write(calls, path)
+    return path
 
 
 class Scenario:
@@ -93,17 +119,16 @@ class Scenario:
                 await load.good(before)
                 struck = time.monotonic()
                 await fault(load)
+                healed = time.monotonic()
                 await load.good(after)
                 await load.stop()
-            return Run(self.name, load.calls, struck)
+            return Run(self.name, load.calls, struck, healed)
 
         finished = asyncio.run(run())
         self._check(finished)
         return finished
 
     def _check(self, run: Run) -> None:
-        history = self._directory / f"{self.name}.jsonl"
-        write_json(run.calls, history)
         problems = [
             *map(str, breaches(run.calls)),
             *self._not_linearizable(run),
@@ -113,6 +138,9 @@ class Scenario:
         if path := os.environ.get(REPORT):
             with Path(path).open("a") as report:
                 report.write(json.dumps(run.summary(problems)) + "\n")
+        if not problems and HISTORIES not in os.environ:
+            return
+        history = save_history(run.calls, run.name, self._directory)
         assert not problems, f"{len(problems)} violations, the history is in {history}\n" + "\n".join(problems[:10])
 
     def _not_linearizable(self, run: Run) -> Iterator[str]:

@@ -1,0 +1,80 @@
+"""Histories written for other checkers, and read back."""
+
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.faults import jepsen
+from tests.faults.history import Action, Call, Fate, operations
+from tests.faults.linearizability import check_all
+
+KEYS = ("a", "b")
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Call]:
+    """Calls of three clients on two keys, one after the other for each client, with any answers whatever."""
+    calls: list[Call] = []
+    for client in range(3):
+        now = 0.0
+        for _ in range(draw(st.integers(0, 3))):
+            called = now + draw(st.integers(1, 30)) / 10
+            now = called + draw(st.integers(1, 30)) / 10
+            keys = draw(st.sampled_from([("a",), ("b",), KEYS]))
+            call = Call(client, draw(st.sampled_from(list(Action))), keys, called, len(calls) + 1, answered=now)
+            fates = {key: draw(st.sampled_from(list(Fate))) for key in keys}
+            if call.action is not Action.READ:
+                call.fates = fates
+                call.latest = now + draw(st.integers(0, 20)) / 10
+                call.deleted = draw(st.sampled_from([None, 0, 1]))
+            elif draw(st.booleans()):
+                written = [f"{key}={number}" for key in keys for number in range(1, 10)]
+                call.seen = {key: draw(st.sampled_from([None, *written])) for key in keys}
+            calls.append(call)
+    return calls
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories())
+def test_a_history_read_back_gives_the_same_verdict(tmp_path_factory: Any, calls: list[Call]) -> None:
+    path: Path = tmp_path_factory.mktemp("history") / "history.json"
+    jepsen.write(calls, path)
+    again = jepsen.operations_of(jepsen.read(path))
+    assert {key: len(ops) for key, ops in again.items()} == {key: len(ops) for key, ops in operations(calls).items()}
+    assert check_all(again).keys() == check_all(operations(calls)).keys()
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories())
+def test_a_process_does_one_thing_at_a_time_and_nothing_after_an_unknown_outcome(calls: list[Call]) -> None:
+    busy: set[int] = set()
+    crashed: set[int] = set()
+    found = jepsen.events(calls)
+    assert [event["index"] for event in found] == list(range(len(found)))
+    assert [event["time"] for event in found] == sorted(event["time"] for event in found)
+    for event in found:
+        process = event["process"]
+        assert process not in crashed
+        assert (process in busy) == (event["type"] != "invoke")
+        (busy.add if event["type"] == "invoke" else busy.discard)(process)
+        if event["type"] == "info":
+            crashed.add(process)
+    assert not busy
+
+
+def test_an_event_is_in_jepsens_form() -> None:
+    write = Call(4, Action.WRITE, ("k",), 1.5, 7, answered=2.0, latest=8.0, fates={"k": Fate.UNKNOWN})
+    common = {"process": 0, "f": "write", "key": "k", "value": "k=7", "call": 7}
+    assert jepsen.events([write]) == [
+        {"index": 0, "time": 1_500_000_000, "type": "invoke", **common},
+        {"index": 1, "time": 2_000_000_000, "type": "info", "latest": 8_000_000_000, **common},
+    ]
+
+
+def test_a_read_tells_what_it_saw_and_a_failed_one_nothing() -> None:
+    seen = Call(0, Action.READ, ("k",), 1, 1, answered=2, seen={"k": "k=9"})
+    failed = Call(0, Action.READ, ("k",), 3, 2, answered=4)
+    ends = [event for event in jepsen.events([seen, failed]) if event["type"] != "invoke"]
+    assert [(event["type"], event["value"]) for event in ends] == [("ok", "k=9"), ("fail", None)]
