@@ -43,6 +43,8 @@ class Call:
     number: int = 0
     idempotency_key: str | None = None
     answered: float = 0.0
+    longest_s: float = 0.0
+    """The longest wait for one answer; `wait_s` is for all tries together."""
     latest: float = 0.0
     """When a change of unknown fate can happen no more: its deadline, and an allowance for clocks."""
     answers: list[str] = field(default_factory=list)

@@ -10,13 +10,14 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Self
 
 import httpx
 
+from api.problems import Kind
 from tests.faults.history import Action, Call, Fate, combined
 
 DEADLINE_S = 5.0
@@ -26,7 +27,10 @@ SKEW_S = 0.5
 """Clocks of one machine differ by nothing; this is for the time between an answer and its record."""
 
 HTTP_TIMEOUT_S = 20.0
-"""Never reached: the api answers by itself."""
+"""Never reached by an api that runs: it answers by itself."""
+
+FROZEN_S = 600.0
+"""Longer than any api stands still here."""
 
 RETRY_S = 0.05
 GIVE_UP_S = 20.0
@@ -65,9 +69,18 @@ class Load:
         clients: int = 12,
         mix: Mix | None = None,
         seed: int = 1,
+        other_urls: Sequence[str] = (),
+        skew_s: float = SKEW_S,
+        refusals: bool = False,
     ) -> None:
+        """Clients and tries take turns between `base_url` and `other_urls`.
+
+        `skew_s`: how far clocks differ. `refusals`: a 500 that says the database refused is an answer like others.
+        """
         self.calls: list[Call] = []
-        self._base_url = base_url
+        self._urls = [base_url, *other_urls]
+        self._skew_s = skew_s
+        self._refusals = refusals
         self._headers = {"Authorization": f"Bearer {token}"}
         self._keys = list(keys)
         self._clients = clients
@@ -80,7 +93,6 @@ class Load:
 
     async def __aenter__(self) -> Self:
         self._http = httpx.AsyncClient(
-            base_url=self._base_url,
             headers=self._headers,
             timeout=HTTP_TIMEOUT_S,
             limits=httpx.Limits(max_connections=None),
@@ -159,21 +171,28 @@ class Load:
             call.fates = {key: combined(attempt[key] for attempt in fates) for key in call.keys}
 
     async def _attempt(self, call: Call) -> None:
+        began = time.monotonic()
+        await self._try(call)
+        call.longest_s = max(call.longest_s, call.answered - began)
+
+    async def _try(self, call: Call) -> None:
         body = (
             {"data": {key: call.value(key) for key in call.keys}}
             if call.action is Action.WRITE
             else {"keys": call.keys}
         )
         headers = {"Idempotency-Key": call.idempotency_key} if call.idempotency_key else {}
+        url = self._urls[(call.client + len(call.answers)) % len(self._urls)]
         try:
-            answer = await self._http.post(f"/api/{call.action}", json=body, headers=headers)
+            answer = await self._http.post(f"{url}/api/{call.action}", json=body, headers=headers)
         except httpx.ConnectError:
             self._judge(call, "refused", Fate.NEVER)
             return
         except httpx.TransportError as error:
             self._judge(call, f"broken ({type(error).__name__})", Fate.UNKNOWN)
-            # The api may go on with it.
-            call.latest = call.answered + DEADLINE_S + SKEW_S
+            # The api may go on with it; one that stands still may begin whenever it wakes.
+            begun = FROZEN_S if isinstance(error, httpx.TimeoutException) else 0.0
+            call.latest = call.answered + begun + DEADLINE_S + self._skew_s
             return
         self._read_answer(call, answer)
 
@@ -194,17 +213,22 @@ class Load:
                         raise AssertionError(f"read {call.keys}, answered {document}")
                     call.seen = {**document["data"], **dict.fromkeys(missing)}
             case 503 | 504:
-                failed = document.get("failed")
-                # Without a list nothing was sent.
-                self._judge(call, str(answer.status_code), Fate.HAPPENED if failed is not None else Fate.NEVER)
-                if failed is None and answer.status_code == 504:
-                    raise AssertionError(f"a 504 does not say for which keys: {document}")
-                for key, said in (failed or {}).items():
-                    call.fates[key] = {"not_applied": Fate.NEVER, "unknown": Fate.UNKNOWN}[said]
-                # A 504 is given a little before its deadline or after it.
-                call.latest = max(call.latest, call.answered + SKEW_S)
+                self._read_failures(call, answer.status_code, document)
+            case 500 if self._refusals and document["type"] == Kind.DATABASE_REFUSED.urn:
+                self._read_failures(call, 500, document)
             case _:
                 raise AssertionError(f"{call.action} answered {answer.status_code}: {document}")
+
+    def _read_failures(self, call: Call, status: int, document: Mapping[str, Any]) -> None:
+        failed = document.get("failed")
+        # Without a list nothing was sent.
+        self._judge(call, str(status), Fate.HAPPENED if failed is not None else Fate.NEVER)
+        if failed is None and status == 504:
+            raise AssertionError(f"a 504 does not say for which keys: {document}")
+        for key, said in (failed or {}).items():
+            call.fates[key] = {"not_applied": Fate.NEVER, "unknown": Fate.UNKNOWN}[said]
+        # A 504 is given a little before its deadline or after it.
+        call.latest = max(call.latest, call.answered + self._skew_s)
 
     def _ended(self, call: Call) -> None:
         self.calls.append(call)

@@ -1,16 +1,13 @@
 """A shard dies, and comes back at once or after a while, under load."""
 
 import asyncio
-import os
-import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import redis
 
-from localcluster.cluster import Cluster
 from tests.faults.console import keys_of
 from tests.faults.history import Call
+from tests.faults.injections_processes import kill_for_good
 from tests.faults.load import Load, Mix
 from tests.faults.processes import in_hand, wait_for
 from tests.faults.scenario import Scenario
@@ -18,16 +15,6 @@ from tests.faults.scenario import Scenario
 RECOVERY_S = 2.0
 LONGEST_STALL_S = 1.0
 """Of calls that concern other shards: a look-up of the user may wait for a second answer for half a second."""
-
-
-def kill_for_good(cluster: Cluster, name: str) -> None:
-    """Kill it in the midst of being stopped: a program that is killed otherwise is started again at once."""
-    pid = cluster.kill(name, signal.SIGSTOP)
-    with ThreadPoolExecutor(1) as other:
-        stopped = other.submit(cluster.stop_program, name)
-        wait_for(lambda: any(status.state == "STOPPING" for status in cluster.status()), "it was not told to stop")
-        os.kill(pid, signal.SIGKILL)
-        stopped.result()
 
 
 def test_a_killed_shard_that_comes_back_at_once_fails_no_request(scenario: Scenario) -> None:

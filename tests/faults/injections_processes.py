@@ -1,0 +1,141 @@
+"""Faults of processes: killed, kept down, frozen; and workers that come and go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from localcluster.cluster import Cluster
+from tests.faults.processes import wait_for
+
+RESTART_TIMEOUT_S = 60.0
+"""A program that ends often is started again by its supervisor only after a pause that grows."""
+
+
+def programs_of(cluster: Cluster, target: str) -> list[str]:
+    """The programs that a target means: one by its name, or `workers` or `shards` for all of these."""
+    names = [status.name for status in cluster.status()]
+    return [name for name in names if name.partition("-")[0] == target.removesuffix("s")] or [target]
+
+
+def kill_for_good(cluster: Cluster, name: str) -> None:
+    """Kill it in the midst of being stopped: a program that is killed otherwise is started again at once."""
+    pid = cluster.kill(name, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as other:
+        stopped = other.submit(cluster.stop_program, name)
+        wait_for(lambda: any(status.state == "STOPPING" for status in cluster.status()), "it was not told to stop")
+        os.kill(pid, signal.SIGKILL)
+        stopped.result()
+
+
+class Killed:
+    """SIGKILL; the supervisor starts it again at once."""
+
+    def __init__(self, target: str) -> None:
+        self.name = f"{target}-killed"
+        self._target = target
+        self._pids: dict[str, int] = {}
+
+    def start(self, cluster: Cluster) -> None:
+        """Kill all of the target."""
+        for program in programs_of(cluster, self._target):
+            self._pids[program] = cluster.kill(program)
+
+    def stop(self, cluster: Cluster) -> None:
+        """Wait until all run again, which is nobody's doing here."""
+        for program, pid in self._pids.items():
+            cluster.wait_ended(program, pid)
+        if self._pids:
+            cluster.wait_running(*self._pids, timeout_s=RESTART_TIMEOUT_S)
+        self._pids.clear()
+
+
+class Down:
+    """SIGKILL, and nobody starts it again before the fault is over."""
+
+    def __init__(self, target: str) -> None:
+        self.name = f"{target}-down"
+        self._target = target
+        self._programs: list[str] = []
+
+    def start(self, cluster: Cluster) -> None:
+        """Kill all of the target for good, one after the other."""
+        for program in programs_of(cluster, self._target):
+            self._programs.append(program)
+            kill_for_good(cluster, program)
+
+    def stop(self, cluster: Cluster) -> None:
+        """Start what was killed."""
+        for program in self._programs:
+            cluster.start_program(program)
+        if self._programs:
+            cluster.wait_running(*self._programs)
+        self._programs.clear()
+
+
+class Frozen:
+    """SIGSTOP, until SIGCONT."""
+
+    def __init__(self, target: str) -> None:
+        self.name = f"{target}-frozen"
+        self._target = target
+        self._pids: list[int] = []
+
+    def start(self, cluster: Cluster) -> None:
+        """Freeze all of the target."""
+        for program in programs_of(cluster, self._target):
+            self._pids.append(cluster.kill(program, signal.SIGSTOP))
+
+    def stop(self, cluster: Cluster) -> None:
+        """Let those that are still there go on."""
+        ours = {cluster.pid(status.name) for status in cluster.status()}
+        for pid in ours.intersection(self._pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self._pids.clear()
+
+
+class WorkersChanging:
+    """Workers are added and removed every second, one more than usual and back."""
+
+    name = "workers-changing"
+
+    def __init__(self, every_s: float = 1.0) -> None:
+        self.changes = 0
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def start(self, cluster: Cluster) -> None:
+        """Begin to change their number."""
+        self._over.clear()
+        self._failure = None
+        self._thread = threading.Thread(target=self._run, args=(cluster, cluster.workers()), daemon=True)
+        self._thread.start()
+
+    def stop(self, cluster: Cluster) -> None:
+        """Have as many as before; raises what went wrong in between."""
+        del cluster
+        if self._thread is None:
+            return
+        self._over.set()
+        self._thread.join()
+        self._thread = None
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, cluster: Cluster, usual: int) -> None:
+        try:
+            while not self._over.is_set():
+                began = time.monotonic()
+                cluster.scale_workers(usual + 1 if self.changes % 2 == 0 else usual)
+                self.changes += 1
+                self._over.wait(self._every_s - (time.monotonic() - began))
+            cluster.scale_workers(usual)
+        except BaseException as error:  # noqa: BLE001 - `stop` raises it
+            self._failure = error

@@ -1,0 +1,98 @@
+"""Faults inside a shard: its disk full, its memory full, its clock off, its files damaged."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from localcluster.cluster import Cluster
+from tests.faults.console import evaluate
+from tests.integration.store import Store
+
+_SET_CLOCK = """
+    (function()
+        local clock = require('tarantkv.clock')
+        usual_now_ms = rawget(_G, 'usual_now_ms') or clock.now_ms
+        clock.now_ms = function() return usual_now_ms() + (%d) end
+        return clock.now_ms()
+    end)()
+"""
+"""Every procedure of a shard reads the time through this one function."""
+
+
+class DiskFull:
+    """The shard's process can make no file longer: a write fails as it does on a full disk, only with another errno.
+
+    Python ignores SIGXFSZ, and a shard inherits that from its launcher, so that it sees the error and is not killed.
+    """
+
+    def __init__(self, shard: str) -> None:
+        self.name = f"shard-{shard}-disk-full"
+        self._program = f"shard-{shard}"
+        self._pid = 0
+
+    def start(self, cluster: Cluster) -> None:
+        """Allow no more bytes."""
+        self._pid = cluster.pid(self._program)
+        resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    def stop(self, cluster: Cluster) -> None:
+        """Allow as many as anybody may; a process that was started meanwhile was never held."""
+        if self._pid and self._pid == cluster.pid(self._program):
+            with suppress(ProcessLookupError):
+                resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self._pid = 0
+
+
+class MemoryFull:
+    """No room for data is left in the shard's memory."""
+
+    def __init__(self, shard: str) -> None:
+        self.name = f"shard-{shard}-memory-full"
+        self._shard = shard
+        self._filled = ExitStack()
+
+    def start(self, cluster: Cluster) -> None:
+        """Fill it."""
+        self._filled.enter_context(Store(cluster).full(self._shard))
+
+    def stop(self, cluster: Cluster) -> None:
+        """Make room again."""
+        del cluster
+        self._filled.close()
+
+
+class ShardClock:
+    """The shard's clock is off by some seconds: ahead if positive. A restart sets it right."""
+
+    def __init__(self, shard: str, offset_s: int) -> None:
+        self.name = f"shard-{shard}-clock-{offset_s:+d}s"
+        self._shard = shard
+        self._offset_s = offset_s
+
+    def start(self, cluster: Cluster) -> None:
+        """Set it off."""
+        self._set(cluster, self._offset_s)
+
+    def stop(self, cluster: Cluster) -> None:
+        """Set it right."""
+        self._set(cluster, 0)
+
+    def _set(self, cluster: Cluster, offset_s: int) -> None:
+        evaluate(cluster.console_socket(self._shard), " ".join((_SET_CLOCK % (offset_s * 1000)).split()))
+
+
+def newest(directory: Path, suffix: str) -> Path:
+    """The newest snapshot (`snap`) or log (`xlog`) of a shard; their names are their places in its history."""
+    return max(directory.glob(f"*.{suffix}"))
+
+
+def flip_bytes(path: Path, at: int, count: int = 8) -> bytes:
+    """Turn every bit of `count` bytes of a file; returns what the whole file was, for putting it back."""
+    before = path.read_bytes()
+    damaged = bytearray(before)
+    for position in range(at, min(at + count, len(before))):
+        damaged[position] ^= 0xFF
+    path.write_bytes(damaged)
+    return before

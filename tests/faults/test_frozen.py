@@ -1,0 +1,48 @@
+"""Everything is frozen in turn, for longer than any request may take, and wakes up with what it had in hand."""
+
+import asyncio
+
+import pytest
+
+from protocol.names import EPHEMERAL_TTL_S
+from tests.faults.injection import injected
+from tests.faults.injections_processes import Frozen
+from tests.faults.load import DEADLINE_S, Load
+from tests.faults.scenario import LATE_S, Scenario
+
+
+FREEZE_S = DEADLINE_S + LATE_S
+EXPIRED_S = EPHEMERAL_TTL_S + 5.0
+
+
+@pytest.mark.parametrize("target", ["workers", "redis", "shard-s1", pytest.param("shards", marks=pytest.mark.long)])
+def test_what_is_frozen_past_every_deadline_does_no_harm_when_it_wakes(scenario: Scenario, target: str) -> None:
+    async def fault(_: Load) -> None:
+        async with injected(Frozen(target), scenario.cluster):
+            await asyncio.sleep(FREEZE_S)
+
+    run = scenario.run(fault)
+    assert run.failures().keys() <= {"503", "504"}
+
+
+def test_requests_that_reached_a_frozen_api_are_answered_when_it_wakes(scenario: Scenario) -> None:
+    async def fault(_: Load) -> None:
+        async with injected(Frozen("api"), scenario.cluster):
+            await asyncio.sleep(FREEZE_S)
+
+    run = scenario.run(fault, late_s=2 * LATE_S)
+    assert run.failures().keys() <= {"503", "504"}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("target", ["worker-1", "api", "redis", "shards"])
+def test_what_is_frozen_past_every_expiry_does_no_harm_when_it_wakes(scenario: Scenario, target: str) -> None:
+    """Past the expiry of what lies in Redis, and of the silence after which a worker counts as dead."""
+
+    async def fault(_: Load) -> None:
+        async with injected(Frozen(target), scenario.cluster):
+            await asyncio.sleep(EXPIRED_S)
+
+    run = scenario.run(fault, late_s=EXPIRED_S)
+    assert run.failures().keys() <= {"503", "504", "broken (ReadTimeout)"}
