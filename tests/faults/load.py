@@ -72,15 +72,20 @@ class Load:
         other_urls: Sequence[str] = (),
         skew_s: float = SKEW_S,
         refusals: bool = False,
+        garbled: bool = False,
+        http_timeout_s: float = HTTP_TIMEOUT_S,
     ) -> None:
         """Clients and tries take turns between `base_url` and `other_urls`.
 
         `skew_s`: how far clocks differ. `refusals`: a 500 that says the database refused is an answer like others.
+        `garbled`: requests and answers may be damaged on their way, so that a 4xx is an answer like others.
         """
         self.calls: list[Call] = []
         self._urls = [base_url, *other_urls]
         self._skew_s = skew_s
         self._refusals = refusals
+        self._garbled = garbled
+        self._http_timeout_s = http_timeout_s
         self._headers = {"Authorization": f"Bearer {token}"}
         self._keys = list(keys)
         self._clients = clients
@@ -94,7 +99,7 @@ class Load:
     async def __aenter__(self) -> Self:
         self._http = httpx.AsyncClient(
             headers=self._headers,
-            timeout=HTTP_TIMEOUT_S,
+            timeout=self._http_timeout_s,
             limits=httpx.Limits(max_connections=None),
             trust_env=False,
         )
@@ -189,21 +194,33 @@ class Load:
             self._judge(call, "refused", Fate.NEVER)
             return
         except httpx.TransportError as error:
-            self._judge(call, f"broken ({type(error).__name__})", Fate.UNKNOWN)
-            # The api may go on with it; one that stands still may begin whenever it wakes.
-            begun = FROZEN_S if isinstance(error, httpx.TimeoutException) else 0.0
-            call.latest = call.answered + begun + DEADLINE_S + self._skew_s
+            # An api that stands still may begin with it whenever it wakes.
+            self._broken(call, type(error).__name__, FROZEN_S if isinstance(error, httpx.TimeoutException) else 0.0)
             return
-        self._read_answer(call, answer)
+        if self._garbled and 400 <= answer.status_code < 500:
+            self._judge(call, str(answer.status_code), Fate.NEVER)
+            return
+        try:
+            document = answer.json()
+        except ValueError as error:
+            if not self._garbled:
+                raise
+            self._broken(call, type(error).__name__)
+            return
+        self._read_answer(call, answer.status_code, document)
+
+    def _broken(self, call: Call, how: str, begun_s: float = 0.0) -> None:
+        """Judge an attempt without an answer, which the api may go on with for its whole time."""
+        self._judge(call, f"broken ({how})", Fate.UNKNOWN)
+        call.latest = call.answered + begun_s + DEADLINE_S + self._skew_s
 
     def _judge(self, call: Call, answer: str, fate: Fate) -> None:
         call.answered = time.monotonic()
         call.answers.append(answer)
         call.fates = dict.fromkeys(call.keys, fate)
 
-    def _read_answer(self, call: Call, answer: httpx.Response) -> None:
-        document: dict[str, Any] = answer.json()
-        match answer.status_code:
+    def _read_answer(self, call: Call, status: int, document: Mapping[str, Any]) -> None:
+        match status:
             case 200:
                 self._judge(call, "200", Fate.HAPPENED)
                 call.deleted = document.get("deleted")
@@ -213,11 +230,11 @@ class Load:
                         raise AssertionError(f"read {call.keys}, answered {document}")
                     call.seen = {**document["data"], **dict.fromkeys(missing)}
             case 503 | 504:
-                self._read_failures(call, answer.status_code, document)
+                self._read_failures(call, status, document)
             case 500 if self._refusals and document["type"] == Kind.DATABASE_REFUSED.urn:
                 self._read_failures(call, 500, document)
             case _:
-                raise AssertionError(f"{call.action} answered {answer.status_code}: {document}")
+                raise AssertionError(f"{call.action} answered {status}: {document}")
 
     def _read_failures(self, call: Call, status: int, document: Mapping[str, Any]) -> None:
         failed = document.get("failed")

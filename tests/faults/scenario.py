@@ -16,7 +16,7 @@ from tests.faults import jepsen, linearizability
 from tests.faults.console import applications
 from tests.faults.history import Call, operations, write_json
 from tests.faults.invariants import breaches
-from tests.faults.load import DEADLINE_S, SKEW_S, Load, Mix, login
+from tests.faults.load import DEADLINE_S, HTTP_TIMEOUT_S, SKEW_S, Load, Mix, login
 
 LATE_S = 1.0
 """How long after its deadline a call may be answered: the grace after it, a look-up of the user before it."""
@@ -108,9 +108,12 @@ class Scenario:
         mix: Mix | None = None,
         keys: Sequence[str] | None = None,
         token: str | None = None,
+        base_url: str | None = None,
         other_urls: Sequence[str] = (),
         skew_s: float = SKEW_S,
         refusals: bool = False,
+        garbled: bool = False,
+        http_timeout_s: float = HTTP_TIMEOUT_S,
         late_s: float = LATE_S,
     ) -> Run:
         """Run `fault` under load and check everything that must hold whatever the fault is.
@@ -122,7 +125,7 @@ class Scenario:
 
         async def run() -> Run:
             load = Load(
-                cluster.base_url,
+                base_url or cluster.base_url,
                 token or login(cluster.base_url, cluster.admin_user, cluster.admin_password),
                 keys or self.keys,
                 clients=clients,
@@ -130,6 +133,8 @@ class Scenario:
                 other_urls=other_urls,
                 skew_s=skew_s,
                 refusals=refusals,
+                garbled=garbled,
+                http_timeout_s=http_timeout_s,
             )
             async with load:
                 await load.good(before)

@@ -1,0 +1,158 @@
+"""What Redis itself does to those who need it, besides dying and standing still (those are `injections_processes`)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from localcluster import dotenv
+from localcluster.cluster import Cluster
+
+_TIMEOUT_S = 60.0
+_NOBODYS_PORT = 1
+_USUAL_SCRIPT_LIMIT_MS = 5000
+_KILL_EVERY_S = 0.05
+
+
+@contextmanager
+def administrator(cluster: Cluster, port: int | None = None) -> Iterator[redis.Redis]:
+    """Redis as its administrator sees it; a server on another `port` with the same users, if one is given."""
+    client = redis.Redis(
+        host="127.0.0.1",
+        port=port or cluster.config.redis_port,
+        username=cluster.settings["TARANTKV_REDIS_USER"],
+        password=cluster.settings[dotenv.REDIS_PASSWORD],
+        protocol=2,
+        socket_timeout=_TIMEOUT_S,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+class Paused:
+    """`CLIENT PAUSE`: commands are taken and wait, for as long as is said in advance."""
+
+    name = "redis-paused"
+
+    def __init__(self, seconds: float = 4.0) -> None:
+        self._seconds = seconds
+
+    def start(self, cluster: Cluster) -> None:
+        """Begin the pause."""
+        with administrator(cluster) as client:
+            client.client_pause(int(self._seconds * 1000))
+
+    def stop(self, cluster: Cluster) -> None:
+        """Wait for its end: nobody can end it sooner, since the administrator's commands wait as well."""
+        with administrator(cluster) as client:
+            client.ping()
+
+
+class OutOfMemory:
+    """`maxmemory` is reached: whatever needs memory is refused with `OOM`, what frees some is not."""
+
+    name = "redis-out-of-memory"
+
+    def __init__(self) -> None:
+        self._before: str | None = None
+
+    def start(self, cluster: Cluster) -> None:
+        """Lower the limit below what is used."""
+        with administrator(cluster) as client:
+            self._before = client.config_get("maxmemory")["maxmemory"]
+            client.config_set("maxmemory", 1)
+
+    def stop(self, cluster: Cluster) -> None:
+        """Raise it to what it was."""
+        if self._before is not None:
+            with administrator(cluster) as client:
+                client.config_set("maxmemory", self._before)
+            self._before = None
+
+
+class ReadOnly:
+    """Redis has become a replica, of a leader that is not there: writes are refused with `READONLY`."""
+
+    name = "redis-read-only"
+
+    def start(self, cluster: Cluster) -> None:
+        """Make it a replica; it keeps its data as long as it finds no leader."""
+        with administrator(cluster) as client:
+            client.replicaof("127.0.0.1", _NOBODYS_PORT)
+
+    def stop(self, cluster: Cluster) -> None:
+        """Make it the leader again."""
+        with administrator(cluster) as client:
+            client.replicaof("NO", "ONE")
+
+
+class Busy:
+    """Somebody's script does not end: everything is refused with `BUSY`."""
+
+    name = "redis-busy"
+
+    def __init__(self) -> None:
+        self._script: threading.Thread | None = None
+
+    def start(self, cluster: Cluster) -> None:
+        """Run the script, and wait until Redis complains about it."""
+        with administrator(cluster) as client:
+            client.config_set("lua-time-limit", 1)
+        self._script = threading.Thread(target=self._run, args=(cluster,), daemon=True)
+        self._script.start()
+        with administrator(cluster) as client, contextlib.suppress(redis.ResponseError):
+            while True:
+                client.ping()
+
+    def stop(self, cluster: Cluster) -> None:
+        """Kill the script."""
+        if self._script is None:
+            return
+        with administrator(cluster) as client:
+            # Whoever is not at it yet cannot be killed: NOTBUSY.
+            while self._script.is_alive():
+                with contextlib.suppress(redis.ResponseError):
+                    client.script_kill()
+                self._script.join(0.05)
+            client.config_set("lua-time-limit", _USUAL_SCRIPT_LIMIT_MS)
+        self._script = None
+
+    def _run(self, cluster: Cluster) -> None:
+        with administrator(cluster) as client, contextlib.suppress(redis.RedisError):
+            client.eval("while true do end", 0)
+
+
+class ConnectionsKilled:
+    """The connections of one kind of client are killed, again and again, as soon as they are there."""
+
+    def __init__(self, client_name: str = "worker") -> None:
+        self.name = f"redis-kills-{client_name}"
+        self.killed = 0
+        self._client_name = client_name
+        self._enough = threading.Event()
+        self._killer: threading.Thread | None = None
+
+    def start(self, cluster: Cluster) -> None:
+        """Begin to kill."""
+        self._enough.clear()
+        self._killer = threading.Thread(target=self._kill, args=(cluster,), daemon=True)
+        self._killer.start()
+
+    def stop(self, _: Cluster) -> None:
+        """Stop killing."""
+        self._enough.set()
+        if self._killer is not None:
+            self._killer.join(_TIMEOUT_S)
+
+    def _kill(self, cluster: Cluster) -> None:
+        with administrator(cluster) as client:
+            while not self._enough.wait(_KILL_EVERY_S):
+                for info in client.client_list():
+                    if info["name"] == self._client_name:
+                        self.killed += client.client_kill_filter(_id=info["id"])
