@@ -21,6 +21,10 @@ _ANY_VALUE = (
     "Any JSON value. Integers from -2^63 to 2^64-1; numbers with a fraction or an exponent are IEEE 754 doubles; up to "
     f"{MAX_DEPTH} levels of nesting."
 )
+_KEPT_VALUE = (
+    f"{_ANY_VALUE} A whole number past the integers is taken where it has an exponent (`1e30`), which JSON Schema "
+    "cannot tell from its digits."
+)
 _FAILED = {
     "type": "object",
     "description": "What happened to each key that failed; keys that are not named were applied.",
@@ -132,19 +136,26 @@ def _both(schema: str, example: Document) -> Document:
 
 
 def _post(
-    operation_id: str, summary: str, *, body: Document | None, answer: Document, problems: Sequence[Kind], **rest: Any
+    operation_id: str,
+    summary: str,
+    *,
+    body: Document | None,
+    answer: Document,
+    problems: Sequence[Kind],
+    links: Document | None = None,
+    **rest: Any,
 ) -> Document:
+    done: Document = {
+        "description": "Done.",
+        "headers": {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}},
+        "content": answer,
+    }
+    if links:
+        done["links"] = links
     operation: Document = {
         "operationId": operation_id,
         "summary": summary,
-        "responses": {
-            "200": {
-                "description": "Done.",
-                "headers": {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}},
-                "content": answer,
-            },
-            **_problems(problems),
-        },
+        "responses": {"200": done, **_problems(problems)},
         **rest,
     }
     if body is not None:
@@ -153,8 +164,28 @@ def _post(
     return {"post": operation}
 
 
+def _link(operation_id: str, keys: str, description: str) -> Document:
+    """A call that makes sense after this one, with the same keys."""
+    return {"operationId": operation_id, "requestBody": {"keys": keys}, "description": description}
+
+
 def _get(operation_id: str, summary: str, responses: Document) -> Document:
     return {"get": {"operationId": operation_id, "summary": summary, "security": [], "responses": responses}}
+
+
+def _kept_value() -> Document:
+    """The schema of a value to write, with all of its limits that JSON Schema can express."""
+    same = {"$ref": "#/components/schemas/KeptValue"}
+    return {
+        "description": _KEPT_VALUE,
+        "anyOf": [
+            {"type": ["null", "boolean", "string"]},
+            {"type": "integer", "minimum": -(2**63), "maximum": 2**64 - 1},
+            {"type": "number", "not": {"type": "integer"}},
+            {"type": "array", "items": same},
+            {"type": "object", "additionalProperties": same},
+        ],
+    }
 
 
 def _schemas(limits: BatchSettings) -> Document:
@@ -169,7 +200,8 @@ def _schemas(limits: BatchSettings) -> Document:
                     "type": "object",
                     "minProperties": 1,
                     "maxProperties": limits.max_batch_keys,
-                    "additionalProperties": {"$ref": "#/components/schemas/Value"},
+                    "propertyNames": {"minLength": 1, "maxLength": limits.max_key_bytes},
+                    "additionalProperties": {"$ref": "#/components/schemas/KeptValue"},
                     "description": f"Keys have 1 to {limits.max_key_bytes} bytes of UTF-8, values up to "
                     f"{limits.max_value_bytes} bytes as MessagePack. Of a member that occurs twice the last counts.",
                 }
@@ -195,6 +227,7 @@ def _schemas(limits: BatchSettings) -> Document:
         ),
         "Health": _object({"status": {"type": "string"}, "shards": {"type": "array", "items": {"type": "string"}}}, []),
         "Value": {"description": _ANY_VALUE},
+        "KeptValue": _kept_value(),
         "Problem": {
             "type": "object",
             "description": "A problem document (RFC 9457).",
@@ -236,14 +269,14 @@ def _object(properties: Document, required: Sequence[str] | None = None) -> Docu
 
 
 def _paths() -> Document:
-    idempotency = {"parameters": [{"$ref": "#/components/parameters/Idempotency-Key"}]}
+    idempotency: Document = {"parameters": [{"$ref": "#/components/parameters/Idempotency-Key"}]}
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     health = {"application/json": {"schema": {"$ref": "#/components/schemas/Health"}}}
     return {
         "/api/login": _post(
             "login",
             "Exchange a name and a password for a token",
-            body=_both("LoginRequest", {"username": "admin", "password": "correct horse battery staple"}),
+            body=_both("LoginRequest", {"username": "alice", "password": "correct horse battery staple"}),
             answer=_both("Token", {"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.signature"}),
             problems=(*_EVERY, Kind.UNAUTHORIZED, Kind.TOO_MANY_LOGINS, Kind.NOT_READY),
             security=[],
@@ -269,6 +302,14 @@ def _paths() -> Document:
             body=_both("KeysRequest", {"keys": ["key1", "key4"]}),
             answer=_both("Values", {"data": {"key1": "value1"}, "not_found": ["key4"]}),
             problems=(*_BATCH, Kind.NOT_ACCEPTABLE, Kind.ANSWER_TOO_LARGE),
+            links={
+                "delete": _link("delete", "$request.body#/keys", "Delete what was read."),
+                "write": {
+                    "operationId": "write",
+                    "requestBody": {"data": "$response.body#/data"},
+                    "description": "Write back what was read, where anything was found.",
+                },
+            },
         ),
         "/api/delete": _post(
             "delete",
@@ -276,6 +317,7 @@ def _paths() -> Document:
             body=_both("KeysRequest", {"keys": ["key1", "key4"]}),
             answer=_both("Deleted", {"status": "success", "deleted": 1}),
             problems=_CHANGE,
+            links={"read": _link("read", "$request.body#/keys", "None of the keys is found any more.")},
             parameters=[{"$ref": "#/components/parameters/Idempotency-Key"}],
         ),
         "/health/live": _get(
@@ -319,9 +361,10 @@ def build(limits: BatchSettings) -> Document:
                 "X-Request-Id": {
                     "name": "X-Request-Id",
                     "in": "header",
-                    "schema": {"type": "string", "maxLength": 128},
+                    "schema": {"type": "string"},
                     "example": "5f0c2a9be1d4-2a",
-                    "description": "Taken over into the answer and the log; made if it is missing.",
+                    "description": "Taken over into the answer and the log where it is 1 to 128 visible ASCII "
+                    "characters; made otherwise.",
                 },
             },
             "headers": {

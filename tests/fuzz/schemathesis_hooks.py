@@ -1,0 +1,90 @@
+"""What schemathesis must be told beside its configuration: MessagePack, tokens, and two of the document's examples.
+
+It is loaded in a process of its own (see `test_openapi_document.py`). Its environment has FUZZ_URL and FUZZ_ADDRESS,
+and FUZZ_USERNAME and FUZZ_PASSWORD where the run is to be logged in.
+"""
+
+import os
+from secrets import token_hex
+from typing import Any
+
+import httpx
+import msgspec
+import schemathesis
+
+Case = schemathesis.Case[Any]
+
+CREDENTIALS: dict[str, Any] = {name: os.environ.get(f"FUZZ_{name.upper()}", "") for name in ("username", "password")}
+EXAMPLE_CREDENTIALS = {"username": "alice", "password": "correct horse battery staple"}
+EXAMPLE_IDEMPOTENCY_KEY = "order-4711"
+NO_MESSAGEPACK = b"\xc1"
+
+
+@schemathesis.serializer("application/msgpack")
+def pack(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    """What MessagePack cannot express (made to be refused) goes as bytes that must be refused too."""
+    try:
+        return value if isinstance(value, bytes) else msgspec.msgpack.encode(value)
+    except (OverflowError, UnicodeEncodeError):
+        return NO_MESSAGEPACK
+
+
+@schemathesis.deserializer("application/msgpack")
+def unpack(_: schemathesis.DeserializationContext, response: schemathesis.Response) -> Any:
+    return msgspec.msgpack.decode(response.content)
+
+
+def log_in() -> str:
+    """A fresh token."""
+    answer = httpx.post(
+        f"{os.environ['FUZZ_URL']}/api/login",
+        json=CREDENTIALS,
+        headers={"X-Forwarded-For": os.environ["FUZZ_ADDRESS"]},
+        trust_env=False,
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return str(answer.json()["token"])
+
+
+class Token:
+    """One token for all requests, but a fresh one for every logout, which revokes it."""
+
+    def __init__(self) -> None:
+        self._lasting = log_in()
+
+    def get(self, _: Case, context: schemathesis.AuthContext) -> str:
+        return log_in() if context.operation.path == "/api/logout" else self._lasting
+
+    def set(self, case: Case, data: str, _: schemathesis.AuthContext) -> None:
+        case.headers["Authorization"] = f"Bearer {data}"
+
+
+def is_beyond_words(value: Any) -> bool:
+    """Whether a value has a whole number past the integers, written with an exponent.
+
+    It is kept as the double that it is, while the same number in digits is refused: JSON Schema knows no difference.
+    """
+    if isinstance(value, dict):
+        return any(map(is_beyond_words, value.values()))
+    if isinstance(value, list):
+        return any(map(is_beyond_words, value))
+    return isinstance(value, float) and value.is_integer() and not -(2**63) <= value < 2**64
+
+
+@schemathesis.hook
+def filter_body(_: schemathesis.HookContext, body: Any) -> bool:
+    return not is_beyond_words(body)
+
+
+@schemathesis.hook
+def before_call(_: schemathesis.HookContext, case: Case, __: dict[str, Any]) -> None:
+    """Let the examples stand for what a client would put there: credentials that are right, and a key of its own."""
+    if CREDENTIALS["username"] and case.body == EXAMPLE_CREDENTIALS:
+        case.body = dict(CREDENTIALS)
+    if case.headers and case.headers.get("Idempotency-Key") == EXAMPLE_IDEMPOTENCY_KEY:
+        case.headers["Idempotency-Key"] = token_hex(16)
+
+
+if CREDENTIALS["username"]:
+    schemathesis.auth(refresh_interval=None)(Token)

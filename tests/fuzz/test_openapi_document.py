@@ -1,0 +1,94 @@
+"""schemathesis against the served OpenAPI document: what it promises is what is answered, to anybody and to users."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import Service
+from tests.contract.documented import Documented
+from tests.integration.processes import ApiProcess
+
+HERE = Path(__file__).parent
+EXAMPLES = os.environ.get("TARANTKV_SCHEMA_EXAMPLES", "")
+"""Examples for each operation, for a long run: random ones, where the short run always has the same few."""
+TIMEOUT_S = 7200 if EXAMPLES else 150
+
+
+@pytest.fixture(scope="module")
+def lenient_api(request: pytest.FixtureRequest) -> Iterator[ApiProcess]:
+    """An api of the same cluster that does not run out of patience with failed logins."""
+    settings = {
+        "TARANTKV_TRUSTED_PROXIES": "127.0.0.1",
+        "TARANTKV_LOGIN_TRIES_PER_ADDRESS": "1000000",
+        "TARANTKV_LOGIN_TRIES_PER_USER": "1000000",
+    }
+    with ApiProcess(request.getfixturevalue("cluster"), settings) as process:
+        yield process
+
+
+def run(url: str, report: Path, **credentials: str) -> dict[str, Any]:
+    """Run schemathesis; its report, if it found nothing."""
+    effort = ["--max-examples", EXAMPLES] if EXAMPLES else ["--max-examples", "10", "--generation-deterministic"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "--no-color"),
+            *("run", f"{url}/schema/openapi.json", "--checks", "all"),
+            *("--report", "json", "--report-json-path", str(report), *effort),
+        ],
+        env={
+            **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TMPDIR", "LANG")},
+            "PYTHONPATH": str(HERE),
+            "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
+            "FUZZ_URL": url,
+            "FUZZ_ADDRESS": "203.0.113.7",
+            **credentials,
+        },
+        cwd=report.parent,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    content: dict[str, Any] = json.loads(report.read_text())
+    return content
+
+
+def operations(documented: Documented) -> set[str]:
+    """All operations of the document, as schemathesis calls them."""
+    return {f"{method.upper()} {path}" for path, methods in documented.document["paths"].items() for method in methods}
+
+
+def accepted(report: dict[str, Any]) -> set[str]:
+    """The operations that took something: a run in which all is refused finds nothing either."""
+    return {
+        operation
+        for operation, phases in report["valid_rates"].items()
+        if any(rates["accepted"] for rates in phases.values())
+    }
+
+
+@pytest.mark.timeout(TIMEOUT_S)
+def test_users_are_answered_as_the_document_says(
+    service: Service, lenient_api: ApiProcess, documented: Documented, tmp_path: Path
+) -> None:
+    credentials = {"FUZZ_USERNAME": service.admin_user, "FUZZ_PASSWORD": service.admin_password}
+    report = run(lenient_api.base_url, tmp_path / "report.json", **credentials)
+    assert accepted(report) == operations(documented)
+    assert {name: found for name, found in report["warnings"].items() if found} == {}
+    assert {phase["status"] for phase in report["phases"].values()} == {"success"}
+
+
+@pytest.mark.timeout(TIMEOUT_S)
+def test_strangers_are_answered_as_the_document_says(
+    lenient_api: ApiProcess, documented: Documented, tmp_path: Path
+) -> None:
+    report = run(lenient_api.base_url, tmp_path / "report.json")
+    assert accepted(report) == {name for name in operations(documented) if "/api/" not in name}
+    assert report["test_cases"]["generated"] > 100
