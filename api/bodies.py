@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
+from api.depth import too_deep_in_json, too_deep_in_msgpack
 from api.problems import Kind, Problem, at
 from api.values import MAX_DEPTH, ValueNotKeptError, check_json, check_msgpack
 
@@ -51,6 +52,8 @@ class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         return "LoginRequest(…)"
 
+
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 T = TypeVar("T", WriteRequest, RawWriteRequest, KeysRequest, LoginRequest)
 
@@ -123,7 +126,7 @@ def _refuse(error: Exception, body_format: Format) -> NoReturn:
             raise Problem(Kind.INVALID_VALUE, f"{detail} at {path}" if path else detail) from None
         raise Problem(Kind.INVALID_REQUEST, f"{detail}, at {path}" if path else detail) from None
     if isinstance(error, RecursionError):
-        raise Problem(Kind.INVALID_VALUE, f"the body is nested deeper than {MAX_DEPTH} levels") from None
+        raise Problem(Kind.INVALID_VALUE, f"the body is {_TOO_DEEP}") from None
     if isinstance(error, UnicodeDecodeError):
         raise Problem(Kind.MALFORMED_BODY, f"a text in the {name} body is not UTF-8: {error.reason}") from None
     raise Problem(Kind.MALFORMED_BODY, f"the body is not {name}: {error}") from None
@@ -147,14 +150,19 @@ def _blame(body: bytes) -> None:
     """Name the key whose JSON value does not decode; returns if that is not what is wrong with the body."""
     try:
         raw = _write_json_raw(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except RecursionError:
+        key = too_deep_in_json(body)
+        if key is not None:
+            raise invalid_value(key, _TOO_DEEP) from None
+        return
+    except (msgspec.MsgspecError, ValueError):
         _blame_surrogate(body)
         return
     for key, value in raw.data.items():
         try:
             _value_json(value)
         except RecursionError:
-            raise invalid_value(key, f"nested deeper than {MAX_DEPTH} levels") from None
+            raise invalid_value(key, _TOO_DEEP) from None
         except UnicodeDecodeError as error:
             raise invalid_value(key, f"a text is not UTF-8: {error.reason}") from None
         except msgspec.MsgspecError as error:
@@ -175,6 +183,26 @@ def _blame_surrogate(body: bytes) -> None:
             raise invalid_value(shown, "a text has a lone surrogate, which is no character") from None
 
 
+def _decode_write_msgpack(body: bytes) -> Mapping[str, msgspec.Raw]:
+    try:
+        data = _decode(_write_msgpack, body, Format.MSGPACK).data
+    except Problem as problem:
+        deep = too_deep_in_msgpack(body) if problem.kind is Kind.INVALID_VALUE else None
+        if deep is not None:
+            raise invalid_value(deep, _TOO_DEEP) from None
+        raise
+    for key, raw in data.items():
+        try:
+            check_msgpack(_value_msgpack(raw))
+        except RecursionError:
+            raise invalid_value(key, _TOO_DEEP) from None
+        except UnicodeDecodeError as error:
+            raise invalid_value(key, f"a text is not UTF-8: {error.reason}") from None
+        except (ValueNotKeptError, msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
+            raise invalid_value(key, str(error)) from None
+    return data
+
+
 def decode_write(body: bytes, body_format: Format) -> Mapping[str, Any]:
     """The data of a write: key to value for JSON, key to `msgspec.Raw` for MessagePack.
 
@@ -182,17 +210,7 @@ def decode_write(body: bytes, body_format: Format) -> Mapping[str, Any]:
         Problem: 400, the body is malformed, not of the form expected, or has a value that cannot be kept.
     """
     if body_format is Format.MSGPACK:
-        request = _decode(_write_msgpack, body, body_format)
-        for key, raw in request.data.items():
-            try:
-                check_msgpack(_value_msgpack(raw))
-            except RecursionError:
-                raise invalid_value(key, f"nested deeper than {MAX_DEPTH} levels") from None
-            except UnicodeDecodeError as error:
-                raise invalid_value(key, f"a text is not UTF-8: {error.reason}") from None
-            except (ValueNotKeptError, msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
-                raise invalid_value(key, str(error)) from None
-        return request.data
+        return _decode_write_msgpack(body)
     try:
         data = _write_json(body).data
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -202,7 +220,7 @@ def decode_write(body: bytes, body_format: Format) -> Mapping[str, Any]:
         raise Problem(Kind.MALFORMED_BODY, "the body is empty") from None
     deep = check_json(data, body)
     if deep is not None:
-        raise invalid_value(deep, f"nested deeper than {MAX_DEPTH} levels")
+        raise invalid_value(deep, _TOO_DEEP)
     return data
 
 

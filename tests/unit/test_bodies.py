@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from api.bodies import Format, accepted, decode_keys, decode_login, decode_write, format_of
+from api.depth import MAX_BYTES
 from api.problems import Kind, Problem
 
 pack = msgspec.msgpack.encode
@@ -108,11 +109,36 @@ def test_a_messagepack_value_that_cannot_be_kept_is_named_by_its_key(value: byte
     assert pointers(problem) == ["#/data/bad"]
 
 
-def test_a_body_of_any_depth_is_refused() -> None:
-    deep = 100_000
-    assert problem_of(b'{"data": {"k": ' + b"[" * deep + b"]" * deep + b"}}").kind is Kind.INVALID_VALUE
-    body = b"\x81" + pack("data") + b"\x81" + pack("k") + b"\x91" * deep + b"\x01"
-    assert problem_of(body, Format.MSGPACK).kind is Kind.INVALID_VALUE
+@pytest.mark.parametrize("deep", [129, 500, 990, 998, 1000, 1010, 1030, 10_000, 100_000])
+def test_a_value_of_any_depth_is_named_by_its_key(deep: int) -> None:
+    in_json = b'{"data": {"good": [1, "]"], "b/d": ' + b"[" * deep + b"]" * deep + b"}}"
+    in_msgpack = b"\x81" + pack("data") + b"\x82" + pack("good") + pack([1]) + pack("b/d") + b"\x91" * deep + b"\x01"
+    for problem in (problem_of(in_json), problem_of(in_msgpack, Format.MSGPACK)):
+        assert problem.kind is Kind.INVALID_VALUE
+        assert "nested deeper" in problem.detail
+        assert pointers(problem) == ["#/data/b~1d"]
+
+
+@pytest.mark.parametrize(
+    ("body", "body_format"),
+    [
+        (b"[" * 5000, Format.JSON),
+        (b'{"data": ' + b"[" * 5000, Format.JSON),
+        (b'{"more": 1, "data": {"k": ' + b"[" * 5000, Format.JSON),
+        (b'{"data": {"k": 01, "l": ' + b"[" * 5000, Format.JSON),
+        (b'{"data": {"k": "' + b"x" * MAX_BYTES + b'", "l": ' + b"[" * 5000, Format.JSON),
+        (b"\x91" * 5000, Format.MSGPACK),
+        (b"\x81\xa4data" + b"\x91" * 5000, Format.MSGPACK),
+        (b"\x81\xa4data\x81" + b"\x91" * 5000, Format.MSGPACK),
+        (b"\x82\xa4data\x81\xa1k" + b"\x91" * 5000, Format.MSGPACK),
+        (b"\x81\xa4data\x82\xa1k\xc1\xa1l" + b"\x91" * 5000, Format.MSGPACK),
+        (b"\x81\xa4data\x82\xa1k" + pack("x" * MAX_BYTES) + b"\xa1l" + b"\x91" * 5000, Format.MSGPACK),
+    ],
+)
+def test_a_body_of_any_depth_is_refused(body: bytes, body_format: Format) -> None:
+    problem = problem_of(body, body_format)
+    assert problem.status == 400
+    assert "errors" not in problem.members
 
 
 def test_a_messagepack_value_keeps_the_bytes_it_came_as() -> None:
