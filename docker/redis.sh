@@ -1,21 +1,25 @@
 #!/bin/sh
-# Starts Redis with one user, whose password comes from the environment and of which Redis learns only the digest.
+# Starts Redis with two users, one of the api and one of the workers, each with its own keys and commands (the .acl files
+# beside this one). Their passwords come from the environment, and Redis learns only the digests.
 # The configuration goes in through standard input: neither the file system nor the process list ever holds a secret.
+# It listens on every address there is, which is the default: `bind * -::*` would say so, but not to Redis 6.0.
+# Arguments are further options of Redis, as --port 6380.
 set -eu
 
-digest=$(printf '%s' "$TARANTKV_REDIS_PASSWORD" | sha256sum | cut -d ' ' -f 1)
-user=$TARANTKV_REDIS_USER
+here=$(dirname "$0")
+digest() { printf '%s' "$1" | sha256sum | cut -d ' ' -f 1; }
+api="user $TARANTKV_REDIS_USER on #$(digest "$TARANTKV_REDIS_PASSWORD") $(cat "$here/redis_api.acl")"
+worker="user $TARANTKV_REDIS_WORKER_USER on #$(digest "$TARANTKV_REDIS_WORKER_PASSWORD") $(cat "$here/redis_worker.acl")"
 memory=$REDIS_MAXMEMORY
-unset TARANTKV_REDIS_PASSWORD
+unset TARANTKV_REDIS_PASSWORD TARANTKV_REDIS_WORKER_PASSWORD
 
-exec redis-server - <<CONFIGURATION
-bind * -::*
+exec redis-server - "$@" <<CONFIGURATION
 port 6379
-dir /data
 save ""
 appendonly no
 maxmemory $memory
 maxmemory-policy noeviction
 user default off
-user $user on #$digest ~* +@all -@admin +client|setname
+$api
+$worker
 CONFIGURATION

@@ -17,12 +17,17 @@ REDIS_PORT = 7379
 FIRST_SHARD_PORT = 13301
 """Neither a system service's port nor one that Linux hands out as a source port (see `ports`)."""
 
+REDIS_USER = "TARANTKV_REDIS_USER"
+REDIS_WORKER_USER = "TARANTKV_REDIS_WORKER_USER"
 REDIS_MEMORY = "TARANTKV_REDIS_MEMORY_MIB"
 REDIS_MEMORY_MIB = 512
 MIN_REDIS_MEMORY_MIB = 64
 
 TIERS = ("redis", "shard", "worker", "api")
 """In the order of starting; stopping goes the other way."""
+
+_OF_WORKERS = frozenset({REDIS_WORKER_USER, dotenv.REDIS_WORKER_PASSWORD})
+"""What the settings call the workers' Redis user, which the workers themselves know as theirs."""
 
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -56,6 +61,8 @@ class ClusterConfig:
     redis_port: int = REDIS_PORT
     api_port: int = API_PORT
     workers: int = 2
+    redis_administrator: bool = False
+    """True: the Redis user of `settings` may do everything, and `tier_settings` gives the api one of its own."""
     tier_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """More environment for one tier (see `TIERS`); wins over `settings`."""
     redis_memory_mib: int = REDIS_MEMORY_MIB
@@ -82,7 +89,7 @@ def for_machine(root: Path) -> ClusterConfig:
     redis_memory = settings.get(REDIS_MEMORY)
     return ClusterConfig(
         data_dir=root / ".data",
-        settings={name: value for name, value in settings.items() if name not in CLIENT_VARIABLES},
+        settings={name: value for name, value in settings.items() if name not in CLIENT_VARIABLES - _OF_WORKERS},
         shards=_shards_of(settings.get("TARANTKV_SHARDS", "")),
         redis_port=_redis_port_of(settings.get("TARANTKV_REDIS_URL", "")),
         api_port=_port("TARANTKV_PORT", settings.get("TARANTKV_PORT", str(API_PORT))),
@@ -100,11 +107,15 @@ def for_tests(
     settings: Mapping[str, str] = _NOTHING,
     tier_settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> ClusterConfig:
-    """A cluster beside others: random ports and secrets, small, and gone with the process that started it."""
+    """A cluster beside others: random ports and secrets, small, and gone with the process that started it.
+
+    The Redis user of its settings is an administrator, for tests that look into Redis or break it.
+    """
     redis_port, api_port, *shard_ports = free_ports(2 + shards)
     tiers = {tier: dict(values) for tier, values in (tier_settings or {}).items()}
     tiers["shard"] = {"TARANTKV_SHARD_MEMORY_MIB": "256", **tiers.get("shard", {})}
-    tiers["api"] = {"TARANTKV_API_PROCESSES": "1", **tiers.get("api", {})}
+    of_api = {REDIS_USER: "tarantkv-api", dotenv.REDIS_PASSWORD: secrets.token_urlsafe(18)}
+    tiers["api"] = {"TARANTKV_API_PROCESSES": "1", **of_api, **tiers.get("api", {})}
     return ClusterConfig(
         data_dir=data_dir,
         settings={**dotenv.random_secrets(), dotenv.ADMIN_PASSWORD: secrets.token_urlsafe(18), **settings},
@@ -112,6 +123,7 @@ def for_tests(
         redis_port=redis_port,
         api_port=api_port,
         workers=workers,
+        redis_administrator=True,
         tier_settings=tiers,
         redis_memory_mib=256,
         start_timeout_s=45.0,

@@ -16,6 +16,7 @@ ADMIN_USER = "TARANTKV_ADMIN_USER"
 ADMIN_PASSWORD = "TARANTKV_ADMIN_PASSWORD"
 JWT_SECRET = "TARANTKV_JWT_SECRET"
 REDIS_PASSWORD = "TARANTKV_REDIS_PASSWORD"
+REDIS_WORKER_PASSWORD = "TARANTKV_REDIS_WORKER_PASSWORD"
 STORE_PASSWORD = "TARANTKV_STORE_PASSWORD"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -37,6 +38,7 @@ def random_secrets() -> dict[str, str]:
         ADMIN_USER: "admin",
         ADMIN_PASSWORD: secrets.token_urlsafe(18),
         REDIS_PASSWORD: secrets.token_urlsafe(24),
+        REDIS_WORKER_PASSWORD: secrets.token_urlsafe(24),
         STORE_PASSWORD: secrets.token_urlsafe(24),
     }
 

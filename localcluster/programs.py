@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster import dotenv
-from localcluster.config import ClusterConfig, ConfigError, Shard
+from localcluster.config import REDIS_USER, REDIS_WORKER_USER, ClusterConfig, ConfigError, Shard
 from protocol.settings import CONCERNS, variable
 
 REPOSITORY = dotenv.REPOSITORY
@@ -114,7 +114,14 @@ def settings_for(config: ClusterConfig, tier: str) -> dict[str, str]:
         if tier not in readers.split(", ")
         for name in concern.__struct_fields__
     }
-    shared = {name: value for name, value in all_settings(config).items() if name not in foreign}
+    every = all_settings(config)
+    of_worker = {
+        REDIS_USER: every.pop(REDIS_WORKER_USER),
+        dotenv.REDIS_PASSWORD: every.pop(dotenv.REDIS_WORKER_PASSWORD),
+    }
+    if tier == "worker":
+        every |= of_worker
+    shared = {name: value for name, value in every.items() if name not in foreign}
     if "TARANTKV_REDIS_URL" in shared:
         # On one machine a unix socket costs both ends far less than a TCP connection.
         shared["TARANTKV_REDIS_URL"] = f"unix://{Layout(config.data_dir).socket('redis')}?db=0"
@@ -128,7 +135,8 @@ def all_settings(config: ClusterConfig) -> dict[str, str]:
         raise ConfigError(f"missing settings: {', '.join(missing)}")
     return {
         "TARANTKV_HOST": "127.0.0.1",
-        "TARANTKV_REDIS_USER": "tarantkv",
+        REDIS_USER: "tarantkv",
+        REDIS_WORKER_USER: "tarantkv-worker",
         "TARANTKV_STORE_USER": "tarantkv",
         **config.settings,
         "TARANTKV_PORT": str(config.api_port),
@@ -195,12 +203,7 @@ def _shard_program(config: ClusterConfig, layout: Layout, shard: Shard, base: Ma
 
 
 def _redis_conf(config: ClusterConfig, layout: Layout) -> str:
-    """Nothing on disk, an error instead of eviction, and one user; the file knows only its password's digest.
-
-    Redis 6 counts all of `CLIENT` as administration.
-    """
-    digest = hashlib.sha256(config.settings[dotenv.REDIS_PASSWORD].encode()).hexdigest()
-    user = config.settings.get("TARANTKV_REDIS_USER", "tarantkv")
+    """Nothing on disk, an error instead of eviction, and a user for each tier; the file knows only digests."""
     return "\n".join(
         [
             "bind 127.0.0.1",
@@ -214,10 +217,25 @@ def _redis_conf(config: ClusterConfig, layout: Layout) -> str:
             f"maxmemory {config.redis_memory_mib}mb",
             "maxmemory-policy noeviction",
             "user default off",
-            f"user {user} on #{digest} ~* +@all -@admin +client|setname",
+            *_redis_users(config),
             "",
         ]
     )
+
+
+def _redis_users(config: ClusterConfig) -> list[str]:
+    """A line for each user; what api and workers may do is the same as in a container."""
+    users = [
+        (settings_for(config, tier), (REPOSITORY / "docker" / f"redis_{tier}.acl").read_text().strip())
+        for tier in ("api", "worker")
+    ]
+    if config.redis_administrator:
+        users.append((all_settings(config), "~* +@all"))
+    digests = [hashlib.sha256(settings[dotenv.REDIS_PASSWORD].encode()).hexdigest() for settings, _ in users]
+    return [
+        f"user {settings[REDIS_USER]} on #{digest} {rights}"
+        for (settings, rights), digest in zip(users, digests, strict=True)
+    ]
 
 
 def _executable(name: str) -> str:

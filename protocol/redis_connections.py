@@ -29,6 +29,8 @@ def connect_async(settings: RedisSettings, *, name: str) -> redis.asyncio.Redis:
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=COMMAND_TIMEOUT_S,
         protocol=2,
+        # It would ask for the right to CLIENT SETINFO, which Redis 6 does not know.
+        driver_info=None,
         retry=AsyncRetry(NoBackoff(), 0),
     )
     return redis.asyncio.Redis.from_pool(pool)

@@ -1,6 +1,7 @@
 """Nothing may be left behind in Redis: every key has an owner that keeps it, or an expiry.
 
-The streams of the shards are their owners' and must be empty; every other key must expire by itself.
+The streams of the shards are their owners' and must be empty; every other key must expire by itself. Nor may the system
+have asked for anything that its users of Redis may not do: it would work only where they may do more.
 """
 
 import time
@@ -18,23 +19,36 @@ _POLL_S = 0.05
 
 
 def check(cluster: Cluster) -> None:
-    """Fail if a key was left behind."""
+    """Fail if a key was left behind, or a command refused."""
+    refused = refusals(cluster)
+    assert not refused, f"refused by Redis: {', '.join(refused)}"
     end = time.monotonic() + SETTLE_S
     while found := left_behind(cluster):
         assert time.monotonic() < end, f"left behind in Redis: {', '.join(found)}"
         time.sleep(_POLL_S)
 
 
-def left_behind(cluster: Cluster) -> list[str]:
-    """The keys that break the rule, each with the reason."""
+def refusals(cluster: Cluster) -> list[str]:
+    """What was refused for lack of rights since Redis started."""
+    with _client(cluster) as client:
+        log = client.acl_log()
+    return [f"{entry['username']}: {entry['object']}" for entry in log if entry["reason"] in ("command", "key")]
+
+
+def _client(cluster: Cluster) -> redis.Redis:
     settings = cluster.settings
-    streams = {shard_stream(shard.name) for shard in cluster.config.shards}
-    with redis.Redis.from_url(
+    return redis.Redis.from_url(
         cluster.redis_url,
         username=settings["TARANTKV_REDIS_USER"],
         password=settings["TARANTKV_REDIS_PASSWORD"],
         protocol=2,
-    ) as client:
+    )
+
+
+def left_behind(cluster: Cluster) -> list[str]:
+    """The keys that break the rule, each with the reason."""
+    streams = {shard_stream(shard.name) for shard in cluster.config.shards}
+    with _client(cluster) as client:
         return [reason for name in sorted(client.scan_iter()) if (reason := _fault(client, name.decode(), streams))]
 
 

@@ -6,9 +6,10 @@ from uuid import uuid4
 import pytest
 import redis
 
+from localcluster import programs
 from localcluster.cluster import Cluster
 from protocol.names import FIELD, GROUP, shard_stream
-from protocol.settings import RedisSettings
+from protocol.settings import RedisSettings, load
 from protocol.wire import Wire
 from worker.stream import Answers, Entry, ShardStream
 
@@ -17,7 +18,7 @@ Join = Callable[[str], ShardStream]
 
 @pytest.fixture
 def client(cluster: Cluster) -> Iterator[redis.Redis]:
-    settings = redis_settings(cluster)
+    settings = load(RedisSettings, cluster.settings)
     client = redis.Redis.from_url(
         settings.redis_url, username=settings.redis_user, password=settings.redis_password, protocol=2
     )
@@ -26,11 +27,8 @@ def client(cluster: Cluster) -> Iterator[redis.Redis]:
 
 
 def redis_settings(cluster: Cluster) -> RedisSettings:
-    return RedisSettings(
-        redis_url=cluster.redis_url,
-        redis_user=cluster.settings["TARANTKV_REDIS_USER"],
-        redis_password=cluster.settings["TARANTKV_REDIS_PASSWORD"],
-    )
+    """As a worker logs in, with a worker's rights."""
+    return load(RedisSettings, programs.settings_for(cluster.config, "worker"))
 
 
 @pytest.fixture

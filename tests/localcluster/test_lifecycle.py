@@ -102,6 +102,8 @@ def test_no_program_holds_a_secret_that_only_others_need(cluster: Cluster) -> No
     assert settings[dotenv.JWT_SECRET] not in specification("worker-1") + specification("shard-s1")
     assert settings[dotenv.ADMIN_PASSWORD] not in specification("worker-1") + specification("shard-s1")
     assert settings[dotenv.REDIS_PASSWORD] not in specification("shard-s1")
+    assert settings[dotenv.REDIS_WORKER_PASSWORD] not in specification("shard-s1") + specification("api")
+    assert settings[dotenv.REDIS_WORKER_PASSWORD] in specification("worker-1")
     assert settings[dotenv.STORE_PASSWORD] not in specification("api") + specification("redis")
 
 
@@ -296,9 +298,7 @@ def test_a_long_data_directory_works(new_cluster: NewCluster, tmp_path: Path) ->
 
 def test_secrets_with_every_kind_of_character_work(new_cluster: NewCluster) -> None:
     awkward = """%(x)s "'\\ ;#$`ü""" + "x" * 32
-    cluster = new_cluster(
-        settings={dotenv.REDIS_PASSWORD: awkward, dotenv.STORE_PASSWORD: awkward, dotenv.JWT_SECRET: awkward}
-    )
+    cluster = new_cluster(settings={name: awkward for name in dotenv.random_secrets() if name != dotenv.ADMIN_USER})
     cluster.start()
     assert cluster.is_healthy()
 
