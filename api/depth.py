@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined] # documented in the module itself only
 
 import msgspec
 from msgpack import Unpacker, UnpackException
@@ -36,6 +36,7 @@ def too_deep_in_json(body: bytes) -> str | None:
         text = body.decode()
         opening = _DATA.match(text)
         while opening is not None:
+            key: str
             key, end = scanstring(text, opening.end())
             colon = _COLON.match(text, end)
             if colon is None:

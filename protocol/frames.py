@@ -112,7 +112,7 @@ def encode_reply(outcomes: list[Outcome]) -> bytes:
 def _refuse(data: bytes, error: Exception) -> FrameError:
     try:
         version = msgspec.msgpack.decode(_anything.decode(data)[0], type=int)
-    except (msgspec.MsgspecError, ValueError, IndexError):
+    except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         return FrameError(f"not a frame: {error}")
     if version != VERSION:
         return FrameError(f"format version {version}, this process understands {VERSION}")
@@ -124,7 +124,7 @@ def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
         raise _refuse(data, ValueError("the checksum is wrong"))
     try:
         decoded = decoder.decode(data)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _refuse(data, error) from error
     if decoded.version != VERSION:
         raise FrameError(f"format version {decoded.version}, this process understands {VERSION}")

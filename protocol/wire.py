@@ -141,6 +141,8 @@ class Wire:
                 if not received:
                     raise redis.ConnectionError("redis closed the connection")
                 feed(buffer, 0, received)  # type: ignore[arg-type]  # any buffer will do
+        except (redis.InvalidResponse, TypeError) as error:
+            raise redis.ConnectionError(f"redis sent what is no reply: {error}") from error
         except TimeoutError as error:
             raise redis.TimeoutError(f"redis did not answer within {self._timeout_s:g} seconds") from error
         except OSError as error:
@@ -242,7 +244,7 @@ class AsyncWire(asyncio.Protocol):
             while reply is not _UNFINISHED:
                 replies.append(reply)
                 reply = gets()
-        except redis.InvalidResponse as error:
+        except (redis.InvalidResponse, TypeError) as error:
             self._fail(redis.ConnectionError(f"redis sent what is no reply: {error}"))
             return
         if len(replies) >= self._expected and self._waiter is not None and not self._waiter.done():

@@ -24,6 +24,8 @@ _FUNCTION, _ARGUMENTS = b"\x22", b"\x21"
 _DATA, _ERROR = 0x30, 0x31
 _ERROR_FLAG = 0x8000
 _RECEIVE_BYTES = 256 * 1024
+_MAX_ANSWER_BYTES = 128 * 1024 * 1024
+"""More than any answer has (the shard stops at 64 MiB and 16 MiB of reads): room is made for no length that lies."""
 
 
 class CallRefusedError(Exception):
@@ -86,6 +88,8 @@ class Procedure:
         mark, length = _LENGTH.unpack_from(received)
         if mark != _UINT32:
             raise ConnectionError("an answer does not begin with its length")
+        if length > _MAX_ANSWER_BYTES:
+            raise ConnectionError(f"an answer of {length} bytes is announced")
         size = _LENGTH.size + length
         if len(received) == size:
             return memoryview(received)[_LENGTH.size :]
