@@ -25,6 +25,8 @@ Command = Sequence[bytes | str | int]
 
 _RECEIVE_BYTES = 256 * 1024
 _UNFINISHED: Final = object()
+_SURPLUS = "redis answered more than it was asked"
+"""Bytes were lost on the way, and it took the rest of a command for others: no reply can be trusted to be whose."""
 
 
 class _Address:
@@ -135,6 +137,8 @@ class Wire:
                 while reply is not _UNFINISHED:
                     replies.append(reply)
                     if len(replies) == len(commands):
+                        if self._reader.has_data():
+                            raise redis.ConnectionError(_SURPLUS)
                         return replies
                     reply = gets()
                 received = connected.recv_into(buffer)
@@ -247,7 +251,12 @@ class AsyncWire(asyncio.Protocol):
         except (redis.InvalidResponse, TypeError) as error:
             self._fail(redis.ConnectionError(f"redis sent what is no reply: {error}"))
             return
-        if len(replies) >= self._expected and self._waiter is not None and not self._waiter.done():
+        if len(replies) < self._expected:
+            return
+        if len(replies) > self._expected or self._reader.has_data():
+            self._fail(redis.ConnectionError(_SURPLUS))
+            self.close()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:

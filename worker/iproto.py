@@ -93,6 +93,8 @@ class Procedure:
         size = _LENGTH.size + length
         if len(received) == size:
             return memoryview(received)[_LENGTH.size :]
+        if len(received) > size:
+            raise ConnectionError("more came than the answer that was announced")
         whole = bytearray(size)
         whole[: len(received)] = received
         view, filled = memoryview(whole), len(received)

@@ -70,8 +70,9 @@ def test_an_error_has_its_code_and_text(pair: tuple[socket.socket, socket.socket
         packet({0: 0, 1: 1}, {}),
         packet([], {}),
         struct.pack(">BI", 0xCE, 0),
+        ok(b"x") + b"\xce",
     ],
-    ids=["another call's", "no length", "no maps", "no data", "header is no map", "empty"],
+    ids=["another call's", "no length", "no maps", "no data", "header is no map", "empty", "more than its length"],
 )
 def test_a_damaged_answer_breaks_the_connection(pair: tuple[socket.socket, socket.socket], answer: bytes) -> None:
     ours, theirs = pair

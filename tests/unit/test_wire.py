@@ -148,6 +148,29 @@ def test_what_is_no_reply_is_an_error(serve: Callable[..., Server], run: Run) ->
         run(server.settings, [("A",)])
 
 
+@pytest.mark.parametrize("surplus", [b"-ERR unknown command '$4'\r\n", b":7\r\n:8\r\n", b"$3\r\n"])
+def test_more_replies_than_commands_break_the_connection(
+    serve: Callable[..., Server], run: Run, surplus: bytes
+) -> None:
+    server = serve((*GREETING, READ, b":1\r\n" + surplus, HOLD))
+    with pytest.raises(redis.ConnectionError, match="more than it was asked"):
+        run(server.settings, [("A",)])
+
+
+def test_a_reply_that_nobody_waits_for_breaks_the_connection(serve: Callable[..., Server]) -> None:
+    server = serve((*GREETING, READ, b":1\r\n", LATER, b":2\r\n", HOLD))
+
+    async def late() -> None:
+        connection = AsyncWire(server.settings, name="test")
+        assert await connection.run([("A",)]) == [1]
+        while not connection._closed:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+        with pytest.raises(redis.ConnectionError, match="closed"):
+            await connection.run([("B",)])
+
+    asyncio.run(late())
+
+
 def test_no_reply_in_time_is_an_error(serve: Callable[..., Server], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "COMMAND_TIMEOUT_S", 0.05)
     server = serve((*GREETING, READ, HOLD))
