@@ -104,10 +104,16 @@ def decode_values(blob: bytes, decoder: msgspec.msgpack.Decoder[list[object]]) -
     """Decode the answer of a read: the lengths (0: not there), and the values of the keys that are there, in order.
 
     All values are decoded in one call, as one array.
+
+    Raises:
+        ChunkError: the blob is not the answer of a read.
     """
     lengths, start = split_lengths(blob)
     found = len(lengths) - lengths.count(0)
-    return lengths, decoder.decode(array_header(found) + memoryview(blob)[start:])
+    try:
+        return lengths, decoder.decode(array_header(found) + memoryview(blob)[start:])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ChunkError(f"a value does not decode: {error}") from error
 
 
 def slice_values(blob: bytes) -> list[bytes | None]:

@@ -56,6 +56,9 @@ class Shard:
         except OSError as error:
             self.disconnect()
             raise ShardUnreachableError(_reason(error), sent=True) from error
+        if not _are_answers(answers, len(chunks)):
+            self.disconnect()
+            raise ShardUnreachableError("an answer is damaged: it is not one status and payload a chunk", sent=True)
         return answers
 
     def disconnect(self) -> None:
@@ -114,6 +117,14 @@ class Shard:
             raise WrongInstanceError(f"the instance at {address}, configured as shard {self.name}, says it is {shard}")
         # A shard of one instance has no other leader to look for: it answers itself that it is read-only.
         return not description[b"ro"] or not self.has_replicas
+
+
+def _are_answers(answers: Any, count: int) -> bool:
+    return (
+        type(answers) is list
+        and len(answers) == count
+        and all(type(answer) is list and len(answer) == 2 and type(answer[0]) is int for answer in answers)
+    )
 
 
 def _reason(error: Exception) -> str:
