@@ -7,14 +7,20 @@ addresses are hashed: they may be of any length, and what lies in Redis tells no
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Any
 
 import redis.exceptions
 
 from api.problems import Kind, Problem, retry_later
 from protocol.names import login_counter
-from protocol.redis_connections import connect_async
 from protocol.settings import AuthSettings, RedisSettings
+from protocol.wire import COMMAND_TIMEOUT_S, AsyncWire, Command, check
+
+MAX_CONNECTIONS = 4
+"""Strangers decide how many log in at a time."""
 
 
 def _counters(user: str, address: str) -> tuple[str, str]:
@@ -28,7 +34,9 @@ class LoginThrottle:
     """Counts failed logins per user and per address."""
 
     def __init__(self, redis_settings: RedisSettings, settings: AuthSettings) -> None:
-        self._redis = connect_async(redis_settings, name="api-login")
+        self._redis_settings = redis_settings
+        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._idle: list[AsyncWire] = []
         self._window_s = settings.login_window_s
         self._limits = (settings.login_tries_per_user, settings.login_tries_per_address)
 
@@ -38,14 +46,10 @@ class LoginThrottle:
         Raises:
             Problem: 429 with `Retry-After`; 503, the counters are out of reach.
         """
-        try:
-            pipe = self._redis.pipeline(transaction=True)
-            for counter in _counters(user, address):
-                pipe.get(counter)
-                pipe.ttl(counter)
-            results = await pipe.execute()
-        except (redis.exceptions.RedisError, OSError) as error:
-            raise retry_later(Kind.NOT_READY, "logins cannot be counted at the moment") from error
+        commands: list[Command] = []
+        for counter in _counters(user, address):
+            commands += [("GET", counter), ("TTL", counter)]
+        results = await self._run(commands)
         for limit, failures, ttl in zip(self._limits, results[::2], results[1::2], strict=True):
             if int(failures or 0) >= limit:
                 raise Problem(
@@ -60,15 +64,45 @@ class LoginThrottle:
         Raises:
             Problem: 503, the counters are out of reach; an answer now would be a try that does not count.
         """
-        try:
-            pipe = self._redis.pipeline(transaction=True)
-            for counter in _counters(user, address):
-                pipe.set(counter, 0, ex=self._window_s, nx=True)
-                pipe.incr(counter)
-            await pipe.execute()
-        except (redis.exceptions.RedisError, OSError) as error:
-            raise retry_later(Kind.NOT_READY, "logins cannot be counted at the moment") from error
+        commands: list[Command] = []
+        for counter in _counters(user, address):
+            commands += [("SET", counter, 0, "EX", self._window_s, "NX"), ("INCR", counter)]
+        await self._run(commands)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _run(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """Run commands as one transaction and return their replies.
+
+        Raises:
+            Problem: 503, Redis is out of reach, or has no connection free for too long.
+        """
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                await self._free.acquire()
+            try:
+                *_, replies = check(await self._exchange([("MULTI",), *commands, ("EXEC",)]))
+                return check(replies)
+            finally:
+                self._free.release()
+        except (redis.exceptions.RedisError, OSError) as error:
+            raise retry_later(Kind.NOT_READY, "logins cannot be counted at the moment") from error
+
+    async def _exchange(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """One round trip, on a connection that is there if one of them still stands."""
+        wire = AsyncWire(self._redis_settings, name="api-login")
+        while self._idle:
+            idle = self._idle.pop()
+            if not idle.closed:
+                wire = idle
+                break
+        try:
+            replies = await wire.run(commands)
+        except BaseException:
+            wire.close()
+            raise
+        self._idle.append(wire)
+        return replies

@@ -1,9 +1,9 @@
-"""Redis on the way of a batch: all commands of a turn in one write, their replies in order, and nothing in between.
+"""Connections to Redis: all commands of a turn in one write, their replies in order, and nothing in between.
 
 The parser and the packer are hiredis', in C. What is left out against redis-py's clients is what they do around each
 single command and reply: pools, retries, health checks, events, a task and a timer each. A turn has up to a dozen
-commands, and for requests of one key that was a sixth of the api's CPU time. Whatever is not on the way of a batch
-uses redis-py (`protocol.redis_connections`).
+commands, and for requests of one key that was a sixth of the api's CPU time. Nothing is tried again here either: that
+belongs to the callers, which know deadlines and what a lost answer means.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import hiredis
 import redis
 from redis.asyncio.connection import parse_url
 
-from protocol.redis_connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S
 from protocol.settings import RedisSettings
 
 Command = Sequence[bytes | str | int]
+
+CONNECT_TIMEOUT_S = 2.0
+COMMAND_TIMEOUT_S = 2.0
 
 _RECEIVE_BYTES = 256 * 1024
 _UNFINISHED: Final = object()
@@ -167,6 +169,11 @@ class AsyncWire(asyncio.Protocol):
         self._closed = False
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is of no use any more, as far as is known."""
+        return self._closed
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Send all commands in one write and return their replies in order, an error reply as an exception object.
