@@ -1,6 +1,18 @@
 """The test cluster for bad input; the clients of the contract tests, and the look into the shards of the others."""
 
-from tests.contract.conftest import api, documented, fresh_key, stranger, token
-from tests.integration.conftest import new_api, service, store
+from collections.abc import Iterator
 
-__all__ = ["api", "documented", "fresh_key", "new_api", "service", "store", "stranger", "token"]
+import pytest
+
+from tests.contract.conftest import api, documented, fresh_key, stranger, token
+from tests.fuzz import effort
+from tests.integration.conftest import service, store
+
+__all__ = ["api", "documented", "fresh_key", "service", "store", "stranger", "token"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def examples() -> Iterator[None]:
+    """Tells how many examples there were."""
+    yield
+    effort.tell_count()

@@ -1,0 +1,218 @@
+"""Request bodies against other libraries: what is taken is kept exactly, what is not is refused with a 400."""
+
+import json
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from hypothesis import event
+from hypothesis import strategies as st
+
+from api.bodies import Format, accepted, decode_keys, decode_login, decode_write, format_of
+from api.problems import Kind, Problem
+from api.splitting import Groups, check_count
+from protocol.buckets import ShardMap
+from protocol.settings import BatchSettings
+from tests.contract.samples import same
+from tests.fuzz import wide
+from tests.fuzz.damage import damages
+from tests.fuzz.effort import fuzz
+from tests.fuzz.reference import Pairs, can_be_kept, read_json, read_msgpack, values
+
+LIMITS = BatchSettings()
+ONE_SHARD = ShardMap(("s1",), 100, (0,) * 101)
+
+
+class Refusal:
+    """A `with` block in which a body may be refused, by a problem of status 400 that can be told to anybody."""
+
+    def __init__(self) -> None:
+        self.happened = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        if not isinstance(error, Problem):
+            return False
+        assert error.status == 400
+        assert error.detail
+        assert json.loads(error.body("id"))["status"] == 400
+        event(f"refused: {error.kind.name}")
+        self.happened = True
+        return True
+
+
+def stored(body: bytes, body_format: Format) -> dict[str, bytes] | None:
+    """What a write would store, as the bytes that go to the shard, by key; None if it is refused."""
+    groups = Groups(ONE_SHARD)
+    with Refusal() as refusal:
+        data = decode_write(body, body_format)
+        check_count(len(data), "data", LIMITS)
+        if body_format is Format.JSON:
+            groups.add_values(data, LIMITS)
+        else:
+            groups.add_encoded(data, LIMITS)
+    if refusal.happened:
+        return None
+    found = {}
+    for part in groups.parts():
+        for key, entry in zip(part.keys, part.entries, strict=True):
+            name, _, value = msgspec.msgpack.decode(entry, type=tuple[str, int, msgspec.Raw])
+            assert name == key
+            found[key] = bytes(value)
+    return found
+
+
+def expected_of_json(body: bytes) -> dict[str, Any] | None:
+    """What the body of a write says, by the reference; None if it must be refused."""
+    try:
+        document = read_json(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or set(document) != {"data"} or not isinstance(document["data"], dict):
+        return None
+    data = document["data"]
+    if not data or not all(0 < len(key.encode("utf-8", "surrogatepass")) <= LIMITS.max_key_bytes for key in data):
+        return None
+    return data if all(can_be_kept(item) for member in data.items() for item in member) else None
+
+
+def assert_like_reference(body: bytes) -> None:
+    found, expected = stored(body, Format.JSON), expected_of_json(body)
+    assert (found is None) == (expected is None), (found, expected)
+    if found is not None and expected is not None:
+        assert same({key: msgspec.msgpack.decode(value) for key, value in found.items()}, expected)
+
+
+@st.composite
+def json_writes(draw: st.DrawFn) -> bytes:
+    """The body of a write, in one of the ways to write JSON."""
+    data = draw(st.dictionaries(st.text(min_size=1, max_size=10), values, min_size=1, max_size=4))
+    ascii_only = draw(st.booleans())
+    text = json.dumps({"data": data}, ensure_ascii=ascii_only, indent=draw(st.sampled_from([None, 1])))
+    return text.encode("utf-8", "surrogatepass")
+
+
+_TOKENS = (
+    *('{"data":{', '{"data":{"a":', '"a":', '"b"', '"data"', "{", "}", "}", "}}", "[", "]", ",", ":", " ", "\n", "\t"),
+    *("null", "true", "false", "0", "-0", "-0.0", "1", "-", "+", ".", "e", "E", "e400", "e-400", "00", "1e2", "1.5"),
+    *("18446744073709551615", "18446744073709551616", "-9223372036854775808", "-9223372036854775809", "1E400"),
+    *("0.1000000000000000055511151231257827", "NaN", "Infinity", "-Infinity", "nul", "True", "'a'", "//", "/*", "#"),
+    *('"', '\\"', "\\", "\\u", "\\ud83d", "\\ude00", "\\u0000", "\\u00e9", "\\n", "\\x", '""', "\u00e9", "\U0001f600"),
+    *("\x00", "\x1f", "\x7f", "\xa0", "\u2028", "\ufeff"),
+)
+_BROKEN = (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\x80")
+_tokens = st.sampled_from([token.encode() for token in _TOKENS]) | st.sampled_from(_BROKEN)
+
+
+@fuzz(json_writes(), examples=300)
+def test_a_json_write_is_kept_exactly_or_refused(body: bytes) -> None:
+    assert_like_reference(body)
+
+
+@fuzz(damages(json_writes()), examples=400)
+def test_a_damaged_json_write_is_read_as_any_reader_reads_it_or_refused(body: bytes) -> None:
+    assert_like_reference(body)
+
+
+@fuzz(st.lists(_tokens, max_size=12).map(b"".join), examples=500)
+def test_any_row_of_json_tokens_is_read_as_any_reader_reads_it_or_refused(value: bytes) -> None:
+    assert_like_reference(value)
+    assert_like_reference(b'{"data":{"a":' + value + b"}}")
+
+
+@fuzz(wide.writes(), examples=300)
+def test_a_messagepack_write_is_kept_byte_for_byte_or_refused(body: bytes) -> None:
+    assert_bytes_kept(body)
+
+
+@fuzz(damages(wide.writes()), examples=400)
+def test_a_damaged_messagepack_write_is_kept_byte_for_byte_or_refused(body: bytes) -> None:
+    assert_bytes_kept(body)
+
+
+def assert_bytes_kept(body: bytes) -> None:
+    found = stored(body, Format.MSGPACK)
+    if found is None:
+        return
+    ((name, data),) = read_msgpack(body)
+    assert name == "data"
+    assert isinstance(data, Pairs)
+    said = dict(data)
+    assert list(found) == list(said)
+    for key, value in found.items():
+        # By its text: `nan` is never kept, and numbers of one type have one text.
+        assert repr(read_msgpack(value)) == repr(said[key])
+    # And the other way round: nothing but the values, as they stood.
+    assert sum(body.count(value) > 0 for value in found.values()) == len(found)
+
+
+keys_bodies = st.one_of(
+    st.lists(st.text(max_size=8), max_size=5).map(lambda keys: json.dumps({"keys": keys}).encode()),
+    st.lists(st.text(max_size=8), max_size=5).map(lambda keys: msgspec.msgpack.encode({"keys": keys})),
+)
+login_bodies = st.tuples(st.text(max_size=8), st.text(max_size=8)).flatmap(
+    lambda pair: st.sampled_from(
+        [
+            json.dumps({"username": pair[0], "password": pair[1]}).encode(),
+            msgspec.msgpack.encode({"username": pair[0], "password": pair[1]}),
+        ]
+    )
+)
+
+
+@fuzz(keys_bodies | damages(keys_bodies), st.sampled_from(Format), examples=300)
+def test_keys_are_texts_each_once_or_refused(body: bytes, body_format: Format) -> None:
+    with Refusal() as refusal:
+        keys = decode_keys(body, body_format)
+    if refusal.happened:
+        return
+    document = read_json(body) if body_format is Format.JSON else dict(read_msgpack(body))
+    assert keys == list(dict.fromkeys(document["keys"]))
+    assert all(isinstance(key, str) for key in keys)
+
+
+@fuzz(login_bodies | damages(login_bodies), st.sampled_from(Format), examples=300)
+def test_a_login_is_two_texts_or_refused(body: bytes, body_format: Format) -> None:
+    with Refusal() as refusal:
+        login = decode_login(body, body_format)
+    if refusal.happened:
+        return
+    document = read_json(body) if body_format is Format.JSON else dict(read_msgpack(body))
+    assert document == {"username": login.username, "password": login.password}
+
+
+_headers = st.binary(max_size=40) | st.lists(
+    st.sampled_from(
+        [
+            b"application/",
+            b"json",
+            b"msgpack",
+            b";",
+            b",",
+            b"q=",
+            b"0.5",
+            b"nan",
+            b"-1",
+            b"charset=",
+            b"utf-8",
+            b" ",
+            b'"',
+        ]
+    ),
+    max_size=10,
+).map(b"".join)
+
+
+@fuzz(_headers, examples=300)
+def test_any_header_names_a_format_or_is_refused(header: bytes) -> None:
+    assert accepted(header) in Format
+    try:
+        found = format_of(header)
+    except Problem as problem:
+        event(problem.kind.name)
+        if problem.kind is not Kind.UNSUPPORTED_MEDIA_TYPE:
+            raise
+    else:
+        assert found in Format
