@@ -126,7 +126,7 @@ class Authenticator:
 
     def _verify(self, token: bytes) -> Claims:
         if len(token) > MAX_TOKEN_BYTES:
-            raise unauthorized("the token is too long")
+            raise unauthorized("the token is not valid")
         try:
             return self._tokens.verify(token.decode("ascii"))
         except TokenError as error:

@@ -18,6 +18,8 @@ from msgspec import Meta
 
 PREFIX = "TARANTKV_"
 MIN_SECRET_LENGTH = 32
+MIN_SECRET_CHARACTERS = 8
+"""Different ones: what has fewer was made up, not drawn at random."""
 EXIT_CONFIGURATION = 78
 """The exit code for wrong settings: `EX_CONFIG` of BSD's `sysexits.h`."""
 
@@ -140,6 +142,8 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
         secrets = self.jwt_secrets
         if not secrets or min(map(len, secrets)) < MIN_SECRET_LENGTH:
             raise ValueError(f"TARANTKV_JWT_SECRET must have {MIN_SECRET_LENGTH} characters or more")
+        if min(len(set(secret)) for secret in secrets) < MIN_SECRET_CHARACTERS:
+            raise ValueError(f"TARANTKV_JWT_SECRET must have {MIN_SECRET_CHARACTERS} different characters or more")
         if self.admin_password and len(self.admin_password) < 8:
             raise ValueError("TARANTKV_ADMIN_PASSWORD must have 8 characters or more")
 

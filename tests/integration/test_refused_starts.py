@@ -12,10 +12,16 @@ from tests.integration.processes import ShardProcess, environment, run_module, r
 
 CONFIGURATION = 78
 LIST = "TARANTKV_SHARDS"
+OTHER = "another secret which is long enough as well"
 
 API_SETTINGS: dict[str, tuple[Mapping[str, str], str]] = {
     "no secret": ({"TARANTKV_JWT_SECRET": ""}, "TARANTKV_JWT_SECRET is not set"),
     "a short secret": ({"TARANTKV_JWT_SECRET": "x" * 31}, "TARANTKV_JWT_SECRET must have 32 characters or more"),
+    "a secret of one letter": (
+        {"TARANTKV_JWT_SECRET": "x" * 64},
+        "TARANTKV_JWT_SECRET must have 8 different characters",
+    ),
+    "a short secret among others": ({"TARANTKV_JWT_SECRET": OTHER + ",short"}, "TARANTKV_JWT_SECRET must have 32"),
     "an unknown setting": ({"TARANTKV_MAX_KEYS": "1"}, "TARANTKV_MAX_KEYS is not a setting"),
     "no number": ({"TARANTKV_MAX_BATCH_KEYS": "many"}, "TARANTKV_MAX_BATCH_KEYS: "),
     "a secret in an address": ({"TARANTKV_REDIS_URL": "redis://u:p@localhost/0"}, "TARANTKV_REDIS_URL: "),

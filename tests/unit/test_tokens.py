@@ -17,7 +17,7 @@ TTL_S = 60
 
 def claims(**changes: Any) -> dict[str, Any]:
     now = time.time()
-    usual: dict[str, Any] = {"sub": "u", "iat": now, "exp": now + TTL_S, "jti": "j", "scopes": ["read"]}
+    usual: dict[str, Any] = {"sub": "u", "iat": now, "exp": int(now) + TTL_S, "jti": "j", "scopes": ["read"]}
     return {name: value for name, value in {**usual, **changes}.items() if value is not None}
 
 
@@ -92,7 +92,7 @@ def test_anything_else_is_refused_without_repeating_it(tokens: Tokens, make: Cal
 
 def test_an_expired_token_is_refused_as_that(tokens: Tokens) -> None:
     with pytest.raises(TokenError, match="expired"):
-        tokens.verify(signed(exp=time.time() - LEEWAY_S - 1))
+        tokens.verify(signed(exp=int(time.time()) - LEEWAY_S - 1))
 
 
 def test_a_token_of_the_future_is_refused_as_that(tokens: Tokens) -> None:
