@@ -16,7 +16,7 @@ LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_P
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean bench load env lock \
+.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean bench load overload env lock \
 	user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
@@ -80,6 +80,9 @@ load: installed ## locust against the running system: web page on port 8089, or 
 	$(CLUSTER) exec -- -m locust -f loadtest/locustfile.py --processes $(or $(PROCESSES),2) --users $(or $(USERS),32) \
 		--spawn-rate $(or $(USERS),32) --web-host 127.0.0.1 --stop-timeout 10 \
 		$(if $(HEADLESS),--headless --run-time $(or $(TIME),60s)) $(ARGS) $(SCENARIOS)
+
+overload: installed ## offer the running system three times what it can take: MINUTES=5, ARGS="--help"
+	$(PYTHON) -m loadtest.overload --minutes $(or $(MINUTES),5) $(ARGS)
 
 env: ## write .env with random secrets where it is missing or incomplete; needs no installation
 	@python3 localcluster/dotenv.py

@@ -1,6 +1,10 @@
 """How much may be under way: chunks and bytes per shard, and bytes of request bodies per process.
 
 Overload is answered here, before anything is sent, with a 503 and `Retry-After`. All counts are of one api process.
+
+A shard takes as much as it has lately worked off in `max_wait_s`, within fixed bounds: more would only wait. Of that a
+user may hold so much that three times the room that is left is not exceeded (dynamic thresholds, after Choudhury and
+Hahne, 1998): alone three quarters, and whoever comes with little always finds room.
 """
 
 from __future__ import annotations
@@ -10,40 +14,130 @@ from typing import Self
 
 from api.problems import Kind, Problem, retry_later
 
+LEAST_CHUNKS = 256
+LEAST_BYTES = 16 * 1024 * 1024
+"""A shard takes these, where the settings allow them, however slow it was lately: it may have had nothing to do."""
+
+SHARE = 3
+"""A user may hold this many times the room that is left."""
+
+ROOM = 64
+"""Chunks of requests that have come in and have not been split yet."""
+
+_SMOOTHING = 0.2
+"""Weight of the newest rate in the mean, which follows a change in about five measurements."""
+
+
+class _Shard:
+    """What is under way for one shard, and how much may be."""
+
+    __slots__ = ("byte_rate", "chunk_rate", "done_bytes", "done_chunks", "held", "max_bytes", "max_chunks")
+
+    def __init__(self, max_chunks: int, max_bytes: int) -> None:
+        self.max_chunks = min(max_chunks, LEAST_CHUNKS)
+        self.max_bytes = min(max_bytes, LEAST_BYTES)
+        self.done_chunks = self.done_bytes = 0
+        self.chunk_rate = self.byte_rate = 0.0
+        self.held: dict[str, list[int]] = {}
+        """Chunks and bytes of every user who has any."""
+
 
 class Admission:
     """Counts what is under way for each shard."""
 
-    def __init__(self, shards: Sequence[str], *, max_chunks: int, max_bytes: int) -> None:
+    def __init__(
+        self, shards: Sequence[str], *, max_chunks: int, max_bytes: int, max_wait_s: float | None = None
+    ) -> None:
         self._max_chunks = max_chunks
         self._max_bytes = max_bytes
+        self._max_wait_s = max_wait_s
+        self._shards = {shard: _Shard(max_chunks, max_bytes) for shard in shards}
         self.chunks = dict.fromkeys(shards, 0)
         self.bytes = dict.fromkeys(shards, 0)
+        if max_wait_s is None:
+            for state in self._shards.values():
+                state.max_chunks, state.max_bytes = max_chunks, max_bytes
 
-    def admit(self, parts: Iterable[tuple[str, int]]) -> None:
-        """Count `(shard, bytes)` of every part in, or none of them.
+    def admit(self, parts: Iterable[tuple[str, int]], user: str | None = None) -> None:
+        """Count `(shard, bytes)` of every part in, or none of them. Without a user there is no share to keep to.
 
         Raises:
-            Problem: 503, one shard has too much under way.
+            Problem: 503, one shard has too much under way, or too much of this user's.
         """
         admitted: list[tuple[str, int]] = []
         for shard, size in parts:
-            # A shard with nothing under way takes any chunk: one may be larger than a small limit allows.
-            full = self.chunks[shard] >= self._max_chunks or (
-                self.chunks[shard] > 0 and self.bytes[shard] + size > self._max_bytes
-            )
-            if full:
+            fault = self._fault(shard, size, user)
+            if fault is not None:
                 for done in admitted:
-                    self.release(*done)
-                raise overloaded(f"shard {shard} has as much under way as is allowed")
-            self.chunks[shard] += 1
-            self.bytes[shard] += size
+                    self._count(*done, user, -1)
+                raise overloaded(fault)
+            self._count(shard, size, user, 1)
             admitted.append((shard, size))
 
-    def release(self, shard: str, size: int) -> None:
+    def release(self, shard: str, size: int, user: str | None = None) -> None:
         """Count a part out again."""
-        self.chunks[shard] -= 1
-        self.bytes[shard] -= size
+        self._count(shard, size, user, -1)
+        state = self._shards[shard]
+        state.done_chunks += 1
+        state.done_bytes += size
+
+    def calm(self) -> bool:
+        """Whether some shard has so little under way that any user's chunk would be admitted."""
+        for shard, state in self._shards.items():
+            if 2 * self.chunks[shard] < state.max_chunks and 2 * self.bytes[shard] < state.max_bytes:
+                return True
+        return False
+
+    def has_room(self, user: str | None) -> bool:
+        """Whether some shard would take chunks of this user's, also if others that have come in come first."""
+        for shard, state in self._shards.items():
+            margin = min(ROOM, state.max_chunks // 4)
+            if self._fault(shard, 1, user, margin) is None:
+                return True
+        return False
+
+    def adapt(self, elapsed_s: float) -> None:
+        """Take what was worked off in the last `elapsed_s` as the measure of what may be under way."""
+        if self._max_wait_s is None:
+            return
+        for state in self._shards.values():
+            state.chunk_rate += _SMOOTHING * (state.done_chunks / elapsed_s - state.chunk_rate)
+            state.byte_rate += _SMOOTHING * (state.done_bytes / elapsed_s - state.byte_rate)
+            state.done_chunks = state.done_bytes = 0
+            chunks = max(LEAST_CHUNKS, int(state.chunk_rate * self._max_wait_s))
+            size = max(LEAST_BYTES, int(state.byte_rate * self._max_wait_s))
+            state.max_chunks, state.max_bytes = min(chunks, self._max_chunks), min(size, self._max_bytes)
+
+    def _count(self, shard: str, size: int, user: str | None, sign: int) -> None:
+        self.chunks[shard] += sign
+        self.bytes[shard] += sign * size
+        if user is None:
+            return
+        held = self._shards[shard].held
+        mine = held.get(user)
+        if mine is None:
+            mine = held[user] = [0, 0]
+        mine[0] += sign
+        mine[1] += sign * size
+        if not mine[0]:
+            del held[user]
+
+    def _fault(self, shard: str, size: int, user: str | None, margin: int = 0) -> str | None:
+        """Why a chunk is not admitted, with `margin` more chunks under way than there are; None if it is."""
+        state = self._shards[shard]
+        chunks, held_bytes = self.chunks[shard] + margin, self.bytes[shard]
+        # A shard with nothing under way takes any chunk: one may be larger than a small limit allows.
+        if chunks >= state.max_chunks or (chunks > 0 and held_bytes + size > state.max_bytes):
+            return f"shard {shard} has as much under way as is allowed"
+        if user is None or (2 * chunks < state.max_chunks and 2 * held_bytes < state.max_bytes):
+            return None
+        mine = state.held.get(user)
+        if mine is None:
+            return None
+        own_chunks, own_bytes = mine
+        if own_chunks >= SHARE * (state.max_chunks - chunks) or own_bytes >= SHARE * (state.max_bytes - held_bytes):
+            return f"shard {shard} has as much of this user's under way as is fair"
+        return None
 
 
 class BodyBudget:

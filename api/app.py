@@ -43,7 +43,7 @@ _BY_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED, 400: Kind.INVAL
 def endpoints(services: Services) -> list[Endpoint]:
     """The routes under `/api/`."""
     limits = services.settings.batch
-    base = (services.authenticator, services.budget, services.settings.http, limits)
+    base = (services.authenticator, services.budget, services.large, services.settings.http, limits)
     batch = (services.batches, services.idempotency, services.metrics, *base)
     return [
         Login(services.accounts, services.tokens, services.passwords, services.throttle, *base),
@@ -147,4 +147,4 @@ def create_app(services: Services) -> ASGIApp:
         openapi_config=None,
         logging_config=None,
     )
-    return Edge(app, services.metrics, services.settings.http.access_log)
+    return Edge(app, services.metrics, services.settings.http.access_log, services.door)

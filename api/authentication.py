@@ -70,7 +70,7 @@ class Authenticator:
         """
         if header is None:
             raise unauthorized("the Authorization header is missing")
-        token = header[len(_BEARER) :].strip() if header[: len(_BEARER)].lower() == _BEARER else header
+        token = _token(header)
         principal = self._remembered.get(token)
         if principal is None or not self._usable(token, principal):
             principal = await self._ask(token)
@@ -79,6 +79,11 @@ class Authenticator:
         if scope is not None and scope not in principal.scopes:
             raise Problem(Kind.FORBIDDEN, f"the token lacks the scope {scope!r}")
         return principal
+
+    def user_of(self, header: bytes) -> str | None:
+        """The user whom an `Authorization` header was good for not long ago; None if there is none. Asks nobody."""
+        principal = self._remembered.get(_token(header))
+        return principal.name if principal is not None and principal.void is None else None
 
     def log_out(self, principal: Principal) -> None:
         """Treat a principal's token, which the store has as revoked, as void in this process at once."""
@@ -133,6 +138,10 @@ class Authenticator:
             raise unauthorized(str(error)) from None
         except UnicodeDecodeError:
             raise unauthorized("the token is not valid") from None
+
+
+def _token(header: bytes) -> bytes:
+    return header[len(_BEARER) :].strip() if header[: len(_BEARER)].lower() == _BEARER else header
 
 
 def _log_failure(task: asyncio.Task[Principal]) -> None:

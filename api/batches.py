@@ -88,10 +88,12 @@ class Batches:
         retain_ms: int = 0,
         claim: Claim | None = None,
         trace: str | None = None,
+        user: str | None = None,
     ) -> list[Result]:
         """Run `operation` on every part and return what became of each.
 
-        With a `claim` chunks have the ids that they have in every try, fresh ones otherwise.
+        With a `claim` chunks have the ids that they have in every try, fresh ones otherwise. What is under way counts
+        as `user`'s.
 
         Raises:
             Problem: 503, not admitted; nothing was applied, now or by an earlier try under the same claim.
@@ -102,7 +104,7 @@ class Batches:
         for attempt in range(1, ATTEMPTS + 1):
             chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, claim)) for part in parts]
             try:
-                outcomes = await self._dispatcher.dispatch(chunks, trace)
+                outcomes = await self._dispatcher.dispatch(chunks, trace, user)
             except Problem as problem:
                 if attempt == 1 and (claim is None or not claim.repeated):
                     raise

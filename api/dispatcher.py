@@ -74,7 +74,10 @@ class Dispatcher:
     ) -> None:
         self.process = f"{secrets.token_hex(8)}"
         self.admission = Admission(
-            shards, max_chunks=settings.max_inflight_chunks, max_bytes=settings.max_inflight_bytes
+            shards,
+            max_chunks=settings.max_inflight_chunks,
+            max_bytes=settings.max_inflight_bytes,
+            max_wait_s=settings.max_wait_s,
         )
         self._redis_settings = redis_settings
         self._metrics = metrics
@@ -137,7 +140,9 @@ class Dispatcher:
         _log.error("a task of the dispatcher died", exc_info=error)
         self._failed.set_exception(error)
 
-    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], trace: str | None = None) -> list[Outcome]:
+    async def dispatch(
+        self, parts: Sequence[tuple[str, Chunk]], trace: str | None = None, user: str | None = None
+    ) -> list[Outcome]:
         """Send `(shard, chunk)` parts and wait for the outcome of each; returned in order, never raising for one.
 
         The wait ends a little after the chunks' deadline: by then each has an outcome, if only `UNKNOWN`.
@@ -145,10 +150,10 @@ class Dispatcher:
         Raises:
             Problem: 503, not admitted; nothing was sent.
         """
-        self.admission.admit((shard, len(chunk.body)) for shard, chunk in parts)
+        self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], user)
         gathering = Gathering(len(parts), asyncio.get_running_loop())
         for position, (shard, chunk) in enumerate(parts):
-            pending = Pending(shard, chunk, gathering, position, trace)
+            pending = Pending(shard, chunk, gathering, position, trace, user)
             self._pending.add(pending)
             self._queues[shard].append(pending)
         self._wake.set()
@@ -158,7 +163,7 @@ class Dispatcher:
     def _settle(self, chunk_id: bytes, status: int, payload: Any) -> Pending | None:
         pending = self._pending.take(chunk_id)
         if pending is not None:
-            self.admission.release(pending.shard, len(pending.chunk.body))
+            self.admission.release(pending.shard, len(pending.chunk.body), pending.user)
             pending.settle(status, payload)
             self._metrics.outcome(pending.shard, status)
         return pending
@@ -339,7 +344,9 @@ class Dispatcher:
 
     async def _sweep_forever(self) -> None:
         while True:
+            began = time.monotonic()
             await asyncio.sleep(SWEEP_S)
+            self.admission.adapt(time.monotonic() - began)
             self._sweep(now_ms() - GRACE_MS)
 
     def _sweep(self, before_ms: int) -> None:

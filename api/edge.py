@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import time
 from itertools import count
@@ -11,40 +10,27 @@ from itertools import count
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from api.door import Door
 from api.http import CLIENT_CLOSED
 from api.metrics import Metrics
+from api.routes import REQUEST_ID, route_of
 
 _log = logging.getLogger("api.access")
 
-_GIVEN_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")
 _FIXED_HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
-ROUTES = frozenset(
-    {
-        "/api/login",
-        "/api/logout",
-        "/api/write",
-        "/api/read",
-        "/api/delete",
-        "/health/live",
-        "/health/ready",
-        "/metrics",
-        "/schema",
-        "/schema/openapi.json",
-    }
-)
-"""The paths that are counted by name; all others count as `other`, so that nobody can fill the metrics."""
 
 
 class Edge:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, access_log: str) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, access_log: str, door: Door) -> None:
         self._app = app
+        self._door = door
         self._metrics = metrics
         self._access_log = access_log
         self._prefix = secrets.token_hex(6)
@@ -52,7 +38,7 @@ class Edge:
 
     def _id(self, scope: HTTPScope) -> bytes:
         for name, value in scope["headers"]:
-            if name == b"x-request-id" and _GIVEN_ID.match(value):
+            if name == b"x-request-id" and REQUEST_ID.match(value):
                 return value
         return f"{self._prefix}-{next(self._counter):x}".encode()
 
@@ -61,6 +47,8 @@ class Edge:
         if scope["type"] == ScopeType.HTTP:
             await self._serve(scope, receive, send)
         else:
+            # What the server hands on to every connection.
+            scope["state"]["door"] = self._door
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
@@ -83,7 +71,7 @@ class Edge:
             await self._app(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.request(path if path in ROUTES else "other", status, seconds)
+            self._metrics.request(route_of(path), status, seconds)
             if self._access_log == "all" or (self._access_log == "errors" and status >= 400):
                 self._log(scope, status, seconds)
 

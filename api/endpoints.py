@@ -118,10 +118,13 @@ class BatchEndpoint(Endpoint):
         """Run a write or a delete, once if the request has an `Idempotency-Key`."""
         key = request.headers.get(b"idempotency-key")
         trace = request.trace
+        user = principal.name if principal is not None else None
 
         async def work(claim: Claim | None) -> dict[str, Any]:
             retain_ms = self._idempotency.window_ms if claim is not None else 0
-            results = await self._batches.run(operation, groups, retain_ms=retain_ms, claim=claim, trace=trace)
+            results = await self._batches.run(
+                operation, groups, retain_ms=retain_ms, claim=claim, trace=trace, user=user
+            )
             check(results, operation)
             if operation is Operation.DELETE:
                 return {**SUCCESS, "deleted": sum(result.outcome.payload for result in results)}
@@ -180,8 +183,9 @@ class Read(BatchEndpoint):
     path = "/api/read"
     scope = "read"
 
-    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
+    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
         groups = self._keys(request, body)
-        results = await self._batches.run(Operation.READ, groups, trace=request.trace)
+        user = principal.name if principal is not None else None
+        results = await self._batches.run(Operation.READ, groups, trace=request.trace, user=user)
         check(results, Operation.READ)
         return read_answer(results, accepted(request.headers.get(b"accept")), self._limits.max_answer_bytes)

@@ -17,6 +17,7 @@ from api.admission import BodyBudget
 from api.answers import Answer
 from api.authentication import Authenticator, Principal
 from api.problems import MEDIA_TYPE, Kind, Problem
+from api.turns import Turns
 from protocol.settings import BatchSettings, HttpSettings
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ _WANTED = frozenset(
         b"traceparent",
     )
 )
+LARGE_BODY = 32 * 1024
+"""Bytes of a body that takes a turn of the event loop for itself: some milliseconds' work, up to a second's."""
+
 CLIENT_CLOSED = 499
 """Counted for a client that went away before its answer; the number is nginx's."""
 
@@ -126,10 +130,11 @@ class Endpoint(ABC):
     """The largest body, where it is less than a batch may have."""
 
     def __init__(
-        self, authenticator: Authenticator, budget: BodyBudget, http: HttpSettings, limits: BatchSettings
+        self, authenticator: Authenticator, budget: BodyBudget, large: Turns, http: HttpSettings, limits: BatchSettings
     ) -> None:
         self._authenticator = authenticator
         self._budget = budget
+        self._large = large
         self._body_timeout_s = http.body_timeout_s
         self._limits = limits
 
@@ -161,4 +166,6 @@ class Endpoint(ABC):
         with self._budget.share() as held:
             limit = self._limits.max_body_bytes if self.max_body is None else self.max_body
             body = await request.body(limit, self._body_timeout_s, held)
+            if len(body) > LARGE_BODY:
+                await self._large.wait(principal.name if principal is not None else None)
             return await self.handle(request, body, principal)

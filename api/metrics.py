@@ -66,6 +66,10 @@ class Metrics:
         children[0].inc()
         children[1].observe(seconds)
 
+    def refused(self, route: str, requests: int) -> None:
+        """Count requests that were answered 503 before anything of them was looked at; they have no time."""
+        self._requests.labels(route, "503").inc(requests)
+
     def batch(self, route: str, keys: int) -> None:
         """Count the keys of a batch."""
         child = self._batch_children.get(route)

@@ -46,14 +46,23 @@ class SentFrame:
 class Pending:
     """A chunk under way. `sends` counts how often it was handed to Redis, or may have been."""
 
-    __slots__ = ("chunk", "frame", "gathering", "position", "sends", "shard", "trace")
+    __slots__ = ("chunk", "frame", "gathering", "position", "sends", "shard", "trace", "user")
 
-    def __init__(self, shard: str, chunk: Chunk, gathering: Gathering, position: int, trace: str | None) -> None:
+    def __init__(
+        self,
+        shard: str,
+        chunk: Chunk,
+        gathering: Gathering,
+        position: int,
+        trace: str | None,
+        user: str | None = None,
+    ) -> None:
         self.shard = shard
         self.chunk = chunk
         self.gathering = gathering
         self.position = position
         self.trace = trace
+        self.user = user
         self.sends = 0
         self.frame: SentFrame | None = None
 

@@ -16,8 +16,9 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from api.app import create_app
-from api.coalescing import CoalescingProtocol
-from api.services import ApiSettings, Lifecycle, Services, load_settings
+from api.connections import GuardedProtocol, raise_file_limit
+from api.lifecycle import Lifecycle
+from api.services import ApiSettings, Services, load_settings
 from protocol import collector
 from protocol.logs import configure
 
@@ -31,7 +32,9 @@ def build() -> ASGIApp:
     configure(settings.log.log_level)
     lifecycle = Lifecycle()
     fail_readiness_first(lifecycle, settings.http.drain_delay_s)
-    app = create_app(Services(settings, lifecycle))
+    services = Services(settings, lifecycle)
+    services.door.max_connections = raise_file_limit(settings.http.max_connections)
+    app = create_app(services)
     collector.settle()
     return app
 
@@ -67,7 +70,7 @@ def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
         port=settings.http.port,
         workers=processes,
         loop="uvloop",
-        http=CoalescingProtocol,
+        http=GuardedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

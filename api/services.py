@@ -10,7 +10,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from api.accounts import AccountError, Accounts
 from api.admission import BodyBudget
@@ -18,12 +18,15 @@ from api.authentication import Authenticator
 from api.batches import Batches
 from api.control import Control
 from api.dispatcher import Dispatcher
+from api.door import Door
 from api.idempotency import Idempotency
+from api.lifecycle import Lifecycle
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.throttle import LoginThrottle
 from api.tokens import Tokens
 from api.topology import Topology
+from api.turns import Turns
 from protocol.settings import (
     AuthSettings,
     BatchSettings,
@@ -68,13 +71,6 @@ def load_settings() -> ApiSettings:
     )
 
 
-@dataclass
-class Lifecycle:
-    """Whether the process is about to end; `/health/ready` tells so before anything stops."""
-
-    draining: bool = field(default=False)
-
-
 class Services:
     """The parts of one api process."""
 
@@ -94,6 +90,14 @@ class Services:
         self.batches = Batches(self.dispatcher, self.topology, settings.batch)
         self.idempotency = Idempotency(self.control, self.topology, settings.batch.idempotency_window_s)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)
+        self.large = Turns(per_turn=1, max_wait_s=settings.batch.max_wait_s)
+        self.door = Door(
+            self.lifecycle,
+            self.dispatcher.admission,
+            self.authenticator.user_of,
+            settings.http,
+            settings.batch.max_wait_s,
+        )
 
     @property
     def ready(self) -> bool:
@@ -136,7 +140,16 @@ class Services:
     async def _set_gauge(self) -> None:
         while True:
             self.metrics.waiting(self.dispatcher.waiting)
+            self._count_refused()
             await asyncio.sleep(GAUGE_EVERY_S)
+
+    def _count_refused(self) -> None:
+        """Count what the door has sent away; one line for all, where one for each would cost more than the answers."""
+        refused = self.door.refused()
+        for route, requests in refused.items():
+            self.metrics.refused(route, requests)
+        if refused:
+            _log.warning("sent requests away", extra={"requests": refused.total()})
 
 
 def _end_process(failed: asyncio.Future[None]) -> None:

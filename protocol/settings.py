@@ -96,6 +96,20 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
         str, Meta(description="Addresses, separated by commas, whose `X-Forwarded-For` is believed.")
     ] = ""
     body_timeout_s: Annotated[Seconds, Meta(description="Seconds in which a request's body must arrive.")] = 30.0
+    head_timeout_s: Annotated[
+        Seconds, Meta(description="Seconds in which a request's head must arrive, from its first byte on.")
+    ] = 10.0
+    send_timeout_s: Annotated[
+        Seconds, Meta(description="Seconds after which a client that reads nothing of its answer is cut off.")
+    ] = 30.0
+    max_connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Connections of one api process; past that the one that was idle for longest is closed.",
+        ),
+    ] = 10_000
     startup_timeout_s: Annotated[
         Seconds, Meta(description="Seconds for which the api waits for Redis and the shards when it starts.")
     ] = 60.0
@@ -175,6 +189,13 @@ class BatchSettings(Settings, frozen=True, kw_only=True):
     max_inflight_bytes: Annotated[int, Meta(ge=1024, description="Bytes of such chunks; past that, 503.")] = (
         64 * 1024 * 1024
     )
+    max_wait_s: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds that a batch may wait for its turn in the api, and again for a shard, as far as can "
+            "be told; past that, 503."
+        ),
+    ] = 0.5
     idempotency_window_s: Annotated[
         int, Meta(ge=1, le=86400, description="Seconds for which an `Idempotency-Key` is remembered.")
     ] = 600

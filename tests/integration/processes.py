@@ -65,6 +65,11 @@ class ApiProcess:
             self._process.wait()
             self._output.close()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def log(self) -> str:
         """What it has written so far."""
         self._output.seek(0)

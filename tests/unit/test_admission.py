@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.admission import Admission, BodyBudget
+from api.admission import LEAST_CHUNKS, Admission, BodyBudget
 from api.problems import Kind, Problem
 
 
@@ -54,6 +54,82 @@ def test_what_is_released_makes_room() -> None:
     gate.release("s1", 7)
     gate.admit([("s1", 7)])
     assert gate.bytes["s1"] == 7
+
+
+def adaptive(chunks: int = 4096) -> Admission:
+    return Admission(["s1"], max_chunks=chunks, max_bytes=1 << 40, max_wait_s=0.5)
+
+
+def fill(gate: Admission, user: str | None, chunks: int) -> int:
+    """Admit chunks until one is refused; returns how many were admitted."""
+    for number in range(chunks):
+        try:
+            gate.admit([("s1", 1)], user)
+        except Problem:
+            return number
+    return chunks
+
+
+def test_a_shard_takes_as_much_as_it_works_off_in_the_time_that_may_be_waited() -> None:
+    gate = adaptive()
+    assert fill(gate, None, 9999) == LEAST_CHUNKS
+    for _ in range(60):
+        for _ in range(200):
+            gate.release("s1", 1)
+            gate.admit([("s1", 1)])
+        gate.adapt(0.1)
+    # 2,000 a second.
+    assert fill(gate, None, 9999) == pytest.approx(1000 - LEAST_CHUNKS, abs=2)
+
+
+def test_a_shard_that_has_become_slow_takes_little_again() -> None:
+    gate = adaptive()
+    for _ in range(30):
+        gate.admit([("s1", 1)] * 200)
+        for _ in range(200):
+            gate.release("s1", 1)
+        gate.adapt(0.1)
+    for _ in range(60):
+        gate.adapt(0.1)
+    assert fill(gate, None, 9999) == LEAST_CHUNKS
+
+
+def test_a_shard_takes_no_more_than_the_settings_allow_however_fast_it_is() -> None:
+    gate = adaptive(chunks=300)
+    for _ in range(30):
+        for _ in range(1000):
+            gate.admit([("s1", 1)])
+            gate.release("s1", 1)
+        gate.adapt(0.1)
+    assert fill(gate, None, 9999) == 300
+
+
+def test_one_user_leaves_room_for_others() -> None:
+    gate = admission(chunks=100, size=1 << 30)
+    greedy = fill(gate, "greedy", 1000)
+    assert greedy == 75
+    assert fill(gate, "modest", 10) == 10
+    with pytest.raises(Problem) as caught:
+        gate.admit([("s1", 1)], "greedy")
+    assert "fair" in caught.value.detail
+    assert gate.has_room("modest")
+
+
+def test_bytes_are_shared_like_chunks() -> None:
+    gate = admission(chunks=1000, size=100)
+    for _ in range(15):
+        gate.admit([("s1", 5)], "greedy")
+    with pytest.raises(Problem):
+        gate.admit([("s1", 5)], "greedy")
+    gate.admit([("s1", 5)], "modest")
+
+
+def test_who_has_nothing_under_way_is_not_kept_in_mind() -> None:
+    gate = admission(chunks=100)
+    gate.admit([("s1", 1), ("s2", 1)], "a")
+    gate.release("s1", 1, "a")
+    gate.release("s2", 1, "a")
+    assert not any(shard.held for shard in gate._shards.values())
 
 
 def test_bodies_past_the_budget_are_refused() -> None:

@@ -1,0 +1,137 @@
+"""Fair turns: what is too much for one turn of the event loop waits in one queue a user, and the users take turns.
+
+Where this process is the bottleneck the queue would otherwise form in the event loop and in the kernel, where nobody
+can count it, bound it, or tell one user from another. Whose oldest entry has waited for too long gets no more in: the
+wait is the measure, so that nothing here depends on how fast a machine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from api.admission import overloaded
+
+MAX_WAITING = 20_000
+"""Entries of all users together: past it the wait of nobody matters."""
+
+_LOOK_AGAIN_S = 0.002
+"""Where nobody may start, until somebody else's end makes room."""
+
+Call = Callable[[], object]
+
+
+class Turns:
+    """Starts at most `per_turn` things in one turn of the event loop; no user's wait is longer than `max_wait_s`.
+
+    A user is any text, or None for all whose names are not known: those share a queue. `ready` tells whether something
+    of a user may start now; until then it waits. `loop.time()` of uvloop stands still within a turn, which makes it the
+    turn's name.
+    """
+
+    def __init__(
+        self, *, per_turn: int, max_wait_s: float, ready: Callable[[str | None], bool] = lambda _: True
+    ) -> None:
+        self._per_turn = per_turn
+        self._max_wait_s = max_wait_s
+        self._ready = ready
+        self._queues: dict[str | None, deque[tuple[float, Call, Call]]] = {}
+        self._turn = 0.0
+        self._started = 0
+        self.waiting = 0
+
+    def free(self, now: float) -> bool:
+        """Whether something may start at once, which is then counted; `now` is the loop's time."""
+        if self.waiting:
+            return False
+        if now != self._turn:
+            self._turn = now
+            self._started = 0
+        self._started += 1
+        return self._started <= self._per_turn
+
+    def full(self, user: str | None, now: float) -> bool:
+        """Whether the user has to wait for too long already."""
+        queue = self._queues.get(user)
+        return self.waiting >= MAX_WAITING or (queue is not None and now - queue[0][0] > self._max_wait_s)
+
+    def enter(self, user: str | None, start: Call, refuse: Call) -> bool:
+        """Have `start` called when it is the user's turn, or `refuse` if that never comes.
+
+        False: neither, as the user has to wait for too long already.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self.full(user, now):
+            return False
+        queue = self._queues.get(user)
+        if queue is None:
+            queue = self._queues[user] = deque()
+        queue.append((now, start, refuse))
+        if not self.waiting:
+            loop.call_soon(self._take_turns)
+        self.waiting += 1
+        return True
+
+    async def wait(self, user: str | None) -> None:
+        """Return when it is the user's turn.
+
+        Raises:
+            Problem: 503, the user has to wait for too long.
+        """
+        loop = asyncio.get_running_loop()
+        if self.free(loop.time()):
+            return
+        turn: asyncio.Future[bool] = loop.create_future()
+
+        def end(*, mine: bool) -> None:
+            if not turn.done():
+                turn.set_result(mine)
+
+        if not self.enter(user, partial(end, mine=True), partial(end, mine=False)) or not await turn:
+            raise overloaded("more is waiting than can be worked in time")
+
+    def _take_turns(self) -> None:
+        """One turn: the users in order, each with its oldest entry, and once more until the turn is full."""
+        loop = asyncio.get_running_loop()
+        started = self._start_ready()
+        if not started:
+            self._give_up(loop.time() - 2 * self._max_wait_s)
+        if not self.waiting:
+            return
+        if started:
+            loop.call_soon(self._take_turns)
+        else:
+            loop.call_later(_LOOK_AGAIN_S, self._take_turns)
+
+    def _start_ready(self) -> int:
+        queues = self._queues
+        started = 0
+        unready: set[str | None] = set()
+        while started < self._per_turn and len(unready) < len(queues):
+            user = next(iter(queues))
+            queue = queues.pop(user)
+            if user in unready or not self._ready(user):
+                queues[user] = queue
+                unready.add(user)
+                continue
+            _, start, _ = queue.popleft()
+            if queue:
+                # Behind all others.
+                queues[user] = queue
+            self.waiting -= 1
+            started += 1
+            start()
+        return started
+
+    def _give_up(self, before: float) -> None:
+        """Refuse what has been waiting since before that time: nothing of that user has started for as long."""
+        for user, queue in list(self._queues.items()):
+            while queue and queue[0][0] < before:
+                _, _, refuse = queue.popleft()
+                self.waiting -= 1
+                refuse()
+            if not queue:
+                del self._queues[user]

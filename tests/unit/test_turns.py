@@ -1,0 +1,101 @@
+"""Turns: how many start at a time, in whose order, and who is refused."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from api.problems import Problem
+from api.turns import Turns
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+async def turn() -> None:
+    """Let the event loop come round once."""
+    await asyncio.sleep(0)
+
+
+def nothing() -> None:
+    raise AssertionError("refused")
+
+
+def test_so_many_start_in_one_turn_and_the_rest_in_the_next() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=2, max_wait_s=1)
+        started: list[int] = []
+        for number in range(5):
+            assert turns.enter("a", lambda number=number: started.append(number), nothing)  # type: ignore[misc]
+        await turn()
+        assert started == [0, 1]
+        await turn()
+        assert started == [0, 1, 2, 3]
+        await turn()
+        assert started == [0, 1, 2, 3, 4]
+        assert turns.waiting == 0
+
+    run(scenario)
+
+
+def test_within_a_turn_there_is_room_for_so_many_at_once() -> None:
+    turns = Turns(per_turn=2, max_wait_s=1)
+    assert [turns.free(1.0), turns.free(1.0), turns.free(1.0), turns.free(2.0)] == [True, True, False, True]
+
+
+def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=1, max_wait_s=1)
+        started: list[str] = []
+        for user in ("greedy",) * 50 + ("modest", None):
+            assert turns.enter(user, lambda user=user: started.append(str(user)), nothing)  # type: ignore[misc]
+        while len(started) < 4:
+            await turn()
+        assert started == ["greedy", "modest", "None", "greedy"]
+
+    run(scenario)
+
+
+def test_a_user_whose_oldest_entry_has_waited_for_too_long_gets_no_more_in_and_others_do() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=1, max_wait_s=0.02, ready=lambda _: False)
+        assert turns.enter("greedy", nothing, lambda: None)
+        now = asyncio.get_running_loop().time()
+        assert not turns.full("greedy", now)
+        assert turns.full("greedy", now + 0.03)
+        assert not turns.full("modest", now + 0.03)
+
+    run(scenario)
+
+
+def test_what_is_never_its_users_turn_is_refused_in_the_end() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=1, max_wait_s=0.01, ready=lambda user: user != "stuck")
+        refused = asyncio.Event()
+        started = asyncio.Event()
+        assert turns.enter("stuck", nothing, refused.set)
+        assert turns.enter("free", started.set, nothing)
+        await started.wait()
+        await refused.wait()
+        assert turns.waiting == 0
+        turns.enter("stuck", nothing, lambda: None)
+        with pytest.raises(Problem, match="waiting"):
+            await turns.wait("stuck")
+
+    run(scenario)
+
+
+def test_a_wait_that_was_cancelled_takes_no_turn_from_others() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=1, max_wait_s=1)
+        turns.free(asyncio.get_running_loop().time())
+        assert turns.enter("a", lambda: None, nothing)
+        gone = asyncio.ensure_future(turns.wait("a"))
+        stays = asyncio.ensure_future(turns.wait("a"))
+        await turn()
+        gone.cancel()
+        await stays
+        assert turns.waiting == 0
+
+    run(scenario)
