@@ -11,7 +11,7 @@ import orjson
 from api.batches import Result
 from api.bodies import Format
 from api.problems import Kind, Problem, at
-from protocol.chunks import decode_values, head_size, map_header, slice_values
+from protocol.chunks import ChunkError, decode_values, head_size, map_header, slice_values
 
 # orjson would write dates, dataclasses and subclasses in a form of its own; stored values must not change.
 _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -41,6 +41,7 @@ def read_answer(results: Sequence[Result], accept: Format, max_bytes: int) -> An
 
     Raises:
         Problem: 413, it would be too large; 406, JSON cannot express a value that is stored.
+        ChunkError: a shard answered what is no answer to its part.
     """
     size = sum(len(result.outcome.payload) - head_size(len(result.part.keys)) for result in results)
     if size > max_bytes:
@@ -54,6 +55,7 @@ def read_answer(results: Sequence[Result], accept: Format, max_bytes: int) -> An
     for result in results:
         lengths, values = decode_values(result.outcome.payload, _decoder)
         keys = result.part.keys
+        _check_count(lengths, keys)
         if len(values) == len(keys):
             data.update(zip(keys, values, strict=True))
         else:
@@ -68,6 +70,11 @@ def read_answer(results: Sequence[Result], accept: Format, max_bytes: int) -> An
     return Answer(200, _MEDIA_TYPES[accept], body)
 
 
+def _check_count(answered: Sequence[object], keys: Sequence[str]) -> None:
+    if len(answered) != len(keys):
+        raise ChunkError(f"{len(answered)} values answer {len(keys)} keys")
+
+
 def _not_json(data: Mapping[str, Any]) -> Problem:
     for key, value in data.items():
         try:
@@ -80,9 +87,11 @@ def _not_json(data: Mapping[str, Any]) -> Problem:
 
 def _msgpack_body(results: Sequence[Result]) -> bytes:
     """The document with every value as the bytes that are stored, in whatever form of MessagePack they came."""
-    pairs: list[tuple[str, bytes | None]] = [
-        pair for result in results for pair in zip(result.part.keys, slice_values(result.outcome.payload), strict=True)
-    ]
+    pairs: list[tuple[str, bytes | None]] = []
+    for result in results:
+        values = slice_values(result.outcome.payload)
+        _check_count(values, result.part.keys)
+        pairs += zip(result.part.keys, values, strict=True)
     missing = [key for key, value in pairs if value is None]
     return b"".join(_msgpack_pieces([(key, value) for key, value in pairs if value is not None], missing))
 

@@ -1,8 +1,8 @@
 """How hard the tests of bad input look.
 
 In `make test` each test has some examples, the same in every run. `make fuzz` sets TARANTKV_FUZZ_EXAMPLES, how many are
-to be tried for every 100 of them, and pytest's `--hypothesis-seed`, which repeats them; it adds up the numbers that each process
-appends to the file of TARANTKV_FUZZ_COUNT.
+to be tried for every 100 of those, and pytest's `--hypothesis-seed`, which repeats them. It adds up the numbers that
+each process appends to the file of TARANTKV_FUZZ_COUNT.
 """
 
 import functools
@@ -18,7 +18,6 @@ from hypothesis.strategies import SearchStrategy
 EXAMPLES = int(os.environ.get("TARANTKV_FUZZ_EXAMPLES", "0"))
 """In a long run; 0 in the short one."""
 
-
 COUNT_FILE = os.environ.get("TARANTKV_FUZZ_COUNT", "")
 
 _counted = itertools.count()
@@ -32,7 +31,7 @@ def tell_count() -> None:
 
 
 def fuzz(*drawn: SearchStrategy[Any], examples: int = 100) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A test with drawn arguments: `examples` of them in the short run; costly tests take fewer in the long one too."""
+    """A test with drawn arguments: `examples` of them in the short run, and in proportion in a long one."""
     effort = settings(
         # Servers answer later on a busy machine, and no fixture here keeps anything from one example to the next.
         deadline=None,
