@@ -243,6 +243,9 @@ class Dispatcher:
             raise
         for (frame, chunks), reply in zip(frames, replies, strict=False):
             if isinstance(reply, redis.exceptions.ResponseError):
+                if str(reply).startswith("ERR "):
+                    # It did not understand: bytes were lost on the way, and which command this is for is uncertain.
+                    raise reply
                 self._refused(chunks, reply)
             else:
                 frame.entry_id = reply

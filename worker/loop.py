@@ -99,9 +99,18 @@ class ShardLoop(threading.Thread):
                 backoff.reset()
             except redis.RedisError as error:
                 connected = False
-                _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
+                self._redis_failed(error)
                 backoff.wait()
         self._leave()
+
+    def _redis_failed(self, error: redis.RedisError) -> None:
+        """Go on with another connection, also after an error that this one has survived.
+
+        One to a leader that has become a replica would be refused for ever, and one that has lost bytes on its way
+        may have answers in it that belong to nothing.
+        """
+        _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
+        self._stream.disconnect()
 
     def _leave(self) -> None:
         """Answer what is in hand, trying again for a while, and take this consumer out of the group."""
@@ -116,6 +125,7 @@ class ShardLoop(threading.Thread):
                 if time.monotonic() > give_up:
                     _log.warning("left without answering", extra={"shard": self._shard.name, "error": str(error)})
                     break
+                self._stream.disconnect()
                 backoff.wait()
         self._shard.disconnect()
 
@@ -178,7 +188,7 @@ class ShardLoop(threading.Thread):
         try:
             return self._stream.keep(entries)
         except redis.RedisError as error:
-            _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
+            self._redis_failed(error)
             return False
 
     def _answer_early(self, replies: dict[str, list[Outcome]]) -> None:
@@ -188,7 +198,7 @@ class ShardLoop(threading.Thread):
         try:
             self._stream.answer(Answers(_encoded(replies)))
         except redis.RedisError as error:
-            _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
+            self._redis_failed(error)
         else:
             replies.clear()
 

@@ -150,6 +150,10 @@ class ShardStream:
         check(self._wire.run([("EVAL", self._forget_source, 1, self._stream, GROUP, 0, self._consumer)]))
         self._wire.close()
 
+    def disconnect(self) -> None:
+        """Drop the connection; the next command makes another."""
+        self._wire.close()
+
     def age_s(self, entry_id: bytes) -> float:
         """Seconds since an entry was appended, by Redis' clock at that time and this machine's now."""
         return time.time() - int(entry_id.split(b"-", 1)[0]) / 1000

@@ -59,6 +59,7 @@ class FakeStream:
         self.ours = ours
         self.broken = broken
         self.early: list[Outcome] = []
+        self.disconnected = 0
 
     def keep(self, _: Sequence[bytes]) -> bool:
         if self.broken:
@@ -70,6 +71,9 @@ class FakeStream:
         if self.broken:
             raise redis.ConnectionError("gone")
         self.early += outcomes_in(answers)
+
+    def disconnect(self) -> None:
+        self.disconnected += 1
 
     def age_s(self, _: bytes) -> float:
         return 0.0
@@ -263,6 +267,7 @@ def test_an_outcome_that_could_not_be_told_early_is_told_at_the_end() -> None:
     shard = FakeShard([(Status.OK, None)], LOST, [(Status.OK, None)])
     answers = work(shard, stream, entry(chunk(1, keys=10), chunk(2, keys=10)))
     assert statuses(answers) == {1: Status.OK, 2: Status.OK}
+    assert stream.disconnected
 
 
 def test_a_read_only_instance_is_asked_no_more_where_there_are_others() -> None:
