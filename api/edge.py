@@ -1,4 +1,4 @@
-"""The outermost layer: gives every request its id, counts it, logs it, and adds the headers that every answer has."""
+"""The outermost layer: gives every request its id, counts it and logs it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,6 @@ from api.metrics import Metrics
 from api.routes import REQUEST_ID, route_of
 
 _log = logging.getLogger("api.access")
-
-_FIXED_HEADERS = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-)
 
 
 class Edge:
@@ -62,8 +55,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message["headers"], (b"x-request-id", request_id), *_FIXED_HEADERS]
-                message["headers"] = headers
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
         path = scope["path"]

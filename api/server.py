@@ -25,6 +25,14 @@ from protocol.logs import configure
 KEEP_ALIVE_S = 75
 """How long an idle connection is kept; longer than load balancers usually keep theirs."""
 
+HEADERS = [
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+]
+"""What every answer has, also those that uvicorn gives by itself to what is no HTTP."""
+
 
 def build() -> ASGIApp:
     """The application of this process; uvicorn calls it in every process that it starts."""
@@ -76,6 +84,7 @@ def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=HEADERS,
         proxy_headers=bool(settings.http.trusted_proxies),
         forwarded_allow_ips=settings.http.trusted_proxies or None,
         timeout_keep_alive=KEEP_ALIVE_S,
