@@ -10,6 +10,7 @@ import redis
 
 from localcluster.cluster import Cluster
 from localcluster.config import for_tests
+from tests.faults.networked import Networked, networked_cluster
 from tests.faults.scenario import Scenario
 
 CHAOS_USER = "chaos"
@@ -40,6 +41,21 @@ def mended(breakable: Cluster) -> Cluster:
 @pytest.fixture
 def scenario(mended: Cluster, request: pytest.FixtureRequest, tmp_path: Path) -> Scenario:
     return Scenario(request.node.name.removeprefix("test_"), mended, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def networked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networked]:
+    """Another cluster there to be broken, whose tiers talk through links that can be broken too."""
+    with networked_cluster(tmp_path_factory.mktemp("networked")) as networked:
+        yield networked
+
+
+@pytest.fixture
+def networked_scenario(networked: Networked, request: pytest.FixtureRequest, tmp_path: Path) -> Scenario:
+    """As `scenario`, on that cluster, with every process running and every link whole."""
+    networked.network.heal()
+    networked.cluster.start()
+    return Scenario(request.node.name.removeprefix("test_"), networked.cluster, tmp_path)
 
 
 @pytest.fixture

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 
 import redis
 
-from localcluster import dotenv
 from localcluster.cluster import Cluster
+from tests.faults.network import CUT
+from tests.faults.networked import Network
+from tests.faults.second_redis import SecondRedis, administrator, credentials
 
 _TIMEOUT_S = 60.0
+_JUNK_KEYS = 400
+_JUNK_BYTES = 32 * 1024
+"""So much that Redis looks at its clients several times while it loads them: it does after every two mebibytes."""
+
 _NOBODYS_PORT = 1
 _USUAL_SCRIPT_LIMIT_MS = 5000
 _KILL_EVERY_S = 0.05
-
-
-@contextmanager
-def administrator(cluster: Cluster, port: int | None = None) -> Iterator[redis.Redis]:
-    """Redis as its administrator sees it; a server on another `port` with the same users, if one is given."""
-    client = redis.Redis(
-        host="127.0.0.1",
-        port=port or cluster.config.redis_port,
-        username=cluster.settings["TARANTKV_REDIS_USER"],
-        password=cluster.settings[dotenv.REDIS_PASSWORD],
-        protocol=2,
-        socket_timeout=_TIMEOUT_S,
-    )
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 class Paused:
@@ -156,3 +144,105 @@ class ConnectionsKilled:
                 for info in client.client_list():
                     if info["name"] == self._client_name:
                         self.killed += client.client_kill_filter(_id=info["id"])
+
+
+class FailedOver:
+    """Redis dies, and a replica takes its place that has missed the last moments before."""
+
+    name = "redis-failed-over"
+
+    def __init__(self, network: Network, missing_s: float = 1.0) -> None:
+        self._links = (network.api_redis, network.worker_redis)
+        self._missing_s = missing_s
+        self._replica: SecondRedis | None = None
+
+    def start(self, cluster: Cluster) -> None:
+        """Cut the replica off, wait, kill the leader, and lead everybody to the replica."""
+        replica = self._replica = SecondRedis(cluster)
+        replica.start()
+        replica.follow(cluster.config.redis_port)
+        replica.promote()
+        time.sleep(self._missing_s)
+        for link in self._links:
+            link.set(CUT)
+        cluster.kill("redis")
+        for link in self._links:
+            link.lead_to(replica.address)
+            link.heal()
+
+    def stop(self, cluster: Cluster) -> None:
+        """Lead everybody back to the cluster's own Redis, which is empty."""
+        if self._replica is not None:
+            cluster.wait_running("redis")
+            for link in self._links:
+                link.lead_to(("127.0.0.1", cluster.config.redis_port))
+                link.heal()
+            self._replica.remove()
+            self._replica = None
+
+
+class Demoted:
+    """Another server has become the leader. Old connections stay with the one before, which is its replica now."""
+
+    name = "redis-demoted"
+
+    def __init__(self, network: Network) -> None:
+        self._links = (network.api_redis, network.worker_redis)
+        self._successor: SecondRedis | None = None
+
+    def start(self, cluster: Cluster) -> None:
+        """Let the two change their parts; whoever connects from here on comes to the new leader."""
+        successor = self._successor = SecondRedis(cluster)
+        successor.start()
+        successor.follow(cluster.config.redis_port)
+        with administrator(cluster) as client:
+            for name, value in credentials(cluster).items():
+                client.config_set(name, value)
+            successor.promote()
+            client.replicaof(*successor.address)
+        for link in self._links:
+            link.lead_to(successor.address, reset=False)
+
+    def stop(self, cluster: Cluster) -> None:
+        """Let them change back, and the successor die."""
+        if self._successor is not None:
+            with administrator(cluster) as client:
+                client.replicaof("NO", "ONE")
+            for link in self._links:
+                link.lead_to(("127.0.0.1", cluster.config.redis_port))
+            self._successor.remove()
+            self._successor = None
+
+
+class Loading:
+    """In place of Redis there is a server that has just started and loads its data: it answers `LOADING`.
+
+    Once it has loaded, it knows nothing of anybody. Afterwards the one before is back, with what it had long ago.
+    """
+
+    name = "redis-loading"
+
+    def __init__(self, network: Network, seconds: float = 4.0) -> None:
+        self._links = (network.api_redis, network.worker_redis)
+        self._seconds = seconds
+        self._other: SecondRedis | None = None
+
+    def start(self, cluster: Cluster) -> None:
+        """Give the server something to load, start it again, and lead everybody there."""
+        other = self._other = SecondRedis(cluster)
+        other.start("rdbcompression no")
+        with administrator(cluster, other.port) as client:
+            client.mset({f"junk:{number}": bytes(_JUNK_BYTES) for number in range(_JUNK_KEYS)})
+            client.save()
+        other.stop()
+        other.start(f"key-load-delay {int(self._seconds / _JUNK_KEYS * 1e6)}")
+        for link in self._links:
+            link.lead_to(other.address)
+
+    def stop(self, cluster: Cluster) -> None:
+        """Lead everybody back."""
+        if self._other is not None:
+            for link in self._links:
+                link.lead_to(("127.0.0.1", cluster.config.redis_port))
+            self._other.remove()
+            self._other = None

@@ -127,13 +127,14 @@ class Link:
         """Pass everything on again. Held bytes come out; connections that lost whole pieces are reset."""
         self.set(HEALTHY)
 
-    def lead_to(self, target: Address) -> None:
-        """Put another server behind the port. Connections to the one before are reset."""
-        self._proxy.call(self._lead_to(target))
+    def lead_to(self, target: Address, *, reset: bool = True) -> None:
+        """Put another server behind the port. Connections to the one before are reset, if not told otherwise."""
+        self._proxy.call(self._lead_to(target, reset=reset))
 
-    async def _lead_to(self, target: Address) -> None:
+    async def _lead_to(self, target: Address, *, reset: bool) -> None:
         self.target = target
-        self._reset(lambda _: True)
+        if reset:
+            self._reset(lambda _: True)
 
     async def _set(self, condition: Condition) -> None:
         self.condition = condition

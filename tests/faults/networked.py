@@ -49,7 +49,7 @@ class Networked:
 
 
 @contextmanager
-def networked(data_dir: Path) -> Iterator[Networked]:
+def networked_cluster(data_dir: Path) -> Iterator[Networked]:
     """A running cluster of three shards and two workers, all links whole."""
     proxy = Proxy()
     try:

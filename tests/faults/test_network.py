@@ -1,15 +1,13 @@
 """Each way in which a network can fail, between each two tiers, under load."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.faults.injection import injected
 from tests.faults.injections_network import KINDS, NetworkFault, pairs
 from tests.faults.load import DEADLINE_S, HTTP_TIMEOUT_S, Load, Mix
-from tests.faults.networked import Networked, networked
+from tests.faults.networked import Networked
 from tests.faults.scenario import Run, Scenario
 
 FAULT_S = 3.5
@@ -35,21 +33,8 @@ SHORT = {
 """The others need minutes together."""
 
 
-@pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networked]:
-    with networked(tmp_path_factory.mktemp("networked")) as system:
-        yield system
-
-
-@pytest.fixture
-def scenario(system: Networked, request: pytest.FixtureRequest, tmp_path: Path) -> Scenario:
-    system.network.heal()
-    system.cluster.start()
-    return Scenario(request.node.name.removeprefix("test_"), system.cluster, tmp_path)
-
-
-def run(scenario: Scenario, system: Networked, pair: str, kind: str, fault_s: float = FAULT_S) -> Run:
-    fault = NetworkFault(pair, pairs(system.network)[pair], kind)
+def run(scenario: Scenario, networked: Networked, pair: str, kind: str, fault_s: float = FAULT_S) -> Run:
+    fault = NetworkFault(pair, pairs(networked.network)[pair], kind)
 
     async def strike(_: Load) -> None:
         async with injected(fault, scenario.cluster):
@@ -61,7 +46,7 @@ def run(scenario: Scenario, system: Networked, pair: str, kind: str, fault_s: fl
     garbled = ours and kind == "damaged"
     run = scenario.run(
         strike,
-        base_url=system.base_url if ours else None,
+        base_url=networked.base_url if ours else None,
         garbled=garbled,
         http_timeout_s=CLIENT_TIMEOUT_S if garbled else HTTP_TIMEOUT_S,
         # A key that lost some of its bytes is another key, and HTTP does not tell.
@@ -81,9 +66,9 @@ MATRIX = [
 
 @pytest.mark.parametrize(("pair", "kind"), MATRIX)
 def test_a_network_fault_breaks_no_promise_and_is_recovered_from(
-    scenario: Scenario, system: Networked, pair: str, kind: str
+    networked_scenario: Scenario, networked: Networked, pair: str, kind: str
 ) -> None:
-    result = run(scenario, system, pair, kind)
+    result = run(networked_scenario, networked, pair, kind)
     seen = result.failures()
     if kind == "slow":
         assert seen == {}

@@ -1,0 +1,162 @@
+"""Redis is there, and of no use: it stands still, refuses, has forgotten, or is not the leader any more. Under load."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.faults.injection import Injection, injected
+from tests.faults.injections_redis import (
+    Busy,
+    ConnectionsKilled,
+    Demoted,
+    FailedOver,
+    Loading,
+    OutOfMemory,
+    Paused,
+    ReadOnly,
+)
+from tests.faults.load import Load, login
+from tests.faults.network import CUT
+from tests.faults.networked import Networked
+from tests.faults.scenario import Scenario
+
+RECOVERY_S = 3.0
+LOGIN_S = 5.0
+"""The longest that a login may take: a connection, and an answer on it."""
+
+MakeInjection = Callable[[Networked], Injection]
+
+
+@pytest.mark.parametrize("condition", [OutOfMemory(), ReadOnly(), Busy()], ids=lambda condition: condition.name)
+def test_what_redis_refuses_is_refused_and_served_again_once_it_takes_it(
+    networked_scenario: Scenario, condition: Injection
+) -> None:
+    networked_scenario.name = condition.name
+
+    async def fault(load: Load) -> None:
+        async with injected(condition, networked_scenario.cluster):
+            await load.until(lambda call: not call.succeeded, calls=8)
+
+    run = networked_scenario.run(fault)
+    assert run.failures().keys() <= {"503", "504"}
+    assert run.recovery_s < RECOVERY_S
+
+
+def test_a_pause_of_redis_fails_nothing_that_has_time_to_wait(networked_scenario: Scenario) -> None:
+    networked_scenario.name = Paused.name
+
+    async def fault(_: Load) -> None:
+        async with injected(Paused(seconds=2.5), networked_scenario.cluster):
+            pass
+
+    run = networked_scenario.run(fault)
+    assert run.failures() == {}
+    assert run.recovery_s < RECOVERY_S
+
+
+@pytest.mark.long
+def test_a_pause_of_redis_past_every_deadline_is_answered(networked_scenario: Scenario) -> None:
+    networked_scenario.name = f"{Paused.name}-long"
+
+    async def fault(_: Load) -> None:
+        async with injected(Paused(seconds=8), networked_scenario.cluster):
+            pass
+
+    run = networked_scenario.run(fault)
+    assert run.failures().keys() <= {"503", "504"}
+    assert run.recovery_s < RECOVERY_S
+
+
+@pytest.mark.parametrize("client", ["worker", pytest.param("api-send", marks=pytest.mark.long)])
+def test_connections_killed_again_and_again_fail_no_request(networked_scenario: Scenario, client: str) -> None:
+    killer = ConnectionsKilled(client)
+    networked_scenario.name = killer.name
+
+    async def fault(load: Load) -> None:
+        async with injected(killer, networked_scenario.cluster):
+            await load.good(100)
+
+    run = networked_scenario.run(fault)
+    assert killer.killed > 10
+    assert run.failures() == {}
+
+
+def test_a_replica_without_the_last_second_loses_and_doubles_nothing(
+    networked_scenario: Scenario, networked: Networked
+) -> None:
+    networked_scenario.name = FailedOver.name
+
+    async def fault(load: Load) -> None:
+        async with injected(FailedOver(networked.network), networked_scenario.cluster):
+            await load.good(100)
+
+    run = networked_scenario.run(fault)
+    assert run.failures() == {}
+    assert run.recovery_s < RECOVERY_S
+
+
+def test_who_talks_to_a_demoted_leader_finds_the_new_one(networked_scenario: Scenario, networked: Networked) -> None:
+    networked_scenario.name = Demoted.name
+
+    async def fault(load: Load) -> None:
+        async with injected(Demoted(networked.network), networked_scenario.cluster):
+            await load.good(100)
+
+    run = networked_scenario.run(fault)
+    assert run.failures().keys() <= {"503"}
+    assert run.recovery_s < RECOVERY_S
+
+
+def test_a_redis_that_loads_its_data_is_waited_for(networked_scenario: Scenario, networked: Networked) -> None:
+    networked_scenario.name = Loading.name
+
+    async def fault(load: Load) -> None:
+        async with injected(Loading(networked.network, seconds=3), networked_scenario.cluster):
+            await load.good(50)
+
+    run = networked_scenario.run(fault)
+    assert run.failures().keys() <= {"503"}
+    assert run.recovery_s < RECOVERY_S
+
+
+def test_a_login_is_put_off_while_redis_is_away_and_succeeds_as_soon_as_it_is_back(
+    networked_scenario: Scenario, networked: Networked
+) -> None:
+    cluster, link = networked_scenario.cluster, networked.network.api_redis
+    body = {"username": cluster.admin_user, "password": cluster.admin_password}
+    for _ in range(3):
+        assert login(cluster.base_url, cluster.admin_user, cluster.admin_password)
+        link.set(CUT)
+        answer = httpx.post(f"{cluster.base_url}/api/login", json=body, trust_env=False, timeout=20)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        link.heal()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda _: OutOfMemory(), lambda _: ReadOnly(), lambda _: Busy(), lambda n: Loading(n.network, seconds=1)],
+    ids=["out of memory", "read-only", "busy", "loading"],
+)
+def test_a_login_that_redis_cannot_count_is_put_off(
+    networked_scenario: Scenario, networked: Networked, make: MakeInjection
+) -> None:
+    cluster = networked_scenario.cluster
+    condition = make(networked)
+
+    def status(password: str) -> int:
+        began = time.monotonic()
+        body = {"username": cluster.admin_user, "password": password}
+        answer = httpx.post(f"{cluster.base_url}/api/login", json=body, trust_env=False, timeout=20)
+        assert time.monotonic() - began < LOGIN_S
+        return answer.status_code
+
+    try:
+        condition.start(cluster)
+        assert status(cluster.admin_password) in {200, 503}
+        assert status("wrong password") in {401, 503}
+    finally:
+        condition.stop(cluster)
+    assert login(cluster.base_url, cluster.admin_user, cluster.admin_password)
