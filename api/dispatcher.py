@@ -25,13 +25,14 @@ from api.pending import Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import (
     MAX_FRAME_BYTES,
     MAX_FRAME_KEYS,
+    VERSION,
     Chunk,
     FrameError,
     Outcome,
     decode_reply,
     encode_frame,
 )
-from protocol.names import EPHEMERAL_TTL_S, FIELD, alive_key, reply_stream, shard_stream
+from protocol.names import EPHEMERAL_TTL_S, FIELD, REFUSED, alive_key, reply_stream, shard_stream
 from protocol.operations import Status
 from protocol.settings import BatchSettings, RedisSettings
 from protocol.wire import AsyncWire, Command, check
@@ -51,6 +52,11 @@ GRACE_MS = 300
 
 FRAMES_AT_ONCE = 8
 """Frames for one shard in one round trip; the rest goes with the next."""
+
+SEND_REFUSED_AGAIN_S = 0.1
+"""After which a frame that a worker could not read is sent again, as another worker may read it."""
+LAST_TRY_MS = 500
+"""So long before its deadline a chunk is not sent again: the next refusal might come too late."""
 
 _BACKOFF_S = (0.02, 0.5)
 
@@ -334,6 +340,9 @@ class Dispatcher:
         for entry_id, fields in answer[0][1]:
             last = entry_id
             self._read_entries.append(entry_id)
+            if fields[0] == REFUSED:
+                self._take_refusal(fields[1])
+                continue
             try:
                 reply = decode_reply(fields[1])
             except FrameError as error:
@@ -342,6 +351,32 @@ class Dispatcher:
             for outcome in reply.outcomes:
                 self._settle(*outcome)
         return last
+
+    def _take_refusal(self, data: bytes) -> None:
+        """A worker could not read a frame, and has deleted it unread: after a while another may take it."""
+        try:
+            shard, entry_id, version = data.split(b" ")
+        except ValueError:
+            _log.error("dropped a refusal", extra={"refusal": data[:100].decode("ascii", "replace")})
+            return
+        reason = f"the worker understands format version {version.decode('ascii', 'replace')}, not {VERSION}"
+        # Also so that the reply to the append, which names the entry, is there before it is looked for.
+        asyncio.get_running_loop().call_later(SEND_REFUSED_AGAIN_S, self._send_again, shard.decode(), entry_id, reason)
+
+    def _send_again(self, shard: str, entry_id: bytes, reason: str) -> None:
+        """Queue the chunks of a refused frame as if they had never been sent: nobody else has had it."""
+        for pending in self._pending:
+            frame = pending.frame
+            if frame is not None and frame.entry_id == entry_id and frame.shard == shard:
+                pending.sends -= 1
+                frame.waiting -= 1
+                pending.frame = None
+                if pending.chunk.deadline_ms < now_ms() + LAST_TRY_MS:
+                    # While it is known that nobody has it.
+                    self._settle(pending.chunk.id, Status.UNREACHABLE, reason)
+                else:
+                    self._queues[shard].append(pending)
+                    self._wake.set()
 
     # ---- deadlines
 

@@ -88,5 +88,7 @@ def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
         proxy_headers=bool(settings.http.trusted_proxies),
         forwarded_allow_ips=settings.http.trusted_proxies or None,
         timeout_keep_alive=KEEP_ALIVE_S,
+        # On SIGHUP a new process takes over when it is ready, for which it waits as long as the first one may.
+        timeout_worker_healthcheck=ceil(settings.http.startup_timeout_s),
         timeout_graceful_shutdown=ceil(settings.http.drain_timeout_s),
     )

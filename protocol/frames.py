@@ -2,7 +2,7 @@
 
 A frame carries the chunks that one api process had for one shard at one moment, a reply the outcomes that one worker
 had for one api process. Both are MessagePack arrays that begin with the format version, so that a process of another
-version can tell before it reads on:
+version can tell before it reads on. Of every version a frame's first two elements are these:
 
     frame   [version, reply stream, traces, [chunk, ...], checksum]
     chunk   [id, operation, deadline_ms, retain_ms, keys, body]
@@ -78,6 +78,15 @@ class FrameError(ValueError):
     """Bytes that are no frame or reply of a version understood here."""
 
 
+class ForeignFrameError(FrameError):
+    """A frame or reply of another format version; `reply_stream` is where a frame's sender waits, if it is one."""
+
+    def __init__(self, version: int, reply_stream: str | None) -> None:
+        super().__init__(f"format version {version}, this process understands {VERSION}")
+        self.version = version
+        self.reply_stream = reply_stream
+
+
 T = TypeVar("T", Frame, Reply)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -111,12 +120,14 @@ def encode_reply(outcomes: list[Outcome]) -> bytes:
 
 def _refuse(data: bytes, error: Exception) -> FrameError:
     try:
-        version = msgspec.msgpack.decode(_anything.decode(data)[0], type=int)
+        first, second, *_ = _anything.decode(data)
+        version = msgspec.msgpack.decode(first, type=int)
+        if version == VERSION:
+            return FrameError(f"damaged: {error}")
+        name = msgspec.msgpack.decode(second)
+        return ForeignFrameError(version, name if isinstance(name, str) else None)
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         return FrameError(f"not a frame: {error}")
-    if version != VERSION:
-        return FrameError(f"format version {version}, this process understands {VERSION}")
-    return FrameError(f"damaged: {error}")
 
 
 def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
@@ -127,7 +138,7 @@ def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _refuse(data, error) from error
     if decoded.version != VERSION:
-        raise FrameError(f"format version {decoded.version}, this process understands {VERSION}")
+        raise _refuse(data, ValueError("another version"))
     return decoded
 
 

@@ -18,6 +18,13 @@ GROUP: Final = "workers"
 FIELD: Final = b"f"
 """The one field of a stream entry; it holds an encoded frame or reply."""
 
+REFUSED: Final = b"refused"
+"""The field of a reply stream's entry that names a frame which a worker of another format version could not read:
+`shard entry version`, the version being the worker's. Processes of all versions understand it, so it never changes.
+"""
+
+REPLY_PREFIX: Final = "reply:"
+
 EPHEMERAL_TTL_S: Final = 60
 """How long, in seconds, what belongs to an api process outlives it."""
 
@@ -29,7 +36,7 @@ def shard_stream(shard: str) -> str:
 
 def reply_stream(api_process: str) -> str:
     """The stream on which the workers answer `api_process`."""
-    return f"reply:{api_process}"
+    return REPLY_PREFIX + api_process
 
 
 def alive_key(api_process: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 import redis
 
-from protocol.frames import Chunk, Frame, FrameError, Outcome, decode_frame, encode_reply
+from protocol.frames import Chunk, ForeignFrameError, Frame, FrameError, Outcome, decode_frame, encode_reply
+from protocol.names import REPLY_PREFIX
 from protocol.operations import Operation, Status
 from protocol.settings import WorkerSettings
 from worker.errors import ShardUnreachableError
@@ -156,7 +157,7 @@ class ShardLoop(threading.Thread):
             self._stream.forget_dead_consumers()
 
     def _work(self, entries: Sequence[Entry], *, redelivered: bool) -> Answers:
-        frames, done = self._decode_all(entries)
+        frames, done, refused = self._decode_all(entries, redelivered=redelivered)
         replies: dict[str, list[Outcome]] = defaultdict(list)
         live, late, waiting = _sorted(frames)
         held = 0
@@ -176,7 +177,7 @@ class ShardLoop(threading.Thread):
                 if not outcomes or held > MAX_HELD_BYTES:
                     self._answer_early(replies)
                     held = 0
-        return Answers(_encoded(replies), done)
+        return Answers(_encoded(replies), done, refused)
 
     def _keep(self, entries: Sequence[bytes]) -> bool:
         """Keep frames from being taken over for another while; False if a peer may have worked on them already.
@@ -202,32 +203,43 @@ class ShardLoop(threading.Thread):
         else:
             replies.clear()
 
-    def _decode_all(self, entries: Sequence[Entry]) -> tuple[list[Frame], list[bytes]]:
-        """The frames of `entries`, and the ids of those entries that are to be deleted with this turn's answers."""
+    def _decode_all(
+        self, entries: Sequence[Entry], *, redelivered: bool
+    ) -> tuple[list[Frame], list[bytes], list[tuple[str, bytes]]]:
+        """The frames of `entries`, the ids of those entries that are to be deleted with this turn's answers, and
+        which of these are refused, with the reply stream of each.
+        """
         frames: list[Frame] = []
         done: list[bytes] = []
+        refused: list[tuple[str, bytes]] = []
         for entry in entries:
-            frame, finished = self._decode(entry)
-            if frame is not None:
-                frames.append(frame)
-            if finished:
+            if entry.data is None:
                 done.append(entry.id)
-        return frames, done
+                continue
+            try:
+                frames.append(decode_frame(entry.data))
+            except FrameError as error:
+                stream = None if redelivered else _sender(error)
+                if stream is not None:
+                    refused.append((stream, entry.id))
+                if self._is_done(entry, error, refused=stream is not None):
+                    done.append(entry.id)
+            else:
+                done.append(entry.id)
+        return frames, done, refused
 
-    def _decode(self, entry: Entry) -> tuple[Frame | None, bool]:
-        """The frame of an entry, and whether the entry is to be deleted with this turn's answers."""
-        if entry.data is None:
-            return None, True
-        try:
-            return decode_frame(entry.data), True
-        except FrameError as error:
-            # A worker of another version may understand it: it stays pending and goes round, until it is too old.
-            drop = self._stream.age_s(entry.id) > FOREIGN_FRAME_AGE_S
-            _log.error(
-                "refused a frame",
-                extra={"shard": self._shard.name, "entry": entry.id.decode(), "error": str(error), "dropped": drop},
-            )
-            return None, drop
+    def _is_done(self, entry: Entry, error: FrameError, *, refused: bool) -> bool:
+        """Whether an entry that cannot be read is to be deleted: when its sender is told, or it is too old.
+
+        A sender is told only of an entry that nobody else has had. Any other stays pending and goes round: whoever had
+        it before may have read it, and a worker of another version may read it now.
+        """
+        drop = refused or self._stream.age_s(entry.id) > FOREIGN_FRAME_AGE_S
+        _log.error(
+            "refused a frame",
+            extra={"shard": self._shard.name, "entry": entry.id.decode(), "error": str(error), "dropped": drop},
+        )
+        return drop
 
     def _calls(self, chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         """Group chunks into calls that are bounded in keys and bytes, so that no call holds a shard for long."""
@@ -336,6 +348,12 @@ class ShardLoop(threading.Thread):
                 "traceparent": trace,
             },
         )
+
+
+def _sender(error: FrameError) -> str | None:
+    """The reply stream of a frame of another version."""
+    stream = error.reply_stream if isinstance(error, ForeignFrameError) else None
+    return stream if stream is not None and stream.startswith(REPLY_PREFIX) else None
 
 
 def _sorted(frames: Sequence[Frame]) -> tuple[list[Chunk], list[tuple[str, Chunk]], dict[bytes, list[str]]]:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import redis
 
-from protocol.names import EPHEMERAL_TTL_S, FIELD, GROUP, shard_stream
+from protocol.frames import VERSION
+from protocol.names import EPHEMERAL_TTL_S, FIELD, GROUP, REFUSED, shard_stream
 from protocol.wire import Command, Wire, check
 
 _log = logging.getLogger(__name__)
@@ -45,10 +46,14 @@ class Entry(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What a turn's work came to: `(reply stream, encoded reply)` pairs, and the ids of the entries that are done."""
+    """What a turn's work came to: `(reply stream, encoded reply)` pairs, and the ids of the entries that are done.
+
+    `refused` are `(reply stream, entry id)` of those that were done by refusing them.
+    """
 
     replies: Sequence[tuple[str, bytes]] = ()
     done: Sequence[bytes] = ()
+    refused: Sequence[tuple[str, bytes]] = ()
 
 
 def _entries(raw: Sequence[Any]) -> list[Entry]:
@@ -69,6 +74,7 @@ class ShardStream:
 
     def __init__(self, wire: Wire, shard: str, consumer: str, *, count: int, claim_idle_ms: int) -> None:
         self._wire = wire
+        self._shard = shard
         self._stream = shard_stream(shard)
         self._consumer = consumer
         self._count = count
@@ -165,10 +171,18 @@ class ShardStream:
         commands += [
             ("XADD", stream, "MAXLEN", "~", MAX_REPLY_ENTRIES, "*", FIELD, data) for stream, data in answers.replies
         ]
-        commands += [("EXPIRE", stream, EPHEMERAL_TTL_S) for stream in {stream for stream, _ in answers.replies}]
+        commands += [
+            ("XADD", stream, "MAXLEN", "~", MAX_REPLY_ENTRIES, "*", REFUSED, self._refusal(entry_id))
+            for stream, entry_id in answers.refused
+        ]
+        told = {stream for stream, _ in (*answers.replies, *answers.refused)}
+        commands += [("EXPIRE", stream, EPHEMERAL_TTL_S) for stream in told]
         if answers.done:
             commands += [("XACK", self._stream, GROUP, *answers.done), ("XDEL", self._stream, *answers.done)]
         return [*commands, ("EXEC",)]
+
+    def _refusal(self, entry_id: bytes) -> bytes:
+        return b"%b %b %d" % (self._shard.encode(), entry_id, VERSION)
 
     def _check_answered(self, replies: Sequence[Any], answers: Answers) -> None:
         """See that the `MULTI` was carried out.

@@ -10,7 +10,6 @@ from tests.faults.injections_processes import Frozen
 from tests.faults.load import DEADLINE_S, Load
 from tests.faults.scenario import LATE_S, Scenario
 
-
 FREEZE_S = DEADLINE_S + LATE_S
 EXPIRED_S = EPHEMERAL_TTL_S + 5.0
 

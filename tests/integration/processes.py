@@ -1,6 +1,7 @@
 """Processes of the system beside those of the cluster: another api, user administration, and starts that must fail."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,8 @@ def environment(cluster: Cluster, settings: Mapping[str, str], tier: str = "api"
 class ApiProcess:
     """Another api of a cluster, running inside a `with` block."""
 
-    def __init__(self, cluster: Cluster, settings: Mapping[str, str]) -> None:
+    def __init__(self, cluster: Cluster, settings: Mapping[str, str], module: Sequence[str] = ("api",)) -> None:
+        self._module = module
         (port,) = free_ports(1)
         self.base_url = f"http://127.0.0.1:{port}"
         self._environment = environment(cluster, {**settings, "TARANTKV_PORT": str(port)})
@@ -41,7 +43,7 @@ class ApiProcess:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "api"],
+            [sys.executable, "-m", *self._module],
             env=self._environment,
             cwd=programs.REPOSITORY,
             stdin=subprocess.DEVNULL,
@@ -69,6 +71,10 @@ class ApiProcess:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     def log(self) -> str:
         """What it has written so far."""

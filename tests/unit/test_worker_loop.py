@@ -323,3 +323,21 @@ def test_large_answers_are_sent_before_the_turn_is_over() -> None:
     answers = work(shard, stream, reads)
     assert [outcome.id[0] for outcome in stream.early] == [1]
     assert statuses(answers) == {2: Status.OK}
+
+
+OTHER_VERSION = bytes((0x93, VERSION + 1, 0xA7)) + b"reply:a" + b"\xc0"
+
+
+def test_a_frame_of_another_version_is_refused_and_deleted_where_nobody_else_has_had_it() -> None:
+    answers = work(FakeShard(), FakeStream(), Entry(b"1-0", OTHER_VERSION))
+    assert answers == Answers([], [b"1-0"], [("reply:a", b"1-0")])
+
+
+def test_a_frame_of_another_version_that_somebody_else_has_had_stays() -> None:
+    answers = work(FakeShard(), FakeStream(), Entry(b"1-0", OTHER_VERSION), redelivered=True)
+    assert answers == Answers([], [], [])
+
+
+def test_a_frame_of_another_version_is_refused_to_nobody_but_an_api() -> None:
+    answers = work(FakeShard(), FakeStream(), Entry(b"1-0", OTHER_VERSION.replace(b"reply:a", b"kv:s1:a")))
+    assert answers == Answers([], [], [])
