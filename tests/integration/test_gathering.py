@@ -1,0 +1,110 @@
+"""How chunks of many requests come together in frames, seen from the Redis that they go through."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+import redis
+
+from api import dispatcher as dispatcher_module
+from api.dispatcher import Dispatcher, now_ms
+from api.metrics import Metrics
+from localcluster import programs
+from localcluster.cluster import Cluster
+from protocol.frames import Chunk, decode_frame
+from protocol.names import FIELD, shard_stream
+from protocol.operations import Operation
+from protocol.settings import BatchSettings, RedisSettings, load
+
+HANDLER_S = 0.0003
+"""What a handler takes in a turn of the event loop; several of them fit into a round trip to Redis."""
+SHARD = f"of-no-shard-{uuid4().hex}"
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[redis.Redis]:
+    settings = load(RedisSettings, cluster.settings)
+    client = redis.Redis.from_url(
+        settings.redis_url, username=settings.redis_user, password=settings.redis_password, protocol=2
+    )
+    yield client
+    client.delete(shard_stream(SHARD))
+    client.close()
+
+
+@asynccontextmanager
+async def dispatching(cluster: Cluster) -> AsyncIterator[Dispatcher]:
+    """A dispatcher of a shard that no worker serves, so that what is sent stays in its stream."""
+    settings = load(RedisSettings, programs.settings_for(cluster.config, "api"))
+    dispatcher = Dispatcher(settings, BatchSettings(), [SHARD], Metrics())
+    dispatcher.start()
+    try:
+        async with asyncio.timeout(10):
+            while not dispatcher.connected:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+        yield dispatcher
+    finally:
+        await dispatcher.stop()
+
+
+def request(dispatcher: Dispatcher) -> asyncio.Task[object]:
+    chunk = Chunk(dispatcher.new_id(), Operation.READ, now_ms() + 5000, 0, 1, b"")
+    return asyncio.get_running_loop().create_task(dispatcher.dispatch([(SHARD, chunk)]))
+
+
+async def frames(client: redis.Redis, chunks: int) -> list[int]:
+    """The sizes of the frames in the stream, once they hold so many chunks."""
+    async with asyncio.timeout(10):
+        while True:
+            entries = client.xrange(shard_stream(SHARD))
+            sizes = [len(decode_frame(fields[FIELD]).chunks) for _, fields in entries]  # type: ignore[union-attr,index]
+            if sum(sizes) >= chunks:
+                return sizes
+            await asyncio.sleep(0.005)
+
+
+def thirty_requests_one_turn_after_the_other(cluster: Cluster, client: redis.Redis) -> list[int]:
+    """The sizes of the frames they went in, after one of a request before that is still under way."""
+
+    async def scenario() -> list[int]:
+        async with dispatching(cluster) as dispatcher:
+            tasks = [request(dispatcher)]
+            await frames(client, 1)
+            for _ in range(30):
+                tasks.append(request(dispatcher))
+                time.sleep(HANDLER_S)  # noqa: ASYNC251 - work, not waiting
+                await asyncio.sleep(0)
+            sizes = await frames(client, 31)
+        await asyncio.gather(*tasks)
+        return sizes
+
+    first, *others = asyncio.run(scenario())
+    assert first == 1
+    return others
+
+
+def test_requests_of_consecutive_turns_share_a_frame_while_others_are_under_way(
+    cluster: Cluster, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher_module, "GATHER_S", 10.0)
+    assert thirty_requests_one_turn_after_the_other(cluster, client) == [30]
+
+
+def test_requests_that_keep_coming_do_not_hold_back_those_before_them(cluster: Cluster, client: redis.Redis) -> None:
+    assert len(thirty_requests_one_turn_after_the_other(cluster, client)) > 1
+
+
+def test_a_chunk_that_is_alone_is_sent_though_no_turn_brings_another(cluster: Cluster, client: redis.Redis) -> None:
+    async def scenario() -> list[int]:
+        async with dispatching(cluster) as dispatcher:
+            tasks = [request(dispatcher)]
+            await frames(client, 1)
+            tasks.append(request(dispatcher))
+            sizes = await frames(client, 2)
+        await asyncio.gather(*tasks)
+        return sizes
+
+    assert asyncio.run(scenario()) == [1, 1]
