@@ -60,7 +60,7 @@ async def frames(client: redis.Redis, chunks: int) -> list[int]:
     async with asyncio.timeout(10):
         while True:
             entries = client.xrange(shard_stream(SHARD))
-            sizes = [len(decode_frame(fields[FIELD]).chunks) for _, fields in entries]  # type: ignore[union-attr,index]
+            sizes = [len(decode_frame(fields[FIELD]).chunks) for _, fields in entries]  # type: ignore[union-attr,index,arg-type]
             if sum(sizes) >= chunks:
                 return sizes
             await asyncio.sleep(0.005)
