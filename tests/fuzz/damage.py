@@ -1,8 +1,11 @@
 """Damaged bytes: cut, flipped, moved, and numbers in them that lie."""
 
 import struct
+from collections.abc import Callable
 
 from hypothesis import strategies as st
+
+from tests.fuzz.chance import Chance, made
 
 _NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 _PIECES = (
@@ -29,29 +32,52 @@ _PIECES = (
 """What a decoder may stumble over, wherever it stands."""
 
 
-@st.composite
-def damages(draw: st.DrawFn, source: st.SearchStrategy[bytes], *, most: int = 3) -> bytes:
-    """Bytes of `source` with one to `most` damages."""
-    data = bytearray(draw(source))
-    for _ in range(draw(st.integers(1, most))):
-        at = draw(st.integers(0, len(data)))
-        kind = draw(st.sampled_from(("cut", "lose", "flip", "byte", "insert", "number", "repeat", "swap")))
-        if kind == "cut":
-            del data[at:]
-        elif kind == "lose":
-            del data[at : at + draw(st.integers(1, 8))]
-        elif kind == "flip" and at < len(data):
-            data[at] ^= 1 << draw(st.integers(0, 7))
-        elif kind == "byte":
-            data[at : at + 1] = bytes((draw(st.integers(0, 255)),))
-        elif kind == "insert":
-            data[at:at] = draw(st.sampled_from(_PIECES) | st.binary(min_size=1, max_size=8))
-        elif kind == "number":
-            number = struct.pack(draw(st.sampled_from("<>")) + "I", draw(st.sampled_from(_NUMBERS)))
-            data[at : at + 4] = number
-        elif kind == "repeat":
-            data[at:at] = data[at : at + draw(st.integers(1, 40))]
-        elif kind == "swap":
-            other = draw(st.integers(0, len(data)))
-            data = data[other:] + data[:other]
-    return bytes(data)
+def damaged(chance: Chance, data: bytes) -> bytes:
+    """The bytes with one to three damages."""
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(data) + 1)
+        data = _KINDS[chance.randrange(len(_KINDS))](chance, data, at)
+    return data
+
+
+def damages(source: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Bytes of `source`, damaged."""
+    return st.tuples(made(lambda chance: chance), source).map(lambda drawn: damaged(*drawn))
+
+
+def _cut(_: Chance, data: bytes, at: int) -> bytes:
+    return data[:at]
+
+
+def _lose(chance: Chance, data: bytes, at: int) -> bytes:
+    return data[:at] + data[at + chance.randint(1, 8) :]
+
+
+def _flip(chance: Chance, data: bytes, at: int) -> bytes:
+    return data[:at] + bytes((data[at] ^ 1 << chance.randrange(8),)) + data[at + 1 :] if at < len(data) else data
+
+
+def _change(chance: Chance, data: bytes, at: int) -> bytes:
+    return data[:at] + chance.randbytes(1) + data[at + 1 :]
+
+
+def _insert(chance: Chance, data: bytes, at: int) -> bytes:
+    piece = chance.choice(_PIECES) if chance.random() < 0.5 else chance.randbytes(chance.randint(1, 8))
+    return data[:at] + piece + data[at:]
+
+
+def _number(chance: Chance, data: bytes, at: int) -> bytes:
+    return data[:at] + struct.pack(chance.choice("<>") + "I", chance.choice(_NUMBERS)) + data[at + 4 :]
+
+
+def _repeat(chance: Chance, data: bytes, at: int) -> bytes:
+    return data[:at] + data[at : at + chance.randint(1, 40)] + data[at:]
+
+
+def _turn(_: Chance, data: bytes, at: int) -> bytes:
+    return data[at:] + data[:at]
+
+
+_KINDS: tuple[Callable[[Chance, bytes, int], bytes], ...] = (
+    *(_cut, _lose, _flip, _flip, _change, _change, _insert, _number, _repeat, _turn),
+)

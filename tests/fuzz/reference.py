@@ -1,24 +1,33 @@
 """What bodies mean according to other libraries than the product's: Python's own JSON, and msgpack."""
 
 import json
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import msgpack
-from hypothesis import strategies as st
+
+from tests.fuzz.chance import Chance, integer, text
 
 MAX_DEPTH = 128
 
-texts = st.text(max_size=12) | st.text(st.characters(codec=None, categories=["Cs", "Lu", "Cc"]), max_size=4)
-"""Lone surrogates and control characters among them."""
 
-integers = (
-    st.integers() | st.integers(-(2**65), 2**65) | st.sampled_from([2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1])
+_SCALARS: tuple[Callable[[Chance], Any], ...] = (
+    lambda chance: chance.choice((None, True, False)),
+    integer,
+    lambda chance: chance.uniform(-1, 1) * 10 ** chance.randint(-320, 300),
+    lambda chance: chance.choice((0.0, -0.0, 1e300, 5e-324, float(chance.randint(-9, 9)))),
+    lambda chance: text(chance, surrogates=True),
+    lambda chance: text(chance, surrogates=True),
 )
-scalars = st.none() | st.booleans() | integers | st.floats(allow_nan=False, allow_infinity=False) | texts
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
-)
-"""Anything that `json` can write, also what cannot be kept."""
+
+
+def json_value(chance: Chance, levels: int = 4) -> Any:
+    """Anything that `json` can write, also what cannot be kept."""
+    kind = chance.randrange(9 if levels else 6)
+    if kind < 6:
+        return _SCALARS[kind](chance)
+    inner = [json_value(chance, levels - 1) for _ in range(chance.randrange(5))]
+    return {text(chance, surrogates=True): item for item in inner} if kind == 6 else inner
 
 
 class NoJsonError(ValueError):
@@ -43,7 +52,13 @@ def read_json(body: bytes) -> Any:
 
 def read_msgpack(body: bytes) -> Any:
     """The document of a MessagePack body as pairs, so that no member is lost; raises ValueError and others."""
-    return msgpack.unpackb(body, strict_map_key=False, object_pairs_hook=Pairs, use_list=False)
+    return msgpack.unpackb(
+        body,
+        strict_map_key=False,
+        object_pairs_hook=Pairs,
+        use_list=False,
+        ext_hook=lambda code, data: ("extension", code, data),
+    )
 
 
 class Pairs(tuple[tuple[Any, Any], ...]):

@@ -15,9 +15,10 @@ from protocol.buckets import ShardMap
 from protocol.settings import BatchSettings
 from tests.contract.samples import same
 from tests.fuzz import wide
+from tests.fuzz.chance import Chance, made, text
 from tests.fuzz.damage import damages
 from tests.fuzz.effort import fuzz
-from tests.fuzz.reference import Pairs, can_be_kept, read_json, read_msgpack, values
+from tests.fuzz.reference import Pairs, can_be_kept, json_value, read_json, read_msgpack
 
 LIMITS = BatchSettings()
 ONE_SHARD = ShardMap(("s1",), 100, (0,) * 101)
@@ -85,16 +86,14 @@ def assert_like_reference(body: bytes) -> None:
         assert same({key: msgspec.msgpack.decode(value) for key, value in found.items()}, expected)
 
 
-@st.composite
-def json_writes(draw: st.DrawFn) -> bytes:
+def write_in_json(chance: Chance) -> bytes:
     """The body of a write, in one of the ways to write JSON."""
-    data = draw(st.dictionaries(st.text(min_size=1, max_size=10), values, min_size=1, max_size=4))
-    ascii_only = draw(st.booleans())
-    text = json.dumps({"data": data}, ensure_ascii=ascii_only, indent=draw(st.sampled_from([None, 1])))
-    return text.encode("utf-8", "surrogatepass")
+    data = {text(chance) or "a": json_value(chance) for _ in range(chance.randint(1, 4))}
+    written = json.dumps({"data": data}, ensure_ascii=chance.random() < 0.5, indent=chance.choice((None, None, 1)))
+    return written.encode("utf-8", "surrogatepass")
 
 
-_TOKENS = (
+_TEXTS = (
     *('{"data":{', '{"data":{"a":', '"a":', '"b"', '"data"', "{", "}", "}", "}}", "[", "]", ",", ":", " ", "\n", "\t"),
     *("null", "true", "false", "0", "-0", "-0.0", "1", "-", "+", ".", "e", "E", "e400", "e-400", "00", "1e2", "1.5"),
     *("18446744073709551615", "18446744073709551616", "-9223372036854775808", "-9223372036854775809", "1E400"),
@@ -103,31 +102,38 @@ _TOKENS = (
     *("\x00", "\x1f", "\x7f", "\xa0", "\u2028", "\ufeff"),
 )
 _BROKEN = (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\x80")
-_tokens = st.sampled_from([token.encode() for token in _TOKENS]) | st.sampled_from(_BROKEN)
+_TOKENS = (*map(str.encode, _TEXTS), *_BROKEN)
 
 
-@fuzz(json_writes(), examples=300)
+json_writes = made(write_in_json)
+
+
+@fuzz(json_writes, examples=300)
 def test_a_json_write_is_kept_exactly_or_refused(body: bytes) -> None:
     assert_like_reference(body)
 
 
-@fuzz(damages(json_writes()), examples=400)
+@fuzz(damages(json_writes), examples=400)
 def test_a_damaged_json_write_is_read_as_any_reader_reads_it_or_refused(body: bytes) -> None:
     assert_like_reference(body)
 
 
-@fuzz(st.lists(_tokens, max_size=12).map(b"".join), examples=500)
+def row_of_tokens(chance: Chance) -> bytes:
+    return b"".join(chance.choice(_TOKENS) for _ in range(chance.randrange(13)))
+
+
+@fuzz(made(row_of_tokens), examples=500)
 def test_any_row_of_json_tokens_is_read_as_any_reader_reads_it_or_refused(value: bytes) -> None:
     assert_like_reference(value)
     assert_like_reference(b'{"data":{"a":' + value + b"}}")
 
 
-@fuzz(wide.writes(), examples=300)
+@fuzz(made(wide.write), examples=300)
 def test_a_messagepack_write_is_kept_byte_for_byte_or_refused(body: bytes) -> None:
     assert_bytes_kept(body)
 
 
-@fuzz(damages(wide.writes()), examples=400)
+@fuzz(damages(made(wide.write)), examples=400)
 def test_a_damaged_messagepack_write_is_kept_byte_for_byte_or_refused(body: bytes) -> None:
     assert_bytes_kept(body)
 
@@ -148,21 +154,17 @@ def assert_bytes_kept(body: bytes) -> None:
     assert sum(body.count(value) > 0 for value in found.values()) == len(found)
 
 
-keys_bodies = st.one_of(
-    st.lists(st.text(max_size=8), max_size=5).map(lambda keys: json.dumps({"keys": keys}).encode()),
-    st.lists(st.text(max_size=8), max_size=5).map(lambda keys: msgspec.msgpack.encode({"keys": keys})),
-)
-login_bodies = st.tuples(st.text(max_size=8), st.text(max_size=8)).flatmap(
-    lambda pair: st.sampled_from(
-        [
-            json.dumps({"username": pair[0], "password": pair[1]}).encode(),
-            msgspec.msgpack.encode({"username": pair[0], "password": pair[1]}),
-        ]
-    )
-)
+def call_with_keys(chance: Chance) -> bytes:
+    document = {"keys": [text(chance) for _ in range(chance.randrange(6))]}
+    return json.dumps(document).encode() if chance.random() < 0.5 else msgspec.msgpack.encode(document)
 
 
-@fuzz(keys_bodies | damages(keys_bodies), st.sampled_from(Format), examples=300)
+def login(chance: Chance) -> bytes:
+    document = {"username": text(chance), "password": text(chance)}
+    return json.dumps(document).encode() if chance.random() < 0.5 else msgspec.msgpack.encode(document)
+
+
+@fuzz(made(call_with_keys) | damages(made(call_with_keys)), st.sampled_from(Format), examples=300)
 def test_keys_are_texts_each_once_or_refused(body: bytes, body_format: Format) -> None:
     with Refusal() as refusal:
         keys = decode_keys(body, body_format)
@@ -173,14 +175,14 @@ def test_keys_are_texts_each_once_or_refused(body: bytes, body_format: Format) -
     assert all(isinstance(key, str) for key in keys)
 
 
-@fuzz(login_bodies | damages(login_bodies), st.sampled_from(Format), examples=300)
+@fuzz(made(login) | damages(made(login)), st.sampled_from(Format), examples=300)
 def test_a_login_is_two_texts_or_refused(body: bytes, body_format: Format) -> None:
     with Refusal() as refusal:
-        login = decode_login(body, body_format)
+        found = decode_login(body, body_format)
     if refusal.happened:
         return
     document = read_json(body) if body_format is Format.JSON else dict(read_msgpack(body))
-    assert document == {"username": login.username, "password": login.password}
+    assert document == {"username": found.username, "password": found.password}
 
 
 _headers = st.binary(max_size=40) | st.lists(

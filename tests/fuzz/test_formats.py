@@ -32,27 +32,56 @@ from protocol.frames import (
     encode_reply,
 )
 from tests.contract.samples import same
-from tests.fuzz import reference, wide
+from tests.fuzz import wide
+from tests.fuzz.chance import Chance, made, text
 from tests.fuzz.damage import damages
 from tests.fuzz.effort import fuzz
+from tests.fuzz.reference import can_be_kept, json_value
 
 MUCH = 8 * 1024 * 1024
 decoder = msgspec.msgpack.Decoder(list[Any])
 pack = msgspec.msgpack.encode
 
-ids = st.binary(min_size=16, max_size=16)
-numbers = st.integers(0, 2**64 - 1)
-chunks = st.builds(Chunk, ids, st.integers(0, 255), numbers, numbers, st.integers(0, 2**32), st.binary(max_size=40))
-outcomes = st.builds(
-    Outcome, ids, st.integers(0, 12), st.none() | numbers | st.binary(max_size=30) | st.text(max_size=10)
-)
-frames = st.tuples(
-    st.text(max_size=12), st.dictionaries(st.integers(0, 5), st.text(max_size=5)), st.lists(chunks, max_size=4)
-)
-encoded_frames = frames.map(lambda parts: encode_frame(*parts))
-encoded_replies = st.lists(outcomes, max_size=5).map(encode_reply)
-kept = st.tuples(reference.values.filter(reference.can_be_kept))
-entries = st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=8)
+
+def chunk(chance: Chance) -> Chunk:
+    deadline, retain, keys = (chance.getrandbits(chance.randint(1, 63)) for _ in range(3))
+    body = chance.randbytes(chance.randrange(40))
+    return Chunk(chance.randbytes(16), chance.randrange(256), deadline, retain, keys, body)
+
+
+def frame(chance: Chance) -> tuple[str, dict[int, str], list[Chunk]]:
+    traces = {number: text(chance) for number in range(chance.randrange(4))}
+    return text(chance, 12), traces, [chunk(chance) for _ in range(chance.randrange(5))]
+
+
+def outcomes(chance: Chance) -> list[Outcome]:
+    payloads = (None, chance.getrandbits(63), chance.randbytes(chance.randrange(30)), text(chance, 10))
+    return [
+        Outcome(chance.randbytes(16), chance.randrange(13), chance.choice(payloads)) for _ in range(chance.randrange(6))
+    ]
+
+
+def entries(chance: Chance) -> list[bytes]:
+    return [chance.randbytes(chance.randint(1, 30)) for _ in range(chance.randint(1, 8))]
+
+
+def kept(chance: Chance) -> Any:
+    value = json_value(chance)
+    return value if can_be_kept(value) else kept(chance)
+
+
+def parts(chance: Chance) -> list[dict[str, Any]]:
+    """What the shards have of the keys asked for: a value in a tuple, or None. A key lies on one shard."""
+    keys = {text(chance) for _ in range(chance.randrange(12))}
+    found: list[dict[str, Any]] = [{}, {}, {}]
+    for key in sorted(keys):
+        chance.choice(found)[key] = (kept(chance),) if chance.random() < 0.7 else None
+    return found
+
+
+encoded_frames = made(lambda chance: encode_frame(*frame(chance)))
+encoded_replies = made(lambda chance: encode_reply(outcomes(chance)))
+encoded_values = made(lambda chance: encode_body([wide.value(chance, 1) for _ in range(2)]))
 
 
 def sealed(content: bytes) -> bytes:
@@ -78,12 +107,12 @@ class Frugal:
         return isinstance(error, self._declared)
 
 
-@fuzz(frames)
-def test_a_frame_comes_back(parts: tuple[str, dict[int, str], list[Chunk]]) -> None:
-    assert decode_frame(encode_frame(*parts))[:4] == (VERSION, *parts)
+@fuzz(made(frame))
+def test_a_frame_comes_back(sent: tuple[str, dict[int, str], list[Chunk]]) -> None:
+    assert decode_frame(encode_frame(*sent))[:4] == (VERSION, *sent)
 
 
-@fuzz(st.lists(outcomes, max_size=5))
+@fuzz(made(outcomes))
 def test_a_reply_comes_back(sent: list[Outcome]) -> None:
     assert decode_reply(encode_reply(sent))[:2] == (VERSION, sent)
 
@@ -103,9 +132,9 @@ def test_a_damaged_reply_is_refused(data: bytes) -> None:
 @fuzz(damages(encoded_frames.map(lambda data: data[:-6])).map(sealed), examples=200)
 def test_a_frame_that_was_wrong_before_it_was_sealed_is_a_frame_or_refused(data: bytes) -> None:
     with Frugal(FrameError):
-        frame = decode_frame(data)
-        assert type(frame) is Frame
-        assert all(type(chunk) is Chunk and type(chunk.body) is bytes for chunk in frame.chunks)
+        found = decode_frame(data)
+        assert type(found) is Frame
+        assert all(type(chunk) is Chunk and type(chunk.body) is bytes for chunk in found.chunks)
 
 
 @fuzz(damages(encoded_replies.map(lambda data: data[:-6])).map(sealed), examples=200)
@@ -117,12 +146,12 @@ def test_a_reply_that_was_wrong_before_it_was_sealed_is_a_reply_or_refused(data:
         assert all(isinstance(outcome.text, str) for outcome in reply.outcomes)
 
 
-@fuzz(entries)
+@fuzz(made(entries))
 def test_entries_come_back_from_a_body(sent: list[bytes]) -> None:
     assert slice_values(encode_body(sent)) == sent
 
 
-@fuzz(damages(entries.map(encode_body)), examples=300)
+@fuzz(damages(made(lambda chance: encode_body(entries(chance)))), examples=300)
 def test_a_damaged_body_is_another_body_or_refused(data: bytes) -> None:
     with Frugal(ChunkError):
         lengths, start = split_lengths(data)
@@ -130,7 +159,7 @@ def test_a_damaged_body_is_another_body_or_refused(data: bytes) -> None:
         assert encode_body([value or b"" for value in slice_values(data)]) == data
 
 
-@fuzz(damages(st.lists(wide.scalars, max_size=5).map(encode_body)), examples=300)
+@fuzz(damages(encoded_values), examples=300)
 def test_damaged_values_are_decoded_or_refused(data: bytes) -> None:
     with Frugal(ChunkError):
         lengths, values = decode_values(data, decoder)
@@ -141,23 +170,20 @@ def result(keys: Sequence[str], payload: bytes) -> Result:
     return Result(Part("s1", list(keys), []), Outcome(b"", 0, payload))
 
 
-@fuzz(st.lists(st.dictionaries(st.text(max_size=8), st.none() | kept, max_size=5), max_size=3), st.sampled_from(Format))
-def test_an_answer_has_the_values_of_all_shards(parts: list[dict[str, Any]], accept: Format) -> None:
-    # A key lies on one shard.
-    seen: set[str] = set()
-    parts = [{key: part[key] for key in part if key not in seen and not seen.add(key)} for part in parts]  # type: ignore[func-returns-value]
+@fuzz(made(parts), st.sampled_from(Format))
+def test_an_answer_has_the_values_of_all_shards(stored: list[dict[str, Any]], accept: Format) -> None:
     results = [
         result(list(part), encode_body([b"" if value is None else pack(value[0]) for value in part.values()]))
-        for part in parts
+        for part in stored
     ]
     answer = read_answer(results, accept, MUCH)
     document = json.loads(answer.body) if accept is Format.JSON else msgspec.msgpack.decode(answer.body)
-    asked = {key: value for part in parts for key, value in part.items()}
+    asked = {key: value for part in stored for key, value in part.items()}
     assert same(document["data"], {key: value[0] for key, value in asked.items() if value is not None})
     assert document.get("not_found", []) == [key for key, value in asked.items() if value is None]
 
 
-@fuzz(damages(st.lists(wide.scalars, min_size=2, max_size=2).map(encode_body)), st.sampled_from(Format), examples=300)
+@fuzz(damages(encoded_values), st.sampled_from(Format), examples=300)
 def test_the_damaged_answer_of_a_shard_is_an_answer_or_an_error(payload: bytes, accept: Format) -> None:
     with Frugal(ChunkError, Problem):
         answer = read_answer([result(["a", "b"], payload)], accept, MUCH)

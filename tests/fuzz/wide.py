@@ -1,94 +1,96 @@
 """MessagePack in every form that the format allows, not only the shortest one."""
 
 import struct
+from collections.abc import Callable
 
-from hypothesis import strategies as st
+from tests.fuzz.chance import Chance, text
 
-# The head of each form by the bytes of its length.
-_TEXT = {1: b"\xd9", 2: b"\xda", 4: b"\xdb"}
-_BINARY = {1: b"\xc4", 2: b"\xc5", 4: b"\xc6"}
-_ARRAY = {2: b"\xdc", 4: b"\xdd"}
-_MAP = {2: b"\xde", 4: b"\xdf"}
-_EXTENSION = {1: b"\xc7", 2: b"\xc8", 4: b"\xc9"}
-_SIZES = {1: ">B", 2: ">H", 4: ">I"}
-
-texts = st.text(max_size=10).map(str.encode)
-numbers = st.one_of(
-    st.integers(0, 127).map(lambda n: bytes((n,))),
-    st.integers(-32, -1).map(lambda n: struct.pack(">b", n)),
-    st.integers(0, 2**8 - 1).map(lambda n: b"\xcc" + struct.pack(">B", n)),
-    st.integers(0, 2**16 - 1).map(lambda n: b"\xcd" + struct.pack(">H", n)),
-    st.integers(0, 2**32 - 1).map(lambda n: b"\xce" + struct.pack(">I", n)),
-    st.integers(0, 2**64 - 1).map(lambda n: b"\xcf" + struct.pack(">Q", n)),
-    st.integers(-(2**7), 2**7 - 1).map(lambda n: b"\xd0" + struct.pack(">b", n)),
-    st.integers(-(2**15), 2**15 - 1).map(lambda n: b"\xd1" + struct.pack(">h", n)),
-    st.integers(-(2**31), 2**31 - 1).map(lambda n: b"\xd2" + struct.pack(">i", n)),
-    st.integers(-(2**63), 2**63 - 1).map(lambda n: b"\xd3" + struct.pack(">q", n)),
-)
-floats = st.one_of(
-    st.floats(width=32).map(lambda n: b"\xca" + struct.pack(">f", n)),
-    st.floats().map(lambda n: b"\xcb" + struct.pack(">d", n)),
-)
+# The first byte of each form by the bytes of its length.
+_TEXT = {1: 0xD9, 2: 0xDA, 4: 0xDB}
+_BINARY = {1: 0xC4, 2: 0xC5, 4: 0xC6}
+_ARRAY = {2: 0xDC, 4: 0xDD}
+_MAP = {2: 0xDE, 4: 0xDF}
+_EXTENSION = {1: 0xC7, 2: 0xC8, 4: 0xC9}
+_LENGTHS = {1: ">BB", 2: ">BH", 4: ">BI"}
+_UNSIGNED = ((0xCC, ">BB", 8), (0xCD, ">BH", 16), (0xCE, ">BI", 32), (0xCF, ">BQ", 64))
+_SIGNED = ((0xD0, ">Bb", 8), (0xD1, ">Bh", 16), (0xD2, ">Bi", 32), (0xD3, ">Bq", 64))
 
 
-@st.composite
-def _text(draw: st.DrawFn) -> bytes:
-    text = draw(texts | st.binary(max_size=6))
-    if len(text) < 32 and draw(st.booleans()):
-        return bytes((0xA0 | len(text),)) + text
-    return _headed(draw, _TEXT, text)
+def value(chance: Chance, levels: int = 4) -> bytes:
+    """One value, encoded. Its texts may not be UTF-8, its numbers not finite, its extensions anything."""
+    kind = chance.randrange(10 if levels else 7)
+    if kind < 7:
+        return _SCALARS[kind](chance)
+    count = chance.randrange(5)
+    if kind == 7:
+        return _count(chance, 0x80, _MAP, count) + b"".join(
+            (value(chance, 0) if chance.random() < 0.1 else string(chance)) + value(chance, levels - 1)
+            for _ in range(count)
+        )
+    return _count(chance, 0x90, _ARRAY, count) + b"".join(value(chance, levels - 1) for _ in range(count))
 
 
-@st.composite
-def _extension(draw: st.DrawFn) -> bytes:
-    code = struct.pack(">b", draw(st.integers(-128, 127) | st.sampled_from([-1, 0, 1, 8, 9])))
-    fixed = draw(st.sampled_from([None, 1, 2, 4, 8, 16]))
-    if fixed is not None:
-        return bytes((0xD4 + fixed.bit_length() - 1,)) + code + draw(st.binary(min_size=fixed, max_size=fixed))
-    content = draw(st.binary(max_size=20))
-    size = draw(st.sampled_from(sorted(_SIZES)))
-    return _EXTENSION[size] + struct.pack(_SIZES[size], len(content)) + code + content
-
-
-def _headed(draw: st.DrawFn, heads: dict[int, bytes], content: bytes) -> bytes:
-    size = draw(st.sampled_from(sorted(heads)))
-    return heads[size] + struct.pack(_SIZES[size], len(content)) + content
-
-
-@st.composite
-def _binary(draw: st.DrawFn) -> bytes:
-    return _headed(draw, _BINARY, draw(st.binary(max_size=10)))
-
-
-def _counted(draw: st.DrawFn, short: int, heads: dict[int, bytes], count: int) -> bytes:
-    if draw(st.booleans()):
-        return bytes((short | count,))
-    size = draw(st.sampled_from(sorted(heads)))
-    return heads[size] + struct.pack(_SIZES[size], count)
-
-
-@st.composite
-def _array(draw: st.DrawFn, inner: st.SearchStrategy[bytes]) -> bytes:
-    items = draw(st.lists(inner, max_size=4))
-    return _counted(draw, 0x90, _ARRAY, len(items)) + b"".join(items)
-
-
-@st.composite
-def _map(draw: st.DrawFn, inner: st.SearchStrategy[bytes]) -> bytes:
-    items = draw(st.lists(st.tuples(_text() | inner, inner), max_size=4))
-    return _counted(draw, 0x80, _MAP, len(items)) + b"".join(name + item for name, item in items)
-
-
-scalars = st.one_of(
-    st.sampled_from([b"\xc0", b"\xc2", b"\xc3"]), numbers, floats, _text(), _text(), _binary(), _extension()
-)
-values = st.recursive(scalars, lambda inner: _array(inner) | _map(inner), max_leaves=10)
-"""One value, encoded; its texts may not be UTF-8, its numbers not finite, its extensions anything."""
-
-
-@st.composite
-def writes(draw: st.DrawFn) -> bytes:
+def write(chance: Chance) -> bytes:
     """The body of a write."""
-    members = draw(st.lists(st.tuples(_text(), values), max_size=5))
-    data = _counted(draw, 0x80, _MAP, len(members))
-    return b"\x81\xa4data" + data + b"".join(key + value for key, value in members)
+    count = chance.randrange(6)
+    data = b"".join(string(chance) + value(chance) for _ in range(count))
+    return b"\x81\xa4data" + _count(chance, 0x80, _MAP, count) + data
+
+
+def number(chance: Chance) -> bytes:
+    """An integer in any width that has room for it, and some that have more."""
+    if chance.random() < 0.3:
+        return struct.pack(">b", chance.randint(-32, 127))
+    head, form, bits = chance.choice(_UNSIGNED + _SIGNED)
+    if head < 0xD0:
+        return struct.pack(form, head, chance.getrandbits(chance.randint(1, bits)))
+    return struct.pack(form, head, chance.getrandbits(bits) - 2 ** (bits - 1))
+
+
+def _floating(chance: Chance) -> bytes:
+    if chance.random() < 0.3:
+        # Any bits at all: what is not finite too.
+        return b"\xca" + chance.randbytes(4) if chance.random() < 0.5 else b"\xcb" + chance.randbytes(8)
+    if chance.random() < 0.1:
+        return struct.pack(">Bd", 0xCB, chance.choice((float("nan"), float("inf"), float("-inf"), -0.0)))
+    return struct.pack(">Bd", 0xCB, chance.uniform(-1e6, 1e6))
+
+
+def string(chance: Chance) -> bytes:
+    """A text, a few of them not UTF-8."""
+    content = chance.randbytes(3) if chance.random() < 0.02 else text(chance).encode()
+    if len(content) < 32 and chance.random() < 0.7:
+        return bytes((0xA0 | len(content),)) + content
+    return _head(chance, _TEXT, content) + content
+
+
+def _extension(chance: Chance) -> bytes:
+    code = chance.choice((0xFF, 0, 1, 8, 9, chance.randrange(256)))
+    power = chance.randrange(6)
+    if power < 5:
+        return bytes((0xD4 + power, code)) + chance.randbytes(2**power)
+    content = chance.randbytes(chance.randrange(20))
+    return _head(chance, _EXTENSION, content) + bytes((code,)) + content
+
+
+def _binary(chance: Chance) -> bytes:
+    content = chance.randbytes(chance.randrange(12))
+    return _head(chance, _BINARY, content) + content
+
+
+def _head(chance: Chance, heads: dict[int, int], content: bytes) -> bytes:
+    size = chance.choice(tuple(heads))
+    return struct.pack(_LENGTHS[size], heads[size], len(content))
+
+
+def _count(chance: Chance, short: int, heads: dict[int, int], count: int) -> bytes:
+    if chance.random() < 0.7:
+        return bytes((short | count,))
+    size = chance.choice(tuple(heads))
+    return struct.pack(_LENGTHS[size], heads[size], count)
+
+
+_SCALARS: tuple[Callable[[Chance], bytes], ...] = (
+    lambda chance: chance.choice((b"\xc0", b"\xc2", b"\xc3")),
+    *(number, _floating, string, string, _binary, _extension),
+)
