@@ -80,7 +80,7 @@ class Shard:
                 if self._is_leader(connected, address):
                     self._procedure = Procedure(connected, "tarantkv.apply")
                     return self._procedure
-            except (Error, OSError, KeyError, TypeError, AttributeError) as error:
+            except (Error, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                 reasons.append(f"{address}: {_reason(error)}")
             else:
                 reasons.append(f"{address}: read-only")

@@ -9,6 +9,7 @@ import time
 import redis
 
 from localcluster.cluster import Cluster
+from tests.faults.injection import Injection
 from tests.faults.network import CUT
 from tests.faults.networked import Network
 from tests.faults.second_redis import SecondRedis, administrator, credentials
@@ -246,3 +247,19 @@ class Loading:
                 link.lead_to(("127.0.0.1", cluster.config.redis_port))
             self._other.remove()
             self._other = None
+
+
+def redis_faults(network: Network) -> tuple[Injection, ...]:
+    """One of each."""
+    return (
+        Paused(),
+        OutOfMemory(),
+        ReadOnly(),
+        Busy(),
+        ConnectionsKilled("worker"),
+        ConnectionsKilled("api-send"),
+        ConnectionsKilled("api-read"),
+        FailedOver(network),
+        Demoted(network),
+        Loading(network),
+    )
