@@ -24,6 +24,10 @@ def main() -> None:
     if spec["die_with_parent"]:
         _die_with_parent()
     _raise_file_limit()
+    # Whatever they write is for their own user alone.
+    os.umask(0o077)
+    # The memory of each of them holds secrets, and data.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     pid_file = Path(spec["pid_file"])
     _end_orphans(pid_file, spec["marker"].encode())
     pid_file.write_text(f"{os.getpid()}\n")

@@ -163,7 +163,6 @@ def _render(config: ClusterConfig, layout: Layout, programs: tuple[Program, ...]
         f"pidfile={escaped(layout.pid_file('supervisord'))}",
         "logfile_maxbytes=2MB",
         "logfile_backups=1",
-        "umask=077",
         # Root is asked to say that it is meant.
         *(["user=root"] if os.getuid() == 0 else []),
         "[unix_http_server]",

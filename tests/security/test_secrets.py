@@ -1,0 +1,228 @@
+"""A system that logs all it can, with secrets that can be told from anything else, through success and failure."""
+
+import json
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from localcluster import dotenv, leftovers
+from localcluster.cluster import Cluster
+from localcluster.config import for_tests
+from tests.contract.calls import TIMEOUT_S, json_body
+from tests.integration.processes import manage, run_module
+from tests.integration.waiting import until
+
+
+def canary(name: str) -> str:
+    """Long, random, and of letters alone, so that no encoding hides it."""
+    return f"{name}canary{''.join(secrets.choice('abcdefghkmnpqrstuvwxyz') for _ in range(40))}"
+
+
+@dataclass
+class Lived:
+    """A cluster that has been through a lot, what must not be found, and everything that it answered."""
+
+    cluster: Cluster
+    secrets: dict[str, str]
+    answers: list[httpx.Response] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    """What other programs beside it wrote: user administration, starts that were refused."""
+
+
+NAMES = (dotenv.JWT_SECRET, dotenv.ADMIN_PASSWORD, dotenv.REDIS_WORKER_PASSWORD, dotenv.STORE_PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    settings = {name: canary(f"s{number}") for number, name in enumerate(NAMES)}
+    of_api = canary("redis")
+    config = for_tests(
+        tmp_path_factory.mktemp("debug"),
+        shards=1,
+        workers=1,
+        settings={**settings, "TARANTKV_LOG_LEVEL": "debug"},
+        tier_settings={
+            "api": {
+                dotenv.REDIS_PASSWORD: of_api,
+                "TARANTKV_ACCESS_LOG": "all",
+                "TARANTKV_REQUEST_TIMEOUT_S": "0.3",
+                "TARANTKV_LOGIN_TRIES_PER_USER": "1000",
+            }
+        },
+    )
+    cluster = Cluster(config)
+    lived = Lived(cluster, {**settings, "the api's Redis password": of_api, "a user's password": canary("user")})
+    cluster.start()
+    try:
+        live(lived)
+        yield lived
+    finally:
+        cluster.stop()
+
+
+def live(lived: Lived) -> None:
+    cluster, known = lived.cluster, lived.secrets
+    with httpx.Client(base_url=cluster.base_url, timeout=TIMEOUT_S, trust_env=False, verify=False) as client:
+
+        def post(path: str, content: bytes, **headers: str) -> httpx.Response:
+            headers = {name.replace("_", "-"): value for name, value in headers.items()}
+            answer = client.post(path, content=content, headers=headers)
+            # A read answers with what is stored.
+            if (path, answer.status_code) != ("/api/read", 200):
+                lived.answers.append(answer)
+            return answer
+
+        def calls(token: str, value: str) -> None:
+            post("/api/write", json_body({"data": {"k": value}}), authorization=token)
+            post("/api/read", json_body({"keys": ["k"]}), authorization=f"Bearer {token}")
+            post("/api/delete", json_body({"keys": ["k"]}), authorization=token, idempotency_key=secrets.token_hex(8))
+
+        def log_in(user: str, password: str) -> httpx.Response:
+            return post("/api/login", json_body({"username": user, "password": password}))
+
+        done = manage(cluster, "user-add", "alice", password=known["a user's password"])
+        assert done.returncode == 0, done.stderr
+        lived.outputs.append(done.stdout + done.stderr)
+        tokens = [
+            log_in(cluster.admin_user, cluster.admin_password).json()["token"],
+            log_in("alice", known["a user's password"]).json()["token"],
+        ]
+        # Logins answer with tokens, and to nobody else.
+        lived.answers.clear()
+        known |= {"a token": tokens[0], "a user's token": tokens[1], "its signature": tokens[1].rpartition(".")[2]}
+        wrong, value = canary("wrong"), canary("value")
+        known |= {"a wrong password": wrong, "a stored value": value}
+        calls(tokens[1], "of no interest")
+        log_in("alice", wrong)
+        log_in(wrong, wrong)
+        for body in (
+            {"username": "alice", "password": [wrong]},
+            {"username": "alice", "password": {"x": wrong}},
+            {"username": "alice", "password": wrong, "more": wrong},
+            {"username": "alice", "password": wrong * 100},
+            {"username": "alice", "password": wrong * 1000},
+            [wrong],
+            wrong,
+        ):
+            post("/api/login", json_body(body))
+        post("/api/login", json_body({"username": "alice", "password": wrong})[:-1])
+        post("/api/login", b"\xff" + wrong.encode())
+        post("/api/login", wrong.encode(), content_type=f"text/{wrong}")
+        post(f"/api/read?token={tokens[0]}&password={wrong}", b"{}")
+        for token in (
+            tokens[1] + "x",
+            tokens[1][:-1],
+            f"Basic {tokens[1]}",
+            tokens[1].swapcase(),
+            f"{tokens[1]} {tokens[1]}",
+        ):
+            calls(token, value)
+        post("/api/write", json_body({"data": {"k": value}})[:-1], authorization=tokens[1])
+        post("/api/write", json_body({"data": [value]}), authorization=tokens[1])
+        for method, path in (("GET", "/metrics"), ("GET", "/schema/openapi.json"), ("PUT", "/api/read"), ("GET", "/x")):
+            lived.answers.append(client.request(method, path, headers={"authorization": tokens[1]}))
+        for name in ("worker-1", "shard-s1", "redis"):
+            cluster.kill(name, signal.SIGKILL)
+            cluster.stop_program(name)
+            calls(tokens[1], value)
+            log_in("alice", wrong)
+            cluster.start_program(name)
+        cluster.wait_running()
+        cluster.wait_ready()
+        until(
+            lambda: post("/api/write", json_body({"data": {"k": 1}}), authorization=tokens[1]).status_code == 200,
+            20,
+            "no write succeeds after the kills",
+        )
+        pid = cluster.kill("api", signal.SIGKILL)
+        cluster.wait_ended("api", pid)
+        cluster.wait_ready()
+        calls(tokens[1], "of no interest")
+        post("/api/logout", b"", authorization=tokens[1])
+        calls(tokens[1], value)
+        lived.answers.append(client.get("/metrics"))
+    lived.outputs += [done.stdout + done.stderr for done in starts_that_fail(cluster)]
+
+
+def starts_that_fail(cluster: Cluster) -> Iterator["subprocess.CompletedProcess[str]"]:
+    secret = cluster.settings[dotenv.JWT_SECRET]
+    yield run_module(cluster, "api", {"TARANTKV_JWT_SECRET": f"{secret},{secret[:20]}"})
+    yield run_module(cluster, "api", {"TARANTKV_REDIS_URL": f"redis://u:{secret}@127.0.0.1:1/0"})
+    yield run_module(cluster, "api", {"TARANTKV_STARTUP_TIMEOUT_S": "0.3", "TARANTKV_REDIS_USER": "nobody"})
+
+
+def found(lived: Lived, text: str | bytes) -> list[str]:
+    """Names of the secrets that a text holds."""
+    data = text.encode() if isinstance(text, str) else text
+    return [name for name, secret in lived.secrets.items() if secret.encode() in data]
+
+
+def test_no_log_holds_one(lived: Lived) -> None:
+    logs = [path for path in lived.cluster.layout.log_dir.iterdir() if path.is_file()]
+    assert {"api.log", "worker-1.log", "shard-s1.log", "redis.log", "supervisord.log"} <= {path.name for path in logs}
+    for path in logs:
+        assert found(lived, path.read_bytes()) == [], path
+    # There was something to find: every request, and what went wrong in every tier.
+    api = lived.cluster.log_path("api").read_text()
+    assert '"level":"debug"' in api
+    assert {json.loads(line).get("status") for line in api.splitlines() if '"request"' in line} >= {200, 400, 401, 503}
+    assert "redis failed" in lived.cluster.log_path("worker-1").read_text()
+
+
+def test_no_answer_and_no_metric_holds_one(lived: Lived) -> None:
+    assert {answer.status_code for answer in lived.answers} >= {200, 400, 401, 404, 405, 413, 415, 503}
+    for answer in lived.answers:
+        assert found(lived, answer.content) == [], (answer.request.url, answer.status_code)
+        assert found(lived, str(answer.headers)) == [], answer.request.url
+
+
+def test_nothing_that_ran_beside_it_wrote_one(lived: Lived) -> None:
+    assert len(lived.outputs) == 4
+    for output in lived.outputs:
+        assert found(lived, output) == [], output
+
+
+def test_no_list_of_processes_shows_one(lived: Lived) -> None:
+    processes = leftovers.find(lived.cluster.layout)
+    assert len(processes) >= 5
+    for process in processes:
+        assert found(lived, Path(f"/proc/{process.pid}/cmdline").read_bytes()) == []
+
+
+def test_every_process_has_only_the_secrets_that_it_needs(lived: Lived) -> None:
+    """Its environment is readable for its own user alone; children inherit it."""
+    needed: dict[str, set[str]] = {
+        "redis": set(),
+        "shard-s1": {dotenv.STORE_PASSWORD},
+        "worker-1": {dotenv.STORE_PASSWORD, dotenv.REDIS_WORKER_PASSWORD},
+        "api": {dotenv.JWT_SECRET, dotenv.ADMIN_PASSWORD, "the api's Redis password"},
+    }
+    for name, secrets_ in needed.items():
+        pid = lived.cluster.pid(name)
+        assert set(found(lived, Path(f"/proc/{pid}/environ").read_bytes())) <= secrets_, name
+    supervisord = psutil.Process(lived.cluster.pid("api")).parent()
+    assert supervisord is not None
+    assert found(lived, Path(f"/proc/{supervisord.pid}/environ").read_bytes()) == []
+
+
+def test_no_process_leaves_its_memory_on_disk(lived: Lived) -> None:
+    for process in leftovers.find(lived.cluster.layout):
+        assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0), process.cmdline()
+
+
+def test_a_file_that_holds_one_is_for_its_owner_alone(lived: Lived) -> None:
+    holding = set()
+    for path in lived.cluster.config.data_dir.rglob("*"):
+        if path.is_file() and found(lived, path.read_bytes()):
+            assert path.stat().st_mode & 0o077 == 0, path
+            holding.add(path.name)
+    # What starts a program, and the values themselves.
+    assert {"api.json", "worker-1.json", "shard-s1.json"} <= holding
+    assert all(name.endswith((".json", ".xlog", ".snap")) for name in holding), holding
