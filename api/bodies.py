@@ -117,28 +117,29 @@ def accepted(accept: bytes | None) -> Format:
     return Format.MSGPACK if msgpack > 0 and msgpack >= json else Format.JSON
 
 
-def _refuse(error: Exception, body_format: Format) -> NoReturn:
+def _refuse(error: Exception, body_format: Format, excess: Kind) -> NoReturn:
+    """Raise the problem of a body; `excess` is its kind where a number is too large or the nesting too deep."""
     name = "JSON" if body_format is Format.JSON else "MessagePack"
     if isinstance(error, msgspec.ValidationError):
         text = str(error)
         detail, _, path = text.partition(" - at ")
         if detail.startswith(("Number out of range", "Integer value out of range")):
-            raise Problem(Kind.INVALID_VALUE, f"{detail} at {path}" if path else detail) from None
+            raise Problem(excess, f"{detail} at {path}" if path else detail) from None
         raise Problem(Kind.INVALID_REQUEST, f"{detail}, at {path}" if path else detail) from None
     if isinstance(error, RecursionError):
-        raise Problem(Kind.INVALID_VALUE, f"the body is {_TOO_DEEP}") from None
+        raise Problem(excess, f"the body is {_TOO_DEEP}") from None
     if isinstance(error, UnicodeDecodeError):
         raise Problem(Kind.MALFORMED_BODY, f"a text in the {name} body is not UTF-8: {error.reason}") from None
     raise Problem(Kind.MALFORMED_BODY, f"the body is not {name}: {error}") from None
 
 
-def _decode(decode: Callable[[bytes], T], body: bytes, body_format: Format) -> T:
+def _decode(decode: Callable[[bytes], T], body: bytes, body_format: Format, excess: Kind = Kind.INVALID_REQUEST) -> T:
     if not body:
         raise Problem(Kind.MALFORMED_BODY, "the body is empty")
     try:
         return decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        _refuse(error, body_format)
+        _refuse(error, body_format, excess)
 
 
 def invalid_value(key: str, detail: str) -> Problem:
@@ -185,7 +186,7 @@ def _blame_surrogate(body: bytes) -> None:
 
 def _decode_write_msgpack(body: bytes) -> Mapping[str, msgspec.Raw]:
     try:
-        data = _decode(_write_msgpack, body, Format.MSGPACK).data
+        data = _decode(_write_msgpack, body, Format.MSGPACK, Kind.INVALID_VALUE).data
     except Problem as problem:
         deep = too_deep_in_msgpack(body) if problem.kind is Kind.INVALID_VALUE else None
         if deep is not None:
@@ -216,7 +217,7 @@ def decode_write(body: bytes, body_format: Format) -> Mapping[str, Any]:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         if body:
             _blame(body)
-            _refuse(error, body_format)
+            _refuse(error, body_format, Kind.INVALID_VALUE)
         raise Problem(Kind.MALFORMED_BODY, "the body is empty") from None
     deep = check_json(data, body)
     if deep is not None:

@@ -1,6 +1,7 @@
 """Request bodies: formats, and what is wrong with a body named in the problem."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -167,6 +168,14 @@ def test_keys_are_read_once_each_in_order() -> None:
 def test_keys_that_are_no_list_of_texts_are_refused(body: bytes) -> None:
     with pytest.raises(Problem) as caught:
         decode_keys(body, Format.JSON)
+    assert caught.value.kind is Kind.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("decode", [decode_keys, decode_login])
+@pytest.mark.parametrize("body", [b"1e400", b"[" * 5000, b"9" * 5000])
+def test_where_no_value_is_written_none_is_blamed(decode: Callable[[bytes, Format], object], body: bytes) -> None:
+    with pytest.raises(Problem) as caught:
+        decode(body, Format.JSON)
     assert caught.value.kind is Kind.INVALID_REQUEST
 
 
