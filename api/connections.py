@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.coalescing import CoalescingProtocol
 from api.door import Door
+from api.http import WHOLE
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +113,11 @@ class GuardedProtocol(CoalescingProtocol):
             self.head_timer.cancel()
             self.head_timer = None
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Tell the application that it need not wait for the body."""
+        self.scope["state"][WHOLE] = True
+        super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         door = self.door

@@ -37,6 +37,9 @@ _WANTED = frozenset(
 LARGE_BODY = 32 * 1024
 """Bytes of a body that takes a turn of the event loop for itself: some milliseconds' work, up to a second's."""
 
+WHOLE = "whole"
+"""In a request's state when all of it has come: then there is nothing to wait for. A timeout costs 6 us a request."""
+
 CLIENT_CLOSED = 499
 """Counted for a client that went away before its answer; the number is nginx's."""
 
@@ -77,24 +80,29 @@ class Incoming:
         announced = self.headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit)
-        pieces: list[bytes] = []
-        size = 0
+        if self.scope["state"].get(WHOLE):
+            return await self._collect(limit, held)
         try:
             async with asyncio.timeout(timeout_s):
-                while True:
-                    message = await self._receive()
-                    if message["type"] != "http.request":
-                        raise ClientGoneError
-                    piece = message["body"]
-                    size += len(piece)
-                    if size > limit:
-                        raise _too_large(limit)
-                    held.add(len(piece))
-                    if not message["more_body"]:
-                        return piece if not pieces else b"".join((*pieces, piece))
-                    pieces.append(piece)
+                return await self._collect(limit, held)
         except TimeoutError:
             raise Problem(Kind.BODY_TIMEOUT, f"the body did not arrive within {timeout_s:g} seconds") from None
+
+    async def _collect(self, limit: int, held: BodyBudget.Share) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientGoneError
+            piece = message["body"]
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            held.add(len(piece))
+            if not message["more_body"]:
+                return piece if not pieces else b"".join((*pieces, piece))
+            pieces.append(piece)
 
 
 def _too_large(limit: int) -> Problem:
