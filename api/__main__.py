@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 import sys
 import tempfile
 
@@ -23,7 +24,7 @@ from api.services import ApiSettings, Services, load_settings
 from api.topology import ShardsSilentError
 from protocol.buckets import ShardMapError
 from protocol.logs import configure
-from protocol.settings import SettingsError, exit_with
+from protocol.settings import HttpSettings, SettingsError, exit_with
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,19 @@ async def preflight(settings: ApiSettings) -> None:
     services = Services(settings)
     async with services.running():
         await services.ensure_admin()
+
+
+def check_certificate(settings: HttpSettings) -> None:
+    """See that uvicorn will be able to load the certificate, if there is one.
+
+    Raises:
+        SettingsError: it will not.
+    """
+    if settings.tls_cert:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+        except OSError as error:
+            raise SettingsError(f"TARANTKV_TLS_CERT and TARANTKV_TLS_KEY cannot be used: {error}") from None
 
 
 def run(settings: ApiSettings) -> int:
@@ -63,6 +77,7 @@ def main() -> int:
     """Check the settings and the shards, then serve."""
     try:
         settings = load_settings()
+        check_certificate(settings.http)
     except SettingsError as error:
         exit_with(str(error))
     configure(settings.log.log_level)

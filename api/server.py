@@ -83,6 +83,8 @@ def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
         lifespan="on",
         log_config=None,
         access_log=False,
+        ssl_certfile=settings.http.tls_cert or None,
+        ssl_keyfile=settings.http.tls_key or None,
         server_header=False,
         headers=HEADERS,
         proxy_headers=bool(settings.http.trusted_proxies),

@@ -39,7 +39,7 @@ class Cluster:
 
     @property
     def base_url(self) -> str:
-        return f"http://{self._client_host()}:{self.config.api_port}"
+        return f"{'https' if self._tls else 'http'}://{self._client_host()}:{self.config.api_port}"
 
     @property
     def redis_url(self) -> str:
@@ -72,7 +72,7 @@ class Cluster:
         return self._supervisor.answers()
 
     def is_ready(self) -> bool:
-        return probes.api_is_ready(self._client_host(), self.config.api_port)
+        return probes.api_is_ready(self._client_host(), self.config.api_port, tls=self._tls)
 
     def is_healthy(self) -> bool:
         """Ready, and every program runs."""
@@ -212,6 +212,10 @@ class Cluster:
     def _client_host(self) -> str:
         host = self.settings["TARANTKV_HOST"]
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  a client cannot use these
+
+    @property
+    def _tls(self) -> bool:
+        return bool(programs.settings_for(self.config, "api").get("TARANTKV_TLS_CERT"))
 
     def _check_ports(self) -> None:
         """Here the reason is one line, and not a program's log."""

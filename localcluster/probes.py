@@ -1,6 +1,7 @@
 """Whether a server answers its own clients, or stands still: one question each, asked once, no waiting."""
 
 import http.client
+import ssl
 from pathlib import Path
 
 import redis
@@ -58,8 +59,13 @@ def shard_answers(config: ClusterConfig, shard: Shard) -> bool:
     return bool(description["shard"] == shard.name)
 
 
-def api_is_ready(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+def api_is_ready(host: str, port: int, *, tls: bool) -> bool:
+    """True when it says so; whose certificate it has is no question here."""
+    connection = (
+        http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=ssl._create_unverified_context())  # noqa: S323, SLF001
+        if tls
+        else http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+    )
     try:
         connection.request("GET", "/health/ready")
         return connection.getresponse().status == http.client.OK

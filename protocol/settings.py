@@ -95,6 +95,10 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
     trusted_proxies: Annotated[
         str, Meta(description="Addresses, separated by commas, whose `X-Forwarded-For` is believed.")
     ] = ""
+    tls_cert: Annotated[
+        str, Meta(description="File of a certificate chain (PEM): the api then speaks HTTPS. Empty: plain HTTP.")
+    ] = ""
+    tls_key: Annotated[str, Meta(description="File of the certificate's private key (PEM).")] = ""
     body_timeout_s: Annotated[Seconds, Meta(description="Seconds in which a request's body must arrive.")] = 30.0
     head_timeout_s: Annotated[
         Seconds, Meta(description="Seconds in which a request's head must arrive, from its first byte on.")
@@ -128,6 +132,10 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
         Literal["all", "errors", "off"],
         Meta(description="Which requests are logged, each with its `X-Request-Id`."),
     ] = "errors"
+
+    def __post_init__(self) -> None:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("TARANTKV_TLS_CERT and TARANTKV_TLS_KEY go together, one of them is not set")
 
 
 class AuthSettings(Settings, frozen=True, kw_only=True):
