@@ -80,6 +80,21 @@ async def _back_off(tries: int) -> None:
     await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - jitter is no secret
 
 
+def _entries(answer: Any) -> list[tuple[bytes, bytes, bytes]]:
+    """The id, field and data of each entry of one stream, as `XREAD` answers them.
+
+    Raises:
+        redis.exceptions.InvalidResponse: bytes of the answer, or of the question, were lost on the way.
+    """
+    try:
+        entries = [(entry_id, fields[0], fields[1]) for entry_id, fields in answer[0][1]]
+    except (TypeError, ValueError, LookupError) as error:
+        raise redis.exceptions.InvalidResponse(f"redis answered something else than it was asked: {error!r}") from error
+    if not all(isinstance(part, bytes) for entry in entries for part in entry):
+        raise redis.exceptions.InvalidResponse("redis answered something else than it was asked")
+    return entries
+
+
 class Dispatcher:
     """Sends chunks to shards and returns their outcomes; one for each api process."""
 
@@ -359,14 +374,14 @@ class Dispatcher:
         self._read_entries.clear()
         if not answer:
             return last
-        for entry_id, fields in answer[0][1]:
+        for entry_id, field, data in _entries(answer):
             last = entry_id
             self._read_entries.append(entry_id)
-            if fields[0] == REFUSED:
-                self._take_refusal(fields[1])
+            if field == REFUSED:
+                self._take_refusal(data)
                 continue
             try:
-                reply = decode_reply(fields[1])
+                reply = decode_reply(data)
             except FrameError as error:
                 _log.error("dropped a reply", extra={"error": str(error)})
                 continue

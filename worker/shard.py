@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+import msgpack
 from tarantool import Connection
 from tarantool.error import Error
 
@@ -21,6 +22,9 @@ from worker.iproto import CallRefusedError, Procedure
 
 # Tarantool refuses these before the procedure runs: no such procedure, access denied, wrong credentials, still loading.
 _NOT_EXECUTED = frozenset({33, 42, 47, 116})
+
+# What the connector raises where an answer lost bytes on its way.
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackException)
 
 Address = tuple[str, int]
 
@@ -80,7 +84,7 @@ class Shard:
                 if self._is_leader(connected, address):
                     self._procedure = Procedure(connected, "tarantkv.apply")
                     return self._procedure
-            except (Error, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            except (Error, OSError, *_NONSENSE) as error:
                 reasons.append(f"{address}: {_reason(error)}")
             else:
                 reasons.append(f"{address}: read-only")

@@ -37,6 +37,9 @@ _LOOK_AHEAD = 10
 
 _FIRST = b"0-0"
 
+_NONSENSE = (TypeError, ValueError, LookupError, AttributeError)
+"""What comes of an answer that has another form than asked for, because bytes of it or of the question were lost."""
+
 
 class Entry(NamedTuple):
     """A stream entry: its id, and the encoded frame it holds (None where the entry holds none)."""
@@ -61,7 +64,14 @@ def _entries(raw: Sequence[Any]) -> list[Entry]:
 
 
 def _data(fields: Sequence[bytes]) -> bytes | None:
-    return next((fields[i + 1] for i in range(0, len(fields), 2) if fields[i] == FIELD), None)
+    data = next((fields[i + 1] for i in range(0, len(fields), 2) if fields[i] == FIELD), None)
+    if data is not None and not isinstance(data, bytes):
+        raise TypeError("the data of an entry is no bytes")
+    return data
+
+
+def _not_understood(error: Exception) -> redis.InvalidResponse:
+    return redis.InvalidResponse(f"redis answered something else than it was asked: {error!r}")
 
 
 def _after(entry_id: bytes) -> bytes:
@@ -99,7 +109,10 @@ class ShardStream:
         commands = self._answering(answers)
         *answered, read = self._wire.run([*commands, self._read_blocking if block else self._read_now])
         self._check_answered(answered, answers)
-        return _entries(read[0][1]) if self._group_was_there([read]) and read else []
+        try:
+            return _entries(read[0][1]) if self._group_was_there([read]) and read else []
+        except _NONSENSE as error:
+            raise _not_understood(error) from error
 
     def answer(self, answers: Answers) -> None:
         """Answer the last turn's frames without reading on."""
@@ -112,6 +125,12 @@ class ShardStream:
 
         Before Redis 7.0 an entry that was deleted stays pending: it comes without data, to be acknowledged.
         """
+        try:
+            return self._take_over()
+        except _NONSENSE as error:
+            raise _not_understood(error) from error
+
+    def _take_over(self) -> list[Entry]:
         look: Command = ("XPENDING", self._stream, GROUP, self._cursor, "+", self._count * _LOOK_AHEAD)
         (pending,) = self._wire.run([look])
         if not self._group_was_there([pending]):
@@ -145,7 +164,10 @@ class ShardStream:
         claim: Command = ("XCLAIM", self._stream, GROUP, self._consumer, 0, *entries, "JUSTID")
         *_, found = check(self._wire.run([("MULTI",), *looks, claim, ("EXEC",)]))
         own = self._consumer.encode()
-        return all(look and look[0][1] == own and look[0][3] == 1 for look in check(found)[:-1])
+        try:
+            return all(look and look[0][1] == own and look[0][3] == 1 for look in check(found)[:-1])
+        except _NONSENSE as error:
+            raise _not_understood(error) from error
 
     def forget_dead_consumers(self) -> None:
         """Delete consumers that are dead and have nothing pending."""
@@ -161,8 +183,9 @@ class ShardStream:
         self._wire.close()
 
     def age_s(self, entry_id: bytes) -> float:
-        """Seconds since an entry was appended, by Redis' clock at that time and this machine's now."""
-        return time.time() - int(entry_id.split(b"-", 1)[0]) / 1000
+        """Seconds since an entry was appended, by Redis' clock at that time and this machine's now; 0 if unreadable."""
+        digits = entry_id.split(b"-", 1)[0]
+        return time.time() - int(digits) / 1000 if digits.isdigit() else 0.0
 
     def _answering(self, answers: Answers) -> list[Command]:
         if not answers.done and not answers.replies:

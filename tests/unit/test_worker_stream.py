@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from protocol.wire import Command, Wire
-from worker.stream import Entry, ShardStream
+from worker.stream import Answers, Entry, ShardStream
 
 ME = b"me"
 
@@ -52,6 +52,45 @@ def test_a_group_that_is_gone_is_an_error_of_redis() -> None:
     gone = redis.ResponseError("NOGROUP No such key")
     with pytest.raises(redis.ResponseError):
         keep(gone, gone)
+
+
+class OneAnswer:
+    """Answers every single command with the same."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        return [self._answer] * len(commands)
+
+
+NONSENSE: list[Any] = [
+    7,
+    b"text",
+    [7],
+    [b"words"],
+    [[b"kv:s1"]],
+    [[b"kv:s1", 7]],
+    [[b"kv:s1", [b"1-0"]]],
+    [[b"kv:s1", [[b"1-0", [b"f", 7]]]]],
+]
+
+
+@pytest.mark.parametrize("answer", NONSENSE)
+def test_an_answer_of_another_form_than_asked_for_is_an_error_of_redis(answer: Any) -> None:
+    wire = OneAnswer(answer)
+    stream = ShardStream(cast("Wire", wire), "s1", "me", count=2, claim_idle_ms=1000)
+    with pytest.raises(redis.RedisError):
+        stream.exchange(Answers(), block=True)
+    with pytest.raises(redis.RedisError):
+        stream.take_over()
+
+
+def test_an_answer_of_another_form_does_not_tell_who_has_a_frame() -> None:
+    with pytest.raises(redis.RedisError):
+        keep(7, [])
+    with pytest.raises(redis.RedisError):
+        keep([[b"1-0"]], [])
 
 
 class FakeGroup:
