@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
+from api.admission import AnswerBudget
 from api.batches import Result
 from api.bodies import Format
 from api.problems import Kind, Problem, at
@@ -22,12 +23,13 @@ _MEDIA_TYPES = {Format.JSON: b"application/json", Format.MSGPACK: b"application/
 
 
 class Answer(NamedTuple):
-    """A finished answer."""
+    """A finished answer. `share` is what it holds of the memory for answers, given back when it is sent."""
 
     status: int
     media_type: bytes
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    share: AnswerBudget.Share | None = None
 
 
 def document(content: Mapping[str, Any], accept: Format) -> Answer:

@@ -55,7 +55,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         Login(services.accounts, services.tokens, services.passwords, services.throttle, *base),
         Logout(services.accounts, *base),
         Write(*batch),
-        Read(*batch),
+        Read(services.answers, *batch),
         Delete(*batch),
     ]
 

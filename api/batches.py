@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from api.admission import AnswerBudget
 from api.dispatcher import Dispatcher, now_ms
 from api.problems import Kind, Problem, retry_later
 from api.splitting import Groups, Part
@@ -89,11 +90,12 @@ class Batches:
         claim: Claim | None = None,
         trace: str | None = None,
         user: str | None = None,
+        share: AnswerBudget.Share | None = None,
     ) -> list[Result]:
         """Run `operation` on every part and return what became of each.
 
         With a `claim` chunks have the ids that they have in every try, fresh ones otherwise. What is under way counts
-        as `user`'s.
+        as `user`'s, and answers to reads in `share`.
 
         Raises:
             Problem: 503, not admitted; nothing was applied, now or by an earlier try under the same claim.
@@ -104,7 +106,7 @@ class Batches:
         for attempt in range(1, ATTEMPTS + 1):
             chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, claim)) for part in parts]
             try:
-                outcomes = await self._dispatcher.dispatch(chunks, trace, user)
+                outcomes = await self._dispatcher.dispatch(chunks, trace, user, share)
             except Problem as problem:
                 if attempt == 1 and (claim is None or not claim.repeated):
                     raise

@@ -20,7 +20,7 @@ from typing import Any
 
 import redis.exceptions
 
-from api.admission import Admission
+from api.admission import Admission, AnswerBudget
 from api.metrics import Metrics
 from api.pending import Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import (
@@ -171,17 +171,22 @@ class Dispatcher:
         self._failed.set_exception(error)
 
     async def dispatch(
-        self, parts: Sequence[tuple[str, Chunk]], trace: str | None = None, user: str | None = None
+        self,
+        parts: Sequence[tuple[str, Chunk]],
+        trace: str | None = None,
+        user: str | None = None,
+        share: AnswerBudget.Share | None = None,
     ) -> list[Outcome]:
         """Send `(shard, chunk)` parts and wait for the outcome of each; returned in order, never raising for one.
 
-        The wait ends a little after the chunks' deadline: by then each has an outcome, if only `UNKNOWN`.
+        The wait ends a little after the chunks' deadline: by then each has an outcome, if only `UNKNOWN`. The answers
+        to reads count in `share`.
 
         Raises:
             Problem: 503, not admitted; nothing was sent.
         """
         self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], user)
-        gathering = Gathering(len(parts), asyncio.get_running_loop())
+        gathering = Gathering(len(parts), asyncio.get_running_loop(), share)
         for position, (shard, chunk) in enumerate(parts):
             pending = Pending(shard, chunk, gathering, position, trace, user)
             self._pending.add(pending)

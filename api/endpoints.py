@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from api.accounts import NAME, Accounts, User
+from api.admission import AnswerBudget
 from api.answers import Answer, document, read_answer
 from api.authentication import Authenticator, Principal, unauthorized
 from api.batches import Batches, Claim, check
@@ -183,9 +184,19 @@ class Read(BatchEndpoint):
     path = "/api/read"
     scope = "read"
 
+    def __init__(self, answers: AnswerBudget, *base: Any) -> None:
+        super().__init__(*base)
+        self._answers = answers
+
     async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
         groups = self._keys(request, body)
         user = principal.name if principal is not None else None
-        results = await self._batches.run(Operation.READ, groups, trace=request.trace, user=user)
-        check(results, Operation.READ)
-        return read_answer(results, accepted(request.headers.get(b"accept")), self._limits.max_answer_bytes)
+        share = self._answers.share(user)
+        try:
+            results = await self._batches.run(Operation.READ, groups, trace=request.trace, user=user, share=share)
+            check(results, Operation.READ)
+            answer = read_answer(results, accepted(request.headers.get(b"accept")), self._limits.max_answer_bytes)
+        except BaseException:
+            share.release()
+            raise
+        return answer._replace(share=share)

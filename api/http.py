@@ -40,6 +40,9 @@ LARGE_BODY = 32 * 1024
 WHOLE = "whole"
 """In a request's state when all of it has come: then there is nothing to wait for. A timeout costs 6 us a request."""
 
+LARGE_ANSWER = 64 * 1024
+"""Bytes of an answer that the kernel may not take at once, so that somebody has to wait for its client."""
+
 CLIENT_CLOSED = 499
 """Counted for a client that went away before its answer; the number is nginx's."""
 
@@ -117,7 +120,19 @@ async def send_answer(send: Send, answer: Answer) -> None:
         *answer.headers,
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+    if answer.share is None:
+        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        return
+    try:
+        if len(answer.body) > LARGE_ANSWER:
+            await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+            # It is written at the end of this turn; then the server holds up the next message until it is read.
+            await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+    finally:
+        answer.share.release()
 
 
 def problem_answer(problem: Problem, request_id: str) -> Answer:

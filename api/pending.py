@@ -6,16 +6,21 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from api.admission import AnswerBudget
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Status
+
+SMALL_ANSWER = 4096
+"""Bytes of a chunk's answer that are not worth counting: there are never more of these than chunks under way."""
 
 
 class Gathering:
     """The outcomes of one request's chunks, complete when `future` is done."""
 
-    __slots__ = ("_missing", "future", "outcomes")
+    __slots__ = ("_missing", "future", "outcomes", "share")
 
-    def __init__(self, chunks: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, chunks: int, loop: asyncio.AbstractEventLoop, share: AnswerBudget.Share | None = None) -> None:
+        self.share = share
         self.outcomes: list[Outcome | None] = [None] * chunks
         self.future: asyncio.Future[None] = loop.create_future()
         self._missing = chunks
@@ -74,6 +79,9 @@ class Pending:
         """
         if status in (Status.UNREACHABLE, Status.EXPIRED) and self.sends > 1:
             status = Status.UNKNOWN
+        share = self.gathering.share
+        if share is not None and status == Status.OK and len(payload) > SMALL_ANSWER and not share.take(len(payload)):
+            status, payload = Status.NO_MEMORY, "answers that wait to be sent take as much memory as is allowed"
         self.gathering.put(self.position, Outcome(self.chunk.id, status, payload))
 
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from api.accounts import AccountError, Accounts
-from api.admission import BodyBudget
+from api.admission import AnswerBudget, BodyBudget
 from api.authentication import Authenticator
 from api.batches import Batches
 from api.control import Control
@@ -90,6 +90,7 @@ class Services:
         self.batches = Batches(self.dispatcher, self.topology, settings.batch)
         self.idempotency = Idempotency(self.control, self.topology, settings.batch.idempotency_window_s)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)
+        self.answers = AnswerBudget(settings.batch.max_answering_bytes)
         self.large = Turns(per_turn=1, max_wait_s=settings.batch.max_wait_s)
         self.door = Door(
             self.lifecycle,

@@ -191,6 +191,9 @@ class BatchSettings(Settings, frozen=True, kw_only=True):
     max_buffered_bytes: Annotated[
         int, Meta(ge=1024, description="Request bodies held by one api process at a time; past that, 503.")
     ] = 256 * 1024 * 1024
+    max_answering_bytes: Annotated[
+        int, Meta(ge=1024, description="Answers of reads held by one api process until they are sent; past that, 503.")
+    ] = 256 * 1024 * 1024
     max_inflight_chunks: Annotated[
         int, Meta(ge=1, description="Chunks per shard and api process under way at a time; past that, 503.")
     ] = 4096

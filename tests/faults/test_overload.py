@@ -26,7 +26,9 @@ SLOW_S = 2.0
 
 FLOOD_S = 6.0
 HEAD_TIMEOUT_S = 1.0
+ANSWERING_BYTES = 32 * 1024 * 1024
 SETTINGS = {
+    "TARANTKV_MAX_ANSWERING_BYTES": str(ANSWERING_BYTES),
     "TARANTKV_HEAD_TIMEOUT_S": str(HEAD_TIMEOUT_S),
     "TARANTKV_SEND_TIMEOUT_S": "1",
     "TARANTKV_BODY_TIMEOUT_S": "3",
@@ -267,6 +269,31 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(api: ApiProcess, tok
 
         wait_until(open_here, 5, "not connected")
         wait_until(lambda: not open_here(), 10, "still open")
+
+
+def test_answers_that_nobody_reads_take_bounded_memory_and_do_not_keep_others_from_reading(
+    api: ApiProcess, token: str, modest_token: str
+) -> None:
+    """Clients that ask for 8 MB each and read nothing of it, until they are cut off."""
+    body = b'{"keys": [%s]}' % b",".join(b'"large:%d"' % number for number in range(16))
+    process = psutil.Process(api.pid)
+    before = process.memory_info().rss
+    most = 0
+    with ExitStack() as stack:
+        for _ in range(30):
+            connection = stack.enter_context(connect(api))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(head(token, len(body), "/api/read") + body)
+
+        async def scenario() -> None:
+            nonlocal most
+            async with client(api, modest_token) as modest:
+                for _ in range(5):
+                    assert await works(modest, 2) < SLOW_S
+                    most = max(most, process.memory_info().rss)
+
+        asyncio.run(scenario())
+    assert most - before < 5 * ANSWERING_BYTES
 
 
 def test_idle_connections_beyond_the_limit_make_room_and_starve_nobody(api: ApiProcess, token: str) -> None:

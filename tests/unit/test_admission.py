@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.admission import LEAST_CHUNKS, Admission, BodyBudget
+from api.admission import LEAST_CHUNKS, Admission, AnswerBudget, BodyBudget
 from api.problems import Kind, Problem
 
 
@@ -161,3 +161,42 @@ def test_a_body_gives_its_bytes_back_also_after_a_failure() -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert budget.held == 0
+
+
+def test_answers_past_the_budget_are_refused_until_others_are_sent() -> None:
+    budget = AnswerBudget(100)
+    first, second = budget.share("a"), budget.share("b")
+    assert first.take(60)
+    assert second.take(30)
+    assert not second.take(20)
+    first.release()
+    assert second.take(20)
+
+
+def test_an_answer_larger_than_the_budget_is_taken_while_there_is_no_other() -> None:
+    budget = AnswerBudget(100)
+    assert budget.share("a").take(101)
+    with pytest.raises(Problem) as caught:
+        budget.share("a")
+    assert caught.value.kind is Kind.OVERLOADED
+
+
+def test_the_answers_of_one_user_leave_room_for_those_of_others() -> None:
+    budget = AnswerBudget(100)
+    greedy = budget.share("greedy")
+    while greedy.take(1):
+        pass
+    assert budget.held == 76
+    with pytest.raises(Problem):
+        budget.share("greedy")
+    assert budget.share("modest").take(5)
+
+
+def test_what_comes_for_a_read_that_has_ended_is_not_held() -> None:
+    budget = AnswerBudget(100)
+    share = budget.share("a")
+    assert share.take(5)
+    share.release()
+    assert not share.take(5)
+    assert budget.held == 0
+    assert not budget._by_user

@@ -30,7 +30,7 @@ class FakeDispatcher:
     def new_id(self) -> bytes:
         return len(self.sent).to_bytes(16, "big")
 
-    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: str | None) -> list[Outcome]:
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: object) -> list[Outcome]:
         self.sent += [chunk for _, chunk in parts]
         return [Outcome(chunk.id, self.status, "") for _, chunk in parts]
 
@@ -118,7 +118,7 @@ class MovingTopology:
 class FullDispatcher(FakeDispatcher):
     """Answers `WRONG_BUCKET` at first, and admits nothing after that."""
 
-    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: str | None) -> list[Outcome]:
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: object) -> list[Outcome]:
         if self.sent:
             raise overloaded("full")
         return await super().dispatch(parts)
