@@ -30,6 +30,10 @@ def _counters(user: str, address: str) -> tuple[str, str]:
     return login_counter("user", user_digest), login_counter("address", address_digest)
 
 
+def _not_counted() -> Problem:
+    return retry_later(Kind.NOT_READY, "logins cannot be counted at the moment")
+
+
 class LoginThrottle:
     """Counts failed logins per user and per address."""
 
@@ -49,13 +53,17 @@ class LoginThrottle:
         commands: list[Command] = []
         for counter in _counters(user, address):
             commands += [("GET", counter), ("TTL", counter)]
-        results = await self._run(commands)
-        for limit, failures, ttl in zip(self._limits, results[::2], results[1::2], strict=True):
-            if int(failures or 0) >= limit:
+        replies = await self._run(commands)
+        try:
+            numbers = [int(reply or 0) for reply in replies]
+        except (ValueError, TypeError) as error:
+            raise _not_counted() from error
+        for limit, failures, ttl in zip(self._limits, numbers[::2], numbers[1::2], strict=True):
+            if failures >= limit:
                 raise Problem(
                     Kind.TOO_MANY_LOGINS,
                     f"{limit} failed logins within {self._window_s} seconds",
-                    headers={"Retry-After": str(max(int(ttl), 1))},
+                    headers={"Retry-After": str(max(ttl, 1))},
                 )
 
     async def failed(self, user: str, address: str) -> None:
@@ -88,8 +96,9 @@ class LoginThrottle:
                 return check(replies)
             finally:
                 self._free.release()
-        except (redis.exceptions.RedisError, OSError) as error:
-            raise retry_later(Kind.NOT_READY, "logins cannot be counted at the moment") from error
+        # The last two: bytes of the answer were lost on its way.
+        except (redis.exceptions.RedisError, OSError, ValueError, TypeError) as error:
+            raise _not_counted() from error
 
     async def _exchange(self, commands: Sequence[Command]) -> Sequence[Any]:
         """One round trip, on a connection that is there if one of them still stands."""
