@@ -2,6 +2,7 @@
 -- This module decodes, runs, commits and confirms; what the operations do is in `claims`, `users` and `describe`.
 -- @module tarantkv.control
 
+local ffi = require('ffi')
 local msgpack = require('msgpack')
 local claims = require('tarantkv.claims')
 local clock = require('tarantkv.clock')
@@ -11,8 +12,11 @@ local outcome = require('tarantkv.outcome')
 local ownership = require('tarantkv.ownership')
 local users = require('tarantkv.users')
 local visibility = require('tarantkv.visibility')
+local wellformed = require('tarantkv.wellformed')
 
 local M = {}
+
+local bytes_t = ffi.typeof('const uint8_t *')
 
 --- By operation number: `run(args, body)` gives status, payload and whether it changed anything; `has_bucket` says that
 -- the first argument is a bucket, which this shard must own.
@@ -37,10 +41,19 @@ function M.knows(op)
     return OPERATIONS[op] ~= nil
 end
 
+--- Is a text one MessagePack array? Looked at before it is decoded: Tarantool's decoder is recursive, and some thousand
+-- levels end the process.
+local function is_array(text)
+    return #text > 0 and ARRAY_HEADERS[text:byte(1)] and wellformed.is_value(ffi.cast(bytes_t, text), 0, #text)
+end
+
 --- The arguments in a body, or nil and the fault.
 local function arguments(operation, text)
-    local ok, args, after = pcall(msgpack.decode, text)
-    if not ok or not ARRAY_HEADERS[text:byte(1)] or after ~= #text + 1 then
+    local ok, args
+    if is_array(text) then
+        ok, args = pcall(msgpack.decode, text)
+    end
+    if not ok then
         return nil, outcome.MALFORMED, 'the body is not one MessagePack array'
     end
     if operation.has_bucket then

@@ -95,8 +95,13 @@ suite:case('malformed control bodies', function(test)
     end
     for name, body in pairs({
         ['nothing'] = '', ['a map'] = '\x80', ['a number'] = '\x01', ['two arrays'] = '\x90\x90',
+        ['an array that is cut'] = '\x92\x01', ['300 levels'] = ('\x91'):rep(300) .. '\x01',
+        ['100,000 levels, which no decoder survives'] = ('\x91'):rep(100000) .. '\x01',
+        ['100,000 maps in each other'] = '\x91' .. ('\x81\x01'):rep(100000) .. '\x01',
     }) do
-        test:is(support.run(support.DESCRIBE, body), outcome.MALFORMED, name .. ' is no body')
+        for _, op in ipairs({support.DESCRIBE, support.CLAIM, support.FINISH, support.USER_GET, support.USER_LIST}) do
+            test:is(support.run(op, body), outcome.MALFORMED, ('%s is no body of %d'):format(name, op))
+        end
     end
 end)
 

@@ -1,0 +1,285 @@
+"""The storage procedures over the network, with damaged chunks: refused, and nothing changed; or applied, and no more.
+
+Python keeps a model of what the shard must hold, and the two are compared after every example. In the end the shard
+must still live, and hold the same after a restart: what it took must not be in the way of its recovery.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import msgpack
+import pytest
+from hypothesis import strategies as st
+
+from localcluster.cluster import Cluster
+from protocol.chunks import ChunkError, encode_body, slice_values
+from protocol.frames import Chunk
+from protocol.operations import Operation, Status
+from protocol.settings import StoreSettings
+from tests.fuzz import wide
+from tests.fuzz.chance import Chance, made
+from tests.fuzz.damage import damaged
+from tests.fuzz.effort import fuzz
+from tests.integration.processes import ShardProcess
+from tests.integration.store import Console
+from worker.errors import ShardUnreachableError
+from worker.shard import Shard
+
+FIRST, LAST = 1, 10_000
+"""The buckets of the first of three shards."""
+
+KEPT_TUPLES = 200
+_DIGEST = """
+    local sums = {}
+    for _, space in ipairs({'kv', 'claims', 'users', 'revoked', 'identity', '_space', '_user', '_priv', '_func'}) do
+        local sum, count = 0, 0
+        for _, tuple in box.space[space]:pairs() do
+            sum = (sum + require('digest').crc32(require('msgpack').encode(tuple))) % 4294967296
+            count = count + 1
+        end
+        sums[space] = {count, sum}
+    end
+    return sums
+"""
+
+
+class Target:
+    """A shard of its own, and what it must hold."""
+
+    def __init__(self, directory: Path, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._directory = directory
+        self._console = Console(directory / "console")
+        self.model: dict[bytes, bytes] = {}
+        """Tuples as they were written, by key."""
+
+    def start(self) -> ShardProcess:
+        process = ShardProcess(
+            self._cluster, self._directory, {"TARANTKV_SHARD_CONSOLE": str(self._directory / "console")}
+        )
+        process.__enter__()
+        # Nothing may go by itself while what is there is compared.
+        self._console.run("require('tarantkv.expiry').sweep = function() return 0 end")
+        host, port = process.address.split(":")
+        settings = self._cluster.settings
+        store = StoreSettings(
+            store_user=settings.get("TARANTKV_STORE_USER", "tarantkv"),
+            store_password=settings["TARANTKV_STORE_PASSWORD"],
+        )
+        self.shard = Shard("s1", [(host, int(port))], store, 10.0)
+        return process
+
+    def run(self, operation: int, body: bytes) -> tuple[int, Any]:
+        """Hand one chunk over, as a worker does."""
+        ((status, payload),) = self.shard.apply([chunk(operation, body)])
+        return status, payload
+
+    def sums(self) -> dict[str, tuple[int, int]]:
+        """Number and checksum of the tuples of each space."""
+        if len(self.model) > KEPT_TUPLES:
+            self.forget()
+        return {space: (count, total) for space, (count, total) in self._console.run(_DIGEST).items()}
+
+    def forget(self) -> None:
+        """Hold nothing any more."""
+        self._console.run("box.space.kv:truncate()")
+        self.model.clear()
+
+    def assert_as_modelled(self) -> None:
+        """The shard holds what the model says."""
+        total = sum(google_crc32c.value(stored) ^ 0xFFFFFFFF for stored in self.model.values()) % 2**32
+        assert self.sums()["kv"] == (len(self.model), total)
+
+
+def chunk(operation: int, body: bytes) -> Chunk:
+    """A chunk that nobody has sent before."""
+    number = next(_numbers)
+    return Chunk(number.to_bytes(16, "big"), operation, int(time.time() * 1000) + 20_000, 0, 1, body)
+
+
+_numbers = iter(range(1, 2**62))
+
+
+@pytest.fixture(scope="module")
+def target(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    target = Target(tmp_path_factory.mktemp("shard"), cluster)
+    process = target.start()
+    try:
+        yield target
+        before = target.sums()
+        target.shard.disconnect()
+        process.__exit__(None, None, None)
+        process = target.start()
+        # Claims and revoked tokens may have had their time.
+        assert {**target.sums(), "claims": 0, "revoked": 0} == {**before, "claims": 0, "revoked": 0}
+    finally:
+        target.shard.disconnect()
+        process.__exit__(None, None, None)
+
+
+def key(chance: Chance) -> bytes:
+    """The MessagePack of a key; most are among a few that come again and again."""
+    return msgpack.packb("key" + str(chance.randrange(30))) if chance.random() < 0.9 else wide.string(chance)
+
+
+def bucket(chance: Chance) -> bytes:
+    """The MessagePack of a bucket, a few of them of other shards."""
+    last = LAST + 1000 if chance.random() < 0.02 else LAST
+    return bytes(msgpack.packb(chance.randint(FIRST, last)))
+
+
+def write(chance: Chance) -> bytes:
+    return encode_body(
+        [b"\x93" + key(chance) + bucket(chance) + wide.value(chance) for _ in range(chance.randint(1, 6))]
+    )
+
+
+def keys(chance: Chance) -> bytes:
+    return encode_body([b"\x91" + key(chance) + bucket(chance) for _ in range(chance.randint(1, 6))])
+
+
+def maybe_damaged(chance: Chance, body: bytes) -> bytes:
+    if chance.random() < 0.2:
+        return body
+    if chance.random() < 0.3:
+        # Within an entry whose length is right, where it is the entry itself that must be read with care.
+        entries = [entry or b"" for entry in slice_values(body)]
+        entries[chance.randrange(len(entries))] = damaged(chance, entries[0])
+        return encode_body(entries)
+    return damaged(chance, body)
+
+
+def entries_of(body: bytes) -> list[bytes]:
+    """The entries of a body that was taken."""
+    try:
+        return [entry or b"" for entry in slice_values(body)]
+    except ChunkError:
+        pytest.fail("a body was taken whose lengths do not add up")
+
+
+def key_of(entry: bytes) -> bytes:
+    """The key of an entry that was taken."""
+    unpacker = msgpack.Unpacker(raw=True)
+    unpacker.feed(entry)
+    assert unpacker.read_array_header() in (1, 3)
+    name = unpacker.unpack()
+    assert isinstance(name, bytes)
+    assert 1 <= len(name) <= 1024
+    assert FIRST <= unpacker.unpack() <= LAST
+    return name
+
+
+REFUSALS = (Status.MALFORMED, Status.WRONG_BUCKET)
+
+
+@fuzz(made(lambda chance: maybe_damaged(chance, write(chance))), examples=300)
+def test_a_damaged_write_is_refused_or_stored_as_it_stands(target: Target, body: bytes) -> None:
+    status, payload = target.run(Operation.WRITE, body)
+    if status == Status.OK:
+        entries = entries_of(body)
+        target.model |= {key_of(entry): entry for entry in entries}
+    else:
+        assert status in REFUSALS, payload
+    target.assert_as_modelled()
+
+
+@fuzz(made(lambda chance: maybe_damaged(chance, keys(chance))), examples=200)
+def test_a_damaged_read_is_refused_or_answered(target: Target, body: bytes) -> None:
+    status, payload = target.run(Operation.READ, body)
+    if status == Status.OK:
+        names = [key_of(entry) for entry in entries_of(body)]
+        values = [b"" if value is None else value for value in slice_values(payload)]
+        assert len(values) == len(names)
+        for name, value in zip(names, values, strict=True):
+            assert target.model.get(name, b"").endswith(value)
+            assert bool(value) == (name in target.model)
+    else:
+        assert status in REFUSALS, payload
+    target.assert_as_modelled()
+
+
+@fuzz(made(lambda chance: maybe_damaged(chance, keys(chance))), examples=200)
+def test_a_damaged_delete_is_refused_or_removes_what_it_names(target: Target, body: bytes) -> None:
+    status, payload = target.run(Operation.DELETE, body)
+    if status == Status.OK:
+        names = {key_of(entry) for entry in entries_of(body)}
+        assert payload == len(names & target.model.keys())
+        for name in names:
+            target.model.pop(name, None)
+    else:
+        assert status in REFUSALS, payload
+    target.assert_as_modelled()
+
+
+CONTROLS: dict[Operation, Sequence[Any]] = {
+    Operation.CLAIM: (1, "user", "key", b"digest", b"claim", 1000),
+    Operation.FINISH: (1, "user", "key", b"claim", {"status": "success"}),
+    Operation.USER_GET: (1, "user", "token"),
+    Operation.USER_PUT: (1, "user", ("hash", ["read"], False, 1, 0), 0),
+    Operation.REVOKE: (1, "user", "token", 5_000_000_000_000),
+    Operation.USER_LIST: ("", 100),
+    Operation.DESCRIBE: (),
+}
+
+
+def control(chance: Chance) -> tuple[Operation, bytes]:
+    operation = chance.choice(tuple(CONTROLS))
+    arguments = list(CONTROLS[operation])
+    encoded = [bytes(msgpack.packb(argument)) for argument in arguments]
+    if encoded and chance.random() < 0.5:
+        encoded[chance.randrange(len(encoded))] = wide.value(chance)
+        return operation, bytes((0x90 | len(encoded),)) + b"".join(encoded)
+    return operation, damaged(chance, msgpack.packb(arguments))
+
+
+@fuzz(made(control), examples=200)
+def test_a_damaged_control_operation_is_refused_and_changes_nothing(
+    target: Target, drawn: tuple[Operation, bytes]
+) -> None:
+    operation, body = drawn
+    before = target.sums()
+    status, payload = target.run(operation, body)
+    after = target.sums()
+    if status != Status.OK:
+        assert status in (*REFUSALS, Status.REFUSED, Status.CONFLICT), payload
+        assert after == before
+    assert {**after, "claims": 0, "users": 0, "revoked": 0} == {**before, "claims": 0, "users": 0, "revoked": 0}
+
+
+def call(chance: Chance) -> bytes:
+    """The argument of a call: chunks with other things in place of some of their parts, or something else."""
+    if chance.random() < 0.1:
+        return wide.value(chance)
+    chunks = []
+    for _ in range(chance.randint(1, 3)):
+        good = chunk(chance.choice((1, 2, 3, 16, 22, 99)), keys(chance))
+        parts = [bytes(msgpack.packb(part, use_bin_type=False)) for part in good]
+        parts[chance.randrange(len(parts))] = wide.value(chance)
+        del parts[chance.randint(3, 12) :]
+        chunks.append(bytes((0x90 | len(parts),)) + b"".join(parts))
+    return bytes((0x90 | len(chunks),)) + b"".join(chunks)
+
+
+@fuzz(made(call) | st.just(b"\x91" * 500 + b"\xc0"), examples=100)
+def test_a_call_with_anything_in_place_of_chunks_changes_nothing(target: Target, argument: bytes) -> None:
+    before = target.sums()
+    procedure = target.shard._procedure or target.shard._find_leader()
+    procedure._pack = lambda _: argument
+    try:
+        answers = target.shard.apply([])
+    except ShardUnreachableError as error:
+        # Tarantool's own error, or another number of answers than that of chunks.
+        reason = str(error)
+    else:
+        reason = "none" if answers else ""
+    finally:
+        target.shard.disconnect()
+    assert "closed" not in reason
+    after = target.sums()
+    # A chunk that is whole but for its retention or its count of keys may be applied: of those, only deletes change.
+    assert after["kv"][0] <= before["kv"][0]
+    assert {**after, "kv": 0, "claims": 0} == {**before, "kv": 0, "claims": 0}
+    target.forget()
