@@ -17,14 +17,14 @@ from tests.faults.injections_redis import (
     Paused,
     ReadOnly,
 )
-from tests.faults.load import Load, login
+from tests.faults.load import DEADLINE_S, Load, login
 from tests.faults.network import CUT
 from tests.faults.networked import Networked
 from tests.faults.scenario import Scenario
 
 RECOVERY_S = 3.0
-LOGIN_S = 5.0
-"""The longest that a login may take: a connection, and an answer on it."""
+LOGIN_S = DEADLINE_S + 5.0
+"""The longest that a login may take: to look its account up until the deadline, to count, and to hash a password."""
 
 MakeInjection = Callable[[Networked], Injection]
 
