@@ -17,6 +17,9 @@ from api.admission import overloaded
 MAX_WAITING = 20_000
 """Entries of all users together: past it the wait of nobody matters."""
 
+GIVE_UP = 4
+"""What has been let in is refused after this many times the longest wait: it was to be served, and should be."""
+
 _LOOK_AGAIN_S = 0.002
 """Where nobody may start, until somebody else's end makes room."""
 
@@ -98,7 +101,7 @@ class Turns:
         loop = asyncio.get_running_loop()
         started = self._start_ready()
         if not started:
-            self._give_up(loop.time() - 2 * self._max_wait_s)
+            self._give_up(loop.time() - GIVE_UP * self._max_wait_s)
         if not self.waiting:
             return
         if started:
