@@ -16,7 +16,7 @@ LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_P
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean bench load overload env lock \
+.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean bench load overload env lock audit \
 	user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
@@ -92,6 +92,11 @@ lock: install ## write the lock files anew after a change of pyproject.toml; UPG
 	$(UV_COMPILE) --group contract -c requirements.lock -o requirements-contract.lock
 	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
 	$(UV_COMPILE) --group bench -c requirements-dev.lock -o requirements-bench.lock
+	$(UV_COMPILE) --group audit -c requirements-dev.lock -c requirements-bench.lock -o requirements-audit.lock
+
+audit: ## ask for known vulnerabilities of the locked packages; fails with 1 where there are any, 2 where nobody answers
+	@scripts/install.sh audit
+	@$(PYTHON) scripts/audit.py requirements*.lock
 
 user-add: installed ## add a user: make user-add NAME=alice SCOPES=read,write (prints a password, or takes TARANTKV_NEW_PASSWORD)
 	@$(MANAGE) user-add '$(or $(NAME),$(error say who: NAME=alice))' --scopes '$(SCOPES)'

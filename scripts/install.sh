@@ -1,15 +1,13 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks, and nothing that it has: Redis and Tarantool from the distribution, a Python that
 # can make virtual environments, and the locked packages into .venv. Repeated calls end in milliseconds.
-# Usage: scripts/install.sh [lint|bench]    with `lint`, also the checkers that are no Python packages;
-# with `bench`, also the load generator and what the systems to compare with import.
+# Usage: scripts/install.sh [lint|bench|audit]    with `lint`, also the checkers that are no Python packages;
+# with `bench`, also the load generator and what the systems to compare with import; with `audit`, also pip-audit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly LOCK=requirements-dev.lock
 readonly STAMP=.venv/installed.lock # a copy of the lock that was installed last, written when all of it was
-readonly BENCH_LOCK=requirements-bench.lock
-readonly BENCH_STAMP=.venv/installed-bench.lock
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly MIN_MINOR=11
 readonly MIN_REDIS=6.0
@@ -162,15 +160,16 @@ install_environment() {
     cp "$LOCK" "$STAMP"
 }
 
-install_bench() { # it never changes a version that the other lock names: it was made under that lock's constraint
-    if cmp -s "$BENCH_LOCK" "$BENCH_STAMP"; then return; fi
-    say "installing the benchmark's Python packages into .venv"
-    .venv/bin/python -m pip -qq --disable-pip-version-check --no-input install --no-deps --require-hashes -r "$BENCH_LOCK"
-    cp "$BENCH_LOCK" "$BENCH_STAMP"
+install_more() { # install_more bench|audit : never changes a version that another lock names, by which it was constrained
+    local lock=requirements-$1.lock stamp=.venv/installed-$1.lock
+    if cmp -s "$lock" "$stamp"; then return; fi
+    say "installing the Python packages of make $1 into .venv"
+    .venv/bin/python -m pip -qq --disable-pip-version-check --no-input install --no-deps --require-hashes -r "$lock"
+    cp "$lock" "$stamp"
 }
 
 install_packages "${1:-}"
 check_version redis-server "$MIN_REDIS"
 check_version tarantool "$MIN_TARANTOOL"
 install_environment
-[ "${1:-}" != bench ] || install_bench
+case ${1:-} in bench | audit) install_more "$1" ;; esac

@@ -1,0 +1,65 @@
+"""Asks pip-audit for known vulnerabilities of everything that lock files pin: `python scripts/audit.py LOCK...`.
+
+Exit codes: 0, none is known; 1, some are; 2, that could not be found out. pip-audit itself ends with 1 for both of the
+latter, and takes a package that its source does not know for a sound one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+NONE_KNOWN, FOUND, UNREACHABLE = 0, 1, 2
+TIMEOUT_S = 600
+
+_COMMAND = ("-m", "pip_audit", "--require-hashes", "--disable-pip", "--progress-spinner", "off", "--format", "json")
+
+
+def verdict(output: str) -> tuple[int, list[str]]:
+    """An exit code and lines to print, of what pip-audit wrote on standard output."""
+    try:
+        packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
+    except (ValueError, LookupError, TypeError):
+        return UNREACHABLE, []
+    found = [
+        f"{package['name']} {package['version']}: {vulnerability['id']}, mended in "
+        f"{', '.join(vulnerability['fix_versions']) or 'no version yet'}"
+        for package in packages
+        for vulnerability in package.get("vulns", ())
+    ]
+    unknown = [package["name"] for package in packages if "skip_reason" in package]
+    lines = (
+        [f"the source knows nothing of {len(unknown)} of {len(packages)} packages: {unknown[0]} …"] if unknown else []
+    )
+    if found:
+        return FOUND, found + lines
+    return (UNREACHABLE if unknown or not packages else NONE_KNOWN), lines
+
+
+def audit(lock: str) -> tuple[int, list[str]]:
+    """The verdict on one lock file."""
+    try:
+        done = subprocess.run(
+            [sys.executable, *_COMMAND, "-r", lock], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return UNREACHABLE, [f"no answer within {TIMEOUT_S} seconds"]
+    code, lines = verdict(done.stdout)
+    return code, lines or done.stderr.strip().splitlines()[-1:] if code else []
+
+
+def main(locks: list[str]) -> int:
+    """Audit every lock file; the worst of them counts, and what was found counts for more than what was not."""
+    codes = set()
+    for lock in locks:
+        code, lines = audit(lock)
+        codes.add(code)
+        said = {NONE_KNOWN: "no known vulnerability", FOUND: "VULNERABLE", UNREACHABLE: "unreachable, nothing is known"}
+        sys.stdout.write("\n  ".join([f"{lock}: {said[code]}", *lines]) + "\n")
+    return FOUND if FOUND in codes else max(codes, default=UNREACHABLE)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
