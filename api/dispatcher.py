@@ -13,7 +13,7 @@ import logging
 import random
 import secrets
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -43,6 +43,9 @@ _log = logging.getLogger(__name__)
 READ_BLOCK_MS = 1000
 READ_COUNT = 16
 """Replies in one read. A worker puts 4 MiB into one at most, unless a single answer is larger."""
+
+MAX_READ_BYTES = 1024 * 1024
+"""Replies that have been read take so much of Redis' memory at most before their deletion waits for nothing else."""
 
 HEARTBEAT_S = 0.5
 """How often the alive key is renewed; also how soon it is noticed that Redis lost its data on a live connection."""
@@ -114,8 +117,8 @@ class Dispatcher:
         self._alive_key = alive_key(self.process)
         self._pending = PendingChunks()
         self._queues: dict[str, deque[Pending]] = {shard: deque() for shard in shards}
-        self._abandoned: list[tuple[str, bytes]] = []
-        self._read_entries: list[bytes] = []
+        self._deletions: defaultdict[str, list[bytes]] = defaultdict(list)
+        self._read_bytes = 0
         self._wake = asyncio.Event()
         self._dispatched = 0
         self._heartbeat_due = False
@@ -271,35 +274,41 @@ class Dispatcher:
     async def _flush(self, wire: AsyncWire, *, heartbeat: bool) -> bool:
         """One round trip: a frame or more for each shard with something to send. False if the alive key is gone."""
         frames = [(frame, chunks) for shard in self._queues for frame, chunks in self._frames(shard)]
-        abandoned, self._abandoned = self._abandoned, []
-        commands: list[Command] = []
-        for frame, chunks in frames:
-            traces = {position: p.trace for position, p in enumerate(chunks) if p.trace is not None}
-            data = encode_frame(self._reply_stream, traces, [p.chunk for p in chunks])
-            for pending in chunks:
-                pending.sends += 1
-            commands.append(("XADD", shard_stream(frame.shard), "*", FIELD, data))
-        commands += [("XDEL", shard_stream(shard), entry_id) for shard, entry_id in abandoned]
+        deletions, self._deletions = self._deletions, defaultdict(list)
+        self._read_bytes = 0
+        commands = [self._append(frame, chunks) for frame, chunks in frames]
+        commands += [("XDEL", stream, *entries) for stream, entries in deletions.items()]
         if heartbeat:
             commands.append(("EXPIRE", self._alive_key, EPHEMERAL_TTL_S))
         if not commands:
             return True
         try:
             replies = await wire.run(commands)
+            for (frame, chunks), reply in zip(frames, replies, strict=False):
+                self._appended(frame, chunks, reply)
         except BaseException:
-            self._abandoned += abandoned
+            for stream, entries in deletions.items():
+                self._deletions[stream] += entries
             raise
-        for (frame, chunks), reply in zip(frames, replies, strict=False):
-            if isinstance(reply, redis.exceptions.ResponseError):
-                if str(reply).startswith("ERR "):
-                    # It did not understand: bytes were lost on the way, and which command this is for is uncertain.
-                    raise reply
-                self._refused(chunks, reply)
-            else:
-                frame.entry_id = reply
-                if frame.given_up:
-                    self._abandon(frame)
         return not heartbeat or replies[-1] == 1
+
+    def _append(self, frame: SentFrame, chunks: Sequence[Pending]) -> Command:
+        traces = {position: pending.trace for position, pending in enumerate(chunks) if pending.trace is not None}
+        data = encode_frame(self._reply_stream, traces, [pending.chunk for pending in chunks])
+        for pending in chunks:
+            pending.sends += 1
+        return ("XADD", shard_stream(frame.shard), "*", FIELD, data)
+
+    def _appended(self, frame: SentFrame, chunks: Sequence[Pending], reply: Any) -> None:
+        if isinstance(reply, redis.exceptions.ResponseError):
+            if str(reply).startswith("ERR "):
+                # It did not understand: bytes were lost on the way, and which command this is for is uncertain.
+                raise reply
+            self._refused(chunks, reply)
+        else:
+            frame.entry_id = reply
+            if frame.given_up:
+                self._abandon(frame)
 
     def _frames(self, shard: str) -> Iterator[tuple[SentFrame, list[Pending]]]:
         """Take from a shard's queue what makes frames, bounded in number, keys and bytes."""
@@ -333,7 +342,7 @@ class Dispatcher:
         """Let a frame be deleted whose chunks nobody waits for: it would take memory until a worker comes."""
         frame.given_up = True
         if frame.entry_id is not None:
-            self._abandoned.append((frame.shard, frame.entry_id))
+            self._deletions[shard_stream(frame.shard)].append(frame.entry_id)
             frame.entry_id = None
 
     def _refused(self, chunks: Sequence[Pending], error: Exception) -> None:
@@ -368,20 +377,18 @@ class Dispatcher:
             tries += 1
 
     async def _read(self, wire: AsyncWire, last: bytes) -> bytes:
-        """Wait for replies after the entry `last`, and delete those of the read before in the same round trip.
+        """Wait for replies after the entry `last`; returns the id of the last entry read.
 
-        Returns the id of the last entry read.
+        They are deleted with what is sent next: in this round trip the answer to that would wake the process once more.
         """
-        stream = self._reply_stream
-        read: Command = ("XREAD", "COUNT", READ_COUNT, "BLOCK", READ_BLOCK_MS, "STREAMS", stream, last)
-        commands: list[Command] = [("XDEL", stream, *self._read_entries), read] if self._read_entries else [read]
-        *_, answer = check(await wire.run(commands))
-        self._read_entries.clear()
+        read: Command = ("XREAD", "COUNT", READ_COUNT, "BLOCK", READ_BLOCK_MS, "STREAMS", self._reply_stream, last)
+        (answer,) = check(await wire.run([read]))
         if not answer:
             return last
         for entry_id, field, data in _entries(answer):
             last = entry_id
-            self._read_entries.append(entry_id)
+            self._deletions[self._reply_stream].append(entry_id)
+            self._read_bytes += len(data)
             if field == REFUSED:
                 self._take_refusal(data)
                 continue
@@ -392,6 +399,8 @@ class Dispatcher:
                 continue
             for outcome in reply.outcomes:
                 self._settle(*outcome)
+        if self._read_bytes > MAX_READ_BYTES:
+            self._wake.set()
         return last
 
     def _take_refusal(self, data: bytes) -> None:
