@@ -51,10 +51,14 @@ _SEVERITY = [
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What an `Idempotency-Key` stands for in the store. `repeated`: an earlier try may have applied something."""
+    """What an `Idempotency-Key` stands for in the store. `repeated`: an earlier try may have applied something.
+
+    `asked_ms` is when the claim was made, from which the request's time counts.
+    """
 
     id: str
     repeated: bool
+    asked_ms: int
 
     def chunk_id(self, operation: Operation, body: bytes) -> bytes:
         """The id of a chunk of this content: the same in every try."""
@@ -100,7 +104,7 @@ class Batches:
         Raises:
             Problem: 503, not admitted; nothing was applied, now or by an earlier try under the same claim.
         """
-        deadline_ms = now_ms() + self._timeout_ms
+        deadline_ms = (now_ms() if claim is None else claim.asked_ms) + self._timeout_ms
         settled: list[Result] = []
         parts = list(groups.parts())
         for attempt in range(1, ATTEMPTS + 1):

@@ -17,6 +17,7 @@ import msgspec
 
 from api.batches import Claim
 from api.control import Control, ControlError
+from api.dispatcher import now_ms
 from api.problems import Kind, Problem, retry_later
 from api.topology import Topology
 from protocol.buckets import bucket_of
@@ -97,6 +98,7 @@ class Idempotency:
 
     async def _claim_and_run(self, user: str, key: str, digest: str, work: Work) -> Content:
         bucket = bucket_of(key.encode(), self._topology.map.bucket_count)
+        asked_ms = now_ms()
         try:
             state, claim, outcome = await self._control.call(
                 Operation.CLAIM, bucket, (user, key, digest, secrets.token_hex(16), self._window_ms)
@@ -113,7 +115,7 @@ class Idempotency:
             case "done":
                 return msgspec.json.decode(outcome, type=dict[str, Any])
 
-        content = await work(Claim(claim, repeated=state == "pending"))
+        content = await work(Claim(claim, repeated=state == "pending", asked_ms=asked_ms))
         # The chunks' own records answer a retry as well, so nobody has to wait for this one.
         task = asyncio.create_task(self._finish(bucket, user, key, claim, content), name="idempotency.finish")
         self._finishing.add(task)

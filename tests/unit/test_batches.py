@@ -18,6 +18,7 @@ from protocol.operations import Operation, Status
 from protocol.settings import BatchSettings
 
 SETTINGS = BatchSettings()
+ASKED_MS = 1_700_000_000_000
 
 
 class FakeDispatcher:
@@ -54,24 +55,31 @@ def status_of(status: Status, claim: Claim | None = None) -> int:
 
 @pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
 def test_the_first_try_is_believed_that_nothing_was_applied(status: Status) -> None:
-    assert status_of(status, Claim("c", repeated=False)) == status
+    assert status_of(status, Claim("c", repeated=False, asked_ms=ASKED_MS)) == status
     assert status_of(status) == status
 
 
 @pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
 def test_a_later_try_does_not_know_what_the_first_has_done(status: Status) -> None:
-    assert status_of(status, Claim("c", repeated=True)) == Status.UNKNOWN
+    assert status_of(status, Claim("c", repeated=True, asked_ms=ASKED_MS)) == Status.UNKNOWN
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.NO_MEMORY, Status.REFUSED])
 def test_a_later_try_is_believed_what_the_store_says(status: Status) -> None:
-    assert status_of(status, Claim("c", repeated=True)) == status
+    assert status_of(status, Claim("c", repeated=True, asked_ms=ASKED_MS)) == status
 
 
 def test_chunks_of_a_claim_have_the_same_ids_in_every_try() -> None:
-    first, again, other = (run(Status.OK, Claim(name, repeated=False))[1][0].id for name in ("c", "c", "d"))
+    first, again, other = (
+        run(Status.OK, Claim(name, repeated=False, asked_ms=ASKED_MS))[1][0].id for name in ("c", "c", "d")
+    )
     assert first == again
     assert first != other
+
+
+def test_the_time_of_a_request_counts_from_its_claim() -> None:
+    _, (chunk,) = run(Status.OK, Claim("c", repeated=False, asked_ms=ASKED_MS))
+    assert chunk.deadline_ms == ASKED_MS + 5000
 
 
 def result(key: str, status: Status) -> Result:
@@ -141,10 +149,10 @@ def test_what_is_not_admitted_under_a_claim_tried_before_is_unknown() -> None:
     batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", FakeTopology()), SETTINGS)
     groups = batches.groups()
     groups.add_values({"k": 1}, SETTINGS)
-    (refused,) = asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=True)))
+    (refused,) = asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=True, asked_ms=ASKED_MS)))
     assert refused.outcome.status == Status.UNKNOWN
     with pytest.raises(Problem, match="nothing was applied"):
-        asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=False)))
+        asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=False, asked_ms=ASKED_MS)))
 
 
 def test_a_read_that_finds_no_room_is_overload() -> None:
