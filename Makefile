@@ -16,8 +16,8 @@ LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_P
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean bench load overload env lock audit \
-	user-add user-set-password user-disable user-enable user-list
+.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean \
+	bench soak load overload env lock audit user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -75,6 +75,10 @@ clean: ## stop everything; remove the data, caches too; .env and .venv stay
 bench: ## measure against what one would write instead, about 5 minutes; QUICK=1 takes 1; OUT=.bench, ARGS="--help"
 	@scripts/install.sh bench
 	$(PYTHON) -m loadtest.bench $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+soak: ## full load for MINUTES=10, and whether memory, rate and cost stay what they were; OUT=.bench
+	@scripts/install.sh bench
+	$(PYTHON) -m loadtest.bench.soak --minutes $(or $(MINUTES),10) $(if $(OUT),--out $(OUT)) $(ARGS)
 
 load: installed ## locust against the running system: web page on port 8089, or HEADLESS=1 USERS=32 TIME=60s; SCENARIOS="HotReads"
 	$(CLUSTER) exec -- -m locust -f loadtest/locustfile.py --processes $(or $(PROCESSES),2) --users $(or $(USERS),32) \
