@@ -24,6 +24,9 @@ SHARE = 3
 ROOM = 64
 """Chunks of requests that have come in and have not been split yet."""
 
+CATCH_UP = 20
+"""Measurements for which a shard that has paused may still have more than its rate allows."""
+
 _SMOOTHING = 0.2
 """Weight of the newest rate in the mean, which follows a change in about five measurements."""
 
@@ -31,13 +34,23 @@ _SMOOTHING = 0.2
 class _Shard:
     """What is under way for one shard, and how much may be."""
 
-    __slots__ = ("byte_rate", "chunk_rate", "done_bytes", "done_chunks", "held", "max_bytes", "max_chunks")
+    __slots__ = (
+        "byte_rate",
+        "catching_up",
+        "chunk_rate",
+        "done_bytes",
+        "done_chunks",
+        "held",
+        "max_bytes",
+        "max_chunks",
+    )
 
     def __init__(self, max_chunks: int, max_bytes: int) -> None:
         self.max_chunks = min(max_chunks, LEAST_CHUNKS)
         self.max_bytes = min(max_bytes, LEAST_BYTES)
         self.done_chunks = self.done_bytes = 0
         self.chunk_rate = self.byte_rate = 0.0
+        self.catching_up = 0
         self.held: dict[str, list[int]] = {}
         """Chunks and bytes of every user who has any."""
 
@@ -74,12 +87,13 @@ class Admission:
             self._count(shard, size, user, 1)
             admitted.append((shard, size))
 
-    def release(self, shard: str, size: int, user: str | None = None) -> None:
-        """Count a part out again."""
+    def release(self, shard: str, size: int, user: str | None = None, *, worked: bool = True) -> None:
+        """Count a part out again; `worked`: its shard had it."""
         self._count(shard, size, user, -1)
-        state = self._shards[shard]
-        state.done_chunks += 1
-        state.done_bytes += size
+        if worked:
+            state = self._shards[shard]
+            state.done_chunks += 1
+            state.done_bytes += size
 
     def calm(self) -> bool:
         """Whether some shard has so little under way that any user's chunk would be admitted."""
@@ -97,15 +111,28 @@ class Admission:
         return False
 
     def adapt(self, elapsed_s: float) -> None:
-        """Take what was worked off in the last `elapsed_s` as the measure of what may be under way."""
+        """Take what was worked off in the last `elapsed_s` as the measure of what may be under way.
+
+        Where nothing was, although there was something to do, that is no overload but a pause: of Redis, a shard, the
+        network. It may end any moment, and until then, and while the shard catches up, as much waits as the settings
+        allow.
+        """
         if self._max_wait_s is None:
             return
-        for state in self._shards.values():
+        for shard, state in self._shards.items():
+            if self.chunks[shard] and not state.done_chunks:
+                state.catching_up = CATCH_UP
+                state.max_chunks, state.max_bytes = self._max_chunks, self._max_bytes
+                continue
             state.chunk_rate += _SMOOTHING * (state.done_chunks / elapsed_s - state.chunk_rate)
             state.byte_rate += _SMOOTHING * (state.done_bytes / elapsed_s - state.byte_rate)
             state.done_chunks = state.done_bytes = 0
             chunks = max(LEAST_CHUNKS, int(state.chunk_rate * self._max_wait_s))
             size = max(LEAST_BYTES, int(state.byte_rate * self._max_wait_s))
+            if state.catching_up and (self.chunks[shard] > chunks // 2 or self.bytes[shard] > size // 2):
+                state.catching_up -= 1
+                continue
+            state.catching_up = 0
             state.max_chunks, state.max_bytes = min(chunks, self._max_chunks), min(size, self._max_bytes)
 
     def _count(self, shard: str, size: int, user: str | None, sign: int) -> None:

@@ -69,6 +69,9 @@ SEND_REFUSED_AGAIN_S = 0.1
 LAST_TRY_MS = 500
 """So long before its deadline a chunk is not sent again: the next refusal might come too late."""
 
+NOT_WORKED = frozenset((Status.EXPIRED, Status.UNREACHABLE, Status.UNKNOWN))
+"""Outcomes of chunks that tell nothing of how fast their shard works."""
+
 _BACKOFF_S = (0.02, 0.5)
 
 
@@ -202,7 +205,9 @@ class Dispatcher:
     def _settle(self, chunk_id: bytes, status: int, payload: Any) -> Pending | None:
         pending = self._pending.take(chunk_id)
         if pending is not None:
-            self.admission.release(pending.shard, len(pending.chunk.body), pending.user)
+            self.admission.release(
+                pending.shard, len(pending.chunk.body), pending.user, worked=status not in NOT_WORKED
+            )
             pending.settle(status, payload)
             self._metrics.outcome(pending.shard, status)
         return pending

@@ -84,8 +84,8 @@ def render(result: Result) -> str:
         "",
         "Processors used, and the most memory (MiB):",
         "",
-        f"| phase | {' | '.join(result.capacity.cpu_s)} | generators | whole machine |",
-        f"|---|{'---|' * (len(result.capacity.cpu_s) + 2)}",
+        f"| phase | {' | '.join(result.capacity.cpu_s)} | generators | whole machine | system, us for each 200 |",
+        f"|---|{'---|' * (len(result.capacity.cpu_s) + 3)}",
         *(_cpu_line(name, phase) for name, phase in _phases(result)),
     ]
     return "\n".join(lines)

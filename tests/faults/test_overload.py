@@ -1,6 +1,7 @@
 """Clients that take more than their part, by want of care or by intent: the others must not notice."""
 
 import asyncio
+import signal
 import socket
 import sys
 import time
@@ -25,6 +26,7 @@ SLOW_S = 2.0
 """An answer of a system that is busy, on a machine that is busy too; deadlines are 5 s."""
 
 FLOOD_S = 6.0
+PAUSE_S = 1.5
 HEAD_TIMEOUT_S = 1.0
 ANSWERING_BYTES = 32 * 1024 * 1024
 SETTINGS = {
@@ -169,6 +171,42 @@ def test_one_user_who_offers_far_too_much_fails_nobody_else(api: ApiProcess, tok
             tally = msgspec.json.decode(output, type=Tally)
             assert tally.statuses() == [200, 503]
             assert tally.without_retry_after == 0
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_while_redis_pauses_waits_for_it(mended: Cluster) -> None:
+    """More than would be let in if Redis were merely slow."""
+    token = login(mended.base_url, mended.admin_user, mended.admin_password)
+    orders = Orders(
+        host="127.0.0.1",
+        port=urlsplit(mended.base_url).port or 0,
+        token=token,
+        operation="mixed",
+        batch=20,
+        value_bytes=10,
+        seconds=4.0,
+        rate=250.0,
+        connections=1000,
+        start_at=0.0,
+    )
+
+    async def scenario() -> None:
+        async with httpx.AsyncClient(base_url=mended.base_url, trust_env=False) as http:
+            generator = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "loadtest.overload.generator", stdin=PIPE, stdout=PIPE
+            )
+            offering = asyncio.create_task(generator.communicate(msgspec.json.encode(orders)))
+            end = time.monotonic() + 20
+            while 'tarantkv_requests_total{route="/api/read",status="200"}' not in (await http.get("/metrics")).text:
+                assert time.monotonic() < end
+            await asyncio.to_thread(mended.kill, "redis", signal.SIGSTOP)
+            await asyncio.sleep(PAUSE_S)
+            mended.kill("redis", signal.SIGCONT)
+            output, _ = await offering
+        tally = msgspec.json.decode(output, type=Tally)
+        assert tally.statuses() == [200], (tally.by_second, tally.percentile(503, 0.5), tally.percentile(503, 1))
+        assert tally.percentile(200, 1.0) > PAUSE_S
 
     asyncio.run(scenario())
 

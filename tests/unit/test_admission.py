@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.admission import LEAST_CHUNKS, Admission, AnswerBudget, BodyBudget
+from api.admission import CATCH_UP, LEAST_CHUNKS, Admission, AnswerBudget, BodyBudget
 from api.problems import Kind, Problem
 
 
@@ -84,13 +84,39 @@ def test_a_shard_takes_as_much_as_it_works_off_in_the_time_that_may_be_waited() 
 
 def test_a_shard_that_has_become_slow_takes_little_again() -> None:
     gate = adaptive()
-    for _ in range(30):
-        gate.admit([("s1", 1)] * 200)
-        for _ in range(200):
+    for chunks in (*[200] * 30, *[1] * 60):
+        gate.admit([("s1", 1)] * chunks)
+        for _ in range(chunks):
             gate.release("s1", 1)
         gate.adapt(0.1)
-    for _ in range(60):
+    assert fill(gate, None, 9999) == LEAST_CHUNKS
+
+
+def test_while_a_shard_pauses_all_that_the_settings_allow_may_wait_for_it() -> None:
+    gate = adaptive(chunks=1000)
+    gate.admit([("s1", 1)])
+    gate.adapt(0.1)
+    assert fill(gate, None, 9999) == 999
+    gate.release("s1", 1, worked=False)
+    gate.adapt(0.1)
+    assert fill(gate, None, 9999) == 1
+    # After the pause it catches up for two seconds.
+    for _ in range(CATCH_UP):
+        gate.release("s1", 1)
         gate.adapt(0.1)
+        assert fill(gate, None, 9999) == 1
+    gate.release("s1", 1)
+    gate.adapt(0.1)
+    assert fill(gate, None, 9999) == 0
+
+
+def test_a_shard_that_has_caught_up_after_a_pause_takes_as_much_as_before() -> None:
+    gate = adaptive()
+    gate.admit([("s1", 1)] * 100)
+    gate.adapt(0.1)
+    for _ in range(100):
+        gate.release("s1", 1)
+    gate.adapt(0.1)
     assert fill(gate, None, 9999) == LEAST_CHUNKS
 
 
