@@ -1,8 +1,8 @@
 """How hard the tests of bad input look.
 
-In `make test` each test has some examples, the same in every run. `make fuzz` sets TARANTKV_FUZZ_EXAMPLES, how many are
-to be tried for every 100 of those, and pytest's `--hypothesis-seed`, which repeats them. It adds up the numbers that
-each process appends to the file of TARANTKV_FUZZ_COUNT.
+In `make test` each test has some examples, the same in every run. `make fuzz` (`tests.fuzz.long`) sets
+TARANTKV_FUZZ_EXAMPLES, how many are to be tried for every 100 of those, TARANTKV_FUZZ_SEED, which repeats them, and
+TARANTKV_FUZZ_COUNT, a file to which each process appends how many it had.
 """
 
 import functools
@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 EXAMPLES = int(os.environ.get("TARANTKV_FUZZ_EXAMPLES", "0"))
 """In a long run; 0 in the short one."""
+
+SEED = int(os.environ.get("TARANTKV_FUZZ_SEED", "0"))
 
 COUNT_FILE = os.environ.get("TARANTKV_FUZZ_COUNT", "")
 
@@ -49,6 +51,6 @@ def fuzz(*drawn: SearchStrategy[Any], examples: int = 100) -> Callable[[Callable
             test(*args, **kwargs)
 
         decorated: Callable[..., None] = effort(given(*drawn)(counted))
-        return decorated
+        return seed(SEED)(decorated) if EXAMPLES else decorated
 
     return decorate

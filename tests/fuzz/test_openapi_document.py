@@ -12,11 +12,10 @@ import pytest
 
 from tests.contract.conftest import Service
 from tests.contract.documented import Documented
+from tests.fuzz.effort import EXAMPLES, SEED
 from tests.integration.processes import ApiProcess
 
 HERE = Path(__file__).parent
-EXAMPLES = os.environ.get("TARANTKV_SCHEMA_EXAMPLES", "")
-"""Examples for each operation, for a long run: random ones, where the short run always has the same few."""
 TIMEOUT_S = 7200 if EXAMPLES else 150
 
 
@@ -34,7 +33,10 @@ def lenient_api(request: pytest.FixtureRequest) -> Iterator[ApiProcess]:
 
 def run(url: str, report: Path, **credentials: str) -> dict[str, Any]:
     """Run schemathesis; its report, if it found nothing."""
-    effort = ["--max-examples", EXAMPLES] if EXAMPLES else ["--max-examples", "10", "--generation-deterministic"]
+    if EXAMPLES:
+        effort = ["--max-examples", str(max(1, EXAMPLES // 10)), "--seed", str(SEED)]
+    else:
+        effort = ["--max-examples", "10", "--generation-deterministic"]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "--no-color"),

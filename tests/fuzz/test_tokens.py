@@ -1,0 +1,85 @@
+"""Tokens that nobody issued: random ones, and those that were issued and changed; none is ever taken."""
+
+from string import ascii_letters, digits
+
+import jwt
+import pytest
+
+from api.tokens import TokenError, Tokens
+from tests.contract.calls import Api, json_body
+from tests.contract.problems import problem_of
+from tests.fuzz.chance import Chance, made, text
+from tests.fuzz.damage import damaged
+from tests.fuzz.effort import fuzz
+
+SECRETS = ("first-" * 20, "second-" * 20)
+TOKENS = Tokens(SECRETS, 3600)
+ISSUED = TOKENS.issue("alice", ["read", "write"])
+ALPHABET = ascii_letters + digits + "-_"
+SPOILED = (*ALPHABET, *"=+/. \n\0\u00e9\u0661.", "", "%3D", "\ud800")
+"""What stands in place of a character, some of which lenient decoders skip or take for another."""
+
+
+def changed(chance: Chance) -> str:
+    """The issued token with one to three characters changed, left out, added or moved."""
+    token = ISSUED
+    for _ in range(chance.randint(1, 3)):
+        # The ends of its parts more often: there are bits to spare, and padding.
+        at = chance.choice((chance.randrange(len(token)), len(token) - 1, token.find(".") - 1, token.rfind(".") - 1))
+        piece = chance.choice(SPOILED)
+        token = token[:at] + piece + token[at + chance.randrange(3) :]
+    return token
+
+
+def made_up(chance: Chance) -> str:
+    """Three parts of any length, of the right characters or of any."""
+    if chance.random() < 0.3:
+        return text(chance, 100, surrogates=True)
+    return ".".join(
+        "".join(chance.choices(ALPHABET, k=chance.randrange(60))) for _ in range(chance.choice((1, 2, 3, 3, 4)))
+    )
+
+
+def spliced(chance: Chance) -> str:
+    """Parts of tokens that others signed, and of ours."""
+    claims = jwt.decode(ISSUED, options={"verify_signature": False}) | {"scopes": ["admin"], "sub": text(chance)}
+    foreign = [
+        jwt.encode(claims, "foreign-" * 20, algorithm="HS256"),
+        jwt.encode(claims, SECRETS[0], algorithm="HS512"),
+        jwt.encode(claims, "", algorithm="none"),
+        ISSUED,
+    ]
+    parts = [chance.choice(foreign).split(".")[place] for place in range(3)]
+    return ".".join(parts)
+
+
+def damaged_bytes(chance: Chance) -> str:
+    return damaged(chance, ISSUED.encode()).decode("latin-1")
+
+
+kinds = made(changed) | made(made_up) | made(spliced) | made(damaged_bytes)
+
+
+@fuzz(kinds, examples=500)
+def test_no_token_is_valid_but_the_one_that_was_issued(token: str) -> None:
+    if token == ISSUED:
+        assert TOKENS.verify(token).sub == "alice"
+        return
+    with pytest.raises(TokenError) as caught:
+        TOKENS.verify(token)
+    assert len(token) < 8 or token not in str(caught.value)
+
+
+NOT_IN_A_HEADER = bytes((*range(0x20), 0x7F))
+
+
+@fuzz(kinds, examples=60)
+def test_no_header_lets_anybody_in(stranger: Api, token: str) -> None:
+    header = token.encode("utf-8", "replace").translate(None, NOT_IN_A_HEADER).strip()
+    for value in (header, b"Bearer " + header, header[:20] + b" " + header[20:]):
+        answer = stranger.http.post(
+            "/api/read",
+            content=json_body({"keys": ["a"]}),
+            headers=[(b"content-type", b"application/json"), (b"authorization", value.strip())],
+        )
+        problem_of(answer, "unauthorized")
