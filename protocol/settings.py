@@ -206,7 +206,7 @@ class BatchSettings(Settings, frozen=True, kw_only=True):
             description="Seconds that a batch may wait for its turn in the api, and again for a shard, as far as can "
             "be told; past that, 503."
         ),
-    ] = 1.0
+    ] = 0.5
     idempotency_window_s: Annotated[
         int, Meta(ge=1, le=86400, description="Seconds for which an `Idempotency-Key` is remembered.")
     ] = 600
