@@ -16,7 +16,7 @@ LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_P
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale test test-lua test-python lint format clean \
+.PHONY: help install installed up down status logs scale test fuzz test-lua test-python lint format clean \
 	bench soak load overload env lock audit user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
@@ -45,6 +45,9 @@ scale: installed ## change the number of workers: make scale WORKERS=4
 	@$(CLUSTER) scale $(or $(WORKERS),$(error say how many: make scale WORKERS=4))
 
 test: test-lua test-python ## run all tests, on servers of their own
+
+fuzz: install ## random bad input for MINUTES=10; prints how to repeat what it finds; SEED=n begins with that one
+	$(PYTHON) -m tests.fuzz.long --minutes $(or $(MINUTES),10) --processes $(TEST_PROCESSES) $(if $(SEED),--seed $(SEED))
 
 test-lua: install
 	tarantool tarantool-cluster/test/run.lua

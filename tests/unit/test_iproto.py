@@ -82,6 +82,13 @@ def test_a_damaged_answer_breaks_the_connection(pair: tuple[socket.socket, socke
         Procedure(ours, "p")([])
 
 
+def test_no_room_is_made_for_a_length_that_lies(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    theirs.sendall(struct.pack(">BI", 0xCE, 0xFFFFFFFF) + b"x")
+    with pytest.raises(ConnectionError, match="an answer of 4294967295 bytes is announced"):
+        Procedure(ours, "p")([])
+
+
 def test_a_closed_connection_is_an_error(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.sendall(ok(b"x")[:10])
