@@ -94,6 +94,7 @@ class Load:
         self._numbers = count(1)
         self._stopping = False
         self._watches: list[tuple[Watch, asyncio.Future[None]]] = []
+        self._watches_of_tries: list[tuple[Watch, asyncio.Future[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -115,9 +116,16 @@ class Load:
 
     async def until(self, watch: Watch, calls: int = 1) -> None:
         """Wait for this many calls of which `watch` is true, counted from now; or for the failure of a client."""
+        await self._until(self._watches, watch, calls)
+
+    async def until_tried(self, watch: Watch, tries: int = 1) -> None:
+        """The same for tries: `watch` is asked about the call after each of its tries."""
+        await self._until(self._watches_of_tries, watch, tries)
+
+    async def _until(self, watches: list[tuple[Watch, asyncio.Future[None]]], watch: Watch, calls: int) -> None:
         left = count(calls - 1, -1)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watches.append((lambda call: watch(call) and next(left) <= 0, future))
+        watches.append((lambda call: watch(call) and next(left) <= 0, future))
         await asyncio.wait([future, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
             await asyncio.gather(*(task for task in self._tasks if task.done()))
@@ -179,6 +187,7 @@ class Load:
         began = time.monotonic()
         await self._try(call)
         call.longest_s = max(call.longest_s, call.answered - began)
+        _tell(self._watches_of_tries, call)
 
     async def _try(self, call: Call) -> None:
         body = (
@@ -249,9 +258,13 @@ class Load:
 
     def _ended(self, call: Call) -> None:
         self.calls.append(call)
-        for entry in list(self._watches):
-            watch, future = entry
-            if watch(call):
-                self._watches.remove(entry)
-                if not future.done():
-                    future.set_result(None)
+        _tell(self._watches, call)
+
+
+def _tell(watches: list[tuple[Watch, asyncio.Future[None]]], call: Call) -> None:
+    for entry in list(watches):
+        watch, future = entry
+        if watch(call):
+            watches.remove(entry)
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,48 @@
+"""A shard runs out of disk or memory, under load: it refuses, keeps what it has, and goes on when there is room."""
+
+import pytest
+
+from tests.faults.console import keys_of
+from tests.faults.history import Action
+from tests.faults.injection import Injection, injected
+from tests.faults.injections_shards import DiskFull, MemoryFull
+from tests.faults.load import Load, Mix
+from tests.faults.scenario import Scenario
+
+REFUSED = 12
+RECOVERY_S = 2.0
+
+
+@pytest.mark.parametrize("injection", [DiskFull("s1"), MemoryFull("s1")], ids=lambda injection: injection.name)
+def test_a_full_shard_refuses_changes_serves_reads_and_goes_on_when_there_is_room(
+    scenario: Scenario, injection: Injection
+) -> None:
+    cluster = scenario.cluster
+    full = set(keys_of(cluster, "s1", scenario.name, 8))
+    others = [key for shard in ("s2", "s3") for key in keys_of(cluster, shard, scenario.name, 6)]
+
+    async def fault(load: Load) -> None:
+        async with injected(injection, cluster):
+            await load.until_tried(lambda call: call.answers[-1] == "500", REFUSED)
+
+    # Keys one by one, so that each call concerns one shard; the claim of an Idempotency-Key may stand on any.
+    run = scenario.run(fault, mix=Mix(batches=0, keyed=0), keys=[*full, *others], refusals=True)
+    mine = [call for call in run.calls if call.keys[0] in full and len(call.keys) == 1]
+    theirs = [call for call in run.calls if call.keys[0] not in full]
+    assert run.failures(theirs) == {}
+    assert run.failures([call for call in mine if call.action is Action.READ]) == {}
+    assert run.failures(mine).keys() == {"500"}
+    assert run.recovery_s < RECOVERY_S
+
+
+@pytest.mark.parametrize("injection", [DiskFull("s2"), MemoryFull("s2")], ids=lambda injection: injection.name)
+def test_retries_outlast_a_full_shard(scenario: Scenario, injection: Injection) -> None:
+    """Batches across shards, and the claims of their keys, some of them on the shard that is full."""
+
+    async def fault(load: Load) -> None:
+        async with injected(injection, scenario.cluster):
+            await load.until_tried(lambda call: call.answers[-1] == "500", REFUSED)
+
+    run = scenario.run(fault, mix=Mix(batches=0.7, keyed=0.6), refusals=True)
+    assert run.failures().keys() == {"500"}
+    assert all(call.succeeded for call in run.calls if call.idempotency_key)
