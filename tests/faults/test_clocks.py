@@ -1,0 +1,95 @@
+"""Clocks are half a minute off, which is as much as the settings allow: that may cost answers, never a promise."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+
+from localcluster.cluster import Cluster
+from tests.faults.clocks import ApiClock
+from tests.faults.console import keys_of
+from tests.faults.injection import injected
+from tests.faults.injections_shards import ShardClock
+from tests.faults.load import Load, Mix, login
+from tests.faults.scenario import Scenario
+from tests.integration.processes import ApiProcess
+
+SKEW_S = 30
+CALLS = 100
+
+
+@pytest.mark.parametrize("offset_s", [SKEW_S, -SKEW_S])
+def test_a_shard_whose_clock_is_off_breaks_no_promise_and_leaves_other_shards_alone(
+    scenario: Scenario, offset_s: int
+) -> None:
+    cluster = scenario.cluster
+    own = set(keys_of(cluster, "s2", scenario.name, 6))
+    others = [key for shard in ("s1", "s3") for key in keys_of(cluster, shard, scenario.name, 6)]
+
+    async def fault(load: Load) -> None:
+        async with injected(ShardClock("s2", offset_s), cluster):
+            # To a clock that is ahead everything comes too late: its keys fail.
+            await load.until(lambda call: call.keys[0] in own and call.succeeded == (offset_s < 0), calls=CALLS // 2)
+            await load.good(CALLS)
+
+    # Keys one by one, so that each call concerns one shard; the claim of an Idempotency-Key may stand on any.
+    run = scenario.run(fault, mix=Mix(batches=0, keyed=0), keys=[*own, *others], skew_s=SKEW_S)
+    theirs = [call for call in run.calls if call.keys[0] not in own]
+    assert run.failures(theirs) == {}
+    assert run.failures().keys() == ({"503"} if offset_s > 0 else set())
+
+
+def test_an_api_process_whose_clock_is_ahead_breaks_no_promise_and_fails_no_request(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    clock = ApiClock(tmp_path / "clock", SKEW_S)
+    ahead_s = 0.0
+
+    with ApiProcess(scenario.cluster, clock.settings) as api:
+
+        async def fault(load: Load) -> None:
+            nonlocal ahead_s
+            async with injected(clock, scenario.cluster):
+                ahead_s = issued_at(await asyncio.to_thread(new_token, scenario.cluster, api.base_url)) - time.time()
+                await load.good(CALLS)
+
+        run = scenario.run(fault, other_urls=[api.base_url], skew_s=SKEW_S)
+    assert SKEW_S - 1 < ahead_s < SKEW_S + 1
+    assert run.failures() == {}
+
+
+def test_an_api_process_whose_clock_is_behind_breaks_no_promise_and_fails_no_request_of_others(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """To the shards the time of its requests is over before it has begun."""
+    cluster = scenario.cluster
+    clock = ApiClock(tmp_path / "clock", -SKEW_S)
+
+    with ApiProcess(cluster, clock.settings) as api:
+
+        async def fault(load: Load) -> None:
+            async with injected(clock, cluster):
+                await load.until_tried(lambda call: call.answers[-1] == "503", CALLS // 4)
+                await load.good(CALLS)
+
+        # A token of the time when the clock was right is none yet for a clock that is behind: its leeway is shorter.
+        token = new_token(cluster, cluster.base_url, issued_s_ago=SKEW_S)
+        run = scenario.run(fault, other_urls=[api.base_url], skew_s=SKEW_S, token=token)
+    assert run.failures().keys() == {"503"}
+    # Tries take turns between the two apis.
+    assert all(call.answers[-2:] in (["200"], ["503", "200"]) for call in run.calls if call.idempotency_key)
+
+
+def new_token(cluster: Cluster, base_url: str, issued_s_ago: float = 0.0) -> str:
+    """A token of the administrator, with another time of issue if so asked."""
+    token = login(base_url, cluster.admin_user, cluster.admin_password)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    claims["iat"] -= issued_s_ago
+    return jwt.encode(claims, cluster.settings["TARANTKV_JWT_SECRET"], "HS256")
+
+
+def issued_at(token: str) -> float:
+    """When a token was issued, by the clock of its issuer."""
+    return float(jwt.decode(token, options={"verify_signature": False})["iat"])
