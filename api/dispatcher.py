@@ -185,14 +185,15 @@ class Dispatcher:
     ) -> list[Outcome]:
         """Send `(shard, chunk)` parts and wait for the outcome of each; returned in order, never raising for one.
 
-        The wait ends a little after the chunks' deadline: by then each has an outcome, if only `UNKNOWN`. The answers
-        to reads count in `share`.
+        The wait ends a little after the chunks' deadline, which they share: by then each has an outcome, if only
+        `UNKNOWN`. The answers to reads count in `share`.
 
         Raises:
             Problem: 503, not admitted; nothing was sent.
         """
         self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], user)
-        gathering = Gathering(len(parts), asyncio.get_running_loop(), share)
+        ends = time.monotonic() + (parts[0][1].deadline_ms - now_ms()) / 1000
+        gathering = Gathering(len(parts), asyncio.get_running_loop(), share, ends)
         for position, (shard, chunk) in enumerate(parts):
             pending = Pending(shard, chunk, gathering, position, trace, user)
             self._pending.add(pending)
@@ -441,10 +442,10 @@ class Dispatcher:
             began = time.monotonic()
             await asyncio.sleep(SWEEP_S)
             self.admission.adapt(time.monotonic() - began)
-            self._sweep(now_ms() - GRACE_MS)
+            self._sweep(time.monotonic() - GRACE_MS / 1000)
 
-    def _sweep(self, before_ms: int) -> None:
-        for pending in self._pending.overdue(before_ms):
+    def _sweep(self, before: float) -> None:
+        for pending in self._pending.overdue(before):
             if pending.sends:
                 self._settle(pending.chunk.id, Status.UNKNOWN, "no answer before the deadline")
             else:

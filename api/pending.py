@@ -15,12 +15,22 @@ SMALL_ANSWER = 4096
 
 
 class Gathering:
-    """The outcomes of one request's chunks, complete when `future` is done."""
+    """The outcomes of one request's chunks, complete when `future` is done.
 
-    __slots__ = ("_missing", "future", "outcomes", "share")
+    `ends` is when their deadline is on the monotonic clock: no step of the system's makes a request wait for longer.
+    """
 
-    def __init__(self, chunks: int, loop: asyncio.AbstractEventLoop, share: AnswerBudget.Share | None = None) -> None:
+    __slots__ = ("_missing", "ends", "future", "outcomes", "share")
+
+    def __init__(
+        self,
+        chunks: int,
+        loop: asyncio.AbstractEventLoop,
+        share: AnswerBudget.Share | None = None,
+        ends: float = float("inf"),
+    ) -> None:
         self.share = share
+        self.ends = ends
         self.outcomes: list[Outcome | None] = [None] * chunks
         self.future: asyncio.Future[None] = loop.create_future()
         self._missing = chunks
@@ -113,6 +123,6 @@ class PendingChunks:
             pending.frame.waiting -= 1
         return pending
 
-    def overdue(self, now_ms: int) -> list[Pending]:
-        """The chunks whose deadline is before `now_ms`."""
-        return [pending for pending in self._by_id.values() if pending.chunk.deadline_ms < now_ms]
+    def overdue(self, now: float) -> list[Pending]:
+        """The chunks whose deadline is before `now`, on the monotonic clock."""
+        return [pending for pending in self._by_id.values() if pending.gathering.ends < now]

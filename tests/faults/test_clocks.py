@@ -11,13 +11,15 @@ from localcluster.cluster import Cluster
 from tests.faults.clocks import ApiClock
 from tests.faults.console import keys_of
 from tests.faults.injection import injected
+from tests.faults.injections_processes import Frozen
 from tests.faults.injections_shards import ShardClock
-from tests.faults.load import Load, Mix, login
-from tests.faults.scenario import Scenario
+from tests.faults.load import DEADLINE_S, Load, Mix, login
+from tests.faults.scenario import LATE_S, Scenario
 from tests.integration.processes import ApiProcess
 
 SKEW_S = 30
 CALLS = 100
+WAITING_S = 1.0
 
 
 @pytest.mark.parametrize("offset_s", [SKEW_S, -SKEW_S])
@@ -80,6 +82,24 @@ def test_an_api_process_whose_clock_is_behind_breaks_no_promise_and_fails_no_req
     assert run.failures().keys() == {"503"}
     # Tries take turns between the two apis.
     assert all(call.answers[-2:] in (["200"], ["503", "200"]) for call in run.calls if call.idempotency_key)
+
+
+def test_a_clock_that_is_set_back_lets_nobody_wait_past_the_deadline(scenario: Scenario, tmp_path: Path) -> None:
+    """Requests that no shard answers were given their deadlines before the clock was set right."""
+    cluster = scenario.cluster
+    clock = ApiClock(tmp_path / "clock", SKEW_S)
+
+    with ApiProcess(cluster, clock.settings) as api:
+
+        async def fault(_: Load) -> None:
+            async with injected(Frozen("shard-s2"), cluster):
+                async with injected(clock, cluster):
+                    # Until each client waits for the frozen shard, and for nothing else.
+                    await asyncio.sleep(WAITING_S)
+                await asyncio.sleep(DEADLINE_S + LATE_S)
+
+        run = scenario.run(fault, other_urls=[api.base_url], skew_s=SKEW_S)
+    assert run.failures().keys() <= {"503", "504"}
 
 
 def new_token(cluster: Cluster, base_url: str, issued_s_ago: float = 0.0) -> str:

@@ -17,9 +17,9 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def pending(loop: asyncio.AbstractEventLoop, number: int = 1, *, deadline_ms: int = 1000, sends: int = 1) -> Pending:
-    chunk = Chunk(bytes([number]) * 16, Operation.WRITE, deadline_ms, 0, 1, b"body")
-    made = Pending("s1", chunk, Gathering(1, loop), 0, None)
+def pending(loop: asyncio.AbstractEventLoop, number: int = 1, *, ends: float = 1.0, sends: int = 1) -> Pending:
+    chunk = Chunk(bytes([number]) * 16, Operation.WRITE, 1000, 0, 1, b"body")
+    made = Pending("s1", chunk, Gathering(1, loop, ends=ends), 0, None)
     made.sends = sends
     return made
 
@@ -92,10 +92,10 @@ def test_a_frame_counts_those_of_its_chunks_that_wait(loop: asyncio.AbstractEven
 
 def test_chunks_are_overdue_after_their_deadline_and_not_at_it(loop: asyncio.AbstractEventLoop) -> None:
     chunks = PendingChunks()
-    chunks.add(pending(loop, 1, deadline_ms=1000))
-    chunks.add(pending(loop, 2, deadline_ms=1001))
-    assert chunks.overdue(1000) == []
-    assert [waiting.chunk.deadline_ms for waiting in chunks.overdue(1001)] == [1000]
+    chunks.add(pending(loop, 1, ends=1.0))
+    chunks.add(pending(loop, 2, ends=1.5))
+    assert chunks.overdue(1.0) == []
+    assert [waiting.gathering.ends for waiting in chunks.overdue(1.5)] == [1.0]
 
 
 def test_chunks_may_be_taken_while_they_are_looked_through(loop: asyncio.AbstractEventLoop) -> None:
