@@ -194,7 +194,7 @@ def _decode_write_msgpack(body: bytes) -> Mapping[str, msgspec.Raw]:
         raise
     for key, raw in data.items():
         try:
-            check_msgpack(_value_msgpack(raw))
+            check_msgpack(_value_msgpack(raw), memoryview(raw))
         except RecursionError:
             raise invalid_value(key, _TOO_DEEP) from None
         except UnicodeDecodeError as error:

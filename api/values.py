@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
+import msgpack
 from msgspec.msgpack import Ext
 
 MAX_DEPTH = 128
@@ -56,12 +57,27 @@ def check_json(data: Mapping[str, Any], body: bytes) -> str | None:
     return next(key for key, value in data.items() if deeper_than((value,), MAX_DEPTH))
 
 
-def check_msgpack(value: Any) -> None:
+def check_msgpack(value: Any, encoded: memoryview | None = None) -> None:
     """Check a value decoded from MessagePack, where JSON's grammar does not exclude `NaN` and deep nesting.
+
+    With `encoded`, the bytes that it was decoded from, also what a map has under a name that stands there again: it is
+    not in the decoded value, but it is kept with the bytes.
 
     Raises:
         ValueNotKeptError: it is one of those.
     """
+    if _check(value) and encoded is not None:
+        _check(msgpack.unpackb(encoded, object_pairs_hook=_in_a_row, strict_map_key=False, ext_hook=Ext))
+
+
+def _in_a_row(members: list[tuple[Any, Any]]) -> list[Any]:
+    """Names and values of a map as one list, which is as deep as the map."""
+    return [part for member in members for part in member]
+
+
+def _check(value: Any) -> bool:
+    """As `check_msgpack`; returns whether there is a map."""
+    found = False
     level = [value]
     depth = 0
     while level:
@@ -79,6 +95,8 @@ def check_msgpack(value: Any) -> None:
                     raise ValueNotKeptError(f"nested deeper than {MAX_DEPTH} levels")
                 following.extend(item)
                 if kind is dict:
+                    found = True
                     following.extend(item.values())
         level = following
         depth += 1
+    return found

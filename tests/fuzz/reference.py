@@ -1,8 +1,9 @@
 """What bodies mean according to other libraries than the product's: Python's own JSON, and msgpack."""
 
 import json
+import math
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgpack
 
@@ -57,8 +58,15 @@ def read_msgpack(body: bytes) -> Any:
         strict_map_key=False,
         object_pairs_hook=Pairs,
         use_list=False,
-        ext_hook=lambda code, data: ("extension", code, data),
+        ext_hook=Extension,
     )
+
+
+class Extension(NamedTuple):
+    """A value of an extension type other than timestamps."""
+
+    code: int
+    data: bytes
 
 
 class Pairs(tuple[tuple[Any, Any], ...]):
@@ -80,3 +88,29 @@ def can_be_kept(value: Any, depth: int = 0) -> bool:
     if isinstance(value, dict):
         return depth < MAX_DEPTH and all(can_be_kept(item, depth + 1) for member in value.items() for item in member)
     return True
+
+
+_EARLIEST, _LATEST = -62135596800, 253402300799
+"""The first second of the year 1, and the last of the year 9999."""
+
+
+def msgpack_can_be_kept(value: Any, depth: int = 0, *, in_name: bool = False) -> bool:
+    """The same for a value that `read_msgpack` gave; `in_name`: within what stands as the name of a member."""
+    if not isinstance(value, tuple) or isinstance(value, Extension):
+        return _scalar_can_be_kept(value, in_name=in_name)
+    if depth == MAX_DEPTH or (in_name and isinstance(value, Pairs)):
+        return False
+    if isinstance(value, Pairs):
+        return all(
+            msgpack_can_be_kept(name, depth + 1, in_name=True) and msgpack_can_be_kept(item, depth + 1)
+            for name, item in value
+        )
+    return all(msgpack_can_be_kept(item, depth + 1, in_name=in_name) for item in value)
+
+
+def _scalar_can_be_kept(value: Any, *, in_name: bool) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Extension):
+        return value.code not in range(1, 9) and not in_name
+    return not isinstance(value, msgpack.Timestamp) or bool(_EARLIEST <= value.seconds <= _LATEST)

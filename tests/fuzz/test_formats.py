@@ -11,6 +11,7 @@ from typing import Any
 
 import google_crc32c
 import msgspec
+import pytest
 from hypothesis import strategies as st
 
 from api.answers import read_answer
@@ -81,7 +82,9 @@ def parts(chance: Chance) -> list[dict[str, Any]]:
 
 encoded_frames = made(lambda chance: encode_frame(*frame(chance)))
 encoded_replies = made(lambda chance: encode_reply(outcomes(chance)))
-encoded_values = made(lambda chance: encode_body([wide.value(chance, 1) for _ in range(2)]))
+encoded_values = made(
+    lambda chance: encode_body([chance.choice((b"", wide.value(chance, 1))) for _ in range(chance.randint(1, 3))])
+)
 
 
 def sealed(content: bytes) -> bytes:
@@ -146,6 +149,17 @@ def test_a_reply_that_was_wrong_before_it_was_sealed_is_a_reply_or_refused(data:
         assert all(isinstance(outcome.text, str) for outcome in reply.outcomes)
 
 
+@pytest.mark.parametrize("deep", [b"\x91" * 5000, b"\x81\xa1a" * 5000])
+def test_nesting_without_end_is_refused(deep: bytes) -> None:
+    outcome = b"\x93\xc4\x10" + b"i" * 16 + b"\x00" + deep + b"\xc0"
+    for data in (deep, sealed(deep), sealed(bytes((0x93, VERSION, 0x91)) + outcome)):
+        for decode in (decode_frame, decode_reply):
+            with pytest.raises(FrameError):
+                decode(data)
+    with pytest.raises(ChunkError):
+        decode_values(encode_body([deep + b"\xc0"]), decoder)
+
+
 @fuzz(made(entries))
 def test_entries_come_back_from_a_body(sent: list[bytes]) -> None:
     assert slice_values(encode_body(sent)) == sent
@@ -183,7 +197,7 @@ def test_an_answer_has_the_values_of_all_shards(stored: list[dict[str, Any]], ac
     assert document.get("not_found", []) == [key for key, value in asked.items() if value is None]
 
 
-@fuzz(damages(encoded_values), st.sampled_from(Format), examples=300)
+@fuzz(encoded_values | damages(encoded_values), st.sampled_from(Format), examples=300)
 def test_the_damaged_answer_of_a_shard_is_an_answer_or_an_error(payload: bytes, accept: Format) -> None:
     with Frugal(ChunkError, Problem):
         answer = read_answer([result(["a", "b"], payload)], accept, MUCH)

@@ -86,6 +86,13 @@ def in_asyncio(received: bytes) -> list[Any]:
     return asyncio.run(run())
 
 
+ODD_REPLIES = (
+    *(b"%1\r\n*0\r\n:1\r\n", b"%1\r\n+a\r\n:1\r\n", b"~1\r\n*0\r\n", b">1\r\n+a\r\n", b"|1\r\n+a\r\n+b\r\n:1\r\n"),
+    *(b"_\r\n", b"#t\r\n", b",nan\r\n", b",1e400\r\n", b"(1\r\n", b"=5\r\ntxt:a\r\n", b"!5\r\nabcde\r\n"),
+    *(b"*-2\r\n", b"$-2\r\n", b"$99999999999\r\n", b":99999999999999999999\r\n", b"*1\r\n" * 100, b"HTTP/1.1 400\r\n"),
+)
+"""What only a newer protocol has, and what none has."""
+
 ways = st.sampled_from([blocking, in_asyncio])
 replies = made(lambda chance: [reply(chance), reply(chance)])
 
@@ -96,7 +103,11 @@ def test_replies_of_redis_come_back(sent: list[Any], way: Any) -> None:
     assert repr(received) == repr(sent)
 
 
-@fuzz(damages(replies.map(lambda sent: b"".join(map(in_resp, sent)))), ways, examples=300)
+received_replies = damages(replies.map(lambda sent: b"".join(map(in_resp, sent))))
+odd_replies = st.lists(st.sampled_from(ODD_REPLIES), min_size=2, max_size=3).map(b"".join)
+
+
+@fuzz(received_replies | odd_replies, ways, examples=300)
 def test_damaged_replies_of_redis_are_replies_or_a_broken_connection(received: bytes, way: Any) -> None:
     try:
         found = way(received)

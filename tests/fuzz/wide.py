@@ -24,7 +24,7 @@ def value(chance: Chance, levels: int = 4) -> bytes:
     count = chance.randrange(5)
     if kind == 7:
         return _count(chance, 0x80, _MAP, count) + b"".join(
-            (value(chance, 0) if chance.random() < 0.1 else string(chance)) + value(chance, levels - 1)
+            (value(chance, 1) if chance.random() < 0.1 else string(chance)) + value(chance, levels - 1)
             for _ in range(count)
         )
     return _count(chance, 0x90, _ARRAY, count) + b"".join(value(chance, levels - 1) for _ in range(count))
