@@ -7,7 +7,8 @@ import redis
 
 from tests.faults.console import keys_of
 from tests.faults.history import Call
-from tests.faults.injections_processes import kill_for_good
+from tests.faults.injection import injected
+from tests.faults.injections_processes import Killed, kill_for_good
 from tests.faults.load import Load, Mix
 from tests.faults.processes import in_hand, wait_for
 from tests.faults.scenario import Scenario
@@ -27,6 +28,14 @@ def test_a_killed_shard_that_comes_back_at_once_fails_no_request(scenario: Scena
 
     async def fault(_: Load) -> None:
         await asyncio.to_thread(kill)
+
+    assert scenario.run(fault).failures() == {}
+
+
+def test_all_shards_killed_come_back_with_all_that_was_acknowledged(scenario: Scenario) -> None:
+    async def fault(_: Load) -> None:
+        async with injected(Killed("shards"), scenario.cluster):
+            pass
 
     assert scenario.run(fault).failures() == {}
 

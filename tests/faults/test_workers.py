@@ -8,11 +8,15 @@ import redis
 
 from localcluster.cluster import Cluster
 from tests.faults.console import applied
+from tests.faults.injection import injected
+from tests.faults.injections_processes import WorkersChanging
 from tests.faults.load import Load
 from tests.faults.processes import changes, in_hand, unread_bytes, wait_for
 from tests.faults.scenario import Scenario
 
 LONGEST_STALL_S = 2.0
+WORKERS = 2
+CHANGES = 4
 
 
 def kill_with_frames_in_hand(cluster: Cluster, client: redis.Redis, names: Sequence[str]) -> None:
@@ -128,3 +132,16 @@ def test_a_worker_frozen_past_every_deadline_does_no_harm_when_it_wakes(
         await asyncio.to_thread(cluster.kill, "worker-1", signal.SIGCONT)
 
     assert scenario.run(fault).failures() == {}
+
+
+def test_workers_that_come_and_go_every_second_fail_no_request(scenario: Scenario) -> None:
+    changing = WorkersChanging()
+
+    async def fault(_: Load) -> None:
+        async with injected(changing, scenario.cluster):
+            await asyncio.to_thread(wait_for, lambda: changing.changes >= CHANGES, "workers do not change", 30.0)
+
+    run = scenario.run(fault)
+    assert run.failures() == {}
+    assert run.stall_s() < LONGEST_STALL_S
+    assert scenario.cluster.workers() == WORKERS

@@ -1,0 +1,77 @@
+"""The files of a shard are damaged: it refuses to start, says why, and goes on once they are whole."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from localcluster.cluster import Cluster, ClusterError
+from tests.faults.console import evaluate
+from tests.faults.injections_processes import kill_for_good
+from tests.faults.injections_shards import flip_bytes, newest
+from tests.faults.load import Load
+from tests.faults.scenario import Scenario
+
+SHARD = "s3"
+PROGRAM = f"shard-{SHARD}"
+
+Place = Callable[[Path], tuple[Path, int]]
+
+
+def in_snapshot(directory: Path) -> tuple[Path, int]:
+    """Two thirds into the newest snapshot, where the values are."""
+    path = newest(directory, "snap")
+    return path, path.stat().st_size * 2 // 3
+
+
+def in_log(directory: Path) -> tuple[Path, int]:
+    """In the middle of the newest log, which is read after the snapshot."""
+    path = newest(directory, "xlog")
+    return path, path.stat().st_size // 2
+
+
+@pytest.mark.parametrize("place", [in_snapshot, in_log])
+def test_a_shard_with_a_damaged_file_refuses_to_start_and_goes_on_when_it_is_whole_again(
+    scenario: Scenario, place: Place
+) -> None:
+    cluster = scenario.cluster
+    directory = cluster.layout.shard_dir(next(shard for shard in cluster.config.shards if shard.name == SHARD))
+    said = damaged = ""
+
+    def damage() -> None:
+        nonlocal said, damaged
+        kill_for_good(cluster, PROGRAM)
+        path, at = place(directory)
+        damaged = path.name
+        whole = flip_bytes(path, at)
+        try:
+            said = refusal(cluster)
+        finally:
+            path.write_bytes(whole)
+            cluster.start_program(PROGRAM)
+        cluster.wait_running(PROGRAM)
+
+    async def fault(load: Load) -> None:
+        if place is in_snapshot:
+            await asyncio.to_thread(evaluate, cluster.console_socket(SHARD), "box.snapshot()")
+            await load.good(50)
+        await asyncio.to_thread(damage)
+
+    run = scenario.run(fault)
+    assert damaged in said
+    assert "checksum" in said
+    assert "owns buckets" not in said
+    assert run.failures().keys() <= {"503", "504"}
+
+
+def refusal(cluster: Cluster) -> str:
+    """Have the shard started, and return what it says instead of running."""
+    log = cluster.log_path(PROGRAM)
+    before = log.stat().st_size
+    with pytest.raises(ClusterError):
+        cluster.start_program(PROGRAM)
+    cluster.stop_program(PROGRAM)
+    with log.open("rb") as file:
+        file.seek(before)
+        return file.read().decode(errors="replace")
