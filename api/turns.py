@@ -20,6 +20,9 @@ MAX_WAITING = 20_000
 GIVE_UP = 4
 """What has been let in is refused after this many times the longest wait: it was to be served, and should be."""
 
+REFUSING_S = 1.0
+"""How long a refusal makes it likely that the next is near."""
+
 _LOOK_AGAIN_S = 0.002
 """Where nobody may start, until somebody else's end makes room."""
 
@@ -44,6 +47,7 @@ class Turns:
         self._turn = 0.0
         self._started = 0
         self.waiting = 0
+        self._refused_at = float("-inf")
 
     def free(self, now: float) -> bool:
         """Whether something may start at once, which is then counted; `now` is the loop's time."""
@@ -58,7 +62,14 @@ class Turns:
     def full(self, user: str | None, now: float) -> bool:
         """Whether the user has to wait for too long already."""
         queue = self._queues.get(user)
-        return self.waiting >= MAX_WAITING or (queue is not None and now - queue[0][0] > self._max_wait_s)
+        full = self.waiting >= MAX_WAITING or (queue is not None and now - queue[0][0] > self._max_wait_s)
+        if full:
+            self._refused_at = now
+        return full
+
+    def refusing(self, now: float) -> bool:
+        """Whether some user had to wait for too long a moment ago."""
+        return now - self._refused_at < REFUSING_S
 
     def enter(self, user: str | None, start: Call, refuse: Call) -> bool:
         """Have `start` called when it is the user's turn, or `refuse` if that never comes.
