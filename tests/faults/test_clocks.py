@@ -14,7 +14,8 @@ from tests.faults.injection import injected
 from tests.faults.injections_processes import Frozen
 from tests.faults.injections_shards import ShardClock
 from tests.faults.load import DEADLINE_S, Load, Mix, login
-from tests.faults.scenario import LATE_S, Scenario
+from tests.faults.scenario import Scenario
+from tests.faults.verdict import LATE_S
 from tests.integration.processes import ApiProcess
 
 SKEW_S = 30

@@ -8,7 +8,8 @@ from protocol.names import EPHEMERAL_TTL_S
 from tests.faults.injection import injected
 from tests.faults.injections_processes import Frozen
 from tests.faults.load import DEADLINE_S, Load
-from tests.faults.scenario import LATE_S, Scenario
+from tests.faults.scenario import Scenario
+from tests.faults.verdict import LATE_S
 
 FREEZE_S = DEADLINE_S + LATE_S
 EXPIRED_S = EPHEMERAL_TTL_S + 5.0

@@ -10,7 +10,8 @@ from tests.faults.injection import injected
 from tests.faults.injections_network import KINDS, NetworkFault, pairs
 from tests.faults.load import DEADLINE_S, HTTP_TIMEOUT_S, Load, Mix
 from tests.faults.networked import Networked
-from tests.faults.scenario import LATE_S, Run, Scenario
+from tests.faults.scenario import Scenario
+from tests.faults.verdict import LATE_S, Run
 
 LONG_FAULT_S = 8.0
 """Longer than any request may take."""

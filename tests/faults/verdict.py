@@ -1,0 +1,93 @@
+"""Every check on what the clients of a run saw, and on what the store counted meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from localcluster.cluster import Cluster
+from tests.faults import linearizability
+from tests.faults.console import applications
+from tests.faults.history import Call, operations
+from tests.faults.invariants import breaches
+from tests.faults.load import DEADLINE_S
+
+LATE_S = 1.0
+"""How long after its deadline a call may be answered: the grace after it, a look-up of the user before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A history, and when the fault struck."""
+
+    name: str
+    calls: Sequence[Call]
+    struck: float
+    healed: float
+    """When the fault was over; what was killed may still be starting then."""
+    late_s: float = LATE_S
+
+    def failures(self, calls: Sequence[Call] | None = None) -> dict[str, int]:
+        """How often each answer but 200 was given, retries included."""
+        chosen = self.calls if calls is None else calls
+        return dict(Counter(answer for call in chosen for answer in call.answers if answer != "200"))
+
+    @property
+    def usual_wait_s(self) -> float:
+        """The longest wait before the fault: what this machine takes at this moment."""
+        return max(call.longest_s for call in self.calls if call.answered <= self.struck)
+
+    def stall_s(self, calls: Sequence[Call] | None = None) -> float:
+        """By how much the longest wait for an answer was longer than usual."""
+        chosen = self.calls if calls is None else calls
+        return max(call.longest_s for call in chosen) - self.usual_wait_s
+
+    @property
+    def recovery_s(self) -> float:
+        """From the end of the fault until every key had been served again."""
+        served: dict[str, float] = {}
+        for call in self.calls:
+            if call.succeeded and call.answered > self.healed:
+                for key in call.keys:
+                    served[key] = min(served.get(key, call.answered), call.answered)
+        return max(served.values()) - self.healed
+
+    def summary(self, problems: Sequence[str]) -> dict[str, object]:
+        """What the clients saw, in one line."""
+        return {
+            "name": self.name,
+            "calls": len(self.calls),
+            "failures": self.failures(),
+            "usual_wait_s": round(self.usual_wait_s, 2),
+            "stall_s": round(self.stall_s(), 2),
+            "recovery_s": round(self.recovery_s, 2),
+            "violations": list(problems),
+        }
+
+
+def violations(run: Run) -> list[str]:
+    """What a history breaks, one line each."""
+    return [*map(str, breaches(run.calls)), *_not_linearizable(run), *_late(run)]
+
+
+def applied_twice(cluster: Cluster) -> Iterator[str]:
+    """What the store counted and must not have."""
+    counts = [applications(cluster, shard.name) for shard in cluster.config.shards]
+    if not sum(chunks for chunks, _ in counts):
+        yield "the shards do not count what they apply"
+    for shard, (_, most) in zip(cluster.config.shards, counts, strict=True):
+        if most > 1:
+            yield f"shard {shard.name} applied a chunk {most} times"
+
+
+def _not_linearizable(run: Run) -> Iterator[str]:
+    for key, violation in linearizability.check_all(operations(run.calls)).items():
+        yield f"{key} is not linearizable: {violation}"
+
+
+def _late(run: Run) -> Iterator[str]:
+    """Answers long after the deadline."""
+    for call in run.calls:
+        if call.longest_s > DEADLINE_S + run.late_s + run.usual_wait_s:
+            yield f"answered after {call.longest_s:.2f} s: {call}"
