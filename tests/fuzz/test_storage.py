@@ -131,10 +131,16 @@ def bucket(chance: Chance) -> bytes:
     return bytes(msgpack.packb(chance.randint(FIRST, last)))
 
 
+BOMBS = (b"\x91" * 20_000 + b"\xc0", b"\x81\xa1a" * 20_000 + b"\xc0", b"\x91" * 257 + b"\xc0")
+"""Well-formed, and deeper than is stored; the longer ones end a process that decodes them."""
+
+
+def value(chance: Chance) -> bytes:
+    return wide.value(chance) if chance.random() < 0.97 else chance.choice(BOMBS)
+
+
 def write(chance: Chance) -> bytes:
-    return encode_body(
-        [b"\x93" + key(chance) + bucket(chance) + wide.value(chance) for _ in range(chance.randint(1, 6))]
-    )
+    return encode_body([b"\x93" + key(chance) + bucket(chance) + value(chance) for _ in range(chance.randint(1, 6))])
 
 
 def keys(chance: Chance) -> bytes:
@@ -230,7 +236,7 @@ def control(chance: Chance) -> tuple[Operation, bytes]:
     arguments = list(CONTROLS[operation])
     encoded = [bytes(msgpack.packb(argument)) for argument in arguments]
     if encoded and chance.random() < 0.5:
-        encoded[chance.randrange(len(encoded))] = wide.value(chance)
+        encoded[chance.randrange(len(encoded))] = value(chance)
         return operation, bytes((0x90 | len(encoded),)) + b"".join(encoded)
     return operation, damaged(chance, msgpack.packb(arguments))
 
