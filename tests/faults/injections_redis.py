@@ -147,6 +147,37 @@ class ConnectionsKilled:
                         self.killed += client.client_kill_filter(_id=info["id"])
 
 
+class Emptied:
+    """`FLUSHALL`, twice a second: all data is gone, and no connection breaks."""
+
+    name = "redis-emptied"
+
+    def __init__(self, every_s: float = 0.5) -> None:
+        self._every_s = every_s
+        self._enough = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, cluster: Cluster) -> None:
+        """Begin to empty it."""
+        self._enough.clear()
+        self._thread = threading.Thread(target=self._empty, args=(cluster,), daemon=True)
+        self._thread.start()
+
+    def stop(self, _: Cluster) -> None:
+        """Stop."""
+        self._enough.set()
+        if self._thread is not None:
+            self._thread.join(_TIMEOUT_S)
+            self._thread = None
+
+    def _empty(self, cluster: Cluster) -> None:
+        with administrator(cluster) as client:
+            while True:
+                client.flushall()
+                if self._enough.wait(self._every_s):
+                    return
+
+
 class FailedOver:
     """Redis dies, and a replica takes its place that has missed the last moments before."""
 
