@@ -16,7 +16,7 @@ LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_P
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale test fuzz test-lua test-python lint format clean \
+.PHONY: help install installed up down status logs scale test chaos faults-report fuzz test-lua test-python lint format clean \
 	bench soak load overload env lock audit user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
@@ -46,6 +46,12 @@ scale: installed ## change the number of workers: make scale WORKERS=4
 
 test: test-lua test-python ## run all tests, on servers of their own
 
+chaos: install ## random faults under load for MINUTES=30, all promises checked; prints its seed; SEED=n repeats one
+	$(PYTHON) -m tests.faults.chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+faults-report: install ## every fault in its long form, then chaos; what came of it goes into docs/reliability.md; about an hour
+	$(PYTHON) -m tests.faults.report run --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
 fuzz: install ## random bad input for MINUTES=10; prints how to repeat what it finds; SEED=n begins with that one
 	$(PYTHON) -m tests.fuzz.long --minutes $(or $(MINUTES),10) --processes $(TEST_PROCESSES) $(if $(SEED),--seed $(SEED))
 
@@ -72,7 +78,7 @@ format: install ## format the code and mend what can be mended by itself
 
 clean: ## stop everything; remove the data, caches too; .env and .venv stay
 	@if [ -x $(PYTHON) ]; then $(CLUSTER) clean; fi
-	@rm -rf .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .data .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 bench: ## measure against what one would write instead, about 5 minutes; QUICK=1 takes 1; OUT=.bench, ARGS="--help"

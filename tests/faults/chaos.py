@@ -1,0 +1,265 @@
+"""`make chaos`: a cluster under mixed load, and faults by chance, alone and together, for as many minutes as one likes.
+
+The schedule follows from seed and length and is printed first. Each strike is an epoch with keys of its own, so that
+what is kept and what is searched stay small however long the run is. Its history is checked when the next epoch is
+over, with one more look at its keys: what was late by then would show.
+
+Exit code 1, and the histories in a directory, if a promise was broken or the system did not recover by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import SystemRandom
+
+import jwt
+
+from localcluster.cluster import Cluster, ClusterError
+from tests.faults.catalogue import FAULTS, Stage
+from tests.faults.catalogue import SKEW_S as CLOCK_OFF_S
+from tests.faults.clocks import ApiClock
+from tests.faults.history import operations
+from tests.faults.load import Load, login
+from tests.faults.networked import Networked, networked_cluster
+from tests.faults.scenario import report, save_history
+from tests.faults.schedule import Strike, schedule
+from tests.faults.verdict import Run, applied_twice, violations
+from tests.integration.processes import ApiProcess
+
+KEYS = 16
+CLIENTS = 8
+BEFORE = 60
+AFTER = 100
+"""Calls that must succeed before the faults of an epoch and after them."""
+
+RECOVERY_S = 30.0
+"""How long that may take, and until every program runs again."""
+
+LATE_S = 3.0
+"""How long after its deadline an answer may come, on a machine on which much is being started."""
+
+TOKEN_TTL_S = 7 * 24 * 3600
+
+
+class ChaosError(Exception):
+    """What a run must not come to."""
+
+
+@dataclass
+class Totals:
+    """What all epochs came to so far."""
+
+    strikes: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    calls: int = 0
+    operations: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    stall_s: float = 0.0
+    recovery_s: float = 0.0
+
+
+class Chaos:
+    """One run."""
+
+    def __init__(self, stage: Stage, urls: Sequence[str], seed: int, directory: Path) -> None:
+        self.totals = Totals()
+        self._stage = stage
+        self._urls = urls
+        self._seed = seed
+        self._directory = directory
+        self._token = lasting_token(stage.cluster)
+        self._unchecked: Run | None = None
+
+    async def run(self, strikes: Sequence[Strike]) -> None:
+        """Every strike in its turn.
+
+        Raises:
+            ChaosError: a promise was broken, or the system did not recover.
+        """
+        began = time.monotonic()
+        for number, strike in enumerate(strikes, start=1):
+            run = await self._epoch(number, strike, began)
+            await self._check_last()
+            self._unchecked = run
+            self._count(strike, run)
+            say(f"{number:4}  {' + '.join(strike.faults)}: {described(run)}")
+        await self._check_last()
+        if twice := list(applied_twice(self._stage.cluster)):
+            raise ChaosError("\n".join(twice))
+
+    async def _epoch(self, number: int, strike: Strike, began: float) -> Run:
+        keys = [f"chaos/{self._seed}/{number}/{key}" for key in range(KEYS)]
+        load = self._load(keys, CLIENTS, number)
+        name = f"chaos-{self._seed}-{number}"
+        try:
+            async with load:
+                await asyncio.wait_for(load.good(BEFORE), RECOVERY_S)
+                await _hold(load, began + strike.at_s - time.monotonic())
+                struck = time.monotonic()
+                await self._strike(strike, load)
+                healed = time.monotonic()
+                await asyncio.wait_for(load.good(AFTER), RECOVERY_S)
+                await load.stop()
+            await self._all_running()
+        except (AssertionError, TimeoutError, ClusterError, OSError) as error:
+            path = save_history(load.calls, name, self._directory)
+            what = "the system did not recover" if isinstance(error, TimeoutError) else str(error)
+            raise ChaosError(f"epoch {number}, {' + '.join(strike.faults)}: {what}; its history is {path}") from error
+        touched = frozenset().union(*(FAULTS[fault].touches for fault in strike.faults))
+        late_s = float("inf") if touched & {"api", "client-api", "api-clock"} else LATE_S
+        return Run(name, load.calls, struck, healed, late_s)
+
+    async def _strike(self, strike: Strike, load: Load) -> None:
+        """Have all faults there for their time; their ends are in the opposite order."""
+        cluster = self._stage.cluster
+        injections = [FAULTS[name].make(self._stage) for name in strike.faults]
+        started = []
+        try:
+            for injection in injections:
+                started.append(injection)
+                await asyncio.to_thread(injection.start, cluster)
+            await _hold(load, strike.hold_s)
+        finally:
+            for injection in reversed(started):
+                await asyncio.to_thread(injection.stop, cluster)
+
+    async def _all_running(self) -> None:
+        end = time.monotonic() + RECOVERY_S
+        while not await asyncio.to_thread(self._stage.cluster.is_healthy):
+            if time.monotonic() > end:
+                raise TimeoutError
+            await asyncio.sleep(0.1)
+
+    async def _check_last(self) -> None:
+        """Look at the keys of the last epoch once more, and check its history."""
+        run, self._unchecked = self._unchecked, None
+        if run is None:
+            return
+        again = self._load(run.calls[-1].keys, 0, 0)
+        async with again:
+            await again.stop()
+        whole = Run(run.name, [*run.calls, *again.calls], run.struck, run.healed, run.late_s)
+        self.totals.operations += sum(map(len, operations(whole.calls).values()))
+        if found := violations(whole):
+            path = save_history(whole.calls, run.name, self._directory)
+            raise ChaosError("\n".join([f"{run.name}: {len(found)} violations, the history is {path}", *found[:10]]))
+
+    def _load(self, keys: Sequence[str], clients: int, number: int) -> Load:
+        return Load(
+            self._urls[0],
+            self._token,
+            keys,
+            clients=clients,
+            seed=self._seed + number,
+            other_urls=self._urls[1:],
+            # Any clock may be off; that leaves the checks of all others a little weaker.
+            skew_s=CLOCK_OFF_S + 1.0,
+            refusals=True,
+        )
+
+    def _count(self, strike: Strike, run: Run) -> None:
+        totals = self.totals
+        totals.strikes += 1
+        totals.faults.update(strike.faults)
+        totals.calls += len(run.calls)
+        totals.failures.update(run.failures())
+        totals.stall_s = max(totals.stall_s, run.stall_s())
+        totals.recovery_s = max(totals.recovery_s, run.recovery_s)
+
+
+async def _hold(load: Load, seconds: float) -> None:
+    """Wait, unless a client fails meanwhile."""
+    try:
+        await asyncio.wait_for(load.until(lambda _: False), max(seconds, 0.0))
+    except TimeoutError:
+        return
+
+
+def lasting_token(cluster: Cluster) -> str:
+    """A token that outlasts the run, issued before the time of any clock that is behind."""
+    token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    claims["iat"] -= 2 * CLOCK_OFF_S
+    claims["exp"] = int(claims["exp"]) + TOKEN_TTL_S
+    return jwt.encode(claims, cluster.settings["TARANTKV_JWT_SECRET"], "HS256")
+
+
+def described(run: Run) -> str:
+    """What the clients saw of an epoch."""
+    failures = ", ".join(f"{times} times {answer}" for answer, times in sorted(run.failures().items())) or "no failure"
+    return f"{len(run.calls)} calls, {failures}, stall {run.stall_s():.1f} s, recovered in {run.recovery_s:.1f} s"
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def run_on(networked: Networked, directory: Path, seed: int, strikes: Sequence[Strike], out: Path) -> Totals:
+    """Run on a cluster, with a second api process whose clock can be set off."""
+    clock = ApiClock(directory / "clock", 0)
+    with ApiProcess(networked.cluster, clock.settings) as second:
+        stage = Stage(networked.cluster, networked.network, clock)
+        chaos = Chaos(stage, [networked.base_url, second.base_url], seed, out)
+        asyncio.run(chaos.run(strikes))
+        return chaos.totals
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, help="of the schedule; random if it is missing")
+    parser.add_argument(
+        "--out", type=Path, default=Path(".chaos"), help="where histories are written that break a promise"
+    )
+    parser.add_argument("--schedule", action="store_true", help="print the schedule and end")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else SystemRandom().randrange(1, 2**32)
+    strikes = schedule(seed, options.minutes)
+    say(f"seed {seed}: {len(strikes)} strikes in {options.minutes:g} minutes")
+    say(f"again: make chaos MINUTES={options.minutes:g} SEED={seed}")
+    for number, strike in enumerate(strikes, start=1):
+        say(f"{number:4}  at {strike.at_s:7.1f} s for {strike.hold_s:4.1f} s  {' + '.join(strike.faults)}")
+    if options.schedule:
+        return 0
+    say("")
+    with tempfile.TemporaryDirectory(prefix="tarant-kv-chaos-") as name:
+        directory = Path(name)
+        with networked_cluster(directory / "cluster") as networked:
+            try:
+                totals = run_on(networked, directory, seed, strikes, options.out)
+            except ChaosError as error:
+                say(f"\nFAILED, seed {seed}: {error}")
+                return 1
+    say(f"\nno violation: {totals.calls} calls, {totals.operations} operations checked, {totals.faults.total()} faults")
+    report(
+        {
+            "chaos": {
+                "seed": seed,
+                "minutes": options.minutes,
+                "strikes": totals.strikes,
+                "faults": totals.faults.total(),
+                "kinds": len(totals.faults),
+                "calls": totals.calls,
+                "operations": totals.operations,
+                "failures": dict(totals.failures),
+                "stall_s": round(totals.stall_s, 1),
+                "recovery_s": round(totals.recovery_s, 1),
+                "runner_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            }
+        }
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
