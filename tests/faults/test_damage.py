@@ -17,6 +17,7 @@ SHARD = "s3"
 PROGRAM = f"shard-{SHARD}"
 
 Place = Callable[[Path], tuple[Path, int]]
+Mend = Callable[[Path, bytes], None]
 
 
 def in_snapshot(directory: Path) -> tuple[Path, int]:
@@ -31,9 +32,20 @@ def in_log(directory: Path) -> tuple[Path, int]:
     return path, path.stat().st_size // 2
 
 
-@pytest.mark.parametrize("place", [in_snapshot, in_log])
-def test_a_shard_with_a_damaged_file_refuses_to_start_and_goes_on_when_it_is_whole_again(
-    scenario: Scenario, place: Place
+def put_back(path: Path, whole: bytes) -> None:
+    path.write_bytes(whole)
+
+
+def take_away(path: Path, _: bytes) -> None:
+    """The snapshot before it and all logs since are still there."""
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("place", "mend"), [(in_snapshot, put_back), (in_snapshot, take_away), (in_log, put_back)], ids=lambda f: f.__name__
+)
+def test_a_shard_with_a_damaged_file_refuses_to_start_and_goes_on_once_it_is_mended(
+    scenario: Scenario, place: Place, mend: Mend
 ) -> None:
     cluster = scenario.cluster
     directory = cluster.layout.shard_dir(next(shard for shard in cluster.config.shards if shard.name == SHARD))
@@ -48,7 +60,7 @@ def test_a_shard_with_a_damaged_file_refuses_to_start_and_goes_on_when_it_is_who
         try:
             said = refusal(cluster)
         finally:
-            path.write_bytes(whole)
+            mend(path, whole)
             cluster.start_program(PROGRAM)
         cluster.wait_running(PROGRAM)
 
