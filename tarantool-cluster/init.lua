@@ -59,6 +59,11 @@ if rawget(box, 'internal') ~= nil and box.internal.feedback_daemon ~= nil then
     configuration.feedback_enabled = false
 end
 
+local fault = require('tarantkv.logs').fault(directory)
+if fault ~= nil then
+    refuse(EXIT_FAULT, ('shard %s cannot open %s: %s'):format(settings.shard, directory, fault))
+end
+
 local opened, open_error = pcall(box.cfg, configuration)
 if not opened then
     refuse(EXIT_FAULT, ('shard %s cannot open %s: %s'):format(settings.shard, directory, tostring(open_error)))
