@@ -8,6 +8,7 @@ from tests.faults.injection import Injection, injected
 from tests.faults.injections_shards import DiskFull, MemoryFull
 from tests.faults.load import Load, Mix
 from tests.faults.scenario import Scenario
+from tests.faults.small_disk import Filled, MountError, small_disk
 
 REFUSED = 12
 RECOVERY_S = 2.0
@@ -44,5 +45,22 @@ def test_retries_outlast_a_full_shard(scenario: Scenario, injection: Injection) 
             await load.until_tried(lambda call: call.answers[-1] == "500", REFUSED)
 
     run = scenario.run(fault, mix=Mix(batches=0.7, keyed=0.6), refusals=True)
+    assert run.failures().keys() == {"500"}
+    assert all(call.succeeded for call in run.calls if call.idempotency_key)
+
+
+@pytest.mark.long
+def test_a_shard_on_a_disk_that_is_really_full_loses_nothing_and_goes_on_when_there_is_room(scenario: Scenario) -> None:
+    """Tarantool reserves room for its log in advance, and notices only once that is used up."""
+
+    async def fault(load: Load) -> None:
+        async with injected(Filled(directory), scenario.cluster):
+            await load.until_tried(lambda call: call.answers[-1] == "500", REFUSED)
+
+    try:
+        with small_disk(scenario.cluster, "s3") as directory:
+            run = scenario.run(fault, mix=Mix(batches=0.5, keyed=0.5), refusals=True)
+    except MountError as error:
+        pytest.skip(f"needs the right to mount: {error}")
     assert run.failures().keys() == {"500"}
     assert all(call.succeeded for call in run.calls if call.idempotency_key)
