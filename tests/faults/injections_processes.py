@@ -12,9 +12,6 @@ from contextlib import suppress
 from localcluster.cluster import Cluster
 from tests.faults.processes import wait_for
 
-RESTART_TIMEOUT_S = 60.0
-"""A program that ends often is started again by its supervisor only after a pause that grows."""
-
 
 def programs_of(cluster: Cluster, target: str) -> list[str]:
     """The programs that a target means: one by its name, or `workers` or `shards` for all of these."""
@@ -46,11 +43,9 @@ class Killed:
             self._pids[program] = cluster.kill(program)
 
     def stop(self, cluster: Cluster) -> None:
-        """Wait until all run again, which is nobody's doing here."""
+        """See that all are gone. That they run again is nobody's doing here, and may wait for the end of other faults."""
         for program, pid in self._pids.items():
             cluster.wait_ended(program, pid)
-        if self._pids:
-            cluster.wait_running(*self._pids, timeout_s=RESTART_TIMEOUT_S)
         self._pids.clear()
 
 
@@ -69,11 +64,9 @@ class Down:
             kill_for_good(cluster, program)
 
     def stop(self, cluster: Cluster) -> None:
-        """Start what was killed."""
+        """Start what was killed; whether it can serve already may depend on other faults."""
         for program in self._programs:
             cluster.start_program(program)
-        if self._programs:
-            cluster.wait_running(*self._programs)
         self._programs.clear()
 
 
