@@ -43,7 +43,7 @@ class Killed:
             self._pids[program] = cluster.kill(program)
 
     def stop(self, cluster: Cluster) -> None:
-        """See that all are gone. That they run again is nobody's doing here, and may wait for the end of other faults."""
+        """See that all are gone. That they run again is nobody's doing here, and may wait for other faults' ends."""
         for program, pid in self._pids.items():
             cluster.wait_ended(program, pid)
         self._pids.clear()
