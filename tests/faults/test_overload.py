@@ -22,8 +22,8 @@ from tests.faults.load import login
 from tests.integration.processes import ApiProcess, manage
 
 PASSWORD = "correct horse battery staple"
-SLOW_S = 2.0
-"""An answer of a system that is busy, on a machine that is busy too; deadlines are 5 s."""
+SLOW_S = 4.0
+"""More than any answer of a system that is busy, on a machine that is busy too; deadlines are 5 s."""
 
 FLOOD_S = 6.0
 PAUSE_S = 1.5
@@ -175,6 +175,12 @@ def test_one_user_who_offers_far_too_much_fails_nobody_else(api: ApiProcess, tok
     asyncio.run(scenario())
 
 
+def reads(metrics: str) -> float:
+    """How many reads were answered, by the api's own count."""
+    name = 'tarantkv_requests_total{route="/api/read",status="200"} '
+    return next((float(line.removeprefix(name)) for line in metrics.splitlines() if line.startswith(name)), 0.0)
+
+
 def test_what_comes_while_redis_pauses_waits_for_it(mended: Cluster) -> None:
     """More than would be let in if Redis were merely slow."""
     token = login(mended.base_url, mended.admin_user, mended.admin_password)
@@ -193,12 +199,13 @@ def test_what_comes_while_redis_pauses_waits_for_it(mended: Cluster) -> None:
 
     async def scenario() -> None:
         async with httpx.AsyncClient(base_url=mended.base_url, trust_env=False) as http:
+            before = reads((await http.get("/metrics")).text)
             generator = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "loadtest.overload.generator", stdin=PIPE, stdout=PIPE
             )
             offering = asyncio.create_task(generator.communicate(msgspec.json.encode(orders)))
             end = time.monotonic() + 20
-            while 'tarantkv_requests_total{route="/api/read",status="200"}' not in (await http.get("/metrics")).text:
+            while reads((await http.get("/metrics")).text) <= before:
                 assert time.monotonic() < end
             await asyncio.to_thread(mended.kill, "redis", signal.SIGSTOP)
             await asyncio.sleep(PAUSE_S)
@@ -318,7 +325,7 @@ def test_answers_that_nobody_reads_take_bounded_memory_and_do_not_keep_others_fr
     before = process.memory_info().rss
     most = 0
     with ExitStack() as stack:
-        for _ in range(30):
+        for _ in range(15):
             connection = stack.enter_context(connect(api))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.sendall(head(token, len(body), "/api/read") + body)

@@ -14,7 +14,7 @@ from tests.faults.processes import in_hand, wait_for
 from tests.faults.scenario import Scenario
 
 RECOVERY_S = 2.0
-LONGEST_STALL_S = 1.0
+LONGEST_STALL_S = 2.5
 """Of calls that concern other shards: a look-up of the user may wait for a second answer for half a second."""
 
 
