@@ -51,16 +51,25 @@ def test_frames_appended_before_any_worker_has_made_its_group_again_are_not_lost
     workers = [status.name for status in cluster.status() if status.name.startswith("worker-")]
     before: list[object] = []
 
-    def newest() -> list[object]:
-        """The newest frame of each shard. Sending again takes as many away as it adds."""
-        return [as_tarantkv.xrevrange(shard_stream(shard.name), count=1) for shard in cluster.config.shards]
+    def look() -> tuple[bool, list[object]]:
+        """Whether the api has noticed, and the newest frame of each shard, at one moment: it sends again right after.
+
+        Sending again takes as many frames away as it adds.
+        """
+        with as_tarantkv.pipeline(transaction=True) as together:
+            together.keys(alive_key("*"))
+            for shard in cluster.config.shards:
+                together.xrevrange(shard_stream(shard.name), count=1)
+            alive, *newest = together.execute()
+        return bool(alive), newest
 
     def sent_again() -> bool:
         """Sending again is the last that the api does: until an answer comes, every client waits."""
         nonlocal before
-        if as_tarantkv.keys(alive_key("*")):
-            return newest() != before
-        before = newest()
+        noticed, newest = look()
+        if noticed:
+            return newest != before
+        before = newest
         return False
 
     def strike() -> None:
