@@ -14,7 +14,8 @@ from tests.faults.load import Load
 from tests.faults.processes import changes, in_hand, unread_bytes, wait_for
 from tests.faults.scenario import Scenario
 
-LONGEST_STALL_S = 2.0
+LONGEST_STALL_S = 3.0
+"""Far from the deadline of 5 s also on a machine that is busy; docs/reliability.md has what was measured."""
 WORKERS = 2
 CHANGES = 4
 
