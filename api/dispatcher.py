@@ -127,6 +127,7 @@ class Dispatcher:
         self._heartbeat_due = False
         self._rewind = False
         self._sending = self._reading = False
+        self._reader: AsyncWire | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] | None = None
         self._id_prefix = secrets.token_bytes(8)
@@ -269,6 +270,9 @@ class Dispatcher:
     async def _begin(self, wire: AsyncWire) -> None:
         check(await wire.run([("SET", self._alive_key, b"1", "EX", EPHEMERAL_TTL_S)]))
         self._rewind = True
+        if self._reader is not None and self._reading:
+            # It may be connected to a leader of before, which lets it read for ever what nobody writes there.
+            self._reader.close()
         for queue in self._queues.values():
             queue.clear()
         for pending in self._pending:
@@ -362,7 +366,7 @@ class Dispatcher:
     async def _read_forever(self) -> None:
         tries = 0
         while True:
-            wire = AsyncWire(self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS)
+            wire = self._reader = AsyncWire(self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS)
             try:
                 check(await wire.run([("PING",)]))
                 self._reading = True

@@ -86,7 +86,8 @@ def _redis() -> Iterator[tuple[str, Fault]]:
         yield _plain({"redis"}, partial(ConnectionsKilled, client))
     links = frozenset({"redis", "api-redis", "worker-redis"})
     yield FailedOver.name, Fault(links, lambda stage: FailedOver(stage.network))
-    yield Demoted.name, Fault(links, lambda stage: Demoted(stage.network))
+    yield "redis-demoted", Fault(links, lambda stage: Demoted(stage.network))
+    yield "redis-demoted-cut-off", Fault(links, lambda stage: Demoted(stage.network, cut_off=True))
     yield Loading.name, Fault(links, lambda stage: Loading(stage.network))
 
 

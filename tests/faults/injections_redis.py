@@ -214,12 +214,15 @@ class FailedOver:
 
 
 class Demoted:
-    """Another server has become the leader. Old connections stay with the one before, which is its replica now."""
+    """Another server has become the leader. Old connections stay with the one before, which is a replica now.
 
-    name = "redis-demoted"
+    `cut_off`: it does not reach its new leader, so that it gets nothing new.
+    """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, cut_off: bool = False) -> None:
+        self.name = "redis-demoted-cut-off" if cut_off else "redis-demoted"
         self._links = (network.api_redis, network.worker_redis)
+        self._cut_off = cut_off
         self._successor: SecondRedis | None = None
 
     def start(self, cluster: Cluster) -> None:
@@ -231,7 +234,8 @@ class Demoted:
             for name, value in credentials(cluster).items():
                 client.config_set(name, value)
             successor.promote()
-            client.replicaof(*successor.address)
+            host, port = successor.address
+            client.replicaof(host, 1 if self._cut_off else port)
         for link in self._links:
             link.lead_to(successor.address, reset=False)
 
@@ -292,5 +296,6 @@ def redis_faults(network: Network) -> tuple[Injection, ...]:
         ConnectionsKilled("api-read"),
         FailedOver(network),
         Demoted(network),
+        Demoted(network, cut_off=True),
         Loading(network),
     )

@@ -97,11 +97,15 @@ def test_a_replica_without_the_last_second_loses_and_doubles_nothing(
     assert run.recovery_s < RECOVERY_S
 
 
-def test_who_talks_to_a_demoted_leader_finds_the_new_one(networked_scenario: Scenario, networked: Networked) -> None:
-    networked_scenario.name = Demoted.name
+@pytest.mark.parametrize("cut_off", [True, pytest.param(False, marks=pytest.mark.long)], ids=["cut off", "replicating"])
+def test_who_talks_to_a_demoted_leader_finds_the_new_one(
+    networked_scenario: Scenario, networked: Networked, *, cut_off: bool
+) -> None:
+    demoted = Demoted(networked.network, cut_off=cut_off)
+    networked_scenario.name = demoted.name
 
     async def fault(load: Load) -> None:
-        async with injected(Demoted(networked.network), networked_scenario.cluster):
+        async with injected(demoted, networked_scenario.cluster):
             await load.good(100)
 
     run = networked_scenario.run(fault)
