@@ -133,8 +133,13 @@ class Batches:
 
     def _chunk(self, operation: Operation, part: Part, deadline_ms: int, retain_ms: int, claim: Claim | None) -> Chunk:
         body = encode_body(part.entries)
-        name = claim.chunk_id(operation, body) if claim is not None else self._dispatcher.new_id()
-        return Chunk(name, operation, deadline_ms, retain_ms, len(part.entries), body)
+        if claim is not None:
+            chunk_id = claim.chunk_id(operation, body)
+        elif operation is Operation.WRITE:
+            chunk_id = self._dispatcher.ids.next_write(part.shard)
+        else:
+            chunk_id = self._dispatcher.ids.next()
+        return Chunk(chunk_id, operation, deadline_ms, retain_ms, len(part.entries), body)
 
     async def _learn_again(self) -> bool:
         try:

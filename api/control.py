@@ -59,7 +59,7 @@ class Control:
         return _result(await self._send(shard, operation, body, now_ms() + self._timeout_ms))
 
     async def _send(self, shard: str, operation: Operation, body: bytes, deadline_ms: int) -> Outcome:
-        chunk = Chunk(self._dispatcher.new_id(), operation, deadline_ms, 0, 1, body)
+        chunk = Chunk(self._dispatcher.ids.next(), operation, deadline_ms, 0, 1, body)
         (outcome,) = await self._dispatcher.dispatch([(shard, chunk)])
         return outcome
 

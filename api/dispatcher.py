@@ -21,6 +21,7 @@ from typing import Any
 import redis.exceptions
 
 from api.admission import Admission, AnswerBudget
+from api.chunk_ids import ChunkIds
 from api.metrics import Metrics
 from api.pending import Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import (
@@ -108,6 +109,7 @@ class Dispatcher:
         self, redis_settings: RedisSettings, settings: BatchSettings, shards: Sequence[str], metrics: Metrics
     ) -> None:
         self.process = f"{secrets.token_hex(8)}"
+        self.ids = ChunkIds(shards)
         self.admission = Admission(
             shards,
             max_chunks=settings.max_inflight_chunks,
@@ -130,8 +132,6 @@ class Dispatcher:
         self._reader: AsyncWire | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] | None = None
-        self._id_prefix = secrets.token_bytes(8)
-        self._id_counter = 0
 
     @property
     def connected(self) -> bool:
@@ -142,11 +142,6 @@ class Dispatcher:
     def waiting(self) -> int:
         """Chunks that wait for their outcome."""
         return len(self._pending)
-
-    def new_id(self) -> bytes:
-        """An id for a chunk that nobody else uses: 16 bytes, half of them random for this process."""
-        self._id_counter += 1
-        return self._id_prefix + self._id_counter.to_bytes(8, "big")
 
     def start(self) -> asyncio.Future[None]:
         """Start the tasks. The future returned fails when one of them dies, which its owner must not survive."""

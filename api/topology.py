@@ -98,7 +98,7 @@ class Topology:
 
     async def _ask(self, shard: str) -> Ownership | Outcome:
         chunk = Chunk(
-            self._dispatcher.new_id(), Operation.DESCRIBE, now_ms() + ASK_TIMEOUT_MS, 0, 1, msgspec.msgpack.encode([])
+            self._dispatcher.ids.next(), Operation.DESCRIBE, now_ms() + ASK_TIMEOUT_MS, 0, 1, msgspec.msgpack.encode([])
         )
         (outcome,) = await self._dispatcher.dispatch([(shard, chunk)])
         if outcome.status != Status.OK:

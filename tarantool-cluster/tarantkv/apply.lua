@@ -66,34 +66,49 @@ local function understood(chunk, position, now)
     }
 end
 
---- Apply one change and record it; inside a transaction.
+--- Record applied changes, a run of ids as one; inside their transaction.
+-- @tparam table chunks in the order of the call
+-- @tparam table results what each deleted, nil for a write
 -- @treturn boolean false when the database refused
--- @treturn table the chunk's answer
-local function change(chunk, now)
-    local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.lengths, chunk.count, chunk.first)
-    if not ok then
-        return false
+local function record(chunks, results, now)
+    local i = 1
+    while i <= #chunks do
+        local first, result = chunks[i], results[i]
+        local retain_until = max(first.deadline + clock_skew_ms, now + first.retain)
+        local count = 1
+        while result == nil and i + count <= #chunks and results[i + count] == nil
+                and applied.follows(chunks[i + count - 1].id, chunks[i + count].id) do
+            local chunk = chunks[i + count]
+            retain_until = max(retain_until, chunk.deadline + clock_skew_ms, now + chunk.retain)
+            count = count + 1
+        end
+        if not applied.record(first.id, count, retain_until, result) then
+            return false
+        end
+        i = i + count
     end
-    local retain_until = max(chunk.deadline + clock_skew_ms, now + chunk.retain)
-    if not applied.record(chunk.id, retain_until, result) then
-        return false
-    end
-    if applications ~= nil then
-        applications:upsert({chunk.id, 1}, {{'+', 2, 1}})
-    end
-    return true, answer(outcome.OK, result)
+    return true
 end
 
-local function change_each(chunks, now)
-    local results = {}
+--- Apply changes and record them; inside a transaction.
+-- @treturn table the answers
+-- @raise the database's error
+local function change_all(chunks, now)
+    local answers, results = {}, {}
     for i, chunk in ipairs(chunks) do
-        local done, result = change(chunk, now)
-        if not done then
+        local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.lengths, chunk.count, chunk.first)
+        if not ok then
             box.error(box.error.last())
         end
-        results[i] = result
+        if applications ~= nil then
+            applications:upsert({chunk.id, 1}, {{'+', 2, 1}})
+        end
+        answers[i], results[i] = answer(outcome.OK, result), result
     end
-    return results
+    if not record(chunks, results, now) then
+        box.error(box.error.last())
+    end
+    return answers
 end
 
 --- Apply these changes in one transaction.
@@ -101,7 +116,7 @@ end
 -- @treturn table the answers, or the error
 local function change_together(chunks, now)
     box.begin()
-    local ok, results = pcall(change_each, chunks, now)
+    local ok, results = pcall(change_all, chunks, now)
     if not ok then
         box.rollback()
         return false, results
@@ -147,19 +162,32 @@ end
 -- @treturn table the chunks left to apply
 local function answer_known(changes, answers, now)
     local on_record, fresh = {}, {}
-    for _, chunk in ipairs(changes) do
-        local is_on_record, result = applied.find(chunk.id)
-        if is_on_record then
-            answers[chunk.position] = answer(outcome.OK, result)
-            table.insert(on_record, chunk)
-        else
-            local fault = fault_of_change(chunk, now)
-            if fault ~= nil then
-                answers[chunk.position] = fault
+    local i = 1
+    while i <= #changes do
+        local stop = i
+        while stop < #changes and applied.follows(changes[stop].id, changes[stop + 1].id) do
+            stop = stop + 1
+        end
+        local may_be = not applied.has_none(changes[stop].id, stop - i + 1)
+        for j = i, stop do
+            local chunk = changes[j]
+            local is_on_record, result = false, nil
+            if may_be then
+                is_on_record, result = applied.find(chunk.id)
+            end
+            if is_on_record then
+                answers[chunk.position] = answer(outcome.OK, result)
+                table.insert(on_record, chunk)
             else
-                table.insert(fresh, chunk)
+                local fault = fault_of_change(chunk, now)
+                if fault ~= nil then
+                    answers[chunk.position] = fault
+                else
+                    table.insert(fresh, chunk)
+                end
             end
         end
+        i = stop + 1
     end
     return on_record, fresh
 end

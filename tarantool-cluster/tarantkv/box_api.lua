@@ -18,11 +18,34 @@ ffi.cdef([[
                         tarantkv_tuple **result) __asm__("box_delete");
     int tarantkv_get(uint32_t space_id, uint32_t index_id, const uint8_t *key, const uint8_t *key_end,
                      tarantkv_tuple **result) __asm__("box_index_get");
+    typedef struct tarantkv_iterator tarantkv_iterator;
+    tarantkv_iterator *tarantkv_iterator_new(uint32_t space_id, uint32_t index_id, int type, const uint8_t *key,
+                                             const uint8_t *key_end) __asm__("box_index_iterator");
+    int tarantkv_iterator_next(tarantkv_iterator *iterator, tarantkv_tuple **result) __asm__("box_iterator_next");
+    void tarantkv_iterator_free(tarantkv_iterator *iterator) __asm__("box_iterator_free");
     size_t tarantkv_tuple_bsize(tarantkv_tuple *tuple) __asm__("box_tuple_bsize");
     const uint8_t *tarantkv_tuple_field(tarantkv_tuple *tuple, uint32_t field) __asm__("box_tuple_field");
 ]])
 
 local C = ffi.C
+
+--- A place for one returned tuple, read before anything can yield and therefore shared by all fibers.
+-- The pointer in it is only good until the next call of this API.
+local result = ffi.new('tarantkv_tuple *[1]')
+
+local LESS_OR_EQUAL = 4
+
+--- Leave in `result` the last tuple of a tree index whose key is not greater, or nil.
+-- @treturn boolean false when the database refused (`box.error.last()` says why)
+local function last_up_to(space_id, index_id, key, key_end)
+    local iterator = C.tarantkv_iterator_new(space_id, index_id, LESS_OR_EQUAL, key, key_end)
+    if iterator == nil then
+        return false
+    end
+    local status = C.tarantkv_iterator_next(iterator, result)
+    C.tarantkv_iterator_free(iterator)
+    return status == 0
+end
 
 return {
     replace = C.tarantkv_replace,
@@ -31,7 +54,6 @@ return {
     get = C.tarantkv_get,
     tuple_bsize = C.tarantkv_tuple_bsize,
     tuple_field = C.tarantkv_tuple_field,
-    --- A place for one returned tuple, read before anything can yield and therefore shared by all fibers.
-    -- The pointer in it is only good until the next call of this API.
-    result = ffi.new('tarantkv_tuple *[1]'),
+    last_up_to = last_up_to,
+    result = result,
 }

@@ -13,12 +13,12 @@ local SPACES = {
     }, field_count = 3, indexes = {
         {'key', type = 'tree', parts = {1, 'string'}},
     }},
-    -- Ids are random: a hash index finds them faster than a tree. Retention grows with time, so its tree grows at one
-    -- end, which is cheap.
+    -- An id stands for the run that begins with it, so the record of a chunk is the last one up to its own id. Ids and
+    -- retention grow with time: the trees grow at few ends, which is cheap.
     {name = 'applied', format = {
         {'id', 'string'}, {'retain_until', 'unsigned'}, {name = 'result', type = 'unsigned', is_nullable = true},
     }, field_count = 3, indexes = {
-        {'id', type = 'hash', parts = {1, 'string'}},
+        {'id', type = 'tree', parts = {1, 'string'}},
         {'retain_until', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
     {name = 'claims', format = {
@@ -60,9 +60,13 @@ function M.create()
             format = wanted.format, field_count = wanted.field_count, if_not_exists = true,
         })
         for _, index in ipairs(wanted.indexes) do
-            space:create_index(index[1], {
+            local made = space:create_index(index[1], {
                 type = index.type, unique = index.unique, parts = index.parts, if_not_exists = true,
             })
+            -- A shard of an earlier version may have made it of another type.
+            if made.type:lower() ~= index.type then
+                made:alter({type = index.type})
+            end
         end
     end
 end

@@ -51,7 +51,7 @@ async def dispatching(cluster: Cluster) -> AsyncIterator[Dispatcher]:
 
 
 def request(dispatcher: Dispatcher) -> asyncio.Task[object]:
-    chunk = Chunk(dispatcher.new_id(), Operation.READ, now_ms() + 5000, 0, 1, b"")
+    chunk = Chunk(dispatcher.ids.next(), Operation.READ, now_ms() + 5000, 0, 1, b"")
     return asyncio.get_running_loop().create_task(dispatcher.dispatch([(SHARD, chunk)]))
 
 

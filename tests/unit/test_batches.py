@@ -8,6 +8,7 @@ import pytest
 
 from api.admission import overloaded
 from api.batches import Batches, Claim, Result, check
+from api.chunk_ids import ChunkIds
 from api.dispatcher import Dispatcher
 from api.problems import Kind, Problem
 from api.splitting import Part
@@ -27,9 +28,7 @@ class FakeDispatcher:
     def __init__(self, status: Status) -> None:
         self.status = status
         self.sent: list[Chunk] = []
-
-    def new_id(self) -> bytes:
-        return len(self.sent).to_bytes(16, "big")
+        self.ids = ChunkIds(("s1", "s2"))
 
     async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: object) -> list[Outcome]:
         self.sent += [chunk for _, chunk in parts]

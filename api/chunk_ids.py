@@ -1,0 +1,44 @@
+"""The ids that an api process gives to its chunks: in sequence for the writes of each shard.
+
+A shard records what it applies in one transaction as runs of ids that follow each other, so a sequence saves it work;
+any unique ids would be right.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+ID_BYTES = 16
+_PROCESS_BYTES = 8
+_LANE_BYTES = 2
+_COUNTER_BYTES = ID_BYTES - _PROCESS_BYTES - _LANE_BYTES
+
+
+class _Sequence:
+    """Ids that follow each other."""
+
+    __slots__ = ("_count", "_prefix")
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self._count = 0
+
+    def next(self) -> bytes:
+        self._count += 1
+        return self._prefix + self._count.to_bytes(_COUNTER_BYTES, "big")
+
+
+class ChunkIds:
+    """Ids of 16 bytes that nobody else uses: half of each is random for this process."""
+
+    def __init__(self, shards: Iterable[str]) -> None:
+        process = secrets.token_bytes(_PROCESS_BYTES)
+        lanes = [process + lane.to_bytes(_LANE_BYTES, "big") for lane in range(len(tuple(shards)) + 1)]
+        self.next = _Sequence(lanes[0]).next
+        """An id of no shard's sequence."""
+        self._writes = {shard: _Sequence(lane).next for shard, lane in zip(shards, lanes[1:], strict=True)}
+
+    def next_write(self, shard: str) -> bytes:
+        """The next id of a shard's sequence; its chunk is to be sent in this order."""
+        return self._writes[shard]()
