@@ -18,11 +18,13 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 
 from api import openapi
-from api.edge import Edge
+from api.direct import DirectWay
+from api.edge import Edge, Observer
 from api.endpoints import Delete, Login, Logout, Read, Write
 from api.http import Endpoint
 from api.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from api.problems import MEDIA_TYPE, Kind, Problem, retry_later
+from api.request_ids import RequestIds
 from api.services import Services
 
 _log = logging.getLogger(__name__)
@@ -140,9 +142,10 @@ def create_app(services: Services) -> ASGIApp:
         async with services.running():
             yield
 
+    served = endpoints(services)
     app = Litestar(
         route_handlers=[
-            *(_handler(endpoint) for endpoint in endpoints(services)),
+            *(_handler(endpoint) for endpoint in served),
             *_documentation(services),
             *_operations(services),
         ],
@@ -155,4 +158,7 @@ def create_app(services: Services) -> ASGIApp:
         openapi_config=None,
         logging_config=None,
     )
-    return Edge(app, services.metrics, services.settings.http.access_log, services.door)
+    http = services.settings.http
+    observer, ids = Observer(services.metrics, http.access_log), RequestIds()
+    direct = DirectWay((endpoint for endpoint in served if endpoint.direct), observer, ids, http.trusted_proxies)
+    return Edge(app, observer, ids, {"door": services.door, "direct": direct})

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import resource
 from functools import partial
+from typing import Any, Protocol
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.coalescing import CoalescingProtocol
 from api.door import Door
-from api.http import WHOLE
+from api.turns import Call
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,16 @@ def raise_file_limit(max_connections: int) -> int:
     if allowed < max_connections:
         _log.warning("fewer connections than the settings say", extra={"allowed": allowed, "descriptors": soft})
     return allowed
+
+
+class Cycle(Protocol):
+    """What is looked at of a request under way: uvicorn's own object for it, or another in its place."""
+
+    scope: Any
+    keep_alive: bool
+    disconnected: bool
+    response_started: bool
+    response_complete: bool
 
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -99,7 +110,7 @@ class GuardedProtocol(CoalescingProtocol):
         if self.head_timer is None:
             self.head_bytes = 0
             self.head_timer = self.loop.call_later(self.door.http.head_timeout_s, self.end)
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle: Cycle | None = self.cycle
         in_head = cycle is None or cycle.scope is not self.scope
         self.head_bytes += size if in_head else 0
         if self.head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -108,34 +119,38 @@ class GuardedProtocol(CoalescingProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin with a request."""
+        self.head_has_come()
+        super().on_headers_complete()
+
+    def head_has_come(self) -> None:
+        """The wait for a request is over."""
         self.waiting = False
         self.door.idle.pop(self, None)
         if self.head_timer is not None:
             self.head_timer.cancel()
             self.head_timer = None
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """Tell the application that it need not wait for the body."""
-        self.scope["state"][WHOLE] = True
-        super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.enter(cycle, partial(super()._start_asgi_task, cycle, app))
+
+    def enter(self, cycle: Cycle, start: Call) -> None:
+        """Start a request at once, or when it is its user's turn, or refuse it."""
         door = self.door
         if door.lifecycle.draining:
             cycle.keep_alive = False
         if door.open(self.loop.time()):
-            super()._start_asgi_task(cycle, app)
+            start()
             return
-        path, headers = cycle.scope["path"], cycle.scope["headers"]
-        if not door.admit(path, headers, partial(self._start_later, cycle, app), partial(self._refuse, cycle)):
+        scope = cycle.scope
+        later = partial(self._start_later, cycle, start)
+        if not door.admit(scope["path"], scope["headers"], later, partial(self._refuse, cycle)):
             self._refuse(cycle)
 
-    def _start_later(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_later(self, cycle: Cycle, start: Call) -> None:
         if not cycle.disconnected:
-            super()._start_asgi_task(cycle, app)
+            start()
 
-    def _refuse(self, cycle: RequestResponseCycle) -> None:
+    def _refuse(self, cycle: Cycle) -> None:
         """Answer 503; what still comes of the body is dropped."""
         self.door.count_refused(cycle.scope["path"])
         cycle.response_started = cycle.response_complete = True

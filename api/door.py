@@ -17,7 +17,8 @@ import orjson
 from api.admission import Admission
 from api.lifecycle import Lifecycle
 from api.problems import MEDIA_TYPE, Kind
-from api.routes import REQUEST_ID, route_of
+from api.request_ids import REQUEST_ID
+from api.routes import route_of
 from api.turns import Call, Turns
 from protocol.settings import HttpSettings
 

@@ -92,6 +92,8 @@ class Logout(Endpoint):
 class BatchEndpoint(Endpoint):
     """What write, read and delete share."""
 
+    direct = True
+
     def __init__(
         self,
         batches: Batches,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from litestar.types import HTTPScope, Receive, Send
 
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _PROBLEM_TYPE = MEDIA_TYPE.encode()
 _TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-_WANTED = frozenset(
+WANTED = frozenset(
     (
         b"authorization",
         b"content-type",
@@ -34,11 +35,10 @@ _WANTED = frozenset(
         b"traceparent",
     )
 )
+"""The headers that are looked at."""
+
 LARGE_BODY = 32 * 1024
 """Bytes of a body that takes a turn of the event loop for itself: some milliseconds' work, up to a second's."""
-
-WHOLE = "whole"
-"""In a request's state when all of it has come: then there is nothing to wait for. A timeout costs 6 us a request."""
 
 LARGE_ANSWER = 64 * 1024
 """Bytes of an answer that the kernel may not take at once, so that somebody has to wait for its client."""
@@ -52,26 +52,33 @@ class ClientGoneError(Exception):
 
 
 class Incoming:
-    """A request: the headers that count, and its body on demand."""
+    """A request: the headers that count, its sender's address, its id, and its body on demand.
 
-    __slots__ = ("_receive", "headers", "scope")
+    `whole` is the body, where that has been received already; otherwise `receive` gives it piece by piece.
+    """
 
-    def __init__(self, scope: HTTPScope, receive: Receive) -> None:
-        self.scope = scope
+    __slots__ = ("_receive", "_whole", "address", "headers", "request_id")
+
+    def __init__(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        address: str,
+        request_id: bytes,
+        *,
+        whole: bytes | None = None,
+        receive: Receive | None = None,
+    ) -> None:
+        self.headers: dict[bytes, bytes] = {name: value for name, value in headers if name in WANTED}
+        self.address = address
+        self.request_id = request_id
+        self._whole = whole
         self._receive = receive
-        self.headers: dict[bytes, bytes] = {name: value for name, value in scope["headers"] if name in _WANTED}
 
     @property
     def trace(self) -> str | None:
         """The request's `traceparent`, if it has a valid one."""
         header = self.headers.get(b"traceparent")
         return header.decode("ascii") if header is not None and _TRACEPARENT.match(header) else None
-
-    @property
-    def address(self) -> str:
-        """The client's address."""
-        client = self.scope.get("client")
-        return str(client[0]) if client else "unknown"
 
     async def body(self, limit: int, timeout_s: float, held: BodyBudget.Share) -> bytes:
         """The whole body.
@@ -83,19 +90,25 @@ class Incoming:
         announced = self.headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit)
-        if self.scope["state"].get(WHOLE):
-            return await self._collect(limit, held)
+        whole = self._whole
+        if whole is not None:
+            if len(whole) > limit:
+                raise _too_large(limit)
+            held.add(len(whole))
+            return whole
+        if self._receive is None:
+            raise AssertionError("a request without a body")
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._collect(limit, held)
+                return await self._collect(self._receive, limit, held)
         except TimeoutError:
             raise Problem(Kind.BODY_TIMEOUT, f"the body did not arrive within {timeout_s:g} seconds") from None
 
-    async def _collect(self, limit: int, held: BodyBudget.Share) -> bytes:
+    async def _collect(self, receive: Receive, limit: int, held: BodyBudget.Share) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:
-            message = await self._receive()
+            message = await receive()
             if message["type"] != "http.request":
                 raise ClientGoneError
             piece = message["body"]
@@ -135,10 +148,10 @@ async def send_answer(send: Send, answer: Answer) -> None:
         answer.share.release()
 
 
-def problem_answer(problem: Problem, request_id: str) -> Answer:
+def problem_answer(problem: Problem, request_id: bytes) -> Answer:
     """A problem as an answer."""
     headers = tuple((name.lower().encode(), value.encode()) for name, value in problem.headers.items())
-    return Answer(problem.status, _PROBLEM_TYPE, problem.body(request_id), headers)
+    return Answer(problem.status, _PROBLEM_TYPE, problem.body(request_id.decode("ascii")), headers)
 
 
 class Endpoint(ABC):
@@ -149,6 +162,9 @@ class Endpoint(ABC):
     """The scope that a token must have; None: any valid token."""
 
     authenticated = True
+    direct = False
+    """Whether requests that are there whole come here from their connection, without the application in between."""
+
     max_body: int | None = None
     """The largest body, where it is less than a batch may have."""
 
@@ -166,23 +182,37 @@ class Endpoint(ABC):
         """Answer a request whose sender is known and whose body is there; raises `Problem` for anything else."""
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        try:
-            answer = await self._serve(scope, receive)
-        except Problem as problem:
-            answer = problem_answer(problem, scope["state"]["request_id"])
-        except ClientGoneError:
-            return
-        except Exception:  # noqa: BLE001 - whatever it was, the client gets a problem document and the log the rest
-            _log.exception("a request failed", extra={"request_id": scope["state"]["request_id"]})
-            fault = Problem(Kind.INTERNAL, "something went wrong here; the request id finds it in the log")
-            answer = problem_answer(fault, scope["state"]["request_id"])
-        await send_answer(send, answer)
+        """Serve one request that came through ASGI."""
+        client = scope.get("client")
+        request = Incoming(
+            scope["headers"],
+            str(client[0]) if client else "unknown",
+            scope["state"]["request_id"].encode("ascii"),
+            receive=receive,
+        )
+        if scope["method"] == "POST":
+            answer = await self.answer(request)
+        else:
+            problem = Problem(Kind.METHOD_NOT_ALLOWED, f"{self.path} takes POST", headers={"Allow": "POST"})
+            answer = problem_answer(problem, request.request_id)
+        if answer is not None:
+            await send_answer(send, answer)
 
-    async def _serve(self, scope: HTTPScope, receive: Receive) -> Answer:
-        if scope["method"] != "POST":
-            raise Problem(Kind.METHOD_NOT_ALLOWED, f"{self.path} takes POST", headers={"Allow": "POST"})
-        request = Incoming(scope, receive)
+    async def answer(self, request: Incoming) -> Answer | None:
+        """Answer a POST, whatever comes; None if its client is gone."""
+        try:
+            return await self._serve(request)
+        except Problem as problem:
+            return problem_answer(problem, request.request_id)
+        except ClientGoneError:
+            return None
+        except Exception:  # noqa: BLE001 - whatever it was, the client gets a problem document and the log the rest
+            request_id = request.request_id.decode("ascii")
+            _log.exception("a request failed", extra={"request_id": request_id})
+            fault = Problem(Kind.INTERNAL, "something went wrong here; the request id finds it in the log")
+            return problem_answer(fault, request.request_id)
+
+    async def _serve(self, request: Incoming) -> Answer:
         principal = None
         if self.authenticated:
             principal = await self._authenticator.authenticate(request.headers.get(b"authorization"), self.scope)

@@ -1,11 +1,6 @@
-"""The paths that there are, and what a request may be named."""
+"""The paths that there are."""
 
 from __future__ import annotations
-
-import re
-
-REQUEST_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")
-"""An `X-Request-Id` that is taken over."""
 
 ROUTES = frozenset(
     {

@@ -16,7 +16,8 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from api.app import create_app
-from api.connections import GuardedProtocol, raise_file_limit
+from api.connections import raise_file_limit
+from api.direct import DirectProtocol
 from api.lifecycle import Lifecycle
 from api.services import ApiSettings, Services, load_settings
 from protocol import collector
@@ -78,7 +79,7 @@ def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
         port=settings.http.port,
         workers=processes,
         loop="uvloop",
-        http=GuardedProtocol,
+        http=DirectProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
