@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from tests.contract.documented import Documented
+from tests.contract.sending import Sending, Transport
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -55,16 +56,17 @@ def obtain_token(base_url: str, user: str, password: str, headers: Mapping[str, 
 class Api:
     """An api as one client sees it."""
 
-    def __init__(self, base_url: str, token: str | None = None, documented: Documented | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        documented: Documented | None = None,
+        sending: Sending = Sending.BY_CHANCE,
+    ) -> None:
         hooks = {"response": [documented.check]} if documented is not None else {}
+        transport = Transport(sending, keepalive_expiry=TIMEOUT_S)
         self.http = httpx.Client(
-            base_url=base_url,
-            timeout=TIMEOUT_S,
-            trust_env=False,
-            # Nothing here is encrypted, and reading the certificates of the world takes longer than a whole test.
-            verify=False,
-            limits=httpx.Limits(max_connections=1, keepalive_expiry=TIMEOUT_S),
-            event_hooks=hooks,
+            base_url=base_url, timeout=TIMEOUT_S, trust_env=False, transport=transport, event_hooks=hooks
         )
         self.token = token
 

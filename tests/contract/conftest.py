@@ -15,6 +15,7 @@ import pytest
 from tests.contract.calls import Api, obtain_token
 from tests.contract.documented import Documented
 from tests.contract.limits import MAX_BATCH_KEYS
+from tests.contract.sending import Sending
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,24 @@ def token(service: Service) -> str:
     return obtain_token(service.base_url, service.admin_user, service.admin_password)
 
 
+@pytest.fixture(params=[Sending.WHOLE, Sending.IN_PIECES], ids=lambda sending: sending.value)
+def sending(request: pytest.FixtureRequest) -> Sending:
+    """How requests are sent: every test is for both ways, which must not differ in anything that a client can see."""
+    way: Sending = request.param
+    return way
+
+
 @pytest.fixture
-def api(service: Service, token: str, documented: Documented) -> Iterator[Api]:
+def api(service: Service, token: str, documented: Documented, sending: Sending) -> Iterator[Api]:
     """The api as the administrator sees it, over one connection that must last through the test."""
-    with Api(service.base_url, token, documented) as api:
+    with Api(service.base_url, token, documented, sending) as api:
         yield api
 
 
 @pytest.fixture
-def stranger(service: Service, documented: Documented) -> Iterator[Api]:
+def stranger(service: Service, documented: Documented, sending: Sending) -> Iterator[Api]:
     """The api as somebody without a token sees it."""
-    with Api(service.base_url, None, documented) as api:
+    with Api(service.base_url, None, documented, sending) as api:
         yield api
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.contract.conftest import api, documented, fresh_key, stranger, token
 from tests.fuzz import effort
-from tests.integration.conftest import service, store
+from tests.integration.conftest import sending, service, store
 
-__all__ = ["api", "documented", "fresh_key", "service", "store", "stranger", "token"]
+__all__ = ["api", "documented", "fresh_key", "sending", "service", "store", "stranger", "token"]
 
 
 @pytest.fixture(scope="session", autouse=True)

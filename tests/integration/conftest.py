@@ -12,6 +12,7 @@ from localcluster.cluster import Cluster
 from tests.contract.calls import Api, obtain_token
 from tests.contract.conftest import Service, api, documented, fresh_key, stranger, token
 from tests.contract.documented import Documented
+from tests.contract.sending import Sending
 from tests.integration.processes import ApiProcess, manage
 from tests.integration.store import Store
 
@@ -48,6 +49,12 @@ class User:
 def service(cluster: Cluster) -> Service:
     """In place of the contract tests' fixture: these tests break things, and only ever in the cluster of their own."""
     return Service(cluster.base_url, cluster.admin_user, cluster.admin_password)
+
+
+@pytest.fixture
+def sending() -> Sending:
+    """How the contract tests' clients send here: as most clients do. Only the contract tests go both ways."""
+    return Sending.WHOLE
 
 
 @pytest.fixture(scope="session")
