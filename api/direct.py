@@ -105,12 +105,18 @@ class DirectProtocol(GuardedProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes. What is not there whole after them goes the usual way."""
         super().data_received(data)
-        arrived, self.arriving = self.arriving, None
-        if arrived is not None and not self.transport.is_closing():
-            self._make_scope()
-            HttpToolsProtocol.on_headers_complete(self)
-            if arrived.body:
-                self.on_body(arrived.body)
+        if self.arriving is not None and not self.transport.is_closing():
+            self._lead_the_usual_way(self.arriving)
+            if self.waiting:
+                # It was refused: what comes next is the rest of it, and has a time to come.
+                self._still_waiting(0)
+
+    def _lead_the_usual_way(self, arrived: Exchange) -> None:
+        self.arriving = None
+        self._make_scope()
+        HttpToolsProtocol.on_headers_complete(self)
+        if arrived.body:
+            self.on_body(arrived.body)
 
     def on_message_begin(self) -> None:
         """Begin with a head. Nobody may need a scope."""
@@ -148,11 +154,14 @@ class DirectProtocol(GuardedProtocol):
         )
 
     def on_body(self, body: bytes) -> None:
-        """Take bytes of a body."""
-        if self.arriving is None:
-            super().on_body(body)
-        else:
-            self.arriving.body += body
+        """Take bytes of a body. One of many small chunks goes the usual way, where they are not joined one by one."""
+        arrived = self.arriving
+        if arrived is not None:
+            if not arrived.body:
+                arrived.body = body
+                return
+            self._lead_the_usual_way(arrived)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Start a request that is there whole."""
@@ -161,6 +170,8 @@ class DirectProtocol(GuardedProtocol):
             super().on_message_complete()
             return
         self.cycle = arrived  # type: ignore[assignment]  # it has what uvicorn looks at
+        # Until the next one begins: these bytes are no head of a request.
+        self.scope = arrived.scope  # type: ignore[assignment]  # to be compared only
         self.enter(arrived, partial(self._start, arrived))
 
     def _start(self, exchange: Exchange) -> None:

@@ -92,6 +92,8 @@ class Incoming:
             raise _too_large(limit)
         whole = self._whole
         if whole is not None:
+            # Not kept while the answer waits for its client: nobody counts it then.
+            self._whole = None
             if len(whole) > limit:
                 raise _too_large(limit)
             held.add(len(whole))

@@ -76,6 +76,10 @@ class ApiProcess:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def ended(self) -> int:
+        """Wait for its end; returns its exit code."""
+        return self._process.wait(END_TIMEOUT_S)
+
     def log(self) -> str:
         """What it has written so far."""
         self._output.seek(0)
