@@ -18,6 +18,7 @@ import pytest
 from loadtest.overload.generator import Orders
 from loadtest.overload.tally import Tally
 from localcluster.cluster import Cluster
+from tests.contract.sending import wait_until_read
 from tests.faults.load import login
 from tests.integration.processes import ApiProcess, manage
 
@@ -295,16 +296,38 @@ def test_bodies_that_come_byte_by_byte_are_given_up_and_starve_nobody(api: ApiPr
             assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_client_that_does_not_read_its_answers_is_cut_off(api: ApiProcess, token: str) -> None:
+LARGE_KEYS = [f"large:{number}" for number in range(16)]
+"""Of 500 kB each."""
+
+GREEDY = ("one whole request", "a body after its head", "many requests at once")
+
+
+def ask_for_much(connection: socket.socket, token: str, way: str) -> None:
+    """Ask for 8 MB, or for that many times, and read nothing of it."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    body = b'{"keys": [%s]}' % b",".join(b'"%s"' % key.encode() for key in LARGE_KEYS)
+    first = head(token, len(body), "/api/read")
+    if way == "a body after its head":
+        connection.sendall(first)
+        wait_until_read(connection)
+        connection.sendall(body)
+    else:
+        connection.sendall((first + body) * (50 if way == "many requests at once" else 1))
+
+
+@pytest.fixture(scope="module")
+def large_values(api: ApiProcess, token: str) -> None:
     value = "x" * 500_000
-    keys = [f"large:{number}" for number in range(16)]
     with httpx.Client(base_url=api.base_url, headers={"Authorization": token}, timeout=20, trust_env=False) as http:
-        for key in keys:
+        for key in LARGE_KEYS:
             assert http.post("/api/write", json={"data": {key: value}}).status_code == 200
-    body = b'{"keys": [%s]}' % b",".join(b'"%s"' % key.encode() for key in keys)
+
+
+@pytest.mark.usefixtures("large_values")
+@pytest.mark.parametrize("way", GREEDY)
+def test_a_client_that_does_not_read_its_answers_is_cut_off(api: ApiProcess, token: str, way: str) -> None:
     with connect(api) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(head(token, len(body), "/api/read") + body)
+        ask_for_much(connection, token, way)
         process = psutil.Process(api.pid)
 
         def open_here() -> bool:
@@ -316,19 +339,18 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(api: ApiProcess, tok
         wait_until(lambda: not open_here(), 10, "still open")
 
 
+@pytest.mark.usefixtures("large_values")
+@pytest.mark.parametrize("way", GREEDY)
 def test_answers_that_nobody_reads_take_bounded_memory_and_do_not_keep_others_from_reading(
-    api: ApiProcess, token: str, modest_token: str
+    api: ApiProcess, token: str, modest_token: str, way: str
 ) -> None:
     """Clients that ask for 8 MB each and read nothing of it, until they are cut off."""
-    body = b'{"keys": [%s]}' % b",".join(b'"large:%d"' % number for number in range(16))
     process = psutil.Process(api.pid)
     before = process.memory_info().rss
     most = 0
     with ExitStack() as stack:
         for _ in range(15):
-            connection = stack.enter_context(connect(api))
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.sendall(head(token, len(body), "/api/read") + body)
+            ask_for_much(stack.enter_context(connect(api)), token, way)
 
         async def scenario() -> None:
             nonlocal most
