@@ -24,6 +24,10 @@ SHARE = 3
 ROOM = 64
 """Chunks of requests that have come in and have not been split yet."""
 
+READY_S = 0.1
+"""What waits for its turn gets it while a shard has work for less than this: so much keeps it busy, and the rest can
+still be refused where it waits."""
+
 CATCH_UP = 20
 """Measurements for which a shard that has paused may still have more than its rate allows."""
 
@@ -43,11 +47,13 @@ class _Shard:
         "held",
         "max_bytes",
         "max_chunks",
+        "ready_chunks",
     )
 
     def __init__(self, max_chunks: int, max_bytes: int) -> None:
         self.max_chunks = min(max_chunks, LEAST_CHUNKS)
         self.max_bytes = min(max_bytes, LEAST_BYTES)
+        self.ready_chunks = self.max_chunks
         self.done_chunks = self.done_bytes = 0
         self.chunk_rate = self.byte_rate = 0.0
         self.catching_up = 0
@@ -70,6 +76,7 @@ class Admission:
         if max_wait_s is None:
             for state in self._shards.values():
                 state.max_chunks, state.max_bytes = max_chunks, max_bytes
+                state.ready_chunks = max_chunks
 
     def admit(self, parts: Iterable[tuple[str, int]], user: str | None = None) -> None:
         """Count `(shard, bytes)` of every part in, or none of them. Without a user there is no share to keep to.
@@ -105,8 +112,8 @@ class Admission:
     def has_room(self, user: str | None) -> bool:
         """Whether some shard would take chunks of this user's, also if others that have come in come first."""
         for shard, state in self._shards.items():
-            margin = min(ROOM, state.max_chunks // 4)
-            if self._fault(shard, 1, user, margin) is None:
+            margin = min(ROOM, state.ready_chunks // 4)
+            if self.chunks[shard] + margin < state.ready_chunks and self._fault(shard, 1, user, margin) is None:
                 return True
         return False
 
@@ -123,6 +130,7 @@ class Admission:
             if self.chunks[shard] and not state.done_chunks:
                 state.catching_up = CATCH_UP
                 state.max_chunks, state.max_bytes = self._max_chunks, self._max_bytes
+                state.ready_chunks = self._max_chunks
                 continue
             state.chunk_rate += _SMOOTHING * (state.done_chunks / elapsed_s - state.chunk_rate)
             state.byte_rate += _SMOOTHING * (state.done_bytes / elapsed_s - state.byte_rate)
@@ -134,6 +142,7 @@ class Admission:
                 continue
             state.catching_up = 0
             state.max_chunks, state.max_bytes = min(chunks, self._max_chunks), min(size, self._max_bytes)
+            state.ready_chunks = min(max(LEAST_CHUNKS, int(state.chunk_rate * READY_S)), self._max_chunks)
 
     def _count(self, shard: str, size: int, user: str | None, sign: int) -> None:
         self.chunks[shard] += sign

@@ -95,7 +95,7 @@ class GuardedProtocol(CoalescingProtocol):
         """Take bytes. From the first of a head on there is a time in which the head must be whole."""
         turns, now = self.door.turns, self.loop.time()
         # To look at a request twice costs a fifth of what a small one costs: only where it is likely to save that.
-        if turns.waiting and turns.refusing(now) and self.waiting and self.head_timer is None:
+        if self.waiting and self.head_timer is None and turns.refusing(now):
             refusal = self.door.turned_away(data, now)
             if refusal is not None and not self.door.lifecycle.draining:
                 self.heard_at = now

@@ -23,14 +23,30 @@ GIVE_UP = 4
 REFUSING_S = 1.0
 """How long a refusal makes it likely that the next is near."""
 
+BURST_S = 1.0
+"""Where something has been waiting for longer, without a break of `BREAK_S`, that is no burst any more."""
+
+BREAK_S = 0.2
+
+BURST_SHARE = 5
+"""By so many times the longest wait is shorter then. A queue that never empties serves nobody: it only makes everybody
+late (after "controlled delay", Nichols and Jacobson, 2012, and its use in Maurer, "Fail at Scale", 2015)."""
+
+_FEW_USERS = 8
+_WINDOW_S = 0.05
+_SMOOTHING = 0.3
+
 _LOOK_AGAIN_S = 0.002
 """Where nobody may start, until somebody else's end makes room."""
 
 Call = Callable[[], object]
+Queue = deque[tuple[float, Call, Call]]
 
 
 class Turns:
     """Starts at most `per_turn` things in one turn of the event loop; no user's wait is longer than `max_wait_s`.
+
+    That is for bursts: where something has been waiting all the time, a fifth of it.
 
     A user is any text, or None for all whose names are not known: those share a queue. `ready` tells whether something
     of a user may start now; until then it waits. `loop.time()` of uvloop stands still within a turn, which makes it the
@@ -43,10 +59,16 @@ class Turns:
         self._per_turn = per_turn
         self._max_wait_s = max_wait_s
         self._ready = ready
-        self._queues: dict[str | None, deque[tuple[float, Call, Call]]] = {}
+        self._queues: dict[str | None, Queue] = {}
         self._turn = 0.0
         self._started = 0
         self.waiting = 0
+        self._waiting_since = 0.0
+        self._waited_at = float("-inf")
+        self._rate = 0.0
+        """Starts in a second while something waits; 0 until it is known."""
+        self._window_began = 0.0
+        self._window_starts = 0
         self._refused_at = float("-inf")
 
     def free(self, now: float) -> bool:
@@ -62,14 +84,34 @@ class Turns:
     def full(self, user: str | None, now: float) -> bool:
         """Whether the user has to wait for too long already."""
         queue = self._queues.get(user)
-        full = self.waiting >= MAX_WAITING or (queue is not None and now - queue[0][0] > self._max_wait_s)
+        full = self.waiting >= MAX_WAITING or (queue is not None and self._is_long(queue, now))
         if full:
             self._refused_at = now
         return full
 
+    def _is_long(self, queue: Queue, now: float) -> bool:
+        """Whether a user's queue is longer than is worked in the longest wait, by what is seen and what is expected.
+
+        Its oldest entry alone would tell too late: at three times what can be worked, three times as much comes in
+        until that has waited for so long.
+        """
+        longest = self._longest_wait(now)
+        if now - queue[0][0] > longest:
+            return True
+        expected = self._rate * longest / len(self._queues)
+        return 0 < expected < len(queue) and len(queue) > 2 * self._per_turn
+
     def refusing(self, now: float) -> bool:
-        """Whether some user had to wait for too long a moment ago."""
-        return now - self._refused_at < REFUSING_S
+        """Whether some user had to wait for too long a moment ago, and, as far as is soon told, has to now."""
+        if not self.waiting or now - self._refused_at >= REFUSING_S:
+            return False
+        if len(self._queues) > _FEW_USERS or self.waiting >= MAX_WAITING:
+            return True
+        return any(self._is_long(queue, now) for queue in self._queues.values())
+
+    def _longest_wait(self, now: float) -> float:
+        burst = now - self._waiting_since < BURST_S
+        return self._max_wait_s if burst else self._max_wait_s / BURST_SHARE
 
     def enter(self, user: str | None, start: Call, refuse: Call) -> bool:
         """Have `start` called when it is the user's turn, or `refuse` if that never comes.
@@ -85,6 +127,9 @@ class Turns:
             queue = self._queues[user] = deque()
         queue.append((now, start, refuse))
         if not self.waiting:
+            if now - self._waited_at > BREAK_S:
+                self._waiting_since = now
+            self._window_began, self._window_starts = now, 0
             loop.call_soon(self._take_turns)
         self.waiting += 1
         return True
@@ -110,7 +155,9 @@ class Turns:
     def _take_turns(self) -> None:
         """One turn: the users in order, each with its oldest entry, and once more until the turn is full."""
         loop = asyncio.get_running_loop()
+        self._waited_at = loop.time()
         started = self._start_ready()
+        self._measure(started, self._waited_at)
         if not started:
             self._give_up(loop.time() - GIVE_UP * self._max_wait_s)
         if not self.waiting:
@@ -119,6 +166,14 @@ class Turns:
             loop.call_soon(self._take_turns)
         else:
             loop.call_later(_LOOK_AGAIN_S, self._take_turns)
+
+    def _measure(self, started: int, now: float) -> None:
+        self._window_starts += started
+        elapsed = now - self._window_began
+        if elapsed >= _WINDOW_S:
+            rate = self._window_starts / elapsed
+            self._rate = self._rate + _SMOOTHING * (rate - self._rate) if self._rate else rate
+            self._window_began, self._window_starts = now, 0
 
     def _start_ready(self) -> int:
         queues = self._queues

@@ -204,7 +204,7 @@ class BatchSettings(Settings, frozen=True, kw_only=True):
         Seconds,
         Meta(
             description="Seconds that a batch may wait for its turn in the api, and again for a shard, as far as can "
-            "be told; past that, 503."
+            "be told; past that, 503. Under lasting overload a fifth of it."
         ),
     ] = 0.5
     idempotency_window_s: Annotated[

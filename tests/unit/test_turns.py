@@ -69,6 +69,65 @@ def test_a_user_whose_oldest_entry_has_waited_for_too_long_gets_no_more_in_and_o
     run(scenario)
 
 
+class Clock:
+    """Time that passes when it is told to, for the loop that runs."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        asyncio.get_running_loop().time = lambda: self.now  # type: ignore[method-assign]
+
+    async def turns(self, count: int, seconds: float) -> None:
+        """Let so many turns of the loop take so long altogether."""
+        for _ in range(count):
+            await turn()
+            self.now += seconds / count
+
+
+def test_a_queue_that_never_empties_is_kept_to_shorter_waits_than_a_burst() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = Turns(per_turn=1, max_wait_s=5, ready=lambda _: False)
+        assert turns.enter("greedy", nothing, nothing)
+        assert not turns.full("greedy", clock.now + 0.9)
+        assert turns.full("greedy", clock.now + 1.1)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("pause_s", "is_burst"), [(0.05, False), (1.0, True)])
+def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pause_s: float, *, is_burst: bool) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        ready = False
+        turns = Turns(per_turn=1, max_wait_s=1, ready=lambda _: ready)
+        assert turns.enter("greedy", lambda: None, nothing)
+        clock.now += 2
+        ready = True
+        await clock.turns(2, 0.01)
+        assert turns.waiting == 0
+        clock.now += pause_s
+        ready = False
+        assert turns.enter("greedy", nothing, nothing)
+        assert turns.full("greedy", clock.now + 0.5) is not is_burst
+
+    run(scenario)
+
+
+def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = Turns(per_turn=2, max_wait_s=0.5)
+        for _ in range(300):
+            assert turns.enter("greedy", lambda: None, nothing)
+        assert not turns.full("greedy", clock.now), "nobody knows yet"
+        await clock.turns(20, 0.2)
+        assert turns.waiting == 260
+        assert turns.full("greedy", clock.now), "at 200 a second"
+        assert not turns.full("modest", clock.now)
+
+    run(scenario)
+
+
 def test_what_is_never_its_users_turn_is_refused_in_the_end() -> None:
     async def scenario() -> None:
         turns = Turns(per_turn=1, max_wait_s=0.01, ready=lambda user: user != "stuck")
