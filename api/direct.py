@@ -38,8 +38,8 @@ class DirectWay:
         self._defaults: Headers = ()
         self._heads: dict[tuple[int, bytes], bytes] = {}
 
-    def render(self, answer: Answer, request_id: bytes, defaults: Headers, *, close: bool) -> bytes:
-        """The bytes of an answer. `defaults` are the headers of all answers: another list once a second."""
+    def render(self, answer: Answer, body: bytes, request_id: bytes, defaults: Headers, *, close: bool) -> bytes:
+        """The head of an answer, and `body`. `defaults` are the headers of all answers: another list once a second."""
         if defaults is not self._defaults:
             self._defaults = defaults
             self._heads.clear()
@@ -49,7 +49,7 @@ class DirectWay:
             head = self._heads[kind] = _head(*kind, defaults)
         more = b"".join([b"%b: %b\r\n" % header for header in answer.headers]) if answer.headers else b""
         end = b"connection: close\r\n\r\n" if close else b"\r\n"
-        return b"%b%d\r\n%bx-request-id: %b\r\n%b%b" % (head, len(answer.body), more, request_id, end, answer.body)
+        return b"%b%d\r\n%bx-request-id: %b\r\n%b%b" % (head, len(answer.body), more, request_id, end, body)
 
     def client(self, peer: tuple[str, int] | None, headers: Headers) -> str | None:
         """The address of a request's sender, where a trusted proxy names it, otherwise that of the connection."""
@@ -208,9 +208,16 @@ class DirectProtocol(GuardedProtocol):
             if exchange.disconnected:
                 return
             exchange.response_started = True
-            data = self.way.render(answer, request_id, self.server_state.default_headers, close=not exchange.keep_alive)
-            self.transport.write(data)
-            if answer.share is not None and len(answer.body) > LARGE_ANSWER:
+            body = answer.body
+            # A large one is not copied: it may wait here for long.
+            large = len(body) > LARGE_ANSWER
+            defaults = self.server_state.default_headers
+            self.transport.write(
+                self.way.render(answer, b"" if large else body, request_id, defaults, close=not exchange.keep_alive)
+            )
+            if large:
+                self.transport.write(body)
+            if large and answer.share is not None:
                 # It is written at the end of this turn; what the kernel does not take then waits for the client.
                 await asyncio.sleep(0)
                 await self.flow.drain()

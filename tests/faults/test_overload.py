@@ -19,6 +19,7 @@ from loadtest.overload.generator import Orders
 from loadtest.overload.tally import Tally
 from localcluster.cluster import Cluster
 from tests.contract.sending import wait_until_read
+from tests.contract.unread import unread_bytes
 from tests.faults.load import login
 from tests.integration.processes import ApiProcess, manage
 
@@ -299,12 +300,15 @@ def test_bodies_that_come_byte_by_byte_are_given_up_and_starve_nobody(api: ApiPr
 LARGE_KEYS = [f"large:{number}" for number in range(16)]
 """Of 500 kB each."""
 
-GREEDY = ("one whole request", "a body after its head", "many requests at once")
+GREEDY = ("one whole request", "a body after its head", "many requests at once", "one request after the other")
 
 
 def ask_for_much(connection: socket.socket, token: str, way: str) -> None:
-    """Ask for 8 MB, or for that many times, and read nothing of it."""
+    """Ask for 8 MB, or for more of them again and again, and read nothing of it."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    if way == "one request after the other":
+        ask_for_little_again_and_again(connection, token)
+        return
     body = b'{"keys": [%s]}' % b",".join(b'"%s"' % key.encode() for key in LARGE_KEYS)
     first = head(token, len(body), "/api/read")
     if way == "a body after its head":
@@ -315,12 +319,24 @@ def ask_for_much(connection: socket.socket, token: str, way: str) -> None:
         connection.sendall((first + body) * (50 if way == "many requests at once" else 1))
 
 
+def ask_for_little_again_and_again(connection: socket.socket, token: str) -> None:
+    """Send whole requests for answers that nobody waits for, each when the one before has been read, up to 30 MB."""
+    body = b'{"keys": ["small"]}'
+    for _ in range(500):
+        try:
+            connection.sendall(head(token, len(body), "/api/read") + body)
+            wait_until(lambda: not unread_bytes(connection), 0.05, "it is not read")
+        except (AssertionError, OSError):
+            break
+
+
 @pytest.fixture(scope="module")
 def large_values(api: ApiProcess, token: str) -> None:
     value = "x" * 500_000
     with httpx.Client(base_url=api.base_url, headers={"Authorization": token}, timeout=20, trust_env=False) as http:
         for key in LARGE_KEYS:
             assert http.post("/api/write", json={"data": {key: value}}).status_code == 200
+        assert http.post("/api/write", json={"data": {"small": value[:60_000]}}).status_code == 200
 
 
 @pytest.mark.usefixtures("large_values")
