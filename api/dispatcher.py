@@ -14,7 +14,7 @@ import random
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -199,15 +199,22 @@ class Dispatcher:
         await gathering.future
         return [outcome for outcome in gathering.outcomes if outcome is not None]
 
-    def _settle(self, chunk_id: bytes, status: int, payload: Any) -> Pending | None:
-        pending = self._pending.take(chunk_id)
-        if pending is not None:
-            self.admission.release(
-                pending.shard, len(pending.chunk.body), pending.user, worked=status not in NOT_WORKED
-            )
-            pending.settle(status, payload)
-            self._metrics.outcome(pending.shard, status)
-        return pending
+    def _settle(self, chunk_id: bytes, status: int, payload: Any) -> None:
+        self._settle_all((Outcome(chunk_id, status, payload),))
+
+    def _settle_all(self, outcomes: Iterable[Outcome]) -> None:
+        """Hand outcomes to the requests that wait for them."""
+        counts: dict[tuple[str, int], int] = {}
+        for outcome in outcomes:
+            pending = self._pending.take(outcome.id)
+            if pending is None:
+                continue
+            shard, status = pending.shard, outcome.status
+            self.admission.release(shard, len(pending.chunk.body), pending.user, worked=status not in NOT_WORKED)
+            pending.settle(outcome)
+            counts[shard, status] = counts.get((shard, status), 0) + 1
+        for (shard, status), count in counts.items():
+            self._metrics.outcomes(shard, status, count)
 
     # ---- sending
 
@@ -402,8 +409,7 @@ class Dispatcher:
             except FrameError as error:
                 _log.error("dropped a reply", extra={"error": str(error)})
                 continue
-            for outcome in reply.outcomes:
-                self._settle(*outcome)
+            self._settle_all(reply.outcomes)
         if self._read_bytes > MAX_READ_BYTES:
             self._wake.set()
         return last

@@ -77,14 +77,14 @@ class Metrics:
             child = self._batch_children[route] = self._keys.labels(route)
         child.observe(keys)
 
-    def outcome(self, shard: str, status: int) -> None:
-        """Count what became of a chunk."""
+    def outcomes(self, shard: str, status: int, chunks: int) -> None:
+        """Count what became of chunks."""
         child = self._outcome_children.get((shard, status))
         if child is None:
             known = status in Status.__members__.values()
             name = Status(status).name.lower() if known else str(status)
             child = self._outcome_children[shard, status] = self._outcomes.labels(shard, name)
-        child.inc()
+        child.inc(chunks)
 
     def resent(self, chunks: int) -> None:
         """Count chunks that were sent again."""

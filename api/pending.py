@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
 
 from api.admission import AnswerBudget
 from protocol.frames import Chunk, Outcome
@@ -12,6 +11,10 @@ from protocol.operations import Status
 
 SMALL_ANSWER = 4096
 """Bytes of a chunk's answer that are not worth counting: there are never more of these than chunks under way."""
+
+
+_NOT_APPLIED = frozenset((Status.UNREACHABLE, Status.EXPIRED))
+_OK = Status.OK
 
 
 class Gathering:
@@ -81,18 +84,20 @@ class Pending:
         self.sends = 0
         self.frame: SentFrame | None = None
 
-    def settle(self, status: int, payload: Any) -> None:
+    def settle(self, outcome: Outcome) -> None:
         """Hand the outcome to the request.
 
         A chunk that was sent more than once may have been applied by an earlier copy, whatever the last one's worker
         knows: then "not reached" and "came too late" are "unknown".
         """
-        if status in (Status.UNREACHABLE, Status.EXPIRED) and self.sends > 1:
-            status = Status.UNKNOWN
+        _, status, payload = outcome
+        if status in _NOT_APPLIED and self.sends > 1:
+            outcome = outcome._replace(status=Status.UNKNOWN)
         share = self.gathering.share
-        if share is not None and status == Status.OK and len(payload) > SMALL_ANSWER and not share.take(len(payload)):
-            status, payload = Status.NO_MEMORY, "answers that wait to be sent take as much memory as is allowed"
-        self.gathering.put(self.position, Outcome(self.chunk.id, status, payload))
+        if share is not None and status == _OK and len(payload) > SMALL_ANSWER and not share.take(len(payload)):
+            reason = "answers that wait to be sent take as much memory as is allowed"
+            outcome = Outcome(self.chunk.id, Status.NO_MEMORY, reason)
+        self.gathering.put(self.position, outcome)
 
 
 class PendingChunks:

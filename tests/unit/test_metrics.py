@@ -9,7 +9,7 @@ COUNT = """
 from api.metrics import Metrics
 metrics = Metrics()
 metrics.waiting(7)
-metrics.outcome("s1", 0)
+metrics.outcomes("s1", 0, 1)
 """
 RENDER = "from api.metrics import Metrics; import sys; sys.stdout.buffer.write(Metrics().render())"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.pending import Gathering, Pending, PendingChunks, SentFrame
-from protocol.frames import Chunk
+from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 
 
@@ -24,6 +24,10 @@ def pending(loop: asyncio.AbstractEventLoop, number: int = 1, *, ends: float = 1
     return made
 
 
+def settle(waiting: Pending, status: int, payload: object) -> None:
+    waiting.settle(Outcome(waiting.chunk.id, status, payload))
+
+
 def outcome_of(settled: Pending) -> int:
     (outcome,) = settled.gathering.outcomes
     assert outcome is not None
@@ -33,9 +37,9 @@ def outcome_of(settled: Pending) -> int:
 def test_a_request_is_answered_when_its_last_outcome_is_there(loop: asyncio.AbstractEventLoop) -> None:
     gathering = Gathering(2, loop)
     chunks = [Pending("s1", Chunk(bytes([n]) * 16, 1, 0, 0, 1, b""), gathering, n, None) for n in range(2)]
-    chunks[1].settle(Status.OK, "second")
+    settle(chunks[1], Status.OK, "second")
     assert not gathering.future.done()
-    chunks[0].settle(Status.OK, "first")
+    settle(chunks[0], Status.OK, "first")
     assert gathering.future.done()
     assert [outcome and outcome.payload for outcome in gathering.outcomes] == ["first", "second"]
 
@@ -43,13 +47,13 @@ def test_a_request_is_answered_when_its_last_outcome_is_there(loop: asyncio.Abst
 def test_outcomes_after_the_client_has_gone_do_no_harm(loop: asyncio.AbstractEventLoop) -> None:
     waiting = pending(loop)
     waiting.gathering.future.cancel()
-    waiting.settle(Status.OK, None)
+    settle(waiting, Status.OK, None)
 
 
 @pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
 def test_not_applied_is_believed_of_a_chunk_that_was_sent_once(loop: asyncio.AbstractEventLoop, status: Status) -> None:
     waiting = pending(loop, sends=1)
-    waiting.settle(status, "")
+    settle(waiting, status, "")
     assert outcome_of(waiting) == status
 
 
@@ -59,7 +63,7 @@ def test_not_applied_is_unknown_for_a_chunk_that_was_sent_twice(
 ) -> None:
     """The first copy may have been applied, and its reply lost."""
     waiting = pending(loop, sends=2)
-    waiting.settle(status, "")
+    settle(waiting, status, "")
     assert outcome_of(waiting) == Status.UNKNOWN
 
 
