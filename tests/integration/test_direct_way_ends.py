@@ -367,7 +367,8 @@ def assert_live(process: ApiProcess) -> None:
 def test_a_request_under_way_when_the_process_is_to_end_is_answered_and_the_last_of_its_connection(
     new_api: NewApi, token: str, fresh_key: FreshKey, paused_workers: Pause, way: str
 ) -> None:
-    process = new_api()
+    # Longer than a client here waits for the end of its connection.
+    process = new_api(TARANTKV_DRAIN_TIMEOUT_S="40")
     key = fresh_key()
     headers = {"Authorization": token}
     with Wire(process.base_url) as idle, Wire(process.base_url) as wire:
