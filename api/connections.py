@@ -66,6 +66,8 @@ class GuardedProtocol(CoalescingProtocol):
         """Take a connection if there may be one more; the one that has been idle for longest makes room."""
         self.door = self.app_state["door"]
         self.waiting = True
+        self.between_messages = True
+        self.messages = 0
         self.head_timer: asyncio.TimerHandle | None = None
         self.head_bytes = 0
         self.heard_at = 0.0
@@ -101,8 +103,10 @@ class GuardedProtocol(CoalescingProtocol):
                 self.heard_at = now
                 self.transport.write(refusal)
                 return
+        before = self.messages
         super().data_received(data)
-        if self.waiting:
+        # Where a whole request was refused at once, and nothing came behind it, nothing is on its way.
+        if self.waiting and (self.messages == before or not self.between_messages):
             self._still_waiting(len(data))
 
     def _still_waiting(self, size: int) -> None:
@@ -126,6 +130,15 @@ class GuardedProtocol(CoalescingProtocol):
         """The wait for a request is over."""
         self.waiting = False
         self.door.idle.pop(self, None)
+        self._end_head_timer()
+
+    def message_has_come(self) -> None:
+        """A request is there whole; it may have been refused before."""
+        self.between_messages = True
+        self.messages += 1
+        self._end_head_timer()
+
+    def _end_head_timer(self) -> None:
         if self.head_timer is not None:
             self.head_timer.cancel()
             self.head_timer = None

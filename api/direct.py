@@ -120,6 +120,7 @@ class DirectProtocol(GuardedProtocol):
 
     def on_message_begin(self) -> None:
         """Begin with a head. Nobody may need a scope."""
+        self.between_messages = False
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -165,6 +166,7 @@ class DirectProtocol(GuardedProtocol):
 
     def on_message_complete(self) -> None:
         """Start a request that is there whole."""
+        self.message_has_come()
         arrived, self.arriving = self.arriving, None
         if arrived is None:
             super().on_message_complete()

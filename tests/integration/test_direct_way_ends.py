@@ -31,6 +31,8 @@ LARGE = 100_000
 MAX_WAIT_S = 0.3
 """After four times as long what waits at the door is refused itself."""
 
+HEAD_TIMEOUT_S = 1
+
 WAYS = pytest.mark.parametrize("way", ["whole", "in pieces"])
 
 
@@ -46,7 +48,7 @@ def narrow_api(cluster: Cluster) -> Iterator[ApiProcess]:
     settings = {
         "TARANTKV_MAX_INFLIGHT_CHUNKS": "4",
         "TARANTKV_MAX_WAIT_S": str(MAX_WAIT_S),
-        "TARANTKV_HEAD_TIMEOUT_S": "1",
+        "TARANTKV_HEAD_TIMEOUT_S": str(HEAD_TIMEOUT_S),
         "TARANTKV_REQUEST_TIMEOUT_S": "30",
     }
     with ApiProcess(cluster, settings) as process:
@@ -147,6 +149,28 @@ def test_a_body_that_is_refused_before_its_end_has_a_time_to_end(narrow_api: Api
         assert wire.answer().status == 503
         seconds = time.monotonic() - began
         assert wire.is_closed()
+        return seconds
+
+    once_it_refuses(narrow_api, token, scenario)
+
+
+@pytest.mark.usefixtures("shut_door")
+@WAYS
+def test_a_connection_whose_whole_request_was_refused_may_wait_before_the_next(
+    narrow_api: ApiProcess, token: str, way: str
+) -> None:
+    # After an empty line it is not recognized before it has been parsed.
+    sent = b"\r\n" + request("/api/read", READ, {"Authorization": token})
+
+    def scenario(wire: Wire) -> float:
+        began = time.monotonic()
+        wire.send(*pieces(sent, way))
+        assert wire.answer().status == 503
+        seconds = time.monotonic() - began
+        wire.socket.settimeout(1.3 * HEAD_TIMEOUT_S)
+        with pytest.raises(TimeoutError):
+            wire.is_closed()
+        assert wire.ask(LIVE).status == 200
         return seconds
 
     once_it_refuses(narrow_api, token, scenario)
