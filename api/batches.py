@@ -13,7 +13,6 @@ from api.problems import Kind, Problem, retry_later
 from api.splitting import Groups, Part
 from api.topology import ShardsSilentError, Topology
 from protocol.buckets import ShardMapError
-from protocol.chunks import encode_body
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 from protocol.settings import BatchSettings
@@ -106,7 +105,7 @@ class Batches:
         """
         deadline_ms = (now_ms() if claim is None else claim.asked_ms) + self._timeout_ms
         settled: list[Result] = []
-        parts = list(groups.parts())
+        parts = groups.parts()
         for attempt in range(1, ATTEMPTS + 1):
             chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, claim)) for part in parts]
             try:
@@ -126,20 +125,18 @@ class Batches:
                 return settled + results
             settled += [result for result in results if result.outcome.status != Status.WRONG_BUCKET]
             regrouped = self.groups()
-            for result in misplaced:
-                regrouped.add_part(result.part)
-            parts = list(regrouped.parts())
+            regrouped.add_again(operation, (result.part for result in misplaced))
+            parts = regrouped.parts()
         return settled
 
     def _chunk(self, operation: Operation, part: Part, deadline_ms: int, retain_ms: int, claim: Claim | None) -> Chunk:
-        body = encode_body(part.entries)
         if claim is not None:
-            chunk_id = claim.chunk_id(operation, body)
+            chunk_id = claim.chunk_id(operation, part.body)
         elif operation is Operation.WRITE:
             chunk_id = self._dispatcher.ids.next_write(part.shard)
         else:
             chunk_id = self._dispatcher.ids.next()
-        return Chunk(chunk_id, operation, deadline_ms, retain_ms, len(part.entries), body)
+        return Chunk(chunk_id, operation, deadline_ms, retain_ms, len(part.keys), part.body)
 
     async def _learn_again(self) -> bool:
         try:

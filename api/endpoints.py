@@ -161,10 +161,7 @@ class Write(BatchEndpoint):
         data = decode_write(body, body_format)
         check_count(len(data), "data", self._limits)
         groups = self._batches.groups()
-        if body_format is Format.JSON:
-            groups.add_values(data, self._limits)
-        else:
-            groups.add_encoded(data, self._limits)
+        groups.add_values(data, self._limits)
         self._metrics.batch(self.path, len(data))
         return groups
 

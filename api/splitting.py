@@ -1,13 +1,12 @@
-"""Splits a batch: every key to its bucket and shard, every pair to the entry that the storage takes.
+"""Splits a batch: every key to its bucket and shard, all that is for one shard into the body that the storage takes.
 
 This is the api's hottest loop, some thousand rounds a request; what can be looked up or done in C is not computed here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -15,75 +14,54 @@ from google_crc32c import value as crc32c
 
 from api.bodies import invalid_value
 from api.problems import Kind, Problem, at
-from protocol.buckets import ShardMap, bucket_of
-from protocol.chunks import split
+from protocol.buckets import ShardMap
+from protocol.chunks import Row, key_bodies, write_bodies, written_values
+from protocol.operations import Operation
 from protocol.settings import BatchSettings
 
 _ALL_ONES = 0xFFFFFFFF
-_TUPLE_HEAD = b"\x93"
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(slots=True)
 class Part:
-    """What goes to one shard in one chunk: keys, and the entry of each."""
+    """What goes to one shard in one chunk: its keys, and the body that names them."""
 
     shard: str
     keys: list[str]
-    entries: list[bytes]
+    body: bytes
 
 
 class Groups:
-    """Keys and entries by shard."""
+    """The parts of a batch."""
 
-    __slots__ = ("_entries", "_keys", "_map")
+    __slots__ = ("_map", "_parts")
 
     def __init__(self, shard_map: ShardMap) -> None:
         self._map = shard_map
-        self._keys: list[list[str]] = [[] for _ in shard_map.shards]
-        self._entries: list[list[bytes]] = [[] for _ in shard_map.shards]
+        self._parts: list[Part] = []
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Sequence[Part]:
         """The parts of the batch, each within the size of a chunk."""
-        for shard, keys, entries in zip(self._map.shards, self._keys, self._entries, strict=True):
-            if entries:
-                for start, end in split(entries):
-                    yield Part(shard, keys[start:end], entries[start:end])
+        return self._parts
 
     def add_values(self, data: Mapping[str, Any], settings: BatchSettings) -> None:
-        """Add pairs of key and value.
+        """Add pairs of key and value; a value may be `msgspec.Raw`, whose bytes are kept as they are.
 
         Raises:
             Problem: 400, a key or a value cannot be stored.
         """
-        names = [key.encode() for key in data]
+        names = list(map(str.encode, data))
         _check_names(names, settings.max_key_bytes, lambda position: ("data", list(data)[position]))
-        buckets = self._buckets(names)
         try:
-            entries = [
-                _encode((key, bucket, value)) for (key, value), bucket in zip(data.items(), buckets, strict=True)
-            ]
+            parts = self._write(data, names)
         except OverflowError:
             raise _overflow(data) from None
-        if max(map(len, entries)) > settings.max_value_bytes:
+        if any(len(part.body) > settings.max_value_bytes for part in parts):
             for key, value in data.items():
                 _check_size(key, len(_encode(value)), settings.max_value_bytes)
-        self._distribute(data, buckets, entries)
-
-    def add_encoded(self, data: Mapping[str, msgspec.Raw], settings: BatchSettings) -> None:
-        """Add pairs of key and encoded value; otherwise as `add_values`."""
-        names = [key.encode() for key in data]
-        _check_names(names, settings.max_key_bytes, lambda position: ("data", list(data)[position]))
-        for key, value in data.items():
-            _check_size(key, len(memoryview(value)), settings.max_value_bytes)
-        buckets = self._buckets(names)
-        encoded = bucket_encodings(self._map.bucket_count)
-        entries = [
-            b"".join((_TUPLE_HEAD, _encode(key), encoded[bucket], value))
-            for (key, value), bucket in zip(data.items(), buckets, strict=True)
-        ]
-        self._distribute(data, buckets, entries)
+        self._parts += parts
 
     def add_keys(self, keys: Sequence[str], settings: BatchSettings) -> None:
         """Add keys to read or delete.
@@ -91,31 +69,51 @@ class Groups:
         Raises:
             Problem: 400, a key cannot be one.
         """
-        names = [key.encode() for key in keys]
+        names = list(map(str.encode, keys))
         _check_names(names, settings.max_key_bytes, lambda position: ("keys", position))
-        buckets = self._buckets(names)
-        encoded = bucket_encodings(self._map.bucket_count)
-        entries = [_encode((key,)) + encoded[bucket] for key, bucket in zip(keys, buckets, strict=True)]
-        self._distribute(keys, buckets, entries)
+        self._parts += self._name(keys, names)
 
-    def _buckets(self, names: Sequence[bytes]) -> list[int]:
-        # `bucket_of` for many: one list after the other, since a loop that calls it takes half as long again.
-        count = self._map.bucket_count
-        return [(hashed ^ _ALL_ONES) % count + 1 for hashed in map(crc32c, names)]
+    def add_again(self, operation: Operation, parts: Iterable[Part]) -> None:
+        """Add what `parts` of the batch hold that were made with another map."""
+        if operation is Operation.WRITE:
+            data = {key: value for part in parts for key, value in written_values(part.body).items()}
+            self._parts += self._write(data, list(map(str.encode, data)))
+        else:
+            keys = [key for part in parts for key in part.keys]
+            self._parts += self._name(keys, list(map(str.encode, keys)))
 
-    def _distribute(self, keys: Iterable[str], buckets: Sequence[int], entries: Sequence[bytes]) -> None:
-        owners, all_keys, all_entries = self._map.owners, self._keys, self._entries
-        for key, bucket, entry in zip(keys, buckets, entries, strict=True):
+    def _write(self, data: Mapping[str, Any], names: Sequence[bytes]) -> list[Part]:
+        owners, count = self._map.owners, self._map.bucket_count
+        keys: list[list[str]] = [[] for _ in self._map.shards]
+        rows: list[list[Row]] = [[] for _ in self._map.shards]
+        # Here and below stands what `bucket_of` does: a call for each key would take half as long again.
+        for (key, value), hashed in zip(data.items(), map(crc32c, names), strict=True):
+            bucket = (_ALL_ONES - hashed) % count + 1
             owner = owners[bucket]
-            all_keys[owner].append(key)
-            all_entries[owner].append(entry)
+            keys[owner].append(key)
+            rows[owner].append((key, bucket, value))
+        return [
+            Part(shard, shard_keys[start:end], body)
+            for shard, shard_keys, shard_rows in zip(self._map.shards, keys, rows, strict=True)
+            if shard_keys
+            for start, end, body in write_bodies(shard_rows)
+        ]
 
-    def add_part(self, part: Part) -> None:
-        """Add the keys of a part made with another map."""
-        for key, entry in zip(part.keys, part.entries, strict=True):
-            owner = self._map.owners[bucket_of(key.encode(), self._map.bucket_count)]
-            self._keys[owner].append(key)
-            self._entries[owner].append(entry)
+    def _name(self, all_keys: Sequence[str], names: Sequence[bytes]) -> list[Part]:
+        owners, count = self._map.owners, self._map.bucket_count
+        keys: list[list[str]] = [[] for _ in self._map.shards]
+        buckets: list[list[int]] = [[] for _ in self._map.shards]
+        for key, hashed in zip(all_keys, map(crc32c, names), strict=True):
+            bucket = (_ALL_ONES - hashed) % count + 1
+            owner = owners[bucket]
+            keys[owner].append(key)
+            buckets[owner].append(bucket)
+        return [
+            Part(shard, shard_keys[start:end], body)
+            for shard, shard_keys, shard_buckets in zip(self._map.shards, keys, buckets, strict=True)
+            if shard_keys
+            for start, end, body in key_bodies(shard_keys, shard_buckets)
+        ]
 
 
 def check_count(count: int, member: str, settings: BatchSettings) -> None:
@@ -128,12 +126,6 @@ def check_count(count: int, member: str, settings: BatchSettings) -> None:
         raise at(Kind.EMPTY_BATCH, f"{member!r} is empty", member)
     if count > settings.max_batch_keys:
         raise at(Kind.TOO_MANY_KEYS, f"{count} keys, {settings.max_batch_keys} are allowed in a batch", member)
-
-
-@cache
-def bucket_encodings(bucket_count: int) -> tuple[bytes, ...]:
-    """The MessagePack of every bucket number, by bucket."""
-    return tuple(map(_encode, range(bucket_count + 1)))
 
 
 def _check_names(names: Sequence[bytes], max_key: int, place: Callable[[int], tuple[str | int, ...]]) -> None:

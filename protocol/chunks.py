@@ -1,13 +1,14 @@
-"""The binary body of a chunk, and of the answer to a read.
+"""The body of a chunk, and the answer to a read.
 
-Both are little-endian 32-bit counts and lengths followed by MessagePack, laid out so that the storage can walk them
-with pointers and never turns a value into an object of its own:
+A body is MessagePack in the order in which the storage walks it with pointers, and is made by one call of the encoder:
 
-    body    count | count x length | entries
-    answer  count | count x length | values        a length of 0: the key is not there
+    write           [[key, bucket_id, value], ...]      each entry is the tuple to store
+    read, delete    [[key, ...], [bucket_id, ...]]
 
-An entry of a write is the tuple to store, `[key, bucket_id, value]`. An entry of a read or a delete is the index
-key `[key]` followed by the bucket id. Lengths travel because the storage must not parse values to find their ends.
+An answer is made by the storage, which never turns a value into an object of its own. Counts and lengths are
+little-endian and have 32 bits:
+
+    answer  count | count x length | values             a length of 0: the key is not there
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
 
 import msgspec
 
@@ -24,47 +26,73 @@ MAX_CHUNK_KEYS = 1000
 """Keys in one chunk; a batch with more for one shard makes several chunks."""
 
 MAX_CHUNK_BYTES = 256 * 1024
-"""Entry bytes in one chunk, unless a single entry is larger than that."""
+"""Bytes in the body of one chunk, unless a single entry is larger than that."""
 
 _U32 = struct.Struct("<I")
 _LENGTHS = "I"
+
+_encode = msgspec.msgpack.Encoder().encode
+_rows = msgspec.msgpack.Decoder(list[tuple[str, int, msgspec.Raw]])
 
 if array(_LENGTHS).itemsize != _U32.size or sys.byteorder != "little":  # pragma: no cover
     raise ImportError("tarant-kv needs a little-endian machine with 32-bit unsigned ints")
 
 
 class ChunkError(ValueError):
-    """Bytes that are not a body or an answer; the text says where they break."""
+    """Bytes that are not an answer; the text says where they break."""
 
 
-def encode_body(entries: Sequence[bytes]) -> bytes:
-    """Lay `entries` out as the body of a chunk."""
-    lengths = array(_LENGTHS, map(len, entries))
-    return b"".join((_U32.pack(len(entries)), lengths.tobytes(), *entries))
+Row = tuple[str, int, Any]
+"""Key, bucket id and value of a write; a value may be `msgspec.Raw`, MessagePack already."""
+
+Cut = tuple[int, int, bytes]
+"""Where the keys of a chunk begin and end among those that were cut, and its body."""
 
 
-def split(entries: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Yield `(start, end)` of the runs of `entries` that make one chunk each, in order."""
-    count = len(entries)
-    if count <= MAX_CHUNK_KEYS and sum(map(len, entries)) <= MAX_CHUNK_BYTES:
-        yield 0, count
+def write_bodies(rows: Sequence[Row]) -> Sequence[Cut]:
+    """Make the bodies of the chunks, at least one, that write `rows`, in order.
+
+    Raises:
+        OverflowError: a value holds an integer that MessagePack has no form for.
+    """
+    count = len(rows)
+    if count <= MAX_CHUNK_KEYS and (len(body := _encode(rows)) <= MAX_CHUNK_BYTES or count == 1):
+        return ((0, count, body),)
+    return list(_cut(lambda start, end: _encode(rows[start:end]), 0, count))
+
+
+def key_bodies(keys: Sequence[str], buckets: Sequence[int]) -> Sequence[Cut]:
+    """Make the bodies of the chunks, at least one, that read or delete `keys`, in order."""
+    count = len(keys)
+    if count <= MAX_CHUNK_KEYS and len(body := _encode((keys, buckets))) <= MAX_CHUNK_BYTES:
+        return ((0, count, body),)
+    return list(_cut(lambda start, end: _encode((keys[start:end], buckets[start:end])), 0, count))
+
+
+def _cut(encode: Callable[[int, int], bytes], start: int, end: int) -> Iterator[Cut]:
+    """Cut into pieces of as many keys each; those that are still too large again."""
+    count = end - start
+    body = encode(start, end) if count <= MAX_CHUNK_KEYS else b""
+    if count == 1 or (body and len(body) <= MAX_CHUNK_BYTES):
+        yield start, end, body
         return
-    start = size = 0
-    for position, entry in enumerate(entries):
-        if position > start and (position - start == MAX_CHUNK_KEYS or size + len(entry) > MAX_CHUNK_BYTES):
-            yield start, position
-            start, size = position, 0
-        size += len(entry)
-    yield start, count
+    pieces = min(count, max(-(-count // MAX_CHUNK_KEYS), -(-len(body) // MAX_CHUNK_BYTES)))
+    for edges in pairwise(start + count * piece // pieces for piece in range(pieces + 1)):
+        yield from _cut(encode, *edges)
+
+
+def written_values(body: bytes) -> dict[str, msgspec.Raw]:
+    """Read the keys and values back from a body made by `write_bodies`."""
+    return {key: value for key, _, value in _rows.decode(body)}
 
 
 def head_size(count: int) -> int:
-    """Bytes before the first of `count` entries or values."""
+    """Bytes before the first of `count` values."""
     return _U32.size * (count + 1)
 
 
 def split_lengths(blob: bytes) -> tuple[array[int], int]:
-    """Read the head of a body or an answer: the lengths, and the offset at which what they measure begins.
+    """Read the head of an answer: the lengths, and the offset at which what they measure begins.
 
     Raises:
         ChunkError: the blob is too short, or the lengths do not add up to its size.

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, TypeVar
 import google_crc32c
 import msgspec
 
-VERSION = 2
-"""The format version written; it is also the only one understood."""
+VERSION = 3
+"""The format version written, of frames and of the bodies in them; it is also the only one understood."""
 
 MAX_FRAME_BYTES = 1024 * 1024
 """Body bytes in one frame, unless a single chunk is larger than that."""

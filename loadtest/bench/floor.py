@@ -27,7 +27,7 @@ from loadtest.bench.plan import Combination, Operation
 from loadtest.bench.values import Data
 from protocol import settings as kv_settings
 from protocol.buckets import bucket_of
-from protocol.chunks import encode_body, slice_values, split
+from protocol.chunks import Row, key_bodies, slice_values, write_bodies
 from protocol.frames import Chunk
 from protocol.operations import Operation as ChunkOperation
 from protocol.operations import Status
@@ -40,8 +40,6 @@ _MAX_BATCHES = 6000
 _MAX_KEYS = 200_000
 _KEYS_PER_CALL = 4000
 _OPERATIONS = {"write": ChunkOperation.WRITE, "read": ChunkOperation.READ}
-
-_pack = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -189,22 +187,20 @@ class FloorDriver:
     def _by_shard(self, batches: Iterable[Mapping[str, Any]], operation: Operation) -> list[list[ReadyChunk]]:
         found: list[list[ReadyChunk]] = [[] for _ in self._connections]
         for batch in batches:
-            keys: list[list[str]] = [[] for _ in self._connections]
-            entries: list[list[bytes]] = [[] for _ in self._connections]
+            rows: list[list[Row]] = [[] for _ in self._connections]
             for key in batch["data"] if operation == "write" else batch["keys"]:
                 bucket = bucket_of(key.encode(), self._cluster.bucket_count)
-                shard = self._owner[bucket]
-                keys[shard].append(key)
-                if operation == "write":
-                    entries[shard].append(_pack((key, bucket, batch["data"][key])))
-                else:
-                    entries[shard].append(_pack((key,)) + _pack(bucket))
-            for shard, of_shard in enumerate(entries):
+                value = batch["data"][key] if operation == "write" else None
+                rows[self._owner[bucket]].append((key, bucket, value))
+            for shard, of_shard in enumerate(rows):
                 if of_shard:
-                    found[shard] += [
-                        ReadyChunk(keys[shard][start:end], encode_body(of_shard[start:end]))
-                        for start, end in split(of_shard)
-                    ]
+                    keys = [key for key, _, _ in of_shard]
+                    cuts = (
+                        write_bodies(of_shard)
+                        if operation == "write"
+                        else key_bodies(keys, [row[1] for row in of_shard])
+                    )
+                    found[shard] += [ReadyChunk(keys[start:end], body) for start, end, body in cuts]
         return found
 
 

@@ -61,8 +61,8 @@ local function understood(chunk, position, now)
     end
     return {
         position = position, id = id, op = chunk[2], deadline = deadline, retain = min(retain, HORIZON_MS), text = text,
-        -- Filled when the body is opened; named here so that the table is made in its final size.
-        bytes = false, lengths = false, count = 0, first = 0,
+        -- Filled when the body is checked; named here so that the table is made in its final size.
+        bytes = false, count = 0, place = 0,
     }
 end
 
@@ -96,7 +96,7 @@ end
 local function change_all(chunks, now)
     local answers, results = {}, {}
     for i, chunk in ipairs(chunks) do
-        local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.lengths, chunk.count, chunk.first)
+        local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.count, chunk.place)
         if not ok then
             box.error(box.error.last())
         end
@@ -131,15 +131,11 @@ local function fault_of_change(chunk, now)
     if chunk.deadline <= now then
         return answer(outcome.EXPIRED, EXPIRED)
     end
-    local bytes, lengths, count, first = body.open(chunk.text)
-    if bytes == nil then
-        return answer(outcome.MALFORMED, body.BAD_LENGTHS)
-    end
-    local status, message = CHANGES[chunk.op].check(bytes, lengths, count, first, #chunk.text)
+    local status, message, bytes, count, place = CHANGES[chunk.op].check(chunk.text)
     if status ~= nil then
         return answer(status, message)
     end
-    chunk.bytes, chunk.lengths, chunk.count, chunk.first = bytes, lengths, count, first
+    chunk.bytes, chunk.count, chunk.place = bytes, count, place
 end
 
 --- Answer the reads from what is stored now.
@@ -162,6 +158,7 @@ end
 -- @treturn table the chunks left to apply
 local function answer_known(changes, answers, now)
     local on_record, fresh = {}, {}
+    body.forget_entries()
     local i = 1
     while i <= #changes do
         local stop = i

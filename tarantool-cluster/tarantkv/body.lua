@@ -1,10 +1,9 @@
---- The body of a chunk: lengths, then entries back to back; checked here byte by byte before anything acts on it.
+--- The body of a chunk, MessagePack, checked here byte by byte before anything acts on it.
 -- Works over FFI pointers and makes no Lua object per entry. What is done with the entries is up to `write`, `read` and
 -- `delete`; the form of values is up to `wellformed`.
 --
---     u32 LE count | count x u32 LE entry length | entries
---     write entry:           MessagePack [key, bucket_id, value]
---     read or delete entry:  MessagePack [key], MessagePack bucket_id
+--     body of a write:           [[key, bucket_id, value], ...]        each entry is the tuple to store
+--     body of a read or delete:  [[key, ...], [bucket_id, ...]]        as many of the one as of the other
 -- @module tarantkv.body
 
 local ffi = require('ffi')
@@ -15,43 +14,81 @@ local wellformed = require('tarantkv.wellformed')
 local M = {}
 
 local MAX_KEY_BYTES = 1024
-local ARRAY_OF_1, ARRAY_OF_3 = 0x91, 0x93
+local ARRAY_OF_1, ARRAY_OF_2, ARRAY_OF_3 = 0x91, 0x92, 0x93
+
+--- Shortest entry of a write: array header, key of a header and a byte, bucket, value.
+local MIN_ENTRY_BYTES = 5
+--- Shortest key, and its bucket.
+local MIN_KEY_BYTES = 3
 
 local bytes_t = ffi.typeof('const uint8_t *')
-local lengths_t = ffi.typeof('const uint32_t *')
-local cast = ffi.cast
+local offsets_t = ffi.typeof('int32_t[?]')
+local cast, copy = ffi.cast, ffi.copy
+local max = math.max
 local owns = ownership.owns
-local is_value = wellformed.is_value
+local end_of_value = wellformed.end_of_value
 
-local BAD_LENGTHS = 'the lengths of the body do not add up'
+local BAD_COUNT = 'the body does not begin with the array of as many entries as it has bytes for'
 local BAD_ENTRY = 'an entry of the body is damaged'
 local BAD_KEY = 'a key of the body is not a string of 1 to 1024 bytes'
 local BAD_VALUE = 'a value of the body is not one well-formed MessagePack value of bounded depth'
+local BAD_BUCKETS = 'the body does not have one bucket for each key'
+local BAD_END = 'bytes follow the body'
 local FOREIGN_BUCKET = 'the shard does not own a bucket of the chunk'
 
---- The parts of a body whose lengths fit together as far as the header shows.
--- @tparam string body must be kept referenced for as long as the pointers are used
--- @treturn cdata bytes `const uint8_t *`, or nil when the header alone is impossible
--- @treturn cdata lengths `const uint32_t *`
--- @treturn number count of entries, at least 1
--- @treturn number first offset of the first entry
-function M.open(body)
-    local size = #body
-    if size < 8 then
-        return nil
+--- Where the entries of the write bodies of a call end, found by the check and used to store them, so that values are
+-- walked once. Shared by all fibers: nothing yields between the first check of a call and the last entry it stores; the
+-- commit, which does, comes after. Offsets fit 31 bits, as a Lua string has less than 2 GiB. Its growth is bounded by
+-- the bytes of the call, since a count is believed only up to the entries that the bytes can hold, and a large one is
+-- not kept.
+local KEPT_ENDS = 65536
+local ends, room, used = offsets_t(KEPT_ENDS), KEPT_ENDS, 0
+
+--- Forget the entries of the bodies checked so far; what they ended at is overwritten.
+function M.forget_entries()
+    used = 0
+    if room > KEPT_ENDS then
+        ends, room = offsets_t(KEPT_ENDS), KEPT_ENDS
     end
-    local bytes = cast(bytes_t, body)
-    local words = cast(lengths_t, bytes)
-    local count = words[0]
-    local first = 4 + 4 * count
-    if count < 1 or first > size then
-        return nil
-    end
-    return bytes, words + 1, count, first
 end
 
---- Where the key that starts at `at` ends; 0 when it is no acceptable key or leaves the entry.
+--- Where the entries of checked write bodies end: of a body at `place`, entry `i` (from 1) is at offset
+-- `ends[place + i - 1]` and ends in front of `ends[place + i]`.
+-- @treturn cdata good until the next check
+function M.entry_ends()
+    return ends
+end
+
+local function make_room(count)
+    if used + count > room then
+        local larger_room = max(used + count, 2 * room)
+        local larger = offsets_t(larger_room)
+        copy(larger, ends, 4 * used)
+        ends, room = larger, larger_room
+    end
+end
+
+--- The count of the array at `at` and where its first element is; 0 and 0 when there is no array.
+local function array_at(bytes, at, stop)
+    if at >= stop then
+        return 0, 0
+    end
+    local byte = bytes[at]
+    if byte >= 0x90 and byte <= 0x9f then
+        return byte - 0x90, at + 1
+    elseif byte == 0xdc and at + 3 <= stop then
+        return bytes[at + 1] * 256 + bytes[at + 2], at + 3
+    elseif byte == 0xdd and at + 5 <= stop then
+        return bytes[at + 1] * 16777216 + bytes[at + 2] * 65536 + bytes[at + 3] * 256 + bytes[at + 4], at + 5
+    end
+    return 0, 0
+end
+
+--- Where the key that starts at `at` ends; 0 when it is no acceptable key or leaves the body.
 local function end_of_key(bytes, at, stop)
+    if at >= stop then
+        return 0
+    end
     local byte = bytes[at]
     local length, start
     if byte >= 0xa0 and byte <= 0xbf then
@@ -87,78 +124,108 @@ local function bucket_at(bytes, at, stop)
     return 0, 0
 end
 
---- Check the entries of a write body.
+--- Check the body of a write.
+-- @tparam string text must be kept referenced for as long as the pointer is used
 -- @treturn number status nil when all is well
--- @treturn string message
-function M.check_write(bytes, lengths, count, first, size)
-    local at = first
-    for i = 0, count - 1 do
-        local stop = at + lengths[i]
-        if stop > size then
-            return outcome.MALFORMED, BAD_LENGTHS
-        end
-        -- Array header, shortest key, shortest bucket and shortest value take five bytes.
-        if stop - at < 5 or bytes[at] ~= ARRAY_OF_3 then
+-- @treturn string message of a fault
+-- @treturn cdata bytes `const uint8_t *`
+-- @treturn number count of entries, at least 1
+-- @treturn number place where `entry_ends` has them
+function M.check_write(text)
+    local bytes, size = cast(bytes_t, text), #text
+    local count, at = array_at(bytes, 0, size)
+    if count < 1 or count * MIN_ENTRY_BYTES > size - at then
+        return outcome.MALFORMED, BAD_COUNT
+    end
+    make_room(count + 1)
+    local found, place = ends, used
+    found[place] = at
+    for i = place + 1, place + count do
+        if at >= size or bytes[at] ~= ARRAY_OF_3 then
             return outcome.MALFORMED, BAD_ENTRY
         end
-        local after_key = end_of_key(bytes, at + 1, stop)
+        local after_key = end_of_key(bytes, at + 1, size)
         if after_key == 0 then
             return outcome.MALFORMED, BAD_KEY
         end
-        local bucket, value = bucket_at(bytes, after_key, stop)
+        local bucket, value = bucket_at(bytes, after_key, size)
         if value == 0 then
             return outcome.MALFORMED, BAD_ENTRY
         end
-        if not is_value(bytes, value, stop) then
+        at = end_of_value(bytes, value, size)
+        if at == 0 then
             return outcome.MALFORMED, BAD_VALUE
         end
         if not owns(bucket) then
             return outcome.WRONG_BUCKET, FOREIGN_BUCKET
         end
-        at = stop
+        found[i] = at
     end
     if at ~= size then
-        return outcome.MALFORMED, BAD_LENGTHS
+        return outcome.MALFORMED, BAD_END
     end
+    used = place + count + 1
+    return nil, nil, bytes, count, place
 end
 
---- Check the entries of a read or delete body.
+--- Check the body of a read or delete.
+-- @tparam string text must be kept referenced for as long as the pointer is used
 -- @treturn number status nil when all is well
--- @treturn string message
-function M.check_keys(bytes, lengths, count, first, size)
+-- @treturn string message of a fault
+-- @treturn cdata bytes `const uint8_t *`
+-- @treturn number count of keys, at least 1
+-- @treturn number first offset of the first key
+function M.check_keys(text)
+    local bytes, size = cast(bytes_t, text), #text
+    if size == 0 or bytes[0] ~= ARRAY_OF_2 then
+        return outcome.MALFORMED, BAD_ENTRY
+    end
+    local count, first = array_at(bytes, 1, size)
+    if count < 1 or count * MIN_KEY_BYTES > size - first then
+        return outcome.MALFORMED, BAD_COUNT
+    end
     local at = first
-    for i = 0, count - 1 do
-        local stop = at + lengths[i]
-        if stop > size then
-            return outcome.MALFORMED, BAD_LENGTHS
-        end
-        -- Array header, shortest key and shortest bucket take four bytes.
-        if stop - at < 4 or bytes[at] ~= ARRAY_OF_1 then
-            return outcome.MALFORMED, BAD_ENTRY
-        end
-        local after_key = end_of_key(bytes, at + 1, stop)
-        if after_key == 0 then
+    for _ = 1, count do
+        at = end_of_key(bytes, at, size)
+        if at == 0 then
             return outcome.MALFORMED, BAD_KEY
         end
-        local bucket, after = bucket_at(bytes, after_key, stop)
-        if after ~= stop then
-            return outcome.MALFORMED, BAD_ENTRY
+    end
+    local buckets
+    buckets, at = array_at(bytes, at, size)
+    if buckets ~= count then
+        return outcome.MALFORMED, BAD_BUCKETS
+    end
+    for _ = 1, count do
+        local bucket
+        bucket, at = bucket_at(bytes, at, size)
+        if at == 0 then
+            return outcome.MALFORMED, BAD_BUCKETS
         end
         if not owns(bucket) then
             return outcome.WRONG_BUCKET, FOREIGN_BUCKET
         end
-        at = stop
     end
     if at ~= size then
-        return outcome.MALFORMED, BAD_LENGTHS
+        return outcome.MALFORMED, BAD_END
     end
+    return nil, nil, bytes, count, first
 end
 
---- Where the `[key]` of a checked read or delete entry ends.
-function M.end_of_key_tuple(bytes, at, stop)
-    return end_of_key(bytes, at + 1, stop)
+--- Where a key that was checked ends.
+function M.end_of_checked_key(bytes, at)
+    local byte = bytes[at]
+    if byte <= 0xbf then
+        return at + 1 + byte - 0xa0
+    elseif byte == 0xd9 then
+        return at + 2 + bytes[at + 1]
+    end
+    return at + 3 + bytes[at + 1] * 256 + bytes[at + 2]
 end
 
-M.BAD_LENGTHS = BAD_LENGTHS
+--- A place for one index key, `[key]`: the header is there, the key is copied behind it. Shared by all fibers, since it
+-- is read before anything can yield.
+M.index_key = ffi.new('uint8_t[?]', 1 + 3 + MAX_KEY_BYTES)
+M.index_key[0] = ARRAY_OF_1
 
 return M

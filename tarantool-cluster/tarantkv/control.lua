@@ -44,7 +44,9 @@ end
 --- Is a text one MessagePack array? Looked at before it is decoded: Tarantool's decoder is recursive, and some thousand
 -- levels end the process.
 local function is_array(text)
-    return #text > 0 and ARRAY_HEADERS[text:byte(1)] and wellformed.is_value(ffi.cast(bytes_t, text), 0, #text)
+    local size = #text
+    return size > 0 and ARRAY_HEADERS[text:byte(1)]
+        and wellformed.end_of_value(ffi.cast(bytes_t, text), 0, size) == size
 end
 
 --- The arguments in a body, or nil and the fault.

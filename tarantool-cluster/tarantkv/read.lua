@@ -11,7 +11,7 @@ local box_api = require('tarantkv.box_api')
 local outcome = require('tarantkv.outcome')
 
 local get, tuple_field, tuple_bsize, found = box_api.get, box_api.tuple_field, box_api.tuple_bsize, box_api.result
-local end_of_key_tuple = body.end_of_key_tuple
+local end_of_checked_key, index_key = body.end_of_checked_key, body.index_key
 local copy = ffi.copy
 
 local M = {}
@@ -54,27 +54,24 @@ end
 -- @treturn number status
 -- @treturn string the blob, or the message of a fault
 function M.run(text, budget)
-    local bytes, lengths, count, first = body.open(text)
-    if bytes == nil then
-        return outcome.MALFORMED, body.BAD_LENGTHS
-    end
-    local status, message = body.check_keys(bytes, lengths, count, first, #text)
+    local status, message, bytes, count, first = body.check_keys(text)
     if status ~= nil then
         return status, message
     end
 
     local limit = math.min(M.MAX_ANSWER_BYTES, budget)
     local out, size = buffer, capacity
-    local used = first
+    local used = 4 + 4 * count
     if used > size then
         out, size = grown(out, 0, used)
     end
     local sizes = ffi.cast(words_t, out)
     sizes[0] = count
     local at = first
-    for i = 0, count - 1 do
-        local stop = at + lengths[i]
-        if get(space_id, 0, bytes + at, bytes + end_of_key_tuple(bytes, at, stop), found) ~= 0 then
+    for i = 1, count do
+        local stop = end_of_checked_key(bytes, at)
+        copy(index_key + 1, bytes + at, stop - at)
+        if get(space_id, 0, index_key, index_key + 1 + stop - at, found) ~= 0 then
             return outcome.of_error(box.error.last())
         end
         local tuple = found[0]
@@ -96,7 +93,7 @@ function M.run(text, budget)
             copy(out + used, value, length)
             used = used + length
         end
-        sizes[i + 1] = length
+        sizes[i] = length
         at = stop
     end
     if size <= KEPT_BYTES then

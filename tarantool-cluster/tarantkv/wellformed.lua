@@ -1,4 +1,4 @@
---- Is a stretch of bytes exactly one well-formed MessagePack value?
+--- Where does the one well-formed MessagePack value end that starts here, if there is one?
 -- A table-driven walk over FFI pointers that builds no Lua object and that LuaJIT compiles. It is what stands between
 -- a damaged chunk and the C API, which does not check (a bad tuple there crashes the instance). Values are never
 -- decoded, with one exception: an extension type of Tarantool's own is shown to Tarantool's decoder, because a later
@@ -129,12 +129,12 @@ local function is_acceptable(bytes, from, stop)
     return true
 end
 
---- Is `bytes[from .. stop - 1]` exactly one well-formed value of bounded depth?
+--- Where the well-formed value of bounded depth ends that starts at `from`.
 -- @tparam cdata bytes `const uint8_t *`
 -- @tparam number from
--- @tparam number stop
--- @treturn boolean
-function M.is_value(bytes, from, stop)
+-- @tparam number stop nothing is read from here on
+-- @treturn number the offset behind it, at most `stop`; 0 when there is no such value
+function M.end_of_value(bytes, from, stop)
     local at = from
     local wanted = 1
     local containers = 0
@@ -142,16 +142,16 @@ function M.is_value(bytes, from, stop)
     repeat
         -- Each wanted value takes a byte at least, which bounds both a length and a count that lie.
         if wanted > stop - at then
-            return false
+            return 0
         end
         local byte = bytes[at]
         local after = at + fixed[byte]
         if after == at then
-            return false
+            return 0
         end
         if width[byte] ~= 0 then
             if after > stop then
-                return false
+                return 0
             end
             local length = length_at(bytes, at + 1, width[byte])
             if factor[byte] == 0 then
@@ -162,7 +162,7 @@ function M.is_value(bytes, from, stop)
         end
         if type_at[byte] ~= 0 then
             if after > stop then
-                return false
+                return 0
             end
             if is_own_extension(bytes, at, byte) then
                 own_extensions = own_extensions + 1
@@ -172,13 +172,13 @@ function M.is_value(bytes, from, stop)
         containers = containers + opens[byte]
         at = after
     until wanted == 0
-    if at ~= stop then
-        return false
+    if at > stop then
+        return 0
     end
-    if containers > M.MAX_DEPTH or own_extensions > 0 then
-        return is_acceptable(bytes, from, stop)
+    if (containers > M.MAX_DEPTH or own_extensions > 0) and not is_acceptable(bytes, from, at) then
+        return 0
     end
-    return true
+    return at
 end
 
 return M

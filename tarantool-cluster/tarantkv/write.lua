@@ -19,10 +19,11 @@ M.check = body.check_write
 
 --- Apply a checked body; inside a transaction.
 -- @treturn boolean false when the database refused (`box.error.last()` says why)
-function M.apply(bytes, lengths, count, first)
-    local at = first
-    for i = 0, count - 1 do
-        local stop = at + lengths[i]
+function M.apply(bytes, count, place)
+    local ends = body.entry_ends()
+    local at = ends[place]
+    for i = place + 1, place + count do
+        local stop = ends[i]
         if replace(space_id, bytes + at, bytes + stop, nil) ~= 0 then
             return false
         end

@@ -13,29 +13,6 @@ local outcome
 
 local suite = support.suite('bodies')
 
-local function u32_at(text, at)
-    local a, b, c, d = text:byte(at, at + 3)
-    return d and a + b * 256 + c * 65536 + d * 16777216
-end
-
---- The entries of a body by its lengths, or nil.
-local function entries_of(text)
-    local count = u32_at(text, 1)
-    if count == nil or count < 1 or 4 + 4 * count > #text then
-        return nil
-    end
-    local entries, at = {}, 5 + 4 * count
-    for i = 1, count do
-        local length = u32_at(text, 1 + 4 * i)
-        if at + length - 1 > #text then
-            return nil
-        end
-        entries[i] = text:sub(at, at + length - 1)
-        at = at + length
-    end
-    return at == #text + 1 and entries or nil
-end
-
 local KEY_FORMS, BUCKET_FORMS = {}, {[0xcc] = true, [0xcd] = true, [0xce] = true}
 for byte = 0xa0, 0xbf do
     KEY_FORMS[byte] = true
@@ -114,59 +91,111 @@ local function skip(text, at)
     return after
 end
 
---- Status that an entry deserves, and the key and value that it holds.
-local function judged(entry, is_write)
-    if entry:byte(1) ~= (is_write and 0x93 or 0x91) then
-        return outcome.MALFORMED
+--- Count of the array at `at`, and where its first element is; nil when there is none.
+local function header(text, at)
+    local byte = text:byte(at)
+    local width = ({[0xdc] = 2, [0xdd] = 4})[byte]
+    if byte ~= nil and byte >= 0x90 and byte <= 0x9f then
+        return byte - 0x90, at + 1
+    elseif width ~= nil and at + width <= #text then
+        return big_endian(text, at + 1, width), at + 1 + width
     end
-    local after_key, key = decode(entry, 2, KEY_FORMS)
-    if after_key == nil or #key < 1 or #key > 1024 then
-        return outcome.MALFORMED
-    end
-    local after_bucket, bucket = decode(entry, after_key, BUCKET_FORMS)
-    if after_bucket == nil then
-        return outcome.MALFORMED
-    end
-    local after = after_bucket
-    if is_write then
-        after = skip(entry, after_bucket)
-    end
-    if after ~= #entry + 1 then
-        return outcome.MALFORMED
-    elseif bucket < 1 or bucket > 15000 then
-        return outcome.WRONG_BUCKET
-    end
-    return outcome.OK, key, entry:sub(after_bucket)
 end
 
---- Status that a body deserves, and what it would store.
-local function verdict(text, is_write)
-    local entries = entries_of(text)
-    if entries == nil then
-        return nil
+--- Is it one of the shard's?
+local function status_of(bucket)
+    return (bucket < 1 or bucket > 15000) and outcome.WRONG_BUCKET or outcome.OK
+end
+
+local function key_at(text, at)
+    local after, key = decode(text, at, KEY_FORMS)
+    if after ~= nil and #key >= 1 and #key <= 1024 then
+        return after, key
+    end
+end
+
+--- Status that the body of a write deserves, and what it would store, value by key. The first fault counts; a count
+-- that the bytes cannot hold comes before all others.
+local function verdict_of_write(text)
+    local count, at = header(text, 1)
+    if count == nil or count < 1 or count * 5 > #text - at + 1 then
+        return outcome.MALFORMED
     end
     local stored = {}
-    for _, entry in ipairs(entries) do
-        local status, key, value = judged(entry, is_write)
-        if status ~= outcome.OK then
-            return status
+    for _ = 1, count do
+        local after_key, key, after_bucket, bucket, after
+        if text:byte(at) == 0x93 then
+            after_key, key = key_at(text, at + 1)
         end
-        stored[key] = value
+        if after_key ~= nil then
+            after_bucket, bucket = decode(text, after_key, BUCKET_FORMS)
+        end
+        if after_bucket ~= nil then
+            after = skip(text, after_bucket)
+        end
+        if after == nil then
+            return outcome.MALFORMED
+        elseif status_of(bucket) ~= outcome.OK then
+            return outcome.WRONG_BUCKET
+        end
+        stored[key], at = text:sub(after_bucket, after - 1), after
     end
-    return outcome.OK, stored
+    return at == #text + 1 and outcome.OK or outcome.MALFORMED, stored
 end
 
-local function valid_entry(is_write)
-    local key = ('k%d'):format(math.random(1, 40)):rep(math.random(1, 12))
-    local bucket = math.random(1, 15000)
-    if not is_write then
-        return support.key_entry(key, bucket)
+--- Status that the body of a read or delete deserves, and the keys it names.
+local function verdict_of_keys(text)
+    local count, at
+    if text:byte(1) == 0x92 then
+        count, at = header(text, 2)
     end
-    local value = ({
-        1, 1.5, true, {}, {1, 2, {3, {4}}}, {a = 1, b = {c = 'd'}}, ('x'):rep(40), -3, 'z', {[1] = 'q', [7] = 'r'},
-        box.NULL,
-    })[math.random(1, 11)]
-    return support.write_entry(key, msgpack.encode(value), bucket)
+    if count == nil or count < 1 or count * 3 > #text - at + 1 then
+        return outcome.MALFORMED
+    end
+    local keys = {}
+    for i = 1, count do
+        at, keys[i] = key_at(text, at)
+        if at == nil then
+            return outcome.MALFORMED
+        end
+    end
+    local buckets
+    buckets, at = header(text, at)
+    if buckets ~= count then
+        return outcome.MALFORMED
+    end
+    for _ = 1, count do
+        local bucket
+        at, bucket = decode(text, at, BUCKET_FORMS)
+        if at == nil then
+            return outcome.MALFORMED
+        elseif status_of(bucket) ~= outcome.OK then
+            return outcome.WRONG_BUCKET
+        end
+    end
+    return at == #text + 1 and outcome.OK or outcome.MALFORMED, keys
+end
+
+local function verdict(text, is_write)
+    if is_write then
+        return verdict_of_write(text)
+    end
+    return verdict_of_keys(text)
+end
+
+local VALUES = {
+    1, 1.5, true, {}, {1, 2, {3, {4}}}, {a = 1, b = {c = 'd'}}, ('x'):rep(40), -3, 'z', {[1] = 'q', [7] = 'r'},
+    box.NULL,
+}
+
+local function valid_body(is_write)
+    local keys, buckets, entries = {}, {}, {}
+    for i = 1, math.random(1, 6) do
+        keys[i] = ('k%d'):format(math.random(1, 40)):rep(math.random(1, 12))
+        buckets[i] = math.random(1, 15000)
+        entries[i] = support.write_entry(keys[i], msgpack.encode(VALUES[math.random(1, 11)]), buckets[i])
+    end
+    return is_write and support.body(entries) or support.keys_body(keys, buckets)
 end
 
 local function mutated(text)
@@ -204,18 +233,10 @@ local function fuzz(test, seed, is_write)
     math.randomseed(seed)
     local counts, wrong, leaked = {}, {}, 0
     for _ = 1, MUTATIONS do
-        local entries = {}
-        for i = 1, math.random(1, 6) do
-            entries[i] = valid_entry(is_write)
-        end
-        local text = mutated(support.body(entries))
+        local text = mutated(valid_body(is_write))
         local expected, stored = verdict(text, is_write)
         local before = contents()
         local status, payload = support.run(is_write and support.WRITE or support.READ, text)
-        -- Where the lengths are wrong, an entry in front of the fault may be reported first; either way it is refused.
-        if expected == nil and (status == outcome.MALFORMED or status == outcome.WRONG_BUCKET) then
-            expected = status
-        end
         if status ~= expected then
             table.insert(wrong, ('%s instead of %s for %s'):format(status, expected, text:gsub('.', function(c)
                 return ('%02x'):format(c:byte())
@@ -230,7 +251,7 @@ local function fuzz(test, seed, is_write)
                 end
             end
         elseif status == outcome.OK then
-            support.values(payload)
+            leaked = leaked + (#support.values(payload) ~= #stored and 1 or 0)
         end
         for key in pairs(contents()) do
             if not before[key] then
@@ -259,7 +280,7 @@ suite:case('mutated deletes remove nothing when refused', function(test)
     box.space.kv:replace({'stays', 1, 1})
     local refused, lost = 0, 0
     for _ = 1, MUTATIONS / 4 do
-        local text = mutated(support.body({support.key_entry('stays', 1), support.key_entry('other', 1)}))
+        local text = mutated(support.keys_body({'stays', 'other'}, {1, 1}))
         if support.run(support.DELETE, text) ~= outcome.OK then
             refused = refused + 1
             lost = lost + (box.space.kv:get('stays') == nil and 1 or 0)
@@ -279,10 +300,11 @@ suite:case('bytes of pure chance', function(test)
             bytes[i] = string.char(math.random(0, 255))
         end
         local text = table.concat(bytes)
-        local framed = support.u32(1) .. support.u32(#text) .. text
+        local framed = {[support.WRITE] = '\x91\x93\xa1k' .. text, [support.READ] = '\x92\x91\xa1k' .. text}
+        framed[support.DELETE] = framed[support.READ]
         for _, op in ipairs({support.WRITE, support.READ, support.DELETE}) do
             wrong = wrong + (support.run(op, text) ~= outcome.MALFORMED and 1 or 0)
-            wrong = wrong + (support.run(op, framed) ~= verdict(framed, op == support.WRITE) and 1 or 0)
+            wrong = wrong + (support.run(op, framed[op]) ~= verdict(framed[op], op == support.WRITE) and 1 or 0)
         end
         for _, op in ipairs({support.CLAIM, support.FINISH, support.USER_PUT, support.REVOKE}) do
             wrong = wrong + (support.run(op, text) == outcome.OK and 1 or 0)
@@ -291,28 +313,116 @@ suite:case('bytes of pure chance', function(test)
     test:is(wrong, 0, 'every verdict is right')
 end)
 
-suite:case('faults of the header', function(test)
-    local entry = support.write_entry('k', '\x01', 1)
-    local u32 = support.u32
+suite:case('counts and ends of a write that lie', function(test)
+    local entry = '\x93\xa1k\x01\x01'
     for name, text in pairs({
         ['an empty body'] = '',
-        ['a body of seven bytes'] = ('\x00'):rep(7),
-        ['no entries'] = u32(0) .. u32(0),
-        ['more entries than lengths'] = u32(2) .. u32(#entry) .. entry,
-        ['a huge count'] = u32(4294967295) .. u32(#entry) .. entry,
-        ['a count that overflows 32 bits when multiplied'] = u32(1073741824) .. u32(#entry) .. entry,
-        ['a length that is too large'] = u32(1) .. u32(#entry + 1) .. entry,
-        ['a length that is too small'] = u32(1) .. u32(#entry - 1) .. entry,
-        ['a huge length'] = u32(1) .. u32(4294967295) .. entry,
-        ['a length of zero'] = u32(2) .. u32(#entry) .. u32(0) .. entry,
-        ['lengths that add up but cut in the wrong place'] =
-            u32(2) .. u32(#entry - 1) .. u32(#entry + 1) .. entry .. entry,
-        ['bytes after the last entry'] = u32(1) .. u32(#entry) .. entry .. '\x00',
+        ['no entries'] = '\x90',
+        ['no entries, in 16 bits'] = '\xdc\x00\x00',
+        ['no entries, in 32 bits'] = '\xdd\x00\x00\x00\x00',
+        ['no entries and one behind them'] = '\x90' .. entry,
+        ['an entry without an array around it'] = entry,
+        ['a map of entries'] = '\x81' .. entry .. entry,
+        ['nil'] = '\xc0',
+        ['a string'] = '\xa5' .. entry,
+        ['a header cut off in its 16 bits'] = '\xdc\x00',
+        ['a header cut off in its 32 bits'] = '\xdd\x00\x00\x00',
+        ['one entry more than there is'] = '\x92' .. entry,
+        ['one entry more than there is, in 16 bits'] = '\xdc\x00\x02' .. entry,
+        ['one entry less than there is'] = '\x91' .. entry .. entry,
+        ['a huge count in 16 bits'] = '\xdc\xff\xff' .. entry,
+        ['a huge count'] = '\xdd\xff\xff\xff\xff' .. entry,
+        ['a count that overflows 32 bits when multiplied'] = '\xdd\x40\x00\x00\x00' .. entry,
+        ['a count that is negative to some'] = '\xdd\x80\x00\x00\x01' .. entry,
+        ['as many entries as bytes'] = '\x95' .. entry,
+        ['a count that takes another in the last value for an entry'] = '\x92\x93\xa1k\x01\x96' .. entry,
+        ['a value that swallows the next entry'] = '\x92\x93\xa1k\x01\xa5' .. entry,
+        ['a last value longer than the body'] = '\x91\x93\xa1k\x01\xa2x',
+        ['a last value cut off'] = '\x91\x93\xa1k\x01\xcd\x01',
+        ['a byte after the last entry'] = '\x91' .. entry .. '\x00',
+        ['another body after the body'] = '\x91' .. entry .. '\x91' .. entry,
+        ['a second entry cut off'] = '\x92' .. entry .. entry:sub(1, -2),
     }) do
-        test:is(support.run(support.WRITE, text), outcome.MALFORMED, name .. ' is malformed')
-        test:is(support.run(support.READ, text), outcome.MALFORMED, name .. ' is malformed in a read')
+        for _, op in ipairs({support.WRITE, support.READ, support.DELETE}) do
+            test:is(support.run(op, text), outcome.MALFORMED, ('%s is no body of %d'):format(name, op))
+        end
     end
     test:is(box.space.kv:get('k'), nil, 'nothing was stored')
+    for name, start in pairs({['16 bits'] = '\xdc\x00\x02', ['32 bits'] = '\xdd\x00\x00\x00\x02'}) do
+        test:is(support.run(support.WRITE, start .. '\x93\xa1a\x01\x07' .. '\x93\xa1b\x01\x08'), outcome.OK,
+            'a true count in ' .. name)
+    end
+    test:is(support.read('b', 1), '\x08', 'stored')
+end)
+
+suite:case('counts and ends of a read or delete that lie', function(test)
+    box.space.kv:replace({'k', 1, 1})
+    for name, text in pairs({
+        ['keys alone'] = '\x92\x91\xa1k',
+        ['an array of the keys alone'] = '\x91\x91\xa1k',
+        ['an array of three'] = '\x93\x91\xa1k\x91\x01\x91\x01',
+        ['an outer array in 16 bits'] = '\xdc\x00\x02\x91\xa1k\x91\x01',
+        ['an outer array in 32 bits'] = '\xdd\x00\x00\x00\x02\x91\xa1k\x91\x01',
+        ['no keys'] = '\x92\x90\x90',
+        ['no keys, in 16 bits'] = '\x92\xdc\x00\x00\xdc\x00\x00',
+        ['no keys and one bucket'] = '\x92\x90\x91\x01',
+        ['one key and no bucket'] = '\x92\x91\xa1k\x90',
+        ['more keys than there are'] = '\x92\x92\xa1k\x91\x01',
+        ['more keys than there are, but as many buckets'] = '\x92\x92\xa1k\x92\x01\x01',
+        ['more buckets than keys'] = '\x92\x91\xa1k\x92\x01\x01',
+        ['more keys than buckets'] = '\x92\x92\xa1k\xa1k\x91\x01',
+        ['fewer buckets than announced'] = '\x92\x92\xa1k\xa1k\x92\x01',
+        ['a huge count of keys'] = '\x92\xdd\xff\xff\xff\xff\xa1k\x91\x01',
+        ['a huge count of buckets'] = '\x92\x91\xa1k\xdd\xff\xff\xff\xff\x01',
+        ['a count that overflows 32 bits when multiplied'] = '\x92\xdd\x55\x55\x55\x56\xa1k\x91\x01',
+        ['a count that is negative to some'] = '\x92\xdd\x80\x00\x00\x01\xa1k\x91\x01',
+        ['a header of keys cut off'] = '\x92\xdc\x00',
+        ['a header of buckets cut off'] = '\x92\x91\xa1k\xdd\x00\x00',
+        ['a last bucket cut off'] = '\x92\x91\xa1k\x91\xcd\x01',
+        ['a key that swallows the buckets'] = '\x92\x91\xa3k\x91\x01',
+        ['a key that leaves the body'] = '\x92\x91\xa9k\x91\x01',
+        ['keys that are a map'] = '\x92\x81\xa1k\x01\x91\x01',
+        ['buckets that are a map'] = '\x92\x91\xa1k\x81\x01\x01',
+        ['keys in an array each'] = '\x92\x91\x91\xa1k\x91\x01',
+        ['a byte after the buckets'] = '\x92\x91\xa1k\x91\x01\x00',
+        ['another body after the body'] = ('\x92\x91\xa1k\x91\x01'):rep(2),
+    }) do
+        for _, op in ipairs({support.WRITE, support.READ, support.DELETE}) do
+            test:is(support.run(op, text), outcome.MALFORMED, ('%s is no body of %d'):format(name, op))
+        end
+    end
+    test:isnt(box.space.kv:get('k'), nil, 'nothing was removed')
+    for name, text in pairs({
+        ['16 bits'] = '\x92\xdc\x00\x01\xa1k\xdc\x00\x01\x01',
+        ['32 bits'] = '\x92\xdd\x00\x00\x00\x01\xa1k\x91\x01',
+    }) do
+        test:is(support.run(support.READ, text), outcome.OK, 'true counts in ' .. name)
+    end
+    test:is(select(2, support.run(support.DELETE, '\x92\x92\xd9\x01k\xda\x00\x01k\x92\xcc\x01\xce\x00\x00\x00\x01')), 1,
+        'a key is the same in longer forms than needed')
+end)
+
+suite:case('a body of the form before this one is never taken', function(test)
+    -- count in 32 bits, as many lengths, then entries: [key, bucket_id, value], or [key] and bucket_id.
+    local function former(count, entry)
+        return support.u32(count) .. support.u32(#entry):rep(count) .. entry:rep(count)
+    end
+    local values = {'\x01', msgpack.encode(('x'):rep(0x93)), msgpack.encode(('x'):rep(0x93a1))}
+    local taken = 0
+    local function try(op, text)
+        taken = taken + (support.run(op, text) ~= outcome.MALFORMED and 1 or 0)
+    end
+    for count = 1, 1000 do
+        try(support.READ, former(count, '\x91\xa1k\x01'))
+        try(support.DELETE, former(count, '\x91\xa1k\x01'))
+        try(support.WRITE, former(count, support.write_entry('k', values[1 + count % 2], 1)))
+    end
+    -- 221 is the first byte of an array in 32 bits, whose count the first length would be a part of.
+    for length = 1, 40000, 7 do
+        try(support.WRITE, support.u32(221) .. support.u32(length):rep(221) .. support.write_entry('k', values[3], 1))
+        try(support.READ, support.u32(221) .. support.u32(length):rep(221) .. '\x91\xa1k\x01')
+    end
+    test:is(taken, 0, 'whatever its count')
 end)
 
 suite:case('faults of an entry', function(test)
@@ -329,7 +439,7 @@ suite:case('faults of an entry', function(test)
         ['a key in 32 bits of length'] = '\x93\xdb\x00\x00\x00\x01k\x01\x01',
         ['a key that is bin'] = '\x93\xc4\x01k\x01\x01',
         ['a key that is a number'] = '\x93\x05\x01\x01\x01',
-        ['a key that leaves the entry'] = '\x93\xd9\xffk\x01\x01',
+        ['a key that leaves the body'] = '\x93\xd9\xffk\x01\x01',
         ['a negative bucket'] = '\x93\xa1k\xff\x01',
         ['a bucket in 64 bits'] = '\x93\xa1k\xcf\x00\x00\x00\x00\x00\x00\x00\x01\x01',
         ['a bucket that is a string'] = '\x93\xa1k\xa1b\x01',
@@ -337,15 +447,56 @@ suite:case('faults of an entry', function(test)
         ['a truncated bucket'] = '\x93\xa3key\xce\x00',
     }) do
         test:is(write_of(entry), outcome.MALFORMED, name .. ' is malformed')
+        test:isnt(support.run(support.WRITE, support.body({entry, '\x93\xa1k\x01\x01'})), outcome.OK,
+            name .. ' is refused in front of another entry')
+    end
+    for name, key in pairs({
+        ['an empty key'] = '\xa0', ['a key of 1025 bytes'] = '\xda\x04\x01' .. ('k'):rep(1025),
+        ['a key in 32 bits of length'] = '\xdb\x00\x00\x00\x01k', ['a key that is bin'] = '\xc4\x01k',
+        ['a key that is a number'] = '\x05', ['a key that is nil'] = '\xc0',
+    }) do
+        test:is(support.run(support.READ, '\x92\x91' .. key .. '\x91\x01'), outcome.MALFORMED, name .. ' in a read')
+        test:is(support.run(support.READ, '\x92\x92\xa1k' .. key .. '\x92\x01\x01'), outcome.MALFORMED,
+            name .. ' behind another key')
+    end
+    for name, bucket in pairs({
+        ['a negative bucket'] = '\xff', ['a bucket in 64 bits'] = '\xcf\x00\x00\x00\x00\x00\x00\x00\x01',
+        ['a bucket that is a string'] = '\xa1b', ['a truncated bucket'] = '\xce\x00',
+    }) do
+        test:is(support.run(support.READ, '\x92\x91\xa1k\x91' .. bucket), outcome.MALFORMED, name .. ' in a read')
     end
     test:is(write_of('\x93\xda\x04\x00' .. ('k'):rep(1024) .. '\x01\x01'), outcome.OK, 'a key of 1024 bytes is taken')
+    test:is(support.run(support.DELETE, '\x92\x91\xda\x04\x00' .. ('k'):rep(1024) .. '\x91\x01'), outcome.OK,
+        'and found again')
     test:is(write_of('\x93\xd9\x01k\xce\x00\x00\x00\x01\x01'), outcome.OK, 'longer forms than needed are taken')
-    test:is(support.run(support.READ, support.body({'\x91\xa1k\x01\x01'})), outcome.MALFORMED, 'bytes after a bucket')
-    test:is(support.run(support.READ, support.body({'\x91\xa1k'})), outcome.MALFORMED, 'a read without a bucket')
+end)
+
+suite:case('bodies of many sizes in one call are each stored as they are', function(test)
+    -- More entries than are remembered between calls, so that the room for their ends grows while it is in use.
+    local chunks, last = {}, {}
+    for i, count in ipairs({1, 30000, 2, 50000, 65535, 3}) do
+        local entries = {}
+        for j = 1, count do
+            entries[j] = support.write_entry(('many%d.%d'):format(i, j), msgpack.encode(i * 100000 + j), 1)
+        end
+        chunks[i] = support.chunk(support.WRITE, support.body(entries))
+        last[i] = {('many%d.%d'):format(i, count), i * 100000 + count}
+    end
+    table.insert(chunks, 3, support.chunk(support.WRITE, '\x91\x93\xa1k\x01\xc1'))
+    local answers = _G.tarantkv.apply(chunks)
+    test:is(table.remove(answers, 3)[1], outcome.MALFORMED, 'a damaged one among them')
+    for i, pair in ipairs(last) do
+        test:is(answers[i][1], outcome.OK, 'chunk ' .. i)
+        test:is(box.space.kv:get(pair[1])[3], pair[2], 'its last entry')
+        test:is(box.space.kv:get(('many%d.1'):format(i))[3], i * 100000 + 1, 'its first entry')
+    end
+    test:is(support.run(support.WRITE, support.write_body({{'after', '\x01', 1}})), outcome.OK, 'the next call')
+    test:is(support.read('after', 1), '\x01', 'stores what it says')
+    box.space.kv:truncate()
 end)
 
 suite:case('faults of a chunk around its body', function(test)
-    local good = support.chunk(support.READ, support.body({support.key_entry('k', 1)}))
+    local good = support.chunk(support.READ, support.keys_body({'k'}, {1}))
     local function with(position, value)
         local chunk = {unpack(good, 1, 6)}
         chunk[position] = value
@@ -382,7 +533,7 @@ suite:case('an answer past the limit is refused', function(test)
     support.run(support.WRITE, support.body({
         support.write_entry('a', msgpack.encode(('a'):rep(50000)), 1), support.write_entry('b', msgpack.encode('b'), 1),
     }))
-    local body = support.body({support.key_entry('a', 1), support.key_entry('b', 1)})
+    local body = support.keys_body({'a', 'b'}, {1, 1})
     local _, blob = support.run(support.READ, body)
     read.MAX_ANSWER_BYTES = #blob
     test:is(support.run(support.READ, body), outcome.OK, 'exactly the limit')

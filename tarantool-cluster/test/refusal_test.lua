@@ -59,7 +59,7 @@ suite:case('a chunk for a foreign bucket is refused whole', function(test)
     end
     for _, bucket in ipairs({0, 101, 150, 199, 301, 30000, 30001, 65536, 4294967295}) do
         test:is(write_to(1, bucket, 2), outcome.WRONG_BUCKET, 'bucket ' .. bucket)
-        local keys = support.body({support.key_entry('k', bucket)})
+        local keys = support.keys_body({'k'}, {bucket})
         test:is(support.run(support.READ, keys), outcome.WRONG_BUCKET, 'a read')
         test:is(support.run(support.DELETE, keys), outcome.WRONG_BUCKET, 'a delete')
         test:is(support.control(support.CLAIM, {bucket, 'u', 'k', 'd', 'c', 1}), outcome.WRONG_BUCKET, 'a claim')

@@ -62,23 +62,24 @@ end
 
 M.u32 = u32
 
---- A body of these entries.
-function M.body(entries)
-    local lengths = {}
-    for i, entry in ipairs(entries) do
-        lengths[i] = u32(#entry)
+--- The MessagePack header of an array.
+local function array_of(count)
+    if count < 16 then
+        return string.char(0x90 + count)
     end
-    return u32(#entries) .. table.concat(lengths) .. table.concat(entries)
+    return string.char(0xdc, math.floor(count / 256), count % 256)
+end
+
+M.array_of = array_of
+
+--- Body of a write of these entries.
+function M.body(entries)
+    return array_of(#entries) .. table.concat(entries)
 end
 
 --- Entry of a write: `value` is MessagePack already.
 function M.write_entry(key, value, bucket)
     return '\x93' .. msgpack.encode(key) .. msgpack.encode(bucket or M.bucket_of(key)) .. value
-end
-
---- Entry of a read or delete.
-function M.key_entry(key, bucket)
-    return '\x91' .. msgpack.encode(key) .. msgpack.encode(bucket or M.bucket_of(key))
 end
 
 --- Body of a write of `{{key, value in MessagePack}, ...}`.
@@ -90,13 +91,14 @@ function M.write_body(pairs_)
     return M.body(entries)
 end
 
---- Body of a read or delete of these keys.
-function M.keys_body(keys)
-    local entries = {}
+--- Body of a read or delete of these keys, in their own buckets or in those given.
+function M.keys_body(keys, buckets)
+    local names, numbers = {}, {}
     for i, key in ipairs(keys) do
-        entries[i] = M.key_entry(key)
+        names[i] = msgpack.encode(key)
+        numbers[i] = msgpack.encode(buckets and buckets[i] or M.bucket_of(key))
     end
-    return M.body(entries)
+    return '\x92' .. array_of(#names) .. table.concat(names) .. array_of(#numbers) .. table.concat(numbers)
 end
 
 --- A chunk of the wire with a deadline in five seconds, unless `options` say otherwise.
@@ -136,7 +138,7 @@ end
 
 --- The stored MessagePack of one key, false when it is not there.
 function M.read(key, bucket)
-    local status, payload = M.run(M.READ, M.body({M.key_entry(key, bucket)}))
+    local status, payload = M.run(M.READ, M.keys_body({key}, {bucket}))
     assert(status == 0, payload)
     return M.values(payload)[1]
 end

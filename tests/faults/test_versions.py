@@ -12,7 +12,7 @@ import redis
 
 from localcluster import programs
 from localcluster.cluster import Cluster
-from protocol.frames import Chunk, encode_frame
+from protocol.frames import VERSION, Chunk, encode_frame
 from protocol.names import FIELD, REFUSED, shard_stream
 from protocol.operations import Operation
 from tests.faults.console import applications, keys_of, stored
@@ -130,7 +130,7 @@ def test_frames_of_the_right_version_are_worked_between_those_of_another(
     (key,) = keys_of(cluster, name, "between", 1)
     reply = "reply:by-hand"
     chunk = Chunk(b"0" * 16, Operation.READ, 1, 0, 1, b"")
-    as_of_old = encode_frame(reply, {}, [chunk]).replace(b"\x95\x02", b"\x95\x01", 1)
+    as_of_old = encode_frame(reply, {}, [chunk]).replace(bytes((0x95, VERSION)), b"\x95\x01", 1)
     as_of_new = b"\x93\x7f\xad" + reply.encode() + b"\xc0"
     elsewhere = b"\x93\x7f\xa6kv:foo\xc0"
     entries = []

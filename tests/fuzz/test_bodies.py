@@ -51,16 +51,13 @@ def stored(body: bytes, body_format: Format) -> dict[str, bytes] | None:
     with Refusal() as refusal:
         data = decode_write(body, body_format)
         check_count(len(data), "data", LIMITS)
-        if body_format is Format.JSON:
-            groups.add_values(data, LIMITS)
-        else:
-            groups.add_encoded(data, LIMITS)
+        groups.add_values(data, LIMITS)
     if refusal.happened:
         return None
     found = {}
     for part in groups.parts():
-        for key, entry in zip(part.keys, part.entries, strict=True):
-            name, _, value = msgspec.msgpack.decode(entry, type=tuple[str, int, msgspec.Raw])
+        rows = msgspec.msgpack.decode(part.body, type=list[tuple[str, int, msgspec.Raw]])
+        for key, (name, _, value) in zip(part.keys, rows, strict=True):
             assert name == key
             found[key] = bytes(value)
     return found

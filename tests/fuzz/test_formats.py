@@ -19,7 +19,7 @@ from api.batches import Result
 from api.bodies import Format
 from api.problems import Problem
 from api.splitting import Part
-from protocol.chunks import ChunkError, decode_values, encode_body, slice_values, split_lengths
+from protocol.chunks import ChunkError, decode_values, slice_values, split_lengths
 from protocol.frames import (
     VERSION,
     Chunk,
@@ -32,6 +32,7 @@ from protocol.frames import (
     encode_frame,
     encode_reply,
 )
+from tests.answers import answer
 from tests.contract.samples import same
 from tests.fuzz import wide
 from tests.fuzz.chance import Chance, made, text
@@ -83,7 +84,7 @@ def parts(chance: Chance) -> list[dict[str, Any]]:
 encoded_frames = made(lambda chance: encode_frame(*frame(chance)))
 encoded_replies = made(lambda chance: encode_reply(outcomes(chance)))
 encoded_values = made(
-    lambda chance: encode_body([chance.choice((b"", wide.value(chance, 1))) for _ in range(chance.randint(1, 3))])
+    lambda chance: answer([chance.choice((None, wide.value(chance, 1))) for _ in range(chance.randint(1, 3))])
 )
 
 
@@ -157,20 +158,20 @@ def test_nesting_without_end_is_refused(deep: bytes) -> None:
             with pytest.raises(FrameError):
                 decode(data)
     with pytest.raises(ChunkError):
-        decode_values(encode_body([deep + b"\xc0"]), decoder)
+        decode_values(answer([deep + b"\xc0"]), decoder)
 
 
 @fuzz(made(entries))
-def test_entries_come_back_from_a_body(sent: list[bytes]) -> None:
-    assert slice_values(encode_body(sent)) == sent
+def test_values_come_back_from_an_answer(sent: list[bytes]) -> None:
+    assert slice_values(answer(sent)) == sent
 
 
-@fuzz(damages(made(lambda chance: encode_body(entries(chance)))), examples=300)
-def test_a_damaged_body_is_another_body_or_refused(data: bytes) -> None:
+@fuzz(damages(made(lambda chance: answer(entries(chance)))), examples=300)
+def test_a_damaged_answer_is_another_answer_or_refused(data: bytes) -> None:
     with Frugal(ChunkError):
         lengths, start = split_lengths(data)
         assert start + sum(lengths) == len(data)
-        assert encode_body([value or b"" for value in slice_values(data)]) == data
+        assert answer(slice_values(data)) == data
 
 
 @fuzz(damages(encoded_values), examples=300)
@@ -181,17 +182,17 @@ def test_damaged_values_are_decoded_or_refused(data: bytes) -> None:
 
 
 def result(keys: Sequence[str], payload: bytes) -> Result:
-    return Result(Part("s1", list(keys), []), Outcome(b"", 0, payload))
+    return Result(Part("s1", list(keys), b""), Outcome(b"", 0, payload))
 
 
 @fuzz(made(parts), st.sampled_from(Format))
 def test_an_answer_has_the_values_of_all_shards(stored: list[dict[str, Any]], accept: Format) -> None:
     results = [
-        result(list(part), encode_body([b"" if value is None else pack(value[0]) for value in part.values()]))
+        result(list(part), answer([None if value is None else pack(value[0]) for value in part.values()]))
         for part in stored
     ]
-    answer = read_answer(results, accept, MUCH)
-    document = json.loads(answer.body) if accept is Format.JSON else msgspec.msgpack.decode(answer.body)
+    body = read_answer(results, accept, MUCH).body
+    document = json.loads(body) if accept is Format.JSON else msgspec.msgpack.decode(body)
     asked = {key: value for part in stored for key, value in part.items()}
     assert same(document["data"], {key: value[0] for key, value in asked.items() if value is not None})
     assert document.get("not_found", []) == [key for key, value in asked.items() if value is None]
@@ -200,7 +201,7 @@ def test_an_answer_has_the_values_of_all_shards(stored: list[dict[str, Any]], ac
 @fuzz(encoded_values | damages(encoded_values), st.sampled_from(Format), examples=300)
 def test_the_damaged_answer_of_a_shard_is_an_answer_or_an_error(payload: bytes, accept: Format) -> None:
     with Frugal(ChunkError, Problem):
-        answer = read_answer([result(["a", "b"], payload)], accept, MUCH)
+        body = read_answer([result(["a", "b"], payload)], accept, MUCH).body
         if accept is Format.JSON:
-            document = json.loads(answer.body)
+            document = json.loads(body)
             assert set(document["data"]) | set(document.get("not_found", [])) == {"a", "b"}

@@ -4,6 +4,7 @@ Python keeps a model of what the shard must hold, and the two are compared after
 must still live, and hold the same after a restart: what it took must not be in the way of its recovery.
 """
 
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import strategies as st
 
 from localcluster.cluster import Cluster
-from protocol.chunks import ChunkError, encode_body, slice_values
+from protocol.chunks import array_header, slice_values
 from protocol.frames import Chunk
 from protocol.operations import Operation, Status
 from protocol.settings import StoreSettings
@@ -139,43 +140,72 @@ def value(chance: Chance) -> bytes:
     return wide.value(chance) if chance.random() < 0.97 else chance.choice(BOMBS)
 
 
-def write(chance: Chance) -> bytes:
-    return encode_body([b"\x93" + key(chance) + bucket(chance) + value(chance) for _ in range(chance.randint(1, 6))])
+def header(chance: Chance, count: int) -> bytes:
+    """The header of an array, in any of its forms."""
+    return chance.choice((array_header(count), struct.pack(">BH", 0xDC, count), struct.pack(">BI", 0xDD, count)))
 
 
-def keys(chance: Chance) -> bytes:
-    return encode_body([b"\x91" + key(chance) + bucket(chance) for _ in range(chance.randint(1, 6))])
+def write(chance: Chance) -> list[bytes]:
+    """The body of a write, in pieces: a header, and entries."""
+    count = chance.randint(1, 6)
+    return [header(chance, count), *(b"\x93" + key(chance) + bucket(chance) + value(chance) for _ in range(count))]
 
 
-def maybe_damaged(chance: Chance, body: bytes) -> bytes:
+def keys(chance: Chance) -> list[bytes]:
+    """The body of a read or a delete, in pieces: headers, keys, and buckets."""
+    count = chance.randint(1, 6)
+    names = [key(chance) for _ in range(count)]
+    return [b"\x92", header(chance, count), *names, header(chance, count), *(bucket(chance) for _ in names)]
+
+
+def maybe_damaged(chance: Chance, pieces: list[bytes]) -> bytes:
     if chance.random() < 0.2:
-        return body
+        return b"".join(pieces)
     if chance.random() < 0.3:
-        # Within an entry whose length is right, where it is the entry itself that must be read with care.
-        entries = [entry or b"" for entry in slice_values(body)]
-        entries[chance.randrange(len(entries))] = damaged(chance, entries[0])
-        return encode_body(entries)
-    return damaged(chance, body)
+        # One piece by itself: what is before and behind it stays what it was.
+        at = chance.randrange(len(pieces))
+        return b"".join((*pieces[:at], damaged(chance, pieces[at]), *pieces[at + 1 :]))
+    return damaged(chance, b"".join(pieces))
 
 
-def entries_of(body: bytes) -> list[bytes]:
-    """The entries of a body that was taken."""
-    try:
-        return [entry or b"" for entry in slice_values(body)]
-    except ChunkError:
-        pytest.fail("a body was taken whose lengths do not add up")
-
-
-def key_of(entry: bytes) -> bytes:
-    """The key of an entry that was taken."""
+def reader(body: bytes) -> msgpack.Unpacker:
     unpacker = msgpack.Unpacker(raw=True)
-    unpacker.feed(entry)
-    assert unpacker.read_array_header() in (1, 3)
+    unpacker.feed(body)
+    return unpacker
+
+
+def key_of(unpacker: msgpack.Unpacker) -> bytes:
+    """The next key of a body that was taken."""
     name = unpacker.unpack()
     assert isinstance(name, bytes)
     assert 1 <= len(name) <= 1024
-    assert FIRST <= unpacker.unpack() <= LAST
     return name
+
+
+def written(body: bytes) -> dict[bytes, bytes]:
+    """What a body that was taken stores: tuples by key."""
+    found = {}
+    unpacker = reader(body)
+    for _ in range(unpacker.read_array_header()):
+        start = unpacker.tell()
+        assert unpacker.read_array_header() == 3
+        name = key_of(unpacker)
+        assert FIRST <= unpacker.unpack() <= LAST
+        unpacker.skip()
+        found[name] = body[start : unpacker.tell()]
+    assert unpacker.tell() == len(body)
+    return found
+
+
+def named(body: bytes) -> list[bytes]:
+    """The keys that a body which was taken reads or deletes."""
+    unpacker = reader(body)
+    assert unpacker.read_array_header() == 2
+    names = [key_of(unpacker) for _ in range(unpacker.read_array_header())]
+    assert unpacker.read_array_header() == len(names)
+    assert all(FIRST <= unpacker.unpack() <= LAST for _ in names)
+    assert unpacker.tell() == len(body)
+    return names
 
 
 REFUSALS = (Status.MALFORMED, Status.WRONG_BUCKET)
@@ -185,8 +215,7 @@ REFUSALS = (Status.MALFORMED, Status.WRONG_BUCKET)
 def test_a_damaged_write_is_refused_or_stored_as_it_stands(target: Target, body: bytes) -> None:
     status, payload = target.run(Operation.WRITE, body)
     if status == Status.OK:
-        entries = entries_of(body)
-        target.model |= {key_of(entry): entry for entry in entries}
+        target.model |= written(body)
     else:
         assert status in REFUSALS, payload
     target.assert_as_modelled()
@@ -196,7 +225,7 @@ def test_a_damaged_write_is_refused_or_stored_as_it_stands(target: Target, body:
 def test_a_damaged_read_is_refused_or_answered(target: Target, body: bytes) -> None:
     status, payload = target.run(Operation.READ, body)
     if status == Status.OK:
-        names = [key_of(entry) for entry in entries_of(body)]
+        names = named(body)
         values = [b"" if value is None else value for value in slice_values(payload)]
         assert len(values) == len(names)
         for name, value in zip(names, values, strict=True):
@@ -211,7 +240,7 @@ def test_a_damaged_read_is_refused_or_answered(target: Target, body: bytes) -> N
 def test_a_damaged_delete_is_refused_or_removes_what_it_names(target: Target, body: bytes) -> None:
     status, payload = target.run(Operation.DELETE, body)
     if status == Status.OK:
-        names = {key_of(entry) for entry in entries_of(body)}
+        names = set(named(body))
         assert payload == len(names & target.model.keys())
         for name in names:
             target.model.pop(name, None)
@@ -261,7 +290,7 @@ def call(chance: Chance) -> bytes:
         return wide.value(chance)
     chunks = []
     for _ in range(chance.randint(1, 3)):
-        good = chunk(chance.choice((1, 2, 3, 16, 22, 99)), keys(chance))
+        good = chunk(chance.choice((1, 2, 3, 16, 22, 99)), b"".join(keys(chance)))
         parts = [bytes(msgpack.packb(part, use_bin_type=False)) for part in good]
         parts[chance.randrange(len(parts))] = wide.value(chance)
         del parts[chance.randint(3, 12) :]

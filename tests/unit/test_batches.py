@@ -82,7 +82,7 @@ def test_the_time_of_a_request_counts_from_its_claim() -> None:
 
 
 def result(key: str, status: Status) -> Result:
-    return Result(Part("s1", [key], [b"x"]), Outcome(b"", status, "why"))
+    return Result(Part("s1", [key], b"x"), Outcome(b"", status, "why"))
 
 
 def test_a_failed_key_is_unknown_only_where_its_outcome_is() -> None:

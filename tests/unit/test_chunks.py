@@ -1,5 +1,7 @@
-"""Bodies of chunks and answers of reads: round trips, how batches split, and damaged bytes."""
+"""Bodies of chunks and answers of reads: their forms, how batches are cut, and damaged bytes."""
 
+import struct
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -11,14 +13,17 @@ from protocol.chunks import (
     MAX_CHUNK_BYTES,
     MAX_CHUNK_KEYS,
     ChunkError,
+    Cut,
     array_header,
     decode_values,
-    encode_body,
+    key_bodies,
     map_header,
     slice_values,
-    split,
     split_lengths,
+    write_bodies,
+    written_values,
 )
+from tests.answers import answer
 
 decoder = msgspec.msgpack.Decoder(list[Any])
 pack = msgspec.msgpack.encode
@@ -29,45 +34,40 @@ values = st.recursive(
 )
 
 
-@given(st.lists(st.binary(min_size=1)))
-def test_entries_come_back_from_a_body(entries: list[bytes]) -> None:
-    assert slice_values(encode_body(entries)) == entries
-
-
 @given(st.lists(st.none() | values.map(pack)))
 def test_an_answer_says_what_is_there_and_what_is_not(encoded: list[bytes | None]) -> None:
-    assert slice_values(encode_body([value or b"" for value in encoded])) == encoded
+    assert slice_values(answer(encoded)) == encoded
 
 
 @given(st.lists(values, max_size=40))
 def test_values_come_back_decoded(written: list[Any]) -> None:
-    lengths, found = decode_values(encode_body([pack(value) for value in written]), decoder)
+    lengths, found = decode_values(answer([pack(value) for value in written]), decoder)
     assert 0 not in lengths
     assert pack(found) == pack(written)
 
 
 def test_missing_values_leave_no_gap_among_the_decoded() -> None:
-    lengths, found = decode_values(encode_body([pack(1), b"", pack(None)]), decoder)
+    lengths, found = decode_values(answer([pack(1), None, pack(None)]), decoder)
     assert list(lengths) == [1, 0, 1]
     assert found == [1, None]
 
 
-def test_a_body_has_the_layout_that_the_storage_reads() -> None:
-    assert encode_body([b"ab", b"c"]) == b"\2\0\0\0\2\0\0\0\1\0\0\0abc"
+def test_an_answer_has_the_layout_that_the_storage_writes() -> None:
+    assert slice_values(b"\3\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0abc") == [b"ab", None, b"c"]
 
 
 @given(st.lists(st.binary(min_size=1), min_size=1), st.data())
-def test_a_body_cut_short_is_refused(entries: list[bytes], data: st.DataObject) -> None:
-    body = encode_body(entries)
-    cut = body[: data.draw(st.integers(0, len(body) - 1))]
+def test_an_answer_cut_short_is_refused(encoded: list[bytes], data: st.DataObject) -> None:
+    whole = answer(encoded)
+    cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
     with pytest.raises(ChunkError):
         split_lengths(cut)
 
 
 @given(st.lists(st.binary(min_size=1), min_size=1), st.binary(min_size=1))
-def test_a_body_with_more_behind_it_is_refused(entries: list[bytes], more: bytes) -> None:
+def test_an_answer_with_more_behind_it_is_refused(encoded: list[bytes], more: bytes) -> None:
     with pytest.raises(ChunkError):
-        split_lengths(encode_body(entries) + more)
+        split_lengths(answer(encoded) + more)
 
 
 def test_a_count_that_lies_is_refused_without_reserving_memory_for_it() -> None:
@@ -81,7 +81,7 @@ def test_any_bytes_are_read_or_refused(blob: bytes) -> None:
         pieces = slice_values(blob)
     except ChunkError:
         return
-    assert encode_body([piece or b"" for piece in pieces]) == blob
+    assert answer(pieces) == blob
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536, 70_000])
@@ -90,25 +90,80 @@ def test_headers_are_those_of_messagepack(count: int) -> None:
     assert map_header(count) == pack(dict.fromkeys(range(count)))[: len(map_header(count))]
 
 
-@given(st.lists(st.integers(1, MAX_CHUNK_BYTES * 2).map(lambda size: b"x" * size), min_size=1, max_size=20))
-def test_the_runs_of_a_split_are_the_entries_in_order_each_within_bounds(entries: list[bytes]) -> None:
-    runs = list(split(entries))
-    assert [start for start, _ in runs] == [0, *(end for _, end in runs[:-1])]
-    assert runs[-1][1] == len(entries)
-    for start, end in runs:
-        assert end - start == 1 or sum(map(len, entries[start:end])) <= MAX_CHUNK_BYTES
+def test_the_body_of_a_write_holds_the_tuples_to_store() -> None:
+    ((start, end, body),) = write_bodies([("k", 300, {"a": None}), ("l", 1, msgspec.Raw(b"\xcd\x00\x01"))])
+    assert (start, end) == (0, 2)
+    assert body == b"\x92" + b"\x93\xa1k\xcd\x01\x2c\x81\xa1a\xc0" + b"\x93\xa1l\x01\xcd\x00\x01"
+
+
+def test_the_body_of_a_read_holds_the_keys_and_then_their_buckets() -> None:
+    assert list(key_bodies(["k", "l"], [300, 1])) == [(0, 2, b"\x92" + b"\x92\xa1k\xa1l" + b"\x92\xcd\x01\x2c\x01")]
+
+
+def test_the_values_of_a_body_come_back_as_the_bytes_they_are() -> None:
+    odd = b"\xcd\x00\x01"
+    ((_, _, body),) = write_bodies([("k", 1, msgspec.Raw(odd)), ("l", 2, [1.0])])
+    assert {key: bytes(value) for key, value in written_values(body).items()} == {"k": odd, "l": pack([1.0])}
+
+
+def check_cuts(cuts: list[Cut], count: int) -> None:
+    assert cuts[0][0] == 0
+    assert cuts[-1][1] == count
+    assert all(before[1] == after[0] for before, after in pairwise(cuts))
+    for start, end, body in cuts:
+        assert 1 <= end - start <= MAX_CHUNK_KEYS
+        assert end - start == 1 or len(body) <= MAX_CHUNK_BYTES
+
+
+@given(st.lists(st.integers(0, MAX_CHUNK_BYTES * 2), min_size=1, max_size=20))
+def test_a_write_is_cut_in_order_into_bodies_within_bounds(sizes: list[int]) -> None:
+    rows = [(str(number), 1, "x" * size) for number, size in enumerate(sizes)]
+    cuts = list(write_bodies(rows))
+    check_cuts(cuts, len(rows))
+    assert [body for _, _, body in cuts] == [pack(rows[start:end]) for start, end, _ in cuts]
+
+
+@given(st.integers(1, 3500), st.sampled_from([1, 255, 1024]))
+def test_a_read_is_cut_in_order_into_bodies_within_bounds(count: int, size: int) -> None:
+    keys = [str(number).rjust(size, "x") for number in range(count)]
+    buckets = list(range(1, count + 1))
+    cuts = list(key_bodies(keys, buckets))
+    check_cuts(cuts, count)
+    assert [body for _, _, body in cuts] == [pack((keys[start:end], buckets[start:end])) for start, end, _ in cuts]
 
 
 @pytest.mark.parametrize(
-    ("count", "runs"), [(MAX_CHUNK_KEYS, 1), (MAX_CHUNK_KEYS + 1, 2), (2 * MAX_CHUNK_KEYS, 2), (10_000, 10)]
+    ("count", "chunks"), [(MAX_CHUNK_KEYS, 1), (MAX_CHUNK_KEYS + 1, 2), (2 * MAX_CHUNK_KEYS, 2), (10_000, 10)]
 )
-def test_a_chunk_has_a_thousand_keys_at_most(count: int, runs: int) -> None:
-    found = list(split([b"x"] * count))
-    assert len(found) == runs
-    assert max(end - start for start, end in found) <= MAX_CHUNK_KEYS
+def test_a_chunk_has_a_thousand_keys_at_most(count: int, chunks: int) -> None:
+    rows = [("k", 1, None)] * count
+    assert len(write_bodies(rows)) == len(key_bodies(["k"] * count, [1] * count)) == chunks
+    check_cuts(list(write_bodies(rows)), count)
 
 
 def test_a_batch_of_exactly_the_bytes_of_a_chunk_is_one() -> None:
-    half = b"x" * (MAX_CHUNK_BYTES // 2)
-    assert list(split([half, half])) == [(0, 2)]
-    assert list(split([half, half, b"y"])) == [(0, 2), (2, 3)]
+    text = "x" * (MAX_CHUNK_BYTES // 2)
+    excess = len(pack([("k", 1, text), ("l", 1, text)])) - MAX_CHUNK_BYTES
+    ((_, _, body),) = write_bodies([("k", 1, text), ("l", 1, text[excess:])])
+    assert len(body) == MAX_CHUNK_BYTES
+    assert len(write_bodies([("k", 1, text), ("l", 1, text[excess - 1 :])])) == 2
+
+
+def test_a_large_value_does_not_scatter_its_small_neighbours() -> None:
+    rows: list[tuple[str, int, Any]] = [(str(number), 1, None) for number in range(1000)]
+    rows[500] = ("large", 1, "x" * MAX_CHUNK_BYTES)
+    assert len(write_bodies(rows)) < 25
+
+
+def former_head(body: bytes) -> int:
+    """Bytes that a count and as many lengths would take if the body were of the form before this one."""
+    (count,) = struct.unpack_from("<I", body.ljust(4, b"\0"))
+    return 4 + 4 * int(count)
+
+
+@pytest.mark.parametrize("size", [1, 2, 30, 31, 32, 255, 256, 1024])
+def test_no_body_could_be_one_of_the_form_before_this_one(size: int) -> None:
+    for count in range(1, MAX_CHUNK_KEYS + 1):
+        keys = ["k" * size] * count
+        for _, _, body in (*key_bodies(keys, [1] * count), *write_bodies([(key, 1, None) for key in keys])):
+            assert former_head(body) > len(body)

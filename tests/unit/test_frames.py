@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.chunks import encode_body
+from protocol.chunks import write_bodies
 from protocol.frames import (
     VERSION,
     Chunk,
@@ -97,7 +97,7 @@ def with_a_hole(data: bytes, start: int, count: int) -> bytes:
 
 @pytest.mark.parametrize("value", ["a text that may begin and end anywhere", 7, [1, 2, 3]])
 def test_a_frame_that_lost_bytes_on_its_way_is_refused(value: object) -> None:
-    body = encode_body([msgspec.msgpack.encode(["key", 1, value])])
+    ((_, _, body),) = write_bodies([("key", 1, value)])
     whole = encode_frame("reply:x", {}, [CHUNK._replace(body=body)])
     for start, count in LOST:
         damaged = with_a_hole(whole, start, count)

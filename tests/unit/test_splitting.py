@@ -9,6 +9,7 @@ from api.problems import Kind, Problem
 from api.splitting import Groups, Part, check_count
 from protocol.buckets import ShardMap, bucket_of
 from protocol.chunks import MAX_CHUNK_KEYS
+from protocol.operations import Operation
 from protocol.settings import BatchSettings
 
 COUNT = 100
@@ -43,45 +44,68 @@ def test_every_key_goes_to_the_shard_of_its_bucket() -> None:
         assert part.keys == [key for key in keys if owner(key) == shard]
 
 
-def test_an_entry_of_a_write_is_the_tuple_to_store() -> None:
+def test_a_write_names_the_bucket_of_each_key() -> None:
     groups = Groups(MAP)
     groups.add_values({"k": {"a": [1, None]}}, LIMITS)
     (part,) = groups.parts()
-    assert part.entries == [pack(["k", bucket_of(b"k", COUNT), {"a": [1, None]}])]
+    assert part.body == pack([("k", bucket_of(b"k", COUNT), {"a": [1, None]})])
 
 
-def test_an_entry_of_an_encoded_write_holds_the_bytes_as_they_came() -> None:
+def test_an_encoded_value_is_kept_as_the_bytes_that_came() -> None:
     odd = b"\xcd\x00\x01"
     groups = Groups(MAP)
-    groups.add_encoded({"k": msgspec.Raw(odd)}, LIMITS)
+    groups.add_values({"k": msgspec.Raw(odd)}, LIMITS)
     (part,) = groups.parts()
-    assert part.entries == [b"\x93" + pack("k") + pack(bucket_of(b"k", COUNT)) + odd]
+    assert part.body == b"\x91\x93" + pack("k") + pack(bucket_of(b"k", COUNT)) + odd
 
 
-def test_an_entry_of_a_read_is_the_index_key_and_the_bucket() -> None:
+def test_a_read_names_the_bucket_of_each_key() -> None:
     groups = Groups(MAP)
     groups.add_keys(["k"], LIMITS)
     (part,) = groups.parts()
-    assert part.entries == [pack(["k"]) + pack(bucket_of(b"k", COUNT))]
+    assert part.body == pack((["k"], [bucket_of(b"k", COUNT)]))
+
+
+def test_a_batch_has_the_same_parts_every_time() -> None:
+    made = []
+    for _ in range(2):
+        groups = Groups(MAP)
+        groups.add_values({f"k{number}": {"b": number, "a": [None]} for number in range(300)}, LIMITS)
+        made.append(groups.parts())
+    assert made[0] == made[1]
 
 
 def test_a_large_batch_makes_several_parts_for_one_shard() -> None:
     only = ShardMap(("s1",), COUNT, (0,) * (COUNT + 1))
     groups = Groups(only)
     groups.add_keys([str(number) for number in range(MAX_CHUNK_KEYS + 1)], LIMITS)
-    assert [len(part.keys) for part in groups.parts()] == [MAX_CHUNK_KEYS, 1]
+    assert [len(part.keys) for part in groups.parts()] == [500, 501]
 
 
-def test_a_part_made_with_an_old_map_goes_where_the_new_map_says() -> None:
-    only = ShardMap(("low", "high"), COUNT, (0,) * (COUNT + 1))
-    old = Groups(only)
-    old.add_values({f"k{number}": number for number in range(20)}, LIMITS)
-    (part,) = old.parts()
-    new = Groups(MAP)
-    new.add_part(part)
-    for found in new.parts():
-        assert {owner(key) for key in found.keys} == {found.shard}
-        assert found.entries == [part.entries[part.keys.index(key)] for key in found.keys]
+ALL_LOW = ShardMap(("low", "high"), COUNT, (0,) * (COUNT + 1))
+
+
+def test_a_write_made_with_an_old_map_goes_where_the_new_map_says() -> None:
+    data = {f"k{number}": msgspec.Raw(b"\xcd\x00" + bytes((number,))) for number in range(20)}
+    old, new, direct = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
+    old.add_values(data, LIMITS)
+    assert len(old.parts()) == 1
+    new.add_again(Operation.WRITE, old.parts())
+    direct.add_values(data, LIMITS)
+    assert new.parts() == direct.parts()
+
+
+@pytest.mark.parametrize("operation", [Operation.READ, Operation.DELETE])
+def test_keys_grouped_with_an_old_map_go_where_the_new_map_says(operation: Operation) -> None:
+    keys = [f"k{number}" for number in range(1500)]
+    old, new = Groups(ALL_LOW), Groups(MAP)
+    old.add_keys(keys, LIMITS)
+    assert len(old.parts()) == 2
+    new.add_again(operation, old.parts())
+    for part in new.parts():
+        assert {owner(key) for key in part.keys} == {part.shard}
+        assert part.body == pack((part.keys, [bucket_of(key.encode(), COUNT) for key in part.keys]))
+    assert {key for part in new.parts() for key in part.keys} == set(keys)
 
 
 @pytest.mark.parametrize("key", ["12345678", "ключ"])
@@ -105,7 +129,7 @@ def test_a_key_to_read_is_named_by_its_position() -> None:
 def test_a_value_of_as_many_bytes_as_allowed_is_taken() -> None:
     groups = Groups(MAP)
     groups.add_values({"k": "x" * 15}, LIMITS)
-    groups.add_encoded({"l": msgspec.Raw(pack("x" * 15))}, LIMITS)
+    groups.add_values({"l": msgspec.Raw(pack("x" * 15))}, LIMITS)
     assert sum(len(part.keys) for part in groups.parts()) == 2
 
 
@@ -114,7 +138,7 @@ def test_a_value_of_one_byte_more_is_refused_by_its_key() -> None:
     assert problem.kind is Kind.INVALID_VALUE
     assert problem.members["errors"][0]["pointer"] == "#/data/bad"
     with pytest.raises(Problem, match="17 bytes as MessagePack, 16 are allowed"):
-        Groups(MAP).add_encoded({"k": msgspec.Raw(pack("x" * 16))}, LIMITS)
+        Groups(MAP).add_values({"k": msgspec.Raw(pack("x" * 16))}, LIMITS)
 
 
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, [[2**64]], {"a": -(2**63) - 1}])
@@ -128,7 +152,7 @@ def test_a_refused_batch_leaves_nothing_in_the_groups() -> None:
     groups = Groups(MAP)
     with pytest.raises(Problem):
         groups.add_values({"good": 1, "bad": "x" * 16}, LIMITS)
-    assert list(groups.parts()) == []
+    assert not groups.parts()
 
 
 @pytest.mark.parametrize(("count", "kind"), [(0, Kind.EMPTY_BATCH), (11, Kind.TOO_MANY_KEYS)])
