@@ -314,6 +314,7 @@ suite:case('bytes of pure chance', function(test)
 end)
 
 suite:case('counts and ends of a write that lie', function(test)
+    box.space.kv:delete('k')
     local entry = '\x93\xa1k\x01\x01'
     for name, text in pairs({
         ['an empty body'] = '',
