@@ -130,6 +130,7 @@ class Dispatcher:
         self._rewind = False
         self._sending = self._reading = False
         self._reader: AsyncWire | None = None
+        self._has_begun = False
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] | None = None
 
@@ -272,7 +273,8 @@ class Dispatcher:
     async def _begin(self, wire: AsyncWire) -> None:
         check(await wire.run([("SET", self._alive_key, b"1", "EX", EPHEMERAL_TTL_S)]))
         self._rewind = True
-        if self._reader is not None and self._reading:
+        again, self._has_begun = self._has_begun, True
+        if again and self._reader is not None and self._reading:
             # It may be connected to a leader of before, which lets it read for ever what nobody writes there.
             self._reader.close()
         for queue in self._queues.values():
