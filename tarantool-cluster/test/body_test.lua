@@ -5,6 +5,7 @@ local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
 package.path = fio.pathjoin(here, '?.lua') .. ';' .. fio.pathjoin(here, '..', '?.lua') .. ';' .. package.path
 
+local ffi = require('ffi')
 local msgpack = require('msgpack')
 local support = require('support')
 
@@ -466,34 +467,65 @@ suite:case('faults of an entry', function(test)
     }) do
         test:is(support.run(support.READ, '\x92\x91\xa1k\x91' .. bucket), outcome.MALFORMED, name .. ' in a read')
     end
-    test:is(write_of('\x93\xda\x04\x00' .. ('k'):rep(1024) .. '\x01\x01'), outcome.OK, 'a key of 1024 bytes is taken')
-    test:is(support.run(support.DELETE, '\x92\x91\xda\x04\x00' .. ('k'):rep(1024) .. '\x91\x01'), outcome.OK,
-        'and found again')
+    for length, start in pairs({[1024] = '\xda\x04\x00', [258] = '\xda\x01\x02', [255] = '\xd9\xff', [31] = '\xbf'}) do
+        local key = start .. ('k'):rep(length)
+        test:is(write_of('\x93' .. key .. '\x01\x01'), outcome.OK, ('a key of %d bytes is taken'):format(length))
+        local _, blob = support.run(support.READ, '\x92\x92' .. key .. '\xa1-\x92\x01\x01')
+        test:is_deeply(support.values(blob), {'\x01', false}, 'read')
+        local _, deleted = support.run(support.DELETE, '\x92\x92\xa1-' .. key .. '\x92\x01\x01')
+        test:is(deleted, 1, 'and deleted')
+    end
     test:is(write_of('\x93\xd9\x01k\xce\x00\x00\x00\x01\x01'), outcome.OK, 'longer forms than needed are taken')
 end)
 
 suite:case('bodies of many sizes in one call are each stored as they are', function(test)
+    local visibility = require('tarantkv.visibility')
+    local log_write, commits = visibility.log_write, 0
+    visibility.log_write = function()
+        commits = commits + 1
+        log_write()
+    end
     -- More entries than are remembered between calls, so that the room for their ends grows while it is in use.
-    local chunks, last = {}, {}
-    for i, count in ipairs({1, 30000, 2, 50000, 65535, 3}) do
+    local chunks, ends = {}, {}
+    for i, count in ipairs({1, 200, 15, 65535, 16, 1000, 3}) do
         local entries = {}
         for j = 1, count do
-            entries[j] = support.write_entry(('many%d.%d'):format(i, j), msgpack.encode(i * 100000 + j), 1)
+            entries[j] = support.write_entry(('%d.%d'):format(i, j), msgpack.encode(i * 100000 + j), 1)
         end
         chunks[i] = support.chunk(support.WRITE, support.body(entries))
-        last[i] = {('many%d.%d'):format(i, count), i * 100000 + count}
+        ends[i] = count
     end
-    table.insert(chunks, 3, support.chunk(support.WRITE, '\x91\x93\xa1k\x01\xc1'))
+    table.insert(chunks, 3, support.chunk(support.WRITE, '\x92\x93\xa1k\x01\x01\x93\xa1k\x01\xc1'))
     local answers = _G.tarantkv.apply(chunks)
-    test:is(table.remove(answers, 3)[1], outcome.MALFORMED, 'a damaged one among them')
-    for i, pair in ipairs(last) do
+    test:is(commits, 1, 'in one transaction')
+    visibility.log_write = log_write
+    test:is(table.remove(answers, 3)[1], outcome.MALFORMED, 'but for a damaged one')
+    for i, last in ipairs(ends) do
+        local wrong = 0
+        for j = 1, last do
+            local tuple = box.space.kv:get(('%d.%d'):format(i, j))
+            wrong = wrong + (tuple and #tuple == 3 and tuple[3] == i * 100000 + j and 0 or 1)
+        end
         test:is(answers[i][1], outcome.OK, 'chunk ' .. i)
-        test:is(box.space.kv:get(pair[1])[3], pair[2], 'its last entry')
-        test:is(box.space.kv:get(('many%d.1'):format(i))[3], i * 100000 + 1, 'its first entry')
+        test:is(wrong, 0, ('its %d entries'):format(last))
     end
-    test:is(support.run(support.WRITE, support.write_body({{'after', '\x01', 1}})), outcome.OK, 'the next call')
-    test:is(support.read('after', 1), '\x01', 'stores what it says')
     box.space.kv:truncate()
+end)
+
+suite:case('no call leaves more memory behind than the one before it', function(test)
+    local body = require('tarantkv.body')
+    local entry = '\x93\xa1k\x01\x01'
+    local large = '\xdd\x00\x01\x00\x00' .. entry:rep(65536)
+    test:is(support.run(support.WRITE, '\x91' .. entry), outcome.OK, 'a small one')
+    local kept = ffi.sizeof(body.entry_ends())
+    for _ = 1, 3 do
+        test:is(support.run(support.WRITE, large), outcome.OK, 'a large one')
+        test:ok(ffi.sizeof(body.entry_ends()) > kept, 'takes more, as it has one end more than entries')
+        test:is(support.run(support.WRITE, '\x91' .. entry), outcome.OK, 'and a small one')
+        test:is(ffi.sizeof(body.entry_ends()), kept, 'gives it back')
+    end
+    test:is(support.run(support.WRITE, '\xdd\x10\x00\x00\x00' .. large), outcome.MALFORMED, 'a count that lies')
+    test:is(ffi.sizeof(body.entry_ends()), kept, 'takes nothing')
 end)
 
 suite:case('faults of a chunk around its body', function(test)
