@@ -66,7 +66,7 @@ class Turns:
         self._waiting_since = 0.0
         self._waited_at = float("-inf")
         self._rate = 0.0
-        """Starts in a second while something waits; 0 until it is known."""
+        """Starts in a second while something waits; 0 until it is known, and after a break: others may come."""
         self._window_began = 0.0
         self._window_starts = 0
         self._refused_at = float("-inf")
@@ -129,6 +129,7 @@ class Turns:
         if not self.waiting:
             if now - self._waited_at > BREAK_S:
                 self._waiting_since = now
+                self._rate = 0.0
             self._window_began, self._window_starts = now, 0
             loop.call_soon(self._take_turns)
         self.waiting += 1

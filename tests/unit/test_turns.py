@@ -128,6 +128,24 @@ def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(("pause_s", "is_known"), [(0.05, True), (1.0, False)])
+def test_the_rate_of_an_overload_that_is_over_says_nothing_of_a_later_burst(pause_s: float, *, is_known: bool) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = Turns(per_turn=2, max_wait_s=1)
+        for _ in range(4):
+            assert turns.enter("greedy", lambda: None, nothing)
+        await clock.turns(1, 0.5)
+        await turn()
+        assert turns.waiting == 0, "four in half a second"
+        clock.now += pause_s
+        for _ in range(9):
+            assert turns.enter("greedy", lambda: None, nothing)
+        assert turns.full("greedy", clock.now) is is_known
+
+    run(scenario)
+
+
 def test_what_is_never_its_users_turn_is_refused_in_the_end() -> None:
     async def scenario() -> None:
         turns = Turns(per_turn=1, max_wait_s=0.01, ready=lambda user: user != "stuck")
