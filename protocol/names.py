@@ -3,6 +3,7 @@
 | key | type | owner | gone when |
 |---|---|---|---|
 | `kv:{shard}` | stream | the shard's workers | never; its entries are deleted as they are answered |
+| `workers:{shard}` | sorted set | the shard's workers | it expires unless one of them renews it |
 | `reply:{api process}` | stream | one api process | it expires unless that process or a worker renews it |
 | `alive:{api process}` | string | one api process | it expires unless that process renews it |
 | `login:{kind}:{digest}` | counter | the login throttle | its window is over |
@@ -26,12 +27,17 @@ REFUSED: Final = b"refused"
 REPLY_PREFIX: Final = "reply:"
 
 EPHEMERAL_TTL_S: Final = 60
-"""How long, in seconds, what belongs to an api process outlives it."""
+"""How long, in seconds, what belongs to a process outlives it."""
 
 
 def shard_stream(shard: str) -> str:
     """The stream that carries the chunks of `shard`."""
     return f"kv:{shard}"
+
+
+def shard_workers(shard: str) -> str:
+    """Who works the stream of `shard`: consumers by the time at which each last said so, ms."""
+    return f"workers:{shard}"
 
 
 def reply_stream(api_process: str) -> str:

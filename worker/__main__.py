@@ -29,6 +29,7 @@ from protocol.wire import Wire
 from worker.errors import WrongInstanceError
 from worker.loop import ShardLoop
 from worker.shard import Shard
+from worker.standby import Standby
 from worker.stream import BLOCK_MS, ShardStream
 
 _log = logging.getLogger(__name__)
@@ -53,9 +54,10 @@ def build_loops(
                 count=settings.read_frames,
                 claim_idle_ms=int(settings.claim_idle_s * 1000),
             ),
+            Standby(position, consumer),
             settings,
         )
-        for name, instances in parse_shards(cluster.shards).items()
+        for position, (name, instances) in enumerate(parse_shards(cluster.shards).items())
     ]
 
 

@@ -18,6 +18,7 @@ from protocol.operations import Operation, Status
 from protocol.settings import WorkerSettings
 from worker.errors import ShardUnreachableError
 from worker.shard import Shard
+from worker.standby import Standby
 from worker.stream import Answers, Entry, ShardStream
 
 _log = logging.getLogger(__name__)
@@ -65,12 +66,13 @@ class Backoff:
 class ShardLoop(threading.Thread):
     """The thread that works one shard's stream."""
 
-    def __init__(self, shard: Shard, stream: ShardStream, settings: WorkerSettings) -> None:
+    def __init__(self, shard: Shard, stream: ShardStream, standby: Standby, settings: WorkerSettings) -> None:
         super().__init__(name=f"shard-{shard.name}", daemon=True)
         self.failure: BaseException | None = None
         self.last_turn = time.monotonic()
         self._shard = shard
         self._stream = stream
+        self._standby = standby
         self._settings = settings
         self._stopping = threading.Event()
         self._answers = Answers()
@@ -137,18 +139,34 @@ class ShardLoop(threading.Thread):
         """
         now = time.monotonic()
         tidy = now >= self._next_take_over
-        entries = self._stream.exchange(self._answers, block=not tidy)
-        self._answers = Answers()
-        if entries:
-            self._answers = self._work(entries, redelivered=False)
+        if self._standby.reads():
+            entries = self._stream.exchange(self._answers, block=not tidy)
+            self._answers = Answers()
+            if entries:
+                self._answers = self._work(entries, redelivered=False)
+        else:
+            self._look()
         if tidy:
             self._next_take_over = now + _TAKE_OVER_EVERY_S
             self._tidy(now)
 
+    def _look(self) -> None:
+        """Work what is there, answer it, and wait a while: another worker reads this stream, if it lives."""
+        entries, waited_ms = self._stream.look(self._answers)
+        self._answers = Answers()
+        self._standby.looked(waited_ms if entries else None)
+        if entries:
+            self._answers = self._work(entries, redelivered=False)
+            self._stream.answer(self._answers)
+            self._answers = Answers()
+        if not self._standby.reads():
+            self._stopping.wait(self._standby.pause_s())
+
     def _tidy(self, now: float) -> None:
-        """Take over what dead workers left, and forget them."""
+        """Say that this worker is there, take over what dead ones left, and forget them."""
         self._stream.answer(self._answers)
         self._answers = Answers()
+        self._standby.attended(self._stream.attend())
         if taken := self._stream.take_over():
             _log.info("took frames over", extra={"shard": self._shard.name, "frames": len(taken)})
             self._answers = self._work(taken, redelivered=True)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import redis
 
 from protocol.frames import VERSION
-from protocol.names import EPHEMERAL_TTL_S, FIELD, GROUP, REFUSED, shard_stream
+from protocol.names import EPHEMERAL_TTL_S, FIELD, GROUP, REFUSED, shard_stream, shard_workers
 from protocol.wire import Command, Wire, check
 
 _log = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ DEAD_CONSUMER_IDLE_MS = 60_000
 
 Before Redis 7.2 a read that finds nothing is silence as well: such a consumer lives, and its next frame makes it anew.
 """
+
+PRESENT_MS = 3000
+"""How long after it last said so a worker counts as there; one that waits for frames does so after each wait."""
 
 _LOOK_AHEAD = 10
 """Pending frames looked at in one step of taking over, as a multiple of those that may be claimed in it."""
@@ -90,6 +93,9 @@ class ShardStream:
         self._count = count
         self._claim_idle_ms = claim_idle_ms
         self._cursor = _FIRST
+        self._workers = shard_workers(shard)
+        self._attending_refused = False
+        self._attend_source = resources.files(__package__).joinpath("attend.lua").read_text()
         self._forget_source = resources.files(__package__).joinpath("forget_consumers.lua").read_text()
         read = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count)
         self._read_now: Command = (*read, "STREAMS", self._stream, ">")
@@ -109,8 +115,23 @@ class ShardStream:
         commands = self._answering(answers)
         *answered, read = self._wire.run([*commands, self._read_blocking if block else self._read_now])
         self._check_answered(answered, answers)
+        return self._read(read)
+
+    def look(self, answers: Answers) -> tuple[list[Entry], int]:
+        """Like `exchange` without waiting, and also: for how many milliseconds the first of the frames had waited."""
+        *answered, clock, read = self._wire.run([*self._answering(answers), ("TIME",), self._read_now])
+        self._check_answered(answered, answers)
+        entries = self._read(read)
         try:
-            return _entries(read[0][1]) if self._group_was_there([read]) and read else []
+            seconds, microseconds = check([clock])[0]
+            now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+            return entries, now_ms - int(entries[0].id.split(b"-", 1)[0]) if entries else 0
+        except _NONSENSE as error:
+            raise _not_understood(error) from error
+
+    def _read(self, raw: Any) -> list[Entry]:
+        try:
+            return _entries(raw[0][1]) if self._group_was_there([raw]) and raw else []
         except _NONSENSE as error:
             raise _not_understood(error) from error
 
@@ -169,13 +190,31 @@ class ShardStream:
         except _NONSENSE as error:
             raise _not_understood(error) from error
 
+    def attend(self) -> list[bytes]:
+        """Say that this worker is there; the names of all that are, or none where Redis refuses to keep them.
+
+        It may be out of memory, or not have given its workers the right yet. Frames are worked all the same.
+        """
+        command: Command = ("EVAL", self._attend_source, 1, self._workers, self._consumer, PRESENT_MS, EPHEMERAL_TTL_S)
+        (present,) = self._wire.run([command])
+        refused = isinstance(present, redis.ResponseError)
+        if refused and not self._attending_refused:
+            _log.warning("redis keeps no workers", extra={"stream": self._stream, "error": str(present)})
+        self._attending_refused = refused
+        if refused:
+            return []
+        if not isinstance(present, list) or self._consumer.encode() not in present:
+            raise _not_understood(ValueError(repr(present)))
+        return present
+
     def forget_dead_consumers(self) -> None:
         """Delete consumers that are dead and have nothing pending."""
         check(self._wire.run([("EVAL", self._forget_source, 1, self._stream, GROUP, DEAD_CONSUMER_IDLE_MS, "")]))
 
     def leave(self) -> None:
-        """Delete this consumer if it has nothing pending; otherwise its peers take its frames over first."""
-        check(self._wire.run([("EVAL", self._forget_source, 1, self._stream, GROUP, 0, self._consumer)]))
+        """Be there no more; delete this consumer if it has nothing pending, as its peers take its frames over first."""
+        forget: Command = ("EVAL", self._forget_source, 1, self._stream, GROUP, 0, self._consumer)
+        check(self._wire.run([("ZREM", self._workers, self._consumer), forget]))
         self._wire.close()
 
     def disconnect(self) -> None:

@@ -57,7 +57,7 @@ def _plain(touches: Iterable[str], make: Callable[[], Injection]) -> tuple[str, 
 
 def _processes() -> Iterator[tuple[str, Fault]]:
     targets = {
-        "worker-1": ("workers",),
+        "worker": ("workers",),
         "workers": ("workers",),
         "api": ("api",),
         "redis": ("redis",),

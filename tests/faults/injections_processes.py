@@ -10,11 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from localcluster.cluster import Cluster
-from tests.faults.processes import wait_for
+from tests.faults.processes import reader, wait_for
 
 
 def programs_of(cluster: Cluster, target: str) -> list[str]:
-    """The programs that a target means: one by its name, or `workers` or `shards` for all of these."""
+    """The programs that a target means: one by its name, `workers` or `shards` for all of these, or `worker` for the
+    one that reads the streams.
+    """
+    if target == "worker":
+        return [reader(cluster)]
     names = [status.name for status in cluster.status()]
     return [name for name in names if name.partition("-")[0] == target.removesuffix("s")] or [target]
 

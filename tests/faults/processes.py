@@ -1,4 +1,4 @@
-"""What a process has in hand: what a worker was given by Redis, and what a shard has not read yet."""
+"""What a process does and has in hand: which worker reads, what it was given, and what a shard has not read yet."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, cast
 import psutil
 import redis
 
+from localcluster.cluster import Cluster
 from protocol.frames import decode_frame
-from protocol.names import FIELD, GROUP, shard_stream
+from protocol.names import FIELD, GROUP, shard_stream, shard_workers
 from protocol.operations import Operation
 
 POLL_S = 0.005
@@ -26,6 +27,25 @@ def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.
         if time.monotonic() > end:
             raise AssertionError(failure)
         time.sleep(POLL_S)
+
+
+def reader(cluster: Cluster, shard: str = "s1") -> str:
+    """The worker that reads a shard's stream at once, where there are two or three; any where Redis cannot tell."""
+    workers = {cluster.pid(status.name): status.name for status in cluster.status() if is_worker(status.name)}
+    settings = cluster.settings
+    user, password = settings["TARANTKV_REDIS_USER"], settings["TARANTKV_REDIS_PASSWORD"]
+    with redis.Redis.from_url(cluster.redis_url, username=user, password=password, protocol=2) as client:
+        try:
+            present = cast("list[bytes]", client.zrange(shard_workers(shard), 0, -1))
+        except redis.RedisError:
+            present = []
+    pids = [int(name.split(b":")[-2]) for name in sorted(present)]
+    return next((workers[pid] for pid in pids if pid in workers), next(iter(workers.values())))
+
+
+def is_worker(program: str) -> bool:
+    """Whether a program is a worker."""
+    return program.startswith("worker-")
 
 
 def in_hand(client: redis.Redis, shard: str, pid: int) -> set[bytes]:

@@ -2,16 +2,18 @@
 
 import asyncio
 import signal
-from collections.abc import Sequence
+import time
 
+import httpx
 import redis
 
 from localcluster.cluster import Cluster
+from protocol.names import GROUP, shard_stream
 from tests.faults.console import applied
 from tests.faults.injection import injected
 from tests.faults.injections_processes import WorkersChanging
-from tests.faults.load import Load
-from tests.faults.processes import changes, in_hand, unread_bytes, wait_for
+from tests.faults.load import Load, login
+from tests.faults.processes import changes, in_hand, is_worker, reader, unread_bytes, wait_for
 from tests.faults.scenario import Scenario
 
 LONGEST_STALL_S = 3.0
@@ -20,24 +22,22 @@ WORKERS = 2
 CHANGES = 4
 
 
-def kill_with_frames_in_hand(cluster: Cluster, client: redis.Redis, names: Sequence[str]) -> None:
-    """Freeze the workers, wait until Redis has given each of them something, and kill them."""
+def kill_with_frames_in_hand(cluster: Cluster, client: redis.Redis, *others: str) -> None:
+    """Freeze the worker that reads, wait until Redis has given it something, and kill it, and the others with it."""
     shards = [shard.name for shard in cluster.config.shards]
-
-    def has_work(pid: int) -> bool:
-        return any(in_hand(client, shard, pid) for shard in shards)
-
-    pids = {name: cluster.kill(name, signal.SIGSTOP) for name in names}
-    wait_for(lambda: all(map(has_work, pids.values())), "a worker was given nothing")
-    for name in pids:
-        cluster.kill(name)
-    for name, pid in pids.items():
-        cluster.wait_ended(name, pid)
+    name = reader(cluster)
+    pids = {name: cluster.kill(name, signal.SIGSTOP)}
+    wait_for(lambda: any(in_hand(client, shard, pids[name]) for shard in shards), "the worker was given nothing")
+    pids |= {other: cluster.kill(other, signal.SIGSTOP) for other in others if other != name}
+    for frozen in pids:
+        cluster.kill(frozen)
+    for frozen, pid in pids.items():
+        cluster.wait_ended(frozen, pid)
 
 
 def test_a_killed_worker_fails_no_request(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
     async def fault(_: Load) -> None:
-        await asyncio.to_thread(kill_with_frames_in_hand, scenario.cluster, as_tarantkv, ["worker-1"])
+        await asyncio.to_thread(kill_with_frames_in_hand, scenario.cluster, as_tarantkv)
 
     run = scenario.run(fault)
     assert run.failures() == {}
@@ -46,10 +46,40 @@ def test_a_killed_worker_fails_no_request(scenario: Scenario, as_tarantkv: redis
 
 def test_all_workers_killed_fail_no_request(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
     async def fault(_: Load) -> None:
-        names = [status.name for status in scenario.cluster.status() if status.name.startswith("worker-")]
-        await asyncio.to_thread(kill_with_frames_in_hand, scenario.cluster, as_tarantkv, names)
+        names = [status.name for status in scenario.cluster.status() if is_worker(status.name)]
+        await asyncio.to_thread(kill_with_frames_in_hand, scenario.cluster, as_tarantkv, *names)
 
     assert scenario.run(fault).failures() == {}
+
+
+def served_by(cluster: Cluster, client: redis.Redis) -> set[int]:
+    """The worker processes that were given frames of requests, one after the other, that go to all shards."""
+    token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
+    began = time.monotonic()
+    with httpx.Client(base_url=cluster.base_url, trust_env=False, headers={"Authorization": token}) as http:
+        for _ in range(30):
+            http.post("/api/read", json={"keys": [f"of any shard {number}" for number in range(30)]}).raise_for_status()
+    since_ms = (time.monotonic() - began) * 1000
+    served: set[int] = set()
+    for shard in cluster.config.shards:
+        for info in client.xinfo_consumers(shard_stream(shard.name), GROUP):
+            # What Redis 7.2 calls inactive was called idle before: for how long it was given nothing.
+            if 0 <= info.get("inactive", info["idle"]) < since_ms:
+                served.add(int(info["name"].split(b":")[-2]))
+    return served
+
+
+def test_one_of_two_workers_reads_and_the_other_when_that_one_is_gone(
+    mended: Cluster, as_tarantkv: redis.Redis
+) -> None:
+    name = reader(mended)
+    pids = {status.name: mended.pid(status.name) for status in mended.status() if is_worker(status.name)}
+    wait_for(lambda: served_by(mended, as_tarantkv) == {pids[name]}, "both workers read")
+    mended.stop_program(name)
+    try:
+        wait_for(lambda: served_by(mended, as_tarantkv) == set(pids.values()) - {pids[name]}, "nobody else reads")
+    finally:
+        mended.start_program(name)
 
 
 def test_a_worker_killed_between_its_call_and_the_answer_applies_nothing_twice(
@@ -103,12 +133,13 @@ def test_a_worker_told_to_stop_fails_no_request(scenario: Scenario, as_tarantkv:
     cluster = scenario.cluster
 
     async def fault(load: Load) -> None:
-        pid = cluster.pid("worker-1")
-        await asyncio.to_thread(cluster.stop_program, "worker-1")
+        name = await asyncio.to_thread(reader, cluster)
+        pid = cluster.pid(name)
+        await asyncio.to_thread(cluster.stop_program, name)
         for shard in cluster.config.shards:
             assert in_hand(as_tarantkv, shard.name, pid) == set()
         await load.good(100)
-        await asyncio.to_thread(cluster.start_program, "worker-1")
+        await asyncio.to_thread(cluster.start_program, name)
 
     run = scenario.run(fault)
     assert run.failures() == {}
@@ -126,11 +157,12 @@ def test_a_worker_frozen_past_every_deadline_does_no_harm_when_it_wakes(
         return set().union(*entries)
 
     async def fault(load: Load) -> None:
-        pid = await asyncio.to_thread(cluster.kill, "worker-1", signal.SIGSTOP)
+        name = await asyncio.to_thread(reader, cluster)
+        pid = await asyncio.to_thread(cluster.kill, name, signal.SIGSTOP)
         await asyncio.to_thread(wait_for, lambda: bool(given(pid)), "the worker was given nothing")
         await asyncio.to_thread(wait_for, lambda: not given(pid), "nobody took over")
         await load.good(150)
-        await asyncio.to_thread(cluster.kill, "worker-1", signal.SIGCONT)
+        await asyncio.to_thread(cluster.kill, name, signal.SIGCONT)
 
     assert scenario.run(fault).failures() == {}
 

@@ -8,7 +8,7 @@ import redis
 
 from localcluster import programs
 from localcluster.cluster import Cluster
-from protocol.names import FIELD, GROUP, shard_stream
+from protocol.names import FIELD, GROUP, shard_stream, shard_workers
 from protocol.settings import RedisSettings, load
 from protocol.wire import Wire
 from worker.stream import Answers, Entry, ShardStream
@@ -50,7 +50,7 @@ def join(cluster: Cluster, client: redis.Redis, shard: str) -> Iterator[Join]:
     yield join
     for wire in wires:
         wire.close()
-    client.delete(shard_stream(shard))
+    client.delete(shard_stream(shard), shard_workers(shard))
 
 
 def append(client: redis.Redis, shard: str, *frames: bytes) -> list[bytes]:
@@ -85,6 +85,33 @@ def test_a_consumer_leaves_only_with_nothing_pending(client: redis.Redis, shard:
     stream.answer(Answers(done=[entry]))
     stream.leave()
     assert client.xinfo_consumers(shard_stream(shard), GROUP) == []
+
+
+def test_those_who_said_lately_that_they_are_there_are_there(client: redis.Redis, shard: str, join: Join) -> None:
+    """A worker that was there when the clock was set back would otherwise be there until it catches up."""
+    seconds, _ = client.time()
+    silent, ahead = (seconds - 10) * 1000, (seconds + 60) * 1000
+    client.zadd(shard_workers(shard), {"silent": silent, "ahead": ahead})
+    me, peer = join("me"), join("peer")
+    assert me.attend() == [b"me"]
+    assert sorted(peer.attend()) == [b"me", b"peer"]
+    assert client.ttl(shard_workers(shard)) > 0
+    peer.leave()
+    assert me.attend() == [b"me"]
+
+
+def test_a_look_tells_how_long_the_first_frame_has_waited(client: redis.Redis, shard: str, join: Join) -> None:
+    stream = join("me")
+    assert stream.look(Answers()) == ([], 0)
+    seconds, microseconds = client.time()
+    now_ms = seconds * 1000 + microseconds // 1000
+    client.xadd(shard_stream(shard), {FIELD: b"old"}, id=f"{now_ms - 700}-0")
+    client.xadd(shard_stream(shard), {FIELD: b"new"}, id=f"{now_ms}-0")
+    entries, waited_ms = stream.look(Answers())
+    assert [entry.data for entry in entries] == [b"old", b"new"]
+    assert 700 <= waited_ms < 700 + 5000
+    stream.look(Answers(done=[entry.id for entry in entries]))
+    assert client.xlen(shard_stream(shard)) == 0
 
 
 def test_a_group_that_is_gone_is_made_again(client: redis.Redis, shard: str, join: Join) -> None:

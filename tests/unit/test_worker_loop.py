@@ -14,6 +14,7 @@ from worker import loop as loop_module
 from worker.errors import ShardUnreachableError
 from worker.loop import GIVE_UP_MS, MAX_HELD_BYTES, MAX_REPLY_BYTES, ShardLoop, _parts
 from worker.shard import Shard
+from worker.standby import Standby
 from worker.stream import Answers, Entry, ShardStream
 
 SETTINGS = WorkerSettings(call_keys=10, call_bytes=1024)
@@ -80,7 +81,7 @@ class FakeStream:
 
 
 def loop_of(shard: FakeShard, stream: FakeStream | None = None) -> ShardLoop:
-    return ShardLoop(cast("Shard", shard), cast("ShardStream", stream or FakeStream()), SETTINGS)
+    return ShardLoop(cast("Shard", shard), cast("ShardStream", stream or FakeStream()), Standby(0, "me"), SETTINGS)
 
 
 def chunk(number: int, *, in_ms: int = 5000, operation: int = Operation.WRITE, keys: int = 1, size: int = 4) -> Chunk:

@@ -84,6 +84,19 @@ def test_an_answer_of_another_form_than_asked_for_is_an_error_of_redis(answer: A
         stream.exchange(Answers(), block=True)
     with pytest.raises(redis.RedisError):
         stream.take_over()
+    with pytest.raises(redis.RedisError):
+        stream.look(Answers())
+    with pytest.raises(redis.RedisError):
+        stream.attend()
+
+
+@pytest.mark.parametrize("reason", ["OOM command not allowed", "NOPERM no permissions to access a key"])
+def test_where_redis_keeps_no_workers_nobody_can_tell_who_is_there(
+    reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = ShardStream(cast("Wire", OneAnswer(redis.ResponseError(reason))), "s1", "me", count=2, claim_idle_ms=1000)
+    assert stream.attend() == stream.attend() == []
+    assert [record.getMessage() for record in caplog.records] == ["redis keeps no workers"]
 
 
 def test_an_answer_of_another_form_does_not_tell_who_has_a_frame() -> None:
