@@ -43,6 +43,8 @@ def build_loops(
     cluster: ClusterSettings, redis: RedisSettings, store: StoreSettings, settings: WorkerSettings
 ) -> list[ShardLoop]:
     """One loop for each shard of the settings, all under one consumer name."""
+    shards = parse_shards(cluster.shards)
+    positions = {name: position for position, name in enumerate(sorted(shards))}
     consumer = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     return [
         ShardLoop(
@@ -54,10 +56,10 @@ def build_loops(
                 count=settings.read_frames,
                 claim_idle_ms=int(settings.claim_idle_s * 1000),
             ),
-            Standby(position, consumer),
+            Standby(positions[name], consumer),
             settings,
         )
-        for position, (name, instances) in enumerate(parse_shards(cluster.shards).items())
+        for name, instances in shards.items()
     ]
 
 

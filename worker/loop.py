@@ -122,6 +122,7 @@ class ShardLoop(threading.Thread):
         while True:
             try:
                 self._stream.answer(self._answers)
+                self._answers = Answers()
                 self._stream.leave()
                 break
             except redis.RedisError as error:

@@ -27,7 +27,7 @@ _MAX_PAUSE_S = 0.5
 
 
 class Standby:
-    """One worker's part at one shard. `position` is the shard's among all shards, by which these are divided.
+    """One worker's part at one shard; `position` is the shard's among all shards by name, which are divided by it.
 
     Until it is known who else is there, the worker reads.
     """
@@ -52,9 +52,12 @@ class Standby:
         return self._leads or time.monotonic() < self._helps_until
 
     def looked(self, waited_ms: int | None) -> None:
-        """Take note of how long the frame had waited that was found while standing by, if one was."""
+        """Take note of how long the frame had waited that was found while standing by, if one was.
+
+        Less than nothing where Redis' clock was set back: then nobody can tell who is late.
+        """
         self._quiet = waited_ms is None
-        if waited_ms is not None and waited_ms >= LATE_MS:
+        if waited_ms is not None and not 0 <= waited_ms < LATE_MS:
             self._helps_until = time.monotonic() + HELP_S
 
     def pause_s(self) -> float:

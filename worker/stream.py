@@ -214,7 +214,9 @@ class ShardStream:
     def leave(self) -> None:
         """Be there no more; delete this consumer if it has nothing pending, as its peers take its frames over first."""
         forget: Command = ("EVAL", self._forget_source, 1, self._stream, GROUP, 0, self._consumer)
-        check(self._wire.run([("ZREM", self._workers, self._consumer), forget]))
+        # Where Redis refuses to keep the workers it also refuses to forget one: then none is remembered.
+        _, forgotten = self._wire.run([("ZREM", self._workers, self._consumer), forget])
+        check([forgotten])
         self._wire.close()
 
     def disconnect(self) -> None:

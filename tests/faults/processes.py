@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from localcluster.cluster import Cluster
 from protocol.frames import decode_frame
@@ -29,18 +31,41 @@ def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.
         time.sleep(POLL_S)
 
 
-def reader(cluster: Cluster, shard: str = "s1") -> str:
+def reader(cluster: Cluster, shard: str = "s1", timeout_s: float = 5.0) -> str:
     """The worker that reads a shard's stream at once, where there are two or three; any where Redis cannot tell."""
-    workers = {cluster.pid(status.name): status.name for status in cluster.status() if is_worker(status.name)}
     settings = cluster.settings
-    user, password = settings["TARANTKV_REDIS_USER"], settings["TARANTKV_REDIS_PASSWORD"]
-    with redis.Redis.from_url(cluster.redis_url, username=user, password=password, protocol=2) as client:
-        try:
-            present = cast("list[bytes]", client.zrange(shard_workers(shard), 0, -1))
-        except redis.RedisError:
-            present = []
-    pids = [int(name.split(b":")[-2]) for name in sorted(present)]
-    return next((workers[pid] for pid in pids if pid in workers), next(iter(workers.values())))
+    client = redis.Redis.from_url(
+        cluster.redis_url,
+        username=settings["TARANTKV_REDIS_USER"],
+        password=settings["TARANTKV_REDIS_PASSWORD"],
+        protocol=2,
+        socket_timeout=1,
+        retry=Retry(NoBackoff(), 0),
+    )
+    end = time.monotonic() + timeout_s
+    seen: dict[bytes, float] = {}
+    with client:
+        while True:
+            workers = {cluster.pid(status.name): status.name for status in cluster.status() if is_worker(status.name)}
+            try:
+                present = cast("list[tuple[bytes, float]]", client.zrange(shard_workers(shard), 0, -1, withscores=True))
+            except redis.RedisError:
+                return next(iter(workers.values()))
+            # Who died a moment ago still counts as there, and who has just started does not yet.
+            if {_pid(name) for name, _ in present} == workers.keys():
+                first, said_at = min(present)
+                if said_at > seen.get(first, said_at):
+                    return workers[_pid(first)]
+                seen = {first: seen.get(first, said_at)}
+            else:
+                seen = {}
+            if time.monotonic() > end:
+                return next(iter(workers.values()))
+            time.sleep(POLL_S)
+
+
+def _pid(consumer: bytes) -> int:
+    return int(consumer.split(b":")[-2])
 
 
 def is_worker(program: str) -> bool:

@@ -67,6 +67,13 @@ def test_who_finds_a_late_frame_reads_for_a_while(time: Time) -> None:
     assert not standby.reads()
 
 
+def test_where_the_clock_was_set_back_every_frame_counts_as_late(time: Time) -> None:
+    del time
+    standby = standing_by()
+    standby.looked(-1)
+    assert standby.reads()
+
+
 def test_the_pause_between_looks_is_shared_by_those_who_stand_by_and_bounded() -> None:
     def pauses(others: int, waited_ms: int | None = 0) -> list[float]:
         standby = Standby(0, "z")

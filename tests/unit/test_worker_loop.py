@@ -342,3 +342,53 @@ def test_a_frame_of_another_version_that_somebody_else_has_had_stays() -> None:
 def test_a_frame_of_another_version_is_refused_to_nobody_but_an_api() -> None:
     answers = work(FakeShard(), FakeStream(), Entry(b"1-0", OTHER_VERSION.replace(b"reply:a", b"kv:s1:a")))
     assert answers == Answers([], [], [])
+
+
+class LookedAt(FakeStream):
+    """A stream that holds what it was made with, and notes what is answered; its first answers may fail."""
+
+    def __init__(self, *entries: Entry, failures: int = 0) -> None:
+        super().__init__()
+        self.answered: list[bytes] = []
+        self._entries = list(entries)
+        self._failures = failures
+
+    def look(self, answers: Answers) -> tuple[list[Entry], int]:
+        self.answer(answers)
+        entries, self._entries = self._entries, []
+        return entries, 0
+
+    def answer(self, answers: Answers) -> None:
+        if answers.done and self._failures:
+            self._failures -= 1
+            raise redis.ConnectionError("gone")
+        self.answered += answers.done
+
+
+def standing_by(stream: FakeStream) -> ShardLoop:
+    """A loop that stands by, and does not pause between its looks."""
+    standby = Standby(0, "me")
+    standby.attended([b"first", b"me"])
+    loop = ShardLoop(cast("Shard", FakeShard()), cast("ShardStream", stream), standby, SETTINGS)
+    loop.stop()
+    return loop
+
+
+def test_what_is_found_while_standing_by_is_answered_before_the_pause() -> None:
+    stream = LookedAt(entry(chunk(1)))
+    standing_by(stream)._look()
+    assert stream.answered == [b"1-0"]
+
+
+def test_what_could_not_be_answered_while_standing_by_is_answered_at_the_next_look() -> None:
+    stream = LookedAt(entry(chunk(1)), failures=2)
+    loop = standing_by(stream)
+    with pytest.raises(redis.ConnectionError):
+        loop._look()
+    with pytest.raises(redis.ConnectionError):
+        loop._look()
+    assert stream.answered == []
+    loop._look()
+    assert stream.answered == [b"1-0"]
+    loop._look()
+    assert stream.answered == [b"1-0"]

@@ -191,3 +191,23 @@ def test_of_deleted_entries_only_the_ids_come_to_be_acknowledged() -> None:
 def test_deleted_entries_that_redis_drops_itself_do_not_come() -> None:
     group = FakeGroup({1: 5000, 2: 5000}, deleted=[1], drops_deleted=True)
     assert taker(group).take_over() == [Entry(b"2-0", b"data")]
+
+
+class RefusingWorkers:
+    """Refuses what is about the workers that are there."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        refused = redis.ResponseError("NOPERM no permissions to access a key")
+        return [refused if b"workers:s1" in command or "workers:s1" in command else 0 for command in commands]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_worker_leaves_where_redis_keeps_no_workers() -> None:
+    wire = RefusingWorkers()
+    ShardStream(cast("Wire", wire), "s1", "me", count=2, claim_idle_ms=1000).leave()
+    assert wire.closed
