@@ -35,7 +35,7 @@ def test_requests_that_reached_a_frozen_api_are_answered_when_it_wakes(scenario:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("target", ["worker", "api", "redis", "shards"])
 def test_what_is_frozen_past_every_expiry_does_no_harm_when_it_wakes(scenario: Scenario, target: str) -> None:
     """Past the expiry of what lies in Redis, and of the silence after which a worker counts as dead."""
