@@ -10,6 +10,7 @@ import redis
 
 from localcluster.cluster import Cluster
 from protocol.names import shard_stream
+from tests.redis_client import as_tarantkv
 
 SETTLE_S = 5.0
 """An abandoned frame goes with its api's next round trip, and a worker that was held up has to catch up."""
@@ -30,25 +31,15 @@ def check(cluster: Cluster) -> None:
 
 def refusals(cluster: Cluster) -> list[str]:
     """What was refused for lack of rights since Redis started."""
-    with _client(cluster) as client:
+    with as_tarantkv(cluster) as client:
         log = client.acl_log()
     return [f"{entry['username']}: {entry['object']}" for entry in log if entry["reason"] in ("command", "key")]
-
-
-def _client(cluster: Cluster) -> redis.Redis:
-    settings = cluster.settings
-    return redis.Redis.from_url(
-        cluster.redis_url,
-        username=settings["TARANTKV_REDIS_USER"],
-        password=settings["TARANTKV_REDIS_PASSWORD"],
-        protocol=2,
-    )
 
 
 def left_behind(cluster: Cluster) -> list[str]:
     """The keys that break the rule, each with the reason."""
     streams = {shard_stream(shard.name) for shard in cluster.config.shards}
-    with _client(cluster) as client:
+    with as_tarantkv(cluster) as client:
         return [reason for name in sorted(client.scan_iter()) if (reason := _fault(client, name.decode(), streams))]
 
 

@@ -10,6 +10,7 @@ import redis
 
 from localcluster.cluster import Cluster
 from localcluster.config import for_tests
+from tests import redis_client
 from tests.faults.networked import Networked, networked_cluster
 from tests.faults.scenario import Scenario
 
@@ -61,13 +62,7 @@ def networked_scenario(networked: Networked, request: pytest.FixtureRequest, tmp
 @pytest.fixture
 def as_tarantkv(mended: Cluster) -> Iterator[redis.Redis]:
     """Redis as the system's own user sees it."""
-    settings = mended.settings
-    client = redis.Redis.from_url(
-        mended.redis_url,
-        username=settings["TARANTKV_REDIS_USER"],
-        password=settings["TARANTKV_REDIS_PASSWORD"],
-        protocol=2,
-    )
+    client = redis_client.as_tarantkv(mended)
     yield client
     client.close()
 

@@ -16,6 +16,7 @@ from localcluster.cluster import Cluster
 from protocol.frames import decode_frame
 from protocol.names import FIELD, GROUP, shard_stream, shard_workers
 from protocol.operations import Operation
+from tests.redis_client import as_tarantkv
 
 POLL_S = 0.005
 
@@ -33,15 +34,7 @@ def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.
 
 def reader(cluster: Cluster, shard: str = "s1", timeout_s: float = 5.0) -> str:
     """The worker that reads a shard's stream at once, where there are two or three; any where Redis cannot tell."""
-    settings = cluster.settings
-    client = redis.Redis.from_url(
-        cluster.redis_url,
-        username=settings["TARANTKV_REDIS_USER"],
-        password=settings["TARANTKV_REDIS_PASSWORD"],
-        protocol=2,
-        socket_timeout=1,
-        retry=Retry(NoBackoff(), 0),
-    )
+    client = as_tarantkv(cluster, socket_timeout=1, retry=Retry(NoBackoff(), 0))
     end = time.monotonic() + timeout_s
     seen: dict[bytes, float] = {}
     with client:

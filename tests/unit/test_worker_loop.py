@@ -9,8 +9,9 @@ import redis
 
 from protocol.frames import VERSION, Chunk, Outcome, decode_reply, encode_frame
 from protocol.operations import Operation, Status
-from protocol.settings import WorkerSettings
+from protocol.settings import ClusterSettings, RedisSettings, StoreSettings, WorkerSettings
 from worker import loop as loop_module
+from worker.__main__ import build_loops
 from worker.errors import ShardUnreachableError
 from worker.loop import GIVE_UP_MS, MAX_HELD_BYTES, MAX_REPLY_BYTES, ShardLoop, _parts
 from worker.shard import Shard
@@ -18,6 +19,8 @@ from worker.standby import Standby
 from worker.stream import Answers, Entry, ShardStream
 
 SETTINGS = WorkerSettings(call_keys=10, call_bytes=1024)
+REDIS = RedisSettings(redis_url="redis://localhost", redis_password="x")
+STORE = StoreSettings(store_password="x")
 DOWN = ShardUnreachableError("connection refused", sent=False)
 LOST = ShardUnreachableError("timed out", sent=True)
 
@@ -392,3 +395,38 @@ def test_what_could_not_be_answered_while_standing_by_is_answered_at_the_next_lo
     assert stream.answered == [b"1-0"]
     loop._look()
     assert stream.answered == [b"1-0"]
+
+
+class HardToLeave(FakeStream):
+    """A stream that the first try to leave fails at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered: list[bytes] = []
+        self.tries = 0
+
+    def answer(self, answers: Answers) -> None:
+        self.answered += answers.done
+
+    def leave(self) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise redis.ConnectionError("gone")
+
+
+def test_what_was_answered_is_not_answered_again_when_leaving_is_tried_again() -> None:
+    stream = HardToLeave()
+    loop = loop_of(FakeShard(), stream)
+    loop._answers = Answers(done=[b"1-0"])
+    loop._leave()
+    assert stream.tries == 2
+    assert stream.answered == [b"1-0"]
+
+
+def test_workers_divide_the_shards_alike_in_whatever_order_these_are_named() -> None:
+    def parts(shards: str) -> dict[str, int]:
+        loops = build_loops(ClusterSettings(shards=shards), REDIS, STORE, SETTINGS)
+        return {loop.name: loop._standby._position for loop in loops}
+
+    first, second = "s1=localhost:3301", "s2=localhost:3302"
+    assert parts(f"{first};{second}") == parts(f"{second};{first}")
