@@ -28,6 +28,9 @@ READY_S = 0.1
 """What waits for its turn gets it while a shard has work for less than this: so much keeps it busy, and the rest can
 still be refused where it waits."""
 
+PAUSE = 3
+"""Measurements in a row without any answer that make a pause. One alone says little: answers come in bursts."""
+
 CATCH_UP = 20
 """Measurements for which a shard that has paused may still have more than its rate allows."""
 
@@ -48,6 +51,8 @@ class _Shard:
         "max_bytes",
         "max_chunks",
         "ready_chunks",
+        "silent",
+        "silent_s",
     )
 
     def __init__(self, max_chunks: int, max_bytes: int) -> None:
@@ -57,6 +62,8 @@ class _Shard:
         self.done_chunks = self.done_bytes = 0
         self.chunk_rate = self.byte_rate = 0.0
         self.catching_up = 0
+        self.silent = 0
+        self.silent_s = 0.0
         self.held: dict[str, list[int]] = {}
         """Chunks and bytes of every user who has any."""
 
@@ -122,18 +129,23 @@ class Admission:
 
         Where nothing was, although there was something to do, that is no overload but a pause: of Redis, a shard, the
         network. It may end any moment, and until then, and while the shard catches up, as much waits as the settings
-        allow.
+        allow. A pause that is none would let in, under overload, many seconds' work.
         """
         if self._max_wait_s is None:
             return
         for shard, state in self._shards.items():
             if self.chunks[shard] and not state.done_chunks:
-                state.catching_up = CATCH_UP
-                state.max_chunks, state.max_bytes = self._max_chunks, self._max_bytes
-                state.ready_chunks = self._max_chunks
+                state.silent += 1
+                state.silent_s += elapsed_s
+                if state.silent >= PAUSE:
+                    state.catching_up = CATCH_UP
+                    state.max_chunks, state.max_bytes = self._max_chunks, self._max_bytes
+                    state.ready_chunks = self._max_chunks
                 continue
-            state.chunk_rate += _SMOOTHING * (state.done_chunks / elapsed_s - state.chunk_rate)
-            state.byte_rate += _SMOOTHING * (state.done_bytes / elapsed_s - state.byte_rate)
+            worked_s = elapsed_s + (state.silent_s if state.silent < PAUSE else 0.0)
+            state.silent, state.silent_s = 0, 0.0
+            state.chunk_rate += _SMOOTHING * (state.done_chunks / worked_s - state.chunk_rate)
+            state.byte_rate += _SMOOTHING * (state.done_bytes / worked_s - state.byte_rate)
             state.done_chunks = state.done_bytes = 0
             chunks = max(LEAST_CHUNKS, int(state.chunk_rate * self._max_wait_s))
             size = max(LEAST_BYTES, int(state.byte_rate * self._max_wait_s))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.admission import CATCH_UP, LEAST_CHUNKS, Admission, AnswerBudget, BodyBudget
+from api.admission import CATCH_UP, LEAST_CHUNKS, PAUSE, Admission, AnswerBudget, BodyBudget
 from api.problems import Kind, Problem
 
 
@@ -92,10 +92,30 @@ def test_a_shard_that_has_become_slow_takes_little_again() -> None:
     assert fill(gate, None, 9999) == LEAST_CHUNKS
 
 
+def pause(gate: Admission) -> None:
+    """Nothing comes of what is under way for so long that it is a pause."""
+    for _ in range(PAUSE):
+        gate.adapt(0.1)
+
+
+def test_a_shard_whose_answers_come_in_bursts_has_not_paused() -> None:
+    gate = adaptive()
+    gate.admit([("s1", 1)])
+    for _ in range(60):
+        for _ in range(PAUSE - 1):
+            gate.adapt(0.1)
+        gate.admit([("s1", 1)] * 200)
+        for _ in range(200):
+            gate.release("s1", 1)
+        gate.adapt(0.1)
+    # 200 in three tenths of a second, and one is under way.
+    assert fill(gate, None, 9999) == pytest.approx(333 - 1, abs=2)
+
+
 def test_while_a_shard_pauses_all_that_the_settings_allow_may_wait_for_it() -> None:
     gate = adaptive(chunks=1000)
     gate.admit([("s1", 1)])
-    gate.adapt(0.1)
+    pause(gate)
     assert fill(gate, None, 9999) == 999
     gate.release("s1", 1, worked=False)
     gate.adapt(0.1)
@@ -113,7 +133,7 @@ def test_while_a_shard_pauses_all_that_the_settings_allow_may_wait_for_it() -> N
 def test_a_shard_that_has_caught_up_after_a_pause_takes_as_much_as_before() -> None:
     gate = adaptive()
     gate.admit([("s1", 1)] * 100)
-    gate.adapt(0.1)
+    pause(gate)
     for _ in range(100):
         gate.release("s1", 1)
     gate.adapt(0.1)
