@@ -73,8 +73,10 @@ class Clock:
     """Time that passes when it is told to, for the loop that runs."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
-        asyncio.get_running_loop().time = lambda: self.now  # type: ignore[method-assign]
+        loop = asyncio.get_running_loop()
+        # From now on, as the loop has timers already: a jump ahead would let them all ring.
+        self.now = loop.time()
+        loop.time = lambda: self.now  # type: ignore[method-assign]
 
     async def turns(self, count: int, seconds: float) -> None:
         """Let so many turns of the loop take so long altogether."""
