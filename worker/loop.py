@@ -179,13 +179,15 @@ class ShardLoop(threading.Thread):
         frames, done, refused = self._decode_all(entries, redelivered=redelivered)
         replies: dict[str, list[Outcome]] = defaultdict(list)
         live, late, waiting = _sorted(frames)
-        held = 0
         self._kept_at = time.monotonic()
         if late:
             maybe_sent = redelivered or not self._keep(done)
             for stream, chunk in late:
                 replies[stream].append(_too_late(chunk, maybe_sent=maybe_sent))
         for call in self._calls(live):
+            # What is known is not held back by what may take as long again: a turn can be dozens of calls.
+            self._answer_early(replies)
+            held = 0
             for outcomes in self._apply(call, done, redelivered=redelivered):
                 for outcome in outcomes:
                     for stream in waiting[outcome.id]:

@@ -266,6 +266,16 @@ def test_the_outcomes_of_one_call_do_not_wait_for_the_next_call() -> None:
     assert statuses(answers) == {2: Status.OK}
 
 
+def test_the_outcomes_of_one_call_are_told_before_the_next_is_made() -> None:
+    stream = FakeStream()
+    shard = FakeShard()
+    told: list[list[int]] = []
+    shard.on_call = lambda: told.append([outcome.id[0] for outcome in stream.early])
+    answers = work(shard, stream, entry(*(chunk(number, keys=10) for number in (1, 2, 3))))
+    assert told == [[], [1], [1, 2]]
+    assert statuses(answers) == {3: Status.OK}
+
+
 def test_an_outcome_that_could_not_be_told_early_is_told_at_the_end() -> None:
     stream = FakeStream(broken=True)
     shard = FakeShard([(Status.OK, None)], LOST, [(Status.OK, None)])
