@@ -25,8 +25,9 @@ ROOM = 64
 """Chunks of requests that have come in and have not been split yet."""
 
 READY_S = 0.1
-"""What waits for its turn gets it while a shard has work for less than this: so much keeps it busy, and the rest can
-still be refused where it waits."""
+LEAST_READY = 64
+"""What waits for its turn gets it while a shard has work for less than `READY_S`, or less than so many chunks: that
+keeps it busy, and the rest can still be refused where it waits."""
 
 PAUSE = 3
 """Measurements in a row without any answer that make a pause. One alone says little: answers come in bursts."""
@@ -58,7 +59,7 @@ class _Shard:
     def __init__(self, max_chunks: int, max_bytes: int) -> None:
         self.max_chunks = min(max_chunks, LEAST_CHUNKS)
         self.max_bytes = min(max_bytes, LEAST_BYTES)
-        self.ready_chunks = self.max_chunks
+        self.ready_chunks = min(max_chunks, LEAST_READY)
         self.done_chunks = self.done_bytes = 0
         self.chunk_rate = self.byte_rate = 0.0
         self.catching_up = 0
@@ -154,7 +155,7 @@ class Admission:
                 continue
             state.catching_up = 0
             state.max_chunks, state.max_bytes = min(chunks, self._max_chunks), min(size, self._max_bytes)
-            state.ready_chunks = min(max(LEAST_CHUNKS, int(state.chunk_rate * READY_S)), self._max_chunks)
+            state.ready_chunks = min(max(LEAST_READY, int(state.chunk_rate * READY_S)), self._max_chunks)
 
     def _count(self, shard: str, size: int, user: str | None, sign: int) -> None:
         self.chunks[shard] += sign

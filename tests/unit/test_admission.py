@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.admission import CATCH_UP, LEAST_CHUNKS, PAUSE, Admission, AnswerBudget, BodyBudget
+from api.admission import CATCH_UP, LEAST_CHUNKS, LEAST_READY, PAUSE, Admission, AnswerBudget, BodyBudget
 from api.problems import Kind, Problem
 
 
@@ -80,6 +80,34 @@ def test_a_shard_takes_as_much_as_it_works_off_in_the_time_that_may_be_waited() 
         gate.adapt(0.1)
     # 2,000 a second.
     assert fill(gate, None, 9999) == pytest.approx(1000 - LEAST_CHUNKS, abs=2)
+
+
+def test_what_waits_is_let_in_while_a_shard_has_work_for_a_tenth_of_a_second() -> None:
+    gate = adaptive()
+    for _ in range(60):
+        for _ in range(200):
+            gate.admit([("s1", 1)])
+            gate.release("s1", 1)
+        gate.adapt(0.1)
+    # 2,000 a second, so 200; less than ROOM may have come in already.
+    assert let_in(gate) == pytest.approx(200 - 200 // 4, abs=2)
+
+
+def test_what_waits_for_a_slow_shard_is_let_in_one_after_the_other() -> None:
+    """A few dozen chunks may be a large part of a second's work: more of them would only wait where nobody refuses."""
+    gate = adaptive()
+    assert let_in(gate) == LEAST_READY - LEAST_READY // 4
+    gate.release("s1", 1)
+    assert gate.has_room(None)
+
+
+def let_in(gate: Admission) -> int:
+    """Admit chunks while there is room for what waits; returns how many were admitted."""
+    admitted = 0
+    while gate.has_room(None):
+        gate.admit([("s1", 1)])
+        admitted += 1
+    return admitted
 
 
 def test_a_shard_that_has_become_slow_takes_little_again() -> None:
