@@ -28,6 +28,13 @@ class CoalescingTransport:
             self._call_soon(self.flush)
         self._pieces.append(data)
 
+    def write_alone(self, data: bytes) -> None:
+        """Write `data`, of which it is known that nothing follows it."""
+        if self._pieces:
+            self._pieces.append(data)
+        else:
+            self._transport.write(data)
+
     def flush(self) -> None:
         """Write what was kept."""
         pieces = self._pieces

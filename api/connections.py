@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from api.coalescing import CoalescingProtocol
+from api.coalescing import CoalescingProtocol, CoalescingTransport
 from api.door import Door
 from api.turns import Call
 
@@ -61,6 +61,7 @@ class GuardedProtocol(CoalescingProtocol):
     """One connection of a client, with an end to every wait."""
 
     door: Door
+    transport: CoalescingTransport  # type: ignore[assignment]  # what uvicorn was given
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Take a connection if there may be one more; the one that has been idle for longest makes room."""
@@ -71,6 +72,7 @@ class GuardedProtocol(CoalescingProtocol):
         self.head_timer: asyncio.TimerHandle | None = None
         self.head_bytes = 0
         self.heard_at = 0.0
+        self.dropping = 0
         self.stall_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         door = self.door
@@ -95,19 +97,39 @@ class GuardedProtocol(CoalescingProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes. From the first of a head on there is a time in which the head must be whole."""
-        turns, now = self.door.turns, self.loop.time()
+        if self.dropping:
+            data = self._drop(data)
+            if not data:
+                return
+        door, now = self.door, self.loop.time()
         # To look at a request twice costs a fifth of what a small one costs: only where it is likely to save that.
-        if self.waiting and self.head_timer is None and turns.refusing(now):
-            refusal = self.door.turned_away(data, now)
-            if refusal is not None and not self.door.lifecycle.draining:
-                self.heard_at = now
-                self.transport.write(refusal)
+        if self.waiting and self.head_timer is None and door.refusing(now) and not door.lifecycle.draining:
+            refused = door.turned_away(data, now)
+            if refused is not None:
+                self._turn_away(*refused, now)
                 return
         before = self.messages
         super().data_received(data)
         # Where a whole request was refused at once, and nothing came behind it, nothing is on its way.
         if self.waiting and (self.messages == before or not self.between_messages):
             self._still_waiting(len(data))
+
+    def _turn_away(self, refusal: bytes, missing: int, now: float) -> None:
+        """Answer a request of whose body `missing` bytes are still to come; the parser sees nothing of it."""
+        self.heard_at = now
+        self.transport.write_alone(refusal)
+        if missing:
+            self.dropping = missing
+            self.head_timer = self.loop.call_later(self.door.http.head_timeout_s, self.end)
+
+    def _drop(self, data: bytes) -> bytes:
+        """Take bytes of a body that was turned away; returns what is behind it."""
+        missing = self.dropping
+        self.dropping = max(0, missing - len(data))
+        self.heard_at = self.loop.time()
+        if not self.dropping:
+            self._end_head_timer()
+        return data[missing:]
 
     def _still_waiting(self, size: int) -> None:
         """Bytes have come, but no whole head: the rest of one, or of a body that was answered before it was there."""

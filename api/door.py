@@ -1,6 +1,6 @@
 """The door of an api process: which requests come in at once, which wait for their turn, and which are sent away.
 
-A request that is sent away costs its head's parsing and one write: no task, no token, no body, no line in the log.
+A request that is sent away costs a look at its head and one write: no task, no token, no body, no line in the log.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
-import httptools
 import orjson
 
 from api.admission import Admission
+from api.heads import Heads
+from api.http import LARGE_BODY
 from api.lifecycle import Lifecycle
 from api.problems import MEDIA_TYPE, Kind
 from api.request_ids import REQUEST_ID
@@ -29,7 +30,6 @@ RETRY_AFTER_S = 1
 GUARDED = "/api/"
 """Paths below this are counted and may be refused. Health and metrics are what one needs most under overload."""
 
-_GUARDED_POST = b"POST /api/"
 _DETAIL = "requests wait here as long as is allowed; nothing was applied"
 
 
@@ -64,34 +64,6 @@ class Refusal:
         ).encode()
 
 
-class _Skimmer:
-    """Reads over whole requests with the server's own parser, and keeps what a refusal needs to know."""
-
-    def __init__(self) -> None:
-        self.parser = httptools.HttpRequestParser(self)
-        self.clear()
-
-    def clear(self) -> None:
-        self.begun = self.ended = 0
-        self.keeps_alive = False
-        self.token: bytes | None = None
-        self.given_id: bytes | None = None
-
-    def on_message_begin(self) -> None:
-        self.begun += 1
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        lowered = name.lower()
-        if lowered == b"authorization":
-            self.token = value
-        elif lowered == b"x-request-id":
-            self.given_id = value
-
-    def on_message_complete(self) -> None:
-        self.ended += 1
-        self.keeps_alive = self.parser.should_keep_alive()
-
-
 class Door:
     """Decides about the requests of one process. `idle` holds the connections that wait for a request, oldest first."""
 
@@ -102,17 +74,19 @@ class Door:
         user_of: Callable[[bytes], str | None],
         http: HttpSettings,
         max_wait_s: float,
+        large: Turns,
     ) -> None:
         self.lifecycle = lifecycle
         self.http = http
         self.max_connections = http.max_connections
         self.turns = Turns(per_turn=STARTS_PER_TURN, max_wait_s=max_wait_s, ready=admission.has_room)
+        self.large = large
         self.refusal = Refusal()
         self.idle: dict[Any, None] = {}
         self._admission = admission
         self._user_of = user_of
         self._refused: Counter[str] = Counter()
-        self._skimmer = _Skimmer()
+        self._heads = Heads()
 
     def open(self, now: float) -> bool:
         """Whether a request may start at once, whoever sends it; `now` is the loop's time."""
@@ -129,28 +103,28 @@ class Door:
         token = next((value for name, value in headers if name == b"authorization"), None)
         return self.turns.enter(self._user(token), start, refuse)
 
-    def turned_away(self, data: bytes, now: float) -> bytes | None:
-        """The refusal of the one whole request that `data` is, if that has to be refused.
+    def refusing(self, now: float) -> bool:
+        """Whether it is worth while to look whether what comes has to be refused; `now` is the loop's time."""
+        return self.turns.refusing(now) or self.large.refusing(now)
 
-        Three times faster than to take the request and then refuse it, which is what makes overload bearable.
+    def turned_away(self, data: bytes, now: float) -> tuple[bytes, int] | None:
+        """The refusal of the request with which `data` begins, and how much of its body is not there yet.
+
+        None: it is not to be refused now, or something else is behind it. Several times faster than to take the
+        request and then refuse it, which is what makes overload bearable.
         """
-        if not data.startswith(_GUARDED_POST):
+        head = self._heads.of(data)
+        if head is None:
             return None
-        skimmer = self._skimmer
-        skimmer.clear()
-        try:
-            skimmer.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._skimmer = _Skimmer()
+        missing = head.size + head.body - len(data)
+        if missing < 0:
             return None
-        if skimmer.begun != skimmer.ended or not skimmer.keeps_alive:
-            # The parser is in the middle of a request, or would take no more of them.
-            self._skimmer = _Skimmer()
+        user = self._user(head.token)
+        # A large one waits in both queues.
+        if not self.turns.full(user, now) and (head.body <= LARGE_BODY or not self.large.full(user, now)):
             return None
-        if skimmer.ended != 1 or not self.turns.full(self._user(skimmer.token), now):
-            return None
-        self.count_refused(data[5 : data.find(b" ", 5)].decode("latin-1"))
-        return self.refusal.render(skimmer.given_id)
+        self._refused[head.route] += 1
+        return self.refusal.render(head.given_id), missing
 
     def _user(self, token: bytes | None) -> str | None:
         return self._user_of(token) if token is not None else None

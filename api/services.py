@@ -98,6 +98,7 @@ class Services:
             self.authenticator.user_of,
             settings.http,
             settings.batch.max_wait_s,
+            self.large,
         )
 
     @property

@@ -70,6 +70,8 @@ class Turns:
         self._window_began = 0.0
         self._window_starts = 0
         self._refused_at = float("-inf")
+        self._judged_at = float("-inf")
+        self._refusing = False
 
     def free(self, now: float) -> bool:
         """Whether something may start at once, which is then counted; `now` is the loop's time."""
@@ -102,12 +104,17 @@ class Turns:
         return 0 < expected < len(queue) and len(queue) > 2 * self._per_turn
 
     def refusing(self, now: float) -> bool:
-        """Whether some user had to wait for too long a moment ago, and, as far as is soon told, has to now."""
+        """Whether some user had to wait for too long a moment ago, and, as far as is soon told, has to in this turn."""
         if not self.waiting or now - self._refused_at >= REFUSING_S:
             return False
-        if len(self._queues) > _FEW_USERS or self.waiting >= MAX_WAITING:
-            return True
-        return any(self._is_long(queue, now) for queue in self._queues.values())
+        if now != self._judged_at:
+            self._judged_at = now
+            self._refusing = (
+                len(self._queues) > _FEW_USERS
+                or self.waiting >= MAX_WAITING
+                or any(self._is_long(queue, now) for queue in self._queues.values())
+            )
+        return self._refusing
 
     def _longest_wait(self, now: float) -> float:
         burst = now - self._waiting_since < BURST_S

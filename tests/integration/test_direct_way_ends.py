@@ -33,6 +33,9 @@ MAX_WAIT_S = 0.3
 
 HEAD_TIMEOUT_S = 1
 
+AFTER_ANOTHER = pytest.mark.parametrize("after_another", [False, True], ids=["the first", "after another"])
+"""Where one was refused a moment ago, the next is looked at before it is parsed."""
+
 WAYS = pytest.mark.parametrize("way", ["whole", "in pieces"])
 
 
@@ -71,17 +74,23 @@ def shut_door(narrow_api: ApiProcess, token: str, paused_workers: Pause) -> Iter
         yield
 
 
-def once_it_refuses(process: ApiProcess, token: str, scenario: Callable[[Wire], float]) -> None:
+def once_it_refuses(
+    process: ApiProcess, token: str, scenario: Callable[[Wire], float], *, after_another: bool = False
+) -> None:
     """Play a scenario while somebody waits for so long that others of the user are refused at once.
 
     It returns in how many seconds it was refused, and is played again if it waited itself.
     """
+    asked = request("/api/read", READ, {"Authorization": token})
 
     def refused_at_once() -> bool:
         with Wire(process.base_url) as waiting, Wire(process.base_url) as wire:
-            waiting.send(request("/api/read", READ, {"Authorization": token}))
+            waiting.send(asked)
             waiting.wait_until_read()
             time.sleep(1.5 * MAX_WAIT_S)
+            if after_another:
+                with Wire(process.base_url) as another:
+                    assert another.ask(asked).status == 503
             return scenario(wire) < MAX_WAIT_S / 2
 
     until(refused_at_once, 20, "nothing is refused at once")
@@ -121,7 +130,10 @@ def stopped(process: ApiProcess) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("shut_door")
-def test_the_rest_of_a_refused_body_is_not_taken_for_a_request(narrow_api: ApiProcess, token: str) -> None:
+@AFTER_ANOTHER
+def test_the_rest_of_a_refused_body_is_not_taken_for_a_request(
+    narrow_api: ApiProcess, token: str, *, after_another: bool
+) -> None:
     inside = request("/api/read", READ, {"Authorization": token})
     sent = request("/api/read", READ + inside, {"Authorization": token})
 
@@ -135,12 +147,15 @@ def test_the_rest_of_a_refused_body_is_not_taken_for_a_request(narrow_api: ApiPr
         assert wire.ask(LIVE).status == 200
         return seconds
 
-    once_it_refuses(narrow_api, token, scenario)
+    once_it_refuses(narrow_api, token, scenario, after_another=after_another)
 
 
 @pytest.mark.usefixtures("shut_door")
 @WAYS
-def test_a_body_that_is_refused_before_its_end_has_a_time_to_end(narrow_api: ApiProcess, token: str, way: str) -> None:
+@AFTER_ANOTHER
+def test_a_body_that_is_refused_before_its_end_has_a_time_to_end(
+    narrow_api: ApiProcess, token: str, way: str, *, after_another: bool
+) -> None:
     sent = request("/api/read", READ, {"Authorization": token})
 
     def scenario(wire: Wire) -> float:
@@ -151,7 +166,7 @@ def test_a_body_that_is_refused_before_its_end_has_a_time_to_end(narrow_api: Api
         assert wire.is_closed()
         return seconds
 
-    once_it_refuses(narrow_api, token, scenario)
+    once_it_refuses(narrow_api, token, scenario, after_another=after_another)
 
 
 @pytest.mark.usefixtures("shut_door")
