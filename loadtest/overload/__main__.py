@@ -1,7 +1,7 @@
 """`python -m loadtest.overload`: what the running local cluster does with several times the load it can take.
 
-Measures capacity closed-loop, looks at half of it as what is usual, offers `--factor` times capacity open-loop, and
-then half of it again, to see how soon all is as usual.
+Measures capacity closed-loop, looks at half of it as what is usual, offers `--factor` times capacity open-loop, then
+half of it again, to see how soon all is as usual, and measures capacity once more.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def measure(cluster: Cluster, options: argparse.Namespace) -> Result:
         usual=usual,
         overload=overload,
         after=after,
+        capacity_after=phase(),
     )
 
 

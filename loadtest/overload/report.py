@@ -25,6 +25,12 @@ class Result(msgspec.Struct):
     usual: Phase
     overload: Phase
     after: Phase
+    capacity_after: Phase
+
+    @property
+    def capacity_rate(self) -> float:
+        """Requests/s of the capacity before and after, on average: a machine is not as fast all the time."""
+        return (self.capacity.rate + self.capacity_after.rate) / 2
 
 
 Bar = tuple[str, str, bool]
@@ -44,7 +50,7 @@ def normal_after_s(usual: Phase, after: Phase) -> int:
 def bars(result: Result) -> list[Bar]:
     """Every bar."""
     tally = result.overload.tally
-    share = result.overload.rate / result.capacity.rate
+    share = result.overload.rate / result.capacity_rate
     refused = tally.percentile(503, 0.99)
     accepted = tally.percentile(200, 0.99)
     others = sum(tally.answered(status) for status in tally.statuses() if status not in (200, 503))
@@ -52,7 +58,7 @@ def bars(result: Result) -> list[Bar]:
     growth = {name: most - first for name, (first, most, _) in result.overload.memory.items()}
     grown = max(growth, key=lambda name: growth[name])
     return [
-        ("answered, of capacity", f"{share:.0%}", share >= LEAST_SHARE),
+        ("answered, of the capacity before and after", f"{share:.0%}", share >= LEAST_SHARE),
         (
             "the rest: 503 with Retry-After",
             f"{tally.answered(503):,} of them, {tally.without_retry_after} without, {others} other answers",
@@ -102,6 +108,7 @@ def _phases(result: Result) -> list[tuple[str, Phase]]:
         ("half of it", result.usual),
         ("overload", result.overload),
         ("half, right after", result.after),
+        ("capacity again", result.capacity_after),
     ]
 
 
