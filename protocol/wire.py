@@ -90,6 +90,8 @@ class Wire:
         Raises:
             redis.ConnectionError, redis.TimeoutError: the connection broke; which commands ran is unknown.
         """
+        if not commands:
+            return []
         if self._socket is None:
             self._connect()
         try:

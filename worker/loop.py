@@ -35,6 +35,11 @@ FOREIGN_FRAME_AGE_S = 60.0
 MAX_HELD_BYTES = 8 * 1024 * 1024
 """Payload bytes that a worker holds before it sends what it has, be the rest of the turn done or not."""
 
+FINAL = frozenset((Status.OK, Status.EXPIRED, Status.UNREACHABLE, Status.UNKNOWN))
+"""Outcomes that a chunk keeps when its frame is taken over: what was applied is recorded, and for the others it is too
+late by then. What a shard refuses for another reason leaves no record, and it may accept the chunk the next time: that
+is told together with the frame's deletion only."""
+
 _BACKOFF_S = (0.02, 0.5)
 _TAKE_OVER_EVERY_S = 0.5
 _FORGET_EVERY_S = 30.0
@@ -184,9 +189,11 @@ class ShardLoop(threading.Thread):
             maybe_sent = redelivered or not self._keep(done)
             for stream, chunk in late:
                 replies[stream].append(_too_late(chunk, maybe_sent=maybe_sent))
+        told = True
         for call in self._calls(live):
-            # What is known is not held back by what may take as long again: a turn can be dozens of calls.
-            self._answer_early(replies)
+            # What is known is not held back by what may take as long again: a turn can be dozens of calls. But none of
+            # them has to wait for Redis more than once.
+            told = told and self._answer_early(replies)
             held = 0
             for outcomes in self._apply(call, done, redelivered=redelivered):
                 for outcome in outcomes:
@@ -213,16 +220,27 @@ class ShardLoop(threading.Thread):
             self._redis_failed(error)
             return False
 
-    def _answer_early(self, replies: dict[str, list[Outcome]]) -> None:
-        """Send outcomes that are known while others are not: who waits for them may have an earlier deadline."""
-        if not replies:
-            return
+    def _answer_early(self, replies: dict[str, list[Outcome]]) -> bool:
+        """Send outcomes that are final while others are not known; False where Redis fails.
+
+        Who waits for them may have an earlier deadline. The rest stays in `replies`.
+        """
+        final = {
+            stream: [outcome for outcome in outcomes if outcome.status in FINAL] for stream, outcomes in replies.items()
+        }
+        final = {stream: outcomes for stream, outcomes in final.items() if outcomes}
+        if not final:
+            return True
         try:
-            self._stream.answer(Answers(_encoded(replies)))
+            self._stream.answer(Answers(_encoded(final)))
         except redis.RedisError as error:
             self._redis_failed(error)
-        else:
-            replies.clear()
+            return False
+        for stream in final:
+            replies[stream] = [outcome for outcome in replies[stream] if outcome.status not in FINAL]
+            if not replies[stream]:
+                del replies[stream]
+        return True
 
     def _decode_all(
         self, entries: Sequence[Entry], *, redelivered: bool

@@ -253,14 +253,14 @@ class ShardStream:
 
         Where Redis is out of memory it refuses the replies, and with them the deletion, which is what would free some.
         Then the frames are deleted all the same: their outcomes stand in the store, and who waits is told at the
-        deadline that the outcome is unknown.
+        deadline that the outcome is unknown. What was to be told before its frames are done can be told with them.
         """
         if not replies:
             return
         error = next((reply for reply in replies if isinstance(reply, redis.ResponseError)), None)
         if error is None:
             return
-        if not answers.replies or not any("OOM" in str(reply) for reply in replies):
+        if not answers.done or not answers.replies or not any("OOM" in str(reply) for reply in replies):
             raise error
         _log.error("redis is out of memory, replies are lost", extra={"stream": self._stream})
         check(self._wire.run(self._answering(Answers((), answers.done))))

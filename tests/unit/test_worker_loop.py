@@ -276,6 +276,24 @@ def test_the_outcomes_of_one_call_are_told_before_the_next_is_made() -> None:
     assert statuses(answers) == {3: Status.OK}
 
 
+def test_a_refusal_is_told_only_when_its_frame_is_done() -> None:
+    """It leaves no record: if the worker dies before, the next one's try may be accepted."""
+    stream = FakeStream()
+    shard = FakeShard([(Status.OK, None), (Status.REFUSED, b"disk full")], [(Status.OK, None)])
+    frame = entry(chunk(1, keys=5), chunk(2, keys=5), chunk(3, keys=10))
+    answers = work(shard, stream, frame)
+    assert [outcome.id[0] for outcome in stream.early] == [1]
+    assert statuses(answers) == {2: Status.REFUSED, 3: Status.OK}
+    assert answers.done == [b"1-0"]
+
+
+def test_redis_is_waited_for_between_calls_once_a_turn() -> None:
+    stream = FakeStream(broken=True)
+    answers = work(FakeShard(), stream, entry(*(chunk(number, keys=10) for number in range(1, 6))))
+    assert stream.disconnected == 1
+    assert statuses(answers) == dict.fromkeys(range(1, 6), Status.OK)
+
+
 def test_an_outcome_that_could_not_be_told_early_is_told_at_the_end() -> None:
     stream = FakeStream(broken=True)
     shard = FakeShard([(Status.OK, None)], LOST, [(Status.OK, None)])
