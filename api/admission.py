@@ -26,8 +26,9 @@ ROOM = 64
 
 READY_S = 0.1
 LEAST_READY = 64
-"""What waits for its turn gets it while a shard has work for less than `READY_S`, or less than so many chunks: that
-keeps it busy, and the rest can still be refused where it waits."""
+"""What waits for its turn gets it while a shard has work for less than `READY_S`, or less than so many chunks, in
+either case less a quarter for what has come in already: that keeps it busy, and the rest can still be refused where it
+waits."""
 
 PAUSE = 3
 """Measurements in a row without any answer that make a pause. One alone says little: answers come in bursts."""

@@ -68,6 +68,7 @@ class GuardedProtocol(CoalescingProtocol):
         self.door = self.app_state["door"]
         self.waiting = True
         self.between_messages = True
+        """No byte of a message has come since the last one was whole."""
         self.messages = 0
         self.head_timer: asyncio.TimerHandle | None = None
         self.head_bytes = 0
@@ -103,7 +104,9 @@ class GuardedProtocol(CoalescingProtocol):
                 return
         door, now = self.door, self.loop.time()
         # To look at a request twice costs a fifth of what a small one costs: only where it is likely to save that.
-        if self.waiting and self.head_timer is None and door.refusing(now) and not door.lifecycle.draining:
+        # And only between two messages: the parser may wait for the rest of a head, or of a body that has its answer.
+        between = self.waiting and self.between_messages and self.head_timer is None
+        if between and door.refusing(now) and not door.lifecycle.draining:
             refused = door.turned_away(data, now)
             if refused is not None:
                 self._turn_away(*refused, now)
@@ -117,6 +120,9 @@ class GuardedProtocol(CoalescingProtocol):
     def _turn_away(self, refusal: bytes, missing: int, now: float) -> None:
         """Answer a request of whose body `missing` bytes are still to come; the parser sees nothing of it."""
         self.heard_at = now
+        # It has been idle for less long than all others.
+        self.door.idle.pop(self, None)
+        self.door.idle[self] = None
         self.transport.write_alone(refusal)
         if missing:
             self.dropping = missing

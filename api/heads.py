@@ -1,7 +1,7 @@
 """Heads of requests that are to be refused: what a refusal needs to know of one, and where its body ends.
 
 A head is read with the server's own parser. Under overload the same clients send the same heads again and again, so
-what was found is kept for a while.
+what was found is kept, until there is too much of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from api.routes import route_of
 
 MAX_KEPT = 1024
 MAX_KEPT_BYTES = 2048
-"""Of a head. Longer ones, and those with an id of their own, are read anew each time."""
+"""Of a head. Longer ones, and those with something that no other request has, are read anew each time."""
+
+_MAX_LENGTH_DIGITS = 20
+_OF_ONE_REQUEST = frozenset((b"x-request-id", b"traceparent", b"idempotency-key"))
 
 _POST = b"POST /api/"
 _END = b"\r\n\r\n"
@@ -31,12 +34,13 @@ class Head(NamedTuple):
 
 
 class _Reader:
-    """Takes what the parser tells of one head."""
+    """Takes what the parser tells of one head, and asks it what it has to be asked before the message ends."""
 
     def __init__(self) -> None:
         self.headers: dict[bytes, bytes] = {}
         self.url = b""
-        self.whole = False
+        self.simple = False
+        self.parser = httptools.HttpRequestParser(self)
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -45,7 +49,16 @@ class _Reader:
         self.headers.setdefault(name.lower(), value)
 
     def on_headers_complete(self) -> None:
-        self.whole = True
+        parser, headers = self.parser, self.headers
+        self.simple = (
+            parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and b"transfer-encoding" not in headers
+            and b"expect" not in headers
+            # The parser takes any number of leading zeros, `int` does not.
+            and len(headers.get(b"content-length", b"")) <= _MAX_LENGTH_DIGITS
+        )
 
 
 class Heads:
@@ -65,34 +78,35 @@ class Heads:
         raw = data[: end + len(_END)]
         if raw in self._kept:
             return self._kept[raw]
-        head = _read(raw)
-        if len(raw) <= MAX_KEPT_BYTES and (head is None or head.given_id is None):
+        reader = _read(raw)
+        head = _head(reader, len(raw))
+        if len(raw) <= MAX_KEPT_BYTES and _OF_ONE_REQUEST.isdisjoint(reader.headers):
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
             self._kept[raw] = head
         return head
 
+    def __len__(self) -> int:
+        return len(self._kept)
 
-def _read(raw: bytes) -> Head | None:
+
+def _read(raw: bytes) -> _Reader:
     reader = _Reader()
-    parser = httptools.HttpRequestParser(reader)
     try:
-        parser.feed_data(raw)
+        reader.parser.feed_data(raw)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-        return None
+        reader.simple = False
+    # They hold each other: nobody would free them until the collector comes.
+    del reader.parser
+    return reader
+
+
+def _head(reader: _Reader, size: int) -> Head | None:
     headers = reader.headers
-    simple = (
-        reader.whole
-        and parser.get_http_version() == "1.1"
-        and parser.should_keep_alive()
-        and not parser.should_upgrade()
-        and b"transfer-encoding" not in headers
-        and b"expect" not in headers
-    )
-    if not simple:
+    if not reader.simple:
         return None
     return Head(
-        len(raw),
+        size,
         int(headers.get(b"content-length", b"0")),
         route_of(reader.url.decode("latin-1")),
         headers.get(b"authorization"),

@@ -151,6 +151,23 @@ def test_the_rest_of_a_refused_body_is_not_taken_for_a_request(
 
 
 @pytest.mark.usefixtures("shut_door")
+def test_the_rest_of_a_head_is_not_taken_for_a_request(narrow_api: ApiProcess, token: str) -> None:
+    asked = request("/api/read", READ, {"Authorization": token})
+    begun = LIVE.removesuffix(b"\r\n") + b"X-Rest: "
+
+    def scenario(wire: Wire) -> float:
+        assert wire.ask(LIVE + begun).status == 200
+        with Wire(narrow_api.base_url) as another:
+            began = time.monotonic()
+            assert another.ask(asked).status == 503
+            assert wire.ask(b"POST /api/read HTTP/1.1\r\nAuthorization: " + token.encode() + b"\r\n\r\n").status == 200
+            assert another.ask(asked).status == 503
+            return time.monotonic() - began
+
+    once_it_refuses(narrow_api, token, scenario, after_another=True)
+
+
+@pytest.mark.usefixtures("shut_door")
 @WAYS
 @AFTER_ANOTHER
 def test_a_body_that_is_refused_before_its_end_has_a_time_to_end(

@@ -126,6 +126,11 @@ def test_heads_that_are_never_the_same_are_read_all_the_same() -> None:
         now = fill(shut)
         for number in range(2 * MAX_KEPT):
             assert shut.turned_away(request("Authorization: greedy", f"X-Number: {number}"), now) is not None
+            assert len(shut._heads) <= MAX_KEPT
+        kept = len(shut._heads)
+        for name in ("X-Request-Id", "Traceparent", "Idempotency-Key"):
+            assert shut.turned_away(request("Authorization: greedy", f"{name}: 1"), now) is not None
+        assert len(shut._heads) == kept, "what no other request has"
 
     run(scenario)
 
@@ -152,6 +157,9 @@ def test_only_a_large_request_is_turned_away_for_a_long_queue_of_large_ones(size
         WHOLE + b"POST /api/wri",
         request("Authorization: greedy", path="/health/live", method="GET"),
         request("Authorization: greedy", "Connection: close"),
+        b"POST /api/read HTTP/1.1\r\nAuthorization: greedy\r\nConnection: close\r\n\r\n",
+        b"POST /api/read HTTP/1.1\r\nAuthorization: greedy\r\nContent-Length: " + b"0" * 5000 + b"\r\n\r\n",
+        b"POST /api/read HTTP/1.1\r\nAuthorization: greedy\r\nContent-Length: \r\n\r\n",
         request("Authorization: greedy", "Content-Length: 3"),
         request("Authorization: greedy", "Transfer-Encoding: chunked"),
         request("Authorization: greedy", "Expect: 100-continue"),
@@ -164,6 +172,9 @@ def test_only_a_large_request_is_turned_away_for_a_long_queue_of_large_ones(size
         "more",
         "health",
         "close",
+        "close without a body",
+        "a length of many zeros",
+        "an empty length",
         "two lengths",
         "length and chunks",
         "expect",
