@@ -11,6 +11,9 @@ DEADLINE_S = 5.0
 REFUSED_WITHIN_S = 0.1
 NORMAL_WITHIN_S = 5
 LEAST_SHARE = 0.9
+LEAST_LASTING = 0.75
+"""Less than a machine's speed varies by."""
+
 MOST_GROWTH_BYTES = 256 * 1024 * 1024
 _MIB = 1024 * 1024
 
@@ -54,6 +57,7 @@ def bars(result: Result) -> list[Bar]:
     refused = tally.percentile(503, 0.99)
     accepted = tally.percentile(200, 0.99)
     others = sum(tally.answered(status) for status in tally.statuses() if status not in (200, 503))
+    lasting = result.capacity_after.rate / result.capacity.rate
     normal = normal_after_s(result.usual, result.after)
     growth = {name: most - first for name, (first, most, _) in result.overload.memory.items()}
     grown = max(growth, key=lambda name: growth[name])
@@ -72,6 +76,7 @@ def bars(result: Result) -> list[Bar]:
             growth[grown] < MOST_GROWTH_BYTES,
         ),
         ("back to normal", f"after {normal} s", normal <= NORMAL_WITHIN_S),
+        ("capacity afterwards, of that before", f"{lasting:.0%}", lasting >= LEAST_LASTING),
     ]
 
 
