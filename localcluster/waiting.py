@@ -10,6 +10,11 @@ _POLL_S = 0.05
 _LOG_LINES = 15
 _LOG_BYTES = 64 * 1024
 
+_RECOVERING = "rows processed"
+"""What a shard says for every 100,000 rows of its log that it has read at its start."""
+
+_LONGEST_RECOVERY_S = 1800.0
+
 
 class ClusterError(RuntimeError):
     """The cluster is not in the state that was asked for; the message says which program and what it logged."""
@@ -28,11 +33,17 @@ def with_logs(text: str, logs: Sequence[Path]) -> str:
 
 
 class StartWatch:
-    """Waits while programs start, and fails as soon as one of them ends: waiting would only hide its reason."""
+    """Waits while programs start, and fails as soon as one of them ends: waiting would only hide its reason.
+
+    The time counts anew while a shard reads its log, which takes minutes after an hour of writing.
+    """
 
     def __init__(self, supervisor: Supervisor, timeout_s: float) -> None:
         self._supervisor = supervisor
+        self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
+        self._last_deadline = time.monotonic() + _LONGEST_RECOVERY_S
+        self._log_sizes: dict[str, int] = {}
         self._pids: dict[str, int] = {}
         self._log_starts: dict[str, int] = {}
 
@@ -46,15 +57,22 @@ class StartWatch:
             self._pids[name] = 0
 
     def until(self, condition: Callable[[], bool], failure: str, names: Sequence[str]) -> None:
-        def fulfilled() -> bool:
+        self._check()
+        while not condition():
+            if any(self._recovers(name) for name in names):
+                self._deadline = min(time.monotonic() + self._timeout_s, self._last_deadline)
+            if time.monotonic() > self._deadline:
+                raise ClusterError("\n".join([failure, *(f"-- {name}\n{self._log_of(name)}" for name in names)]))
+            time.sleep(_POLL_S)
             self._check()
-            return condition()
 
-        wait_until(
-            fulfilled,
-            self._deadline,
-            lambda: "\n".join([failure, *(f"-- {name}\n{self._log_of(name)}" for name in names)]),
-        )
+    def _recovers(self, name: str) -> bool:
+        """Whether a program has read more of its log since the last look."""
+        log = self._supervisor.layout.log(name)
+        size = log.stat().st_size if log.exists() else 0
+        grown = size > self._log_sizes.get(name, self._log_starts.get(name, 0))
+        self._log_sizes[name] = size
+        return grown and _RECOVERING in log_tail(log, lines=1)
 
     def until_running(self, names: Sequence[str]) -> None:
         def running() -> bool:
