@@ -3,7 +3,7 @@
 | key | type | owner | gone when |
 |---|---|---|---|
 | `kv:{shard}` | stream | the shard's workers | never; its entries are deleted as they are answered |
-| `workers:{shard}` | sorted set | the shard's workers | it expires unless one of them renews it |
+| `workers:{shard}:{version}` | sorted set | the shard's workers | it expires unless one of them renews it |
 | `reply:{api process}` | stream | one api process | it expires unless that process or a worker renews it |
 | `alive:{api process}` | string | one api process | it expires unless that process renews it |
 | `login:{kind}:{digest}` | counter | the login throttle | its window is over |
@@ -35,9 +35,12 @@ def shard_stream(shard: str) -> str:
     return f"kv:{shard}"
 
 
-def shard_workers(shard: str) -> str:
-    """Who works the stream of `shard`: consumers by the time at which each last said so, ms."""
-    return f"workers:{shard}"
+def shard_workers(shard: str, version: int) -> str:
+    """Who works the stream of `shard`: consumers by the time at which each last said so, ms.
+
+    Of one version of the frames: who cannot read them must not be the one who reads while others stand by.
+    """
+    return f"workers:{shard}:{version}"
 
 
 def reply_stream(api_process: str) -> str:

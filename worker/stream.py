@@ -93,7 +93,7 @@ class ShardStream:
         self._count = count
         self._claim_idle_ms = claim_idle_ms
         self._cursor = _FIRST
-        self._workers = shard_workers(shard)
+        self._workers = shard_workers(shard, VERSION)
         self._attending_refused = False
         self._attend_source = resources.files(__package__).joinpath("attend.lua").read_text()
         self._forget_source = resources.files(__package__).joinpath("forget_consumers.lua").read_text()

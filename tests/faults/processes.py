@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from localcluster.cluster import Cluster
-from protocol.frames import decode_frame
+from protocol.frames import VERSION, decode_frame
 from protocol.names import FIELD, GROUP, shard_stream, shard_workers
 from protocol.operations import Operation
 from tests.redis_client import as_tarantkv
@@ -41,7 +41,9 @@ def reader(cluster: Cluster, shard: str = "s1", timeout_s: float = 5.0) -> str:
         while True:
             workers = {cluster.pid(status.name): status.name for status in cluster.status() if is_worker(status.name)}
             try:
-                present = cast("list[tuple[bytes, float]]", client.zrange(shard_workers(shard), 0, -1, withscores=True))
+                present = cast(
+                    "list[tuple[bytes, float]]", client.zrange(shard_workers(shard, VERSION), 0, -1, withscores=True)
+                )
             except redis.RedisError:
                 return next(iter(workers.values()))
             # Who died a moment ago still counts as there, and who has just started does not yet.

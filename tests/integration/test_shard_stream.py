@@ -8,6 +8,7 @@ import redis
 
 from localcluster import programs
 from localcluster.cluster import Cluster
+from protocol.frames import VERSION
 from protocol.names import FIELD, GROUP, shard_stream, shard_workers
 from protocol.settings import RedisSettings, load
 from protocol.wire import Wire
@@ -50,7 +51,7 @@ def join(cluster: Cluster, client: redis.Redis, shard: str) -> Iterator[Join]:
     yield join
     for wire in wires:
         wire.close()
-    client.delete(shard_stream(shard), shard_workers(shard))
+    client.delete(shard_stream(shard), shard_workers(shard, VERSION))
 
 
 def append(client: redis.Redis, shard: str, *frames: bytes) -> list[bytes]:
@@ -91,13 +92,27 @@ def test_those_who_said_lately_that_they_are_there_are_there(client: redis.Redis
     """A worker that was there when the clock was set back would otherwise be there until it catches up."""
     seconds, _ = client.time()
     silent, ahead = (seconds - 10) * 1000, (seconds + 60) * 1000
-    client.zadd(shard_workers(shard), {"silent": silent, "ahead": ahead})
+    client.zadd(shard_workers(shard, VERSION), {"silent": silent, "ahead": ahead})
     me, peer = join("me"), join("peer")
     assert me.attend() == [b"me"]
     assert sorted(peer.attend()) == [b"me", b"peer"]
-    assert client.ttl(shard_workers(shard)) > 0
+    assert client.ttl(shard_workers(shard, VERSION)) > 0
     peer.leave()
     assert me.attend() == [b"me"]
+
+
+def test_workers_of_another_version_divide_the_shards_among_themselves(
+    client: redis.Redis, shard: str, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise one that only refuses frames may be the only reader, while those who could work them stand by."""
+    me = join("me")
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.stream.VERSION", VERSION + 1)
+        other = join("other")
+    assert other.attend() == [b"other"]
+    assert me.attend() == [b"me"]
+    other.leave()
+    assert not client.exists(shard_workers(shard, VERSION + 1))
 
 
 def test_a_look_tells_how_long_the_first_frame_has_waited(client: redis.Redis, shard: str, join: Join) -> None:

@@ -13,6 +13,7 @@ from localcluster import dotenv, programs
 from localcluster.cluster import Cluster
 from localcluster.config import for_machine
 from localcluster.ports import free_ports
+from protocol.frames import VERSION
 from protocol.names import alive_key, login_counter, reply_stream, shard_stream, shard_workers
 from protocol.settings import RedisSettings
 from tests.integration.waiting import until
@@ -23,10 +24,10 @@ ALWAYS_ALLOWED = {("auth",), ("hello",), ("quit",), ("reset",)}
 
 OWN_KEYS = {
     "api": (shard_stream("s1"), reply_stream("p"), alive_key("p"), login_counter("user", "d")),
-    "worker": (shard_stream("s1"), shard_workers("s1"), reply_stream("p")),
+    "worker": (shard_stream("s1"), shard_workers("s1", VERSION), reply_stream("p")),
 }
 FOREIGN_KEYS = {
-    "api": ("kv", "reply", "other", "xkv:s1", shard_workers("s1"), "session:1", ""),
+    "api": ("kv", "reply", "other", "xkv:s1", shard_workers("s1", VERSION), "session:1", ""),
     "worker": ("kv", "other", "xkv:s1", alive_key("p"), login_counter("user", "d"), ""),
 }
 
