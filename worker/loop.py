@@ -189,12 +189,13 @@ class ShardLoop(threading.Thread):
             maybe_sent = redelivered or not self._keep(done)
             for stream, chunk in late:
                 replies[stream].append(_too_late(chunk, maybe_sent=maybe_sent))
+        held = 0
         told = True
         for call in self._calls(live):
             # What is known is not held back by what may take as long again: a turn can be dozens of calls. But none of
             # them has to wait for Redis more than once.
             told = told and self._answer_early(replies)
-            held = 0
+            held = 0 if told else held
             for outcomes in self._apply(call, done, redelivered=redelivered):
                 for outcome in outcomes:
                     for stream in waiting[outcome.id]:

@@ -185,6 +185,11 @@ def test_nobody_listening_is_an_error(run: Run) -> None:
         run(RedisSettings(redis_url=f"redis://127.0.0.1:{port}/0", redis_password="secret"), [("A",)])
 
 
+def test_a_blocking_wire_does_not_wait_for_replies_to_nothing(serve: Callable[..., Server]) -> None:
+    connection = Wire(serve().settings, name="test")
+    assert connection.run([]) == []
+
+
 def test_a_blocking_wire_connects_again_after_a_failure(serve: Callable[..., Server]) -> None:
     server = serve((*GREETING, READ), (*GREETING, READ, b":2\r\n"))
     connection = Wire(server.settings, name="test")

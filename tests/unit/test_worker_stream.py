@@ -59,8 +59,10 @@ class OneAnswer:
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
+        self.runs = 0
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
+        self.runs += 1
         return [self._answer] * len(commands)
 
 
@@ -88,6 +90,14 @@ def test_an_answer_of_another_form_than_asked_for_is_an_error_of_redis(answer: A
         stream.look(Answers())
     with pytest.raises(redis.RedisError):
         stream.attend()
+
+
+def test_what_redis_has_no_memory_for_before_its_frames_are_done_is_told_with_them() -> None:
+    wire = OneAnswer(redis.ResponseError("OOM command not allowed"))
+    stream = ShardStream(cast("Wire", wire), "s1", "me", count=2, claim_idle_ms=1000)
+    with pytest.raises(redis.ResponseError, match="OOM"):
+        stream.answer(Answers([("reply:a", b"early")]))
+    assert wire.runs == 1, "there is nothing to delete for it"
 
 
 @pytest.mark.parametrize("reason", ["OOM command not allowed", "NOPERM no permissions to access a key"])
