@@ -12,7 +12,7 @@ REFUSED_WITHIN_S = 0.1
 NORMAL_WITHIN_S = 5
 LEAST_SHARE = 0.9
 LEAST_LASTING = 0.75
-"""Less than a machine's speed varies by."""
+"""The speed of a machine alone varies by a quarter."""
 
 MOST_GROWTH_BYTES = 256 * 1024 * 1024
 _MIB = 1024 * 1024
