@@ -20,6 +20,10 @@ MAX_WAITING = 20_000
 GIVE_UP = 4
 """What has been let in is refused after this many times the longest wait: it was to be served, and should be."""
 
+PATIENCE = 2
+"""Where what has waited in one queue before waits in the next, its longest wait there is so many times as long: to
+refuse it late is worse than to work it late."""
+
 REFUSING_S = 1.0
 """How long a refusal makes it likely that the next is near."""
 
@@ -83,21 +87,21 @@ class Turns:
         self._started += 1
         return self._started <= self._per_turn
 
-    def full(self, user: str | None, now: float) -> bool:
-        """Whether the user has to wait for too long already."""
+    def full(self, user: str | None, now: float, patience: int = 1) -> bool:
+        """Whether the user has to wait for too long already: `patience` times the longest wait."""
         queue = self._queues.get(user)
-        full = self.waiting >= MAX_WAITING or (queue is not None and self._is_long(queue, now))
+        full = self.waiting >= MAX_WAITING or (queue is not None and self._is_long(queue, now, patience))
         if full:
             self._refused_at = now
         return full
 
-    def _is_long(self, queue: Queue, now: float) -> bool:
+    def _is_long(self, queue: Queue, now: float, patience: int = 1) -> bool:
         """Whether a user's queue is longer than is worked in the longest wait, by what is seen and what is expected.
 
         Its oldest entry alone would tell too late: at three times what can be worked, three times as much comes in
         until that has waited for so long.
         """
-        longest = self._longest_wait(now)
+        longest = patience * self._longest_wait(now)
         if now - queue[0][0] > longest:
             return True
         expected = self._rate * longest / len(self._queues)
@@ -120,14 +124,14 @@ class Turns:
         burst = now - self._waiting_since < BURST_S
         return self._max_wait_s if burst else self._max_wait_s / BURST_SHARE
 
-    def enter(self, user: str | None, start: Call, refuse: Call) -> bool:
+    def enter(self, user: str | None, start: Call, refuse: Call, patience: int = 1) -> bool:
         """Have `start` called when it is the user's turn, or `refuse` if that never comes.
 
         False: neither, as the user has to wait for too long already.
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self.full(user, now):
+        if self.full(user, now, patience):
             return False
         queue = self._queues.get(user)
         if queue is None:
@@ -143,7 +147,7 @@ class Turns:
         return True
 
     async def wait(self, user: str | None) -> None:
-        """Return when it is the user's turn.
+        """Return when it is the user's turn: that of a task, whose request has come in already.
 
         Raises:
             Problem: 503, the user has to wait for too long.
@@ -157,7 +161,8 @@ class Turns:
             if not turn.done():
                 turn.set_result(mine)
 
-        if not self.enter(user, partial(end, mine=True), partial(end, mine=False)) or not await turn:
+        calls = partial(end, mine=True), partial(end, mine=False)
+        if not self.enter(user, *calls, patience=PATIENCE) or not await turn:
             raise overloaded("more is waiting than can be worked in time")
 
     def _take_turns(self) -> None:

@@ -165,6 +165,24 @@ def test_what_is_never_its_users_turn_is_refused_in_the_end() -> None:
     run(scenario)
 
 
+def test_what_has_been_let_in_once_is_let_wait_for_longer_than_what_comes() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = Turns(per_turn=1, max_wait_s=0.4, ready=lambda _: False)
+        assert turns.enter("a", nothing, nothing)
+        clock.now += 0.6
+        assert not turns.enter("a", nothing, nothing)
+        patient = asyncio.ensure_future(turns.wait("a"))
+        await turn()
+        assert turns.waiting == 2
+        clock.now += 0.3
+        with pytest.raises(Problem, match="waiting"):
+            await turns.wait("a")
+        patient.cancel()
+
+    run(scenario)
+
+
 def test_a_wait_that_was_cancelled_takes_no_turn_from_others() -> None:
     async def scenario() -> None:
         turns = Turns(per_turn=1, max_wait_s=1)
