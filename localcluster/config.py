@@ -1,6 +1,7 @@
 """What a cluster consists of: where its data lies, its ports, its numbers, its settings. No behaviour."""
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ API_PORT = 8081
 REDIS_PORT = 7379
 FIRST_SHARD_PORT = 13301
 """Neither a system service's port nor one that Linux hands out as a source port (see `ports`)."""
+
+MOST_SHARDS = 8
+_SHARD_NAME = re.compile(r"s([1-9]\d?)")
 
 REDIS_USER = "TARANTKV_REDIS_USER"
 REDIS_WORKER_USER = "TARANTKV_REDIS_WORKER_USER"
@@ -87,10 +91,11 @@ def for_machine(root: Path) -> ClusterConfig:
     settings = {**dotenv.read(root / ".env"), **os.environ}
     settings = {name: value for name, value in settings.items() if name.startswith("TARANTKV_") and value.strip()}
     redis_memory = settings.get(REDIS_MEMORY)
+    data_dir = root / ".data"
     return ClusterConfig(
-        data_dir=root / ".data",
+        data_dir=data_dir,
         settings={name: value for name, value in settings.items() if name not in CLIENT_VARIABLES - _OF_WORKERS},
-        shards=_shards_of(settings.get("TARANTKV_SHARDS", "")),
+        shards=_shards_of(settings.get("TARANTKV_SHARDS", "")) or _usual_shards(data_dir),
         redis_port=_redis_port_of(settings.get("TARANTKV_REDIS_URL", "")),
         api_port=_port("TARANTKV_PORT", settings.get("TARANTKV_PORT", str(API_PORT))),
         # Redis reads no environment; it stands there so that a change shows among the settings that have changed.
@@ -131,11 +136,31 @@ def for_tests(
     )
 
 
+def shard_dir(data_dir: Path, shard: str) -> Path:
+    """Where a shard's data lies."""
+    return data_dir / "shards" / shard
+
+
+def usual_shard_count(processors: int) -> int:
+    """One shard for every two processors, at least 2 and at most `MOST_SHARDS`.
+
+    A shard's thread fills one processor, and the api needs as many. More of them only divide batches into smaller
+    chunks: on two processors three cost a fifth more for batches of 1 to 10 keys than two (docs/performance.md).
+    """
+    return min(max(2, processors // 2), MOST_SHARDS)
+
+
+def _usual_shards(data_dir: Path) -> tuple[Shard, ...]:
+    """Those whose data is there, as a shard's buckets are its own for good; else by the number of processors."""
+    found = (_SHARD_NAME.fullmatch(path.name) for path in shard_dir(data_dir, "").glob("*"))
+    there = max((int(match[1]) for match in found if match), default=0)
+    count = there or usual_shard_count(len(os.sched_getaffinity(0)))
+    return tuple(Shard(f"s{number}", FIRST_SHARD_PORT + number - 1) for number in range(1, count + 1))
+
+
 def _shards_of(text: str) -> tuple[Shard, ...]:
-    if not text:
-        return tuple(Shard(f"s{number}", FIRST_SHARD_PORT + number - 1) for number in (1, 2, 3))
     shards = []
-    for name, instances in parse_shards(text).items():
+    for name, instances in parse_shards(text).items() if text else ():
         host, port = instances[0]
         if len(instances) > 1 or host not in _LOCAL_HOSTS:
             raise ConfigError(f"TARANTKV_SHARDS: {name}: on one machine a shard is one instance on 127.0.0.1")

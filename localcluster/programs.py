@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster import dotenv
-from localcluster.config import REDIS_USER, REDIS_WORKER_USER, ClusterConfig, ConfigError, Shard
+from localcluster.config import REDIS_USER, REDIS_WORKER_USER, ClusterConfig, ConfigError, Shard, shard_dir
 from protocol.settings import CONCERNS, variable
 
 REPOSITORY = dotenv.REPOSITORY
@@ -52,7 +52,7 @@ class Layout:
         return self.data_dir / "redis"
 
     def shard_dir(self, shard: Shard) -> Path:
-        return self.data_dir / "shards" / shard.name
+        return shard_dir(self.data_dir, shard.name)
 
     def spec(self, name: str) -> Path:
         return self.run_dir / f"{name}.json"

@@ -75,17 +75,18 @@ class Runner:
             kvs[name] = stack.enter_context(systems.tarant_kv(name, self._trees[name], directory))
         first = next(iter(kvs.values()), None)
         processes = first.http_processes if first is not None else systems.default_http_processes()
+        shards = first.shards if first is not None else systems.default_shards()
+        workers = first.workers if first is not None else systems.PEER_WORKERS
         found = []
         for name in self._names:
             if name in kvs:
                 found.append(kvs[name].system)
             elif name == FASTAPI:
                 self._say(f"starting {name}")
-                found.append(stack.enter_context(systems.fastapi(self._work / name, processes)))
+                found.append(stack.enter_context(systems.fastapi(self._work / name, processes, shards)))
             elif name == TASKIQ:
                 self._say(f"starting {name}")
-                sizes = (first.shards, first.workers) if first is not None else ()
-                found.append(stack.enter_context(systems.taskiq(self._work / name, processes, *sizes)))
+                found.append(stack.enter_context(systems.taskiq(self._work / name, processes, shards, workers)))
             elif first is not None:
                 found.append(stack.enter_context(systems.floor(first)))
         return found

@@ -16,12 +16,12 @@ from loadtest.bench.floor import FloorDriver
 from loadtest.bench.load import Driver
 from loadtest.bench.processes import Process, StartError, listens, python, running
 from loadtest.bench.wrk import HttpDriver, login
+from localcluster.config import usual_shard_count
 from localcluster.ports import free_ports
 
 TIERS = ("api", "worker", "redis", "tarantool")
 """In the order of a request's way."""
 
-PEER_SHARDS = 3
 PEER_WORKERS = 2
 SHARD_MEMORY_MIB = 512
 """What tarant-kv gives each of its shards by default; a peer with one Tarantool gets as much in all."""
@@ -58,6 +58,11 @@ def cores() -> int:
 def default_http_processes() -> int:
     """What the peers get when no tarant-kv runs beside them that could tell."""
     return max(1, cores() // 2)
+
+
+def default_shards() -> int:
+    """How many shards the peers get then."""
+    return usual_shard_count(cores())
 
 
 @contextmanager
@@ -97,11 +102,11 @@ def floor(kv: Kv) -> Iterator[System]:
 
 
 @contextmanager
-def fastapi(directory: Path, http_processes: int) -> Iterator[System]:
-    """FastAPI with one Tarantool."""
+def fastapi(directory: Path, http_processes: int, shards: int) -> Iterator[System]:
+    """FastAPI with one Tarantool, which may take as much memory as so many shards."""
     with ExitStack() as stack:
         env = _peer_env()
-        tarantool, address = _storage(stack, directory, env["PEER_PASSWORD"], "storage", SHARD_MEMORY_MIB * PEER_SHARDS)
+        tarantool, address = _storage(stack, directory, env["PEER_PASSWORD"], "storage", SHARD_MEMORY_MIB * shards)
         env["PEER_SHARDS"] = address
         api, base_url = _http(stack, directory, env, "loadtest.peers.fastapi_direct:app", http_processes)
         roots = {"api": (api.pid,), "tarantool": (tarantool.pid,)}
@@ -111,9 +116,7 @@ def fastapi(directory: Path, http_processes: int) -> Iterator[System]:
 
 
 @contextmanager
-def taskiq(
-    directory: Path, http_processes: int, shards: int = PEER_SHARDS, workers: int = PEER_WORKERS
-) -> Iterator[System]:
+def taskiq(directory: Path, http_processes: int, shards: int, workers: int) -> Iterator[System]:
     """FastAPI, taskiq on Redis, and as many Tarantools and workers as tarant-kv has."""
     with ExitStack() as stack:
         env = _peer_env()

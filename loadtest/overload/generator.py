@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
 def main() -> None:
     """Run one phase."""
     orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
-    # Clients are elsewhere: what plays them here takes what processor time the system leaves. `late` tells what that did.
+    # Clients are elsewhere; what plays them here takes the time that the system leaves, and `late` tells what that did.
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     tally = uvloop.run(Generator(orders).run())
     sys.stdout.buffer.write(msgspec.json.encode(tally) + b"\n")

@@ -25,7 +25,6 @@ def test_the_defaults_collide_with_no_system_service(tmp_path: Path) -> None:
     config = for_machine(tmp_path)
     ports = {config.api_port, config.redis_port, *(shard.port for shard in config.shards)}
     assert config.api_port == 8081
-    assert [shard.name for shard in config.shards] == ["s1", "s2", "s3"]
     assert ports.isdisjoint({6379, 3301})
     assert max(ports) < 32768
 
@@ -58,6 +57,26 @@ def test_the_memory_of_redis_is_a_variable_and_a_change_of_it_shows(tmp_path: Pa
     wanted = programs.programs(plain, plain.workers)
     programs.write_files(plain, wanted)
     assert programs.differing(changed, programs.programs(changed, changed.workers)) == ["redis"]
+
+
+@pytest.mark.parametrize(("processors", "shards"), [(1, 2), (2, 2), (4, 2), (6, 3), (8, 4), (16, 8), (64, 8)])
+def test_there_is_a_shard_for_every_two_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int, shards: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert [shard.name for shard in for_machine(tmp_path).shards] == [f"s{number + 1}" for number in range(shards)]
+
+
+def test_as_many_shards_are_started_as_have_data_whatever_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(10)))
+    before = for_machine(tmp_path)
+    programs.Layout(before.data_dir).make(before)
+    (before.data_dir / "shards" / "s2-copy").mkdir()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert for_machine(tmp_path).shards == before.shards
+    assert len(before.shards) == 5
 
 
 def test_shards_come_from_the_settings(tmp_path: Path) -> None:
