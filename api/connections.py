@@ -118,7 +118,13 @@ class GuardedProtocol(CoalescingProtocol):
             self._still_waiting(len(data))
 
     def _turn_away(self, refusal: bytes, missing: int, now: float) -> None:
-        """Answer a request of whose body `missing` bytes are still to come; the parser sees nothing of it."""
+        """Answer a request of whose body `missing` bytes are still to come; the parser sees nothing of it.
+
+        Who does not read refusals, and goes on asking, is sent no more: nothing else bounds how many there may be.
+        """
+        if self.flow.write_paused:
+            self.transport.abort()
+            return
         self.heard_at = now
         # It has been idle for less long than all others.
         self.door.idle.pop(self, None)
@@ -196,6 +202,9 @@ class GuardedProtocol(CoalescingProtocol):
         self.door.count_refused(cycle.scope["path"])
         cycle.response_started = cycle.response_complete = True
         if cycle.disconnected:
+            return
+        if self.flow.write_paused:
+            self.transport.abort()
             return
         given_id = next((value for name, value in cycle.scope["headers"] if name == b"x-request-id"), None)
         self.transport.write(self.door.refusal.render(given_id, close=not cycle.keep_alive))
