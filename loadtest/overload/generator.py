@@ -23,6 +23,9 @@ from loadtest.overload.tally import Tally, bucket
 GRACE_S = 10.0
 """How long after the end answers are waited for; longer than every deadline."""
 
+IDLE_S = 30.0
+"""Longer than this no connection is idle; a server cuts those off that are."""
+
 _TICK_S = 0.002
 """How often an open-loop generator sends and receives; between, it sleeps. One that wakes up for each of thousands of
 answers a second takes the processor from the system that it loads, where that is on the same machine."""
@@ -53,8 +56,8 @@ class Generator:
         self.orders = orders
         self.tally = Tally()
         self.began = 0.0
-        self.free: list[Connection] = []
-        """The one used last is used next, as most pools of connections do."""
+        self.free: deque[Connection] = deque()
+        """Those used last at the end."""
 
         self.due: deque[float] = deque()
         self.under_way = 0
@@ -105,8 +108,12 @@ class Generator:
             self.tally.offered += until - scheduled
             scheduled = until
             while self.due and self.free:
-                self.send(self.free.pop(), self.due.popleft())
+                self.send(self._next_free(now), self.due.popleft())
             await self._tick()
+
+    def _next_free(self, now: float) -> Connection:
+        """The connection used last, as most pools do, but for one that will be cut off if it stays idle."""
+        return self.free.popleft() if now - self.free[0].free_since > IDLE_S else self.free.pop()
 
     async def _tick(self) -> None:
         """Sleep, event loop and all, and then take what has come meanwhile."""
@@ -150,6 +157,7 @@ class Generator:
                 self.send(connection, self.due.popleft())
             else:
                 self.free.append(connection)
+                connection.free_since = now
         elif not self.over:
             self.send(connection, now)
 
@@ -186,6 +194,7 @@ class Connection(asyncio.Protocol):
         self._due: float | None = None
         self._missing = 0
         self._answer = b""
+        self.free_since = time.perf_counter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be free for a request."""
