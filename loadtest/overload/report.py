@@ -135,4 +135,6 @@ def _cpu_line(name: str, phase: Phase) -> str:
         f"{used / seconds:.2f}, {phase.memory[tier][1] / _MIB:.0f}" if tier in phase.memory else f"{used / seconds:.2f}"
         for tier, used in phase.cpu_s.items()
     ]
-    return f"| {name} | {' | '.join(cells)} | {phase.tally.cpu_s / seconds:.2f} | {phase.machine_cpu_s / seconds:.2f} |"
+    cells += [f"{used / seconds:.2f}" for used in (phase.tally.cpu_s, phase.machine_cpu_s)]
+    cells.append(f"{sum(phase.cpu_s.values()) * 1e6 / max(1, phase.tally.answered(200)):,.0f}")
+    return f"| {name} | {' | '.join(cells)} |"
