@@ -26,6 +26,9 @@ from protocol.logs import configure
 KEEP_ALIVE_S = 75
 """How long an idle connection is kept; longer than load balancers usually keep theirs."""
 
+MIN_BACKLOG = 2048
+"""Clients that may have connected and not been taken yet, at least; uvicorn's own number."""
+
 HEADERS = [
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
@@ -90,6 +93,8 @@ def configuration(settings: ApiSettings, processes: int) -> uvicorn.Config:
         headers=HEADERS,
         proxy_headers=bool(settings.http.trusted_proxies),
         forwarded_allow_ips=settings.http.trusted_proxies or None,
+        # Where the queue of a listening socket is full, connecting takes seconds. The system has a limit of its own.
+        backlog=max(settings.http.max_connections, MIN_BACKLOG),
         timeout_keep_alive=KEEP_ALIVE_S,
         # On SIGHUP a new process takes over when it is ready, for which it waits as long as the first one may.
         timeout_worker_healthcheck=ceil(settings.http.startup_timeout_s),

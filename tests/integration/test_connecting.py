@@ -1,0 +1,62 @@
+"""Thousands of clients that connect in the same moment, as they do when an api comes back."""
+
+import resource
+import select
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from localcluster.cluster import Cluster
+from tests.integration.processes import ApiProcess
+
+CLIENTS = 2500
+"""More than a server lets wait by default."""
+
+SOON_S = 5.0
+"""In which a connection that was not taken would be tried again, and once more."""
+
+_SYSTEM_LIMIT = Path("/proc/sys/net/core/somaxconn")
+
+
+@contextmanager
+def files(count: int) -> Iterator[None]:
+    """Let this process have so many files for itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        if hard != resource.RLIM_INFINITY and hard < count:
+            pytest.skip(f"no more than {hard} open files here")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_thousands_can_connect_while_the_api_is_busy(cluster: Cluster) -> None:
+    if int(_SYSTEM_LIMIT.read_text()) < CLIENTS:
+        pytest.skip("the system lets fewer wait")
+    with ApiProcess(cluster, {}) as api, files(CLIENTS + 500), ExitStack() as stack:
+        address = urlsplit(api.base_url)
+        api.signal(signal.SIGSTOP)
+        stack.callback(api.signal, signal.SIGCONT)
+        connecting = select.epoll()
+        stack.enter_context(connecting)
+        clients = {}
+        for _ in range(CLIENTS):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex((address.hostname, address.port))
+            clients[client.fileno()] = client
+            connecting.register(client, select.EPOLLOUT | select.EPOLLONESHOT)
+        connected = 0
+        while connected < CLIENTS:
+            ready = connecting.poll(SOON_S)
+            assert ready, f"{connected} have connected"
+            connected += len(ready)
+        assert {client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for client in clients.values()} == {0}
+        api.signal(signal.SIGCONT)
+        assert httpx.get(f"{api.base_url}/health/live", trust_env=False, timeout=30).status_code == 200
