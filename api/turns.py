@@ -21,8 +21,8 @@ GIVE_UP = 4
 """What has been let in is refused after this many times the longest wait: it was to be served, and should be."""
 
 PATIENCE = 2
-"""Where what has waited in one queue before waits in the next, its longest wait there is so many times as long: to
-refuse it late is worse than to work it late."""
+"""What is there whole may wait for so many times as long as what comes: to refuse it late is worse than to work it
+late."""
 
 REFUSING_S = 1.0
 """How long a refusal makes it likely that the next is near."""
@@ -48,9 +48,10 @@ Queue = deque[tuple[float, Call, Call]]
 
 
 class Turns:
-    """Starts at most `per_turn` things in one turn of the event loop; no user's wait is longer than `max_wait_s`.
+    """Starts at most `per_turn` things in one turn of the event loop; nobody is let in whose wait is over `max_wait_s`.
 
-    That is for bursts: where something has been waiting all the time, a fifth of it.
+    What is there whole may wait for `PATIENCE` times as long. All that is for bursts: where something has been waiting
+    all the time, it is a fifth.
 
     A user is any text, or None for all whose names are not known: those share a queue. `ready` tells whether something
     of a user may start now; until then it waits. `loop.time()` of uvloop stands still within a turn, which makes it the
@@ -89,11 +90,15 @@ class Turns:
 
     def full(self, user: str | None, now: float, patience: int = 1) -> bool:
         """Whether the user has to wait for too long already: `patience` times the longest wait."""
-        queue = self._queues.get(user)
-        full = self.waiting >= MAX_WAITING or (queue is not None and self._is_long(queue, now, patience))
-        if full:
+        if self.waiting >= MAX_WAITING:
             self._refused_at = now
-        return full
+            return True
+        queue = self._queues.get(user)
+        if queue is None or not self._is_long(queue, now):
+            return False
+        # What comes next is to be refused, even where this is still let in.
+        self._refused_at = now
+        return patience == 1 or self._is_long(queue, now, patience)
 
     def _is_long(self, queue: Queue, now: float, patience: int = 1) -> bool:
         """Whether a user's queue is longer than is worked in the longest wait, by what is seen and what is expected.

@@ -52,6 +52,7 @@ def measure(cluster: Cluster, options: argparse.Namespace) -> Result:
         rate=0.0,
         connections=options.clients,
         start_at=0.0,
+        idle=True,
     )
     pids: dict[str, list[int]] = defaultdict(list)
     for status in cluster.status():

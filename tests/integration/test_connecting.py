@@ -32,8 +32,10 @@ def files(count: int) -> Iterator[None]:
         if hard != resource.RLIM_INFINITY and hard < count:
             pytest.skip(f"no more than {hard} open files here")
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_thousands_can_connect_while_the_api_is_busy(cluster: Cluster) -> None:

@@ -171,10 +171,11 @@ def test_what_has_been_let_in_once_is_let_wait_for_longer_than_what_comes() -> N
         turns = Turns(per_turn=1, max_wait_s=0.4, ready=lambda _: False)
         assert turns.enter("a", nothing, nothing)
         clock.now += 0.6
-        assert not turns.enter("a", nothing, nothing)
         patient = asyncio.ensure_future(turns.wait("a"))
         await turn()
         assert turns.waiting == 2
+        assert turns.refusing(clock.now), "what comes, though this was let in"
+        assert not turns.enter("a", nothing, nothing)
         clock.now += 0.3
         with pytest.raises(Problem, match="waiting"):
             await turns.wait("a")
