@@ -35,6 +35,11 @@ class CoalescingTransport:
         else:
             self._transport.write(data)
 
+    def flush_past(self, pieces: int) -> None:
+        """Write what was kept where that is so many pieces or more."""
+        if len(self._pieces) >= pieces:
+            self.flush()
+
     def flush(self) -> None:
         """Write what was kept."""
         pieces = self._pieces

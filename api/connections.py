@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 LINGER_S = 1.0
 """How long a connection without a request stays open when the process ends: longer than an active client pauses."""
 
+REFUSALS_AT_ONCE = 64
+"""Written together, where more are pipelined: only what is written shows whether the client reads."""
+
 RESERVED_FILES = 64
 """Descriptors that are not for clients: Redis, the listening socket, logs."""
 
@@ -203,6 +206,7 @@ class GuardedProtocol(CoalescingProtocol):
         cycle.response_started = cycle.response_complete = True
         if cycle.disconnected:
             return
+        self.transport.flush_past(REFUSALS_AT_ONCE)
         if self.flow.write_paused:
             self.transport.abort()
             return

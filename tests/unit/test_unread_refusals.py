@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
@@ -53,27 +55,47 @@ def listening() -> socket.socket:
     return listener
 
 
+@asynccontextmanager
+async def unread() -> AsyncIterator[tuple[socket.socket, ServerState]]:
+    """A connection that is refused everything, and whose client does not read that."""
+    loop = asyncio.get_running_loop()
+    door = shut_door()
+    config = uvicorn.Config(nobody, http=GuardedProtocol, interface="asgi3", lifespan="off", log_config=None)
+    state = ServerState()
+    server = await loop.create_server(lambda: GuardedProtocol(config, state, {"door": door}), sock=listening())
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+    client.setblocking(False)
+    try:
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        while not state.connections:  # noqa: ASYNC110 - nobody would set an event
+            await asyncio.sleep(0)
+        yield client, state
+    finally:
+        client.close()
+        server.close()
+
+
 @pytest.mark.parametrize("at_once", [1, 100], ids=["one by one", "pipelined"])
 def test_who_does_not_read_refusals_is_sent_no_more_of_them(at_once: int) -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        door = shut_door()
-        config = uvicorn.Config(nobody, http=GuardedProtocol, interface="asgi3", lifespan="off", log_config=None)
-        state = ServerState()
-        server = await loop.create_server(lambda: GuardedProtocol(config, state, {"door": door}), sock=listening())
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-        client.setblocking(False)
-        await loop.sock_connect(client, server.sockets[0].getsockname())
-        try:
+        async with unread() as (client, server_side):
             with pytest.raises(ConnectionError):  # noqa: PT012 - one of the sends, nobody knows which
                 for _ in range(REQUESTS // at_once):
                     await loop.sock_sendall(client, REQUEST * at_once)
                     # In which it is read.
                     await asyncio.sleep(0.001)
-            assert not state.connections
-        finally:
-            client.close()
-            server.close()
+            assert not server_side.connections
+
+    uvloop.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_that_is_noticed_among_requests_that_come_in_one_piece() -> None:
+    async def scenario() -> None:
+        async with unread() as (_, server_side):
+            protocol = next(iter(server_side.connections))
+            protocol.data_received(REQUEST * REQUESTS)
+            assert protocol.transport.is_closing()
 
     uvloop.run(asyncio.wait_for(scenario(), 30))
