@@ -90,15 +90,13 @@ class Turns:
 
     def full(self, user: str | None, now: float, patience: int = 1) -> bool:
         """Whether the user has to wait for too long already: `patience` times the longest wait."""
-        if self.waiting >= MAX_WAITING:
-            self._refused_at = now
-            return True
         queue = self._queues.get(user)
-        if queue is None or not self._is_long(queue, now):
-            return False
-        # What comes next is to be refused, even where this is still let in.
-        self._refused_at = now
-        return patience == 1 or self._is_long(queue, now, patience)
+        full = self.waiting >= MAX_WAITING or (queue is not None and self._is_long(queue, now, patience))
+        if full:
+            # What patience still lets in is no reason to refuse what comes: of 64 clients that write and read 1,000 keys
+            # one after the other, up to 3 % would be refused, and nobody has to be.
+            self._refused_at = now
+        return full
 
     def _is_long(self, queue: Queue, now: float, patience: int = 1) -> bool:
         """Whether a user's queue is longer than is worked in the longest wait, by what is seen and what is expected.

@@ -174,8 +174,9 @@ def test_what_has_been_let_in_once_is_let_wait_for_longer_than_what_comes() -> N
         patient = asyncio.ensure_future(turns.wait("a"))
         await turn()
         assert turns.waiting == 2
-        assert turns.refusing(clock.now), "what comes, though this was let in"
+        assert not turns.refusing(clock.now), "as nobody was refused yet"
         assert not turns.enter("a", nothing, nothing)
+        assert turns.refusing(clock.now)
         clock.now += 0.3
         with pytest.raises(Problem, match="waiting"):
             await turns.wait("a")
