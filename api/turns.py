@@ -93,8 +93,8 @@ class Turns:
         queue = self._queues.get(user)
         full = self.waiting >= MAX_WAITING or (queue is not None and self._is_long(queue, now, patience))
         if full:
-            # What patience still lets in is no reason to refuse what comes: of 64 clients that write and read 1,000 keys
-            # one after the other, up to 3 % would be refused, and nobody has to be.
+            # What patience still lets in is no reason to refuse what comes: 64 clients with batches of 1,000 keys,
+            # closed-loop, would have up to 3 % refused, and nobody has to be.
             self._refused_at = now
         return full
 
