@@ -16,12 +16,12 @@ import tempfile
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from api.control import ControlError
-from api.metrics import MULTIPROCESS_DIRECTORY
-from api.problems import Problem
-from api.server import configuration
+from api.http.problems import Problem
+from api.ops.metrics import MULTIPROCESS_DIRECTORY
+from api.queue.store_calls import ControlError
+from api.queue.topology import ShardsSilentError
+from api.server.uvicorn_config import configuration
 from api.services import ApiSettings, Services, load_settings
-from api.topology import ShardsSilentError
 from protocol.buckets import ShardMapError
 from protocol.logs import configure
 from protocol.settings import HttpSettings, SettingsError, exit_with

@@ -17,14 +17,14 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 
-from api import openapi
-from api.direct import DirectWay
-from api.edge import Edge, Observer
-from api.endpoints import Delete, Login, Logout, Read, Write
-from api.http import Endpoint
-from api.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
-from api.problems import MEDIA_TYPE, Kind, Problem, retry_later
-from api.request_ids import RequestIds
+from api.batch.endpoints import Delete, Login, Logout, Read, Write
+from api.http.access_log import Edge, Observer
+from api.http.endpoint import Endpoint
+from api.http.problems import MEDIA_TYPE, Kind, Problem, retry_later
+from api.http.request_ids import RequestIds
+from api.ops import openapi
+from api.ops.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
+from api.server.direct import DirectWay
 from api.services import Services
 
 _log = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ import os
 import secrets
 import sys
 
-from api.accounts import AccountError, Accounts
-from api.control import ControlError
-from api.passwords import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH, Passwords
-from api.problems import Problem
+from api.auth.accounts import AccountError, Accounts
+from api.auth.passwords import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH, Passwords
+from api.http.problems import Problem
+from api.queue.store_calls import ControlError
+from api.queue.topology import ShardsSilentError
 from api.services import ApiSettings, Services, load_settings
-from api.topology import ShardsSilentError
 from protocol.buckets import ShardMapError
 from protocol.settings import SettingsError, exit_with
 

@@ -12,21 +12,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from api.accounts import AccountError, Accounts
-from api.admission import AnswerBudget, BodyBudget
-from api.authentication import Authenticator
-from api.batches import Batches
-from api.control import Control
-from api.dispatcher import Dispatcher
-from api.door import Door
-from api.idempotency import Idempotency
+from api.auth.accounts import AccountError, Accounts
+from api.auth.authenticator import Authenticator
+from api.auth.login_throttle import LoginThrottle
+from api.auth.passwords import Passwords
+from api.auth.tokens import Tokens
+from api.batch.idempotency import Idempotency
+from api.batch.run import Batches
 from api.lifecycle import Lifecycle
-from api.metrics import Metrics
-from api.passwords import Passwords
-from api.throttle import LoginThrottle
-from api.tokens import Tokens
-from api.topology import Topology
-from api.turns import Turns
+from api.ops.metrics import Metrics
+from api.overload.fair_queue import Turns
+from api.overload.gate import Door
+from api.overload.shard_limits import AnswerBudget, BodyBudget
+from api.queue.dispatcher import Dispatcher
+from api.queue.store_calls import Control
+from api.queue.topology import Topology
 from protocol.settings import (
     AuthSettings,
     BatchSettings,

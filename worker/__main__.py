@@ -15,6 +15,7 @@ from pathlib import Path
 
 from protocol import collector
 from protocol.logs import configure
+from protocol.redis_wire import Wire
 from protocol.settings import (
     ClusterSettings,
     LogSettings,
@@ -25,7 +26,6 @@ from protocol.settings import (
     load_or_exit,
     parse_shards,
 )
-from protocol.wire import Wire
 from worker.errors import WrongInstanceError
 from worker.loop import ShardLoop
 from worker.shard import Shard

@@ -16,7 +16,7 @@ import redis
 
 from protocol.frames import VERSION
 from protocol.names import EPHEMERAL_TTL_S, FIELD, GROUP, REFUSED, shard_stream, shard_workers
-from protocol.wire import Command, Wire, check
+from protocol.redis_wire import Command, Wire, check
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import httpx
 
-from api.problems import Kind
+from api.http.problems import Kind
 from tests.faults.history import Action, Call, Fate, combined
 
 DEADLINE_S = 5.0

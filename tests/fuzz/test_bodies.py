@@ -9,9 +9,9 @@ import msgspec
 from hypothesis import event
 from hypothesis import strategies as st
 
-from api.bodies import Format, accepted, decode_keys, decode_login, decode_write, format_of
-from api.problems import Kind, Problem
-from api.splitting import Groups, check_count
+from api.batch.decode import Format, accepted, decode_keys, decode_login, decode_write, format_of
+from api.batch.split import Groups, check_count
+from api.http.problems import Kind, Problem
 from protocol.buckets import ShardMap
 from protocol.settings import BatchSettings
 from tests.contract.samples import same

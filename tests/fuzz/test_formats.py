@@ -14,11 +14,11 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
-from api.answers import read_answer
-from api.batches import Result
-from api.bodies import Format
-from api.problems import Problem
-from api.splitting import Part
+from api.batch.decode import Format
+from api.batch.read_answer import read_answer
+from api.batch.run import Result
+from api.batch.split import Part
+from api.http.problems import Problem
 from protocol.chunks import ChunkError, decode_values, slice_values, split_lengths
 from protocol.frames import (
     VERSION,

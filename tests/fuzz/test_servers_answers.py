@@ -10,8 +10,8 @@ import redis
 from hypothesis import strategies as st
 
 from protocol.frames import Chunk
+from protocol.redis_wire import AsyncWire, Wire
 from protocol.settings import RedisSettings, StoreSettings
-from protocol.wire import AsyncWire, Wire
 from tests.fuzz import wide
 from tests.fuzz.chance import Chance, made, text
 from tests.fuzz.damage import damages

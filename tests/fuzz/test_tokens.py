@@ -5,7 +5,7 @@ from string import ascii_letters, digits
 import jwt
 import pytest
 
-from api.tokens import TokenError, Tokens
+from api.auth.tokens import TokenError, Tokens
 from tests.contract.calls import Api, json_body
 from tests.contract.problems import problem_of
 from tests.fuzz.chance import Chance, made, text

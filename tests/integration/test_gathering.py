@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 import redis
 
-from api import dispatcher as dispatcher_module
-from api.dispatcher import Dispatcher, now_ms
-from api.metrics import Metrics
+from api.ops.metrics import Metrics
+from api.queue import dispatcher as dispatcher_module
+from api.queue.dispatcher import Dispatcher, now_ms
 from localcluster import programs
 from localcluster.cluster import Cluster
 from protocol.frames import Chunk, decode_frame

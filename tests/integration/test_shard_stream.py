@@ -10,8 +10,8 @@ from localcluster import programs
 from localcluster.cluster import Cluster
 from protocol.frames import VERSION
 from protocol.names import FIELD, GROUP, shard_stream, shard_workers
+from protocol.redis_wire import Wire
 from protocol.settings import RedisSettings, load
-from protocol.wire import Wire
 from worker.stream import Answers, Entry, ShardStream
 
 Join = Callable[[str], ShardStream]

@@ -8,8 +8,8 @@ import redis
 
 from localcluster import programs
 from localcluster.cluster import Cluster
+from protocol.redis_wire import Command, Wire
 from protocol.settings import RedisSettings, load
-from protocol.wire import Command, Wire
 
 TIERS = ("api", "worker")
 

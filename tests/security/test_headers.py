@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from api.routes import ROUTES
+from api.http.routes import ROUTES
 from tests.contract.calls import Api
 from tests.contract.conftest import Service
 

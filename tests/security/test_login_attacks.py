@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from api.passwords import MAX_PASSWORD_BYTES, MAX_WAITING
+from api.auth.passwords import MAX_PASSWORD_BYTES, MAX_WAITING
 from localcluster.cluster import Cluster
 from protocol.names import login_counter
 from tests.contract.calls import TIMEOUT_S, Api, json_body

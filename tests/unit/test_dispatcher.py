@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from api.dispatcher import _entries
+from api.queue.dispatcher import _entries
 
 
 def test_the_entries_of_a_reply_stream_are_their_ids_and_data() -> None:

@@ -5,9 +5,9 @@ import gc
 
 import pytest
 
-from api.admission import BodyBudget
-from api.http import Incoming
-from api.problems import Kind, Problem
+from api.http.endpoint import Incoming
+from api.http.problems import Kind, Problem
+from api.overload.shard_limits import BodyBudget
 
 BODY = b"x" * 1000
 

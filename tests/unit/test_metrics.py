@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 COUNT = """
-from api.metrics import Metrics
+from api.ops.metrics import Metrics
 metrics = Metrics()
 metrics.waiting(7)
 metrics.outcomes("s1", 0, 1)
 """
-RENDER = "from api.metrics import Metrics; import sys; sys.stdout.buffer.write(Metrics().render())"
+RENDER = "from api.ops.metrics import Metrics; import sys; sys.stdout.buffer.write(Metrics().render())"
 
 
 @pytest.fixture

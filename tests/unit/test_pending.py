@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.pending import Gathering, Pending, PendingChunks, SentFrame
+from api.queue.pending import Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.problems import Kind, Problem, at, pointer, retry_later
+from api.http.problems import Kind, Problem, at, pointer, retry_later
 
 
 def test_every_kind_has_a_name_of_its_own() -> None:

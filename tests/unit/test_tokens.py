@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from api.tokens import LEEWAY_S, TokenError, Tokens
+from api.auth.tokens import LEEWAY_S, TokenError, Tokens
 
 OLD, NEW, FOREIGN = "old-" * 20, "new-" * 20, "foreign-" * 10
 TTL_S = 60

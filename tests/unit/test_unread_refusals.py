@@ -10,11 +10,11 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from api.admission import Admission
-from api.connections import GuardedProtocol
-from api.door import Door
 from api.lifecycle import Lifecycle
-from api.turns import Turns
+from api.overload.fair_queue import Turns
+from api.overload.gate import Door
+from api.overload.shard_limits import Admission
+from api.server.connections import GuardedProtocol
 from protocol.settings import HttpSettings
 
 BUFFER_BYTES = 4096

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.msgpack import Ext
 
-from api.values import MAX_DEPTH, ValueNotKeptError, check_json, check_msgpack, deeper_than
+from api.batch.values import MAX_DEPTH, ValueNotKeptError, check_json, check_msgpack, deeper_than
 
 
 def nested(depth: int, kind: type = list) -> Any:

@@ -1,7 +1,7 @@
 import tomllib
 from pathlib import Path
 
-from api.openapi import VERSION
+from api.ops.openapi import VERSION
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 

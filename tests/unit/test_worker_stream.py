@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 import redis
 
-from protocol.wire import Command, Wire
+from protocol.redis_wire import Command, Wire
 from worker.stream import Answers, Entry, ShardStream
 
 ME = b"me"

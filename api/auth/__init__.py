@@ -1,0 +1,1 @@
+"""Who sends a request: logins, tokens, accounts, passwords."""

@@ -1,0 +1,199 @@
+"""Users, and tokens that were revoked: records in the store.
+
+A user's records stand on two shards, under the bucket of the name and under its mirror, half the buckets away: one dead
+shard must not lock its users out of all the others. A change is acknowledged when both have it; a look-up asks both,
+and the newest version counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Iterable
+from typing import Any
+
+import msgspec
+
+from api.queue.store_calls import Control, ControlError
+from api.queue.topology import Topology
+from protocol.buckets import bucket_of
+from protocol.operations import Operation, Status
+
+SCOPES = frozenset({"read", "write", "admin"})
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
+SECOND_ANSWER_S = 0.5
+"""How long a look-up waits for its second answer once it has one."""
+
+LIST_PAGE = 500
+
+
+class AccountError(Exception):
+    """A change to a user that cannot be made; the text says why."""
+
+
+class User(msgspec.Struct, frozen=True, array_like=True):
+    """A user's record. `not_before` is Unix time in seconds: tokens issued before it are void."""
+
+    password_hash: str
+    scopes: list[str]
+    disabled: bool
+    version: int
+    not_before: float
+
+
+class AccountState(msgspec.Struct, frozen=True):
+    """What a look-up says: the record (None: no such user), and whether the token asked about is revoked."""
+
+    user: User | None
+    revoked: bool
+
+
+def check_name(name: str) -> str:
+    """A user name as it may be: a letter or digit, then up to 63 of letters, digits and `.` `_` `@` `-`."""
+    if not NAME.match(name):
+        raise AccountError("a user name is a letter or digit, then up to 63 of letters, digits, '.', '_', '@' and '-'")
+    return name
+
+
+def check_scopes(scopes: Iterable[str]) -> list[str]:
+    """Scopes in order, each once."""
+    wanted = sorted(set(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown or not wanted:
+        raise AccountError(f"scopes are some of {', '.join(sorted(SCOPES))}, not {', '.join(unknown) or 'none'}")
+    return wanted
+
+
+class Accounts:
+    """Looks users up and changes them."""
+
+    def __init__(self, control: Control, topology: Topology) -> None:
+        self._control = control
+        self._topology = topology
+
+    def _buckets(self, name: str) -> tuple[int, ...]:
+        count = self._topology.map.bucket_count
+        home = bucket_of(name.encode(), count)
+        mirror = (home - 1 + count // 2) % count + 1
+        return (home, mirror) if mirror != home else (home,)
+
+    async def state(self, name: str, token_id: str | None = None) -> AccountState:
+        """The state of a user, and of one token.
+
+        Raises:
+            ControlError: no shard that knows the user could be asked.
+        """
+        answers = await _first_answers(
+            [self._control.call(Operation.USER_GET, bucket, (name, token_id)) for bucket in self._buckets(name)]
+        )
+        users = [msgspec.convert(record, User, strict=False) for record, _ in answers if record is not None]
+        return AccountState(
+            user=max(users, key=lambda user: user.version, default=None),
+            revoked=any(revoked for _, revoked in answers),
+        )
+
+    async def create(self, name: str, password_hash: str, scopes: Iterable[str]) -> None:
+        """Make a user.
+
+        Raises:
+            AccountError: the name is taken or wrong, or a scope is unknown.
+            ControlError: a shard did not take the record.
+        """
+        check_name(name)
+        if (await self.state(name)).user is not None:
+            raise AccountError(f"user {name} exists already")
+        await self._put(name, User(password_hash, check_scopes(scopes), disabled=False, version=1, not_before=0.0))
+
+    async def change(self, name: str, *, password_hash: str | None = None, disabled: bool | None = None) -> None:
+        """Change a user's password, which voids the tokens issued before, or disable or enable the user.
+
+        Raises:
+            AccountError: there is no such user, or somebody else changed it at the same time.
+            ControlError: a shard did not take the record; the same change may be made again.
+        """
+        user = (await self.state(name)).user
+        if user is None:
+            raise AccountError(f"there is no user {name}")
+        await self._put(
+            name,
+            User(
+                password_hash if password_hash is not None else user.password_hash,
+                user.scopes,
+                disabled=user.disabled if disabled is None else disabled,
+                version=user.version + 1,
+                not_before=time.time() if password_hash is not None else user.not_before,
+            ),
+        )
+
+    async def _put(self, name: str, user: User) -> None:
+        for bucket in self._buckets(name):
+            # Each copy is compared with itself: a change that failed half-way left the two at different versions.
+            record, _ = await self._control.call(Operation.USER_GET, bucket, (name, None))
+            expected = msgspec.convert(record, User, strict=False).version if record is not None else 0
+            if expected >= user.version and record != msgspec.to_builtins(user):
+                raise AccountError(f"user {name} was changed by somebody else at the same time")
+            try:
+                await self._control.call(Operation.USER_PUT, bucket, (name, user, expected))
+            except ControlError as error:
+                if error.status == Status.CONFLICT:
+                    raise AccountError(f"user {name} was changed by somebody else at the same time") from error
+                raise
+
+    async def revoke(self, name: str, token_id: str, expires_at: float) -> None:
+        """Make one token of a user void; the record lasts until the token would have expired by itself.
+
+        Raises:
+            ControlError: a shard did not take the record; the token may still be good.
+        """
+        for bucket in self._buckets(name):
+            await self._control.call(Operation.REVOKE, bucket, (name, token_id, int(expires_at * 1000) + 1000))
+
+    async def users(self) -> dict[str, User]:
+        """All users by name, in order.
+
+        Raises:
+            ControlError: a shard could not be asked.
+        """
+        found: dict[str, User] = {}
+        for shard in self._topology.map.shards:
+            after = ""
+            while True:
+                page = await self._control.call_shard(shard, Operation.USER_LIST, (after, LIST_PAGE))
+                for name, record in page:
+                    user = msgspec.convert(record, User, strict=False)
+                    if name not in found or found[name].version < user.version:
+                        found[name] = user
+                if len(page) < LIST_PAGE:
+                    break
+                after = page[-1][0]
+        return dict(sorted(found.items()))
+
+
+async def _first_answers(calls: list[Awaitable[Any]]) -> list[Any]:
+    """The answers of the calls that succeed, waiting no longer than `SECOND_ANSWER_S` once there is one."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    waiting = set(tasks)
+    answers: list[Any] = []
+    failure: BaseException | None = None
+    while waiting:
+        done, waiting = await asyncio.wait(
+            waiting, timeout=SECOND_ANSWER_S if answers else None, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            failure = task.exception() or failure
+            if task.exception() is None:
+                answers.append(task.result())
+        if not done:
+            break
+    for task in waiting:
+        task.add_done_callback(_look_at)
+    if not answers and failure is not None:
+        raise failure
+    return answers
+
+
+def _look_at(task: asyncio.Future[Any]) -> None:
+    # The wait for this answer was given up; its error concerns nobody any more.
+    if not task.cancelled():
+        task.exception()

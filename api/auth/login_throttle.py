@@ -1,0 +1,117 @@
+"""How often somebody may fail to log in: counters in Redis, shared by all api processes, that expire by themselves.
+
+Only a wrong name or password counts, and only once it was found wrong: as many tries as may be verified at a time
+(`api.auth.passwords`) can slip through beside each other, and nobody who is right is ever held up for trying. Names and
+addresses are hashed: they may be of any length, and what lies in Redis tells nobody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import redis.exceptions
+
+from api.http.problems import Kind, Problem, retry_later
+from protocol.names import login_counter
+from protocol.redis_wire import COMMAND_TIMEOUT_S, AsyncWire, Command, check
+from protocol.settings import AuthSettings, RedisSettings
+
+MAX_CONNECTIONS = 4
+"""Strangers decide how many log in at a time."""
+
+
+def _counters(user: str, address: str) -> tuple[str, str]:
+    user_digest, address_digest = (
+        blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for name in (user, address)
+    )
+    return login_counter("user", user_digest), login_counter("address", address_digest)
+
+
+def _not_counted() -> Problem:
+    return retry_later(Kind.NOT_READY, "logins cannot be counted at the moment")
+
+
+class LoginThrottle:
+    """Counts failed logins per user and per address."""
+
+    def __init__(self, redis_settings: RedisSettings, settings: AuthSettings) -> None:
+        self._redis_settings = redis_settings
+        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._idle: list[AsyncWire] = []
+        self._window_s = settings.login_window_s
+        self._limits = (settings.login_tries_per_user, settings.login_tries_per_address)
+
+    async def check(self, user: str, address: str) -> None:
+        """See that neither the user nor the address has failed too often.
+
+        Raises:
+            Problem: 429 with `Retry-After`; 503, the counters are out of reach.
+        """
+        commands: list[Command] = []
+        for counter in _counters(user, address):
+            commands += [("GET", counter), ("TTL", counter)]
+        replies = await self._run(commands)
+        try:
+            numbers = [int(reply or 0) for reply in replies]
+        except (ValueError, TypeError) as error:
+            raise _not_counted() from error
+        for limit, failures, ttl in zip(self._limits, numbers[::2], numbers[1::2], strict=True):
+            if failures >= limit:
+                raise Problem(
+                    Kind.TOO_MANY_LOGINS,
+                    f"{limit} failed logins within {self._window_s} seconds",
+                    headers={"Retry-After": str(max(ttl, 1))},
+                )
+
+    async def failed(self, user: str, address: str) -> None:
+        """Count a failure.
+
+        Raises:
+            Problem: 503, the counters are out of reach; an answer now would be a try that does not count.
+        """
+        commands: list[Command] = []
+        for counter in _counters(user, address):
+            commands += [("SET", counter, 0, "EX", self._window_s, "NX"), ("INCR", counter)]
+        await self._run(commands)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _run(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """Run commands as one transaction and return their replies.
+
+        Raises:
+            Problem: 503, Redis is out of reach, or has no connection free for too long.
+        """
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                await self._free.acquire()
+            try:
+                *_, replies = check(await self._exchange([("MULTI",), *commands, ("EXEC",)]))
+                return check(replies)
+            finally:
+                self._free.release()
+        # The last two: bytes of the answer were lost on its way.
+        except (redis.exceptions.RedisError, OSError, ValueError, TypeError) as error:
+            raise _not_counted() from error
+
+    async def _exchange(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """One round trip, on a connection that is there if one of them still stands."""
+        wire = AsyncWire(self._redis_settings, name="api-login")
+        while self._idle:
+            idle = self._idle.pop()
+            if not idle.closed:
+                wire = idle
+                break
+        try:
+            replies = await wire.run(commands)
+        except BaseException:
+            wire.close()
+            raise
+        self._idle.append(wire)
+        return replies

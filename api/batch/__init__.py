@@ -1,0 +1,1 @@
+"""Batches: decoding, splitting into chunks, running, and the answer made of the outcomes."""

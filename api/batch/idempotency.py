@@ -1,0 +1,134 @@
+"""Requests with an `Idempotency-Key`: claimed in the store, so that however often they come they are applied once.
+
+The claim stands on the shard of the key's own bucket. Chunk ids derive from the claim and the chunk's content: a retry
+after a crash finds in the store which of them were applied. Only a success is recorded with the claim; a request that
+failed may be tried again under the same key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from api.batch.run import Claim
+from api.http.problems import Kind, Problem, retry_later
+from api.queue.dispatcher import now_ms
+from api.queue.store_calls import Control, ControlError
+from api.queue.topology import Topology
+from protocol.buckets import bucket_of
+from protocol.operations import Operation, Status
+
+MAX_KEY_BYTES = 256
+
+Content = Mapping[str, Any]
+Work = Callable[[Claim], Awaitable[Content]]
+
+
+def check_key(header: bytes) -> str:
+    """An `Idempotency-Key` as it may be: 1 to 256 printable ASCII characters.
+
+    Raises:
+        Problem: 400.
+    """
+    if not 0 < len(header) <= MAX_KEY_BYTES or not all(0x20 <= byte <= 0x7E for byte in header):
+        raise Problem(Kind.INVALID_HEADER, f"Idempotency-Key must be 1 to {MAX_KEY_BYTES} printable ASCII characters")
+    return header.decode("ascii")
+
+
+def fingerprint(route: str, content_type: bytes | None, body: bytes) -> str:
+    """The digest by which two requests under one key are known to be the same: route, media type and body."""
+    digest = blake2b(digest_size=32)
+    for piece in (route.encode(), content_type or b"", body):
+        digest.update(len(piece).to_bytes(8, "big"))
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+class Idempotency:
+    """Runs requests once for each key of a user."""
+
+    def __init__(self, control: Control, topology: Topology, window_s: int) -> None:
+        self._control = control
+        self._topology = topology
+        self._window_ms = window_s * 1000
+        self._under_way: dict[tuple[str, str], tuple[str, asyncio.Future[Content]]] = {}
+        self._finishing: set[asyncio.Task[None]] = set()
+
+    @property
+    def window_ms(self) -> int:
+        """For how long outcomes must be remembered, in milliseconds."""
+        return self._window_ms
+
+    async def finish(self) -> None:
+        """Wait for the records of what has been answered already; each wait ends with its own deadline."""
+        await asyncio.gather(*self._finishing, return_exceptions=True)
+
+    async def run(self, user: str, key: str, digest: str, work: Work) -> Content:
+        """The content of the answer: that of the first request with this key, or of `work` if this is the first.
+
+        Raises:
+            Problem: 422, the key belongs to another request; 503, it cannot be claimed; and what `work` raises.
+        """
+        running = self._under_way.get((user, key))
+        if running is not None:
+            if running[0] != digest:
+                raise _reused()
+            return await asyncio.shield(running[1])
+        future: asyncio.Future[Content] = asyncio.get_running_loop().create_future()
+        self._under_way[user, key] = (digest, future)
+        try:
+            content = await self._claim_and_run(user, key, digest, work)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                future.set_exception(error)
+                future.exception()
+            else:
+                future.cancel()
+            raise
+        else:
+            future.set_result(content)
+            return content
+        finally:
+            del self._under_way[user, key]
+
+    async def _claim_and_run(self, user: str, key: str, digest: str, work: Work) -> Content:
+        bucket = bucket_of(key.encode(), self._topology.map.bucket_count)
+        asked_ms = now_ms()
+        try:
+            state, claim, outcome = await self._control.call(
+                Operation.CLAIM, bucket, (user, key, digest, secrets.token_hex(16), self._window_ms)
+            )
+        except ControlError as error:
+            if error.status in (Status.NO_MEMORY, Status.REFUSED, Status.TOO_LARGE):
+                raise Problem(Kind.DATABASE_REFUSED, f"the Idempotency-Key cannot be claimed: {error}") from error
+            raise retry_later(
+                Kind.SHARD_UNAVAILABLE, "the Idempotency-Key cannot be claimed; this try applied nothing"
+            ) from error
+        match state:
+            case "conflict":
+                raise _reused()
+            case "done":
+                return msgspec.json.decode(outcome, type=dict[str, Any])
+
+        content = await work(Claim(claim, repeated=state == "pending", asked_ms=asked_ms))
+        # The chunks' own records answer a retry as well, so nobody has to wait for this one.
+        task = asyncio.create_task(self._finish(bucket, user, key, claim, content), name="idempotency.finish")
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+        return content
+
+    async def _finish(self, bucket: int, user: str, key: str, claim: str, content: Content) -> None:
+        try:
+            outcome = msgspec.json.encode(content).decode()
+            await self._control.call(Operation.FINISH, bucket, (user, key, claim, outcome))
+        except (ControlError, Problem):
+            return
+
+
+def _reused() -> Problem:
+    return Problem(Kind.IDEMPOTENCY_KEY_REUSED, "the Idempotency-Key was used for a request with other content")

@@ -1,0 +1,1 @@
+"""Protection against overload: what is admitted, what waits, what is refused. It knows nothing of HTTP messages."""

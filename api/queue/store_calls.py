@@ -1,0 +1,70 @@
+"""Small operations on the store besides batches: one chunk to the shard of one bucket, its answer decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from api.queue.dispatcher import Dispatcher, now_ms
+from api.queue.topology import ShardsSilentError, Topology
+from protocol.buckets import ShardMapError
+from protocol.frames import Chunk, Outcome
+from protocol.operations import Operation, Status
+
+ATTEMPTS = 3
+"""Tries with a fresh shard map after `WRONG_BUCKET`."""
+
+
+class ControlError(Exception):
+    """The operation has no good outcome; `status` says which it has."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Control:
+    """Sends control operations."""
+
+    def __init__(self, dispatcher: Dispatcher, topology: Topology, timeout_s: float) -> None:
+        self._dispatcher = dispatcher
+        self._topology = topology
+        self._timeout_ms = int(timeout_s * 1000)
+
+    async def call(self, operation: Operation, bucket: int, arguments: Sequence[Any]) -> Any:
+        """Run `operation` on the shard that owns `bucket`; the bucket goes in front of the arguments.
+
+        Raises:
+            ControlError: any outcome but `OK`.
+            Problem: 503, not admitted.
+        """
+        body = msgspec.msgpack.encode([bucket, *arguments])
+        deadline = now_ms() + self._timeout_ms
+        outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline)
+        for _ in range(ATTEMPTS - 1):
+            if outcome.status != Status.WRONG_BUCKET:
+                break
+            try:
+                await self._topology.refresh()
+            except (ShardMapError, ShardsSilentError) as error:
+                raise ControlError(Status.UNREACHABLE, str(error)) from error
+            outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline)
+        return _result(outcome)
+
+    async def call_shard(self, shard: str, operation: Operation, arguments: Sequence[Any]) -> Any:
+        """Run `operation`, which concerns no bucket, on `shard`; otherwise as `call`."""
+        body = msgspec.msgpack.encode(list(arguments))
+        return _result(await self._send(shard, operation, body, now_ms() + self._timeout_ms))
+
+    async def _send(self, shard: str, operation: Operation, body: bytes, deadline_ms: int) -> Outcome:
+        chunk = Chunk(self._dispatcher.ids.next(), operation, deadline_ms, 0, 1, body)
+        (outcome,) = await self._dispatcher.dispatch([(shard, chunk)])
+        return outcome
+
+
+def _result(outcome: Outcome) -> Any:
+    if outcome.status != Status.OK:
+        raise ControlError(outcome.status, outcome.text)
+    return msgspec.msgpack.decode(outcome.payload) if outcome.payload else None

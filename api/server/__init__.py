@@ -1,0 +1,1 @@
+"""The connections: what a client may do to this process, and when each wait ends; how the process starts and stops."""

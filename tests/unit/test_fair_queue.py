@@ -1,0 +1,200 @@
+"""Turns: how many start at a time, in whose order, and who is refused."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from api.http.problems import Problem
+from api.overload.fair_queue import Turns
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+async def turn() -> None:
+    """Let the event loop come round once."""
+    await asyncio.sleep(0)
+
+
+def nothing() -> None:
+    raise AssertionError("refused")
+
+
+def test_so_many_start_in_one_turn_and_the_rest_in_the_next() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=2, max_wait_s=1)
+        started: list[int] = []
+        for number in range(5):
+            assert turns.enter("a", lambda number=number: started.append(number), nothing)  # type: ignore[misc]
+        await turn()
+        assert started == [0, 1]
+        await turn()
+        assert started == [0, 1, 2, 3]
+        await turn()
+        assert started == [0, 1, 2, 3, 4]
+        assert turns.waiting == 0
+
+    run(scenario)
+
+
+def test_within_a_turn_there_is_room_for_so_many_at_once() -> None:
+    turns = Turns(per_turn=2, max_wait_s=1)
+    assert [turns.free(1.0), turns.free(1.0), turns.free(1.0), turns.free(2.0)] == [True, True, False, True]
+
+
+def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=1, max_wait_s=1)
+        started: list[str] = []
+        for user in ("greedy",) * 50 + ("modest", None):
+            assert turns.enter(user, lambda user=user: started.append(str(user)), nothing)  # type: ignore[misc]
+        while len(started) < 4:
+            await turn()
+        assert started == ["greedy", "modest", "None", "greedy"]
+
+    run(scenario)
+
+
+def test_a_user_whose_oldest_entry_has_waited_for_too_long_gets_no_more_in_and_others_do() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=1, max_wait_s=0.02, ready=lambda _: False)
+        assert turns.enter("greedy", nothing, lambda: None)
+        now = asyncio.get_running_loop().time()
+        assert not turns.full("greedy", now)
+        assert turns.full("greedy", now + 0.03)
+        assert not turns.full("modest", now + 0.03)
+
+    run(scenario)
+
+
+class Clock:
+    """Time that passes when it is told to, for the loop that runs."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        # From now on, as the loop has timers already: a jump ahead would let them all ring.
+        self.now = loop.time()
+        loop.time = lambda: self.now  # type: ignore[method-assign]
+
+    async def turns(self, count: int, seconds: float) -> None:
+        """Let so many turns of the loop take so long altogether."""
+        for _ in range(count):
+            await turn()
+            self.now += seconds / count
+
+
+def test_a_queue_that_never_empties_is_kept_to_shorter_waits_than_a_burst() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = Turns(per_turn=1, max_wait_s=5, ready=lambda _: False)
+        assert turns.enter("greedy", nothing, nothing)
+        assert not turns.full("greedy", clock.now + 0.9)
+        assert turns.full("greedy", clock.now + 1.1)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("pause_s", "is_burst"), [(0.05, False), (1.0, True)])
+def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pause_s: float, *, is_burst: bool) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        ready = False
+        turns = Turns(per_turn=1, max_wait_s=1, ready=lambda _: ready)
+        assert turns.enter("greedy", lambda: None, nothing)
+        clock.now += 2
+        ready = True
+        await clock.turns(2, 0.01)
+        assert turns.waiting == 0
+        clock.now += pause_s
+        ready = False
+        assert turns.enter("greedy", nothing, nothing)
+        assert turns.full("greedy", clock.now + 0.5) is not is_burst
+
+    run(scenario)
+
+
+def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = Turns(per_turn=2, max_wait_s=0.5)
+        for _ in range(300):
+            assert turns.enter("greedy", lambda: None, nothing)
+        assert not turns.full("greedy", clock.now), "nobody knows yet"
+        await clock.turns(20, 0.2)
+        assert turns.waiting == 260
+        assert turns.full("greedy", clock.now), "at 200 a second"
+        assert not turns.full("modest", clock.now)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("pause_s", "is_known"), [(0.05, True), (1.0, False)])
+def test_the_rate_of_an_overload_that_is_over_says_nothing_of_a_later_burst(pause_s: float, *, is_known: bool) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = Turns(per_turn=2, max_wait_s=1)
+        for _ in range(4):
+            assert turns.enter("greedy", lambda: None, nothing)
+        await clock.turns(1, 0.5)
+        await turn()
+        assert turns.waiting == 0, "four in half a second"
+        clock.now += pause_s
+        for _ in range(9):
+            assert turns.enter("greedy", lambda: None, nothing)
+        assert turns.full("greedy", clock.now) is is_known
+
+    run(scenario)
+
+
+def test_what_is_never_its_users_turn_is_refused_in_the_end() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=1, max_wait_s=0.01, ready=lambda user: user != "stuck")
+        refused = asyncio.Event()
+        started = asyncio.Event()
+        assert turns.enter("stuck", nothing, refused.set)
+        assert turns.enter("free", started.set, nothing)
+        await started.wait()
+        await refused.wait()
+        assert turns.waiting == 0
+        turns.enter("stuck", nothing, lambda: None)
+        with pytest.raises(Problem, match="waiting"):
+            await turns.wait("stuck")
+
+    run(scenario)
+
+
+def test_what_has_been_let_in_once_is_let_wait_for_longer_than_what_comes() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = Turns(per_turn=1, max_wait_s=0.4, ready=lambda _: False)
+        assert turns.enter("a", nothing, nothing)
+        clock.now += 0.6
+        patient = asyncio.ensure_future(turns.wait("a"))
+        await turn()
+        assert turns.waiting == 2
+        assert not turns.refusing(clock.now), "as nobody was refused yet"
+        assert not turns.enter("a", nothing, nothing)
+        assert turns.refusing(clock.now)
+        clock.now += 0.3
+        with pytest.raises(Problem, match="waiting"):
+            await turns.wait("a")
+        patient.cancel()
+
+    run(scenario)
+
+
+def test_a_wait_that_was_cancelled_takes_no_turn_from_others() -> None:
+    async def scenario() -> None:
+        turns = Turns(per_turn=1, max_wait_s=1)
+        turns.free(asyncio.get_running_loop().time())
+        assert turns.enter("a", lambda: None, nothing)
+        gone = asyncio.ensure_future(turns.wait("a"))
+        stays = asyncio.ensure_future(turns.wait("a"))
+        await turn()
+        gone.cancel()
+        await stays
+        assert turns.waiting == 0
+
+    run(scenario)

@@ -1,0 +1,160 @@
+"""What a batch may say of its chunks."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from api.batch.run import Batches, Claim, Result, check
+from api.batch.split import Part
+from api.http.problems import Kind, Problem
+from api.overload.shard_limits import overloaded
+from api.queue.chunk_ids import ChunkIds
+from api.queue.dispatcher import Dispatcher
+from api.queue.topology import Topology
+from protocol.buckets import ShardMap
+from protocol.frames import Chunk, Outcome
+from protocol.operations import Operation, Status
+from protocol.settings import BatchSettings
+
+SETTINGS = BatchSettings()
+ASKED_MS = 1_700_000_000_000
+
+
+class FakeDispatcher:
+    """Gives every chunk the same status."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        self.sent: list[Chunk] = []
+        self.ids = ChunkIds(("s1", "s2"))
+
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: object) -> list[Outcome]:
+        self.sent += [chunk for _, chunk in parts]
+        return [Outcome(chunk.id, self.status, "") for _, chunk in parts]
+
+
+class FakeTopology:
+    map = ShardMap(("s1",), 10, (0,) * 11)
+
+
+def run(status: Status, claim: Claim | None = None) -> tuple[list[Result], list[Chunk]]:
+    dispatcher = FakeDispatcher(status)
+    batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", FakeTopology()), SETTINGS)
+    groups = batches.groups()
+    groups.add_values({"k": 1}, SETTINGS)
+    return asyncio.run(batches.run(Operation.WRITE, groups, claim=claim)), dispatcher.sent
+
+
+def status_of(status: Status, claim: Claim | None = None) -> int:
+    ((result,), _) = run(status, claim)
+    return result.outcome.status
+
+
+@pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
+def test_the_first_try_is_believed_that_nothing_was_applied(status: Status) -> None:
+    assert status_of(status, Claim("c", repeated=False, asked_ms=ASKED_MS)) == status
+    assert status_of(status) == status
+
+
+@pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
+def test_a_later_try_does_not_know_what_the_first_has_done(status: Status) -> None:
+    assert status_of(status, Claim("c", repeated=True, asked_ms=ASKED_MS)) == Status.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.NO_MEMORY, Status.REFUSED])
+def test_a_later_try_is_believed_what_the_store_says(status: Status) -> None:
+    assert status_of(status, Claim("c", repeated=True, asked_ms=ASKED_MS)) == status
+
+
+def test_chunks_of_a_claim_have_the_same_ids_in_every_try() -> None:
+    first, again, other = (
+        run(Status.OK, Claim(name, repeated=False, asked_ms=ASKED_MS))[1][0].id for name in ("c", "c", "d")
+    )
+    assert first == again
+    assert first != other
+
+
+def test_the_time_of_a_request_counts_from_its_claim() -> None:
+    _, (chunk,) = run(Status.OK, Claim("c", repeated=False, asked_ms=ASKED_MS))
+    assert chunk.deadline_ms == ASKED_MS + 5000
+
+
+def result(key: str, status: Status) -> Result:
+    return Result(Part("s1", [key], b"x"), Outcome(b"", status, "why"))
+
+
+def test_a_failed_key_is_unknown_only_where_its_outcome_is() -> None:
+    with pytest.raises(Problem) as caught:
+        check([result("a", Status.OK), result("b", Status.UNREACHABLE), result("c", Status.UNKNOWN)], Operation.WRITE)
+    assert caught.value.members["failed"] == {"b": "not_applied", "c": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [
+        ([Status.UNREACHABLE, Status.UNKNOWN], Kind.OUTCOME_UNKNOWN),
+        ([Status.UNREACHABLE, Status.REFUSED], Kind.DATABASE_REFUSED),
+        ([Status.UNREACHABLE, Status.EXPIRED], Kind.OVERLOADED),
+        ([Status.OK, Status.READ_ONLY], Kind.SHARD_UNAVAILABLE),
+    ],
+)
+def test_the_answer_is_the_worst_of_what_happened(statuses: list[Status], kind: Kind) -> None:
+    with pytest.raises(Problem) as caught:
+        check([result(str(number), status) for number, status in enumerate(statuses)], Operation.WRITE)
+    assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+def test_every_status_but_success_is_a_problem(status: Status) -> None:
+    with pytest.raises(Problem):
+        check([result("k", status)], Operation.WRITE)
+
+
+class MovingTopology:
+    """A map by which one bucket has moved to another shard than the dispatcher below thinks, until it is refreshed."""
+
+    def __init__(self) -> None:
+        self.map = ShardMap(("s1", "s2"), 1, (0, 0))
+
+    async def refresh(self) -> None:
+        self.map = ShardMap(("s1", "s2"), 1, (0, 1))
+
+
+class FullDispatcher(FakeDispatcher):
+    """Answers `WRONG_BUCKET` at first, and admits nothing after that."""
+
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: object) -> list[Outcome]:
+        if self.sent:
+            raise overloaded("full")
+        return await super().dispatch(parts)
+
+
+def test_what_is_not_admitted_in_a_later_round_is_said_of_its_keys() -> None:
+    batches = Batches(
+        cast("Dispatcher", FullDispatcher(Status.WRONG_BUCKET)), cast("Topology", MovingTopology()), SETTINGS
+    )
+    groups = batches.groups()
+    groups.add_values({"k": 1}, SETTINGS)
+    (moved,) = asyncio.run(batches.run(Operation.WRITE, groups))
+    assert moved.part.keys == ["k"]
+    assert moved.outcome.status == Status.UNREACHABLE
+
+
+def test_what_is_not_admitted_under_a_claim_tried_before_is_unknown() -> None:
+    dispatcher = FullDispatcher(Status.OK)
+    dispatcher.sent.append(Chunk(b"", 1, 0, 0, 1, b""))
+    batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", FakeTopology()), SETTINGS)
+    groups = batches.groups()
+    groups.add_values({"k": 1}, SETTINGS)
+    (refused,) = asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=True, asked_ms=ASKED_MS)))
+    assert refused.outcome.status == Status.UNKNOWN
+    with pytest.raises(Problem, match="nothing was applied"):
+        asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=False, asked_ms=ASKED_MS)))
+
+
+def test_a_read_that_finds_no_room_is_overload() -> None:
+    with pytest.raises(Problem) as caught:
+        check([result("a", Status.NO_MEMORY)], Operation.READ)
+    assert caught.value.kind is Kind.OVERLOADED

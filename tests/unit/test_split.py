@@ -1,0 +1,167 @@
+"""Batches to parts: which shard gets what, in which form."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from api.batch.split import Groups, Part, check_count
+from api.http.problems import Kind, Problem
+from protocol.buckets import ShardMap, bucket_of
+from protocol.chunks import MAX_CHUNK_KEYS
+from protocol.operations import Operation
+from protocol.settings import BatchSettings
+
+COUNT = 100
+MAP = ShardMap(("low", "high"), COUNT, (0, *(0 if bucket <= 50 else 1 for bucket in range(1, COUNT + 1))))
+LIMITS = BatchSettings(max_key_bytes=8, max_value_bytes=16)
+pack = msgspec.msgpack.encode
+
+
+def parts_of(groups: Groups) -> dict[str, Part]:
+    found = list(groups.parts())
+    assert len({part.shard for part in found}) == len(found)
+    return {part.shard: part for part in found}
+
+
+def owner(key: str) -> str:
+    return MAP.owner(bucket_of(key.encode(), COUNT))
+
+
+def refused(**data: Any) -> Problem:
+    with pytest.raises(Problem) as caught:
+        Groups(MAP).add_values(data, LIMITS)
+    return caught.value
+
+
+def test_every_key_goes_to_the_shard_of_its_bucket() -> None:
+    keys = [f"k{number}" for number in range(50)]
+    groups = Groups(MAP)
+    groups.add_values(dict.fromkeys(keys, 1), LIMITS)
+    parts = parts_of(groups)
+    assert set(parts) == {"low", "high"}
+    for shard, part in parts.items():
+        assert part.keys == [key for key in keys if owner(key) == shard]
+
+
+def test_a_write_names_the_bucket_of_each_key() -> None:
+    groups = Groups(MAP)
+    groups.add_values({"k": {"a": [1, None]}}, LIMITS)
+    (part,) = groups.parts()
+    assert part.body == pack([("k", bucket_of(b"k", COUNT), {"a": [1, None]})])
+
+
+def test_an_encoded_value_is_kept_as_the_bytes_that_came() -> None:
+    odd = b"\xcd\x00\x01"
+    groups = Groups(MAP)
+    groups.add_values({"k": msgspec.Raw(odd)}, LIMITS)
+    (part,) = groups.parts()
+    assert part.body == b"\x91\x93" + pack("k") + pack(bucket_of(b"k", COUNT)) + odd
+
+
+def test_a_read_names_the_bucket_of_each_key() -> None:
+    groups = Groups(MAP)
+    groups.add_keys(["k"], LIMITS)
+    (part,) = groups.parts()
+    assert part.body == pack((["k"], [bucket_of(b"k", COUNT)]))
+
+
+def test_a_batch_has_the_same_parts_every_time() -> None:
+    made = []
+    for _ in range(2):
+        groups = Groups(MAP)
+        groups.add_values({f"k{number}": {"b": number, "a": [None]} for number in range(300)}, LIMITS)
+        made.append(groups.parts())
+    assert made[0] == made[1]
+
+
+def test_a_large_batch_makes_several_parts_for_one_shard() -> None:
+    only = ShardMap(("s1",), COUNT, (0,) * (COUNT + 1))
+    groups = Groups(only)
+    groups.add_keys([str(number) for number in range(MAX_CHUNK_KEYS + 1)], LIMITS)
+    assert [len(part.keys) for part in groups.parts()] == [500, 501]
+
+
+ALL_LOW = ShardMap(("low", "high"), COUNT, (0,) * (COUNT + 1))
+
+
+def test_a_write_made_with_an_old_map_goes_where_the_new_map_says() -> None:
+    data = {f"k{number}": msgspec.Raw(b"\xcd\x00" + bytes((number,))) for number in range(20)}
+    old, new, direct = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
+    old.add_values(data, LIMITS)
+    assert len(old.parts()) == 1
+    new.add_again(Operation.WRITE, old.parts())
+    direct.add_values(data, LIMITS)
+    assert new.parts() == direct.parts()
+
+
+@pytest.mark.parametrize("operation", [Operation.READ, Operation.DELETE])
+def test_keys_grouped_with_an_old_map_go_where_the_new_map_says(operation: Operation) -> None:
+    keys = [f"k{number}" for number in range(1500)]
+    old, new = Groups(ALL_LOW), Groups(MAP)
+    old.add_keys(keys, LIMITS)
+    assert len(old.parts()) == 2
+    new.add_again(operation, old.parts())
+    for part in new.parts():
+        assert {owner(key) for key in part.keys} == {part.shard}
+        assert part.body == pack((part.keys, [bucket_of(key.encode(), COUNT) for key in part.keys]))
+    assert {key for part in new.parts() for key in part.keys} == set(keys)
+
+
+@pytest.mark.parametrize("key", ["12345678", "ключ"])
+def test_a_key_of_as_many_bytes_as_allowed_is_taken(key: str) -> None:
+    groups = Groups(MAP)
+    groups.add_values({key: 1}, LIMITS)
+    assert parts_of(groups)[owner(key)].keys == [key]
+
+
+@pytest.mark.parametrize("key", ["", "123456789", "ключи"])
+def test_a_key_of_too_few_or_too_many_bytes_is_refused(key: str) -> None:
+    assert refused(**{key: 1}).kind is Kind.INVALID_KEY
+
+
+def test_a_key_to_read_is_named_by_its_position() -> None:
+    with pytest.raises(Problem) as caught:
+        Groups(MAP).add_keys(["good", "123456789"], LIMITS)
+    assert caught.value.members["errors"][0]["pointer"] == "#/keys/1"
+
+
+def test_a_value_of_as_many_bytes_as_allowed_is_taken() -> None:
+    groups = Groups(MAP)
+    groups.add_values({"k": "x" * 15}, LIMITS)
+    groups.add_values({"l": msgspec.Raw(pack("x" * 15))}, LIMITS)
+    assert sum(len(part.keys) for part in groups.parts()) == 2
+
+
+def test_a_value_of_one_byte_more_is_refused_by_its_key() -> None:
+    problem = refused(good=1, bad="x" * 16)
+    assert problem.kind is Kind.INVALID_VALUE
+    assert problem.members["errors"][0]["pointer"] == "#/data/bad"
+    with pytest.raises(Problem, match="17 bytes as MessagePack, 16 are allowed"):
+        Groups(MAP).add_values({"k": msgspec.Raw(pack("x" * 16))}, LIMITS)
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, [[2**64]], {"a": -(2**63) - 1}])
+def test_an_integer_past_64_bits_is_refused_by_its_key(value: Any) -> None:
+    problem = refused(good=1, bad=value)
+    assert problem.kind is Kind.INVALID_VALUE
+    assert problem.members["errors"][0]["pointer"] == "#/data/bad"
+
+
+def test_a_refused_batch_leaves_nothing_in_the_groups() -> None:
+    groups = Groups(MAP)
+    with pytest.raises(Problem):
+        groups.add_values({"good": 1, "bad": "x" * 16}, LIMITS)
+    assert not groups.parts()
+
+
+@pytest.mark.parametrize(("count", "kind"), [(0, Kind.EMPTY_BATCH), (11, Kind.TOO_MANY_KEYS)])
+def test_a_batch_of_none_or_too_many_is_refused(count: int, kind: Kind) -> None:
+    with pytest.raises(Problem) as caught:
+        check_count(count, "keys", BatchSettings(max_batch_keys=10))
+    assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_batch_of_one_or_of_as_many_as_allowed_is_taken(count: int) -> None:
+    check_count(count, "keys", BatchSettings(max_batch_keys=10))
