@@ -17,7 +17,8 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 
-from api.batch.endpoints import Delete, Login, Logout, Read, Write
+from api.auth.endpoints import Login, Logout
+from api.batch.endpoints import Delete, Read, Write
 from api.http.access_log import Edge, Observer
 from api.http.endpoint import Endpoint
 from api.http.problems import MEDIA_TYPE, Kind, Problem, retry_later

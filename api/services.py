@@ -23,7 +23,7 @@ from api.lifecycle import Lifecycle
 from api.ops.metrics import Metrics
 from api.overload.fair_queue import Turns
 from api.overload.gate import Door
-from api.overload.shard_limits import AnswerBudget, BodyBudget
+from api.overload.memory_budgets import AnswerBudget, BodyBudget
 from api.queue.dispatcher import Dispatcher
 from api.queue.store_calls import Control
 from api.queue.topology import Topology

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from api.overload.shard_limits import overloaded
+from api.overload.errors import overloaded
 
 THREADS = 2
 MAX_WAITING = 32

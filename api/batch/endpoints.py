@@ -5,88 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from api.auth.accounts import NAME, Accounts, User
-from api.auth.authenticator import Authenticator, Principal, unauthorized
-from api.auth.login_throttle import LoginThrottle
-from api.auth.passwords import MAX_PASSWORD_BYTES, Passwords
-from api.auth.tokens import Tokens
-from api.batch.decode import Format, accepted, decode_keys, decode_login, decode_write, format_of
+from api.auth.authenticator import Principal
+from api.batch.decode import decode_keys, decode_write
 from api.batch.idempotency import Idempotency, check_key, fingerprint
-from api.batch.read_answer import Answer, document, read_answer
-from api.batch.run import Batches, Claim, check
+from api.batch.outcomes import check
+from api.batch.read_answer import read_answer
+from api.batch.run import Batches, Claim
 from api.batch.split import Groups, check_count
 from api.http.endpoint import Endpoint, Incoming
-from api.http.problems import Kind, Problem, at, retry_later
+from api.http.negotiation import Format, accepted, format_of
+from api.http.response import Answer, document
 from api.ops.metrics import Metrics
-from api.overload.shard_limits import AnswerBudget
-from api.queue.store_calls import ControlError
+from api.overload.memory_budgets import AnswerBudget
 from protocol.operations import Operation
 
 SUCCESS = {"status": "success"}
-
-
-class Login(Endpoint):
-    """`POST /api/login`: name and password in, a token out."""
-
-    path = "/api/login"
-    authenticated = False
-    # Anybody may send this: it must not take the memory that batches need.
-    max_body = 16 * 1024
-
-    def __init__(
-        self, accounts: Accounts, tokens: Tokens, passwords: Passwords, throttle: LoginThrottle, *base: Any
-    ) -> None:
-        super().__init__(*base)
-        self._accounts = accounts
-        self._tokens = tokens
-        self._passwords = passwords
-        self._throttle = throttle
-
-    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
-        login = decode_login(body, format_of(request.headers.get(b"content-type")))
-        if len(login.password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
-            raise at(Kind.INVALID_REQUEST, f"a password has at most {MAX_PASSWORD_BYTES} bytes", "password")
-        await self._throttle.check(login.username, request.address)
-        user = await self._look_up(login.username)
-        password_hash = user.password_hash if user is not None else None
-        if not await self._passwords.verify(password_hash, login.password) or user is None or user.disabled:
-            await self._throttle.failed(login.username, request.address)
-            raise unauthorized("the user name or the password is wrong")
-        token = self._tokens.issue(login.username, user.scopes)
-        return document({"token": token}, accepted(request.headers.get(b"accept")))
-
-    async def _look_up(self, name: str) -> User | None:
-        try:
-            # A name that no user can have is looked up all the same: its answer must not come sooner.
-            state = await self._accounts.state(name if NAME.match(name) else "-")
-        except ControlError as error:
-            raise retry_later(Kind.SHARD_UNAVAILABLE, "the user's account cannot be read") from error
-        return state.user
-
-
-class Logout(Endpoint):
-    """`POST /api/logout`: revokes the token it comes with."""
-
-    path = "/api/logout"
-    max_body = 16
-
-    def __init__(self, accounts: Accounts, authenticator: Authenticator, *base: Any) -> None:
-        super().__init__(authenticator, *base)
-        self._accounts = accounts
-
-    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
-        if body not in (b"", b"{}", b"\x80"):
-            raise Problem(Kind.INVALID_REQUEST, "a logout has no body, or an empty object")
-        if principal is None:
-            raise unauthorized("the Authorization header is missing")
-        try:
-            await self._accounts.revoke(principal.name, principal.claims.jti, principal.claims.exp)
-        except ControlError as error:
-            raise retry_later(
-                Kind.SHARD_UNAVAILABLE, "the token is not revoked everywhere yet; log out again"
-            ) from error
-        self._authenticator.log_out(principal)
-        return document(SUCCESS, accepted(request.headers.get(b"accept")))
 
 
 class BatchEndpoint(Endpoint):

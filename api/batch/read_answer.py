@@ -1,17 +1,17 @@
-"""Answers: what a handler returns, and the documents of the batch operations in JSON and MessagePack."""
+"""The answer to a read, in JSON or in MessagePack."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
 
-from api.batch.decode import Format
-from api.batch.run import Result
+from api.batch.outcomes import Result
+from api.http.negotiation import Format
 from api.http.problems import Kind, Problem, at
-from api.overload.shard_limits import AnswerBudget
+from api.http.response import MEDIA_TYPES, Answer
 from protocol.chunks import ChunkError, decode_values, head_size, map_header, slice_values
 
 # orjson would write dates, dataclasses and subclasses in a form of its own; stored values must not change.
@@ -19,23 +19,6 @@ _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | o
 
 _pack = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(list[Any])
-_MEDIA_TYPES = {Format.JSON: b"application/json", Format.MSGPACK: b"application/msgpack"}
-
-
-class Answer(NamedTuple):
-    """A finished answer. `share` is what it holds of the memory for answers, given back when it is sent."""
-
-    status: int
-    media_type: bytes
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    share: AnswerBudget.Share | None = None
-
-
-def document(content: Mapping[str, Any], accept: Format) -> Answer:
-    """An answer of 200 with a small document."""
-    body = orjson.dumps(content) if accept is Format.JSON else _pack(content)
-    return Answer(200, _MEDIA_TYPES[accept], body)
 
 
 def read_answer(results: Sequence[Result], accept: Format, max_bytes: int) -> Answer:
@@ -51,7 +34,7 @@ def read_answer(results: Sequence[Result], accept: Format, max_bytes: int) -> An
             Kind.ANSWER_TOO_LARGE, f"the values have {size} bytes, {max_bytes} are allowed: ask for fewer keys"
         )
     if accept is Format.MSGPACK:
-        return Answer(200, _MEDIA_TYPES[accept], _msgpack_body(results))
+        return Answer(200, MEDIA_TYPES[accept], _msgpack_body(results))
     data: dict[str, Any] = {}
     missing: list[str] = []
     for result in results:
@@ -69,7 +52,7 @@ def read_answer(results: Sequence[Result], accept: Format, max_bytes: int) -> An
         body = orjson.dumps(content, option=_STRICT)
     except TypeError:
         raise _not_json(data) from None
-    return Answer(200, _MEDIA_TYPES[accept], body)
+    return Answer(200, MEDIA_TYPES[accept], body)
 
 
 def _check_count(answered: Sequence[object], keys: Sequence[str]) -> None:

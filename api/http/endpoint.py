@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from litestar.types import HTTPScope, Receive, Send
 
 from api.auth.authenticator import Authenticator, Principal
-from api.batch.read_answer import Answer
 from api.http.problems import MEDIA_TYPE, Kind, Problem
+from api.http.response import Answer
 from api.overload.fair_queue import Turns
-from api.overload.shard_limits import BodyBudget
+from api.overload.memory_budgets import BodyBudget
 from protocol.settings import BatchSettings, HttpSettings
 
 _log = logging.getLogger(__name__)

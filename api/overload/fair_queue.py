@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from api.overload.shard_limits import overloaded
+from api.overload.errors import overloaded
 
 MAX_WAITING = 20_000
 """Entries of all users together: past it the wait of nobody matters."""

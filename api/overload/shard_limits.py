@@ -1,4 +1,4 @@
-"""How much may be under way: chunks and bytes per shard, bytes of request bodies and of answers per process.
+"""How much may be under way: chunks and bytes for each shard.
 
 Overload is answered here, before anything is sent, with a 503 and `Retry-After`. All counts are of one api process.
 
@@ -10,9 +10,8 @@ Hahne, 1998): alone three quarters, and whoever comes with little always finds r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Self
 
-from api.http.problems import Kind, Problem, retry_later
+from api.overload.errors import overloaded
 
 LEAST_CHUNKS = 256
 LEAST_BYTES = 16 * 1024 * 1024
@@ -188,114 +187,3 @@ class Admission:
         if own_chunks >= SHARE * (state.max_chunks - chunks) or own_bytes >= SHARE * (state.max_bytes - held_bytes):
             return f"shard {shard} has as much of this user's under way as is fair"
         return None
-
-
-class BodyBudget:
-    """Counts the bytes of the request bodies that are held at a time."""
-
-    class Share:
-        """What one request holds, given back at the end of its `with` block."""
-
-        __slots__ = ("_budget", "_size")
-
-        def __init__(self, budget: BodyBudget) -> None:
-            self._budget = budget
-            self._size = 0
-
-        def add(self, size: int) -> None:
-            """Hold `size` bytes more.
-
-            Raises:
-                Problem: 503, other bodies take the room.
-            """
-            budget = self._budget
-            if budget.held > self._size and budget.held + size > budget.max_bytes:
-                raise overloaded("request bodies take as much memory as is allowed")
-            budget.held += size
-            self._size += size
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._budget.held -= self._size
-            self._size = 0
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.held = 0
-
-    def share(self) -> Share:
-        """The share of one request, empty at first."""
-        return self.Share(self)
-
-
-class AnswerBudget:
-    """Counts the bytes of the answers to reads that came from shards and are not sent to their clients yet.
-
-    How large an answer will be nobody knows before: past the budget it is dropped and its read refused, which has
-    changed nothing. Users share it as they share what is under way.
-    """
-
-    class Share:
-        """What one read holds until its answer is sent."""
-
-        __slots__ = ("_budget", "_closed", "_size", "_user")
-
-        def __init__(self, budget: AnswerBudget, user: str | None) -> None:
-            self._budget = budget
-            self._user = user
-            self._size = 0
-            self._closed = False
-
-        def take(self, size: int) -> bool:
-            """Hold `size` bytes more; False: there is no room, or nobody waits for them any more."""
-            if self._closed or not self._budget.has_room(self._user, size):
-                return False
-            self._budget.count(self._user, size)
-            self._size += size
-            return True
-
-        def release(self) -> None:
-            """Give back what was held; nothing is held from now on."""
-            self._closed = True
-            self._budget.count(self._user, -self._size)
-            self._size = 0
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.held = 0
-        self._by_user: dict[str | None, int] = {}
-
-    def share(self, user: str | None) -> Share:
-        """The share of one read, empty at first.
-
-        Raises:
-            Problem: 503, answers that wait to be sent leave no room for others.
-        """
-        if not self.has_room(user, 0):
-            raise overloaded("answers that wait to be read by their clients take as much memory as is allowed")
-        return self.Share(self, user)
-
-    def has_room(self, user: str | None, size: int) -> bool:
-        """Whether `size` bytes more may be held for a user; while nothing is held any answer may."""
-        if not self.held:
-            return True
-        own = self._by_user.get(user, 0)
-        return self.held + size <= self.max_bytes and own <= SHARE * (self.max_bytes - self.held)
-
-    def count(self, user: str | None, size: int) -> None:
-        """Count bytes in, or out where there are less than none."""
-        if not size:
-            return
-        self.held += size
-        own = self._by_user.get(user, 0) + size
-        if own:
-            self._by_user[user] = own
-        else:
-            del self._by_user[user]
-
-
-def overloaded(detail: str) -> Problem:
-    """The answer to what was not admitted: nothing of it was applied."""
-    return retry_later(Kind.OVERLOADED, f"{detail}; nothing was applied")

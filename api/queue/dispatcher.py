@@ -21,7 +21,8 @@ from typing import Any
 import redis.exceptions
 
 from api.ops.metrics import Metrics
-from api.overload.shard_limits import Admission, AnswerBudget
+from api.overload.memory_budgets import AnswerBudget
+from api.overload.shard_limits import Admission
 from api.queue.chunk_ids import ChunkIds
 from api.queue.pending import Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import (

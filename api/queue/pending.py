@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from api.overload.shard_limits import AnswerBudget
+from api.overload.memory_budgets import AnswerBudget
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Status
 

@@ -16,10 +16,10 @@ from typing import Any
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from api.batch.read_answer import Answer
 from api.http.access_log import Observer
 from api.http.endpoint import CLIENT_CLOSED, LARGE_ANSWER, Endpoint, Incoming
 from api.http.request_ids import RequestIds
+from api.http.response import Answer
 from api.server.connections import Cycle, GuardedProtocol
 
 Headers = Sequence[tuple[bytes, bytes]]

@@ -9,8 +9,9 @@ import msgspec
 from hypothesis import event
 from hypothesis import strategies as st
 
-from api.batch.decode import Format, accepted, decode_keys, decode_login, decode_write, format_of
+from api.batch.decode import decode_keys, decode_login, decode_write
 from api.batch.split import Groups, check_count
+from api.http.negotiation import Format, accepted, format_of
 from api.http.problems import Kind, Problem
 from protocol.buckets import ShardMap
 from protocol.settings import BatchSettings

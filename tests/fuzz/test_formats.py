@@ -14,10 +14,10 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
-from api.batch.decode import Format
+from api.batch.outcomes import Result
 from api.batch.read_answer import read_answer
-from api.batch.run import Result
 from api.batch.split import Part
+from api.http.negotiation import Format
 from api.http.problems import Problem
 from protocol.chunks import ChunkError, decode_values, slice_values, split_lengths
 from protocol.frames import (

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.batch.decode import Format, accepted, decode_keys, decode_login, decode_write, format_of
+from api.batch.decode import decode_keys, decode_login, decode_write
 from api.batch.deep_values import MAX_BYTES
+from api.http.negotiation import Format, accepted, format_of
 from api.http.problems import Kind, Problem
 
 pack = msgspec.msgpack.encode

@@ -7,7 +7,7 @@ import pytest
 
 from api.http.endpoint import Incoming
 from api.http.problems import Kind, Problem
-from api.overload.shard_limits import BodyBudget
+from api.overload.memory_budgets import BodyBudget
 
 BODY = b"x" * 1000
 

@@ -6,10 +6,11 @@ from typing import cast
 
 import pytest
 
-from api.batch.run import Batches, Claim, Result, check
+from api.batch.outcomes import Result, check
+from api.batch.run import Batches, Claim
 from api.batch.split import Part
 from api.http.problems import Kind, Problem
-from api.overload.shard_limits import overloaded
+from api.overload.errors import overloaded
 from api.queue.chunk_ids import ChunkIds
 from api.queue.dispatcher import Dispatcher
 from api.queue.topology import Topology

@@ -3,7 +3,8 @@
 import pytest
 
 from api.http.problems import Kind, Problem
-from api.overload.shard_limits import CATCH_UP, LEAST_CHUNKS, LEAST_READY, PAUSE, Admission, AnswerBudget, BodyBudget
+from api.overload.memory_budgets import AnswerBudget, BodyBudget
+from api.overload.shard_limits import CATCH_UP, LEAST_CHUNKS, LEAST_READY, PAUSE, Admission
 
 
 def admission(chunks: int = 2, size: int = 100) -> Admission:
