@@ -34,6 +34,7 @@ from protocol.settings import (
     HttpSettings,
     LogSettings,
     RedisSettings,
+    check_together,
     load,
     parse_shards,
 )
@@ -59,9 +60,9 @@ def load_settings() -> ApiSettings:
     """Read the api's settings from the environment.
 
     Raises:
-        SettingsError: one is missing or wrong.
+        SettingsError: one is missing or wrong, or two contradict each other.
     """
-    return ApiSettings(
+    settings = ApiSettings(
         load(ClusterSettings),
         load(RedisSettings),
         load(HttpSettings),
@@ -69,6 +70,8 @@ def load_settings() -> ApiSettings:
         load(BatchSettings),
         load(LogSettings),
     )
+    check_together(settings.http, settings.auth, settings.batch)
+    return settings
 
 
 class Services:

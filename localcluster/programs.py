@@ -11,7 +11,7 @@ from pathlib import Path
 
 from localcluster import dotenv
 from localcluster.config import REDIS_USER, REDIS_WORKER_USER, ClusterConfig, ConfigError, Shard, shard_dir
-from protocol.settings import CONCERNS, variable
+from protocol.settings import known_variables, variables_of
 
 REPOSITORY = dotenv.REPOSITORY
 MARKER = "LOCALCLUSTER_DATA"
@@ -108,12 +108,7 @@ def settings_for(config: ClusterConfig, tier: str) -> dict[str, str]:
 
     Names that nobody knows are passed on, since each program refuses them, and so a misspelt one is found.
     """
-    foreign = {
-        variable(name)
-        for concern, readers in CONCERNS.items()
-        if tier not in readers.split(", ")
-        for name in concern.__struct_fields__
-    }
+    foreign = known_variables() - variables_of(tier)
     every = all_settings(config)
     of_worker = {
         REDIS_USER: every.pop(REDIS_WORKER_USER),

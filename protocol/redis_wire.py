@@ -16,7 +16,6 @@ from typing import Any, Final, cast
 
 import hiredis
 import redis
-from redis.asyncio.connection import parse_url
 
 from protocol.settings import RedisSettings
 
@@ -35,17 +34,15 @@ class _Address:
     """Where Redis is, and what to say first."""
 
     def __init__(self, settings: RedisSettings, name: str) -> None:
-        parts: dict[str, Any] = dict(parse_url(settings.redis_url))
-        self.path: str | None = parts.get("path")
-        self.host: str = parts.get("host", "localhost")
-        self.port: int = parts.get("port", 6379)
-        self.tls = ssl.create_default_context() if settings.redis_url.startswith("rediss:") else None
+        address = settings.address
+        self.path, self.host, self.port = address.path, address.host, address.port
+        self.tls = ssl.create_default_context() if address.tls else None
         self.greeting: list[Command] = [
             ("AUTH", settings.redis_user, settings.redis_password),
             ("CLIENT", "SETNAME", name),
         ]
-        if parts.get("db"):
-            self.greeting.append(("SELECT", parts["db"]))
+        if address.database:
+            self.greeting.append(("SELECT", address.database))
 
 
 def _reader() -> hiredis.Reader:

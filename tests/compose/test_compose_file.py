@@ -7,7 +7,7 @@ import yaml
 
 from localcluster.config import REDIS_MEMORY, REDIS_MEMORY_MIB
 from localcluster.dotenv import random_secrets
-from protocol.settings import CLIENT_VARIABLES, CONCERNS, HttpSettings, WorkerSettings, known_variables, variable
+from protocol.settings import CLIENT_VARIABLES, HttpSettings, WorkerSettings, known_variables, variables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -25,13 +25,7 @@ def seconds(duration: str) -> int:
 
 @pytest.mark.parametrize(("service", "reader"), READERS.items())
 def test_every_setting_that_a_program_reads_can_be_given_to_its_container(service: str, reader: str) -> None:
-    known = {
-        variable(name)
-        for concern, readers in CONCERNS.items()
-        if reader in readers.split(", ")
-        for name in concern.__struct_fields__
-    }
-    assert SERVICES[service]["environment"].keys() == known - NOT_IN_CONTAINERS
+    assert SERVICES[service]["environment"].keys() == variables_of(reader) - NOT_IN_CONTAINERS
 
 
 def test_only_the_api_publishes_a_port_and_on_this_machine_alone_unless_told_otherwise() -> None:

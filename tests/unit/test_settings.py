@@ -21,11 +21,15 @@ from protocol.settings import (
     exit_with,
     known_variables,
     load,
+    lua,
     parse_shards,
     table,
+    variable,
 )
+from protocol.settings.table import rules
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs" / "settings.md"
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
 
 WRONG = [
@@ -41,7 +45,10 @@ WRONG = [
     (ClusterSettings, "TARANTKV_SHARDS", "s1=a:1;s2=a:1"),
     (ClusterSettings, "TARANTKV_SHARDS", ";"),
     (RedisSettings, "TARANTKV_REDIS_URL", "http://host"),
-    (RedisSettings, "TARANTKV_REDIS_URL", f"redis://user:{SECRET}@host:1/0"),
+    (RedisSettings, "TARANTKV_REDIS_USER", "two words"),
+    (StoreSettings, "TARANTKV_STORE_USER", "guest"),
+    (StoreSettings, "TARANTKV_STORE_USER", "1st"),
+    (ClusterSettings, "TARANTKV_SHARDS", "s1=a:1;s1\n=b:1"),
     (HttpSettings, "TARANTKV_PORT", "0"),
     (HttpSettings, "TARANTKV_PORT", "65536"),
     (HttpSettings, "TARANTKV_PORT", "80.5"),
@@ -53,9 +60,17 @@ WRONG = [
     (AuthSettings, "TARANTKV_JWT_SECRET", f"{SECRET},short"),
     (AuthSettings, "TARANTKV_JWT_SECRET", f"{SECRET},"),
     (AuthSettings, "TARANTKV_ADMIN_PASSWORD", "seven77"),
+    (AuthSettings, "TARANTKV_ADMIN_PASSWORD", "x" * 1025),
+    (AuthSettings, "TARANTKV_ADMIN_USER", "not a name"),
     (AuthSettings, "TARANTKV_AUTH_CACHE_S", "6"),
+    (HttpSettings, "TARANTKV_TRUSTED_PROXIES", "10.0.0.1, proxy.internal"),
+    (HttpSettings, "TARANTKV_TRUSTED_PROXIES", "10.0.0.1/8"),
+    (HttpSettings, "TARANTKV_TLS_CERT", "chain.pem"),
+    (HttpSettings, "TARANTKV_TLS_KEY", "key.pem"),
     (BatchSettings, "TARANTKV_MAX_KEY_BYTES", "1025"),
     (BatchSettings, "TARANTKV_REQUEST_TIMEOUT_S", "1e9"),
+    (BatchSettings, "TARANTKV_REQUEST_TIMEOUT_S", "0.25"),
+    (WorkerSettings, "TARANTKV_CALL_TIMEOUT_S", "15"),
     (WorkerSettings, "TARANTKV_READ_FRAMES", "1001"),
     (ShardSettings, "TARANTKV_WAL_MODE", "none"),
     (ShardSettings, "TARANTKV_COUNT_APPLICATIONS", "perhaps"),
@@ -130,6 +145,16 @@ def test_a_wrong_setting_ends_the_process_with_one_line(capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "tarant-kv: TARANTKV_PORT is wrong\n"
 
 
+def test_lists_of_proxies_are_taken() -> None:
+    for proxies in ("*", "127.0.0.1", "10.0.0.0/8, fd00::/8,::1"):
+        assert load(HttpSettings, {"TARANTKV_TRUSTED_PROXIES": proxies}).trusted_proxies == proxies
+
+
+def test_more_shards_than_buckets_are_refused_by_both_names() -> None:
+    with pytest.raises(SettingsError, match="TARANTKV_BUCKET_COUNT is 1 and TARANTKV_SHARDS names 2 shards"):
+        load(ClusterSettings, {"TARANTKV_SHARDS": "s1=a:1;s2=b:1", "TARANTKV_BUCKET_COUNT": "1"})
+
+
 def test_the_table_has_a_row_for_every_setting() -> None:
     rows = [line for line in table().splitlines() if line.startswith("| `TARANTKV_")]
     assert {row.split("`")[1] for row in rows} == known_variables()
@@ -137,9 +162,23 @@ def test_the_table_has_a_row_for_every_setting() -> None:
 
 
 def test_every_setting_says_what_it_means() -> None:
-    fields = sum(len(msgspec.structs.fields(kind)) for kind in CONCERNS)
-    assert len(table().splitlines()) == fields + 2
+    for kind in CONCERNS:
+        for field in msgspec.structs.fields(kind):
+            assert variable(field.name) in table()
 
 
-def test_the_docs_hold_the_table_as_it_is() -> None:
+def test_a_setting_of_several_tiers_is_the_same_for_all_of_them() -> None:
+    fields = [field for kind in CONCERNS for field in msgspec.structs.fields(kind)]
+    for field in fields:
+        assert {other.default for other in fields if other.name == field.name} == {field.default}
+    assert "| `TARANTKV_CLOCK_SKEW_S` | api, shard | `30` |" in table()
+    assert "| `TARANTKV_REQUEST_TIMEOUT_S` | api, worker | `5.0` |" in table()
+
+
+def test_the_docs_hold_the_tables_as_they_are() -> None:
     assert table().strip() in DOCS.read_text()
+    assert rules().strip() in DOCS.read_text()
+
+
+def test_the_shards_defaults_are_the_ones_that_are_written_here() -> None:
+    assert (ROOT / "tarantool-cluster" / "tarantkv" / "setting_defaults.lua").read_text() == lua.module()

@@ -1,0 +1,64 @@
+"""Settings of tokens, accounts and logins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from protocol.settings.base import Settings
+from protocol.settings.deadlines import CLOCK_SKEW_S, ClockSkew
+
+MIN_SECRET_LENGTH = 32
+MIN_SECRET_CHARACTERS = 8
+"""Different ones: what has fewer was made up, not drawn at random."""
+
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_BYTES = 1024
+"""No login takes a longer one."""
+
+USER_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
+"""A user name as it may be, a regular expression for the whole of it."""
+
+
+class AuthSettings(Settings, frozen=True, kw_only=True):
+    """Tokens, accounts and logins."""
+
+    clock_skew_s: ClockSkew = CLOCK_SKEW_S
+    jwt_secret: Annotated[
+        str,
+        Meta(
+            description=f"Secret that signs tokens, {MIN_SECRET_LENGTH} characters or more. Several, separated by "
+            "commas, are all accepted; the first one signs."
+        ),
+    ]
+    token_ttl_s: Annotated[int, Meta(ge=1, le=31_536_000, description="Seconds for which a token is valid.")] = 3600
+    auth_cache_s: Annotated[
+        float, Meta(ge=0, le=5, description="Seconds for which an account's state is remembered, 5 at most.")
+    ] = 5.0
+    admin_user: Annotated[
+        str, Meta(pattern=rf"^{USER_NAME}\Z", description="User with every scope, made at the first start.")
+    ] = "admin"
+    admin_password: Annotated[str, Meta(description="Its first password; not read again once the user is there.")] = ""
+    login_tries_per_user: Annotated[int, Meta(ge=1, description="Failed logins for one user name before 429.")] = 10
+    login_tries_per_address: Annotated[
+        int,
+        Meta(ge=1, description="Failed logins from one address (of IPv6 the network, /64) before 429."),
+    ] = 50
+    login_window_s: Annotated[int, Meta(ge=1, le=86400, description="Seconds over which they are counted.")] = 60
+
+    def __post_init__(self) -> None:
+        secrets = self.jwt_secrets
+        if not secrets or min(map(len, secrets)) < MIN_SECRET_LENGTH:
+            raise ValueError(f"TARANTKV_JWT_SECRET must have {MIN_SECRET_LENGTH} characters or more")
+        if min(len(set(secret)) for secret in secrets) < MIN_SECRET_CHARACTERS:
+            raise ValueError(f"TARANTKV_JWT_SECRET must have {MIN_SECRET_CHARACTERS} different characters or more")
+        if self.admin_password and len(self.admin_password) < MIN_PASSWORD_LENGTH:
+            raise ValueError(f"TARANTKV_ADMIN_PASSWORD must have {MIN_PASSWORD_LENGTH} characters or more")
+        if len(self.admin_password.encode("utf-8", "surrogateescape")) > MAX_PASSWORD_BYTES:
+            raise ValueError(f"TARANTKV_ADMIN_PASSWORD must have {MAX_PASSWORD_BYTES} bytes or fewer")
+
+    @property
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """The secrets under which a token may be signed; the first one signs new ones."""
+        return tuple(part.strip() for part in self.jwt_secret.split(",")) if self.jwt_secret else ()

@@ -1,0 +1,49 @@
+"""Settings of batches: how large one may be, and how many may be under way."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from protocol.settings.base import Seconds, Settings
+from protocol.settings.deadlines import CLOCK_SKEW_S, REQUEST_TIMEOUT_S, ClockSkew, RequestTimeout
+
+
+class BatchSettings(Settings, frozen=True, kw_only=True):
+    """What a batch may ask for, and how many may be under way."""
+
+    request_timeout_s: RequestTimeout = REQUEST_TIMEOUT_S
+    clock_skew_s: ClockSkew = CLOCK_SKEW_S
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 16 * 1024 * 1024
+    max_answer_bytes: Annotated[int, Meta(ge=1024, description="Largest answer of a read, in stored bytes.")] = (
+        64 * 1024 * 1024
+    )
+    max_batch_keys: Annotated[int, Meta(ge=1, le=1_000_000, description="Keys in one batch.")] = 10_000
+    max_key_bytes: Annotated[int, Meta(ge=1, le=1024, description="Bytes of a key in UTF-8.")] = 1024
+    max_value_bytes: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Bytes of a value, encoded as MessagePack.")
+    ] = 512 * 1024
+    max_buffered_bytes: Annotated[
+        int, Meta(ge=1024, description="Request bodies held by one api process at a time; past that, 503.")
+    ] = 256 * 1024 * 1024
+    max_answering_bytes: Annotated[
+        int, Meta(ge=1024, description="Answers of reads held by one api process until they are sent; past that, 503.")
+    ] = 256 * 1024 * 1024
+    max_inflight_chunks: Annotated[
+        int, Meta(ge=1, description="Chunks per shard and api process under way at a time; past that, 503.")
+    ] = 4096
+    max_inflight_bytes: Annotated[int, Meta(ge=1024, description="Bytes of such chunks; past that, 503.")] = (
+        64 * 1024 * 1024
+    )
+    max_wait_s: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds that a batch may wait for its turn in the api (a large one, once it is there, for "
+            "twice that again), and again for a shard, as far as can be told; past that, 503. Under lasting overload a "
+            "fifth of it."
+        ),
+    ] = 0.5
+    idempotency_window_s: Annotated[
+        int, Meta(ge=1, le=86400, description="Seconds for which an `Idempotency-Key` is remembered.")
+    ] = 600

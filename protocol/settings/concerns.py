@@ -1,0 +1,67 @@
+"""Which concerns of settings there are, and which tiers read each."""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.settings.auth import AuthSettings
+from protocol.settings.base import Settings, variable
+from protocol.settings.batch import BatchSettings
+from protocol.settings.cluster import ClusterSettings
+from protocol.settings.http import HttpSettings
+from protocol.settings.logs import LogSettings
+from protocol.settings.redis import RedisSettings
+from protocol.settings.shard import ShardSettings
+from protocol.settings.store import StoreSettings
+from protocol.settings.worker import WorkerSettings
+
+CONCERNS: dict[type[Settings], str] = {
+    ClusterSettings: "api, worker, shard",
+    RedisSettings: "api, worker",
+    StoreSettings: "worker, shard",
+    LogSettings: "api, worker, shard",
+    HttpSettings: "api",
+    AuthSettings: "api",
+    BatchSettings: "api",
+    WorkerSettings: "worker",
+    ShardSettings: "shard",
+}
+"""Every concern, and which processes read it. Some settings stand in several concerns: tiers must agree on them."""
+
+TIERS = ("api", "worker", "shard")
+
+CLIENT_VARIABLES = frozenset(
+    {
+        "TARANTKV_NEW_PASSWORD",
+        "TARANTKV_PUBLISH",
+        "TARANTKV_REDIS_IMAGE",
+        "TARANTKV_REDIS_MEMORY_LIMIT",
+        "TARANTKV_REDIS_MEMORY_MIB",
+        "TARANTKV_REDIS_WORKER_PASSWORD",
+        "TARANTKV_REDIS_WORKER_USER",
+        "TARANTKV_SHARD_MEMORY_LIMIT",
+        "TARANTKV_TARANTOOL_IMAGE",
+        "TARANTKV_TEST_URL",
+    }
+)
+"""Variables that no process reads as a setting: what `api.manage`, `localcluster`, the compose file or a test reads."""
+
+
+def fields_of(tier: str) -> dict[str, msgspec.structs.FieldInfo]:
+    """Every field that a tier reads, by name."""
+    return {
+        field.name: field
+        for concern, readers in CONCERNS.items()
+        if tier in readers.split(", ")
+        for field in msgspec.structs.fields(concern)
+    }
+
+
+def variables_of(tier: str) -> frozenset[str]:
+    """Every variable that a tier reads."""
+    return frozenset(map(variable, fields_of(tier)))
+
+
+def known_variables() -> frozenset[str]:
+    """Every variable that is a setting of some tier."""
+    return frozenset().union(*map(variables_of, TIERS))

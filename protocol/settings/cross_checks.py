@@ -1,0 +1,105 @@
+"""Settings that contradict each other: one rule a pair, checked by every process that knows both settings.
+
+A rule stands here if a system with such settings starts but cannot keep what they say: requests that can never
+succeed, work that is done twice, an end that comes before what it waits for. What has no rule may be combined freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from protocol.settings.base import SettingsError, variable
+
+CALL_MARGIN_S = 0.2
+"""From the renewal of a claim to the first byte of the call: a round trip to Redis and the encoding of a call."""
+
+TAKE_OVER_S = 0.5
+"""How often a worker looks for frames to take over."""
+
+GRACE_S = 0.3
+"""How long after its deadline the api still waits for a batch's outcome."""
+
+GIVE_UP_S = 0.25
+"""How long before its deadline a worker gives a chunk up."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A relation of two or more settings. `holds` takes their values in the order of `fields`."""
+
+    fields: tuple[str, ...]
+    holds: Callable[..., bool]
+    text: str
+    """What must be so, and what happens otherwise."""
+
+
+RULES = (
+    Rule(
+        ("claim_idle_s", "call_timeout_s"),
+        lambda idle, call: idle >= call + CALL_MARGIN_S,
+        f"a claim must outlast a call by {CALL_MARGIN_S} s, or another worker repeats every slow call",
+    ),
+    Rule(
+        ("request_timeout_s", "claim_idle_s"),
+        lambda request, idle: request >= idle + TAKE_OVER_S + GIVE_UP_S,
+        f"a request must outlast a claim, the take-over ({TAKE_OVER_S} s) and the answer ({GIVE_UP_S} s), or all "
+        "that a dead worker held times out",
+    ),
+    Rule(
+        ("worker_drain_timeout_s", "call_timeout_s"),
+        lambda drain, call: drain >= 2 * call,
+        "a worker needs half of its drain for a call and half for the answers, or it ends with frames in hand",
+    ),
+    Rule(
+        ("request_timeout_s", "max_wait_s"),
+        lambda request, wait: request >= 2 * wait + GIVE_UP_S,
+        f"a batch may wait twice, in the api and for its shard, and needs {GIVE_UP_S} s more for its answer",
+    ),
+    Rule(
+        ("idempotency_window_s", "request_timeout_s", "clock_skew_s"),
+        lambda window, request, skew: window >= request + skew,
+        "the window must outlast a request and the clocks' difference, or a retry is applied a second time",
+    ),
+    Rule(
+        ("drain_timeout_s", "request_timeout_s"),
+        lambda drain, request: drain >= request + GRACE_S,
+        f"the drain must outlast a request and its last answer ({GRACE_S} s), or every restart leaves unknown outcomes",
+    ),
+    Rule(
+        ("max_body_bytes", "max_key_bytes", "max_value_bytes"),
+        lambda body, key, value: body >= key + value,
+        "a body must hold one key with its value, or values of the size that is allowed cannot be written",
+    ),
+    Rule(
+        ("max_answer_bytes", "max_value_bytes"),
+        lambda answer, value: answer >= value,
+        "an answer must hold one value, or what may be written cannot be read",
+    ),
+    Rule(
+        ("max_buffered_bytes", "max_body_bytes"),
+        lambda buffered, body: buffered >= body,
+        "the bodies of one process must have room for one, or a body of the size that is allowed is refused for ever",
+    ),
+    Rule(
+        ("max_answering_bytes", "max_answer_bytes"),
+        lambda answering, answer: answering >= answer,
+        "the answers of one process must have room for one, or an answer of the size that is allowed is refused for "
+        "ever",
+    ),
+)
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Hold settings, by field, against every rule whose settings are all there.
+
+    Raises:
+        SettingsError: two contradict each other; the line names them, their values and the rule.
+    """
+    for rule in RULES:
+        if all(name in values for name in rule.fields):
+            given = [values[name] for name in rule.fields]
+            if not rule.holds(*given):
+                shown = [f"{variable(name)}={value}" for name, value in zip(rule.fields, given, strict=True)]
+                raise SettingsError(f"{', '.join(shown[:-1])} and {shown[-1]} contradict each other: {rule.text}")

@@ -1,0 +1,92 @@
+"""Settings of Redis: its address and the user of this process."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from msgspec import Meta
+
+from protocol.settings.base import Settings
+
+DEFAULT_PORT = 6379
+_NUMBER = re.compile(r"[0-9]{1,5}")
+_FORMS = "redis://host:port/0, rediss://host:port/0 or unix:///path?db=0"
+
+
+class RedisAddress(NamedTuple):
+    """Where Redis listens: at the unix socket `path`, or at `host` and `port` where `path` is None."""
+
+    path: str | None
+    host: str
+    port: int
+    database: int
+    tls: bool
+
+
+class RedisSettings(Settings, frozen=True, kw_only=True):
+    """Where Redis is."""
+
+    redis_url: Annotated[str, Meta(description=f"Address of Redis, without credentials: {_FORMS.replace('0', 'n')}.")]
+    redis_user: Annotated[str, Meta(min_length=1, pattern=r"^[!-~]+\Z", description="Redis ACL user; no spaces.")] = (
+        "tarantkv"
+    )
+    redis_password: Annotated[str, Meta(min_length=1, description="Its password.")]
+
+    def __post_init__(self) -> None:
+        parse_address(self.redis_url)
+
+    @property
+    def address(self) -> RedisAddress:
+        """The address, taken apart."""
+        return parse_address(self.redis_url)
+
+
+def parse_address(url: str) -> RedisAddress:
+    """Take an address of Redis apart. Nothing in it is ignored: what has no meaning here is refused.
+
+    Raises:
+        ValueError: it is malformed, or says what other settings say; the message names the setting and repeats nothing
+            of the address, which may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise _wrong(f"is not of the form {_FORMS}") from None
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise _wrong(f"is not of the form {_FORMS}")
+    if "@" in parts.netloc:
+        raise _wrong("holds a user or a password, which TARANTKV_REDIS_USER and TARANTKV_REDIS_PASSWORD give")
+    if "#" in url:
+        raise _wrong("has a fragment, which means nothing here")
+    database = _database_of_query(parts.query) if "?" in url else None
+    if parts.scheme == "unix":
+        if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
+            raise _wrong("names no socket: unix:///path?db=0")
+        return RedisAddress(unquote(parts.path), "", 0, database or 0, tls=False)
+    if not parts.hostname:
+        raise _wrong(f"names no host: {_FORMS}")
+    if parts.path.strip("/"):
+        if database is not None:
+            raise _wrong("gives the database twice")
+        database = _number(parts.path.removeprefix("/").removesuffix("/"), "its path is the number of the database")
+    return RedisAddress(None, parts.hostname, port or DEFAULT_PORT, database or 0, tls=parts.scheme == "rediss")
+
+
+def _database_of_query(query: str) -> int:
+    parameters = parse_qsl(query, keep_blank_values=True)
+    if [name for name, _ in parameters] != ["db"]:
+        raise _wrong("has a parameter other than one db=…, which would be ignored")
+    return _number(parameters[0][1], "db is the number of the database")
+
+
+def _number(text: str, meaning: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise _wrong(meaning)
+    return int(text)
+
+
+def _wrong(problem: str) -> ValueError:
+    return ValueError(f"TARANTKV_REDIS_URL: {problem}")

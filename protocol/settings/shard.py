@@ -1,0 +1,33 @@
+"""Settings of a Tarantool instance. `tarantool-cluster/` reads them, in Lua, with the defaults that `lua.py` writes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from protocol.settings.base import Settings
+from protocol.settings.deadlines import CLOCK_SKEW_S, ClockSkew
+
+
+class ShardSettings(Settings, frozen=True, kw_only=True):
+    """A Tarantool instance."""
+
+    clock_skew_s: ClockSkew = CLOCK_SKEW_S
+    shard: Annotated[str, Meta(description="Name of the shard that this instance belongs to.")]
+    shard_listen: Annotated[str, Meta(description="Address on which the instance listens.")] = "127.0.0.1:3301"
+    shard_dir: Annotated[str, Meta(description="Directory of its snapshots and write-ahead log.")] = "."
+    # memtx takes no less than 64 MiB.
+    shard_memory_mib: Annotated[int, Meta(ge=64, le=1_048_576, description="Memory for data, in MiB.")] = 512
+    wal_mode: Annotated[
+        Literal["write", "fsync"],
+        Meta(
+            description="How far an acknowledged write has gone: `write` survives a killed process, "
+            "`fsync` a power cut."
+        ),
+    ] = "write"
+    count_applications: Annotated[
+        bool,
+        Meta(description="Count for each chunk how often it was applied. For tests: the counts are kept forever."),
+    ] = False
+    shard_console: Annotated[str, Meta(description="Path of a unix socket for an admin console; empty: none.")] = ""

@@ -1,0 +1,38 @@
+"""Settings of a worker."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from protocol.settings.base import Seconds, Settings
+from protocol.settings.deadlines import REQUEST_TIMEOUT_S, RequestTimeout
+
+
+class WorkerSettings(Settings, frozen=True, kw_only=True):
+    """A worker."""
+
+    request_timeout_s: RequestTimeout = REQUEST_TIMEOUT_S
+    read_frames: Annotated[
+        int, Meta(ge=1, le=1000, description="Frames that a worker takes from a stream at a time.")
+    ] = 32
+    call_keys: Annotated[int, Meta(ge=1, le=20_000, description="Keys in one call to a shard.")] = 4000
+    # A shard has 64 MiB of memory or more: a call must leave most of them to the data.
+    call_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024, description="Bytes in one call to a shard.")] = (
+        2 * 1024 * 1024
+    )
+    # Shorter than the time after which a worker counts as stuck, 15 s.
+    call_timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=10, description="Seconds that a worker waits for one answer of a shard before it asks again."),
+    ] = 1.0
+    claim_idle_s: Annotated[
+        Seconds, Meta(description="Seconds after which another worker's unanswered frames are taken over.")
+    ] = 1.2
+    worker_drain_timeout_s: Annotated[
+        Seconds, Meta(description="Seconds for which a worker finishes its frames after SIGTERM.")
+    ] = 10.0
+    worker_heartbeat_file: Annotated[
+        str, Meta(description="File that a healthy worker touches every second; empty: none.")
+    ] = ""
