@@ -7,13 +7,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from protocol.settings.base import Seconds, Settings
-from protocol.settings.deadlines import CLOCK_SKEW_S, REQUEST_TIMEOUT_S, ClockSkew, RequestTimeout
+from protocol.settings.deadlines import CLOCK_SKEW_S, ClockSkew, RequestTimeout
 
 
 class BatchSettings(Settings, frozen=True, kw_only=True):
     """What a batch may ask for, and how many may be under way."""
 
-    request_timeout_s: RequestTimeout = REQUEST_TIMEOUT_S
+    request_timeout_s: RequestTimeout = 5.0
     clock_skew_s: ClockSkew = CLOCK_SKEW_S
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 16 * 1024 * 1024
     max_answer_bytes: Annotated[int, Meta(ge=1024, description="Largest answer of a read, in stored bytes.")] = (

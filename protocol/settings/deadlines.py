@@ -13,9 +13,6 @@ request would be given up before it is sent. A test holds this above both."""
 RequestTimeout = Annotated[
     float, Meta(ge=MIN_REQUEST_TIMEOUT_S, le=86400, description="Deadline of a batch, in seconds from its arrival.")
 ]
-"""The api sets the deadline; a worker must retry and take over well within it."""
-REQUEST_TIMEOUT_S = 5.0
-
 ClockSkew = Annotated[
     int, Meta(ge=0, le=3600, description="Largest difference between two machines' clocks, in seconds.")
 ]

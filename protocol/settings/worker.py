@@ -7,13 +7,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from protocol.settings.base import Seconds, Settings
-from protocol.settings.deadlines import REQUEST_TIMEOUT_S, RequestTimeout
 
 
 class WorkerSettings(Settings, frozen=True, kw_only=True):
     """A worker."""
 
-    request_timeout_s: RequestTimeout = REQUEST_TIMEOUT_S
     read_frames: Annotated[
         int, Meta(ge=1, le=1000, description="Frames that a worker takes from a stream at a time.")
     ] = 32

@@ -54,9 +54,7 @@ def hasty_api(cluster: Cluster) -> Iterator[ApiProcess]:
 
     More than one, since what it asks now and then about its users counts as well.
     """
-    with ApiProcess(
-        cluster, {"TARANTKV_REQUEST_TIMEOUT_S": "1", "TARANTKV_MAX_WAIT_S": "0.3", "TARANTKV_MAX_INFLIGHT_CHUNKS": "4"}
-    ) as process:
+    with ApiProcess(cluster, {"TARANTKV_REQUEST_TIMEOUT_S": "1", "TARANTKV_MAX_INFLIGHT_CHUNKS": "4"}) as process:
         yield process
 
 

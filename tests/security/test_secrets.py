@@ -55,7 +55,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
                 dotenv.REDIS_PASSWORD: of_api,
                 "TARANTKV_ACCESS_LOG": "all",
                 "TARANTKV_REQUEST_TIMEOUT_S": "0.7",
-                "TARANTKV_MAX_WAIT_S": "0.2",
+                "TARANTKV_MAX_WAIT_S": "0.3",
                 "TARANTKV_LOGIN_TRIES_PER_USER": "1000",
             }
         },

@@ -172,7 +172,6 @@ def test_a_setting_of_several_tiers_is_the_same_for_all_of_them() -> None:
     for field in fields:
         assert {other.default for other in fields if other.name == field.name} == {field.default}
     assert "| `TARANTKV_CLOCK_SKEW_S` | api, shard | `30` |" in table()
-    assert "| `TARANTKV_REQUEST_TIMEOUT_S` | api, worker | `5.0` |" in table()
 
 
 def test_the_docs_hold_the_tables_as_they_are() -> None:
