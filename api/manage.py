@@ -14,13 +14,14 @@ import secrets
 import sys
 
 from api.auth.accounts import AccountError, Accounts
-from api.auth.passwords import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH, Passwords
+from api.auth.passwords import Passwords
 from api.http.problems import Problem
 from api.queue.store_calls import ControlError
 from api.queue.topology import ShardsSilentError
 from api.services import ApiSettings, Services, load_settings
 from protocol.buckets import ShardMapError
 from protocol.settings import SettingsError, exit_with
+from protocol.settings.auth import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
+import secrets
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
@@ -19,9 +19,10 @@ from api.queue.store_calls import Control, ControlError
 from api.queue.topology import Topology
 from protocol.buckets import bucket_of
 from protocol.operations import Operation, Status
+from protocol.settings.auth import USER_NAME
 
 SCOPES = frozenset({"read", "write", "admin"})
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
+NAME = re.compile(USER_NAME)
 SECOND_ANSWER_S = 0.5
 """How long a look-up waits for its second answer once it has one."""
 
@@ -33,13 +34,13 @@ class AccountError(Exception):
 
 
 class User(msgspec.Struct, frozen=True, array_like=True):
-    """A user's record. `not_before` is Unix time in seconds: tokens issued before it are void."""
+    """A user's record. `generation` changes with the password: tokens of another one are void."""
 
     password_hash: str
     scopes: list[str]
     disabled: bool
     version: int
-    not_before: float
+    generation: int | float
 
 
 class AccountState(msgspec.Struct, frozen=True):
@@ -51,9 +52,17 @@ class AccountState(msgspec.Struct, frozen=True):
 
 def check_name(name: str) -> str:
     """A user name as it may be: a letter or digit, then up to 63 of letters, digits and `.` `_` `@` `-`."""
-    if not NAME.match(name):
+    if not NAME.fullmatch(name):
         raise AccountError("a user name is a letter or digit, then up to 63 of letters, digits, '.', '_', '@' and '-'")
     return name
+
+
+def new_generation() -> int:
+    """A generation that no password had before: a user may be made again under the name of one that is gone.
+
+    Below 10^14, up to which Lua keeps it as a plain number.
+    """
+    return secrets.randbelow(10**14 - 1) + 1
 
 
 def check_scopes(scopes: Iterable[str]) -> list[str]:
@@ -68,9 +77,10 @@ def check_scopes(scopes: Iterable[str]) -> list[str]:
 class Accounts:
     """Looks users up and changes them."""
 
-    def __init__(self, control: Control, topology: Topology) -> None:
+    def __init__(self, control: Control, topology: Topology, clock_skew_s: float) -> None:
         self._control = control
         self._topology = topology
+        self._clock_skew_s = clock_skew_s
 
     def _buckets(self, name: str) -> tuple[int, ...]:
         count = self._topology.map.bucket_count
@@ -103,7 +113,9 @@ class Accounts:
         check_name(name)
         if (await self.state(name)).user is not None:
             raise AccountError(f"user {name} exists already")
-        await self._put(name, User(password_hash, check_scopes(scopes), disabled=False, version=1, not_before=0.0))
+        await self._put(
+            name, User(password_hash, check_scopes(scopes), disabled=False, version=1, generation=new_generation())
+        )
 
     async def change(self, name: str, *, password_hash: str | None = None, disabled: bool | None = None) -> None:
         """Change a user's password, which voids the tokens issued before, or disable or enable the user.
@@ -122,7 +134,7 @@ class Accounts:
                 user.scopes,
                 disabled=user.disabled if disabled is None else disabled,
                 version=user.version + 1,
-                not_before=time.time() if password_hash is not None else user.not_before,
+                generation=new_generation() if password_hash is not None else user.generation,
             ),
         )
 
@@ -140,14 +152,17 @@ class Accounts:
                     raise AccountError(f"user {name} was changed by somebody else at the same time") from error
                 raise
 
-    async def revoke(self, name: str, token_id: str, expires_at: float) -> None:
-        """Make one token of a user void; the record lasts until the token would have expired by itself.
+    async def revoke(self, name: str, token_id: str, ends_at: float) -> None:
+        """Make one token of a user void that no api takes from the Unix time `ends_at` on, in seconds.
+
+        The record outlasts that by the clocks' largest difference: a shard's may be ahead of every api's.
 
         Raises:
             ControlError: a shard did not take the record; the token may still be good.
         """
+        until_ms = int((ends_at + self._clock_skew_s + 1) * 1000)
         for bucket in self._buckets(name):
-            await self._control.call(Operation.REVOKE, bucket, (name, token_id, int(expires_at * 1000) + 1000))
+            await self._control.call(Operation.REVOKE, bucket, (name, token_id, until_ms))
 
     async def users(self) -> dict[str, User]:
         """All users by name, in order.

@@ -9,26 +9,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import TypeVar
 
 from api.auth.accounts import Accounts, AccountState
 from api.auth.tokens import Claims, TokenError, Tokens
 from api.http.problems import Kind, Problem, retry_later
+from api.overload.errors import overloaded
 from api.queue.store_calls import ControlError
 
 _log = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 10_000
+"""Tokens of which an account's state is remembered."""
+
+MAX_READ = 1_000
+"""Tokens whose claims are kept until their account's state is known, on their way from the gate to `authenticate`."""
+
+MAX_ASKING = 1_000
+"""Accounts asked about at a time; each takes a chunk to two shards."""
+
 MAX_TOKEN_BYTES = 4096
 _BEARER = b"bearer "
 _REVOKED = "the token was revoked"
 
 
+T = TypeVar("T")
+
+
 class Principal:
     """The user behind a request. `void` says why the token is good no more, if it is not."""
 
-    __slots__ = ("checked_at", "claims", "logged_out", "scopes", "void")
+    __slots__ = ("checked_at", "claims", "logged_out", "scopes", "token", "void")
 
-    def __init__(self, claims: Claims, state: AccountState, checked_at: float) -> None:
+    def __init__(self, token: bytes, claims: Claims, state: AccountState, checked_at: float) -> None:
+        self.token = token
         self.claims = claims
         self.checked_at = checked_at
         self.logged_out = False
@@ -36,7 +50,7 @@ class Principal:
         user = state.user
         if user is None or user.disabled:
             self.void = "the user is disabled"
-        elif state.revoked or claims.iat < user.not_before:
+        elif state.revoked or claims.gen != user.generation:
             self.void = _REVOKED
         self.scopes = frozenset(claims.scopes) & frozenset(user.scopes if user is not None else ())
 
@@ -58,7 +72,9 @@ class Authenticator:
         self._tokens = tokens
         self._accounts = accounts
         self._remember_s = remember_s
+        # Both in the order in which they were last looked up: the first one was not used for longest.
         self._remembered: dict[bytes, Principal] = {}
+        self._read: dict[bytes, Claims] = {}
         self._asking: dict[bytes, asyncio.Task[Principal]] = {}
 
     async def authenticate(self, header: bytes | None, scope: str | None = None) -> Principal:
@@ -72,8 +88,13 @@ class Authenticator:
             raise unauthorized("the Authorization header is missing")
         token = _token(header)
         principal = self._remembered.get(token)
-        if principal is None or not self._usable(token, principal):
-            principal = await self._ask(token)
+        try:
+            claims = principal.claims if principal is not None else self._claims(token)
+            claims.check_time()
+        except TokenError as error:
+            raise unauthorized(str(error)) from None
+        if principal is None or not self._is_fresh(token, principal):
+            principal = await self._ask(token, claims)
         if principal.void is not None:
             raise unauthorized(principal.void)
         if scope is not None and scope not in principal.scopes:
@@ -81,27 +102,59 @@ class Authenticator:
         return principal
 
     def user_of(self, header: bytes) -> str | None:
-        """The user whom an `Authorization` header was good for not long ago; None if there is none. Asks nobody."""
-        principal = self._remembered.get(_token(header))
-        return principal.name if principal is not None and principal.void is None else None
+        """The user whom an `Authorization` header names, if one of our secrets signed its token and it is valid now.
+
+        Asks nobody: that the user is disabled or the token revoked is known only of tokens that are remembered. None
+        for any other header, also a forged or an expired one.
+        """
+        token = _token(header)
+        principal = self._remembered.get(token)
+        if principal is not None and principal.void is not None:
+            return None
+        try:
+            claims = principal.claims if principal is not None else self._claims(token)
+            claims.check_time()
+        except TokenError:
+            return None
+        return claims.sub
 
     def log_out(self, principal: Principal) -> None:
         """Treat a principal's token, which the store has as revoked, as void in this process at once."""
-        principal.logged_out = True
-        principal.void = _REVOKED
+        _void(principal)
+        remembered = self._remembered.get(principal.token)
+        if remembered is not None:
+            # Another one than this, if the account was looked up again meanwhile.
+            _void(remembered)
 
-    def _usable(self, token: bytes, principal: Principal) -> bool:
-        if principal.claims.exp < time.time():
-            return False
+    def _claims(self, token: bytes) -> Claims:
+        """The claims of a token that is not remembered, read once for the gate and for `authenticate`.
+
+        Raises:
+            TokenError: none of our secrets signed it.
+        """
+        claims = self._read.get(token)
+        if claims is None:
+            if len(token) > MAX_TOKEN_BYTES or not token.isascii():
+                raise TokenError("the token is not valid")
+            claims = self._tokens.read(token.decode("ascii"))
+            _put_last(self._read, token, claims, MAX_READ)
+        return claims
+
+    def _is_fresh(self, token: bytes, principal: Principal) -> bool:
+        """Whether what is remembered may be used; asks again in the background before it no longer may."""
         age = time.monotonic() - principal.checked_at
         if age > self._remember_s:
             return False
-        if age > self._remember_s / 2 and token not in self._asking:
-            self._start_asking(token).add_done_callback(_log_failure)
+        if age > self._remember_s / 2 and token not in self._asking and len(self._asking) < MAX_ASKING:
+            self._start_asking(token, principal.claims).add_done_callback(_log_failure)
         return True
 
-    async def _ask(self, token: bytes) -> Principal:
-        task = self._asking.get(token) or self._start_asking(token)
+    async def _ask(self, token: bytes, claims: Claims) -> Principal:
+        task = self._asking.get(token)
+        if task is None:
+            if len(self._asking) >= MAX_ASKING:
+                raise overloaded("too many accounts are being looked up")
+            task = self._start_asking(token, claims)
         try:
             return await asyncio.shield(task)
         except ControlError as error:
@@ -109,35 +162,37 @@ class Authenticator:
                 Kind.SHARD_UNAVAILABLE, "the user's account cannot be checked; nothing was applied"
             ) from error
 
-    def _start_asking(self, token: bytes) -> asyncio.Task[Principal]:
-        task = asyncio.get_running_loop().create_task(self._look_up(token), name="authentication.look_up")
+    def _start_asking(self, token: bytes, claims: Claims) -> asyncio.Task[Principal]:
+        task = asyncio.get_running_loop().create_task(self._look_up(token, claims), name="authentication.look_up")
         self._asking[token] = task
         task.add_done_callback(lambda _: self._asking.pop(token, None))
         return task
 
-    async def _look_up(self, token: bytes) -> Principal:
-        claims = self._verify(token)
+    async def _look_up(self, token: bytes, claims: Claims) -> Principal:
         asked_at = time.monotonic()
         state = await self._accounts.state(claims.sub, claims.jti)
-        principal = Principal(claims, state, asked_at)
+        principal = Principal(token, claims, state, asked_at)
         before = self._remembered.get(token)
         if before is not None and before.logged_out:
-            # The store was asked before it knew.
-            self.log_out(principal)
-        if len(self._remembered) >= MAX_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[token] = principal
+            # The store may have been asked before it knew.
+            _void(principal)
+        # A token in use is looked up every few seconds and so moves to the end: that costs its requests nothing.
+        _put_last(self._remembered, token, principal, MAX_REMEMBERED)
+        self._read.pop(token, None)
         return principal
 
-    def _verify(self, token: bytes) -> Claims:
-        if len(token) > MAX_TOKEN_BYTES:
-            raise unauthorized("the token is not valid")
-        try:
-            return self._tokens.verify(token.decode("ascii"))
-        except TokenError as error:
-            raise unauthorized(str(error)) from None
-        except UnicodeDecodeError:
-            raise unauthorized("the token is not valid") from None
+
+def _void(principal: Principal) -> None:
+    principal.logged_out = True
+    principal.void = _REVOKED
+
+
+def _put_last(cache: dict[bytes, T], token: bytes, value: T, most: int) -> None:
+    """Put an entry at the end of a cache, and take out the first one where there are too many."""
+    cache.pop(token, None)
+    if len(cache) >= most:
+        del cache[next(iter(cache))]
+    cache[token] = value
 
 
 def _token(header: bytes) -> bytes:

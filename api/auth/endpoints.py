@@ -6,13 +6,13 @@ from typing import Any
 
 from api.auth.accounts import NAME, Accounts, User
 from api.auth.authenticator import Authenticator, Principal, unauthorized
+from api.auth.login_request import decode_login
 from api.auth.login_throttle import LoginThrottle
-from api.auth.passwords import MAX_PASSWORD_BYTES, Passwords
+from api.auth.passwords import Passwords
 from api.auth.tokens import Tokens
-from api.batch.decode import decode_login
 from api.http.endpoint import Endpoint, Incoming
 from api.http.negotiation import accepted, format_of
-from api.http.problems import Kind, Problem, at, retry_later
+from api.http.problems import Kind, Problem, retry_later
 from api.http.response import Answer, document
 from api.queue.store_calls import ControlError
 
@@ -38,21 +38,19 @@ class Login(Endpoint):
 
     async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
         login = decode_login(body, format_of(request.headers.get(b"content-type")))
-        if len(login.password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
-            raise at(Kind.INVALID_REQUEST, f"a password has at most {MAX_PASSWORD_BYTES} bytes", "password")
         await self._throttle.check(login.username, request.address)
         user = await self._look_up(login.username)
         password_hash = user.password_hash if user is not None else None
         if not await self._passwords.verify(password_hash, login.password) or user is None or user.disabled:
             await self._throttle.failed(login.username, request.address)
             raise unauthorized("the user name or the password is wrong")
-        token = self._tokens.issue(login.username, user.scopes)
+        token = self._tokens.issue(login.username, user.scopes, user.generation)
         return document({"token": token}, accepted(request.headers.get(b"accept")))
 
     async def _look_up(self, name: str) -> User | None:
         try:
             # A name that no user can have is looked up all the same: its answer must not come sooner.
-            state = await self._accounts.state(name if NAME.match(name) else "-")
+            state = await self._accounts.state(name if NAME.fullmatch(name) else "-")
         except ControlError as error:
             raise retry_later(Kind.SHARD_UNAVAILABLE, "the user's account cannot be read") from error
         return state.user
@@ -74,7 +72,7 @@ class Logout(Endpoint):
         if principal is None:
             raise unauthorized("the Authorization header is missing")
         try:
-            await self._accounts.revoke(principal.name, principal.claims.jti, principal.claims.exp)
+            await self._accounts.revoke(principal.name, principal.claims.jti, principal.claims.ends_at)
         except ControlError as error:
             raise retry_later(
                 Kind.SHARD_UNAVAILABLE, "the token is not revoked everywhere yet; log out again"

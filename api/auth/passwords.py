@@ -17,8 +17,6 @@ from api.overload.errors import overloaded
 
 THREADS = 2
 MAX_WAITING = 32
-MAX_PASSWORD_BYTES = 1024
-MIN_PASSWORD_LENGTH = 8
 
 
 class Passwords:

@@ -1,4 +1,4 @@
-"""Tokens: JSON Web Tokens (RFC 7519), HS256 and nothing else.
+"""Tokens: JSON Web Tokens (RFC 7519), HS256 and nothing else. Whether a user may still use one is known elsewhere.
 
 All tokens are issued here, so a token is taken only in the form in which they are: no other algorithm, header member,
 claim or spelling (RFC 8725). Several secrets can be valid at a time, so that one can be replaced without logging
@@ -8,6 +8,7 @@ everybody out: the first signs, all verify.
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import re
 import secrets
@@ -29,8 +30,7 @@ MAX_TTL_S = 31_536_000
 _NOT_VALID = "the token is not valid"
 # 32 bytes of signature are 43 characters; the last one has two bits to spare, which must be zero: else one token could
 # be written in four ways, and decoders skip what is not of their alphabet.
-_FORM = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
-_signatures = jwt.PyJWS(algorithms=[ALGORITHM])
+_FORM = re.compile(r"(([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+))\.([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])")
 
 
 class TokenError(Exception):
@@ -43,14 +43,32 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a token says. `iat`, `exp` and `nbf` are Unix time in seconds."""
+    """What a token says. `iat`, `exp` and `nbf` are Unix time in seconds; `gen` is its user's password's generation."""
 
     sub: Annotated[str, Meta(min_length=1, max_length=64)]
     iat: Annotated[float, Meta(ge=0)]
     exp: Annotated[int, Meta(ge=0, lt=2**53)]
     jti: Annotated[str, Meta(min_length=1, max_length=64)]
     scopes: list[str]
+    gen: int | float
     nbf: Annotated[float, Meta(ge=0)] = 0.0
+
+    @property
+    def ends_at(self) -> int:
+        """The Unix time in seconds from which on no api takes the token whose clock is right."""
+        return self.exp + LEEWAY_S
+
+    def check_time(self) -> None:
+        """See that the token is valid now. Every use of a token comes through here, also of one that is remembered.
+
+        Raises:
+            TokenError: it has expired, or is not valid yet.
+        """
+        now = time.time()
+        if now >= self.ends_at:
+            raise TokenError("the token has expired")
+        if max(self.iat, self.nbf) > now + LEEWAY_S:
+            raise TokenError("the token is not valid yet")
 
 
 class Tokens:
@@ -58,10 +76,11 @@ class Tokens:
 
     def __init__(self, secrets_: Sequence[str], ttl_s: int) -> None:
         self._secrets = tuple(secrets_)
+        self._keys = tuple(secret.encode() for secret in secrets_)
         self._ttl_s = ttl_s
 
-    def issue(self, user: str, scopes: Sequence[str]) -> str:
-        """A fresh token for `user`."""
+    def issue(self, user: str, scopes: Sequence[str], generation: float) -> str:
+        """A fresh token for `user`, good as long as the user's password is of that generation."""
         now = round(time.time(), 3)
         claims = {
             "sub": user,
@@ -69,6 +88,7 @@ class Tokens:
             "exp": int(now) + self._ttl_s,
             "jti": secrets.token_hex(16),
             "scopes": list(scopes),
+            "gen": generation,
         }
         return jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM)
 
@@ -80,32 +100,49 @@ class Tokens:
         Raises:
             TokenError: it is not.
         """
-        claims = _claims(self._signed(token))
-        now = time.time()
-        if claims.exp <= now - LEEWAY_S:
-            raise TokenError("the token has expired")
-        if max(claims.iat, claims.nbf) > now + LEEWAY_S:
-            raise TokenError("the token is not valid yet")
+        claims = self.read(token)
+        claims.check_time()
+        return claims
+
+    def read(self, token: str) -> Claims:
+        """The claims of a token that is signed with one of the secrets, whether it is valid now or not.
+
+        Raises:
+            TokenError: none of them signed it, or it is not of the form of ours.
+        """
+        form = _FORM.fullmatch(token)
+        if form is None:
+            raise TokenError(_NOT_VALID)
+        signed, header, payload, signature = form.groups()
+        _check_header(header)
+        # PyJWT takes ten times as long to refuse a forged token (101 us against 10, with two secrets), and a flood of
+        # them is refused here.
+        text, given = signed.encode(), _decoded(signature)
+        if not any(hmac.compare_digest(hmac.digest(key, text, "sha256"), given) for key in self._keys):
+            raise TokenError(_NOT_VALID)
+        claims = _claims(_decoded(payload))
         if claims.exp - claims.iat > MAX_TTL_S + 1:
             raise TokenError(_NOT_VALID)
         return claims
 
-    def _signed(self, token: str) -> bytes:
-        """The claims of a token, encoded, once a secret of ours is known to have signed them."""
-        form = _FORM.fullmatch(token)
-        if form is None:
-            raise TokenError(_NOT_VALID)
-        try:
-            msgspec.json.decode(base64.urlsafe_b64decode(form[1] + "=" * (-len(form[1]) % 4)), type=_Header)
-        except (msgspec.MsgspecError, ValueError):
-            raise TokenError(_NOT_VALID) from None
-        for secret in self._secrets:
-            try:
-                payload: bytes = _signatures.decode(token, secret, algorithms=[ALGORITHM])
-            except jwt.InvalidTokenError:
-                continue
-            return payload
-        raise TokenError(_NOT_VALID)
+
+def _decoded(part: str) -> bytes:
+    """The bytes of a part, whose alphabet is known to be the right one.
+
+    Raises:
+        TokenError: it is of a length that no bytes have.
+    """
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        raise TokenError(_NOT_VALID) from None
+
+
+def _check_header(part: str) -> None:
+    try:
+        msgspec.json.decode(_decoded(part), type=_Header)
+    except (msgspec.MsgspecError, ValueError):
+        raise TokenError(_NOT_VALID) from None
 
 
 def _claims(payload: bytes) -> Claims:

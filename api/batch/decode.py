@@ -36,19 +36,9 @@ class KeysRequest(msgspec.Struct, forbid_unknown_fields=True):
     keys: list[str]
 
 
-class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a login."""
-
-    username: str
-    password: str
-
-    def __repr__(self) -> str:
-        return "LoginRequest(…)"
-
-
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
-T = TypeVar("T", WriteRequest, RawWriteRequest, KeysRequest, LoginRequest)
+T = TypeVar("T", WriteRequest, RawWriteRequest, KeysRequest)
 
 _write_json = msgspec.json.Decoder(WriteRequest).decode
 _write_json_raw = msgspec.json.Decoder(RawWriteRequest).decode
@@ -56,10 +46,6 @@ _write_msgpack = msgspec.msgpack.Decoder(RawWriteRequest).decode
 _keys = {
     Format.JSON: msgspec.json.Decoder(KeysRequest).decode,
     Format.MSGPACK: msgspec.msgpack.Decoder(KeysRequest).decode,
-}
-_login = {
-    Format.JSON: msgspec.json.Decoder(LoginRequest).decode,
-    Format.MSGPACK: msgspec.msgpack.Decoder(LoginRequest).decode,
 }
 _value_json = msgspec.json.Decoder().decode
 _value_msgpack = msgspec.msgpack.Decoder().decode
@@ -180,12 +166,3 @@ def decode_keys(body: bytes, body_format: Format) -> list[str]:
         Problem: 400, the body is malformed or not of the form expected.
     """
     return list(dict.fromkeys(_decode(_keys[body_format], body, body_format).keys))
-
-
-def decode_login(body: bytes, body_format: Format) -> LoginRequest:
-    """The name and password of a login.
-
-    Raises:
-        Problem: 400, the body is malformed or not of the form expected.
-    """
-    return _decode(_login[body_format], body, body_format)

@@ -192,7 +192,12 @@ def _schemas(limits: BatchSettings) -> Document:
     key = {"type": "string", "minLength": 1, "maxLength": limits.max_key_bytes, "example": "key1"}
     keys = {"type": "array", "items": key, "minItems": 1, "description": "A key named twice counts once."}
     return {
-        "LoginRequest": _object({"username": {"type": "string"}, "password": {"type": "string", "maxLength": 1024}}),
+        "LoginRequest": _object(
+            {
+                "username": {"type": "string", "minLength": 1},
+                "password": {"type": "string", "minLength": 1, "maxLength": 1024},
+            }
+        ),
         "Token": _object({"token": {"type": "string", "description": "A JSON Web Token."}}),
         "WriteRequest": _object(
             {

@@ -9,7 +9,8 @@ import msgspec
 from hypothesis import event
 from hypothesis import strategies as st
 
-from api.batch.decode import decode_keys, decode_login, decode_write
+from api.auth.login_request import decode_login
+from api.batch.decode import decode_keys, decode_write
 from api.batch.split import Groups, check_count
 from api.http.negotiation import Format, accepted, format_of
 from api.http.problems import Kind, Problem

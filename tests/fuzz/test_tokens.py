@@ -14,7 +14,7 @@ from tests.fuzz.effort import fuzz
 
 SECRETS = ("first-" * 20, "second-" * 20)
 TOKENS = Tokens(SECRETS, 3600)
-ISSUED = TOKENS.issue("alice", ["read", "write"])
+ISSUED = TOKENS.issue("alice", ["read", "write"], 1)
 ALPHABET = ascii_letters + digits + "-_"
 SPOILED = (*ALPHABET, *"=+/. \n\0\u00e9\u0661.", "", "%3D", "\ud800")
 """What stands in place of a character, some of which lenient decoders skip or take for another."""

@@ -1,11 +1,14 @@
 """The test cluster as these tests use it: clients, users, apis beside its own, and a look into the shards."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
 from random import getrandbits
+from typing import Any
 
+import jwt
 import pytest
 
 from localcluster.cluster import Cluster
@@ -37,6 +40,9 @@ LIMITS = {
 }
 
 
+Claims = dict[str, Any]
+
+
 class User:
     """A user made for one test."""
 
@@ -62,6 +68,27 @@ def store(cluster: Cluster) -> Iterator[Store]:
     store = Store(cluster)
     yield store
     assert store.most_applications() <= 1, "a chunk was applied twice"
+
+
+@pytest.fixture(scope="session")
+def secret(cluster: Cluster) -> str:
+    """The secret that signs tokens."""
+    return cluster.settings["TARANTKV_JWT_SECRET"]
+
+
+@pytest.fixture
+def claims(cluster: Cluster, token: str) -> Claims:
+    """What a good token of the administrator says."""
+    now, issued = int(time.time()), jwt.decode(token, options={"verify_signature": False})
+    scopes = ["read", "write"]
+    return {
+        "sub": cluster.admin_user,
+        "iat": now,
+        "exp": now + 60,
+        "jti": "ab" * 16,
+        "scopes": scopes,
+        "gen": issued["gen"],
+    }
 
 
 @pytest.fixture

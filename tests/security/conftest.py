@@ -2,12 +2,14 @@
 
 from tests.integration.conftest import (
     api,
+    claims,
     documented,
     fresh_key,
     new_api,
     new_user,
     second,
     second_api,
+    secret,
     sending,
     service,
     service_admin,
@@ -20,12 +22,14 @@ from tests.integration.conftest import (
 
 __all__ = [
     "api",
+    "claims",
     "documented",
     "fresh_key",
     "new_api",
     "new_user",
     "second",
     "second_api",
+    "secret",
     "sending",
     "service",
     "service_admin",

@@ -1,28 +1,127 @@
+"""What ends an account or a token ends it for good: in every api, in all clocks, and under every name."""
+
+import time
+from collections.abc import Callable
+
+import jwt
+import pytest
+
+from localcluster.cluster import Cluster
 from tests.contract.calls import Api, json_body
 from tests.contract.problems import problem_of
-from tests.integration.conftest import NewUser, login
+from tests.faults.injections_shards import ShardClock
+from tests.integration.conftest import Claims, NewUser, User, login
+from tests.integration.processes import manage
 from tests.integration.store import Store
 from tests.integration.waiting import until
 
 STOPS_WITHIN_S = 5.0
+SKEW_S = 28
+"""How far the shards' clocks are ahead here: less than the settings allow, by what the test itself may take."""
 BODY = json_body({"keys": ["contract:tokens"]})
 
 
+def status(api: Api, token: str) -> int:
+    return api.post("read", BODY, {"authorization": token}).status_code
+
+
+def refused(api: Api, token: str, mentions: str) -> None:
+    problem_of(api.post("read", BODY, {"authorization": token}), "unauthorized", mentions)
+
+
+def changed(token: str, secret: str, **changes: object) -> str:
+    """An issued token with other claims, signed as it was."""
+    return jwt.encode({**jwt.decode(token, options={"verify_signature": False}), **changes}, secret, "HS256")
+
+
+@pytest.fixture
+def remove_user(store: Store) -> Callable[[User], None]:
+    """Removes a user's record, of which no command is there."""
+
+    def remove(user: User) -> None:
+        for console in store.consoles.values():
+            console.run(f"box.space.users:delete('{user.name}')")
+
+    return remove
+
+
 def test_the_token_of_a_user_whose_record_is_gone_ends_within_five_seconds(
-    api: Api, second: Api, store: Store, new_user: NewUser
+    api: Api, second: Api, remove_user: Callable[[User], None], new_user: NewUser
 ) -> None:
     user = new_user()
-    token = {"authorization": login(api, user)}
-    assert [client.post("read", BODY, token).status_code for client in (api, second)] == [200, 200]
-    for console in store.consoles.values():
-        console.run(f"box.space.users:delete('{user.name}')")
+    token = login(api, user)
+    assert [status(client, token) for client in (api, second)] == [200, 200]
+    remove_user(user)
     for client in (api, second):
-        until(
-            lambda client=client: client.post("read", BODY, token).status_code == 401,  # type: ignore[misc]
-            STOPS_WITHIN_S,
-            "a user who is gone is still let in",
-        )
-        problem_of(client.post("read", BODY, token), "unauthorized")
-        problem_of(client.post("logout", b"", token), "unauthorized")
+        until(lambda client=client: status(client, token) == 401, STOPS_WITHIN_S, "a user who is gone is still let in")  # type: ignore[misc]
+        refused(client, token, "disabled")
+        problem_of(client.post("logout", b"", {"authorization": token}), "unauthorized")
     body = json_body({"username": user.name, "password": user.password})
     problem_of(api.post("login", body), "unauthorized", "the user name or the password is wrong")
+
+
+def test_a_token_is_of_no_use_to_another_user_of_the_same_name(
+    cluster: Cluster, api: Api, remove_user: Callable[[User], None], new_user: NewUser
+) -> None:
+    user = new_user()
+    token = login(api, user)
+    assert status(api, token) == 200
+    remove_user(user)
+    until(lambda: status(api, token) == 401, STOPS_WITHIN_S, "a user who is gone is still let in")
+    # With the very same password.
+    assert manage(cluster, "user-add", user.name, password=user.password).returncode == 0
+    until(lambda: "revoked" in api.post("read", BODY, {"authorization": token}).text, STOPS_WITHIN_S, "not revoked")
+    assert status(api, login(api, user)) == 200
+    refused(api, token, "revoked")
+
+
+def test_a_new_password_ends_a_token_that_was_issued_by_a_clock_ahead(
+    cluster: Cluster, api: Api, secret: str, new_user: NewUser
+) -> None:
+    user = new_user()
+    token = changed(login(api, user), secret, iat=time.time() + 4)
+    assert status(api, token) == 200
+    assert manage(cluster, "set-password", user.name, password="a quite different password").returncode == 0
+    until(lambda: status(api, token) == 401, STOPS_WITHIN_S, "a token from before the new password is still taken")
+    refused(api, token, "revoked")
+
+
+def test_a_disabled_user_keeps_the_password_and_so_the_tokens(cluster: Cluster, api: Api, new_user: NewUser) -> None:
+    user = new_user()
+    token = login(api, user)
+    assert manage(cluster, "disable", user.name).returncode == 0
+    refused(api, token, "disabled")
+    assert manage(cluster, "enable", user.name).returncode == 0
+    until(lambda: status(api, token) == 200, STOPS_WITHIN_S, "an enabled user is still kept out")
+
+
+def test_a_revoked_token_stays_revoked_while_its_leeway_lasts(
+    api: Api, second: Api, secret: str, claims: Claims
+) -> None:
+    token = jwt.encode({**claims, "jti": "ended-with-leeway", "exp": int(time.time()) - 2}, secret, "HS256")
+    assert api.post("logout", b"", {"authorization": token}).status_code == 200
+    # Another api asks the store, which must know of it for as long as the token would be taken.
+    refused(second, token, "revoked")
+
+
+def test_a_revocation_outlasts_its_token_in_a_shard_whose_clock_is_ahead(
+    cluster: Cluster, api: Api, second: Api, secret: str, claims: Claims, store: Store
+) -> None:
+    token = jwt.encode({**claims, "jti": "ended-ahead", "exp": int(time.time()) + 20}, secret, "HS256")
+    assert api.post("logout", b"", {"authorization": token}).status_code == 200
+    over_ms = int((time.time() + SKEW_S) * 1000) - 1000
+    clocks = [ShardClock(shard.name, SKEW_S) for shard in cluster.config.shards]
+    for clock, console in zip(clocks, store.consoles.values(), strict=True):
+        console.run(f"box.space.revoked:replace({{'over', 'over', 1, {over_ms}}})")
+        clock.start(cluster)
+    try:
+        for console in store.consoles.values():
+            until(
+                lambda console=console: console.run("return box.space.revoked:count({'over'})") == 0,  # type: ignore[misc]
+                10,
+                "what is over was not removed",
+            )
+    finally:
+        for clock in clocks:
+            clock.stop(cluster)
+    refused(second, token, "revoked")

@@ -17,7 +17,7 @@ TTL_S = 60
 
 def claims(**changes: Any) -> dict[str, Any]:
     now = time.time()
-    usual: dict[str, Any] = {"sub": "u", "iat": now, "exp": int(now) + TTL_S, "jti": "j", "scopes": ["read"]}
+    usual: dict[str, Any] = {"sub": "u", "iat": now, "exp": int(now) + TTL_S, "jti": "j", "scopes": ["read"], "gen": 7}
     return {name: value for name, value in {**usual, **changes}.items() if value is not None}
 
 
@@ -38,17 +38,17 @@ def tokens() -> Tokens:
 
 
 def test_an_issued_token_says_who_and_what_for(tokens: Tokens) -> None:
-    found = tokens.verify(tokens.issue("alice", ["read", "write"]))
-    assert (found.sub, found.scopes) == ("alice", ["read", "write"])
+    found = tokens.verify(tokens.issue("alice", ["read", "write"], 2**53 - 1))
+    assert (found.sub, found.scopes, found.gen) == ("alice", ["read", "write"], 2**53 - 1)
     assert TTL_S - 1 <= found.exp - found.iat <= TTL_S
 
 
 def test_every_token_has_an_id_of_its_own(tokens: Tokens) -> None:
-    assert tokens.verify(tokens.issue("u", [])).jti != tokens.verify(tokens.issue("u", [])).jti
+    assert tokens.verify(tokens.issue("u", [], 1)).jti != tokens.verify(tokens.issue("u", [], 1)).jti
 
 
 def test_the_first_secret_signs() -> None:
-    token = Tokens([NEW, OLD], TTL_S).issue("u", [])
+    token = Tokens([NEW, OLD], TTL_S).issue("u", [], 1)
     assert Tokens([NEW], TTL_S).verify(token).sub == "u"
     with pytest.raises(TokenError):
         Tokens([OLD], TTL_S).verify(token)
@@ -81,6 +81,10 @@ def test_a_clock_that_is_a_little_ahead_does_no_harm(tokens: Tokens) -> None:
         pytest.param(lambda: signed(scopes="admin"), id="scopes-no-list"),
         pytest.param(lambda: signed(sub="u" * 65), id="sub-too-long"),
         pytest.param(lambda: signed(exp="soon"), id="exp-no-number"),
+        # As tokens were before passwords had generations.
+        pytest.param(lambda: signed(gen=None), id="without-gen"),
+        pytest.param(lambda: signed(gen="7"), id="gen-no-number"),
+        pytest.param(lambda: signed(gen=True), id="gen-no-number-either"),
     ],
 )
 def test_anything_else_is_refused_without_repeating_it(tokens: Tokens, make: Callable[[], str]) -> None:
@@ -88,6 +92,12 @@ def test_anything_else_is_refused_without_repeating_it(tokens: Tokens, make: Cal
     with pytest.raises(TokenError) as caught:
         tokens.verify(token)
     assert not token or token not in str(caught.value)
+
+
+def test_a_token_is_good_until_the_leeway_after_its_end_is_over_and_no_longer(tokens: Tokens) -> None:
+    assert tokens.verify(signed(exp=int(time.time()) - LEEWAY_S + 3)).ends_at > time.time()
+    with pytest.raises(TokenError, match="expired"):
+        tokens.verify(signed(exp=int(time.time()) - LEEWAY_S))
 
 
 def test_an_expired_token_is_refused_as_that(tokens: Tokens) -> None:
