@@ -18,8 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from api.http.problems import Problem
 from api.ops.metrics import MULTIPROCESS_DIRECTORY
-from api.queue.store_calls import ControlError
-from api.queue.topology import ShardsSilentError
+from api.queue.errors import ShardsSilentError, StoreCallError
 from api.server.uvicorn_config import configuration
 from api.services import ApiSettings, Services, load_settings
 from protocol.buckets import ShardMapError
@@ -38,7 +37,7 @@ async def preflight(settings: ApiSettings) -> None:
     """Check that the shards make one whole map, and make the admin user.
 
     Raises:
-        ShardMapError, ShardsSilentError, ControlError, Problem: the system cannot serve.
+        ShardMapError, ShardsSilentError, StoreCallError, Problem: the system cannot serve.
     """
     services = Services(settings)
     async with services.running():
@@ -85,7 +84,7 @@ def main() -> int:
         asyncio.run(preflight(settings))
     except ShardMapError as error:
         exit_with(str(error))
-    except (ShardsSilentError, ControlError, Problem) as error:
+    except (ShardsSilentError, StoreCallError, Problem) as error:
         sys.stderr.write(f"tarant-kv: the api cannot start: {error}\n")
         return 1
     return run(settings)

@@ -16,8 +16,7 @@ import sys
 from api.auth.accounts import AccountError, Accounts
 from api.auth.passwords import Passwords
 from api.http.problems import Problem
-from api.queue.store_calls import ControlError
-from api.queue.topology import ShardsSilentError
+from api.queue.errors import ShardsSilentError, StoreCallError
 from api.services import ApiSettings, Services, load_settings
 from protocol.buckets import ShardMapError
 from protocol.settings import SettingsError, exit_with
@@ -78,7 +77,7 @@ async def run(settings: ApiSettings, arguments: argparse.Namespace) -> None:
     """Run one command.
 
     Raises:
-        AccountError, ControlError, Problem, ShardMapError, ShardsSilentError: it was not carried out.
+        AccountError, StoreCallError, Problem, ShardMapError, ShardsSilentError: it was not carried out.
     """
     services = Services(settings)
     accounts, passwords = services.accounts, services.passwords
@@ -104,7 +103,7 @@ def main() -> int:
         exit_with(str(error))
     try:
         asyncio.run(run(settings, arguments))
-    except (AccountError, ControlError, Problem, ShardMapError, ShardsSilentError) as error:
+    except (AccountError, StoreCallError, Problem, ShardMapError, ShardsSilentError) as error:
         sys.stderr.write(f"tarant-kv: {error}\n")
         return 1
     return 0

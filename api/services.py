@@ -25,7 +25,7 @@ from api.overload.fair_queue import Turns
 from api.overload.gate import Door
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
 from api.queue.dispatcher import Dispatcher
-from api.queue.store_calls import Control
+from api.queue.store_calls import StoreCalls
 from api.queue.topology import Topology
 from protocol.settings import (
     AuthSettings,
@@ -84,7 +84,7 @@ class Services:
         shards = tuple(parse_shards(settings.cluster.shards))
         self.dispatcher = Dispatcher(settings.redis, settings.batch, shards, self.metrics)
         self.topology = Topology(self.dispatcher, settings.cluster)
-        self.control = Control(self.dispatcher, self.topology, settings.batch.request_timeout_s)
+        self.control = StoreCalls(self.dispatcher, self.topology, settings.batch.request_timeout_s)
         self.accounts = Accounts(self.control, self.topology, settings.auth.clock_skew_s)
         self.tokens = Tokens(settings.auth.jwt_secrets, settings.auth.token_ttl_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, settings.auth.auth_cache_s)

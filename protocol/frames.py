@@ -4,9 +4,13 @@ A frame carries the chunks that one api process had for one shard at one moment,
 had for one api process. Both are MessagePack arrays that begin with the format version, so that a process of another
 version can tell before it reads on. Of every version a frame's first two elements are these:
 
-    frame   [version, reply stream, traces, [chunk, ...], checksum]
+    frame   [version, reply stream, server, sent_ms, traces, [chunk, ...], checksum]
     chunk   [id, operation, deadline_ms, retain_ms, keys, body]
     reply   [version, [[id, status, payload], ...], checksum]
+
+`server` is the run id of the Redis process to which the frame was appended. In any other process the frame is a
+leftover of a failover: its sender has sent its chunks again. `sent_ms` is the sender's Unix time when it sent the
+frame, so that `deadline_ms - sent_ms` is the time that a chunk had left then, whatever other clocks say.
 
 `deadline_ms` is absolute Unix time. `retain_ms` says how long from its application an outcome must be remembered at
 least, 0 for as long as the deadline asks. `traces` maps the position of a chunk to its request's `traceparent`.
@@ -22,7 +26,7 @@ from typing import Any, NamedTuple, TypeVar
 import google_crc32c
 import msgspec
 
-VERSION = 3
+VERSION = 4
 """The format version written, of frames and of the bodies in them; it is also the only one understood."""
 
 MAX_FRAME_BYTES = 1024 * 1024
@@ -61,6 +65,8 @@ class Frame(NamedTuple):
 
     version: int
     reply_stream: str
+    server: str
+    sent_ms: int
     traces: dict[int, str]
     chunks: list[Chunk]
     checksum: bytes = b""
@@ -108,9 +114,11 @@ def _sealed(data: bytes) -> bytes:
     return b"".join((data, _FOUR_BYTES, checksum.to_bytes(4, "little")))
 
 
-def encode_frame(reply_stream: str, traces: dict[int, str], chunks: list[Chunk]) -> bytes:
+def encode_frame(
+    reply_stream: str, traces: dict[int, str], chunks: list[Chunk], *, server: str = "", sent_ms: int = 0
+) -> bytes:
     """Encode a frame of this version."""
-    return _sealed(_encode((VERSION, reply_stream, traces, chunks, _LATER)))
+    return _sealed(_encode((VERSION, reply_stream, server, sent_ms, traces, chunks, _LATER)))
 
 
 def encode_reply(outcomes: list[Outcome]) -> bytes:

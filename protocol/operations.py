@@ -23,10 +23,18 @@ class Operation(IntEnum):
     DESCRIBE = 22
 
 
+CHANGES = frozenset(
+    (Operation.WRITE, Operation.DELETE, Operation.CLAIM, Operation.FINISH, Operation.USER_PUT, Operation.REVOKE)
+)
+"""The operations that change what is stored. All others have no effect, however often they are made."""
+
+
 class Status(IntEnum):
     """What became of a chunk.
 
-    Every status but `OK` and `UNKNOWN` promises that nothing of the chunk was applied.
+    Only `OK` is on record at the shard. Every other status but `UNKNOWN` says that the shard did not apply the copy of
+    the chunk that it was asked about. That is final only if nobody else may hold another copy: where somebody may, a
+    change is reported as `UNKNOWN`.
     """
 
     OK = 0
@@ -38,8 +46,8 @@ class Status(IntEnum):
     MALFORMED = 6
     REFUSED = 7
     UNREACHABLE = 8
-    """Given by a worker: the shard could not be reached before the deadline, and the chunk was never sent to it."""
+    """Given by a worker or the api: nobody sent the chunk to its shard, and nobody will."""
     UNKNOWN = 9
-    """Given by a worker: the chunk was sent, and no answer came before the deadline."""
+    """Given by a worker or the api: the chunk may have been applied, or may still be until its deadline."""
     CONFLICT = 10
     """Given for user records only: the stored record is not the one that the change started from."""

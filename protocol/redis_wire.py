@@ -1,9 +1,8 @@
-"""Connections to Redis: all commands of a turn in one write, their replies in order, and nothing in between.
+"""Connections to Redis: they send all commands of a turn in one write and return the replies in order.
 
-The parser and the packer are hiredis', in C. What is left out against redis-py's clients is what they do around each
-single command and reply: pools, retries, health checks, events, a task and a timer each. A turn has up to a dozen
-commands, and for requests of one key that was a sixth of the api's CPU time. Nothing is tried again here either: that
-belongs to the callers, which know deadlines and what a lost answer means.
+The parser and the packer are hiredis', in C. redis-py's clients do more around each command and reply: pools, retries,
+health checks, events, a task and a timer each. A turn has up to a dozen commands, and for requests of one key that took
+a sixth of the api's CPU time. A connection retries nothing: its callers know the deadlines and what a lost reply means.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any, Final, cast
 import hiredis
 import redis
 
+from protocol.redis_server import run_id
 from protocol.settings import RedisSettings
 
 Command = Sequence[bytes | str | int]
@@ -31,9 +31,9 @@ _SURPLUS = "redis answered more than it was asked"
 
 
 class _Address:
-    """Where Redis is, and what to say first."""
+    """Where Redis is, and which commands a connection begins with."""
 
-    def __init__(self, settings: RedisSettings, name: str) -> None:
+    def __init__(self, settings: RedisSettings, name: str, *, identify: bool) -> None:
         address = settings.address
         self.path, self.host, self.port = address.path, address.host, address.port
         self.tls = ssl.create_default_context() if address.tls else None
@@ -43,6 +43,8 @@ class _Address:
         ]
         if address.database:
             self.greeting.append(("SELECT", address.database))
+        if identify:
+            self.greeting.append(("INFO", "server"))
 
 
 def _reader() -> hiredis.Reader:
@@ -71,11 +73,16 @@ def check(replies: Sequence[Any]) -> Sequence[Any]:
 class Wire:
     """One blocking connection, for one thread. It connects at the first `run`, and again after every failure.
 
-    `block_ms` is the longest block of its reads; replies are waited for somewhat longer.
+    `block_ms` is the longest block of its reads; replies are waited for somewhat longer. With `identify` it asks each
+    server that it connects to for its run id.
     """
 
-    def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0) -> None:
-        self._address = _Address(settings, name)
+    server = ""
+    """The run id of the server that it has connected to last."""
+
+    def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0, identify: bool = False) -> None:
+        self._address = _Address(settings, name, identify=identify)
+        self._identify = identify
         self._timeout_s = COMMAND_TIMEOUT_S + block_ms / 1000
         self._socket: socket.socket | None = None
         self._reader = _reader()
@@ -89,8 +96,7 @@ class Wire:
         """
         if not commands:
             return []
-        if self._socket is None:
-            self._connect()
+        self.connect()
         try:
             return self._exchange(commands)
         except BaseException:
@@ -103,7 +109,14 @@ class Wire:
             self._socket.close()
             self._socket = None
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
+        """Connect and log in, unless it is connected.
+
+        Raises:
+            redis.RedisError: there is no connection.
+        """
+        if self._socket is not None:
+            return
         address = self._address
         try:
             if address.path is not None:
@@ -122,7 +135,9 @@ class Wire:
         self._socket = connected
         self._reader = _reader()
         try:
-            check(self._exchange(address.greeting))
+            *_, last = check(self._exchange(address.greeting))
+            if self._identify:
+                self.server = run_id(last)
         except BaseException:
             self.close()
             raise
@@ -155,10 +170,17 @@ class Wire:
 
 
 class AsyncWire(asyncio.Protocol):
-    """One asyncio connection, for one task. It connects at the first `run`, and is of no use after a failure."""
+    """One asyncio connection, for one task. It connects at the first `run`, and is of no use after a failure.
 
-    def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0) -> None:
-        self._address = _Address(settings, name)
+    With `identify` it asks the server for its run id.
+    """
+
+    server = ""
+    """The run id of the server, once it has connected."""
+
+    def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0, identify: bool = False) -> None:
+        self._address = _Address(settings, name, identify=identify)
+        self._identify = identify
         self._timeout_s = COMMAND_TIMEOUT_S + block_ms / 1000
         self._transport: asyncio.Transport | None = None
         self._reader = _reader()
@@ -207,7 +229,9 @@ class AsyncWire(asyncio.Protocol):
             raise redis.ConnectionError(f"cannot connect to redis: {str(error) or 'no answer'}") from error
         self._transport = transport
         try:
-            check(await self._exchange(address.greeting))
+            *_, last = check(await self._exchange(address.greeting))
+            if self._identify:
+                self.server = run_id(last)
         except BaseException:
             self.close()
             raise

@@ -27,10 +27,13 @@ from protocol.settings import (
     parse_shards,
 )
 from worker.errors import WrongInstanceError
+from worker.group import Group
 from worker.loop import ShardLoop
+from worker.presence import Presence
 from worker.shard import Shard
 from worker.standby import Standby
 from worker.stream import BLOCK_MS, ShardStream
+from worker.takeover import TakeOver
 
 _log = logging.getLogger(__name__)
 
@@ -46,21 +49,15 @@ def build_loops(
     shards = parse_shards(cluster.shards)
     positions = {name: position for position, name in enumerate(sorted(shards))}
     consumer = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    return [
-        ShardLoop(
-            Shard(name, instances, store, settings.call_timeout_s),
-            ShardStream(
-                Wire(redis, name="worker", block_ms=BLOCK_MS),
-                name,
-                consumer,
-                count=settings.read_frames,
-                claim_idle_ms=int(settings.claim_idle_s * 1000),
-            ),
-            Standby(positions[name], consumer),
-            settings,
-        )
-        for name, instances in shards.items()
-    ]
+    loops: list[ShardLoop] = []
+    for name, instances in shards.items():
+        shard = Shard(name, instances, store, settings.call_timeout_s)
+        group = Group(Wire(redis, name="worker", block_ms=BLOCK_MS, identify=True), name, consumer)
+        stream = ShardStream(group, count=settings.read_frames)
+        takeover = TakeOver(group, count=settings.read_frames, claim_idle_ms=int(settings.claim_idle_s * 1000))
+        standby = Standby(positions[name], consumer)
+        loops.append(ShardLoop(shard, group, stream, takeover, Presence(group), standby, settings))
+    return loops
 
 
 def supervise(loops: Sequence[ShardLoop], stop: threading.Event, heartbeat: Path | None) -> None:

@@ -1,7 +1,7 @@
--- Deletes consumers that have nothing pending. Looking and deleting must be one step: deleting a consumer also deletes
--- what it has pending, so one that is given a frame between the two would lose it.
+-- Deletes consumers that have nothing pending. The check and the deletion are one step: deleting a consumer also deletes
+-- its pending entries, so a frame that it is given between the two would be lost.
 --
--- KEYS[1] stream; ARGV[1] group; ARGV[2] least idle time, ms; ARGV[3] the one consumer to look at, or "" for all.
+-- KEYS[1] stream; ARGV[1] group; ARGV[2] least idle time, ms; ARGV[3] the one consumer to check, or "" for all.
 -- Returns how many were deleted.
 if redis.call('EXISTS', KEYS[1]) == 0 then
     return 0

@@ -1,7 +1,7 @@
-"""A worker's connection to one shard: finds the leader of its instances and calls the storage procedure there.
+"""A worker's connection to one shard: finds the leader among its instances and calls the storage procedure there.
 
-The `tarantool` connector is synchronous and belongs to one thread. It is told to treat strings as raw bytes: answers
-hold MessagePack, which is no text, and arguments then arrive as Lua strings in every version of Tarantool.
+The `tarantool` connector is synchronous and belongs to one thread. It treats strings as raw bytes here: answers hold
+MessagePack, which is no text, and arguments then arrive as Lua strings in every version of Tarantool.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgpack
 from tarantool import Connection
@@ -34,15 +34,33 @@ class Shard:
 
     def __init__(self, name: str, instances: Sequence[Address], settings: StoreSettings, timeout_s: float) -> None:
         self.name = name
-        self._instances = tuple(instances)
+        self._instances = list(instances)
+        """The instance to try first comes first."""
         self._settings = settings
         self._timeout_s = timeout_s
         self._procedure: Procedure | None = None
 
     @property
     def has_replicas(self) -> bool:
-        """Whether another instance could be or become the leader."""
+        """Whether another instance could be the leader."""
         return len(self._instances) > 1
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the leader, as far as is known."""
+        return self._procedure is not None
+
+    def connect(self) -> None:
+        """Find the leader and connect to it, unless there is a connection.
+
+        The search ends with the instances that failed last: they may be dead, and each would cost a timeout.
+
+        Raises:
+            ShardUnreachableError: no leader could be found.
+            WrongInstanceError: an instance says that it belongs to another shard.
+        """
+        if self._procedure is None:
+            self._find_leader()
 
     def apply(self, chunks: Sequence[Chunk]) -> list[tuple[int, Any]]:
         """Hand `chunks` to the leader in one call; returns `(status, payload)` for each, in order.
@@ -51,7 +69,8 @@ class Shard:
             ShardUnreachableError: no leader could be found, or it gave no answer in time.
             WrongInstanceError: an instance says that it belongs to another shard.
         """
-        procedure = self._procedure or self._find_leader()
+        self.connect()
+        procedure = cast("Procedure", self._procedure)
         try:
             answers: list[tuple[int, Any]] = procedure(chunks)
         except CallRefusedError as error:
@@ -66,31 +85,41 @@ class Shard:
         return answers
 
     def disconnect(self) -> None:
-        """Drop the connection; the next call looks for the leader again."""
+        """Drop the connection after a failure; the next call searches for the leader, in this instance last."""
         if self._procedure is not None:
             self._procedure.close()
             self._procedure = None
+            self._instances.append(self._instances.pop(0))
 
-    def _find_leader(self) -> Procedure:
-        reasons = []
-        for host, port in self._instances:
+    def _find_leader(self) -> None:
+        """Ask one instance after the other; the next search begins with those that answered this one."""
+        reasons: list[str] = []
+        answered: list[Address] = []
+        silent: list[Address] = []
+        for position, instance in enumerate(self._instances):
+            host, port = instance
             address = f"{host}:{port}"
             try:
                 connected = self._connect(host, port)
             except OSError as error:
                 reasons.append(f"{address}: {_reason(error)}")
+                silent.append(instance)
                 continue
             try:
                 if self._is_leader(connected, address):
                     self._procedure = Procedure(connected, "tarantkv.apply")
-                    return self._procedure
+                    self._instances = [instance, *answered, *self._instances[position + 1 :], *silent]
+                    return
             except (Error, OSError, *_NONSENSE) as error:
                 reasons.append(f"{address}: {_reason(error)}")
+                silent.append(instance)
             else:
                 reasons.append(f"{address}: read-only")
+                answered.append(instance)
             finally:
                 if self._procedure is None:
                     connected.close()
+        self._instances = answered + silent
         raise ShardUnreachableError("; ".join(reasons), sent=False)
 
     def _connect(self, host: str, port: int) -> socket.socket:

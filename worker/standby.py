@@ -1,8 +1,8 @@
-"""Which of a shard's workers reads its stream at once, and which stand by until that one is late.
+"""Which of a shard's workers reads its stream, and which stand by until that one is late.
 
-Workers that take turns at a stream make two half-full calls where one makes a full one, and a shard works one call at a
-time anyway. So the workers that are there divide the shards among them. Nothing rests on their agreeing about it: a
-worker that stands by looks at the stream all the same, and reads like any other as soon as frames wait too long.
+Workers that read a stream in turn make two half-full calls where one makes a full one, and a shard works one call at a
+time anyway. So the workers that are present divide the shards among them. Nothing depends on their agreeing about it: a
+worker that stands by polls the stream all the same, and reads like any other as soon as frames wait too long.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import random
 import time
 from collections.abc import Sequence
 
-LOOK_EVERY_S = 0.05
-"""How often the workers that stand by look at a stream, all together, while they find something there."""
+POLL_EVERY_S = 0.05
+"""How often the workers that stand by poll a stream, all together, while they find something there."""
 
 QUIET = 4
-"""So many times less often does one look that has found nothing."""
+"""A worker that found nothing polls this many times less often."""
 
 LATE_MS = 20
-"""A frame that has waited for so long is late: whoever should read it is dead, slow, or has too much to do."""
+"""A frame that has waited for so long is late: the worker that should read it is dead, slow, or has too much to do."""
 
 HELP_S = 1.0
-"""How long a worker that has found a late frame reads the stream at once, as the late one does."""
+"""How long a worker that has found a late frame reads the stream beside the late worker."""
 
 _MAX_PAUSE_S = 0.5
 
 
 class Standby:
-    """One worker's part at one shard; `position` is the shard's among all shards by name, which are divided by it.
+    """One worker's part at one shard. The shards are divided by `position`, the shard's among all shards by name.
 
-    Until it is known who else is there, the worker reads.
+    Until it is known who else is present, the worker reads.
     """
 
     def __init__(self, position: int, consumer: str) -> None:
@@ -40,27 +40,27 @@ class Standby:
         self._helps_until = float("-inf")
         self._quiet = True
 
-    def attended(self, present: Sequence[bytes]) -> None:
-        """Take note of all workers that are there, this one among them; none if that cannot be told."""
+    def announced(self, present: Sequence[bytes]) -> None:
+        """Take note of all workers that are present, this one among them; none if that is unknown."""
         names = sorted(present)
         leading = max(1, len(names) // 2)
         self._leads = not names or names[self._position % leading] == self._consumer
         self._others = max(0, len(names) - 1)
 
     def reads(self) -> bool:
-        """Whether this worker is to wait for frames; otherwise it looks for them now and then."""
+        """Whether this worker is to wait for frames; otherwise it polls now and then."""
         return self._leads or time.monotonic() < self._helps_until
 
-    def looked(self, waited_ms: int | None) -> None:
-        """Take note of how long the frame had waited that was found while standing by, if one was.
+    def polled(self, waited_ms: int | None) -> None:
+        """Take note of how long the frame had waited that a poll found, if it found one.
 
-        Less than nothing where Redis' clock was set back: then nobody can tell who is late.
+        Negative where Redis' clock was set back: then it is unknown who is late.
         """
         self._quiet = waited_ms is None
         if waited_ms is not None and not 0 <= waited_ms < LATE_MS:
             self._helps_until = time.monotonic() + HELP_S
 
     def pause_s(self) -> float:
-        """How long to wait before the next look, with jitter."""
-        pause = min(_MAX_PAUSE_S, LOOK_EVERY_S * (QUIET if self._quiet else 1) * max(1, self._others))
+        """How long to wait before the next poll, with jitter."""
+        pause = min(_MAX_PAUSE_S, POLL_EVERY_S * (QUIET if self._quiet else 1) * max(1, self._others))
         return random.uniform(pause / 2, pause * 3 / 2)  # noqa: S311 - jitter is no secret

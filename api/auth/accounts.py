@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from api.queue.store_calls import Control, ControlError
+from api.queue.errors import StoreCallError
+from api.queue.store_calls import StoreCalls
 from api.queue.topology import Topology
 from protocol.buckets import bucket_of
 from protocol.operations import Operation, Status
@@ -77,7 +78,7 @@ def check_scopes(scopes: Iterable[str]) -> list[str]:
 class Accounts:
     """Looks users up and changes them."""
 
-    def __init__(self, control: Control, topology: Topology, clock_skew_s: float) -> None:
+    def __init__(self, control: StoreCalls, topology: Topology, clock_skew_s: float) -> None:
         self._control = control
         self._topology = topology
         self._clock_skew_s = clock_skew_s
@@ -92,7 +93,7 @@ class Accounts:
         """The state of a user, and of one token.
 
         Raises:
-            ControlError: no shard that knows the user could be asked.
+            StoreCallError: no shard that knows the user could be asked.
         """
         answers = await _first_answers(
             [self._control.call(Operation.USER_GET, bucket, (name, token_id)) for bucket in self._buckets(name)]
@@ -108,7 +109,7 @@ class Accounts:
 
         Raises:
             AccountError: the name is taken or wrong, or a scope is unknown.
-            ControlError: a shard did not take the record.
+            StoreCallError: a shard did not take the record.
         """
         check_name(name)
         if (await self.state(name)).user is not None:
@@ -122,7 +123,7 @@ class Accounts:
 
         Raises:
             AccountError: there is no such user, or somebody else changed it at the same time.
-            ControlError: a shard did not take the record; the same change may be made again.
+            StoreCallError: a shard did not take the record; the same change may be made again.
         """
         user = (await self.state(name)).user
         if user is None:
@@ -147,7 +148,7 @@ class Accounts:
                 raise AccountError(f"user {name} was changed by somebody else at the same time")
             try:
                 await self._control.call(Operation.USER_PUT, bucket, (name, user, expected))
-            except ControlError as error:
+            except StoreCallError as error:
                 if error.status == Status.CONFLICT:
                     raise AccountError(f"user {name} was changed by somebody else at the same time") from error
                 raise
@@ -158,7 +159,7 @@ class Accounts:
         The record outlasts that by the clocks' largest difference: a shard's may be ahead of every api's.
 
         Raises:
-            ControlError: a shard did not take the record; the token may still be good.
+            StoreCallError: a shard did not take the record; the token may still be good.
         """
         until_ms = int((ends_at + self._clock_skew_s + 1) * 1000)
         for bucket in self._buckets(name):
@@ -168,7 +169,7 @@ class Accounts:
         """All users by name, in order.
 
         Raises:
-            ControlError: a shard could not be asked.
+            StoreCallError: a shard could not be asked.
         """
         found: dict[str, User] = {}
         for shard in self._topology.map.shards:

@@ -15,7 +15,7 @@ from api.auth.accounts import Accounts, AccountState
 from api.auth.tokens import Claims, TokenError, Tokens
 from api.http.problems import Kind, Problem, retry_later
 from api.overload.errors import overloaded
-from api.queue.store_calls import ControlError
+from api.queue.errors import StoreCallError
 
 _log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Authenticator:
             task = self._start_asking(token, claims)
         try:
             return await asyncio.shield(task)
-        except ControlError as error:
+        except StoreCallError as error:
             raise retry_later(
                 Kind.SHARD_UNAVAILABLE, "the user's account cannot be checked; nothing was applied"
             ) from error

@@ -14,7 +14,7 @@ from api.http.endpoint import Endpoint, Incoming
 from api.http.negotiation import accepted, format_of
 from api.http.problems import Kind, Problem, retry_later
 from api.http.response import Answer, document
-from api.queue.store_calls import ControlError
+from api.queue.errors import StoreCallError
 
 SUCCESS = {"status": "success"}
 
@@ -51,7 +51,7 @@ class Login(Endpoint):
         try:
             # A name that no user can have is looked up all the same: its answer must not come sooner.
             state = await self._accounts.state(name if NAME.fullmatch(name) else "-")
-        except ControlError as error:
+        except StoreCallError as error:
             raise retry_later(Kind.SHARD_UNAVAILABLE, "the user's account cannot be read") from error
         return state.user
 
@@ -73,7 +73,7 @@ class Logout(Endpoint):
             raise unauthorized("the Authorization header is missing")
         try:
             await self._accounts.revoke(principal.name, principal.claims.jti, principal.claims.ends_at)
-        except ControlError as error:
+        except StoreCallError as error:
             raise retry_later(
                 Kind.SHARD_UNAVAILABLE, "the token is not revoked everywhere yet; log out again"
             ) from error

@@ -17,6 +17,7 @@ from api.http.negotiation import Format, accepted, format_of
 from api.http.response import Answer, document
 from api.ops.metrics import Metrics
 from api.overload.memory_budgets import AnswerBudget
+from api.queue.pending import Caller
 from protocol.operations import Operation
 
 SUCCESS = {"status": "success"}
@@ -53,14 +54,11 @@ class BatchEndpoint(Endpoint):
     ) -> Answer:
         """Run a write or a delete, once if the request has an `Idempotency-Key`."""
         key = request.headers.get(b"idempotency-key")
-        trace = request.trace
-        user = principal.name if principal is not None else None
+        caller = Caller(principal.name if principal is not None else None, request.trace)
 
         async def work(claim: Claim | None) -> dict[str, Any]:
             retain_ms = self._idempotency.window_ms if claim is not None else 0
-            results = await self._batches.run(
-                operation, groups, retain_ms=retain_ms, claim=claim, trace=trace, user=user
-            )
+            results = await self._batches.run(operation, groups, retain_ms=retain_ms, claim=claim, caller=caller)
             check(results, operation)
             if operation is Operation.DELETE:
                 return {**SUCCESS, "deleted": sum(result.outcome.payload for result in results)}
@@ -125,7 +123,8 @@ class Read(BatchEndpoint):
         user = principal.name if principal is not None else None
         share = self._answers.share(user)
         try:
-            results = await self._batches.run(Operation.READ, groups, trace=request.trace, user=user, share=share)
+            caller = Caller(user, request.trace, share.take)
+            results = await self._batches.run(Operation.READ, groups, caller=caller)
             check(results, Operation.READ)
             answer = read_answer(results, accepted(request.headers.get(b"accept")), self._limits.max_answer_bytes)
         except BaseException:

@@ -17,10 +17,11 @@ import msgspec
 
 from api.batch.run import Claim
 from api.http.problems import Kind, Problem, retry_later
-from api.queue.dispatcher import now_ms
-from api.queue.store_calls import Control, ControlError
+from api.queue.errors import StoreCallError
+from api.queue.store_calls import StoreCalls
 from api.queue.topology import Topology
 from protocol.buckets import bucket_of
+from protocol.clock import now_ms
 from protocol.operations import Operation, Status
 
 MAX_KEY_BYTES = 256
@@ -52,7 +53,7 @@ def fingerprint(route: str, content_type: bytes | None, body: bytes) -> str:
 class Idempotency:
     """Runs requests once for each key of a user."""
 
-    def __init__(self, control: Control, topology: Topology, window_s: int) -> None:
+    def __init__(self, control: StoreCalls, topology: Topology, window_s: int) -> None:
         self._control = control
         self._topology = topology
         self._window_ms = window_s * 1000
@@ -103,7 +104,7 @@ class Idempotency:
             state, claim, outcome = await self._control.call(
                 Operation.CLAIM, bucket, (user, key, digest, secrets.token_hex(16), self._window_ms)
             )
-        except ControlError as error:
+        except StoreCallError as error:
             if error.status in (Status.NO_MEMORY, Status.REFUSED, Status.TOO_LARGE):
                 raise Problem(Kind.DATABASE_REFUSED, f"the Idempotency-Key cannot be claimed: {error}") from error
             raise retry_later(
@@ -126,7 +127,7 @@ class Idempotency:
         try:
             outcome = msgspec.json.encode(content).decode()
             await self._control.call(Operation.FINISH, bucket, (user, key, claim, outcome))
-        except (ControlError, Problem):
+        except (StoreCallError, Problem):
             return
 
 

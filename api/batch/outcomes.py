@@ -11,10 +11,14 @@ from protocol.frames import Outcome
 from protocol.operations import Operation, Status
 
 NOT_APPLIED = "not_applied"
+"""The change of this key never happens."""
 UNKNOWN = "unknown"
+"""The change of this key has happened, or may happen until its deadline."""
+NOT_READ = "not_read"
+"""The value of this key could not be read, which has no effect."""
 
 _KINDS = {
-    Status.EXPIRED: (Kind.OVERLOADED, "deadline_passed"),
+    Status.EXPIRED: (Kind.DEADLINE_PASSED, "deadline_passed"),
     Status.WRONG_BUCKET: (Kind.SHARD_UNAVAILABLE, "bucket_moved"),
     Status.READ_ONLY: (Kind.SHARD_UNAVAILABLE, "read_only"),
     Status.NO_MEMORY: (Kind.DATABASE_REFUSED, "out_of_memory"),
@@ -26,8 +30,16 @@ _KINDS = {
     Status.CONFLICT: (Kind.DATABASE_REFUSED, "refused"),
 }
 
+_KINDS_OF_READS = {
+    Status.TOO_LARGE: (Kind.ANSWER_TOO_LARGE, "too_large"),
+    Status.NO_MEMORY: (Kind.OVERLOADED, "answers_too_large"),
+    Status.UNKNOWN: (Kind.SHARD_UNAVAILABLE, "no_answer"),
+}
+"""Where a read differs. It has no effect, so that nothing about it can be unknown."""
+
 _SEVERITY = [
     Kind.SHARD_UNAVAILABLE,
+    Kind.DEADLINE_PASSED,
     Kind.OVERLOADED,
     Kind.DATABASE_REFUSED,
     Kind.ANSWER_TOO_LARGE,
@@ -45,14 +57,15 @@ class Result:
 
 
 def doubted(outcome: Outcome) -> Outcome:
-    """The outcome of a chunk that an earlier try may have sent: that this one did not reach its shard says little."""
-    if outcome.status in (Status.UNREACHABLE, Status.EXPIRED):
-        return outcome._replace(status=Status.UNKNOWN)
-    return outcome
+    """The outcome of a change that an earlier try may have sent.
+
+    Unless the shard has it on record, a copy of the earlier try may still be applied.
+    """
+    return outcome if outcome.status == Status.OK else outcome._replace(status=Status.UNKNOWN)
 
 
 def check(results: Sequence[Result], operation: Operation) -> None:
-    """Check that every part of a batch went well.
+    """Check that every part of a batch succeeded.
 
     Raises:
         Problem: the worst of what happened, with what happened to each key that failed.
@@ -66,13 +79,11 @@ def check(results: Sequence[Result], operation: Operation) -> None:
     for result in failures:
         status = result.outcome.status
         known = Status(status) if status in Status.__members__.values() else Status.UNKNOWN
-        kind, code = _KINDS[known]
-        if operation is Operation.READ and known is Status.TOO_LARGE:
-            kind = Kind.ANSWER_TOO_LARGE
-        elif operation is Operation.READ and known is Status.NO_MEMORY:
-            kind, code = Kind.OVERLOADED, "answers_too_large"
+        is_read = operation is Operation.READ
+        kind, code = _KINDS_OF_READS.get(known, _KINDS[known]) if is_read else _KINDS[known]
+        word = NOT_READ if is_read else UNKNOWN if known is Status.UNKNOWN else NOT_APPLIED
         kinds.append(kind)
-        failed.update(dict.fromkeys(result.part.keys, UNKNOWN if known is Status.UNKNOWN else NOT_APPLIED))
+        failed.update(dict.fromkeys(result.part.keys, word))
         reasons.append(
             {
                 "shard": result.part.shard,

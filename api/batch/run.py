@@ -1,4 +1,4 @@
-"""Batches: splits them into chunks, dispatches those in parallel, and makes one answer of the outcomes."""
+"""Runs batches: makes chunks of their parts, dispatches these in parallel, and returns what became of each part."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from hashlib import blake2b
 from api.batch.outcomes import Result, doubted
 from api.batch.split import Groups, Part
 from api.http.problems import Problem
-from api.overload.memory_budgets import AnswerBudget
-from api.queue.dispatcher import Dispatcher, now_ms
-from api.queue.topology import ShardsSilentError, Topology
+from api.queue.dispatcher import Dispatcher
+from api.queue.errors import ShardsSilentError
+from api.queue.pending import NOBODY, Caller
+from api.queue.topology import Topology
 from protocol.buckets import ShardMapError
+from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 from protocol.settings import BatchSettings
@@ -27,7 +29,7 @@ ATTEMPTS = 3
 class Claim:
     """What an `Idempotency-Key` stands for in the store. `repeated`: an earlier try may have applied something.
 
-    `asked_ms` is when the claim was made, from which the request's time counts.
+    `asked_ms` is the Unix time in milliseconds at which the claim was made.
     """
 
     id: str
@@ -58,38 +60,37 @@ class Batches:
         *,
         retain_ms: int = 0,
         claim: Claim | None = None,
-        trace: str | None = None,
-        user: str | None = None,
-        share: AnswerBudget.Share | None = None,
+        caller: Caller = NOBODY,
+        arrived_ms: int | None = None,
     ) -> list[Result]:
         """Run `operation` on every part and return what became of each.
 
-        With a `claim` chunks have the ids that they have in every try, fresh ones otherwise. What is under way counts
-        as `user`'s, and answers to reads in `share`.
+        With a `claim` chunks have the ids that they have in every try, fresh ones otherwise. `arrived_ms` is the Unix
+        time in milliseconds at which the request arrived: its deadline counts from there.
 
         Raises:
             Problem: 503, not admitted; nothing was applied, now or by an earlier try under the same claim.
         """
-        deadline_ms = (now_ms() if claim is None else claim.asked_ms) + self._timeout_ms
+        deadline_ms = _began_ms(arrived_ms, claim) + self._timeout_ms
         settled: list[Result] = []
         parts = groups.parts()
         for attempt in range(1, ATTEMPTS + 1):
             chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, claim)) for part in parts]
             try:
-                outcomes = await self._dispatcher.dispatch(chunks, trace, user, share)
+                outcomes = await self._dispatcher.dispatch(chunks, caller)
             except Problem as problem:
                 if attempt == 1 and (claim is None or not claim.repeated):
                     raise
                 # Other parts of the batch, or an earlier try, may have been applied: each key gets its own outcome.
                 outcomes = [Outcome(chunk.id, Status.UNREACHABLE, problem.detail) for _, chunk in chunks]
-            if claim is not None and claim.repeated:
-                outcomes = list(map(doubted, outcomes))
             results = [Result(part, outcome) for part, outcome in zip(parts, outcomes, strict=True)]
             misplaced = [result for result in results if result.outcome.status == Status.WRONG_BUCKET]
-            if not misplaced:
+            learnt = bool(misplaced) and attempt < ATTEMPTS and await self._learn_again()
+            if claim is not None and claim.repeated:
+                # The client's next try uses the new map. In this one a copy of an earlier try may still be applied.
+                return [Result(result.part, doubted(result.outcome)) for result in results]
+            if not learnt:
                 return settled + results if settled else results
-            if attempt == ATTEMPTS or not await self._learn_again():
-                return settled + results
             settled += [result for result in results if result.outcome.status != Status.WRONG_BUCKET]
             regrouped = self.groups()
             regrouped.add_again(operation, (result.part for result in misplaced))
@@ -106,9 +107,17 @@ class Batches:
         return Chunk(chunk_id, operation, deadline_ms, retain_ms, len(part.keys), part.body)
 
     async def _learn_again(self) -> bool:
+        """Ask the shards again which buckets they own; False if they do not tell."""
         try:
             await self._topology.refresh()
         except (ShardMapError, ShardsSilentError) as error:
             _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
             return False
         return True
+
+
+def _began_ms(arrived_ms: int | None, claim: Claim | None) -> int:
+    """From when the time of a request counts: its arrival, its claim where that is unknown, and now otherwise."""
+    if arrived_ms is not None:
+        return arrived_ms
+    return claim.asked_ms if claim is not None else now_ms()

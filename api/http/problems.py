@@ -40,6 +40,7 @@ class Kind(Enum):
     DATABASE_REFUSED = ("database-refused", 500, "The database refused the operation")
     INTERNAL = ("internal-error", 500, "An internal error")
     OVERLOADED = ("overloaded", 503, "Too much is under way")
+    DEADLINE_PASSED = ("deadline-passed", 503, "The deadline passed before the shard had the request")
     SHARD_UNAVAILABLE = ("shard-unavailable", 503, "A shard is out of reach")
     NOT_READY = ("not-ready", 503, "The api is not ready")
     OUTCOME_UNKNOWN = ("outcome-unknown", 504, "The outcome is unknown")

@@ -27,8 +27,8 @@ _KEPT_VALUE = (
 )
 _FAILED = {
     "type": "object",
-    "description": "What happened to each key that failed; keys that are not named were applied.",
-    "additionalProperties": {"type": "string", "enum": ["not_applied", "unknown"]},
+    "description": "What happened to each key that failed: of a read `not_read`. Keys that are not named succeeded.",
+    "additionalProperties": {"type": "string", "enum": ["not_applied", "unknown", "not_read"]},
 }
 _DESCRIPTION = """
 A batch key-value store over a sharded Tarantool cluster.
@@ -62,6 +62,11 @@ _EXAMPLES: dict[Kind, Document] = {
         "failed": {"key3": "not_applied"},
         "reasons": [{"shard": "s2", "code": "unreachable", "keys": 1, "detail": "shard s2: connection refused"}],
     },
+    Kind.DEADLINE_PASSED: {
+        "detail": "1 of 2 keys failed; 'failed' tells what happened to each",
+        "failed": {"key3": "not_applied"},
+        "reasons": [{"shard": "s2", "code": "deadline_passed", "keys": 1, "detail": "the deadline has passed"}],
+    },
     Kind.OUTCOME_UNKNOWN: {
         "detail": "1 of 2 keys failed; 'failed' tells what happened to each",
         "failed": {"key3": "unknown"},
@@ -77,6 +82,7 @@ _EVERY = (
     Kind.UNSUPPORTED_MEDIA_TYPE,
     Kind.INTERNAL,
     Kind.OVERLOADED,
+    Kind.DEADLINE_PASSED,
     Kind.SHARD_UNAVAILABLE,
 )
 _WITH_TOKEN = (*_EVERY, Kind.UNAUTHORIZED)

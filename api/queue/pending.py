@@ -1,20 +1,59 @@
-"""Chunks that wait for their outcome, by chunk id, and the requests that wait for them."""
+"""Chunks that wait for their outcome, by chunk id, and the requests that wait for them.
+
+A worker reports what became of one copy of a chunk. Whether that is final also depends on how often this process has
+sent the chunk, which is judged here (`Pending.believed`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
-from api.overload.memory_budgets import AnswerBudget
 from protocol.frames import Chunk, Outcome
-from protocol.operations import Status
+from protocol.operations import CHANGES, Status
 
 SMALL_ANSWER = 4096
 """Bytes of a chunk's answer that are not worth counting: there are never more of these than chunks under way."""
 
+NOT_WORKED = frozenset((Status.EXPIRED, Status.UNREACHABLE, Status.UNKNOWN))
+"""Outcomes of chunks that tell nothing of how fast their shard works."""
 
-_NOT_APPLIED = frozenset((Status.UNREACHABLE, Status.EXPIRED))
 _OK = Status.OK
+_NO_ROOM = "answers that wait to be sent take as much memory as is allowed"
+
+
+class Admission(Protocol):
+    """Counts what is under way."""
+
+    def release(self, shard: str, size: int, user: str | None = None, *, worked: bool = True) -> None:
+        """Count a chunk out; `worked`: its shard had it."""
+
+
+class Observer(Protocol):
+    """Counts what happens to chunks."""
+
+    def outcomes(self, shard: str, status: int, chunks: int) -> None:
+        """Count what became of chunks."""
+
+    def resent(self, chunks: int) -> None:
+        """Count chunks that were sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """For whom chunks are sent: whose they count as, the trace they belong to, and who has room for large answers.
+
+    `take` is asked with the size of each large answer when it arrives. Where it returns False the answer is dropped.
+    """
+
+    user: str | None = None
+    trace: str | None = None
+    take: Callable[[int], bool] | None = None
+
+
+NOBODY = Caller()
 
 
 class Gathering:
@@ -23,23 +62,27 @@ class Gathering:
     `ends` is when their deadline is on the monotonic clock: no step of the system's makes a request wait for longer.
     """
 
-    __slots__ = ("_missing", "ends", "future", "outcomes", "share")
+    __slots__ = ("_missing", "caller", "ends", "future", "outcomes")
 
     def __init__(
         self,
         chunks: int,
         loop: asyncio.AbstractEventLoop,
-        share: AnswerBudget.Share | None = None,
+        caller: Caller = NOBODY,
         ends: float = float("inf"),
     ) -> None:
-        self.share = share
+        self.caller = caller
         self.ends = ends
         self.outcomes: list[Outcome | None] = [None] * chunks
         self.future: asyncio.Future[None] = loop.create_future()
         self._missing = chunks
 
     def put(self, position: int, outcome: Outcome) -> None:
-        """Take the outcome of the chunk at `position`."""
+        """Take the outcome of the chunk at `position`; a large answer only if its caller has room."""
+        _, status, payload = outcome
+        take = self.caller.take
+        if take is not None and status == _OK and len(payload) > SMALL_ANSWER and not take(len(payload)):
+            outcome = Outcome(outcome.id, Status.NO_MEMORY, _NO_ROOM)
         self.outcomes[position] = outcome
         self._missing -= 1
         if not self._missing and not self.future.done():
@@ -64,46 +107,33 @@ class SentFrame:
 class Pending:
     """A chunk under way. `sends` counts how often it was handed to Redis, or may have been."""
 
-    __slots__ = ("chunk", "frame", "gathering", "position", "sends", "shard", "trace", "user")
+    __slots__ = ("chunk", "frame", "gathering", "position", "sends", "shard")
 
-    def __init__(
-        self,
-        shard: str,
-        chunk: Chunk,
-        gathering: Gathering,
-        position: int,
-        trace: str | None,
-        user: str | None = None,
-    ) -> None:
+    def __init__(self, shard: str, chunk: Chunk, gathering: Gathering, position: int) -> None:
         self.shard = shard
         self.chunk = chunk
         self.gathering = gathering
         self.position = position
-        self.trace = trace
-        self.user = user
         self.sends = 0
         self.frame: SentFrame | None = None
 
-    def settle(self, outcome: Outcome) -> None:
-        """Hand the outcome to the request.
+    def believed(self, outcome: Outcome) -> Outcome:
+        """What the outcome of one copy says about the chunk.
 
-        A chunk that was sent more than once may have been applied by an earlier copy, whatever the last one's worker
-        knows: then "not reached" and "came too late" are "unknown".
+        Only `OK` is on record at the shard. Of a change that was sent more than once another copy may still be applied,
+        or was, whatever the worker of this one knows.
         """
-        _, status, payload = outcome
-        if status in _NOT_APPLIED and self.sends > 1:
-            outcome = outcome._replace(status=Status.UNKNOWN)
-        share = self.gathering.share
-        if share is not None and status == _OK and len(payload) > SMALL_ANSWER and not share.take(len(payload)):
-            reason = "answers that wait to be sent take as much memory as is allowed"
-            outcome = Outcome(self.chunk.id, Status.NO_MEMORY, reason)
-        self.gathering.put(self.position, outcome)
+        if self.sends > 1 and outcome.status != _OK and self.chunk.operation in CHANGES:
+            return outcome._replace(status=Status.UNKNOWN)
+        return outcome
 
 
 class PendingChunks:
-    """All chunks under way in this process."""
+    """All chunks under way in this process. Each is counted out of `admission` when it has its outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, admission: Admission, observer: Observer) -> None:
+        self._admission = admission
+        self._observer = observer
         self._by_id: dict[bytes, Pending] = {}
 
     def __len__(self) -> int:
@@ -112,8 +142,8 @@ class PendingChunks:
     def __iter__(self) -> Iterator[Pending]:
         return iter(list(self._by_id.values()))
 
-    def __contains__(self, chunk_id: bytes) -> bool:
-        return chunk_id in self._by_id
+    def __contains__(self, pending: Pending) -> bool:
+        return self._by_id.get(pending.chunk.id) is pending
 
     def add(self, pending: Pending) -> None:
         """Begin to wait for a chunk; its id must not be waited for already."""
@@ -121,12 +151,29 @@ class PendingChunks:
             raise ValueError(f"chunk {pending.chunk.id.hex()} is under way already")
         self._by_id[pending.chunk.id] = pending
 
-    def take(self, chunk_id: bytes) -> Pending | None:
-        """Stop waiting for a chunk; None if nobody waits for it (a second answer, or one that came too late)."""
-        pending = self._by_id.pop(chunk_id, None)
-        if pending is not None and pending.frame is not None:
-            pending.frame.waiting -= 1
-        return pending
+    def settle(self, outcomes: Iterable[Outcome]) -> None:
+        """Hand outcomes to the requests that wait for them; a second one for the same chunk finds nobody."""
+        counts: dict[tuple[str, int], int] = {}
+        for outcome in outcomes:
+            pending = self._by_id.pop(outcome.id, None)
+            if pending is None:
+                continue
+            if pending.frame is not None:
+                pending.frame.waiting -= 1
+            believed = pending.believed(outcome)
+            shard, status = pending.shard, believed.status
+            size, user = len(pending.chunk.body), pending.gathering.caller.user
+            self._admission.release(shard, size, user, worked=status not in NOT_WORKED)
+            pending.gathering.put(pending.position, believed)
+            counts[shard, status] = counts.get((shard, status), 0) + 1
+        for (shard, status), count in counts.items():
+            self._observer.outcomes(shard, status, count)
+
+    def give_up(self, pending: Pending, reason: str) -> None:
+        """Stop waiting for a chunk. Its outcome is unknown if it may have been sent; otherwise nobody will send it."""
+        if pending in self:
+            status = Status.UNKNOWN if pending.sends else Status.UNREACHABLE
+            self.settle((Outcome(pending.chunk.id, status, reason),))
 
     def overdue(self, now: float) -> list[Pending]:
         """The chunks whose deadline is before `now`, on the monotonic clock."""

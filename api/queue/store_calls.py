@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-from api.queue.dispatcher import Dispatcher, now_ms
-from api.queue.topology import ShardsSilentError, Topology
+from api.queue.dispatcher import Dispatcher
+from api.queue.errors import ShardsSilentError, StoreCallError
+from api.queue.topology import Topology
 from protocol.buckets import ShardMapError
+from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 
@@ -17,46 +19,46 @@ ATTEMPTS = 3
 """Tries with a fresh shard map after `WRONG_BUCKET`."""
 
 
-class ControlError(Exception):
-    """The operation has no good outcome; `status` says which it has."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
-class Control:
-    """Sends control operations."""
+class StoreCalls:
+    """Makes store calls. Each ends with a deadline of its own, or earlier with that of the request it belongs to."""
 
     def __init__(self, dispatcher: Dispatcher, topology: Topology, timeout_s: float) -> None:
         self._dispatcher = dispatcher
         self._topology = topology
         self._timeout_ms = int(timeout_s * 1000)
 
-    async def call(self, operation: Operation, bucket: int, arguments: Sequence[Any]) -> Any:
+    async def call(
+        self, operation: Operation, bucket: int, arguments: Sequence[Any], *, deadline_ms: int | None = None
+    ) -> Any:
         """Run `operation` on the shard that owns `bucket`; the bucket goes in front of the arguments.
 
+        `deadline_ms` is Unix time in milliseconds.
+
         Raises:
-            ControlError: any outcome but `OK`.
+            StoreCallError: any outcome but `OK`.
             Problem: 503, not admitted.
         """
         body = msgspec.msgpack.encode([bucket, *arguments])
-        deadline = now_ms() + self._timeout_ms
-        outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline)
+        deadline_ms = self._deadline(deadline_ms)
+        outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline_ms)
         for _ in range(ATTEMPTS - 1):
             if outcome.status != Status.WRONG_BUCKET:
                 break
             try:
                 await self._topology.refresh()
             except (ShardMapError, ShardsSilentError) as error:
-                raise ControlError(Status.UNREACHABLE, str(error)) from error
-            outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline)
+                raise StoreCallError(Status.UNREACHABLE, str(error)) from error
+            outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline_ms)
         return _result(outcome)
 
     async def call_shard(self, shard: str, operation: Operation, arguments: Sequence[Any]) -> Any:
         """Run `operation`, which concerns no bucket, on `shard`; otherwise as `call`."""
         body = msgspec.msgpack.encode(list(arguments))
-        return _result(await self._send(shard, operation, body, now_ms() + self._timeout_ms))
+        return _result(await self._send(shard, operation, body, self._deadline(None)))
+
+    def _deadline(self, deadline_ms: int | None) -> int:
+        own_ms = now_ms() + self._timeout_ms
+        return own_ms if deadline_ms is None else min(deadline_ms, own_ms)
 
     async def _send(self, shard: str, operation: Operation, body: bytes, deadline_ms: int) -> Outcome:
         chunk = Chunk(self._dispatcher.ids.next(), operation, deadline_ms, 0, 1, body)
@@ -66,5 +68,5 @@ class Control:
 
 def _result(outcome: Outcome) -> Any:
     if outcome.status != Status.OK:
-        raise ControlError(outcome.status, outcome.text)
+        raise StoreCallError(outcome.status, outcome.text)
     return msgspec.msgpack.decode(outcome.payload) if outcome.payload else None

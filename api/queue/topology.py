@@ -1,4 +1,4 @@
-"""Which shard owns which bucket, as the shards say: asked at start, and again when one refuses a bucket."""
+"""Which shard owns which bucket. The shards are asked at start, and again when one refuses a bucket."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from api.queue.dispatcher import Dispatcher, now_ms
+from api.queue.dispatcher import Dispatcher
+from api.queue.errors import ShardsSilentError
 from protocol.buckets import Ownership, ShardMap, build_shard_map
+from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 from protocol.settings import ClusterSettings, parse_shards
@@ -17,10 +19,6 @@ from protocol.settings import ClusterSettings, parse_shards
 _log = logging.getLogger(__name__)
 
 ASK_TIMEOUT_MS = 2000
-
-
-class ShardsSilentError(Exception):
-    """Some shards did not say what they own; the text names them and why."""
 
 
 class _Description(msgspec.Struct, frozen=True):
@@ -44,7 +42,7 @@ class Topology:
 
     @property
     def map(self) -> ShardMap:
-        """The map as it was last learnt."""
+        """The map as the shards told it last."""
         if self._map is None:
             raise RuntimeError("the shard map is not loaded")
         return self._map

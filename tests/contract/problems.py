@@ -29,6 +29,7 @@ STATUS = {
     "too-many-logins": 429,
     "database-refused": 500,
     "overloaded": 503,
+    "deadline-passed": 503,
     "shard-unavailable": 503,
     "not-ready": 503,
     "outcome-unknown": 504,

@@ -301,7 +301,9 @@ def call(chance: Chance) -> bytes:
 @fuzz(made(call) | st.just(b"\x91" * 500 + b"\xc0"), examples=100)
 def test_a_call_with_anything_in_place_of_chunks_changes_nothing(target: Target, argument: bytes) -> None:
     before = target.sums()
-    procedure = target.shard._procedure or target.shard._find_leader()
+    target.shard.connect()
+    procedure = target.shard._procedure
+    assert procedure is not None
     procedure._pack = lambda _: argument
     try:
         answers = target.shard.apply([])

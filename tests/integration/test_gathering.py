@@ -10,10 +10,11 @@ import pytest
 import redis
 
 from api.ops.metrics import Metrics
-from api.queue import dispatcher as dispatcher_module
-from api.queue.dispatcher import Dispatcher, now_ms
+from api.queue import sender as sender_module
+from api.queue.dispatcher import Dispatcher
 from localcluster import programs
 from localcluster.cluster import Cluster
+from protocol.clock import now_ms
 from protocol.frames import Chunk, decode_frame
 from protocol.names import FIELD, shard_stream
 from protocol.operations import Operation
@@ -89,7 +90,7 @@ def thirty_requests_one_turn_after_the_other(cluster: Cluster, client: redis.Red
 def test_requests_of_consecutive_turns_share_a_frame_while_others_are_under_way(
     cluster: Cluster, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher_module, "GATHER_S", 10.0)
+    monkeypatch.setattr(sender_module, "GATHER_S", 10.0)
     assert thirty_requests_one_turn_after_the_other(cluster, client) == [30]
 
 

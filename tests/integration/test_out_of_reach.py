@@ -83,13 +83,15 @@ def test_no_answer_in_time_is_an_unknown_outcome_and_nothing_comes_later(
     assert hasty.read_document(key) == before
 
 
-def test_a_read_without_an_answer_in_time_is_an_unknown_outcome(
+def test_a_read_without_an_answer_in_time_is_not_read(
     hasty: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers]
 ) -> None:
     key = fresh_key()
     with paused_workers():
         answer = hasty.post("read", json_body({"keys": [key]}))
-        problem_of(answer, "outcome-unknown", "1 of 1 keys failed")
+        problem = problem_of(answer, "shard-unavailable", "1 of 1 keys failed")
+        assert problem["failed"] == {key: "not_read"}
+        assert [reason["code"] for reason in problem["reasons"]] == ["no_answer"]
         assert_usable(hasty, answer)
 
 

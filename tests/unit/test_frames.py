@@ -35,9 +35,17 @@ outcomes = st.builds(
 CHUNK = Chunk(b"i" * 16, 1, 2, 3, 4, b"body")
 
 
-@given(st.text(max_size=20), st.dictionaries(st.integers(0, 9), st.text(max_size=5)), st.lists(chunks, max_size=5))
-def test_a_frame_comes_back(stream: str, traces: dict[int, str], sent: list[Chunk]) -> None:
-    assert decode_frame(encode_frame(stream, traces, sent))[:-1] == (VERSION, stream, traces, sent)
+@given(
+    st.text(max_size=20),
+    st.dictionaries(st.integers(0, 9), st.text(max_size=5)),
+    st.lists(chunks, max_size=5),
+    st.text(max_size=40),
+    st.integers(0, 2**40),
+)
+def test_a_frame_comes_back(stream: str, traces: dict[int, str], sent: list[Chunk], server: str, sent_ms: int) -> None:
+    frame = decode_frame(encode_frame(stream, traces, sent, server=server, sent_ms=sent_ms))
+    assert (frame.version, frame.reply_stream, frame.traces, frame.chunks) == (VERSION, stream, traces, sent)
+    assert (frame.server, frame.sent_ms) == (server, sent_ms)
 
 
 @given(st.lists(outcomes, max_size=5))

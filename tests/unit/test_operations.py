@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from protocol.operations import Operation, Status
+from protocol.operations import CHANGES, Operation, Status
 
 LUA = Path(__file__).resolve().parents[2] / "tarantool-cluster" / "tarantkv"
 WORKER_ONLY = {"UNREACHABLE", "UNKNOWN"}
@@ -12,6 +12,13 @@ WORKER_ONLY = {"UNREACHABLE", "UNKNOWN"}
 def numbers(file: str) -> dict[str, int]:
     found = re.findall(r"^\s+([A-Z_]+) = (\d+),$", (LUA / file).read_text(), re.MULTILINE)
     return {name: int(number) for name, number in found}
+
+
+def test_operations_that_change_something_are_told_from_those_that_have_no_effect() -> None:
+    """Whoever adds an operation says which it is: only changes are doubted."""
+    reads = {Operation.READ, Operation.USER_GET, Operation.USER_LIST, Operation.DESCRIBE}
+    assert reads.isdisjoint(CHANGES)
+    assert reads | CHANGES == set(Operation)
 
 
 def test_operations_have_the_numbers_of_the_storage() -> None:

@@ -1,111 +1,204 @@
-"""Chunks that wait for their outcome, and what may be said of those that were sent more than once."""
+"""Chunks that wait for their outcome: what may be said of those that were sent more than once, and who is told."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
-from api.queue.pending import Gathering, Pending, PendingChunks, SentFrame
+from api.queue.pending import SMALL_ANSWER, Caller, Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import Chunk, Outcome
-from protocol.operations import Operation, Status
+from protocol.operations import CHANGES, Operation, Status
+from tests.unit.queue_fakes import Counts, chunk, outcome_of, pending_of, settle, status_of
+
+REFUSALS = [status for status in Status if status not in (Status.OK, Status.UNKNOWN)]
 
 
 @pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
+def counts() -> Counts:
+    return Counts()
 
 
-def pending(loop: asyncio.AbstractEventLoop, number: int = 1, *, ends: float = 1.0, sends: int = 1) -> Pending:
-    chunk = Chunk(bytes([number]) * 16, Operation.WRITE, 1000, 0, 1, b"body")
-    made = Pending("s1", chunk, Gathering(1, loop, ends=ends), 0, None)
-    made.sends = sends
-    return made
+@pytest.fixture
+def chunks(counts: Counts) -> PendingChunks:
+    return PendingChunks(counts, counts)
 
 
-def settle(waiting: Pending, status: int, payload: object) -> None:
-    waiting.settle(Outcome(waiting.chunk.id, status, payload))
+async def settled(chunks: PendingChunks, status: Status, *, sends: int, operation: int = Operation.WRITE) -> int | None:
+    pending = pending_of(chunk(1, operation=operation), sends=sends)
+    chunks.add(pending)
+    settle(chunks, pending, status)
+    return status_of(pending)
 
 
-def outcome_of(settled: Pending) -> int:
-    (outcome,) = settled.gathering.outcomes
-    assert outcome is not None
-    return outcome.status
+@pytest.mark.parametrize("status", list(Status))
+def test_a_worker_is_believed_about_a_chunk_that_was_sent_once(chunks: PendingChunks, status: Status) -> None:
+    assert asyncio.run(settled(chunks, status, sends=1)) == status
 
 
-def test_a_request_is_answered_when_its_last_outcome_is_there(loop: asyncio.AbstractEventLoop) -> None:
-    gathering = Gathering(2, loop)
-    chunks = [Pending("s1", Chunk(bytes([n]) * 16, 1, 0, 0, 1, b""), gathering, n, None) for n in range(2)]
-    settle(chunks[1], Status.OK, "second")
-    assert not gathering.future.done()
-    settle(chunks[0], Status.OK, "first")
-    assert gathering.future.done()
-    assert [outcome and outcome.payload for outcome in gathering.outcomes] == ["first", "second"]
-
-
-def test_outcomes_after_the_client_has_gone_do_no_harm(loop: asyncio.AbstractEventLoop) -> None:
-    waiting = pending(loop)
-    waiting.gathering.future.cancel()
-    settle(waiting, Status.OK, None)
-
-
-@pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
-def test_not_applied_is_believed_of_a_chunk_that_was_sent_once(loop: asyncio.AbstractEventLoop, status: Status) -> None:
-    waiting = pending(loop, sends=1)
-    settle(waiting, status, "")
-    assert outcome_of(waiting) == status
-
-
-@pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.EXPIRED])
-def test_not_applied_is_unknown_for_a_chunk_that_was_sent_twice(
-    loop: asyncio.AbstractEventLoop, status: Status
+@pytest.mark.parametrize("operation", sorted(CHANGES))
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_of_a_change_that_was_sent_twice_is_unknown(
+    chunks: PendingChunks, status: Status, operation: Operation
 ) -> None:
-    """The first copy may have been applied, and its reply lost."""
-    waiting = pending(loop, sends=2)
-    settle(waiting, status, "")
-    assert outcome_of(waiting) == Status.UNKNOWN
+    """The other copy may be in the hands of a worker that is frozen."""
+    assert asyncio.run(settled(chunks, status, sends=2, operation=operation)) == Status.UNKNOWN
 
 
-def test_a_second_answer_finds_nobody_waiting(loop: asyncio.AbstractEventLoop) -> None:
-    chunks = PendingChunks()
-    waiting = pending(loop)
-    chunks.add(waiting)
-    assert chunks.take(waiting.chunk.id) is waiting
-    assert chunks.take(waiting.chunk.id) is None
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_read_that_was_sent_twice_failed_as_its_last_copy_did(chunks: PendingChunks, status: Status) -> None:
+    assert asyncio.run(settled(chunks, status, sends=2, operation=Operation.READ)) == status
+
+
+def test_a_success_is_one_however_often_it_was_sent(chunks: PendingChunks) -> None:
+    assert asyncio.run(settled(chunks, Status.OK, sends=2)) == Status.OK
+
+
+def test_a_request_is_answered_when_its_last_outcome_is_there(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        gathering = Gathering(2, asyncio.get_running_loop())
+        pair = [Pending("s1", chunk(number), gathering, number) for number in range(2)]
+        for each in pair:
+            chunks.add(each)
+        settle(chunks, pair[1], Status.OK, "second")
+        assert not gathering.future.done()
+        settle(chunks, pair[0], Status.OK, "first")
+        assert gathering.future.done()
+        assert [outcome and outcome.payload for outcome in gathering.outcomes] == ["first", "second"]
+
+    asyncio.run(scenario())
+
+
+def test_outcomes_after_the_client_has_gone_do_no_harm(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        pending = pending_of(chunk(1))
+        chunks.add(pending)
+        pending.gathering.future.cancel()
+        settle(chunks, pending)
+
+    asyncio.run(scenario())
+
+
+def test_a_second_outcome_finds_nobody_waiting(chunks: PendingChunks, counts: Counts) -> None:
+    async def scenario() -> Outcome | None:
+        pending = pending_of(chunk(1))
+        chunks.add(pending)
+        settle(chunks, pending, Status.OK, 1)
+        settle(chunks, pending, Status.REFUSED, 2)
+        return outcome_of(pending)
+
+    outcome = asyncio.run(scenario())
+    assert outcome is not None
+    assert outcome.payload == 1
+    assert counts.seen == {("s1", Status.OK): 1}
+
+
+def test_a_chunk_cannot_be_waited_for_twice(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        chunks.add(pending_of(chunk(1)))
+        with pytest.raises(ValueError, match="under way already"):
+            chunks.add(pending_of(chunk(1)))
+
+    asyncio.run(scenario())
+
+
+def test_a_chunk_that_was_given_up_is_not_taken_for_the_next_try_of_the_same_id(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        first, again = pending_of(chunk(1)), pending_of(chunk(1))
+        chunks.add(first)
+        chunks.give_up(first, "too late")
+        chunks.add(again)
+        assert first not in chunks
+        assert again in chunks
+        chunks.give_up(first, "once more")
+        assert again in chunks
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("sends", "status"), [(0, Status.UNREACHABLE), (1, Status.UNKNOWN), (2, Status.UNKNOWN)])
+def test_what_is_given_up_is_unknown_if_it_may_have_been_sent(
+    chunks: PendingChunks, sends: int, status: Status
+) -> None:
+    async def scenario() -> int | None:
+        pending = pending_of(chunk(1), sends=sends)
+        chunks.add(pending)
+        chunks.give_up(pending, "the api is shutting down")
+        return status_of(pending)
+
+    assert asyncio.run(scenario()) == status
+
+
+def test_a_chunk_is_counted_out_once_and_as_worked_if_its_shard_had_it(chunks: PendingChunks, counts: Counts) -> None:
+    async def scenario() -> None:
+        for number, status in enumerate((Status.OK, Status.REFUSED, Status.EXPIRED, Status.UNKNOWN)):
+            pending = pending_of(chunk(number, size=number), caller=Caller("ann"), sends=1)
+            chunks.add(pending)
+            for _ in range(2):
+                settle(chunks, pending, status)
+
+    asyncio.run(scenario())
+    worked = (True, True, False, False)
+    assert counts.released == [("s1", size, "ann", had) for size, had in enumerate(worked)]
+
+
+def test_a_large_answer_is_dropped_where_its_caller_has_no_room(chunks: PendingChunks) -> None:
+    asked: list[int] = []
+
+    def take(size: int) -> bool:
+        asked.append(size)
+        return False
+
+    async def scenario() -> list[int | None]:
+        statuses = []
+        for number, size in enumerate((SMALL_ANSWER, SMALL_ANSWER + 1)):
+            pending = pending_of(chunk(number, operation=Operation.READ), caller=Caller(take=take))
+            chunks.add(pending)
+            settle(chunks, pending, Status.OK, bytes(size))
+            statuses.append(status_of(pending))
+        return statuses
+
+    assert asyncio.run(scenario()) == [Status.OK, Status.NO_MEMORY]
+    assert asked == [SMALL_ANSWER + 1]
+
+
+def test_a_frame_counts_those_of_its_chunks_that_wait(chunks: PendingChunks) -> None:
+    async def scenario() -> int:
+        frame = SentFrame("s1", 2)
+        pair = [pending_of(chunk(number)) for number in (1, 2)]
+        for pending in pair:
+            pending.frame = frame
+            chunks.add(pending)
+        settle(chunks, pair[0])
+        return frame.waiting
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_chunks_are_overdue_after_their_deadline_and_not_at_it(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        chunks.add(pending_of(chunk(1), ends=1.0))
+        chunks.add(pending_of(chunk(2), ends=1.5))
+        assert chunks.overdue(1.0) == []
+        assert [pending.gathering.ends for pending in chunks.overdue(1.5)] == [1.0]
+
+    asyncio.run(scenario())
+
+
+def test_chunks_may_be_settled_while_they_are_looked_through(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        for number in range(3):
+            chunks.add(pending_of(chunk(number)))
+        for pending in chunks:
+            settle(chunks, pending)
+
+    asyncio.run(scenario())
     assert len(chunks) == 0
 
 
-def test_a_chunk_cannot_be_waited_for_twice(loop: asyncio.AbstractEventLoop) -> None:
-    chunks = PendingChunks()
-    chunks.add(pending(loop))
-    with pytest.raises(ValueError, match="under way already"):
-        chunks.add(pending(loop))
+def test_a_chunk_is_its_own(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        pending = pending_of(Chunk(b"i" * 16, Operation.WRITE, 0, 0, 1, b""))
+        assert pending not in chunks
+        chunks.add(pending)
+        assert pending in chunks
 
-
-def test_a_frame_counts_those_of_its_chunks_that_wait(loop: asyncio.AbstractEventLoop) -> None:
-    chunks = PendingChunks()
-    frame = SentFrame("s1", 2)
-    for number in (1, 2):
-        waiting = pending(loop, number)
-        waiting.frame = frame
-        chunks.add(waiting)
-    chunks.take(bytes([1]) * 16)
-    assert frame.waiting == 1
-
-
-def test_chunks_are_overdue_after_their_deadline_and_not_at_it(loop: asyncio.AbstractEventLoop) -> None:
-    chunks = PendingChunks()
-    chunks.add(pending(loop, 1, ends=1.0))
-    chunks.add(pending(loop, 2, ends=1.5))
-    assert chunks.overdue(1.0) == []
-    assert [waiting.gathering.ends for waiting in chunks.overdue(1.5)] == [1.0]
-
-
-def test_chunks_may_be_taken_while_they_are_looked_through(loop: asyncio.AbstractEventLoop) -> None:
-    chunks = PendingChunks()
-    for number in range(3):
-        chunks.add(pending(loop, number))
-    for waiting in chunks:
-        chunks.take(waiting.chunk.id)
-    assert len(chunks) == 0
+    asyncio.run(scenario())

@@ -101,6 +101,48 @@ def run(request: pytest.FixtureRequest) -> Run:
     return chosen
 
 
+def identified(settings: RedisSettings, kind: type[Wire] | type[AsyncWire]) -> str:
+    """The run id that a connection learns when it connects."""
+    if kind is Wire:
+        blocking = Wire(settings, name="test", identify=True)
+        blocking.connect()
+        blocking.close()
+        return blocking.server
+
+    async def run() -> str:
+        connection = AsyncWire(settings, name="test", identify=True)
+        await connection.run([("PING",)])
+        connection.close()
+        return connection.server
+
+    return asyncio.run(run())
+
+
+def info(text: bytes) -> bytes:
+    return b"+OK\r\n+OK\r\n$%d\r\n%b\r\n" % (len(text), text)
+
+
+KINDS = [Wire, AsyncWire]
+UNKNOWN = [info(b"# Server\r\nrun_id:\r\n"), b"+OK\r\n+OK\r\n-NOPERM this user\r\n", b"+OK\r\n" * 3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_learns_which_server_it_is_connected_to(
+    serve: Callable[..., Server], kind: type[Wire] | type[AsyncWire]
+) -> None:
+    told = info(b"# Server\r\nredis_version:7.0.15\r\nrun_id:%b\r\n" % (b"e" * 40))
+    assert identified(serve((READ, told, READ, b"+PONG\r\n")).settings, kind) == "e" * 40
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reply", UNKNOWN)
+def test_it_is_no_connection_where_it_cannot_learn_that(
+    serve: Callable[..., Server], kind: type[Wire] | type[AsyncWire], reply: bytes
+) -> None:
+    with pytest.raises(redis.RedisError):
+        identified(serve((READ, reply, READ)).settings, kind)
+
+
 def test_it_logs_in_before_the_first_turn(serve: Callable[..., Server], run: Run) -> None:
     server = serve((*GREETING, READ, b":1\r\n"))
     assert run(server.settings, [("PING",)]) == [[1]]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.queue.dispatcher import GRACE_MS, LAST_TRY_MS
+from api.queue.deadlines import GRACE_S
+from api.queue.sender import LAST_TRY_MS
 from protocol.settings import (
     AuthSettings,
     BatchSettings,
@@ -15,7 +16,7 @@ from protocol.settings import (
 )
 from protocol.settings.cross_checks import GIVE_UP_S, RULES
 from protocol.settings.deadlines import MIN_REQUEST_TIMEOUT_S
-from worker.loop import GIVE_UP_MS
+from worker.frames import GIVE_UP_MS
 
 SECRET = {"TARANTKV_JWT_SECRET": "a secret of these tests that is long enough"}
 
@@ -63,5 +64,5 @@ def test_the_defaults_contradict_each_other_nowhere() -> None:
 
 
 def test_a_request_may_not_be_shorter_than_what_the_system_needs_of_it() -> None:
-    assert max(GIVE_UP_MS, LAST_TRY_MS, GRACE_MS) < MIN_REQUEST_TIMEOUT_S * 1000
+    assert max(GIVE_UP_MS, LAST_TRY_MS, 1000 * GRACE_S) < MIN_REQUEST_TIMEOUT_S * 1000
     assert GIVE_UP_S * 1000 == GIVE_UP_MS

@@ -3,7 +3,7 @@
 import pytest
 
 from worker import standby as standby_module
-from worker.standby import HELP_S, LATE_MS, LOOK_EVERY_S, QUIET, Standby
+from worker.standby import HELP_S, LATE_MS, POLL_EVERY_S, QUIET, Standby
 
 PRESENT = [b"c", b"a", b"d", b"b"]
 
@@ -27,7 +27,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 def standing_by() -> Standby:
     standby = Standby(0, "z")
-    standby.attended([b"a", b"z"])
+    standby.announced([b"a", b"z"])
     assert not standby.reads()
     return standby
 
@@ -35,11 +35,11 @@ def standing_by() -> Standby:
 def test_a_worker_reads_until_it_knows_who_else_is_there_and_where_nobody_can_tell() -> None:
     standby = Standby(0, "z")
     assert standby.reads()
-    standby.attended([b"a", b"z"])
+    standby.announced([b"a", b"z"])
     assert not standby.reads()
-    standby.attended([])
+    standby.announced([])
     assert standby.reads()
-    standby.attended([b"z"])
+    standby.announced([b"z"])
     assert standby.reads()
 
 
@@ -48,7 +48,7 @@ def test_half_of_the_workers_divide_the_shards_and_each_shard_has_one_reader(cou
     names = [f"worker-{number}" for number in range(count)]
     parts = {(name, shard): Standby(shard, name) for name in names for shard in range(12)}
     for part in parts.values():
-        part.attended([name.encode() for name in reversed(names)])
+        part.announced([name.encode() for name in reversed(names)])
     for shard in range(12):
         assert sum(parts[name, shard].reads() for name in names) == 1
     readers = {name for name in names if any(parts[name, shard].reads() for shard in range(12))}
@@ -57,10 +57,10 @@ def test_half_of_the_workers_divide_the_shards_and_each_shard_has_one_reader(cou
 
 def test_who_finds_a_late_frame_reads_for_a_while(time: Time) -> None:
     standby = standing_by()
-    standby.looked(None)
-    standby.looked(LATE_MS - 1)
+    standby.polled(None)
+    standby.polled(LATE_MS - 1)
     assert not standby.reads()
-    standby.looked(LATE_MS)
+    standby.polled(LATE_MS)
     time.now += HELP_S - 0.01
     assert standby.reads()
     time.now += 0.02
@@ -70,18 +70,18 @@ def test_who_finds_a_late_frame_reads_for_a_while(time: Time) -> None:
 def test_where_the_clock_was_set_back_every_frame_counts_as_late(time: Time) -> None:
     del time
     standby = standing_by()
-    standby.looked(-1)
+    standby.polled(-1)
     assert standby.reads()
 
 
 def test_the_pause_between_looks_is_shared_by_those_who_stand_by_and_bounded() -> None:
     def pauses(others: int, waited_ms: int | None = 0) -> list[float]:
         standby = Standby(0, "z")
-        standby.attended([b"z", *(b"%d" % number for number in range(others))])
-        standby.looked(waited_ms)
+        standby.announced([b"z", *(b"%d" % number for number in range(others))])
+        standby.polled(waited_ms)
         return [standby.pause_s() for _ in range(100)]
 
-    assert LOOK_EVERY_S / 2 <= min(pauses(1)) < max(pauses(1)) <= LOOK_EVERY_S * 3 / 2
-    assert min(pauses(4)) >= 2 * LOOK_EVERY_S
-    assert min(pauses(1, None)) >= QUIET * LOOK_EVERY_S / 2
+    assert POLL_EVERY_S / 2 <= min(pauses(1)) < max(pauses(1)) <= POLL_EVERY_S * 3 / 2
+    assert min(pauses(4)) >= 2 * POLL_EVERY_S
+    assert min(pauses(1, None)) >= QUIET * POLL_EVERY_S / 2
     assert max(pauses(1000, None)) < 1

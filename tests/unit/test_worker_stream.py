@@ -1,71 +1,56 @@
-"""What a worker makes of Redis' replies about the frames it holds."""
+"""What a worker makes of Redis' replies when it reads and reports; the real Redis is in the integration tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
 import redis
 
 from protocol.redis_wire import Command, Wire
-from worker.stream import Answers, Entry, ShardStream
+from worker.group import Group
+from worker.presence import Presence
+from worker.stream import Report, ShardStream
+from worker.takeover import TakeOver
 
-ME = b"me"
-
-
-class FakeWire:
-    """Answers every `MULTI` with the same results."""
-
-    def __init__(self, *results: Any) -> None:
-        self.results = list(results)
-
-    def run(self, commands: Sequence[Command]) -> list[Any]:
-        assert [commands[0][0], commands[-1][0]] == ["MULTI", "EXEC"]
-        return [b"OK", *[b"QUEUED"] * (len(commands) - 2), self.results]
-
-
-def keep(*results: Any) -> bool:
-    stream = ShardStream(cast("Wire", FakeWire(*results)), "s1", ME.decode(), count=1, claim_idle_ms=1000)
-    return stream.keep([b"1-0", b"2-0"][: max(1, len(results) - 1)])
-
-
-def pending(consumer: bytes, deliveries: int) -> list[list[Any]]:
-    return [[b"1-0", consumer, 5, deliveries]]
-
-
-def test_frames_given_to_nobody_else_are_kept() -> None:
-    assert keep(pending(ME, 1), pending(ME, 1), [b"1-0", b"2-0"])
-
-
-def test_a_frame_that_a_peer_has_now_is_not_ours() -> None:
-    assert not keep(pending(ME, 1), pending(b"peer", 2), [b"1-0", b"2-0"])
-
-
-def test_a_frame_that_was_given_out_twice_is_not_only_ours() -> None:
-    assert not keep(pending(ME, 2), [b"1-0"])
-
-
-def test_a_frame_that_is_pending_no_more_is_not_ours() -> None:
-    assert not keep([], [])
-
-
-def test_a_group_that_is_gone_is_an_error_of_redis() -> None:
-    gone = redis.ResponseError("NOGROUP No such key")
-    with pytest.raises(redis.ResponseError):
-        keep(gone, gone)
+SERVER = "a" * 40
 
 
 class OneAnswer:
     """Answers every single command with the same."""
 
+    server = SERVER
+
     def __init__(self, answer: Any) -> None:
         self._answer = answer
-        self.runs = 0
+        self.ran: list[Command] = []
+        self.closed = False
+
+    def connect(self) -> None:
+        """It is connected."""
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
-        self.runs += 1
+        self.ran += commands
         return [self._answer] * len(commands)
 
+    def close(self) -> None:
+        self.closed = True
 
+
+def group_of(wire: Any) -> Group:
+    return Group(cast("Wire", wire), "s1", "me")
+
+
+def stream_of(wire: Any) -> ShardStream:
+    return ShardStream(group_of(wire), count=2)
+
+
+ASKS: list[Callable[[Group], object]] = [
+    lambda group: ShardStream(group, count=2).read(Report(), block=True),
+    lambda group: ShardStream(group, count=2).report(Report(done=[b"1-0"], sole=[b"1-0"], server=SERVER)),
+    lambda group: TakeOver(group, count=2, claim_idle_ms=1000).take_over(),
+    lambda group: TakeOver(group, count=2, claim_idle_ms=1000).renew([b"1-0"], SERVER),
+    lambda group: Presence(group).announce(),
+]
 NONSENSE: list[Any] = [
     7,
     b"text",
@@ -78,146 +63,72 @@ NONSENSE: list[Any] = [
 ]
 
 
+@pytest.mark.parametrize("ask", ASKS)
 @pytest.mark.parametrize("answer", NONSENSE)
-def test_an_answer_of_another_form_than_asked_for_is_an_error_of_redis(answer: Any) -> None:
-    wire = OneAnswer(answer)
-    stream = ShardStream(cast("Wire", wire), "s1", "me", count=2, claim_idle_ms=1000)
+def test_an_answer_of_another_form_than_asked_for_is_an_error_of_redis(
+    ask: Callable[[Group], object], answer: Any
+) -> None:
     with pytest.raises(redis.RedisError):
-        stream.exchange(Answers(), block=True)
-    with pytest.raises(redis.RedisError):
-        stream.take_over()
-    with pytest.raises(redis.RedisError):
-        stream.look(Answers())
-    with pytest.raises(redis.RedisError):
-        stream.attend()
+        ask(group_of(OneAnswer(answer)))
 
 
-def test_what_redis_has_no_memory_for_before_its_frames_are_done_is_told_with_them() -> None:
+def test_what_redis_has_no_memory_for_before_its_frames_are_done_is_reported_with_them() -> None:
     wire = OneAnswer(redis.ResponseError("OOM command not allowed"))
-    stream = ShardStream(cast("Wire", wire), "s1", "me", count=2, claim_idle_ms=1000)
     with pytest.raises(redis.ResponseError, match="OOM"):
-        stream.answer(Answers([("reply:a", b"early")]))
-    assert wire.runs == 1, "there is nothing to delete for it"
+        stream_of(wire).report(Report([("reply:a", b"early")], server=SERVER))
+    assert not [command for command in wire.ran if command[0] == "XDEL"], "there is nothing to delete for it"
+
+
+class OutOfMemory(OneAnswer):
+    """Refuses what needs memory."""
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        self.ran += commands
+        needs_memory = any(command[0] in ("XADD", "EVAL") for command in commands)
+        return [redis.ResponseError("OOM command not allowed") if needs_memory else b"OK"] * len(commands)
+
+
+@pytest.mark.parametrize("sole", [[], [b"1-0"]])
+def test_a_finished_frame_is_deleted_also_where_redis_has_no_memory_for_its_reply(sole: Sequence[bytes]) -> None:
+    """Its deletion is what frees some."""
+    wire = OutOfMemory(None)
+    assert stream_of(wire).report(Report([("reply:a", b"data")], [b"1-0"], sole=sole, server=SERVER)) == ()
+    assert ("XDEL", "kv:s1", b"1-0") in wire.ran
+
+
+def test_frames_that_another_redis_server_delivered_are_not_deleted() -> None:
+    """It has forgotten this worker's claim, and an id there may be that of another frame."""
+    wire = OneAnswer(b"OK")
+    stream_of(wire).report(Report([("reply:a", b"data")], [b"1-0"], server="b" * 40))
+    assert [command[0] for command in wire.ran] == ["MULTI", "XADD", "EXPIRE", "EXEC"]
+
+
+def test_nobody_is_sure_to_be_the_only_one_after_another_redis_server_took_over() -> None:
+    wire = OneAnswer(b"OK")
+    report = Report([("reply:a", b"data")], [b"1-0"], sole=[b"1-0"], server="b" * 40)
+    assert stream_of(wire).report(report) == [b"1-0"]
+    assert TakeOver(group_of(wire), count=2, claim_idle_ms=1000).renew([b"1-0"], "b" * 40) == [b"1-0"]
+    assert wire.ran == []
 
 
 @pytest.mark.parametrize("reason", ["OOM command not allowed", "NOPERM no permissions to access a key"])
-def test_where_redis_keeps_no_workers_nobody_can_tell_who_is_there(
+def test_where_redis_keeps_no_workers_nobody_can_tell_who_is_present(
     reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stream = ShardStream(cast("Wire", OneAnswer(redis.ResponseError(reason))), "s1", "me", count=2, claim_idle_ms=1000)
-    assert stream.attend() == stream.attend() == []
+    presence = Presence(group_of(OneAnswer(redis.ResponseError(reason))))
+    assert presence.announce() == presence.announce() == []
     assert [record.getMessage() for record in caplog.records] == ["redis keeps no workers"]
 
 
-def test_an_answer_of_another_form_does_not_tell_who_has_a_frame() -> None:
-    with pytest.raises(redis.RedisError):
-        keep(7, [])
-    with pytest.raises(redis.RedisError):
-        keep([[b"1-0"]], [])
-
-
-class FakeGroup:
-    """A group's pending entries: how long each has been idle, and its data. An entry that was deleted has none."""
-
-    def __init__(self, idle_ms: dict[int, int], deleted: Sequence[int] = (), *, drops_deleted: bool = False) -> None:
-        self.idle_ms = idle_ms
-        self.deleted = deleted
-        self.drops_deleted = drops_deleted
-        self.looked_at = 0
-        self.taken_by_a_peer: set[int] = set()
-
-    def run(self, commands: Sequence[Command]) -> list[Any]:
-        return [self._pending(command) if command[0] == "XPENDING" else self._claim(command) for command in commands]
-
-    def _pending(self, command: Command) -> list[list[Any]]:
-        _, _, _, start, end, count = command
-        assert end == "+"
-        first, _, sequence = cast("bytes", start).partition(b"-")
-        # All ids here have the sequence number 0.
-        ids = [n for n in sorted(self.idle_ms) if n > int(first) or (n == int(first) and sequence == b"0")]
-        self.looked_at = len(ids[: int(count)])
-        return [[b"%d-0" % n, b"peer", self.idle_ms[n], 1] for n in ids[: int(count)]]
-
-    def _claim(self, command: Command) -> list[Any]:
-        name, _, _, consumer, min_idle_ms, entry_id = command
-        assert (name, consumer) == ("XCLAIM", ME.decode())
-        number = int(cast("bytes", entry_id).partition(b"-")[0])
-        if number in self.taken_by_a_peer or self.idle_ms[number] < int(min_idle_ms):
-            return []
-        if number in self.deleted:
-            return [] if self.drops_deleted else [None]
-        self.idle_ms[number] = 0
-        return [[entry_id, [b"f", b"data"]]]
-
-
-def taker(group: FakeGroup, count: int = 2) -> ShardStream:
-    return ShardStream(cast("Wire", group), "s1", ME.decode(), count=count, claim_idle_ms=1000)
-
-
-def numbers(entries: Sequence[Entry]) -> list[int]:
-    return [int(entry.id.partition(b"-")[0]) for entry in entries]
-
-
-def test_only_what_was_left_for_long_enough_is_taken_over() -> None:
-    assert taker(FakeGroup({1: 999, 2: 1000, 3: 0})).take_over() == [Entry(b"2-0", b"data")]
-
-
-def test_nothing_is_claimed_where_nothing_is_pending() -> None:
-    assert taker(FakeGroup({})).take_over() == []
-
-
-def test_a_step_claims_as_much_as_a_read_and_the_next_goes_on_behind_it() -> None:
-    stream = taker(FakeGroup(dict.fromkeys(range(1, 6), 5000)))
-    assert [numbers(stream.take_over()) for _ in range(4)] == [[1, 2], [3, 4], [5], []]
-
-
-def test_a_step_looks_at_a_bounded_number_and_the_next_goes_on_behind_it() -> None:
-    group = FakeGroup(dict.fromkeys(range(1, 50), 0) | {50: 5000})
-    stream = taker(group)
-    steps = [(numbers(stream.take_over()), group.looked_at) for _ in range(3)]
-    assert steps == [([], 20), ([], 20), ([50], 10)]
-
-
-def test_at_the_end_taking_over_starts_again() -> None:
-    group = FakeGroup(dict.fromkeys(range(1, 4), 5000))
-    stream = taker(group)
-    assert [numbers(stream.take_over()) for _ in range(2)] == [[1, 2], [3]]
-    group.idle_ms[1] = 5000
-    assert numbers(stream.take_over()) == [1]
-
-
-def test_a_frame_that_a_peer_took_a_moment_before_is_left_to_it() -> None:
-    group = FakeGroup({1: 5000, 2: 5000})
-    group.taken_by_a_peer.add(1)
-    assert numbers(taker(group).take_over()) == [2]
-
-
-def test_of_deleted_entries_only_the_ids_come_to_be_acknowledged() -> None:
-    group = FakeGroup({1: 5000, 2: 5000, 3: 5000}, deleted=[2])
-    group.taken_by_a_peer.add(1)
-    assert taker(group, count=3).take_over() == [Entry(b"2-0", None), Entry(b"3-0", b"data")]
-
-
-def test_deleted_entries_that_redis_drops_itself_do_not_come() -> None:
-    group = FakeGroup({1: 5000, 2: 5000}, deleted=[1], drops_deleted=True)
-    assert taker(group).take_over() == [Entry(b"2-0", b"data")]
-
-
-class RefusingWorkers:
-    """Refuses what is about the workers that are there."""
-
-    def __init__(self) -> None:
-        self.closed = False
+class RefusingWorkers(OneAnswer):
+    """Refuses what is about the workers that are present."""
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         refused = redis.ResponseError("NOPERM no permissions to access a key")
-        return [refused if b"workers:s1" in command or "workers:s1" in command else 0 for command in commands]
-
-    def close(self) -> None:
-        self.closed = True
+        return [refused if command[0] == "ZREM" else 0 for command in commands]
 
 
 def test_a_worker_leaves_where_redis_keeps_no_workers() -> None:
-    wire = RefusingWorkers()
-    ShardStream(cast("Wire", wire), "s1", "me", count=2, claim_idle_ms=1000).leave()
+    wire = RefusingWorkers(None)
+    Presence(group_of(wire)).leave()
     assert wire.closed

@@ -1,0 +1,89 @@
+"""What the sender has to send with its next round trip: chunks, cut into frames, and deletions."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+
+from api.queue.pending import Pending, PendingChunks, SentFrame
+from protocol.frames import MAX_FRAME_BYTES, MAX_FRAME_KEYS
+from protocol.names import shard_stream
+
+FRAMES_AT_ONCE = 8
+"""Frames for one shard in one round trip; the rest goes with the next."""
+
+Deletions = dict[str, list[bytes]]
+"""Entry ids by stream."""
+
+
+class Outgoing:
+    """One queue of chunks a shard, and the entries to delete."""
+
+    def __init__(self, shards: Sequence[str], pending: PendingChunks) -> None:
+        self._pending = pending
+        self._queues: dict[str, deque[Pending]] = {shard: deque() for shard in shards}
+        self._deletions: defaultdict[str, list[bytes]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def add(self, pending: Pending) -> None:
+        """Queue a chunk."""
+        self._queues[pending.shard].append(pending)
+
+    def add_all_again(self) -> None:
+        """Queue every chunk that waits for its outcome, and nothing else."""
+        for queue in self._queues.values():
+            queue.clear()
+        for pending in self._pending:
+            self.add(pending)
+
+    def delete(self, stream: str, entry_id: bytes) -> None:
+        """Have an entry deleted."""
+        self._deletions[stream].append(entry_id)
+
+    def abandon(self, frame: SentFrame) -> None:
+        """Have a frame deleted whose chunks nobody waits for: it would take memory until a worker comes."""
+        frame.given_up = True
+        if frame.entry_id is not None:
+            self.delete(shard_stream(frame.shard), frame.entry_id)
+            frame.entry_id = None
+
+    def take_deletions(self) -> Deletions:
+        """The entries to delete, which are not to be deleted any more."""
+        deletions, self._deletions = self._deletions, defaultdict(list)
+        return deletions
+
+    def delete_again(self, deletions: Deletions) -> None:
+        """Put deletions back that may have failed."""
+        for stream, entry_ids in deletions.items():
+            self._deletions[stream] += entry_ids
+
+    def frames(self) -> list[tuple[SentFrame, list[Pending]]]:
+        """Take what makes the next frames of every shard, bounded in number, keys and bytes."""
+        return [frame for shard in self._queues for frame in self._frames(shard)]
+
+    def _frames(self, shard: str) -> Iterator[tuple[SentFrame, list[Pending]]]:
+        queue = self._queues[shard]
+        for _ in range(FRAMES_AT_ONCE):
+            chunks: list[Pending] = []
+            keys = size = 0
+            while queue:
+                pending = queue[0]
+                if pending not in self._pending:
+                    queue.popleft()
+                    continue
+                keys += pending.chunk.keys
+                size += len(pending.chunk.body)
+                if chunks and (keys > MAX_FRAME_KEYS or size > MAX_FRAME_BYTES):
+                    break
+                chunks.append(queue.popleft())
+            if not chunks:
+                return
+            frame = SentFrame(shard, len(chunks))
+            for pending in chunks:
+                if pending.frame is not None:
+                    # The frame that it was sent in before, if Redis still has it, is answered by this one.
+                    self.abandon(pending.frame)
+                pending.frame = frame
+            yield frame, chunks

@@ -1,0 +1,146 @@
+"""The reader of an api process's reply stream: takes the workers' replies and settles the chunks they are about."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import redis.exceptions
+
+from api.queue.outgoing import Outgoing
+from protocol.backoff import Backoff
+from protocol.frames import VERSION, FrameError, Outcome, decode_reply
+from protocol.names import REFUSED, reply_stream
+from protocol.redis_wire import AsyncWire, Command, check
+from protocol.settings import RedisSettings
+
+_log = logging.getLogger(__name__)
+
+READ_BLOCK_MS = 1000
+READ_COUNT = 16
+"""Replies in one read. A worker puts 4 MiB into one at most, unless a single answer is larger."""
+
+MAX_READ_BYTES = 1024 * 1024
+"""Replies that have been read take so much of Redis' memory at most before their deletion waits for nothing else."""
+
+FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
+"""Waits between tries at Redis."""
+
+_FIRST = b"0-0"
+
+Refused = Callable[[str, bytes, str], None]
+"""Takes the shard, the entry id and the reason of a frame that a worker could not read."""
+
+
+class ReplyReader:
+    """Reads replies.
+
+    `outgoing` gets the deletions of those that were read. They go with the sender's next round trip: in the reader's
+    own their reply would wake the process once more. `wake_sender` makes that soon.
+    """
+
+    def __init__(
+        self,
+        redis_settings: RedisSettings,
+        process: str,
+        outgoing: Outgoing,
+        *,
+        settle: Callable[[Iterable[Outcome]], None],
+        refused: Refused,
+        wake_sender: Callable[[], None],
+    ) -> None:
+        self.connected = False
+        self._redis_settings = redis_settings
+        self._stream = reply_stream(process)
+        self._outgoing = outgoing
+        self._settle = settle
+        self._refused = refused
+        self._wake_sender = wake_sender
+        self._undeleted_bytes = 0
+        self._rewind = False
+        self._wire: AsyncWire | None = None
+
+    def begin_again(self, had_session: bool) -> None:  # noqa: FBT001 - the sender's callback has one argument
+        """Read the stream from its beginning: the data in Redis may be new, and count from an earlier time."""
+        self._rewind = True
+        if had_session and self._wire is not None and self.connected:
+            # It may be connected to the leader of before, where it could wait for ever for what nobody writes there.
+            self._wire.close()
+
+    async def run(self) -> None:
+        """Read, on one connection after the other; never returns."""
+        backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
+        while True:
+            wire = self._wire = AsyncWire(self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS)
+            try:
+                check(await wire.run([("PING",)]))
+                self.connected = True
+                backoff.reset()
+                await self._session(wire)
+            except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+                if self.connected:
+                    _log.warning("reading from redis failed", extra={"error": str(error)})
+                self.connected = False
+            finally:
+                wire.close()
+            await asyncio.sleep(backoff.next_s())
+
+    async def _session(self, wire: AsyncWire) -> None:
+        last = _FIRST
+        while True:
+            if self._rewind:
+                last, self._rewind = _FIRST, False
+            last = await self._read(wire, last)
+
+    async def _read(self, wire: AsyncWire, last: bytes) -> bytes:
+        """Wait for replies after the entry `last`; returns the id of the last entry read."""
+        read: Command = ("XREAD", "COUNT", READ_COUNT, "BLOCK", READ_BLOCK_MS, "STREAMS", self._stream, last)
+        (answer,) = check(await wire.run([read]))
+        if not answer:
+            return last
+        for entry_id, field, data in entries_of(answer):
+            last = entry_id
+            self._outgoing.delete(self._stream, entry_id)
+            self._undeleted_bytes += len(data)
+            if field == REFUSED:
+                self._take_refusal(data)
+            else:
+                self._take_reply(data)
+        if self._undeleted_bytes > MAX_READ_BYTES:
+            self._undeleted_bytes = 0
+            self._wake_sender()
+        return last
+
+    def _take_reply(self, data: bytes) -> None:
+        try:
+            reply = decode_reply(data)
+        except FrameError as error:
+            _log.error("dropped a reply", extra={"error": str(error)})
+        else:
+            self._settle(reply.outcomes)
+
+    def _take_refusal(self, data: bytes) -> None:
+        try:
+            shard, entry_id, version = data.split(b" ")
+        except ValueError:
+            _log.error("dropped a refusal", extra={"refusal": data[:100].decode("ascii", "replace")})
+            return
+        reason = f"the worker understands format version {version.decode('ascii', 'replace')}, not {VERSION}"
+        self._refused(shard.decode("ascii", "replace"), entry_id, reason)
+
+
+def entries_of(answer: Any) -> list[tuple[bytes, bytes, bytes]]:
+    """The id, field and data of each entry of one stream, as `XREAD` answers them.
+
+    Raises:
+        redis.exceptions.InvalidResponse: bytes of the answer, or of the command, were lost on the way.
+    """
+    try:
+        entries = [(entry_id, fields[0], fields[1]) for entry_id, fields in answer[0][1]]
+    except (TypeError, ValueError, LookupError) as error:
+        raise redis.exceptions.InvalidResponse(f"redis answered something else than it was asked: {error!r}") from error
+    if not all(isinstance(part, bytes) for entry in entries for part in entry):
+        raise redis.exceptions.InvalidResponse("redis answered something else than it was asked")
+    return entries

@@ -1,0 +1,218 @@
+"""The sender of an api process: appends chunks to the shards' streams, one frame a shard, all in one round trip.
+
+What gathers while one append is on its way goes out with the next; an idle system sends at once. While chunks are under
+way the sender first lets the requests that are here already add theirs, so that a busy system sends full frames. Each
+session on a new connection begins by sending every chunk again that still waits, since Redis may have lost it, and so
+does the loss of Redis' data on a living connection. Chunk ids make that safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis.exceptions
+
+from api.queue.outgoing import Outgoing
+from api.queue.pending import Observer, Pending, PendingChunks, SentFrame
+from protocol.backoff import Backoff
+from protocol.clock import now_ms
+from protocol.frames import encode_frame
+from protocol.names import EPHEMERAL_TTL_S, FIELD, alive_key, reply_stream, shard_stream
+from protocol.redis_wire import AsyncWire, Command, check
+from protocol.settings import RedisSettings
+
+_log = logging.getLogger(__name__)
+
+FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
+"""Waits between tries at Redis."""
+
+HEARTBEAT_S = 0.5
+"""How often this process's keys are renewed; also how soon it notices that Redis lost its data on a live connection."""
+
+GATHER_S = 0.002
+"""How long chunks are gathered at most. A frame costs the api, Redis, a worker and its shard nearly the same with one
+chunk or thirty: with 32 clients that write one key each, gathering takes a third of all CPU time away."""
+
+QUIET_TURNS = 2
+"""Turns of the event loop without a new chunk that end it: sockets are read in one turn, handlers run in the next."""
+
+SEND_REFUSED_AGAIN_S = 0.1
+"""After which a frame that a worker could not read is sent again, as another worker may read it."""
+
+LAST_TRY_MS = 500
+"""A refused chunk is not sent again so shortly before its deadline: the next refusal might come too late."""
+
+
+class Sender:
+    """Sends chunks. `on_session` is called when a session begins: True if there was one before."""
+
+    def __init__(
+        self,
+        redis_settings: RedisSettings,
+        process: str,
+        pending: PendingChunks,
+        outgoing: Outgoing,
+        observer: Observer,
+        on_session: Callable[[bool], None],
+    ) -> None:
+        self.connected = False
+        self._redis_settings = redis_settings
+        self._alive_key = alive_key(process)
+        self._reply_stream = reply_stream(process)
+        self._pending = pending
+        self._outgoing = outgoing
+        self._observer = observer
+        self._on_session = on_session
+        self._had_session = False
+        self._wake = asyncio.Event()
+        self._added = 0
+        self._heartbeat_due = False
+
+    def add(self, chunks: Sequence[Pending]) -> None:
+        """Queue chunks and send them soon."""
+        for pending in chunks:
+            self._outgoing.add(pending)
+        self._added += len(chunks)
+        self.wake()
+
+    def wake(self) -> None:
+        """Send what is there."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send, on one connection after the other; never returns."""
+        backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
+        while True:
+            wire = AsyncWire(self._redis_settings, name="api-send", identify=True)
+            try:
+                await self._session(wire)
+            except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+                if self.connected:
+                    _log.warning("sending to redis failed", extra={"error": str(error)})
+                    backoff.reset()
+                self.connected = False
+            finally:
+                wire.close()
+            await asyncio.sleep(backoff.next_s())
+
+    async def _session(self, wire: AsyncWire) -> None:
+        """Send on one connection until it breaks."""
+        await self._begin(wire)
+        self.connected = True
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(HEARTBEAT_S, self._ask_for_heartbeat)
+        try:
+            while True:
+                await self._wake.wait()
+                await self._gather()
+                self._wake.clear()
+                heartbeat, self._heartbeat_due = self._heartbeat_due, False
+                if heartbeat:
+                    timer = loop.call_later(HEARTBEAT_S, self._ask_for_heartbeat)
+                if not await self._flush(wire, heartbeat=heartbeat):
+                    _log.warning("redis lost its data, sending again", extra={"chunks": len(self._pending)})
+                    await self._begin(wire)
+        finally:
+            timer.cancel()
+
+    async def _gather(self) -> None:
+        """While chunks are under way, let the requests that have come already add theirs to the next frames."""
+        if len(self._pending) <= len(self._outgoing):
+            return
+        end = time.monotonic() + GATHER_S
+        added, quiet = self._added, 0
+        while quiet < QUIET_TURNS and time.monotonic() < end:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if added == self._added else 0
+            added = self._added
+
+    def _ask_for_heartbeat(self) -> None:
+        self._heartbeat_due = True
+        self.wake()
+
+    async def _begin(self, wire: AsyncWire) -> None:
+        """Mark this process as alive, and queue every chunk that waits: it may have been lost."""
+        check(await wire.run([("SET", self._alive_key, b"1", "EX", EPHEMERAL_TTL_S)]))
+        had_session, self._had_session = self._had_session, True
+        self._on_session(had_session)
+        self._outgoing.add_all_again()
+        if len(self._pending):
+            self._observer.resent(sum(1 for pending in self._pending if pending.sends))
+            self.wake()
+
+    async def _flush(self, wire: AsyncWire, *, heartbeat: bool) -> bool:
+        """One round trip with a frame or more for each shard with something to send. False if the alive key is gone."""
+        frames = self._outgoing.frames()
+        deletions = self._outgoing.take_deletions()
+        commands = [self._append(wire.server, frame, chunks) for frame, chunks in frames]
+        commands += [("XDEL", stream, *entries) for stream, entries in deletions.items()]
+        if heartbeat:
+            # An idle process keeps its reply stream too: made anew, it could begin before the last entry that was read.
+            commands += [("EXPIRE", key, EPHEMERAL_TTL_S) for key in (self._reply_stream, self._alive_key)]
+        if not commands:
+            return True
+        try:
+            replies = await wire.run(commands)
+            for (frame, chunks), reply in zip(frames, replies, strict=False):
+                self._appended(frame, chunks, reply)
+        except BaseException:
+            self._outgoing.delete_again(deletions)
+            raise
+        if len(self._outgoing):
+            self.wake()
+        return not heartbeat or replies[-1] == 1
+
+    def _append(self, server: str, frame: SentFrame, chunks: Sequence[Pending]) -> Command:
+        traces: dict[int, str] = {}
+        for position, pending in enumerate(chunks):
+            pending.sends += 1
+            trace = pending.gathering.caller.trace
+            if trace is not None:
+                traces[position] = trace
+        data = encode_frame(
+            self._reply_stream, traces, [pending.chunk for pending in chunks], server=server, sent_ms=now_ms()
+        )
+        return ("XADD", shard_stream(frame.shard), "*", FIELD, data)
+
+    def _appended(self, frame: SentFrame, chunks: Sequence[Pending], reply: Any) -> None:
+        if isinstance(reply, redis.exceptions.ResponseError):
+            if str(reply).startswith("ERR "):
+                # It did not understand: bytes were lost on the way, and which command this is for is uncertain.
+                raise reply
+            self._not_taken(chunks, reply)
+        else:
+            frame.entry_id = reply
+            if frame.given_up:
+                self._outgoing.abandon(frame)
+
+    def _not_taken(self, chunks: Sequence[Pending], error: Exception) -> None:
+        """Redis answered that it did not take a frame (out of memory, read-only, no permission)."""
+        _log.warning("redis refused a frame", extra={"error": str(error), "chunks": len(chunks)})
+        for pending in chunks:
+            # This copy is nowhere; an earlier one may be.
+            pending.sends -= 1
+            self._pending.give_up(pending, "the queue refused the chunk")
+
+    def frame_refused(self, shard: str, entry_id: bytes, reason: str) -> None:
+        """A worker could not read a frame and has deleted it: after a while another may take it.
+
+        The wait also makes sure that the reply to the append, which names the entry, is there first.
+        """
+        asyncio.get_running_loop().call_later(SEND_REFUSED_AGAIN_S, self._send_again, shard, entry_id, reason)
+
+    def _send_again(self, shard: str, entry_id: bytes, reason: str) -> None:
+        """Queue the chunks of a refused frame as if they had never been sent: nobody else was given it."""
+        for pending in self._pending:
+            frame = pending.frame
+            if frame is not None and frame.entry_id == entry_id and frame.shard == shard:
+                pending.sends -= 1
+                frame.waiting -= 1
+                pending.frame = None
+                if pending.chunk.deadline_ms < now_ms() + LAST_TRY_MS:
+                    self._pending.give_up(pending, reason)
+                else:
+                    self.add((pending,))

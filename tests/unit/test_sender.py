@@ -1,0 +1,254 @@
+"""What an api process sends, and what it does about frames that Redis or a worker does not take."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+import redis
+
+from api.queue import sender as sender_module
+from api.queue.outgoing import Outgoing
+from api.queue.pending import Caller, Pending, PendingChunks
+from api.queue.sender import LAST_TRY_MS, Sender
+from protocol.frames import Frame, decode_frame
+from protocol.operations import Status
+from protocol.redis_wire import Command
+from tests.unit.queue_fakes import (
+    REDIS,
+    SERVER,
+    Connections,
+    Counts,
+    chunk,
+    outcome_of,
+    pending_of,
+    refuse,
+    status_of,
+    until,
+)
+
+
+class Redis:
+    """Takes every command: names entries, and knows whether the alive key is there. `broken` says what XADD does."""
+
+    def __init__(self) -> None:
+        self.appended: list[Frame] = []
+        self.alive = True
+        self.on_append: Callable[[], Any] = lambda: None
+
+    def __call__(self, command: Command) -> Any:
+        if command[0] == "XADD":
+            failure = self.on_append()
+            if failure is not None:
+                return failure
+            data = command[-1]
+            assert isinstance(data, bytes)
+            self.appended.append(decode_frame(data))
+            return b"%d-0" % len(self.appended)
+        if command[0] == "SET":
+            self.alive = True
+        return int(self.alive) if command[0] == "EXPIRE" else b"OK"
+
+
+class Sending:
+    """A sender, and the connections that it makes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Callable[[Command], Any]) -> None:
+        self.counts = Counts()
+        self.chunks = PendingChunks(self.counts, self.counts)
+        self.outgoing = Outgoing(("s1", "s2"), self.chunks)
+        self.sessions: list[bool] = []
+        self.sender = Sender(REDIS, "p", self.chunks, self.outgoing, self.counts, self.sessions.append)
+        self.connections = Connections(*answers)
+        monkeypatch.setattr(sender_module, "AsyncWire", self.connections)
+        monkeypatch.setattr(sender_module, "FIRST_WAIT_S", 0.000001)
+        monkeypatch.setattr(sender_module, "LAST_WAIT_S", 0.000002)
+
+    @property
+    def ran(self) -> Sequence[Command]:
+        return [command for wire in self.connections.wires for command in wire.ran]
+
+    def add(self, number: int, **about: Any) -> Pending:
+        shard = about.pop("shard", "s1")
+        caller = about.pop("caller", Caller())
+        pending = pending_of(chunk(number, **about), shard=shard, caller=caller)
+        self.chunks.add(pending)
+        self.sender.add((pending,))
+        return pending
+
+    def run(self, scenario: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run a scenario while the sender runs."""
+
+        async def both() -> None:
+            task = asyncio.create_task(self.sender.run())
+            try:
+                await scenario()
+                assert not task.done(), task
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+        asyncio.run(both())
+
+
+def test_a_frame_says_whose_it_is_where_it_was_sent_and_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Redis()
+    sending = Sending(monkeypatch, server)
+
+    async def scenario() -> None:
+        sending.add(1)
+        sending.add(2, caller=Caller(trace="00-trace"))
+        await until(lambda: bool(server.appended))
+        (frame,) = server.appended
+        assert [chunk.id[0] for chunk in frame.chunks] == [1, 2]
+        assert (frame.reply_stream, frame.server, frame.traces) == ("reply:p", SERVER, {1: "00-trace"})
+        assert frame.chunks[0].deadline_ms - 5000 <= frame.sent_ms < frame.chunks[0].deadline_ms
+
+    sending.run(scenario)
+
+
+def test_all_shards_are_sent_to_in_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Redis()
+    sending = Sending(monkeypatch, server)
+
+    async def scenario() -> None:
+        sending.add(1)
+        sending.add(2, shard="s2")
+        await until(lambda: bool(server.appended))
+        assert [command[1] for command in sending.ran if command[0] == "XADD"] == ["kv:s1", "kv:s2"]
+
+    sending.run(scenario)
+
+
+def test_what_waits_is_sent_again_when_a_connection_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Redis(), Redis()
+    first.on_append = lambda: ConnectionResetError("reset")
+    sending = Sending(monkeypatch, first, second)
+
+    async def scenario() -> None:
+        pending = sending.add(1)
+        await until(lambda: bool(second.appended))
+        assert pending.sends == 2, "the first may have been taken"
+        assert sending.sessions == [False, True]
+        assert sending.counts.sent_again == 1
+
+    sending.run(scenario)
+
+
+def test_what_waits_is_sent_again_when_redis_has_lost_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "HEARTBEAT_S", 0.001)
+    server = Redis()
+    sending = Sending(monkeypatch, server)
+
+    async def scenario() -> None:
+        pending = sending.add(1)
+        await until(lambda: bool(server.appended))
+        server.alive = False
+        await until(lambda: len(server.appended) == 2)
+        assert pending.sends == 2
+        assert len(sending.connections.wires) == 1
+
+    sending.run(scenario)
+
+
+def test_an_idle_process_renews_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "HEARTBEAT_S", 0.001)
+    sending = Sending(monkeypatch, Redis())
+
+    async def scenario() -> None:
+        await until(lambda: [command[1] for command in sending.ran].count("reply:p") >= 3)
+        renewed = {command[1] for command in sending.ran if command[0] == "EXPIRE"}
+        assert renewed == {"reply:p", "alive:p"}
+
+    sending.run(scenario)
+
+
+def test_a_chunk_that_redis_does_not_take_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Redis()
+    server.on_append = lambda: redis.exceptions.ResponseError("OOM command not allowed")
+    sending = Sending(monkeypatch, server)
+
+    async def scenario() -> None:
+        pending = sending.add(1)
+        await pending.gathering.future
+        assert status_of(pending) == Status.UNREACHABLE
+
+    sending.run(scenario)
+
+
+def test_a_chunk_whose_first_copy_may_be_somewhere_is_unknown_where_redis_does_not_take_the_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = Redis(), Redis()
+    first.on_append = lambda: ConnectionResetError("reset")
+    second.on_append = lambda: redis.exceptions.ResponseError("READONLY You can't write against a read only replica.")
+    sending = Sending(monkeypatch, first, second)
+
+    async def scenario() -> None:
+        pending = sending.add(1)
+        await pending.gathering.future
+        assert status_of(pending) == Status.UNKNOWN
+
+    sending.run(scenario)
+
+
+def test_a_frame_that_a_worker_could_not_read_is_sent_again_as_if_it_were_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "SEND_REFUSED_AGAIN_S", 0.0)
+    server = Redis()
+    sending = Sending(monkeypatch, server)
+
+    async def scenario() -> None:
+        pending = sending.add(1)
+        await until(lambda: bool(server.appended))
+        sending.sender.frame_refused("s1", b"1-0", "another version")
+        await until(lambda: len(server.appended) == 2)
+        assert pending.sends == 1
+
+    sending.run(scenario)
+
+
+def test_a_frame_that_no_worker_could_read_until_the_deadline_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "SEND_REFUSED_AGAIN_S", 0.0)
+    server = Redis()
+    sending = Sending(monkeypatch, server)
+
+    async def scenario() -> None:
+        pending = sending.add(1, in_ms=LAST_TRY_MS - 100)
+        await until(lambda: bool(server.appended))
+        sending.sender.frame_refused("s1", b"1-0", "another version")
+        await pending.gathering.future
+        outcome = outcome_of(pending)
+        assert outcome is not None
+        assert (outcome.status, outcome.payload) == (Status.UNREACHABLE, "another version")
+
+    sending.run(scenario)
+
+
+def test_a_refusal_of_another_frame_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "SEND_REFUSED_AGAIN_S", 0.0)
+    server = Redis()
+    sending = Sending(monkeypatch, server)
+
+    async def scenario() -> None:
+        pending = sending.add(1)
+        await until(lambda: bool(server.appended))
+        for shard, entry_id in (("s1", b"9-0"), ("s2", b"1-0")):
+            sending.sender._send_again(shard, entry_id, "another version")
+        assert pending.sends == 1
+        assert len(sending.outgoing) == 0
+
+    sending.run(scenario)
+
+
+def test_it_survives_any_number_of_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage of some minutes: `first * 2**tries` overflows at the 1,024th."""
+    server = Redis()
+    sending = Sending(monkeypatch, *[refuse] * 2000, server)
+
+    async def scenario() -> None:
+        pending = sending.add(1)
+        await until(lambda: bool(server.appended))
+        assert pending.sends == 1
+
+    sending.run(scenario)
+    assert len(sending.connections.wires) == 2001

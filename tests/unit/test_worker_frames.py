@@ -1,0 +1,190 @@
+"""What a worker may report of the frames in its hand, and when."""
+
+import pytest
+
+from protocol.frames import VERSION, decode_reply
+from protocol.operations import Operation, Status
+from tests.unit.worker_fakes import chunk, entry, outcomes_in, statuses, turn_of
+from worker.frames import FOREIGN_FRAME_AGE_MS
+from worker.group import Entry
+
+REFUSALS = [
+    Status.EXPIRED,
+    Status.WRONG_BUCKET,
+    Status.READ_ONLY,
+    Status.NO_MEMORY,
+    Status.TOO_LARGE,
+    Status.MALFORMED,
+    Status.REFUSED,
+    Status.UNREACHABLE,
+    Status.CONFLICT,
+]
+CHANGES = [Operation.WRITE, Operation.DELETE, Operation.CLAIM, Operation.FINISH, Operation.USER_PUT, Operation.REVOKE]
+READS = [Operation.READ, Operation.USER_GET, Operation.USER_LIST, Operation.DESCRIBE]
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_is_reported_only_with_its_frame_and_only_if_nobody_else_had_that(status: Status) -> None:
+    first, second = chunk(1), chunk(2)
+    frame = entry(first, second)
+    turn = turn_of(frame)
+    turn.put(first, status, b"why", maybe_sent=False)
+    assert turn.report().empty
+    turn.put(second, Status.OK, None, maybe_sent=False)
+    report = turn.report()
+    assert statuses(report) == {1: status, 2: Status.OK}
+    assert (report.done, report.sole) == ([frame.id], [frame.id])
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_is_unknown_where_an_earlier_call_may_still_reach_the_shard(status: Status) -> None:
+    only = chunk(1)
+    turn = turn_of(entry(only))
+    turn.put(only, status, b"why", maybe_sent=True)
+    assert statuses(turn.report()) == {1: Status.UNKNOWN}
+    assert turn.report().sole == []
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+@pytest.mark.parametrize("operation", CHANGES)
+def test_a_refusal_is_unknown_where_the_frame_was_redelivered(status: Status, operation: Operation) -> None:
+    """The worker that had it before may be frozen, and call the shard when it wakes."""
+    only = chunk(1, operation=operation)
+    turn = turn_of(entry(only), redelivered=True)
+    turn.put(only, status, b"why", maybe_sent=False)
+    assert statuses(turn.report()) == {1: Status.UNKNOWN}
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_a_read_that_failed_is_reported_as_it_is_wherever_it_was_before(operation: Operation) -> None:
+    only = chunk(1, operation=operation)
+    turn = turn_of(entry(only), redelivered=True)
+    turn.put(only, Status.EXPIRED, b"why", maybe_sent=True)
+    assert statuses(turn.report()) == {1: Status.EXPIRED}
+
+
+def test_what_is_on_record_is_reported_before_the_frame_is_finished() -> None:
+    first, second = chunk(1), chunk(2)
+    turn = turn_of(entry(first, second))
+    turn.put(first, Status.OK, None, maybe_sent=False)
+    report = turn.report()
+    assert statuses(report) == {1: Status.OK}
+    assert report.done == []
+    turn.reported()
+    assert turn.report().empty
+
+
+def test_what_was_reported_is_not_reported_again() -> None:
+    first, second = chunk(1), chunk(2)
+    turn = turn_of(entry(first, second))
+    turn.put(first, Status.OK, None, maybe_sent=False)
+    turn.reported()
+    turn.put(second, Status.OK, None, maybe_sent=False)
+    assert statuses(turn.report()) == {2: Status.OK}
+
+
+def test_of_a_frame_that_is_a_peers_now_only_what_is_on_record_is_reported() -> None:
+    chunks = [chunk(number) for number in range(1, 5)]
+    lost, own = entry(*chunks[:3]), entry(chunks[3], number=2)
+    turn = turn_of(lost, own)
+    turn.put(chunks[0], Status.OK, None, maybe_sent=False)
+    turn.put(chunks[1], Status.NO_MEMORY, b"full", maybe_sent=False)
+    turn.lose([lost.id])
+    assert not turn.waits_for(chunks[2])
+    assert turn.waits_for(chunks[3])
+    turn.put(chunks[3], Status.OK, None, maybe_sent=False)
+    report = turn.report()
+    assert statuses(report) == {1: Status.OK, 4: Status.OK}
+    assert report.done == [own.id]
+
+
+def test_a_chunk_that_came_twice_is_applied_once_and_both_senders_are_told() -> None:
+    twice = chunk(1)
+    turn = turn_of(entry(twice), entry(twice, stream="reply:b", number=2))
+    assert list(turn.chunks) == [twice]
+    turn.put(twice, Status.OK, None, maybe_sent=False)
+    assert sorted(stream for stream, _ in turn.report().replies) == ["reply:a", "reply:b"]
+
+
+def test_a_chunk_that_came_twice_is_still_worked_where_one_of_its_frames_is_lost() -> None:
+    twice = chunk(1)
+    lost, own = entry(twice), entry(twice, number=2)
+    turn = turn_of(lost, own)
+    turn.lose([lost.id])
+    assert turn.waits_for(twice)
+
+
+def test_every_api_process_gets_one_reply_with_its_own_outcomes() -> None:
+    chunks = [chunk(number) for number in (1, 2, 3)]
+    turn = turn_of(entry(chunks[0]), entry(chunks[1], stream="reply:b", number=2), entry(chunks[2], number=3))
+    for each in chunks:
+        turn.put(each, Status.OK, None, maybe_sent=False)
+    found = {
+        stream: [outcome.id[0] for outcome in decode_reply(data).outcomes] for stream, data in turn.report().replies
+    }
+    assert found == {"reply:a": [1, 3], "reply:b": [2]}
+
+
+def test_a_frame_of_another_redis_server_is_deleted_and_nothing_of_it_is_worked() -> None:
+    """A replica that became the leader has frames again whose outcome was reported."""
+    leftover = entry(chunk(1), server="b" * 40)
+    turn = turn_of(leftover)
+    assert turn.chunks == []
+    assert turn.report().done == [leftover.id]
+    assert outcomes_in(turn.report()) == []
+
+
+def test_an_entry_without_a_frame_is_deleted() -> None:
+    assert turn_of(Entry(b"1-0", None)).report().done == [b"1-0"]
+
+
+OTHER_VERSION = bytes((0x93, VERSION + 1, 0xA7)) + b"reply:a" + b"\xc0"
+
+
+def now_entry(data: bytes) -> Entry:
+    return entry()._replace(data=data)
+
+
+def test_a_frame_of_another_version_is_refused_only_if_nobody_else_had_it() -> None:
+    foreign = now_entry(OTHER_VERSION)
+    turn = turn_of(foreign)
+    report = turn.report()
+    assert (report.done, report.refused, report.sole) == ([foreign.id], [("reply:a", foreign.id)], [foreign.id])
+    turn.lose([foreign.id])
+    assert turn.report().empty
+
+
+def test_a_frame_of_another_version_that_somebody_else_has_had_stays() -> None:
+    assert turn_of(now_entry(OTHER_VERSION), redelivered=True).report().empty
+
+
+def test_a_frame_of_another_version_is_refused_to_nobody_but_an_api() -> None:
+    assert turn_of(now_entry(OTHER_VERSION.replace(b"reply:a", b"kv:s1:a"))).report().empty
+
+
+def test_a_frame_of_another_version_goes_when_it_is_old_by_redis_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine's clock says."""
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    young = now_entry(OTHER_VERSION)
+    at_ms = int(young.id.partition(b"-")[0])
+    old = young._replace(id=b"%d-0" % (at_ms - FOREIGN_FRAME_AGE_MS - 1000))
+    assert turn_of(young, redelivered=True).report().done == []
+    assert turn_of(old, redelivered=True).report().done == [old.id]
+
+
+def test_the_time_of_a_chunk_is_what_it_had_left_when_it_was_sent_less_what_it_has_waited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither the api's clock nor Redis' has to be this machine's."""
+    from protocol.frames import encode_frame
+    from worker.frames import GIVE_UP_MS, Turn
+    from worker.stream import Delivery
+
+    monkeypatch.setattr("worker.frames.time.monotonic", lambda: 1000.0)
+    api_ms, redis_ms = 7_000_000, 90_000_000
+    one = chunk(1)._replace(deadline_ms=api_ms + 5000)
+    data = encode_frame("reply:a", {}, [one], server="s", sent_ms=api_ms)
+    turn = Turn("s1", Delivery([Entry(b"%d-0" % redis_ms, data)], 0.0, redis_ms + 2000, "s"))
+    assert turn.ends(one) == pytest.approx(1003.0 - GIVE_UP_MS / 1000)
+    set_back = Turn("s1", Delivery([Entry(b"%d-0" % redis_ms, data)], 0.0, redis_ms - 60_000, "s"))
+    assert set_back.ends(one) == pytest.approx(1005.0 - GIVE_UP_MS / 1000)

@@ -1,0 +1,112 @@
+"""Which pending frames a worker takes over, and in which steps."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from protocol.redis_wire import Command, Wire
+from worker.group import Entry, Group
+from worker.takeover import TakeOver
+
+ME = b"me"
+CLOCK = [b"1700000000", b"5000"]
+
+
+class FakeGroup:
+    """A group's pending entries: how long each has been idle, and its data. An entry that was deleted has none."""
+
+    server = "s"
+
+    def __init__(self, idle_ms: dict[int, int], deleted: Sequence[int] = (), *, drops_deleted: bool = False) -> None:
+        self.idle_ms = idle_ms
+        self.deleted = deleted
+        self.drops_deleted = drops_deleted
+        self.looked_at = 0
+        self.taken_by_a_peer: set[int] = set()
+
+    def connect(self) -> None:
+        """It is connected."""
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        return [self._answer(command) for command in commands]
+
+    def _answer(self, command: Command) -> list[Any]:
+        if command[0] == "TIME":
+            return CLOCK
+        return self._pending(command) if command[0] == "XPENDING" else self._claim(command)
+
+    def _pending(self, command: Command) -> list[list[Any]]:
+        _, _, _, start, end, count = command
+        assert end == "+"
+        first, _, sequence = cast("bytes", start).partition(b"-")
+        # All ids here have the sequence number 0.
+        ids = [n for n in sorted(self.idle_ms) if n > int(first) or (n == int(first) and sequence == b"0")]
+        self.looked_at = len(ids[: int(count)])
+        return [[b"%d-0" % n, b"peer", self.idle_ms[n], 1] for n in ids[: int(count)]]
+
+    def _claim(self, command: Command) -> list[Any]:
+        name, _, _, consumer, min_idle_ms, entry_id = command
+        assert (name, consumer) == ("XCLAIM", ME.decode())
+        number = int(cast("bytes", entry_id).partition(b"-")[0])
+        if number in self.taken_by_a_peer or self.idle_ms[number] < int(min_idle_ms):
+            return []
+        if number in self.deleted:
+            return [] if self.drops_deleted else [None]
+        self.idle_ms[number] = 0
+        return [[entry_id, [b"f", b"data"]]]
+
+
+def taker(group: FakeGroup, count: int = 2) -> TakeOver:
+    return TakeOver(Group(cast("Wire", group), "s1", ME.decode()), count=count, claim_idle_ms=1000)
+
+
+def taken(takeover: TakeOver) -> list[int]:
+    return [int(entry.id.partition(b"-")[0]) for entry in takeover.take_over().entries]
+
+
+def test_only_what_was_left_for_long_enough_is_taken_over() -> None:
+    given = taker(FakeGroup({1: 999, 2: 1000, 3: 0})).take_over()
+    assert given.entries == [Entry(b"2-0", b"data")]
+    assert given.redelivered
+    assert given.now_ms == 1_700_000_000_005
+
+
+def test_nothing_is_claimed_where_nothing_is_pending() -> None:
+    assert taken(taker(FakeGroup({}))) == []
+
+
+def test_a_step_claims_as_much_as_a_read_and_the_next_goes_on_behind_it() -> None:
+    takeover = taker(FakeGroup(dict.fromkeys(range(1, 6), 5000)))
+    assert [taken(takeover) for _ in range(4)] == [[1, 2], [3, 4], [5], []]
+
+
+def test_a_step_looks_at_a_bounded_number_and_the_next_goes_on_behind_it() -> None:
+    group = FakeGroup(dict.fromkeys(range(1, 50), 0) | {50: 5000})
+    takeover = taker(group)
+    steps = [(taken(takeover), group.looked_at) for _ in range(3)]
+    assert steps == [([], 20), ([], 20), ([50], 10)]
+
+
+def test_at_the_end_taking_over_starts_again() -> None:
+    group = FakeGroup(dict.fromkeys(range(1, 4), 5000))
+    takeover = taker(group)
+    assert [taken(takeover) for _ in range(2)] == [[1, 2], [3]]
+    group.idle_ms[1] = 5000
+    assert taken(takeover) == [1]
+
+
+def test_a_frame_that_a_peer_took_a_moment_before_is_left_to_it() -> None:
+    group = FakeGroup({1: 5000, 2: 5000})
+    group.taken_by_a_peer.add(1)
+    assert taken(taker(group)) == [2]
+
+
+def test_of_deleted_entries_only_the_ids_come_to_be_acknowledged() -> None:
+    group = FakeGroup({1: 5000, 2: 5000, 3: 5000}, deleted=[2])
+    group.taken_by_a_peer.add(1)
+    given = taker(group, count=3).take_over()
+    assert given.entries == [Entry(b"2-0", None), Entry(b"3-0", b"data")]
+
+
+def test_deleted_entries_that_redis_drops_itself_do_not_come() -> None:
+    group = FakeGroup({1: 5000, 2: 5000}, deleted=[1], drops_deleted=True)
+    assert taken(taker(group)) == [2]

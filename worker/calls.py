@@ -1,0 +1,118 @@
+"""Calls a shard with the chunks in hand until each has an outcome, or its time is over and the shard out of reach.
+
+Only the shard judges deadlines, by its own clock. This process gives a chunk up by its monotonic clock alone, and only
+while the shard is out of reach.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from protocol.backoff import Backoff
+from protocol.frames import Chunk
+from protocol.operations import Operation, Status
+from protocol.settings import WorkerSettings
+from worker.errors import ShardUnreachableError
+from worker.frames import Turn
+from worker.shard import Shard
+
+_log = logging.getLogger(__name__)
+
+FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
+"""Waits between tries at a shard that is out of reach."""
+
+
+def grouped(chunks: Sequence[Chunk], settings: WorkerSettings) -> Iterator[list[Chunk]]:
+    """Group chunks into calls that are bounded in keys and bytes, so that no call holds a shard for long."""
+    call: list[Chunk] = []
+    keys = size = 0
+    for chunk in chunks:
+        weight = len(chunk.body)
+        if call and (keys + chunk.keys > settings.call_keys or size + weight > settings.call_bytes):
+            yield call
+            call, keys, size = [], 0, 0
+        call.append(chunk)
+        keys += chunk.keys
+        size += weight
+    if call:
+        yield call
+
+
+class Caller:
+    """Makes the calls to one shard. `renew` renews the claim on a turn's frames; `beat` is called before each try."""
+
+    def __init__(
+        self, shard: Shard, settings: WorkerSettings, *, renew: Callable[[Turn], None], beat: Callable[[], None]
+    ) -> None:
+        self._shard = shard
+        self._renew = renew
+        self._beat = beat
+        # A claim must outlast the call that is made under it.
+        self._renew_after_s = max(0.0, settings.claim_idle_s - settings.call_timeout_s)
+
+    def run(self, chunks: list[Chunk], turn: Turn) -> Iterator[bool]:
+        """Call the shard with `chunks` until `turn` waits for none of them any more.
+
+        Yields after each step, so that outcomes can be reported: True where the rest will take a while.
+        """
+        backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
+        maybe_sent = False
+        reason = "not tried"
+        while chunks:
+            self._beat()
+            over = () if self._shard.connected else self._over(chunks, turn)
+            for chunk in over:
+                turn.put(chunk, Status.UNREACHABLE, f"shard {self._shard.name}: {reason}", maybe_sent=maybe_sent)
+            out_of_reach = False
+            if not over:
+                try:
+                    chunks = self._try(chunks, turn, maybe_sent=maybe_sent)
+                except ShardUnreachableError as error:
+                    maybe_sent = maybe_sent or error.sent
+                    reason = str(error)
+                    out_of_reach = True
+                    _log.warning("shard unreachable", extra={"shard": self._shard.name, "error": reason})
+            yield out_of_reach or bool(over)
+            chunks = [chunk for chunk in chunks if turn.waits_for(chunk)]
+            if out_of_reach and chunks:
+                nearest = min(turn.ends(chunk) for chunk in chunks)
+                # Also while the worker is told to stop: it still tries, and must not do so without a pause.
+                time.sleep(max(0.0, min(backoff.next_s(), nearest - time.monotonic())))
+
+    def _try(self, chunks: list[Chunk], turn: Turn, *, maybe_sent: bool) -> list[Chunk]:
+        """Make one call and put its outcomes into `turn`; returns the chunks that are to be called again at once.
+
+        Raises:
+            ShardUnreachableError: the shard gave no answer, or has no leader for some of the chunks.
+        """
+        self._shard.connect()
+        if time.monotonic() - turn.claimed_at > self._renew_after_s:
+            self._renew(turn)
+            chunks = [chunk for chunk in chunks if turn.waits_for(chunk)]
+            if not chunks:
+                return chunks
+        crowded: list[tuple[Chunk, Any]] = []
+        read_only = False
+        for chunk, (status, payload) in zip(chunks, self._shard.apply(chunks), strict=True):
+            if status == Status.NO_MEMORY and chunk.operation == Operation.READ:
+                crowded.append((chunk, payload))
+            elif status == Status.READ_ONLY and self._shard.has_replicas:
+                read_only = True
+            else:
+                turn.put(chunk, status, payload, maybe_sent=maybe_sent)
+        if len(crowded) == len(chunks):
+            # The first read of a call has all its room: where even that is refused, the shard has no memory left.
+            for chunk, payload in crowded:
+                turn.put(chunk, Status.NO_MEMORY, payload, maybe_sent=maybe_sent)
+        if read_only:
+            self._shard.disconnect()
+            raise ShardUnreachableError("no instance of the shard is writable", sent=False)
+        return [chunk for chunk, _ in crowded]
+
+    def _over(self, chunks: Sequence[Chunk], turn: Turn) -> Sequence[Chunk]:
+        """The chunks whose time is over."""
+        now = time.monotonic()
+        return [chunk for chunk in chunks if turn.ends(chunk) <= now]

@@ -1,0 +1,220 @@
+"""The frames that a worker has in hand, from their delivery until their report, and what may be reported of them.
+
+Copies of a chunk can be in several hands: its frame was redelivered, an earlier call may still reach the shard, or the
+api has sent the chunk again. The rule that keeps every report true whatever the other copies come to:
+
+- `OK` is final, because the shard has it on record. Outcomes of reads have no effect. Both are reported at once.
+- A change that the shard refused, or that was never sent, is reported as that only together with the deletion of its
+  frame, and only if no other worker was ever given the frame, no call with the chunk may still be on its way, and Redis
+  is the server that delivered it. (The api adds: and it was sent once.)
+- Everything else is `UNKNOWN`.
+- Of a frame that a peer has taken over only `OK` is reported; the peer reports the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from protocol.frames import Chunk, ForeignFrameError, Frame, FrameError, Outcome, decode_frame
+from protocol.names import REPLY_PREFIX
+from protocol.operations import CHANGES, Status
+from worker.group import Entry
+from worker.replies import encoded, size_of
+from worker.stream import Delivery, Report
+
+_log = logging.getLogger(__name__)
+
+GIVE_UP_MS = 250
+"""How long before the time of a chunk is over it is given up, so that the reply still finds somebody waiting for it."""
+
+FOREIGN_FRAME_AGE_MS = 60_000
+"""A frame of a format version that no worker has read for so long is deleted; its deadline is long past."""
+
+
+class _InHand:
+    """One frame: its outcomes that are final, those that are final only if nobody else was given it, and the rest."""
+
+    __slots__ = ("entry_id", "final", "frame", "missing", "refusals", "sole", "zero_s")
+
+    def __init__(self, entry_id: bytes, frame: Frame, waited_ms: int, *, sole: bool) -> None:
+        self.entry_id = entry_id
+        self.frame = frame
+        self.sole = sole
+        self.missing = len(frame.chunks)
+        self.final: list[Outcome] = []
+        self.refusals: list[Outcome] = []
+        # What to add to a deadline for the time, on this process's monotonic clock, at which its chunk is given up.
+        self.zero_s = time.monotonic() - (frame.sent_ms + max(0, waited_ms) + GIVE_UP_MS) / 1000
+
+
+class Turn:
+    """The frames of one delivery. `claimed_at`: since when, at the latest, this worker's claim on them has not aged."""
+
+    def __init__(self, shard: str, delivery: Delivery) -> None:
+        self.claimed_at = delivery.asked_at
+        self.server = delivery.server
+        self.has_news = False
+        """Whether there are outcomes that are not reported yet."""
+        self.unreported_bytes = 0
+        """Payload bytes of outcomes that are not reported yet."""
+        self._shard = shard
+        self._frames: dict[bytes, _InHand] = {}
+        self._waiting: dict[bytes, list[_InHand]] = {}
+        self._chunks: list[Chunk] = []
+        self._done: list[bytes] = []
+        self._refused: dict[bytes, str] = {}
+        self._left_over: defaultdict[str, list[Outcome]] = defaultdict(list)
+        for entry in delivery.entries:
+            self._add(entry, delivery)
+
+    @property
+    def chunks(self) -> Sequence[Chunk]:
+        """The chunks of all frames, each once."""
+        return self._chunks
+
+    @property
+    def entry_ids(self) -> Sequence[bytes]:
+        """The frames in hand that are not reported yet."""
+        return list(self._frames)
+
+    def waits_for(self, chunk: Chunk) -> bool:
+        """Whether a frame in hand has no outcome for this chunk yet."""
+        return chunk.id in self._waiting
+
+    def ends(self, chunk: Chunk) -> float:
+        """When a chunk is to be given up, on this process's monotonic clock.
+
+        It follows from the time that the chunk had left when it was sent, by its api's clock, and the time that it has
+        been in the stream, by Redis' clock. How far these clocks are from this machine's does not matter.
+        """
+        return self._waiting[chunk.id][0].zero_s + chunk.deadline_ms / 1000
+
+    def put(self, chunk: Chunk, status: int, payload: Any, *, maybe_sent: bool) -> None:
+        """Take the outcome of a chunk. `maybe_sent`: an earlier call with it may still reach the shard, or has."""
+        given = Outcome(chunk.id, status, payload)
+        final = status == Status.OK or chunk.operation not in CHANGES
+        for in_hand in self._waiting.pop(chunk.id, ()):
+            in_hand.missing -= 1
+            outcome = given
+            if final:
+                in_hand.final.append(outcome)
+            elif maybe_sent or not in_hand.sole:
+                outcome = outcome._replace(status=Status.UNKNOWN)
+                in_hand.final.append(outcome)
+            else:
+                in_hand.refusals.append(outcome)
+            if status != Status.OK:
+                self._log_failure(outcome, in_hand.frame)
+        self.has_news = True
+        self.unreported_bytes += size_of(given)
+
+    def report(self) -> Report:
+        """What may be reported now, and which frames are to be deleted with it."""
+        outcomes = defaultdict(list, {stream: list(left) for stream, left in self._left_over.items()})
+        done, sole = list(self._done), list(self._refused)
+        for entry_id, in_hand in self._frames.items():
+            if in_hand.final:
+                outcomes[in_hand.frame.reply_stream] += in_hand.final
+            if not in_hand.missing:
+                done.append(entry_id)
+                if in_hand.refusals:
+                    sole.append(entry_id)
+                    outcomes[in_hand.frame.reply_stream] += in_hand.refusals
+        refused = [(stream, entry_id) for entry_id, stream in self._refused.items()]
+        return Report(encoded(outcomes), [*done, *self._refused], refused, sole, self.server)
+
+    def reported(self) -> None:
+        """Forget what `report` returned: Redis has it."""
+        self._done.clear()
+        self._refused.clear()
+        self._left_over.clear()
+        self._frames = {entry_id: in_hand for entry_id, in_hand in self._frames.items() if in_hand.missing}
+        for in_hand in self._frames.values():
+            in_hand.final.clear()
+        self.has_news = False
+        self.unreported_bytes = 0
+
+    def lose(self, entry_ids: Iterable[bytes]) -> None:
+        """Drop frames that are a peer's now. It reports on them; what is on record may be reported here as well."""
+        lost = set(entry_ids)
+        for entry_id in lost:
+            self._refused.pop(entry_id, None)
+            in_hand = self._frames.pop(entry_id, None)
+            if in_hand is not None:
+                stream = in_hand.frame.reply_stream
+                self._left_over[stream] += [outcome for outcome in in_hand.final if outcome.status == Status.OK]
+        self._waiting = {
+            chunk_id: kept
+            for chunk_id, every in self._waiting.items()
+            if (kept := [in_hand for in_hand in every if in_hand.entry_id not in lost])
+        }
+        _log.warning("dropped frames that others were given too", extra={"shard": self._shard, "frames": len(lost)})
+
+    def _add(self, entry: Entry, delivery: Delivery) -> None:
+        if entry.data is None:
+            self._done.append(entry.id)
+            return
+        try:
+            frame = decode_frame(entry.data)
+        except FrameError as error:
+            self._add_unreadable(entry, delivery, error)
+            return
+        if frame.server != delivery.server:
+            # A leftover of a failover: the server before may have had its report, and what still waits was sent again.
+            _log.info("deleted a frame of another server", extra={"shard": self._shard, "entry": entry.id.decode()})
+            self._done.append(entry.id)
+            return
+        in_hand = _InHand(entry.id, frame, delivery.waited_ms(entry.id), sole=not delivery.redelivered)
+        self._frames[entry.id] = in_hand
+        for chunk in frame.chunks:
+            holders = self._waiting.get(chunk.id)
+            if holders is None:
+                self._waiting[chunk.id] = [in_hand]
+                self._chunks.append(chunk)
+            else:
+                holders.append(in_hand)
+
+    def _add_unreadable(self, entry: Entry, delivery: Delivery, error: FrameError) -> None:
+        """Decide what becomes of a frame that this worker cannot read.
+
+        It is refused to its sender only if nobody else was given it. Any other stays pending and goes round: the worker
+        that had it before may have read it, and one of another version may read it now. In the end it is too old.
+        """
+        sender = None if delivery.redelivered else _sender(error)
+        too_old = delivery.waited_ms(entry.id) > FOREIGN_FRAME_AGE_MS
+        if sender is not None:
+            self._refused[entry.id] = sender
+        elif too_old:
+            self._done.append(entry.id)
+        _log.error(
+            "refused a frame",
+            extra={
+                "shard": self._shard,
+                "entry": entry.id.decode(),
+                "error": str(error),
+                "dropped": sender is not None or too_old,
+            },
+        )
+
+    def _log_failure(self, outcome: Outcome, frame: Frame) -> None:
+        position = next(position for position, chunk in enumerate(frame.chunks) if chunk.id == outcome.id)
+        _log.warning(
+            "outcome of a chunk unknown" if outcome.status == Status.UNKNOWN else "chunk not applied",
+            extra={
+                "shard": self._shard,
+                "chunk": outcome.id.hex(),
+                "status": int(outcome.status),
+                "reason": outcome.text,
+                "traceparent": frame.traces.get(position),
+            },
+        )
+
+
+def _sender(error: FrameError) -> str | None:
+    """The reply stream of a frame of another version."""
+    stream = error.reply_stream if isinstance(error, ForeignFrameError) else None
+    return stream if stream is not None and stream.startswith(REPLY_PREFIX) else None
