@@ -69,7 +69,7 @@ local function make_room(count)
 end
 
 --- The count of the array at `at` and where its first element is; 0 and 0 when there is no array.
-local function array_at(bytes, at, stop)
+function M.array_at(bytes, at, stop)
     if at >= stop then
         return 0, 0
     end
@@ -83,6 +83,8 @@ local function array_at(bytes, at, stop)
     end
     return 0, 0
 end
+
+local array_at = M.array_at
 
 --- Where the key that starts at `at` ends; 0 when it is no acceptable key or leaves the body.
 local function end_of_key(bytes, at, stop)

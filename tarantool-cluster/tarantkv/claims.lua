@@ -1,88 +1,173 @@
 --- Claims of idempotency keys: CLAIM ties (user, key) to the digest of one request, FINISH records how it ended.
--- An expired claim counts as absent at once; `tarantkv.expiry` removes it later. The claim id and the outcome are given
--- back in the very MessagePack in which they came. What a digest covers is the api's business.
+-- A claim that is over counts as absent at once; `tarantkv.expiry` removes it later. What a digest covers is the api's
+-- business, and so is the outcome, which is given back in the very MessagePack in which it came.
+--
+-- Thousands of claims are made in a second and each lasts for minutes, so they are stored small:
+--
+--     id        the first 8 bytes of the user's SHA-1, then the first 12 of the key's
+--     digest    16 bytes
+--     claim_id  the bytes that its hexadecimal digits stand for
+--     outcome   nothing while the request is unfinished; empty for the plain success, else its MessagePack
+--
 -- @module tarantkv.claims
 
+local digest = require('digest')
 local msgpack = require('msgpack')
 local arguments = require('tarantkv.arguments')
 local clock = require('tarantkv.clock')
 local outcome = require('tarantkv.outcome')
+local retention = require('tarantkv.retention')
 
 local M = {}
 
 local MAX_NAME_BYTES = 1024
-local MAX_WINDOW_MS = 24 * 60 * 60 * 1000
+local USER_BYTES, KEY_BYTES, DIGEST_BYTES = 8, 12, 16
+
+--- The outcome of nearly every request, in the MessagePack in which the api sends it.
+local PLAIN_SUCCESS = msgpack.encode('{"status":"success"}')
+
 local NIL = msgpack.encode(box.NULL)
+local NEW, PENDING, DONE = msgpack.encode('new'), msgpack.encode('pending'), msgpack.encode('done')
+local TOO_MANY = 'the user has as many Idempotency-Keys as one shard remembers for a user, %d'
+local CONFLICT = '\x93' .. msgpack.encode('conflict') .. NIL .. NIL
 
 local space
+local max_per_user = math.huge
 
---- Tell the module where claims live, once the space exists.
-function M.attach(claims)
-    space = claims
+--- How many claims each user has here, by the first bytes of their ids. Whoever is not in it has none.
+local counts = {}
+
+local function count(user, change)
+    local now = (counts[user] or 0) + change
+    counts[user] = now > 0 and now or nil
 end
 
---- The MessagePack of each element of an array, as it stands.
-local function elements(text, count)
-    local first = text:byte(1)
-    local at = first == 0xdd and 6 or first == 0xdc and 4 or 2
-    local raw = {}
-    for i = 1, count do
-        local _, after = msgpack.decode(text, at)
-        raw[i] = text:sub(at, after - 1)
-        at = after
+--- Count a claim that is about to be stored; inside its transaction.
+-- @treturn boolean false when the user has as many as one may have
+local function count_one_more(user)
+    if (counts[user] or 0) >= max_per_user then
+        return false
     end
-    return raw
+    count(user, 1)
+    box.on_rollback(function() count(user, -1) end)
+    return true
+end
+
+--- Tell the module where claims live, once the space exists, and how many of them one user may have.
+function M.attach(claims, limit)
+    space, max_per_user = claims, limit
+    counts = {}
+    for _, claim in space:pairs() do
+        count(claim.id:sub(1, USER_BYTES), 1)
+    end
+end
+
+--- Take note that claims were removed.
+-- @tparam table removed their tuples
+function M.forget(removed)
+    for _, claim in ipairs(removed) do
+        count(claim.id:sub(1, USER_BYTES), -1)
+    end
+end
+
+--- The first bytes of users' hashes, remembered for the last users: most requests come from a few.
+-- SHA-1 costs a quarter of SHA-256 here (0.5 us). Who looks for two names of the same bytes can do so for keys of one
+-- user only, and would get an answer meant for himself.
+local prefixes, remembered = {}, 0
+local MAX_REMEMBERED = 1000
+
+local function prefix_of(user)
+    local prefix = prefixes[user]
+    if prefix == nil then
+        if remembered == MAX_REMEMBERED then
+            prefixes, remembered = {}, 0
+        end
+        prefix = digest.sha1(user):sub(1, USER_BYTES)
+        prefixes[user], remembered = prefix, remembered + 1
+    end
+    return prefix
+end
+
+--- The id of the claim of a user's key.
+function M.id_of(user, key)
+    return prefix_of(user) .. digest.sha1(key):sub(1, KEY_BYTES)
+end
+
+--- The bytes for which hexadecimal digits stand, nil if the text is something else.
+local function from_hex(text)
+    local ok, bytes = pcall(string.fromhex, text)
+    return ok and bytes or nil
+end
+
+--- The stored form of a digest: the first bytes of one that is long enough, as bytes or as digits. Others are hashed.
+function M.short_digest(text)
+    local bytes = #text == 64 and from_hex(text) or text
+    return (#bytes < DIGEST_BYTES and digest.sha1(bytes) or bytes):sub(1, DIGEST_BYTES)
+end
+
+--- The stored forms of a claim id and of an outcome.
+M.packed_id = from_hex
+function M.packed_outcome(raw)
+    return raw == PLAIN_SUCCESS and '' or raw
 end
 
 local function payload(state, claim_id, result)
-    return '\x93' .. msgpack.encode(state) .. (claim_id or NIL) .. (result or NIL)
+    return '\x93' .. state .. msgpack.encode(claim_id:hex()) .. (result or NIL)
 end
 
-local function unexpired(user, key)
-    local claim = space:get({user, key})
-    if claim ~= nil and claim.expires > clock.now_ms() then
-        return claim
-    end
-    return nil
-end
-
---- CLAIM `[bucket_id, user, key, digest, claim_id, window_ms]`.
--- Payload `[state, claim_id, outcome]`: "new", "pending" (unfinished), "done" (with its outcome), "conflict" (claimed
--- by another request). The claim id is the stored one; a conflict shows neither id nor outcome.
-function M.claim(args, text)
+--- CLAIM `[bucket_id, user, key, digest, claim_id, window_ms]`; the claim id is text, an even number of
+-- hexadecimal digits.
+-- Payload `[state, claim_id, outcome]`: "new" (claimed by this very operation, also if a copy of it did so before),
+-- "pending" (claimed before, unfinished), "done" (with its outcome), "conflict" (claimed by another request). The claim
+-- id is the stored one; a conflict shows neither id nor outcome.
+-- @tparam table args
+-- @tparam boolean late whether the deadline has passed: then nothing is claimed
+function M.claim(args, late)
     local user, key = arguments.text(args[2], MAX_NAME_BYTES), arguments.text(args[3], MAX_NAME_BYTES)
-    local digest, claim_id = arguments.text(args[4], MAX_NAME_BYTES), arguments.text(args[5], MAX_NAME_BYTES)
+    local request, proposed = arguments.text(args[4], MAX_NAME_BYTES), arguments.text(args[5], MAX_NAME_BYTES)
     local window = arguments.whole(args[6])
-    if not (user and key and digest and claim_id and window) then
+    local claim_id = proposed and from_hex(proposed)
+    if not (user and key and request and claim_id and window) then
         return outcome.MALFORMED, 'CLAIM takes bucket, user, key, digest, claim id and window in milliseconds', false
     end
-    local claim = unexpired(user, key)
-    if claim == nil then
-        local raw_id = elements(text, 5)[5]
-        local expires = clock.now_ms() + math.min(window, MAX_WINDOW_MS)
-        space:replace({user, key, args[1], digest, raw_id, expires})
-        return outcome.OK, payload('new', raw_id), true
-    elseif claim.digest ~= digest then
-        return outcome.OK, payload('conflict'), false
+    local id, now = M.id_of(user, key), clock.now_ms()
+    local claim = space:get(id)
+    if claim == nil or claim.expires <= now then
+        if late then
+            return outcome.EXPIRED, outcome.LATE, false
+        elseif claim == nil and not count_one_more(id:sub(1, USER_BYTES)) then
+            return outcome.TOO_MANY, TOO_MANY:format(max_per_user), false
+        end
+        space:replace({id, args[1], retention.of_claim(now, window), M.short_digest(request), claim_id})
+        return outcome.OK, payload(NEW, claim_id), true
+    elseif claim.claim_id == claim_id then
+        return outcome.OK, payload(NEW, claim_id), false
+    elseif claim.digest ~= M.short_digest(request) then
+        return outcome.OK, CONFLICT, false
     elseif claim.outcome == nil then
-        return outcome.OK, payload('pending', claim.claim_id), false
+        return outcome.OK, payload(PENDING, claim.claim_id), false
     end
-    return outcome.OK, payload('done', claim.claim_id, claim.outcome), false
+    return outcome.OK, payload(DONE, claim.claim_id, claim.outcome == '' and PLAIN_SUCCESS or claim.outcome), false
 end
 
 --- FINISH `[bucket_id, user, key, claim_id, outcome]`: the first outcome of a claim that still stands is kept.
-function M.finish(args, text)
+-- @tparam table args the outcome as MessagePack, the others decoded
+-- @tparam boolean late whether the deadline has passed: then nothing is recorded
+function M.finish(args, late)
     local user, key = arguments.text(args[2], MAX_NAME_BYTES), arguments.text(args[3], MAX_NAME_BYTES)
-    local claim_id = arguments.text(args[4], MAX_NAME_BYTES)
-    if not (user and key and claim_id) or #args ~= 5 or args[5] == nil then
+    local named, result = arguments.text(args[4], MAX_NAME_BYTES), args[5]
+    local claim_id = named and from_hex(named)
+    if not (user and key and claim_id) or args.count ~= 5 or result == NIL then
         return outcome.MALFORMED, 'FINISH takes bucket, user, key, claim id and outcome', false
     end
-    local claim = unexpired(user, key)
-    if claim == nil or claim.outcome ~= nil
-            or arguments.bytes((msgpack.decode(claim.claim_id))) ~= claim_id then
+    local id = M.id_of(user, key)
+    local claim = space:get(id)
+    if claim == nil or claim.expires <= clock.now_ms() or claim.outcome ~= nil or claim.claim_id ~= claim_id then
         return outcome.OK, nil, false
+    elseif late then
+        return outcome.EXPIRED, outcome.LATE, false
     end
-    space:update({user, key}, {{'=', 'outcome', elements(text, 5)[5]}})
+    space:update(id, {{'=', 'outcome', M.packed_outcome(result)}})
     return outcome.OK, nil, true
 end
 

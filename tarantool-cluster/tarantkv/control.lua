@@ -1,109 +1,117 @@
---- Control operations: small ones whose bodies and payloads are MessagePack, each in a transaction of its own.
--- This module decodes, runs, commits and confirms; what the operations do is in `claims`, `users` and `describe`.
+--- Control operations: small ones whose bodies and payloads are MessagePack. This module checks a body and runs the
+-- operation; `tarantkv.apply` puts it in a transaction. What the operations do is in `claims`, `users`, `describe` and
+-- `identity`.
 -- @module tarantkv.control
 
 local ffi = require('ffi')
 local msgpack = require('msgpack')
+local body = require('tarantkv.body')
 local claims = require('tarantkv.claims')
-local clock = require('tarantkv.clock')
 local describe = require('tarantkv.describe')
+local identity = require('tarantkv.identity')
 local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local ownership = require('tarantkv.ownership')
 local users = require('tarantkv.users')
-local visibility = require('tarantkv.visibility')
 local wellformed = require('tarantkv.wellformed')
 
 local M = {}
 
 local bytes_t = ffi.typeof('const uint8_t *')
+local array_at, end_of_value = body.array_at, wellformed.end_of_value
 
---- By operation number: `run(args, body)` gives status, payload and whether it changed anything; `has_bucket` says that
--- the first argument is a bucket, which this shard must own.
+--- By operation number:
+--   run          `run(args, late)` gives status, payload and whether it changed anything; inside a transaction, without
+--                a yield. `late`: the deadline has passed; it may tell what is on record and must not change anything.
+--   has_bucket   the first argument is a bucket, which this shard must own
+--   only_reads   there is nothing on record that a late copy could be told
+--   opaque       the number of the argument that is handed over as MessagePack, of any size
 local OPERATIONS = {
     [operations.CLAIM] = {run = claims.claim, has_bucket = true},
-    [operations.FINISH] = {run = claims.finish, has_bucket = true},
-    [operations.USER_GET] = {run = users.get, has_bucket = true},
+    [operations.FINISH] = {run = claims.finish, has_bucket = true, opaque = 5},
+    [operations.USER_GET] = {run = users.get, has_bucket = true, only_reads = true},
     [operations.USER_PUT] = {run = users.put, has_bucket = true},
     [operations.REVOKE] = {run = users.revoke, has_bucket = true},
-    [operations.USER_LIST] = {run = users.list, has_bucket = false},
-    [operations.DESCRIBE] = {run = describe.run, has_bucket = false},
+    [operations.USER_LIST] = {run = users.list, only_reads = true},
+    [operations.DESCRIBE] = {run = describe.run, only_reads = true},
+    [operations.STATUS] = {run = describe.status, only_reads = true},
+    [operations.JOIN] = {run = identity.join},
 }
 
---- First bytes of a MessagePack array: an empty map would look the same once it is decoded.
-local ARRAY_HEADERS = {[0xdc] = true, [0xdd] = true}
-for byte = 0x90, 0x9f do
-    ARRAY_HEADERS[byte] = true
-end
+--- Most arguments, and most bytes of one that is decoded: a body must not be able to make millions of Lua objects.
+local MAX_ARGUMENTS = 16
+local MAX_ARGUMENT_BYTES = 65536
 
 --- Is there a control operation of this number?
 function M.knows(op)
     return OPERATIONS[op] ~= nil
 end
 
---- Is a text one MessagePack array? Looked at before it is decoded: Tarantool's decoder is recursive, and some thousand
--- levels end the process.
-local function is_array(text)
-    local size = #text
-    return size > 0 and ARRAY_HEADERS[text:byte(1)]
-        and wellformed.end_of_value(ffi.cast(bytes_t, text), 0, size) == size
+--- The arguments in a body.
+-- Each is looked at before it is decoded: Tarantool's decoder is recursive, and some thousand levels end the process.
+-- @treturn table with `count`; nil if the body is not one MessagePack array of few and small arguments
+local function arguments(operation, text)
+    local bytes, size = ffi.cast(bytes_t, text), #text
+    local count, at = array_at(bytes, 0, size)
+    if at == 0 or count > MAX_ARGUMENTS then
+        return nil
+    end
+    local args = {count = count}
+    for i = 1, count do
+        local stop = at < size and end_of_value(bytes, at, size) or 0
+        if stop == 0 then
+            return nil
+        elseif i == operation.opaque then
+            args[i] = text:sub(at + 1, stop)
+        elseif stop - at > MAX_ARGUMENT_BYTES then
+            return nil
+        else
+            args[i] = msgpack.decode(text, at + 1)
+        end
+        at = stop
+    end
+    return at == size and args or nil
 end
 
---- The arguments in a body, or nil and the fault.
-local function arguments(operation, text)
-    local ok, args
-    if is_array(text) then
-        ok, args = pcall(msgpack.decode, text)
-    end
-    if not ok then
-        return nil, outcome.MALFORMED, 'the body is not one MessagePack array'
-    end
-    if operation.has_bucket then
-        local bucket = args[1]
-        if type(bucket) ~= 'number' or bucket < 0 or bucket ~= math.floor(bucket) then
-            return nil, outcome.MALFORMED, 'the first argument is not a bucket'
-        elseif not ownership.owns(bucket) then
-            return nil, outcome.WRONG_BUCKET, 'the shard does not own the bucket'
+local function is_bucket(value)
+    return type(value) == 'number' and value >= 0 and value == math.floor(value)
+end
+
+--- Check a control operation; what it will need is left in the chunk.
+-- @tparam table chunk with `op` and `text`, gets `args`
+-- @treturn number status of a fault, nil when all is well
+-- @treturn string message of the fault
+function M.check(chunk)
+    local operation = OPERATIONS[chunk.op]
+    -- The decoder raises on what it does not know, such as extensions of other applications.
+    local ok, args = pcall(arguments, operation, chunk.text)
+    if not ok or args == nil then
+        return outcome.MALFORMED, 'the body is not one MessagePack array of few and small arguments'
+    elseif operation.has_bucket then
+        if not is_bucket(args[1]) then
+            return outcome.MALFORMED, 'the first argument is not a bucket'
+        elseif not ownership.owns(args[1]) then
+            return outcome.WRONG_BUCKET, 'the shard does not own the bucket'
         end
     end
-    return args
+    chunk.args = args
+    return nil
 end
 
---- Run a control operation.
--- @tparam number op
--- @tparam string text MessagePack array of arguments
--- @tparam number deadline_ms
+--- Run a checked control operation; inside a transaction.
+-- @tparam table chunk
+-- @tparam number now milliseconds since the epoch
 -- @treturn number status
 -- @treturn string payload, or the message of a fault
-function M.run(op, text, deadline_ms)
-    local operation = OPERATIONS[op]
-    local args, fault, message = arguments(operation, text)
-    if args == nil then
-        return fault, message
+-- @treturn boolean whether anything was changed
+-- @raise the database's error
+function M.run(chunk, now)
+    local operation = OPERATIONS[chunk.op]
+    local is_late = chunk.deadline <= now
+    if is_late and operation.only_reads then
+        return outcome.EXPIRED, outcome.LATE, false
     end
-    while clock.now_ms() < deadline_ms do
-        local seen, failed = visibility.mark()
-        box.begin()
-        local ok, status, payload, changed = pcall(operation.run, args, text)
-        if not ok then
-            box.rollback()
-            return outcome.of_error(status)
-        end
-        if changed then
-            local stored, err = visibility.commit()
-            if not stored then
-                return outcome.of_error(err)
-            end
-            return status, payload
-        end
-        box.rollback()
-        -- Without a deadline, like a commit: what is found may be the work of an earlier try of this very chunk, and
-        -- EXPIRED would deny it.
-        if visibility.confirm(seen, failed) == 'stored' then
-            return status, payload
-        end
-    end
-    return outcome.EXPIRED, 'the deadline has passed'
+    return operation.run(chunk.args, is_late)
 end
 
 return M

@@ -1,7 +1,8 @@
---- What a shard says about itself: its name, its buckets, whether it takes writes.
+--- What a shard says about itself: its name, its cluster, its buckets, whether it takes writes, and how much it holds.
 -- @module tarantkv.describe
 
 local msgpack = require('msgpack')
+local identity = require('tarantkv.identity')
 local outcome = require('tarantkv.outcome')
 local ownership = require('tarantkv.ownership')
 
@@ -30,6 +31,8 @@ function M.call()
         ranges = ranges,
         ro = box.info.ro,
         instance = box.info.uuid,
+        -- Absent until a worker has had the shard join its cluster.
+        cluster = identity.cluster(),
         protocol = M.PROTOCOL,
     }
 end
@@ -37,6 +40,28 @@ end
 --- Control operation DESCRIBE.
 function M.run()
     return outcome.OK, msgpack.encode(M.call()), false
+end
+
+--- Bytes of a space's tuples and of its indexes.
+local function bytes_of(space)
+    local bytes = space:bsize()
+    for number, index in pairs(space.index) do
+        if type(number) == 'number' then
+            bytes = bytes + index:bsize()
+        end
+    end
+    return tonumber(bytes)
+end
+
+--- Control operation STATUS `[]`, payload a map: numbers and bytes of the claims and of the records of applied chunks,
+-- and of the memory for data. All of it is counted by the database as it goes.
+function M.status()
+    local memory = box.slab.info()
+    return outcome.OK, msgpack.encode({
+        claims = box.space.claims:len(), claim_bytes = bytes_of(box.space.claims),
+        records = box.space.applied:len(), record_bytes = bytes_of(box.space.applied),
+        memory_used = tonumber(memory.arena_used), memory_limit = tonumber(memory.quota_size),
+    }), false
 end
 
 return M

@@ -1,11 +1,13 @@
 --- The fiber that removes what has had its time: records of applied chunks, claims, revocations.
--- In small transactions, so that no request waits behind a long one. When something is over is decided by those who
--- write it; that it counts as absent from then on, by those who read it.
+-- In small transactions, so that no request waits behind a long one. When a record is over is decided in
+-- `tarantkv.retention`; that it counts as absent from then on, by those who read it.
 -- @module tarantkv.expiry
 
 local fiber = require('fiber')
 local log = require('log')
+local claims = require('tarantkv.claims')
 local clock = require('tarantkv.clock')
+local retention = require('tarantkv.retention')
 local visibility = require('tarantkv.visibility')
 
 local M = {}
@@ -14,11 +16,13 @@ local BATCH = 200
 local PAUSE_S = 0.5
 
 --- Remove up to a batch of tuples whose time is over.
--- @param index ordered by the time, from which the primary key of a tuple follows
+-- @param index ordered by the time
+-- @tparam number before milliseconds since the epoch: what ends before this is over
 -- @tparam function key_of primary key of a tuple
+-- @tparam[opt] function removed told of the tuples that were removed
 -- @treturn number how many were removed
-function M.sweep(index, key_of)
-    local over = index:select({clock.now_ms()}, {iterator = 'LT', limit = BATCH})
+function M.sweep(index, before, key_of, removed)
+    local over = index:select({before}, {iterator = 'LT', limit = BATCH})
     if #over == 0 then
         return 0
     end
@@ -37,18 +41,23 @@ function M.sweep(index, key_of)
     if not ok then
         error(err)
     end
+    if removed ~= nil then
+        removed(over)
+    end
     return #over
 end
 
 --- Remove everything whose time is over.
 function M.sweep_all()
+    local now = clock.now_ms()
     local sweeps = {
-        {box.space.applied.index.retain_until, function(tuple) return tuple.id end},
-        {box.space.claims.index.expires, function(tuple) return {tuple.user, tuple.key} end},
-        {box.space.revoked.index.expires, function(tuple) return {tuple.name, tuple.jti} end},
+        {box.space.applied.index.retain_until, now, function(tuple) return tuple.id end},
+        {box.space.claims.index.expires, now, function(tuple) return tuple.id end, claims.forget},
+        {box.space.revoked.index.expires, math.max(0, retention.revocations_over(now)),
+            function(tuple) return {tuple.name, tuple.jti} end},
     }
     for _, sweep in ipairs(sweeps) do
-        while M.sweep(sweep[1], sweep[2]) == BATCH do
+        while M.sweep(unpack(sweep)) == BATCH do
             fiber.yield()
         end
     end

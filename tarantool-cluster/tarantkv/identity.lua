@@ -1,11 +1,49 @@
 --- Whose data a data directory holds: the shard's name, the number of buckets and the ranges it owns, stored at the
 -- first start and compared at every later one. A changed shard list must never lose keys silently, so a difference
 -- ends the start. Ranges are computed in `ownership`.
+--
+-- The id of the cluster is stored when the first worker asks for it: all shards of a cluster have the same one, and no
+-- shard knows the others. Once stored it never changes.
 -- @module tarantkv.identity
 
 local json = require('json')
+local msgpack = require('msgpack')
+local arguments = require('tarantkv.arguments')
+local outcome = require('tarantkv.outcome')
 
 local M = {}
+
+local CLUSTER_ID_DIGITS = 32
+
+local identity
+
+--- Tell the module where the identity lives, once the space exists.
+function M.attach(space)
+    identity = space
+end
+
+--- The id of the cluster to which the data belong, nil if there is none yet.
+-- @treturn string 32 hexadecimal digits
+function M.cluster()
+    local stored = identity:get('cluster')
+    return stored ~= nil and stored.value or nil
+end
+
+--- Control operation JOIN `[cluster_id]`, payload `[cluster_id]`: the stored id; the given one if there was none.
+function M.join(args, late)
+    local id = arguments.text(args[1], CLUSTER_ID_DIGITS)
+    if id == nil or #id ~= CLUSTER_ID_DIGITS or id:find('[^0-9a-f]') ~= nil then
+        return outcome.MALFORMED, 'JOIN takes a cluster id, 32 lower-case hexadecimal digits', false
+    end
+    local stored = M.cluster()
+    if stored ~= nil then
+        return outcome.OK, msgpack.encode({stored}), false
+    elseif late then
+        return outcome.EXPIRED, outcome.LATE, false
+    end
+    identity:insert({'cluster', id})
+    return outcome.OK, msgpack.encode({id}), true
+end
 
 --- What differs between the stored identity and the one wanted; stores the wanted one if there is none.
 -- @tparam space space the space `identity`

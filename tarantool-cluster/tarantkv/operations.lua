@@ -12,4 +12,6 @@ return {
     REVOKE = 20,
     USER_LIST = 21,
     DESCRIBE = 22,
+    STATUS = 23,
+    JOIN = 24,
 }

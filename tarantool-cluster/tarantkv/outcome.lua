@@ -13,6 +13,10 @@ local M = {
     REFUSED = 7,
     -- 8 and 9 are given by the worker, about shards that it could not ask.
     CONFLICT = 10,
+    TOO_MANY = 11,
+
+    --- The message of EXPIRED.
+    LATE = 'the deadline has passed',
 }
 
 local NOTHING = box.NULL

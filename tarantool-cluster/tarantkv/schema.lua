@@ -21,12 +21,13 @@ local SPACES = {
         {'id', type = 'tree', parts = {1, 'string'}},
         {'retain_until', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
+    -- Kept small, since each keyed request makes one that lasts for the window; `claims` says what the fields hold.
     {name = 'claims', format = {
-        {'user', 'string'}, {'key', 'string'}, {'bucket_id', 'unsigned'}, {'digest', 'string'}, {'claim_id', 'string'},
-        {'expires', 'unsigned'}, {name = 'outcome', type = 'string', is_nullable = true},
+        {'id', 'string'}, {'bucket_id', 'unsigned'}, {'expires', 'unsigned'}, {'digest', 'string'},
+        {'claim_id', 'string'}, {name = 'outcome', type = 'string', is_nullable = true},
     }, indexes = {
-        {'key', type = 'tree', parts = {1, 'string', 2, 'string'}},
-        {'expires', type = 'tree', unique = false, parts = {6, 'unsigned'}},
+        {'id', type = 'tree', parts = {1, 'string'}},
+        {'expires', type = 'tree', unique = false, parts = {3, 'unsigned'}},
     }},
     {name = 'users', format = {
         {'name', 'string'}, {'bucket_id', 'unsigned'}, {'password_hash', 'string'}, {'scopes', 'array'},

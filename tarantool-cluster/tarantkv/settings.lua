@@ -131,6 +131,7 @@ function M.read(environment)
         store_user = store_user,
         store_password = text(environment, 'TARANTKV_STORE_PASSWORD'),
         clock_skew_s = whole(environment, 'TARANTKV_CLOCK_SKEW_S', 30, 0, 3600),
+        max_claims_per_user = whole(environment, 'TARANTKV_MAX_CLAIMS_PER_USER', 1000000, 1, 4294967295),
         count_applications = one_of(environment, 'TARANTKV_COUNT_APPLICATIONS', 'false', {
             ['true'] = 1, ['false'] = 0,
         }) == 1,

@@ -9,6 +9,7 @@ local log = require('log')
 local access = require('tarantkv.access')
 local applied = require('tarantkv.applied')
 local apply = require('tarantkv.apply')
+local changes = require('tarantkv.changes')
 local claims = require('tarantkv.claims')
 local delete = require('tarantkv.delete')
 local describe = require('tarantkv.describe')
@@ -16,7 +17,9 @@ local expiry = require('tarantkv.expiry')
 local identity = require('tarantkv.identity')
 local ownership = require('tarantkv.ownership')
 local read = require('tarantkv.read')
+local retention = require('tarantkv.retention')
 local schema = require('tarantkv.schema')
+local upgrade = require('tarantkv.upgrade')
 local users = require('tarantkv.users')
 local write = require('tarantkv.write')
 
@@ -46,9 +49,12 @@ function M.start(settings)
     if fiber.set_max_slice ~= nil then
         fiber.set_max_slice({warn = 5, err = 3600})
     end
+    retention.configure(settings.clock_skew_s * 1000)
     local ranges = {ownership.range_of(settings.position, settings.shards, settings.bucket_count)}
     if not box.info.ro then
+        upgrade.prepare()
         schema.create()
+        upgrade.finish()
     end
     local difference = identity.establish(box.space.identity, {
         shard = settings.shard, bucket_count = settings.bucket_count, ranges = ranges,
@@ -63,9 +69,10 @@ function M.start(settings)
     delete.attach(box.space.kv)
     read.attach(box.space.kv)
     applied.attach(box.space.applied)
-    claims.attach(box.space.claims)
+    claims.attach(box.space.claims, settings.max_claims_per_user)
     users.attach(box.space.users, box.space.revoked)
-    apply.configure(settings.clock_skew_s * 1000, settings.count_applications and box.space.applications or nil)
+    identity.attach(box.space.identity)
+    changes.configure(settings.count_applications and box.space.applications or nil)
     rawset(_G, 'tarantkv', {apply = apply.call, describe = describe.call})
 
     if not box.info.ro then

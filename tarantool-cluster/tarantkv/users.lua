@@ -6,6 +6,7 @@ local msgpack = require('msgpack')
 local arguments = require('tarantkv.arguments')
 local clock = require('tarantkv.clock')
 local outcome = require('tarantkv.outcome')
+local retention = require('tarantkv.retention')
 
 local M = {}
 
@@ -55,13 +56,13 @@ function M.get(args)
     end
     local user = users:get(name)
     local mark = jti ~= nil and revoked:get({name, jti}) or nil
-    local is_revoked = mark ~= nil and mark.expires > clock.now_ms()
+    local is_revoked = mark ~= nil and mark.expires > retention.revocations_over(clock.now_ms())
     return outcome.OK, msgpack.encode({user ~= nil and record_of(user) or box.NULL, is_revoked}), false
 end
 
 --- USER_PUT `[bucket_id, name, record, expected_version]`; version 0 expects that there is no record.
 -- A repeat of a put that was stored is OK too, so that a lost answer can be asked for again.
-function M.put(args)
+function M.put(args, late)
     local name, expected = arguments.text(args[2], MAX_NAME_BYTES), arguments.whole(args[4])
     local new = name ~= nil and tuple_of(name, args[1], args[3]) or nil
     if new == nil or expected == nil then
@@ -72,17 +73,26 @@ function M.put(args)
         return outcome.OK, nil, false
     elseif (user ~= nil and user.version or 0) ~= expected then
         return outcome.CONFLICT, 'the user record has changed meanwhile', false
+    elseif late then
+        return outcome.EXPIRED, outcome.LATE, false
     end
     users:replace(new)
     return outcome.OK, nil, true
 end
 
---- REVOKE `[bucket_id, name, jti, expires_ms]`: the token is refused until it would have expired by itself.
-function M.revoke(args)
+--- REVOKE `[bucket_id, name, jti, expires_ms]`: the token is refused until every api refuses it as expired.
+-- `expires_ms` is the token's expiry; what is added to it for leeway and clocks is up to `retention`.
+function M.revoke(args, late)
     local name, jti = arguments.text(args[2], MAX_NAME_BYTES), arguments.text(args[3], MAX_NAME_BYTES)
     local expires = arguments.whole(args[4])
     if not (name and jti and expires) then
         return outcome.MALFORMED, 'REVOKE takes bucket, name, token id and expiry in milliseconds', false
+    end
+    local mark = revoked:get({name, jti})
+    if mark ~= nil and mark.expires >= expires then
+        return outcome.OK, nil, false
+    elseif late then
+        return outcome.EXPIRED, outcome.LATE, false
     end
     revoked:replace({name, jti, args[1], expires})
     return outcome.OK, nil, true

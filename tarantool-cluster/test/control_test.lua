@@ -1,5 +1,4 @@
---- The control operations: the life of a claim, user records, revocations, and what removes them when their time is
--- over.
+--- Control operations, but for claims: malformed bodies, user records, revocations, what a shard says of itself.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -12,64 +11,6 @@ local clock = require('tarantkv.clock')
 local outcome
 
 local suite = support.suite('control operations')
-
-local function claim(key, digest, claim_id, window)
-    local status, payload = support.control(support.CLAIM, {1, 'ann', key, digest, claim_id, window or 60000})
-    assert(status == outcome.OK, payload)
-    return payload[1], payload[2], payload[3]
-end
-
-local function finish(key, claim_id, result)
-    return support.control(support.FINISH, {1, 'ann', key, claim_id, result})
-end
-
-suite:case('the life of a claim', function(test)
-    test:is_deeply({claim('k', 'digest', 'c1')}, {'new', 'c1', box.NULL}, 'new')
-    test:is_deeply({claim('k', 'digest', 'c2')}, {'pending', 'c1', box.NULL}, 'pending, with the stored id')
-    test:is_deeply({claim('k', 'other', 'c3')}, {'conflict', box.NULL, box.NULL}, 'another digest is a conflict')
-    test:is(finish('k', 'c2', 'wrong'), outcome.OK, 'finishing another claim')
-    test:is(claim('k', 'digest', 'c4'), 'pending', 'has no effect')
-    test:is(finish('k', 'c1', 'result'), outcome.OK, 'finishing it')
-    test:is_deeply({claim('k', 'digest', 'c5')}, {'done', 'c1', 'result'}, 'done, with its outcome')
-    test:is_deeply({claim('k', 'other', 'c6')}, {'conflict', box.NULL, box.NULL}, 'still a conflict for others')
-    finish('k', 'c1', 'second')
-    test:is_deeply({claim('k', 'digest', 'c7')}, {'done', 'c1', 'result'}, 'the first outcome stays')
-end)
-
-suite:case('claims belong to a user and a key', function(test)
-    test:is(claim('own', 'digest', 'a'), 'new', 'one user')
-    local _, payload = support.control(support.CLAIM, {1, 'bob', 'own', 'another', 'b', 60000})
-    test:is(payload[1], 'new', 'the same key of another user is another claim')
-    test:is(finish('absent', 'c', 'x'), outcome.OK, 'finishing a claim that is not there')
-    test:is(claim('absent', 'digest', 'c'), 'new', 'has no effect')
-end)
-
-suite:case('an expired claim counts as absent', function(test)
-    test:is(claim('short', 'digest', 'c1', 20), 'new', 'claimed for 20 ms')
-    fiber.sleep(0.03)
-    test:is(finish('short', 'c1', 'too late'), outcome.OK, 'finished after that')
-    test:is_deeply({claim('short', 'other', 'c2')}, {'new', 'c2', box.NULL}, 'claimed anew by another digest')
-end)
-
-suite:case('a claim lasts a day at most', function(test)
-    claim('long', 'digest', 'c', 9007199254740991)
-    local expires = box.space.claims:get({'ann', 'long'}).expires
-    test:ok(expires <= clock.now_ms() + 24 * 60 * 60 * 1000, 'however long it asks')
-end)
-
-suite:case('claim id and outcome come back in the MessagePack in which they came', function(test)
-    local function mp(value) return msgpack.encode(value) end
-    local id, result = '\xc4\x03\x00\xff\x01', '\x82\xa1a\xc4\x01\xff\xa1b\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00'
-    local claiming = '\x96\x01' .. mp('ann') .. mp('bytes') .. '\xc4\x02\xff\xfe' .. id .. mp(1000)
-    local _, payload = support.run(support.CLAIM, claiming)
-    test:ok(payload == '\x93' .. mp('new') .. id .. '\xc0', 'new')
-    support.run(support.FINISH, '\x95\x01' .. mp('ann') .. mp('bytes') .. id .. result)
-    _, payload = support.run(support.CLAIM, claiming)
-    test:ok(payload == '\x93' .. mp('done') .. id .. result, 'done')
-    -- A chunk's bytes may come with the array's length in more bytes than needed.
-    _, payload = support.run(support.CLAIM, '\xdc\x00\x06' .. claiming:sub(2))
-    test:ok(payload == '\x93' .. mp('done') .. id .. result, 'the longer form of an array')
-end)
 
 suite:case('malformed control bodies', function(test)
     for _, case in ipairs({
@@ -157,8 +98,34 @@ suite:case('revoked tokens', function(test)
     test:is(select(2, get('ann', 'other')), false, 'another token is not')
     test:is(select(2, get('bob', 'token')), false, 'nor the same of another user')
     test:is(select(2, get('ann')), false, 'without a token nothing is revoked')
-    support.control(support.REVOKE, {1, 'ann', 'old', clock.now_ms() - 1})
-    test:is(select(2, get('ann', 'old')), false, 'an expired one is not looked at')
+    support.control(support.REVOKE, {1, 'ann', 'old', clock.now_ms() - 5001})
+    test:is(select(2, get('ann', 'old')), false, 'one whose token no api takes any more is not looked at')
+    support.control(support.REVOKE, {1, 'ann', 'twice', clock.now_ms() + 60000})
+    support.control(support.REVOKE, {1, 'ann', 'twice', clock.now_ms() - 60000})
+    test:is(select(2, get('ann', 'twice')), true, 'a second revocation takes nothing back')
+end)
+
+suite:case('a copy of a change that comes late is told what is on record, and changes nothing', function(test)
+    local late = {deadline = clock.now_ms() - 1}
+    local record, expires = {'hash', SCOPES, false, 1, 0}, clock.now_ms() + 60000
+    local revoking = {1, 'late', 'token', expires}
+    test:is(support.control(support.USER_PUT, {1, 'late', record, 0}, late), outcome.EXPIRED, 'a first put')
+    test:is(get('late'), nil, 'stores nothing')
+    test:is(put('late', record, 0), outcome.OK, 'stored')
+    test:is(support.control(support.USER_PUT, {1, 'late', record, 0}, late), outcome.OK, 'a copy of a stored one')
+    test:is(support.control(support.REVOKE, revoking, late), outcome.EXPIRED, 'a first revocation')
+    test:is(select(2, get('late', 'token')), false, 'revokes nothing')
+    test:is(support.control(support.REVOKE, revoking), outcome.OK, 'revoked')
+    test:is(support.control(support.REVOKE, revoking, late), outcome.OK, 'a copy of that')
+    test:is(support.control(support.USER_GET, {1, 'late', box.NULL}, late), outcome.EXPIRED, 'a look-up is just late')
+end)
+
+suite:case('no body makes many objects', function(test)
+    local many = '\xdd' .. '\x00\x10\x00\x00' .. ('\x90'):rep(1048576)
+    for _, op in ipairs({support.CLAIM, support.FINISH, support.USER_PUT, support.JOIN, support.STATUS}) do
+        test:is(support.run(op, many), outcome.MALFORMED, 'a million arguments')
+        test:is(support.run(op, '\x92\x01' .. many), outcome.MALFORMED, 'a large argument')
+    end
 end)
 
 suite:case('users are listed in order, page by page', function(test)
@@ -174,7 +141,7 @@ suite:case('users are listed in order, page by page', function(test)
         end
         test:ok(#page <= 10, 'a page is no longer than asked')
     until #page < 10
-    test:is(#names, 27, 'all of them, once each')
+    test:is(#names, 28, 'all of them, once each')
     local sorted = {unpack(names)}
     table.sort(sorted)
     test:is_deeply(names, sorted, 'in order')
@@ -195,55 +162,37 @@ suite:case('describe', function(test)
     test:is(_G.tarantkv.describe().ranges[1][1], 1, 'a caller cannot change it')
 end)
 
-suite:case('what has had its time is removed, what has not is kept', function(test)
-    local now = clock.now_ms()
-    box.space.applied:truncate()
-    box.space.claims:truncate()
-    box.space.revoked:truncate()
-    for i = 1, 1000 do
-        local over = i % 2 == 0 and now - i or now + 60000
-        box.space.applied:insert({('%016d'):format(i), over, box.NULL})
-        box.space.claims:insert({'u', tostring(i), 1, 'd', '\xa1c', over})
-        box.space.revoked:insert({'u', tostring(i), 1, over})
+suite:case('a shard joins one cluster, for ever', function(test)
+    local first, second = ('0a'):rep(16), ('0b'):rep(16)
+    test:is(support.control(support.JOIN, {first}, {deadline = clock.now_ms() - 1}), outcome.EXPIRED, 'too late')
+    test:is(_G.tarantkv.describe().cluster, nil, 'none at first')
+    local _, payload = support.control(support.JOIN, {first})
+    test:is_deeply(payload, {first}, 'joined')
+    test:is(_G.tarantkv.describe().cluster, first, 'and says so')
+    _, payload = support.control(support.JOIN, {second})
+    test:is_deeply(payload, {first}, 'another id is answered with the first')
+    test:is(_G.tarantkv.describe().cluster, first, 'which stays')
+    for _, id in ipairs({'', 'x', ('0A'):rep(16), ('0a'):rep(17), 5, box.NULL}) do
+        test:is(support.control(support.JOIN, {id}), outcome.MALFORMED, 'what is no id')
     end
-    test:ok(support.wait_for(function()
-        return box.space.applied:len() + box.space.claims:len() + box.space.revoked:len() == 1500
-    end), 'half of each goes by itself')
-    fiber.sleep(0.6)
-    test:is(box.space.applied:len(), 500, 'records stay until their time')
-    test:is(box.space.claims:len(), 500, 'claims too')
-    test:is(box.space.revoked:len(), 500, 'revocations too')
 end)
 
-local function fiber_named(name)
-    for id, info in pairs(fiber.info()) do
-        if info.name == name then
-            return id
-        end
+suite:case('status tells what claims and records take', function(test)
+    local function status()
+        local _, payload = support.control(support.STATUS, {})
+        return payload
     end
-end
-
-suite:case('the fiber that removes is started again when it dies', function(test)
-    local id = fiber_named('tarantkv.expiry')
-    test:ok(id, 'it runs')
-    fiber.kill(id)
-    test:ok(support.wait_for(function()
-        local new = fiber_named('tarantkv.expiry')
-        return new ~= nil and new ~= id
-    end), 'another takes its place')
-    box.space.applied:insert({('x'):rep(16), 1, box.NULL})
-    test:ok(support.wait_for(function() return box.space.applied:get(('x'):rep(16)) == nil end), 'and removes')
-end)
-
-suite:case('it goes on after an error', function(test)
-    local expiry = require('tarantkv.expiry')
-    local sweep, calls = expiry.sweep, 0
-    expiry.sweep = function()
-        calls = calls + 1
-        error('no luck')
+    local before = status()
+    for i = 1, 100 do
+        support.control(support.CLAIM, {1, 'ann', 'status' .. i, 'd', 'aa', 60000})
+        support.write('status' .. i, '\x01', {retain = 60000})
     end
-    test:ok(support.wait_for(function() return calls >= 2 end), 'it tries again')
-    expiry.sweep = sweep
+    local after = status()
+    test:is(after.claims, before.claims + 100, 'claims')
+    test:is(after.records, before.records + 100, 'records of chunks')
+    test:ok(after.claim_bytes >= before.claim_bytes + 4000, 'their bytes')
+    test:ok(after.record_bytes >= before.record_bytes + 2500, 'and theirs')
+    test:ok(after.memory_used > 0 and after.memory_used <= after.memory_limit, 'memory in use, and its limit')
 end)
 
 support.start({clock_skew_s = 0}, {log_level = 1})

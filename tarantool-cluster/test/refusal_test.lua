@@ -62,7 +62,7 @@ suite:case('a chunk for a foreign bucket is refused whole', function(test)
         local keys = support.keys_body({'k'}, {bucket})
         test:is(support.run(support.READ, keys), outcome.WRONG_BUCKET, 'a read')
         test:is(support.run(support.DELETE, keys), outcome.WRONG_BUCKET, 'a delete')
-        test:is(support.control(support.CLAIM, {bucket, 'u', 'k', 'd', 'c', 1}), outcome.WRONG_BUCKET, 'a claim')
+        test:is(support.control(support.CLAIM, {bucket, 'u', 'k', 'd', 'cc', 1}), outcome.WRONG_BUCKET, 'a claim')
     end
     test:is(box.space.kv:get('foreign1'), nil, 'nothing of it was stored')
     test:is(write_to(1, 100, 200, 300), outcome.OK, 'the edges of the ranges are owned')
@@ -75,7 +75,7 @@ suite:case('a read-only instance says so and still reads', function(test)
     box.cfg({read_only = true})
     for _, case in ipairs({
         {support.WRITE, support.write_body({{'ro', '\x01'}})}, {support.DELETE, support.keys_body({'ro'})},
-        {support.CLAIM, msgpack.encode({1, 'u', 'k', 'd', 'c', 1000})},
+        {support.CLAIM, msgpack.encode({1, 'u', 'k', 'd', 'cc', 1000})},
         {support.REVOKE, msgpack.encode({1, 'u', 'j', 5})},
         {support.USER_PUT, msgpack.encode({1, 'u', {'h', {'read'}, false, 1, 0}, 0})},
     }) do

@@ -24,7 +24,7 @@ suite:case('defaults', function(test)
     test:is_deeply(settings.read(environment()), {
         shard = 's1', position = 1, shards = 1, bucket_count = 30000, listen = '127.0.0.1:3301', directory = '.',
         memory_mib = 512, wal_mode = 'write', store_user = 'tarantkv', store_password = 'secret', clock_skew_s = 30,
-        count_applications = false, console = '', log_level = 5,
+        max_claims_per_user = 1000000, count_applications = false, console = '', log_level = 5,
     }, 'what is not set')
     test:is(settings.read(environment({TARANTKV_SHARD_LISTEN = ''})).listen, '127.0.0.1:3301', 'what is set to nothing')
 end)
@@ -53,6 +53,7 @@ suite:case('faults name the variable and what is wrong', function(test)
         {'TARANTKV_STORE_USER', 'super'},
         {'TARANTKV_STORE_PASSWORD', false}, {'TARANTKV_STORE_PASSWORD', ''},
         {'TARANTKV_CLOCK_SKEW_S', '-1'}, {'TARANTKV_CLOCK_SKEW_S', '3601'},
+        {'TARANTKV_MAX_CLAIMS_PER_USER', '0'},
         {'TARANTKV_COUNT_APPLICATIONS', 'maybe'}, {'TARANTKV_LOG_LEVEL', 'loud'},
     }) do
         local ok, fault = pcall(settings.read, environment({[case[1]] = case[2]}))

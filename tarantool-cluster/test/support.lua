@@ -16,6 +16,7 @@ local M = {}
 
 M.WRITE, M.READ, M.DELETE = 1, 2, 3
 M.CLAIM, M.FINISH, M.USER_GET, M.USER_PUT, M.REVOKE, M.USER_LIST, M.DESCRIBE = 16, 17, 18, 19, 20, 21, 22
+M.STATUS, M.JOIN = 23, 24
 
 local BUCKETS = 30000
 
@@ -24,6 +25,7 @@ function M.settings(changes)
     local settings = {
         shard = 's1', position = 1, shards = 1, bucket_count = BUCKETS, listen = nil, console = '',
         store_user = 'tarantkv', store_password = 'secret', clock_skew_s = 30, count_applications = true,
+        max_claims_per_user = 1000000,
     }
     for name, value in pairs(changes or {}) do
         settings[name] = value

@@ -56,7 +56,7 @@ local function take_back(number)
         box.space.applied:delete(id)
         box.space.applications:delete(id)
     end
-    box.space.claims:delete({'user', 'key'})
+    box.space.claims:delete(require('tarantkv.claims').id_of('user', 'key'))
     box.commit()
 end
 
@@ -203,9 +203,9 @@ suite:case('a claim that may yet vanish is not told to anybody', function(test)
     local function claim(claim_id)
         return support.control(support.CLAIM, {1, 'user', 'key', 'digest', claim_id, 60000})
     end
-    local first = in_background(function() return claim('first') end)
+    local first = in_background(function() return claim('f1') end)
     wait_held(1)
-    local second = in_background(function() return claim('second') end)
+    local second = in_background(function() return claim('5e') end)
     fiber.sleep(0.05)
     test:ok(not second.done, 'the second waits')
     fail(1)

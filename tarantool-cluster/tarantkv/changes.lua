@@ -1,0 +1,160 @@
+--- What a call changes: its writes, deletes and control operations, in one transaction together with the records of the
+-- chunks applied. Which chunks are on record is looked up here, too. When an outcome may be told is up to `apply`.
+-- @module tarantkv.changes
+
+local applied = require('tarantkv.applied')
+local body = require('tarantkv.body')
+local control = require('tarantkv.control')
+local delete = require('tarantkv.delete')
+local operations = require('tarantkv.operations')
+local outcome = require('tarantkv.outcome')
+local retention = require('tarantkv.retention')
+local visibility = require('tarantkv.visibility')
+local write = require('tarantkv.write')
+
+local M = {}
+
+local CHANGES = {[operations.WRITE] = write, [operations.DELETE] = delete}
+
+local answer = outcome.answer
+local max = math.max
+
+local applications = nil
+
+--- Take the space in which every application of a chunk is counted; nil: they are not.
+function M.configure(count_space)
+    applications = count_space
+end
+
+--- Is this the number of a write or delete?
+function M.knows(op)
+    return CHANGES[op] ~= nil
+end
+
+--- Record applied chunks, a run of ids as one; inside their transaction.
+-- @tparam table chunks in the order of the call
+-- @tparam table results what each deleted, nil for a write
+-- @treturn boolean false when the database refused
+local function record(chunks, results, now)
+    local i = 1
+    while i <= #chunks do
+        local first, result = chunks[i], results[i]
+        local retain_until = retention.of_chunk(now, first.deadline, first.retain)
+        local count = 1
+        while result == nil and i + count <= #chunks and results[i + count] == nil
+                and applied.follows(chunks[i + count - 1].id, chunks[i + count].id) do
+            local chunk = chunks[i + count]
+            retain_until = max(retain_until, retention.of_chunk(now, chunk.deadline, chunk.retain))
+            count = count + 1
+        end
+        if not applied.record(first.id, count, retain_until, result) then
+            return false
+        end
+        i = i + count
+    end
+    return true
+end
+
+--- Apply everything; inside a transaction.
+-- @treturn table the answers of the chunks
+-- @treturn table `{status, payload, changed}` of the control operations
+-- @treturn boolean whether anything was changed
+-- @raise the database's error
+local function change_all(chunks, controls, now)
+    local answers, results = {}, {}
+    for i, chunk in ipairs(chunks) do
+        local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.count, chunk.place)
+        if not ok then
+            box.error(box.error.last())
+        end
+        if applications ~= nil then
+            applications:upsert({chunk.id, 1}, {{'+', 2, 1}})
+        end
+        answers[i], results[i] = answer(outcome.OK, result), result
+    end
+    if not record(chunks, results, now) then
+        box.error(box.error.last())
+    end
+    local said, has_changed = {}, #chunks > 0
+    for i, chunk in ipairs(controls) do
+        local status, payload, changed = control.run(chunk, now)
+        said[i] = {status, payload, changed}
+        has_changed = has_changed or changed
+    end
+    return answers, said, has_changed
+end
+
+--- Apply chunks and run control operations in one transaction, all or nothing.
+-- @tparam table chunks writes and deletes, checked and not on record
+-- @tparam table controls control operations, checked
+-- @tparam number now milliseconds since the epoch
+-- @treturn boolean whether all of it is in the log
+-- @treturn table the answers of the chunks, or the error
+-- @treturn table `{status, payload, changed}` of the control operations; what changed nothing was only looked at
+function M.commit(chunks, controls, now)
+    box.begin()
+    local ok, answers, said, has_changed = pcall(change_all, chunks, controls, now)
+    if not ok then
+        box.rollback()
+        return false, answers
+    elseif not has_changed then
+        box.rollback()
+        return true, answers, said
+    end
+    local stored, err = visibility.commit()
+    return stored, stored and answers or err, said
+end
+
+--- Check a change that is not on record.
+-- @treturn table the answer of a chunk that must not be applied, nil otherwise
+local function fault_of(chunk, now)
+    if chunk.deadline <= now then
+        return answer(outcome.EXPIRED, outcome.LATE)
+    end
+    local status, message, bytes, count, place = CHANGES[chunk.op].check(chunk.text)
+    if status ~= nil then
+        return answer(status, message)
+    end
+    chunk.bytes, chunk.count, chunk.place = bytes, count, place
+end
+
+--- Answer the chunks that are on record or at fault.
+-- @tparam table chunks writes and deletes in the order of the call
+-- @tparam table answers by position, filled here
+-- @tparam number now milliseconds since the epoch
+-- @treturn table the chunks found on record
+-- @treturn table the chunks left to apply
+function M.answer_known(chunks, answers, now)
+    local on_record, fresh = {}, {}
+    body.forget_entries()
+    local i = 1
+    while i <= #chunks do
+        local stop = i
+        while stop < #chunks and applied.follows(chunks[stop].id, chunks[stop + 1].id) do
+            stop = stop + 1
+        end
+        local may_be = not applied.has_none(chunks[stop].id, stop - i + 1)
+        for j = i, stop do
+            local chunk = chunks[j]
+            local is_on_record, result = false, nil
+            if may_be then
+                is_on_record, result = applied.find(chunk.id)
+            end
+            if is_on_record then
+                answers[chunk.position] = answer(outcome.OK, result)
+                table.insert(on_record, chunk)
+            else
+                local fault = fault_of(chunk, now)
+                if fault ~= nil then
+                    answers[chunk.position] = fault
+                else
+                    table.insert(fresh, chunk)
+                end
+            end
+        end
+        i = stop + 1
+    end
+    return on_record, fresh
+end
+
+return M
