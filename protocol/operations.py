@@ -21,10 +21,20 @@ class Operation(IntEnum):
     REVOKE = 20
     USER_LIST = 21
     DESCRIBE = 22
+    STATUS = 23
+    JOIN = 24
 
 
 CHANGES = frozenset(
-    (Operation.WRITE, Operation.DELETE, Operation.CLAIM, Operation.FINISH, Operation.USER_PUT, Operation.REVOKE)
+    (
+        Operation.WRITE,
+        Operation.DELETE,
+        Operation.CLAIM,
+        Operation.FINISH,
+        Operation.USER_PUT,
+        Operation.REVOKE,
+        Operation.JOIN,
+    )
 )
 """The operations that change what is stored. All others have no effect, however often they are made."""
 
@@ -51,3 +61,5 @@ class Status(IntEnum):
     """Given by a worker or the api: the chunk may have been applied, or may still be until its deadline."""
     CONFLICT = 10
     """Given for user records only: the stored record is not the one that the change started from."""
+    TOO_MANY = 11
+    """Given for claims only: the user has as many of them on the shard as one may have."""

@@ -26,6 +26,15 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
             "`fsync` a power cut."
         ),
     ] = "write"
+    max_claims_per_user: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000_000,
+            description="Requests with an `Idempotency-Key` of one user that one shard remembers at a time; past that, "
+            "503. Each takes about 150 bytes.",
+        ),
+    ] = 1_000_000
     count_applications: Annotated[
         bool,
         Meta(description="Count for each chunk how often it was applied. For tests: the counts are kept forever."),

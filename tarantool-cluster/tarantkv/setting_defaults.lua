@@ -7,6 +7,7 @@ return {
     TARANTKV_CLOCK_SKEW_S = {default = 30, lowest = 0, highest = 3600},
     TARANTKV_COUNT_APPLICATIONS = {default = false},
     TARANTKV_LOG_LEVEL = {default = 'info', choices = {'debug', 'info', 'warning', 'error'}},
+    TARANTKV_MAX_CLAIMS_PER_USER = {default = 1000000, lowest = 1, highest = 100000000},
     TARANTKV_SHARD = {},
     TARANTKV_SHARDS = {},
     TARANTKV_SHARD_CONSOLE = {default = ''},

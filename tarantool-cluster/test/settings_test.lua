@@ -26,12 +26,13 @@ suite:case('defaults', function(test)
         memory_mib = 512, wal_mode = 'write', store_user = 'tarantkv', store_password = 'secret', clock_skew_s = 30,
         max_claims_per_user = 1000000, count_applications = false, console = '', log_level = 5,
     }, 'what is not set')
+    test:is(settings.read(environment({TARANTKV_STORE_PASSWORD = ' a b\n'})).store_password, 'a b', 'spaces around it')
     test:is(settings.read(environment({TARANTKV_SHARD_LISTEN = ''})).listen, '127.0.0.1:3301', 'what is set to nothing')
 end)
 
 suite:case('a shard list of several shards and instances', function(test)
     local read = settings.read(environment({
-        TARANTKV_SHARDS = 'a=h1:3301,h2:3301; b-2=[::1]:3302 ;c_3=10.0.0.1:3303', TARANTKV_SHARD = 'b-2',
+        TARANTKV_SHARDS = 'a=h1:3301,h2:3301; b-2=[::1]:3302 ;c3=10.0.0.1:3303', TARANTKV_SHARD = 'b-2',
     }))
     test:is(read.position, 2, 'position')
     test:is(read.shards, 3, 'shards')
@@ -41,7 +42,9 @@ suite:case('faults name the variable and what is wrong', function(test)
     for _, case in ipairs({
         {'TARANTKV_SHARDS', false}, {'TARANTKV_SHARDS', ';'}, {'TARANTKV_SHARDS', 's1'}, {'TARANTKV_SHARDS', 's1=host'},
         {'TARANTKV_SHARDS', 's1=host:0'}, {'TARANTKV_SHARDS', 's1=host:65536'}, {'TARANTKV_SHARDS', 's1=h:1,'},
-        {'TARANTKV_SHARDS', 's1=h:1;s1=h:2'}, {'TARANTKV_SHARDS', 's 1=h:1'}, {'TARANTKV_SHARDS', '=h:1'},
+        {'TARANTKV_SHARDS', 's1=h:1;s1=h:2'}, {'TARANTKV_SHARDS', 's 1=h:1'},
+        {'TARANTKV_SHARDS', 's_1=h:1'}, {'TARANTKV_SHARDS', ('s'):rep(33) .. '=h:1'},
+        {'TARANTKV_SHARDS', '=h:1'},
         {'TARANTKV_SHARD', false}, {'TARANTKV_SHARD', 's2'},
         {'TARANTKV_BUCKET_COUNT', '0'}, {'TARANTKV_BUCKET_COUNT', 'many'}, {'TARANTKV_BUCKET_COUNT', '-5'},
         {'TARANTKV_BUCKET_COUNT', '1.5'}, {'TARANTKV_BUCKET_COUNT', '99999999999'},
