@@ -106,6 +106,7 @@ lock: install ## write the lock files anew after a change of pyproject.toml; UPG
 	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
 	$(UV_COMPILE) --group bench -c requirements-dev.lock -o requirements-bench.lock
 	$(UV_COMPILE) --group audit -c requirements-dev.lock -c requirements-bench.lock -o requirements-audit.lock
+	$(UV_COMPILE) --resolution lowest-direct pyproject.toml --group dev -o requirements-lowest.lock
 
 audit: ## ask for known vulnerabilities of the locked packages; fails with 1 where there are any, 2 where nobody answers
 	@scripts/install.sh audit
