@@ -19,6 +19,9 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     CONTRACT_BASE_URL=http://127.0.0.1:8081 \
     PYTEST_ADDOPTS="-p no:cacheprovider"
+# Equal to protocol/version.py: a label cannot read a file, so tests/unit/test_version.py compares the two.
+LABEL org.opencontainers.image.title="tarant-kv" \
+      org.opencontainers.image.version="0.1.0"
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY pyproject.toml ./

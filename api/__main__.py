@@ -24,6 +24,7 @@ from api.services import ApiSettings, Services, load_settings
 from protocol.buckets import ShardMapError
 from protocol.logs import configure
 from protocol.settings import HttpSettings, SettingsError, exit_with
+from protocol.version import VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,10 @@ def run(settings: ApiSettings) -> int:
 
 
 def main() -> int:
-    """Check the settings and the shards, then serve."""
+    """Check the settings and the shards, then serve; with `--version`, print the version only."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"tarant-kv {VERSION}\n")
+        return 0
     try:
         settings = load_settings()
         check_certificate(settings.http)

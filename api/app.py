@@ -27,6 +27,7 @@ from api.ops import openapi
 from api.ops.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from api.server.direct import DirectWay
 from api.services import Services
+from protocol.version import VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _operations(services: Services) -> list[Any]:
 
     @get("/health/live", include_in_schema=False, sync_to_thread=False)
     def live() -> dict[str, str]:
-        return {"status": "live"}
+        return {"status": "live", "version": VERSION}
 
     @get("/health/ready", include_in_schema=False, sync_to_thread=False)
     def ready() -> dict[str, Any]:

@@ -26,6 +26,7 @@ from protocol.settings import (
     load_or_exit,
     parse_shards,
 )
+from protocol.version import VERSION
 from worker.errors import WrongInstanceError
 from worker.group import Group
 from worker.loop import ShardLoop
@@ -94,7 +95,10 @@ def check(heartbeat: str) -> int:
 
 
 def main() -> int:
-    """Run a worker until SIGTERM or SIGINT; returns its exit code."""
+    """Run a worker until SIGTERM or SIGINT, or print the version for `--version`; returns the exit code."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"tarant-kv {VERSION}\n")
+        return 0
     settings = load_or_exit(WorkerSettings)
     if sys.argv[1:] == ["--check"]:
         return check(settings.worker_heartbeat_file)

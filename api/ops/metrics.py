@@ -7,6 +7,7 @@ asked for `/metrics` adds them up; `api.__main__` makes that directory.
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from protocol.operations import Status
+from protocol.version import VERSION
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -52,6 +54,14 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        build = Gauge(
+            "tarantkv_build_info",
+            "The version of tarant-kv and of Python, as labels; the value is always 1.",
+            ("version", "python"),
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
+        build.labels(VERSION, platform.python_version()).set(1)
         # Looking a child up by its labels costs more than counting.
         self._batch_children: dict[str, Histogram] = {}
         self._outcome_children: dict[tuple[str, int], Counter] = {}

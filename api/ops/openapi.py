@@ -12,10 +12,9 @@ from typing import Any
 from api.batch.values import MAX_DEPTH
 from api.http.problems import MEDIA_TYPE, Kind
 from protocol.settings import BatchSettings
+from protocol.version import VERSION
 
 Document = dict[str, Any]
-
-VERSION = "0.1.0"
 
 _ANY_VALUE = (
     "Any JSON value. Integers from -2^63 to 2^64-1; numbers with a fraction or an exponent are IEEE 754 doubles; up to "

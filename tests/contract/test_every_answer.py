@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from protocol.version import VERSION
 from tests.contract.calls import Api
 from tests.contract.problems import assert_usable, problem_of
 
@@ -90,7 +91,7 @@ def test_operations_take_no_post(api: Api, path: str) -> None:
 
 
 def test_liveness_and_readiness_need_no_token(stranger: Api) -> None:
-    assert stranger.http.get("/health/live").json() == {"status": "live"}
+    assert stranger.http.get("/health/live").json() == {"status": "live", "version": VERSION}
     ready = stranger.http.get("/health/ready").json()
     assert ready["status"] == "ready"
     assert ready["shards"]
