@@ -14,13 +14,14 @@ import sys
 import tempfile
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from api.http.problems import Problem
 from api.ops.metrics import MULTIPROCESS_DIRECTORY
+from api.processes import FAILED, serve
 from api.queue.errors import ShardsSilentError, StoreCallError
 from api.server.uvicorn_config import configuration
 from api.services import ApiSettings, Services, load_settings
+from protocol import processors
 from protocol.buckets import ShardMapError
 from protocol.logs import configure
 from protocol.settings import HttpSettings, SettingsError, exit_with
@@ -30,8 +31,8 @@ _log = logging.getLogger(__name__)
 
 
 def process_count(asked: int) -> int:
-    """How many processes to run: what the settings ask for, or one for every two cores."""
-    return asked or max(1, len(os.sched_getaffinity(0)) // 2)
+    """How many processes to run: what the settings ask for, or one for every two processors that may be used."""
+    return asked or max(1, int(processors.usable()) // 2)
 
 
 async def preflight(settings: ApiSettings) -> None:
@@ -66,11 +67,10 @@ def run(settings: ApiSettings) -> int:
     if processes == 1:
         server = uvicorn.Server(config)
         server.run()
-        return 0 if server.started else 3
+        return 0 if server.started else FAILED
     with tempfile.TemporaryDirectory(prefix="tarant-kv-metrics-") as directory:
         os.environ[MULTIPROCESS_DIRECTORY] = directory
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
-    return 0
+        return serve(config, settings.http.startup_timeout_s)
 
 
 def main() -> int:

@@ -1,0 +1,105 @@
+"""Runs the processes that share the api's port: starts a dead one again, and gives up where that does not help.
+
+Uvicorn's supervisor does the rest: signals, and replacing all processes one by one on SIGHUP. It would also ask each
+process whether it hangs: not here, as a thread answers that whatever the others do, and the wait holds up signals.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from socket import socket
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from protocol.backoff import Backoff
+
+_log = logging.getLogger(__name__)
+
+FAILED = 1
+"""The exit code where serving failed."""
+
+RESTART_S = (0.5, 5.0)
+"""The first and the longest wait before a process is started again."""
+
+START_MARGIN_S = 5.0
+"""Longer than what a process does before and after its start waits for Redis and the shards."""
+
+STABLE_S = 60.0
+"""A process that has lived for so long died of something else than the one before it."""
+
+MOST_DEATHS = 8
+"""Deaths in a row after which no further process is started: some 20 s of trying."""
+
+
+class Processes(Multiprocess):
+    """The processes of one api. `failed` says, once it has run, whether it ended because they could not serve."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], startup_timeout_s: float) -> None:
+        super().__init__(config, sockets)
+        self.failed = False
+        self._startup_timeout_s = startup_timeout_s
+        self._born_at: dict[Process, float] = {}
+        self._due_at: dict[Process, float] = {}
+        """When the dead ones are to be started again."""
+        self._deaths = 0
+        self._backoff = Backoff(*RESTART_S)
+
+    def keep_subprocess_alive(self) -> None:
+        """Notice what has died, and start that again whose wait is over; uvicorn calls it twice a second."""
+        now = time.monotonic()
+        for place, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            born_at = self._born_at.setdefault(process, now)
+            if process in self._due_at:
+                if now >= self._due_at[process]:
+                    self._replace(place, process)
+            elif not process.process.is_alive():
+                self._died(process, now - born_at)
+
+    def _replace(self, place: int, dead: Process) -> None:
+        del self._due_at[dead], self._born_at[dead]
+        process = Process(self.config, self.sockets)
+        process.start()
+        self._born_at[process] = time.monotonic()
+        self.processes[place] = process
+
+    def _died(self, process: Process, lived_s: float) -> None:
+        code = process.process.exitcode
+        _log.error("an api process died", extra={"pid": process.pid, "exit_code": code, "lived_s": round(lived_s)})
+        if code == STARTUP_FAILURE and self._another_serves(process):
+            # Redis or a shard is out of reach: the others answer that with 503, and are not to end for it.
+            self._wait(process)
+            return
+        if lived_s >= STABLE_S:
+            self._deaths = 0
+            self._backoff.reset()
+        self._deaths += 1
+        if code == STARTUP_FAILURE or self._deaths >= MOST_DEATHS:
+            _log.critical("api processes cannot serve, ending", extra={"deaths_in_a_row": self._deaths})
+            self.failed = True
+            self.should_exit.set()
+        else:
+            self._wait(process)
+
+    def _wait(self, process: Process) -> None:
+        self._due_at[process] = time.monotonic() + self._backoff.next_s()
+
+    def _another_serves(self, dead: Process) -> bool:
+        """Whether another process lives that has started: what cannot start has ended within the start's timeout."""
+        now = time.monotonic()
+        return any(
+            now - self._born_at.get(process, now) > self._startup_timeout_s + START_MARGIN_S
+            for process in self.processes
+            if process is not dead and process not in self._due_at
+        )
+
+
+def serve(config: uvicorn.Config, startup_timeout_s: float) -> int:
+    """Serve in as many processes as the configuration says until told to stop; returns the exit code."""
+    processes = Processes(config, [config.bind_socket()], startup_timeout_s)
+    processes.run()
+    return FAILED if processes.failed else 0

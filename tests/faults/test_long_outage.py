@@ -1,0 +1,76 @@
+"""Redis is away for more tries than a back-off can count: whoever needs it goes on, and recovers by itself."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from localcluster import programs
+from localcluster.cluster import Cluster
+from tests.faults.load import login
+from tests.faults.processes import wait_for
+from tests.integration.processes import ApiProcess, environment
+
+TRIES = 2_000
+"""A wait that doubles without bound is no number any more at the 1,024th."""
+_IMPATIENT = Path(__file__).with_name("impatient")
+
+
+def impatient(directory: Path, name: str) -> Mapping[str, str]:
+    """Settings of a process that waits a millisecond where it would wait for up to half a second."""
+    path = f"{_IMPATIENT}:{programs.REPOSITORY}"
+    return {"PYTHONPATH": path, "FAULT_TRIES": str(TRIES), "FAULT_TRIED": str(directory / name)}
+
+
+def tried(directory: Path, name: str) -> int:
+    """How many processes of a name have tried that often."""
+    return len(list(directory.glob(f"{name}-*")))
+
+
+def write(base_url: str, token: str) -> int:
+    answer = httpx.post(
+        f"{base_url}/api/write", json={"data": {"outage": 1}}, headers={"Authorization": token}, trust_env=False
+    )
+    return answer.status_code
+
+
+@contextmanager
+def worker(cluster: Cluster, settings: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker beside the cluster's."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker"],
+        env=environment(cluster, settings, "worker"),
+        cwd=programs.REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_outage_of_thousands_of_tries_is_answered_503_and_ends_by_itself(
+    mended: Cluster, tmp_path: Path, processes: int
+) -> None:
+    cluster = mended
+    token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
+    settings = {**impatient(tmp_path, "api"), "TARANTKV_API_PROCESSES": str(processes)}
+    with worker(cluster, impatient(tmp_path, "worker")) as beside, ApiProcess(cluster, settings) as api:
+        assert write(api.base_url, token) == 200
+        cluster.stop_program("redis")
+        try:
+            wait_for(lambda: tried(tmp_path, "api") == processes, "the api gave up", 40)
+            wait_for(lambda: tried(tmp_path, "worker") == 1, "the worker gave up", 40)
+            assert write(api.base_url, token) == 503
+            assert httpx.get(f"{api.base_url}/health/live", trust_env=False).status_code == 200
+        finally:
+            cluster.start_program("redis")
+        wait_for(lambda: write(api.base_url, token) == 200, "the api did not recover", 20)
+        assert beside.poll() is None

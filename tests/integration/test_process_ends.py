@@ -1,0 +1,109 @@
+"""How `python -m api` ends, and what it does before: an api that cannot serve any more ends with an error."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import httpx
+import psutil
+import pytest
+
+from localcluster.cluster import Cluster
+from tests.integration.processes import ApiProcess
+from tests.integration.waiting import until
+
+PROCESSES = 2
+STARTUP_TIMEOUT_S = 1.0
+FAILED = 1
+Pause = Callable[[], AbstractContextManager[object]]
+
+
+@pytest.fixture
+def api(cluster: Cluster) -> Iterator[ApiProcess]:
+    """An api of two processes that does not wait for long before it starts a dead one again."""
+    settings = {
+        "TARANTKV_API_PROCESSES": str(PROCESSES),
+        "TARANTKV_STARTUP_TIMEOUT_S": str(STARTUP_TIMEOUT_S),
+        # Each request is to be looked up, so that it finds out what the store says.
+        "TARANTKV_AUTH_CACHE_S": "0",
+    }
+    with ApiProcess(cluster, settings, ["tests.integration.hasty_api"]) as process:
+        yield process
+
+
+def children(api: ApiProcess) -> list[psutil.Process]:
+    """Those of its processes that serve or are about to."""
+    found = []
+    for child in psutil.Process(api.pid).children():
+        try:
+            if "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+        except psutil.Error:
+            continue  # it has just ended
+    return found
+
+
+def kill(*processes: psutil.Process) -> None:
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def is_live(api: ApiProcess) -> bool:
+    try:
+        return httpx.get(f"{api.base_url}/health/live", trust_env=False, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_an_api_of_several_processes_that_is_told_to_stop_ends_without_an_error(api: ApiProcess) -> None:
+    assert len(children(api)) == PROCESSES
+    api.signal(signal.SIGTERM)
+    assert api.ended() == 0
+
+
+def test_a_process_that_dies_is_started_again(api: ApiProcess) -> None:
+    before = {child.pid for child in children(api)}
+    kill(children(api)[0])
+    until(lambda: len({child.pid for child in children(api)} - before) == 1, 10, "the process is not started again")
+    until(lambda: is_live(api), 10, "the api does not serve any more")
+
+
+def test_an_api_whose_processes_die_again_and_again_ends_with_an_error(api: ApiProcess) -> None:
+    parent = psutil.Process(api.pid)
+
+    def ended() -> bool:
+        if not parent.is_running() or parent.status() == psutil.STATUS_ZOMBIE:
+            return True
+        kill(*children(api))
+        return False
+
+    until(ended, 50, "the api goes on although its processes die")
+    assert api.ended() == FAILED
+    assert "api processes cannot serve" in api.log()
+
+
+def test_an_api_none_of_whose_processes_can_start_ends_with_an_error(api: ApiProcess, paused_workers: Pause) -> None:
+    # A start asks the shards, which nobody reaches now.
+    with paused_workers():
+        kill(*children(api))
+        assert api.ended() == FAILED
+    assert "api processes cannot serve" in api.log()
+
+
+def test_a_process_that_cannot_start_is_tried_again_as_long_as_another_serves(
+    api: ApiProcess, paused_workers: Pause
+) -> None:
+    staying, dying = children(api)
+    until(lambda: time.time() - staying.create_time() > STARTUP_TIMEOUT_S + 1, 10, "it is as young as ever")
+    with paused_workers():
+        kill(dying)
+        until(lambda: api.log().count("an api process died") >= 3, 40, "it is not tried again")
+        assert is_live(api)
+    until(lambda: len(children(api)) == PROCESSES and is_live(api), 20, "the api does not recover")
+    assert staying.is_running()
+    api.signal(signal.SIGTERM)
+    assert api.ended() == 0
