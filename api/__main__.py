@@ -1,7 +1,7 @@
 """`python -m api` runs the front end: as many processes as the settings say, sharing one port.
 
-Before any of them starts, this one asks the shards what they own and makes the admin user, so that a wrong setting or a
-shard list that would lose keys ends in one line and an exit code, not in a restart loop.
+Before any of them starts, this process asks the shards which buckets they own and creates the admin user. A wrong
+setting, or a shard list that would lose keys, is then one line and an exit code, not a restart loop.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from protocol.version import VERSION
 
 _log = logging.getLogger(__name__)
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells report it."""
+
 
 def process_count(asked: int) -> int:
     """How many processes to run: what the settings ask for, or one for every two processors that may be used."""
@@ -47,14 +50,16 @@ async def preflight(settings: ApiSettings) -> None:
 
 
 def check_certificate(settings: HttpSettings) -> None:
-    """See that uvicorn will be able to load the certificate, if there is one.
+    """Load the certificate, if there is one, as uvicorn will.
 
     Raises:
-        SettingsError: it will not.
+        SettingsError: it cannot be loaded.
     """
     if settings.tls_cert:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+            # Without a password OpenSSL would ask for that of an encrypted key at the terminal, and wait.
+            context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
         except OSError as error:
             raise SettingsError(f"TARANTKV_TLS_CERT and TARANTKV_TLS_KEY cannot be used: {error}") from None
 
@@ -90,7 +95,9 @@ def main() -> int:
         exit_with(str(error))
     except (ShardsSilentError, StoreCallError, Problem) as error:
         sys.stderr.write(f"tarant-kv: the api cannot start: {error}\n")
-        return 1
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return run(settings)
 
 

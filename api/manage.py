@@ -1,8 +1,9 @@
 """`python -m api.manage` administers users: add, set-password, disable, enable, list.
 
 It reaches the store as the api does, through Redis and the workers. A password comes from `TARANTKV_NEW_PASSWORD` or,
-where there is a pipe, from standard input, never from the command line, which other users of the machine can see; a
-random one is made and printed if neither gives one.
+where there is a pipe, from standard input. It never comes from the command line, which other users of the machine can
+read. If neither gives a password, a random one is made and printed. Every failure is one line and exit code 1, 78 for
+wrong settings.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import asyncio
 import os
 import secrets
 import sys
+from dataclasses import replace
+
+import msgspec
 
 from api.auth.accounts import AccountError, Accounts
 from api.auth.passwords import Passwords
@@ -21,6 +25,9 @@ from api.services import ApiSettings, Services, load_settings
 from protocol.buckets import ShardMapError
 from protocol.settings import SettingsError, exit_with
 from protocol.settings.auth import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH
+
+MAX_WAIT_S = 10.0
+"""How long to wait for Redis and the shards, also where the api would wait longer."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,16 +51,27 @@ def new_password() -> tuple[str, bool]:
     """A password for a user, and whether it was made here and must be shown.
 
     Raises:
-        AccountError: the one given is too short or too long.
+        AccountError: the one given is too short, too long, or no text.
     """
-    given = os.environ.get("TARANTKV_NEW_PASSWORD") or ("" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n"))
+    given = os.fsencode(os.environ.get("TARANTKV_NEW_PASSWORD", "")) or _piped_line()
     if not given:
         return secrets.token_urlsafe(18), True
-    if len(given) < MIN_PASSWORD_LENGTH:
-        raise AccountError(f"a password has at least {MIN_PASSWORD_LENGTH} characters")
-    if len(given.encode("utf-8", "surrogateescape")) > MAX_PASSWORD_BYTES:
+    if len(given) > MAX_PASSWORD_BYTES:
         raise AccountError(f"a password has at most {MAX_PASSWORD_BYTES} bytes: no login takes a longer one")
-    return given, False
+    try:
+        password = given.decode()
+    except UnicodeDecodeError:
+        raise AccountError("the password is not UTF-8: no login could send it") from None
+    if len(password) < MIN_PASSWORD_LENGTH:
+        raise AccountError(f"a password has at least {MIN_PASSWORD_LENGTH} characters")
+    return password, False
+
+
+def _piped_line() -> bytes:
+    """The first line of standard input without its end; nothing from a terminal, or where it is closed."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return b""
+    return sys.stdin.buffer.readline(MAX_PASSWORD_BYTES + 2).rstrip(b"\r\n")
 
 
 async def _add(accounts: Accounts, passwords: Passwords, name: str, scopes: list[str]) -> None:
@@ -79,7 +97,9 @@ async def run(settings: ApiSettings, arguments: argparse.Namespace) -> None:
     Raises:
         AccountError, StoreCallError, Problem, ShardMapError, ShardsSilentError: it was not carried out.
     """
-    services = Services(settings)
+    # Somebody waits for this at a terminal.
+    http = msgspec.structs.replace(settings.http, startup_timeout_s=min(settings.http.startup_timeout_s, MAX_WAIT_S))
+    services = Services(replace(settings, http=http))
     accounts, passwords = services.accounts, services.passwords
     async with services.running():
         match arguments.command:
@@ -106,6 +126,9 @@ def main() -> int:
     except (AccountError, StoreCallError, Problem, ShardMapError, ShardsSilentError) as error:
         sys.stderr.write(f"tarant-kv: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("tarant-kv: interrupted; ask `list` what was done\n")
+        return 130
     return 0
 
 

@@ -1,8 +1,8 @@
-"""Users, and tokens that were revoked: records in the store.
+"""Users and revoked tokens: reads and changes their records in the store.
 
-A user's records stand on two shards, under the bucket of the name and under its mirror, half the buckets away: one dead
-shard must not lock its users out of all the others. A change is acknowledged when both have it; a look-up asks both,
-and the newest version counts.
+A user's record stands on two shards, in the bucket of the name and in its mirror, half the buckets away: one dead shard
+must not lock its users out of the others. A change is acknowledged once both shards have it. A look-up asks both, and
+the record of the newest version counts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIST_PAGE = 500
 
 
 class AccountError(Exception):
-    """A change to a user that cannot be made; the text says why."""
+    """A user cannot be changed in this way; the text says why."""
 
 
 class User(msgspec.Struct, frozen=True, array_like=True):
@@ -45,14 +45,18 @@ class User(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AccountState(msgspec.Struct, frozen=True):
-    """What a look-up says: the record (None: no such user), and whether the token asked about is revoked."""
+    """What a look-up finds: the user's record (None: no such user), and whether the token asked about is revoked."""
 
     user: User | None
     revoked: bool
 
 
 def check_name(name: str) -> str:
-    """A user name as it may be: a letter or digit, then up to 63 of letters, digits and `.` `_` `@` `-`."""
+    """The name, if users may have it: a letter or digit, then up to 63 letters, digits, `.`, `_`, `@` and `-`.
+
+    Raises:
+        AccountError: they may not.
+    """
     if not NAME.fullmatch(name):
         raise AccountError("a user name is a letter or digit, then up to 63 of letters, digits, '.', '_', '@' and '-'")
     return name
@@ -67,9 +71,13 @@ def new_generation() -> int:
 
 
 def check_scopes(scopes: Iterable[str]) -> list[str]:
-    """Scopes in order, each once."""
+    """The scopes in order, each once.
+
+    Raises:
+        AccountError: there is none, or an unknown one.
+    """
     wanted = sorted(set(scopes))
-    unknown = [scope for scope in wanted if scope not in SCOPES]
+    unknown = [ascii(scope) for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
         raise AccountError(f"scopes are some of {', '.join(sorted(SCOPES))}, not {', '.join(unknown) or 'none'}")
     return wanted
@@ -105,7 +113,7 @@ class Accounts:
         )
 
     async def create(self, name: str, password_hash: str, scopes: Iterable[str]) -> None:
-        """Make a user.
+        """Create a user.
 
         Raises:
             AccountError: the name is taken or wrong, or a scope is unknown.
@@ -122,10 +130,10 @@ class Accounts:
         """Change a user's password, which voids the tokens issued before, or disable or enable the user.
 
         Raises:
-            AccountError: there is no such user, or somebody else changed it at the same time.
+            AccountError: there is no such user, or somebody else changed the user at the same time.
             StoreCallError: a shard did not take the record; the same change may be made again.
         """
-        user = (await self.state(name)).user
+        user = (await self.state(check_name(name))).user
         if user is None:
             raise AccountError(f"there is no user {name}")
         await self._put(
@@ -154,9 +162,9 @@ class Accounts:
                 raise
 
     async def revoke(self, name: str, token_id: str, ends_at: float) -> None:
-        """Make one token of a user void that no api takes from the Unix time `ends_at` on, in seconds.
+        """Revoke one token of a user. From the Unix time `ends_at` on, in seconds, no api accepts it anyway.
 
-        The record outlasts that by the clocks' largest difference: a shard's may be ahead of every api's.
+        The record outlasts that by the clocks' largest difference, as the shard's clock may be ahead of every api's.
 
         Raises:
             StoreCallError: a shard did not take the record; the token may still be good.
@@ -187,7 +195,11 @@ class Accounts:
 
 
 async def _first_answers(calls: list[Awaitable[Any]]) -> list[Any]:
-    """The answers of the calls that succeed, waiting no longer than `SECOND_ANSWER_S` once there is one."""
+    """The answers of the calls that succeed. Once there is one, the others have `SECOND_ANSWER_S` left.
+
+    Raises:
+        StoreCallError: no call succeeded.
+    """
     tasks = [asyncio.ensure_future(call) for call in calls]
     waiting = set(tasks)
     answers: list[Any] = []
@@ -203,13 +215,13 @@ async def _first_answers(calls: list[Awaitable[Any]]) -> list[Any]:
         if not done:
             break
     for task in waiting:
-        task.add_done_callback(_look_at)
+        task.add_done_callback(_ignore_error)
     if not answers and failure is not None:
         raise failure
     return answers
 
 
-def _look_at(task: asyncio.Future[Any]) -> None:
-    # The wait for this answer was given up; its error concerns nobody any more.
+def _ignore_error(task: asyncio.Future[Any]) -> None:
+    # Nobody waits for this answer any more; an error that nobody reads would be logged when the task is freed.
     if not task.cancelled():
         task.exception()

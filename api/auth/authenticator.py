@@ -1,7 +1,7 @@
-"""Who sends a request: verifies tokens and remembers, for at most five seconds, what the store says of their users.
+"""Authenticates requests: verifies tokens and caches, for at most five seconds, what the store says about their users.
 
-A remembered account is asked about again in the background once half of that time has passed, so that the requests of
-an active client never wait for it.
+Once half of that time has passed, an account is looked up again in the background. The requests of an active client
+never wait for a look-up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from api.queue.errors import StoreCallError
 _log = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 10_000
-"""Tokens of which an account's state is remembered."""
+"""Tokens whose account's state is cached."""
 
 MAX_READ = 1_000
 """Tokens whose claims are kept until their account's state is known, on their way from the gate to `authenticate`."""
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Principal:
-    """The user behind a request. `void` says why the token is good no more, if it is not."""
+    """The user who sends a request. `void` says why the token is no longer accepted; None: it is."""
 
     __slots__ = ("checked_at", "claims", "logged_out", "scopes", "token", "void")
 
@@ -72,7 +72,7 @@ class Authenticator:
         self._tokens = tokens
         self._accounts = accounts
         self._remember_s = remember_s
-        # Both in the order in which they were last looked up: the first one was not used for longest.
+        # In the order of the last look-up: the first entry is the least recently used one.
         self._remembered: dict[bytes, Principal] = {}
         self._read: dict[bytes, Claims] = {}
         self._asking: dict[bytes, asyncio.Task[Principal]] = {}
@@ -104,8 +104,8 @@ class Authenticator:
     def user_of(self, header: bytes) -> str | None:
         """The user whom an `Authorization` header names, if one of our secrets signed its token and it is valid now.
 
-        Asks nobody: that the user is disabled or the token revoked is known only of tokens that are remembered. None
-        for any other header, also a forged or an expired one.
+        No look-up is made: of a token that is not cached it is unknown whether it is revoked or its user disabled. None
+        for any other header, such as one with a forged or an expired token.
         """
         token = _token(header)
         principal = self._remembered.get(token)
@@ -119,15 +119,15 @@ class Authenticator:
         return claims.sub
 
     def log_out(self, principal: Principal) -> None:
-        """Treat a principal's token, which the store has as revoked, as void in this process at once."""
+        """Refuse a principal's token in this process from now on; the store has recorded its revocation already."""
         _void(principal)
         remembered = self._remembered.get(principal.token)
         if remembered is not None:
-            # Another one than this, if the account was looked up again meanwhile.
+            # It is another object if the account was looked up again meanwhile.
             _void(remembered)
 
     def _claims(self, token: bytes) -> Claims:
-        """The claims of a token that is not remembered, read once for the gate and for `authenticate`.
+        """The claims of a token that is not cached; kept, since both the gate and `authenticate` ask for them.
 
         Raises:
             TokenError: none of our secrets signed it.
@@ -141,7 +141,7 @@ class Authenticator:
         return claims
 
     def _is_fresh(self, token: bytes, principal: Principal) -> bool:
-        """Whether what is remembered may be used; asks again in the background before it no longer may."""
+        """Whether a cached principal may be used; starts a look-up in the background before it expires."""
         age = time.monotonic() - principal.checked_at
         if age > self._remember_s:
             return False
@@ -174,9 +174,9 @@ class Authenticator:
         principal = Principal(token, claims, state, asked_at)
         before = self._remembered.get(token)
         if before is not None and before.logged_out:
-            # The store may have been asked before it knew.
+            # The store may have answered before the revocation was recorded.
             _void(principal)
-        # A token in use is looked up every few seconds and so moves to the end: that costs its requests nothing.
+        # A token in use is looked up every few seconds and so moves to the end, at no cost to its other requests.
         _put_last(self._remembered, token, principal, MAX_REMEMBERED)
         self._read.pop(token, None)
         return principal
@@ -188,7 +188,7 @@ def _void(principal: Principal) -> None:
 
 
 def _put_last(cache: dict[bytes, T], token: bytes, value: T, most: int) -> None:
-    """Put an entry at the end of a cache, and take out the first one where there are too many."""
+    """Put an entry at the end of a cache and evict the first one if there are too many."""
     cache.pop(token, None)
     if len(cache) >= most:
         del cache[next(iter(cache))]

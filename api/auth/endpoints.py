@@ -7,7 +7,7 @@ from typing import Any
 from api.auth.accounts import NAME, Accounts, User
 from api.auth.authenticator import Authenticator, Principal, unauthorized
 from api.auth.login_request import decode_login
-from api.auth.login_throttle import LoginThrottle
+from api.auth.login_throttle import LoginThrottle, network_of
 from api.auth.passwords import Passwords
 from api.auth.tokens import Tokens
 from api.http.endpoint import Endpoint, Incoming
@@ -41,7 +41,8 @@ class Login(Endpoint):
         await self._throttle.check(login.username, request.address)
         user = await self._look_up(login.username)
         password_hash = user.password_hash if user is not None else None
-        if not await self._passwords.verify(password_hash, login.password) or user is None or user.disabled:
+        right = await self._passwords.verify(password_hash, login.password, network_of(request.address))
+        if not right or user is None or user.disabled:
             await self._throttle.failed(login.username, request.address)
             raise unauthorized("the user name or the password is wrong")
         token = self._tokens.issue(login.username, user.scopes, user.generation)

@@ -1,8 +1,9 @@
 """How often somebody may fail to log in: counters in Redis, shared by all api processes, that expire by themselves.
 
 Only a wrong name or password counts, and only once it was found wrong: as many tries as may be verified at a time
-(`api.auth.passwords`) can slip through beside each other, and nobody who is right is ever held up for trying. Names and
-addresses are hashed: they may be of any length, and what lies in Redis tells nobody's.
+(`api.auth.passwords`) can pass beside each other, and a login that is right is never refused for trying. Names and
+addresses are hashed: they may be of any length, and Redis holds nobody's. While Redis is out of reach no login is
+answered: a try that cannot be counted would be a free one, and without Redis the store cannot be asked either.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from hashlib import blake2b
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import redis.exceptions
@@ -22,10 +24,25 @@ from protocol.settings import AuthSettings, RedisSettings
 MAX_CONNECTIONS = 4
 """Strangers decide how many log in at a time."""
 
+IPV6_PREFIX = 64
+
+
+def network_of(address: str) -> str:
+    """Who counts as one address: of IPv6 a whole /64, which is what a single subscriber is given (RFC 6177)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address  # of a unix socket, or a name that a proxy gave
+    if isinstance(parsed, IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped is not None else str(IPv6Network((int(parsed), IPV6_PREFIX), strict=False))
+    return str(parsed)
+
 
 def _counters(user: str, address: str) -> tuple[str, str]:
     user_digest, address_digest = (
-        blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for name in (user, address)
+        blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        for name in (user, network_of(address))
     )
     return login_counter("user", user_digest), login_counter("address", address_digest)
 

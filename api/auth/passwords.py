@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher
@@ -17,6 +18,8 @@ from api.overload.errors import overloaded
 
 THREADS = 2
 MAX_WAITING = 32
+MAX_PER_ADDRESS = MAX_WAITING // 2
+"""Of one address: the rest is left to the logins of others."""
 
 
 class Passwords:
@@ -25,32 +28,35 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
-        self._under_way = 0
-        # Verified for users that do not exist, so that they take as long as those that do.
+        self._under_way: Counter[str] = Counter()
+        # Verified for users that do not exist, so that their logins take as long as those of users that do.
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
     def hash(self, password: str) -> str:
-        """Hash a password, in this thread: only what serves no requests makes users."""
+        """Hash a password, in this thread: only processes that serve no requests create users."""
         return self._hasher.hash(password)
 
-    async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether `password` is the one behind the hash; as long for None, which is nobody's.
+    async def verify(self, password_hash: str | None, password: str, address: str) -> bool:
+        """Whether `password` is the one of the hash. None is nobody's hash: verifying it takes as long, and fails.
 
         Raises:
-            Problem: 503, too many are waiting.
+            Problem: 503, too many verifications are waiting, in all or for this address.
         """
-        if self._under_way >= MAX_WAITING:
+        if self._under_way.total() >= MAX_WAITING:
             raise overloaded("too many logins at a time")
-        self._under_way += 1
+        if self._under_way[address] >= MAX_PER_ADDRESS:
+            raise overloaded("too many logins at a time from this address")
+        self._under_way[address] += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 self._threads, self._verify_now, password_hash, password
             )
         finally:
-            self._under_way -= 1
+            self._under_way[address] -= 1
+            self._under_way += Counter()  # removes what is zero
 
     def close(self) -> None:
-        """End the threads once what they do is done."""
+        """End the threads once they have finished their current work."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify_now(self, password_hash: str | None, password: str) -> bool:

@@ -24,7 +24,7 @@ from protocol.settings import BatchSettings, HttpSettings
 _log = logging.getLogger(__name__)
 
 _PROBLEM_TYPE = MEDIA_TYPE.encode()
-_TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 WANTED = frozenset(
     (
         b"authorization",
@@ -78,7 +78,7 @@ class Incoming:
     def trace(self) -> str | None:
         """The request's `traceparent`, if it has a valid one."""
         header = self.headers.get(b"traceparent")
-        return header.decode("ascii") if header is not None and _TRACEPARENT.match(header) else None
+        return header.decode("ascii") if header is not None and _TRACEPARENT.fullmatch(header) else None
 
     async def body(self, limit: int, timeout_s: float, held: BodyBudget.Share) -> bytes:
         """The whole body.

@@ -6,7 +6,7 @@ import re
 import secrets
 from itertools import count
 
-REQUEST_ID = re.compile(rb"^[\x21-\x7e]{1,128}$")
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 """An `X-Request-Id` that is taken over."""
 
 
@@ -19,6 +19,6 @@ class RequestIds:
 
     def of(self, given: bytes | None) -> bytes:
         """The id of a request that came with the header `given`."""
-        if given is not None and REQUEST_ID.match(given):
+        if given is not None and REQUEST_ID.fullmatch(given):
             return given
         return f"{self._prefix}-{next(self._counter):x}".encode()

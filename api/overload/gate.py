@@ -52,7 +52,7 @@ class Refusal:
 
     def render(self, given_id: bytes | None = None, *, close: bool = False) -> bytes:
         """A whole answer, under the request id that was given, if that is fit for it."""
-        if given_id is not None and REQUEST_ID.match(given_id):
+        if given_id is not None and REQUEST_ID.fullmatch(given_id):
             name = given_id.decode("ascii")
         else:
             name = f"{self._prefix}-r{next(self._numbers):x}"

@@ -69,9 +69,14 @@ def _ours(environment: Mapping[str, str] | None) -> dict[str, str]:
     if unknown:
         raise SettingsError(f"{unknown[0]!a} is not a setting of tarant-kv".replace("'", ""))
     for name, value in ours.items():
-        if "\n" in value.strip() or "\0" in value:
-            raise SettingsError(f"{name} has more than one line")
+        if name not in CLIENT_VARIABLES and _is_damaged(value):
+            raise SettingsError(f"{name} is not UTF-8")
     return {name.removeprefix(PREFIX).lower(): value.strip() for name, value in ours.items()}
+
+
+def _is_damaged(value: str) -> bool:
+    """Whether bytes of a variable are no text: the system hands them over as surrogates."""
+    return any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _read(kind: type[S], values: Mapping[str, str]) -> S:

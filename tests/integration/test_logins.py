@@ -56,6 +56,17 @@ def test_too_many_failures_from_an_address_are_held_up(strict: Api, service_admi
     assert tried(strict, service_admin.name, service_admin.password, "10.2.0.2").status_code == 200
 
 
+def test_a_subscriber_s_whole_ipv6_network_counts_as_one_address(
+    strict: Api, service_admin: User, fresh_key: FreshKey
+) -> None:
+    for number in range(PER_ADDRESS):
+        stranger = fresh_key().replace(":", "-")
+        problem_of(tried(strict, stranger, "wrong password", f"2001:db8:7:7:{number:x}::1"), "unauthorized")
+    held = tried(strict, service_admin.name, service_admin.password, "2001:db8:7:7:ffff::9")
+    problem_of(held, "too-many-logins")
+    assert tried(strict, service_admin.name, service_admin.password, "2001:db8:7:8::9").status_code == 200
+
+
 def test_tries_refused_because_of_their_address_do_not_lock_a_user_out(strict: Api, new_user: NewUser) -> None:
     user = new_user()
     for number in range(PER_ADDRESS):

@@ -1,4 +1,5 @@
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from localcluster.cluster import Cluster
 from tests.contract.calls import Api, json_body
 from tests.integration.conftest import PASSWORD, User, login
-from tests.integration.processes import manage
+from tests.integration.processes import environment, manage, run
 
 FreshKey = Callable[[], str]
 
@@ -62,11 +63,18 @@ def test_a_password_that_nobody_gives_is_made_and_shown(cluster: Cluster, api: A
     ("arguments", "password", "said"),
     [
         (("user-add", "no name"), PASSWORD, "a user name is"),
+        (("user-add", "x\n"), PASSWORD, "a user name is"),
+        (("user-add", ""), PASSWORD, "a user name is"),
+        (("user-add", "x", "--scopes", ""), PASSWORD, "scopes are some of"),
+        (("user-add", "x", "--scopes", "read,fly\ndown"), PASSWORD, "scopes are some of"),
         (("user-add", "x", "--scopes", "read,fly"), PASSWORD, "fly"),
         (("user-add", "x"), "short", "at least 8 characters"),
         (("user-add", "x"), "x" * 1025, "at most 1024 bytes"),
         (("set-password", "nobody-here"), PASSWORD, "no user nobody-here"),
+        (("user-add", "x"), "not UTF-8: \udcff\udcff", "not UTF-8"),
+        (("set-password", "two\nlines"), PASSWORD, "a user name is"),
         (("disable", "nobody-here"), None, "no user nobody-here"),
+        (("enable", "no\udcffbody"), None, "a user name is"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -78,3 +86,31 @@ def test_what_cannot_be_done_is_one_line(
     (line,) = done.stderr.splitlines()
     assert line.startswith("tarant-kv: ")
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        ({"TARANTKV_REDIS_URL": "redis://127.0.0.1:1/0", "TARANTKV_STARTUP_TIMEOUT_S": "0.5"}, 1, "no answer from s1"),
+        ({"TARANTKV_REDIS_URL": "redis://u:p@127.0.0.1:1/0"}, 78, "TARANTKV_REDIS_URL"),
+        ({"TARANTKV_SHARDS": "s1"}, 78, "TARANTKV_SHARDS"),
+        ({"TARANTKV_IDEMPOTENCY_WINDOW_S": "10"}, 78, "contradict each other"),
+        ({"TARANTKV_BUCKET_COUNT": "29999"}, 1, "bucket_count"),
+    ],
+)
+def test_a_system_that_cannot_be_reached_is_one_line(
+    cluster: Cluster, settings: dict[str, str], code: int, said: str
+) -> None:
+    done = run([sys.executable, "-m", "api.manage", "list"], environment(cluster, settings))
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (code, "")
+    assert line.startswith("tarant-kv: ")
+    assert said in line
+
+
+def test_a_password_comes_from_a_pipe_also_where_lines_end_as_on_windows(
+    cluster: Cluster, api: Api, fresh_key: FreshKey
+) -> None:
+    name = fresh_key().replace(":", "-")
+    assert manage(cluster, "user-add", name, stdin="of another system\r\n").returncode == 0
+    assert can_log_in(api, name, "of another system")

@@ -109,6 +109,11 @@ def test_the_required_values_are_enough(kind: type[Settings]) -> None:
     assert isinstance(load(kind, REQUIRED), kind)
 
 
+def test_a_value_that_is_no_text_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="TARANTKV_ADMIN_PASSWORD is not UTF-8"):
+        load(AuthSettings, {**REQUIRED, "TARANTKV_ADMIN_PASSWORD": "pass\udcffword"})
+
+
 def test_an_empty_value_counts_as_not_set() -> None:
     assert load(HttpSettings, {"TARANTKV_PORT": "", "TARANTKV_HOST": "  "}) == HttpSettings()
 

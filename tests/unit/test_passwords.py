@@ -1,0 +1,47 @@
+import asyncio
+
+import pytest
+
+from api.auth.passwords import MAX_PER_ADDRESS, MAX_WAITING, Passwords
+from api.http.problems import Problem
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def passwords() -> Passwords:
+    return Passwords()
+
+
+def test_a_password_is_verified_against_its_hash(passwords: Passwords) -> None:
+    async def test() -> None:
+        hashed = passwords.hash(PASSWORD)
+        assert await passwords.verify(hashed, PASSWORD, "a")
+        assert not await passwords.verify(hashed, PASSWORD + "x", "a")
+        assert not await passwords.verify(None, PASSWORD, "a")
+        assert not await passwords.verify("no hash", PASSWORD, "a")
+
+    asyncio.run(test())
+
+
+def test_the_logins_of_one_address_leave_room_for_those_of_others(passwords: Passwords) -> None:
+    async def test() -> None:
+        hashed = passwords.hash(PASSWORD)
+
+        def start(address: str, count: int) -> list["asyncio.Task[bool]"]:
+            return [asyncio.ensure_future(passwords.verify(hashed, PASSWORD, address)) for _ in range(count)]
+
+        flood = start("flood", MAX_PER_ADDRESS + 1)
+        others = start("another", MAX_WAITING - MAX_PER_ADDRESS)
+        await asyncio.sleep(0)
+        (one_too_many,) = start("a third", 1)
+        flood_done = await asyncio.gather(*flood, return_exceptions=True)
+        assert [done for done in flood_done if not isinstance(done, Problem)] == [True] * MAX_PER_ADDRESS
+        assert await asyncio.gather(*others) == [True] * len(others)
+        with pytest.raises(Problem, match="too many logins at a time"):
+            await one_too_many
+        # Everything has been given back.
+        assert await asyncio.gather(*start("flood", 1)) == [True]
+        assert not passwords._under_way
+
+    asyncio.run(test())
