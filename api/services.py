@@ -91,7 +91,7 @@ class Services:
         self.passwords = Passwords()
         self.throttle = LoginThrottle(settings.redis, settings.auth)
         self.batches = Batches(self.dispatcher, self.topology, settings.batch)
-        self.idempotency = Idempotency(self.control, self.topology, settings.batch.idempotency_window_s)
+        self.idempotency = Idempotency(self.control, self.topology, settings.batch)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)
         self.answers = AnswerBudget(settings.batch.max_answering_bytes)
         self.large = Turns(per_turn=1, max_wait_s=settings.batch.max_wait_s)

@@ -57,7 +57,7 @@ class BatchEndpoint(Endpoint):
         caller = Caller(principal.name if principal is not None else None, request.trace)
 
         async def work(claim: Claim | None) -> dict[str, Any]:
-            retain_ms = self._idempotency.window_ms if claim is not None else 0
+            retain_ms = self._idempotency.retain_ms if claim is not None else 0
             results = await self._batches.run(operation, groups, retain_ms=retain_ms, claim=claim, caller=caller)
             check(results, operation)
             if operation is Operation.DELETE:

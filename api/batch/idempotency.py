@@ -3,6 +3,9 @@
 The claim stands on the shard of the key's own bucket. Chunk ids derive from the claim and the chunk's content: a retry
 after a crash finds in the store which of them were applied. Only a success is recorded with the claim; a request that
 failed may be tried again under the same key.
+
+How long claims and records of chunks last is asked for here and decided by the shards, which know how far clocks may
+differ: `tarantool-cluster/tarantkv/retention.lua` lists all that ends.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from api.batch.finishes import Finishes
 from api.batch.run import Claim
 from api.http.problems import Kind, Problem, retry_later
 from api.queue.errors import StoreCallError
@@ -23,8 +27,15 @@ from api.queue.topology import Topology
 from protocol.buckets import bucket_of
 from protocol.clock import now_ms
 from protocol.operations import Operation, Status
+from protocol.settings import BatchSettings
 
 MAX_KEY_BYTES = 256
+
+CLAIM_ID_BYTES = 12
+"""Random ones: two claims of the same id would share the records of equal chunks."""
+
+TOO_MANY_RETRY_S = 10
+"""When a user with too many claims may try again. Claims end all the time, each after its window."""
 
 Content = Mapping[str, Any]
 Work = Callable[[Claim], Awaitable[Content]]
@@ -53,21 +64,22 @@ def fingerprint(route: str, content_type: bytes | None, body: bytes) -> str:
 class Idempotency:
     """Runs requests once for each key of a user."""
 
-    def __init__(self, control: StoreCalls, topology: Topology, window_s: int) -> None:
-        self._control = control
+    def __init__(self, calls: StoreCalls, topology: Topology, settings: BatchSettings) -> None:
+        self._calls = calls
         self._topology = topology
-        self._window_ms = window_s * 1000
+        self._timeout_s = settings.request_timeout_s
+        # A retry that is given the claim at the end of the window still has it until its own deadline.
+        lasts_s = settings.idempotency_window_s + self._timeout_s
+        self._window_ms = int(lasts_s * 1000)
+        self.retain_ms = int((lasts_s + self._timeout_s) * 1000)
+        """For how long the records of chunks under a claim must last at least: a retry that is given the claim in its
+        last moment may send its chunks until its own deadline."""
         self._under_way: dict[tuple[str, str], tuple[str, asyncio.Future[Content]]] = {}
-        self._finishing: set[asyncio.Task[None]] = set()
-
-    @property
-    def window_ms(self) -> int:
-        """For how long outcomes must be remembered, in milliseconds."""
-        return self._window_ms
+        self._finishes = Finishes(calls, lasts_s)
 
     async def finish(self) -> None:
-        """Wait for the records of what has been answered already; each wait ends with its own deadline."""
-        await asyncio.gather(*self._finishing, return_exceptions=True)
+        """Wait until how answered requests ended is recorded, but not for longer than a request may take."""
+        await self._finishes.drain(self._timeout_s)
 
     async def run(self, user: str, key: str, digest: str, work: Work) -> Content:
         """The content of the answer: that of the first request with this key, or of `work` if this is the first.
@@ -101,12 +113,18 @@ class Idempotency:
         bucket = bucket_of(key.encode(), self._topology.map.bucket_count)
         asked_ms = now_ms()
         try:
-            state, claim, outcome = await self._control.call(
-                Operation.CLAIM, bucket, (user, key, digest, secrets.token_hex(16), self._window_ms)
+            state, claim, outcome = await self._calls.call(
+                Operation.CLAIM, bucket, (user, key, digest, secrets.token_hex(CLAIM_ID_BYTES), self._window_ms)
             )
         except StoreCallError as error:
             if error.status in (Status.NO_MEMORY, Status.REFUSED, Status.TOO_LARGE):
                 raise Problem(Kind.DATABASE_REFUSED, f"the Idempotency-Key cannot be claimed: {error}") from error
+            if error.status == Status.TOO_MANY:
+                raise retry_later(
+                    Kind.OVERLOADED,
+                    f"the Idempotency-Key cannot be claimed: {error}; this try applied nothing",
+                    after_s=TOO_MANY_RETRY_S,
+                ) from error
             raise retry_later(
                 Kind.SHARD_UNAVAILABLE, "the Idempotency-Key cannot be claimed; this try applied nothing"
             ) from error
@@ -117,18 +135,8 @@ class Idempotency:
                 return msgspec.json.decode(outcome, type=dict[str, Any])
 
         content = await work(Claim(claim, repeated=state == "pending", asked_ms=asked_ms))
-        # The chunks' own records answer a retry as well, so nobody has to wait for this one.
-        task = asyncio.create_task(self._finish(bucket, user, key, claim, content), name="idempotency.finish")
-        self._finishing.add(task)
-        task.add_done_callback(self._finishing.discard)
+        self._finishes.add(bucket, user, key, claim, content)
         return content
-
-    async def _finish(self, bucket: int, user: str, key: str, claim: str, content: Content) -> None:
-        try:
-            outcome = msgspec.json.encode(content).decode()
-            await self._control.call(Operation.FINISH, bucket, (user, key, claim, outcome))
-        except (StoreCallError, Problem):
-            return
 
 
 def _reused() -> Problem:

@@ -1,6 +1,7 @@
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.contract.documented import Documented
 from tests.contract.problems import assert_usable, problem_of
 from tests.integration.conftest import NewUser, PausedWorkers, login
 from tests.integration.store import Store
+from tests.integration.waiting import until
 
 FreshKey = Callable[[], str]
 
@@ -208,3 +210,65 @@ def test_a_repeat_after_a_killed_worker_is_applied_once(
         assert api.post("write", body, once(key)).status_code == 200
     assert store.chunks_applied() == before + 1
     assert store.most_applications() == 1
+
+
+@contextmanager
+def refusing_outcomes(store: Store, shard: str) -> Iterator[None]:
+    """Let a shard take claims, but not how their requests ended."""
+    console = store.consoles[shard]
+    console.run(
+        "rawset(_G, 'refuse', function(_, claim) if claim ~= nil and claim.outcome ~= nil then error('no') end end) "
+        "box.space.claims:on_replace(_G.refuse)"
+    )
+    try:
+        yield
+    finally:
+        console.run("box.space.claims:on_replace(nil, _G.refuse)")
+
+
+def is_finished(store: Store, shard: str, user: str, key: str) -> bool:
+    lua = (
+        f"local claims = require('tarantkv.claims') local id = claims.id_of({json.dumps(user)}, {json.dumps(key)}) "
+        "local claim = box.space.claims:get(id) return claim ~= nil and claim.outcome ~= nil"
+    )
+    return bool(store.consoles[shard].run(lua))
+
+
+def test_an_outcome_that_the_shard_refuses_at_first_is_recorded_later_and_repeats_are_right_meanwhile(
+    cluster: Cluster, api: Api, store: Store, fresh_key: FreshKey
+) -> None:
+    (key,) = store.keys_on("s1", 1, fresh_key())
+    names = store.keys_on("s2", 3, fresh_key())
+    api.write(dict.fromkeys(names, 1))
+    body = json_body({"keys": names})
+    before = store.chunks_applied()
+    with refusing_outcomes(store, "s1"):
+        answers = [api.post("delete", body, once(key)) for _ in range(3)]
+        assert not is_finished(store, "s1", cluster.admin_user, key)
+    assert {answer.content for answer in answers} == {b'{"status":"success","deleted":3}'}
+    until(lambda: is_finished(store, "s1", cluster.admin_user, key), 10, "the outcome is not recorded")
+    assert api.post("delete", body, once(key)).content == answers[0].content
+    assert store.chunks_applied() == before + 1
+
+
+def test_a_user_with_too_many_claims_is_told_to_come_later_and_nothing_is_applied(
+    api: Api, store: Store, fresh_key: FreshKey
+) -> None:
+    old, new = store.keys_on("s1", 2, fresh_key())
+    name = fresh_key()
+    assert api.post("write", json_body({"data": {name: "old"}}), once(old)).status_code == 200
+    body = json_body({"data": {name: "new"}})
+    console = store.consoles["s1"]
+    limit = "require('tarantkv.claims').attach(box.space.claims, {})"
+    console.run(limit.format(0))
+    try:
+        answer = api.post("write", body, once(new))
+        problem = problem_of(answer, "overloaded", "Idempotency-Key")
+        assert "failed" not in problem
+        assert int(answer.headers["retry-after"]) > 1
+        assert api.read(name) == {name: "old"}
+        assert api.post("write", json_body({"data": {name: "old"}}), once(old)).status_code == 200
+    finally:
+        console.run(limit.format(1_000_000))
+    assert api.post("write", body, once(new)).status_code == 200
+    assert api.read(name) == {name: "new"}
