@@ -10,20 +10,11 @@ from types import MappingProxyType
 from localcluster.cluster import Cluster
 from tests.faults.clocks import ApiClock
 from tests.faults.injection import Injection
+from tests.faults.injections_failover import Demoted, FailedOver, Loading
 from tests.faults.injections_network import KINDS, NetworkFault, pairs
 from tests.faults.injections_processes import Down, Frozen, Killed, WorkersChanging
-from tests.faults.injections_redis import (
-    Busy,
-    ConnectionsKilled,
-    Demoted,
-    Emptied,
-    FailedOver,
-    Loading,
-    OutOfMemory,
-    Paused,
-    ReadOnly,
-)
-from tests.faults.injections_shards import DiskFull, MemoryFull, ShardClock
+from tests.faults.injections_redis import Busy, ConnectionsKilled, Emptied, OutOfMemory, Paused, ReadOnly
+from tests.faults.injections_shards import DiskFull, MemoryFull, ReadOnlyShard, ShardClock
 from tests.faults.networked import Network
 
 SKEW_S = 30
@@ -75,6 +66,7 @@ def _processes() -> Iterator[tuple[str, Fault]]:
 def _shards() -> Iterator[tuple[str, Fault]]:
     yield _plain({"s1"}, partial(DiskFull, "s1"))
     yield _plain({"s2"}, partial(MemoryFull, "s2"))
+    yield _plain({"s1"}, partial(ReadOnlyShard, "s1"))
     yield _plain({"s3"}, partial(ShardClock, "s3", SKEW_S))
     yield _plain({"s3"}, partial(ShardClock, "s3", -SKEW_S))
 

@@ -1,24 +1,18 @@
-"""What Redis itself does to those who need it, besides dying and standing still (those are `injections_processes`)."""
+"""What a Redis server does to its clients. It dies and freezes in `injections_processes`, and is replaced in
+`injections_failover`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-import time
 
 import redis
 
 from localcluster.cluster import Cluster
-from tests.faults.injection import Injection
-from tests.faults.network import CUT
-from tests.faults.networked import Network
-from tests.faults.second_redis import SecondRedis, administrator, credentials
+from tests.faults.second_redis import administrator
 
 _TIMEOUT_S = 60.0
-_JUNK_KEYS = 400
-_JUNK_BYTES = 32 * 1024
-"""So much that Redis looks at its clients several times while it loads them: it does after every two mebibytes."""
-
 _NOBODYS_PORT = 1
 _USUAL_SCRIPT_LIMIT_MS = 5000
 _KILL_EVERY_S = 0.05
@@ -176,126 +170,3 @@ class Emptied:
                 client.flushall()
                 if self._enough.wait(self._every_s):
                     return
-
-
-class FailedOver:
-    """Redis dies, and a replica takes its place that has missed the last moments before."""
-
-    name = "redis-failed-over"
-
-    def __init__(self, network: Network, missing_s: float = 1.0) -> None:
-        self._links = (network.api_redis, network.worker_redis)
-        self._missing_s = missing_s
-        self._replica: SecondRedis | None = None
-
-    def start(self, cluster: Cluster) -> None:
-        """Cut the replica off, wait, kill the leader, and lead everybody to the replica."""
-        replica = self._replica = SecondRedis(cluster)
-        replica.start()
-        replica.follow(cluster.config.redis_port)
-        replica.promote()
-        time.sleep(self._missing_s)
-        for link in self._links:
-            link.set(CUT)
-        cluster.kill("redis")
-        for link in self._links:
-            link.lead_to(replica.address)
-            link.heal()
-
-    def stop(self, cluster: Cluster) -> None:
-        """Lead everybody back to the cluster's own Redis, which is empty."""
-        if self._replica is not None:
-            cluster.wait_running("redis")
-            for link in self._links:
-                link.lead_to(("127.0.0.1", cluster.config.redis_port))
-                link.heal()
-            self._replica.remove()
-            self._replica = None
-
-
-class Demoted:
-    """Another server has become the leader. Old connections stay with the one before, which is a replica now.
-
-    `cut_off`: it does not reach its new leader, so that it gets nothing new.
-    """
-
-    def __init__(self, network: Network, *, cut_off: bool = False) -> None:
-        self.name = "redis-demoted-cut-off" if cut_off else "redis-demoted"
-        self._links = (network.api_redis, network.worker_redis)
-        self._cut_off = cut_off
-        self._successor: SecondRedis | None = None
-
-    def start(self, cluster: Cluster) -> None:
-        """Let the two change their parts; whoever connects from here on comes to the new leader."""
-        successor = self._successor = SecondRedis(cluster)
-        successor.start()
-        successor.follow(cluster.config.redis_port)
-        with administrator(cluster) as client:
-            for name, value in credentials(cluster).items():
-                client.config_set(name, value)
-            successor.promote()
-            host, port = successor.address
-            client.replicaof(host, 1 if self._cut_off else port)
-        for link in self._links:
-            link.lead_to(successor.address, reset=False)
-
-    def stop(self, cluster: Cluster) -> None:
-        """Let them change back, and the successor die."""
-        if self._successor is not None:
-            with administrator(cluster) as client:
-                client.replicaof("NO", "ONE")
-            for link in self._links:
-                link.lead_to(("127.0.0.1", cluster.config.redis_port))
-            self._successor.remove()
-            self._successor = None
-
-
-class Loading:
-    """In place of Redis there is a server that has just started and loads its data: it answers `LOADING`.
-
-    Once it has loaded, it knows nothing of anybody. Afterwards the one before is back, with what it had long ago.
-    """
-
-    name = "redis-loading"
-
-    def __init__(self, network: Network, seconds: float = 4.0) -> None:
-        self._links = (network.api_redis, network.worker_redis)
-        self._seconds = seconds
-        self._other: SecondRedis | None = None
-
-    def start(self, cluster: Cluster) -> None:
-        """Give the server something to load, start it again, and lead everybody there."""
-        other = self._other = SecondRedis(cluster)
-        other.start("rdbcompression no")
-        with administrator(cluster, other.port) as client:
-            client.mset({f"junk:{number}": bytes(_JUNK_BYTES) for number in range(_JUNK_KEYS)})
-            client.save()
-        other.stop()
-        other.start(f"key-load-delay {int(self._seconds / _JUNK_KEYS * 1e6)}")
-        for link in self._links:
-            link.lead_to(other.address)
-
-    def stop(self, cluster: Cluster) -> None:
-        """Lead everybody back."""
-        if self._other is not None:
-            for link in self._links:
-                link.lead_to(("127.0.0.1", cluster.config.redis_port))
-            self._other.remove()
-            self._other = None
-
-
-def redis_faults(network: Network) -> tuple[Injection, ...]:
-    """One of each."""
-    return (
-        Paused(),
-        OutOfMemory(),
-        ReadOnly(),
-        Busy(),
-        ConnectionsKilled("worker"),
-        ConnectionsKilled("api-send"),
-        ConnectionsKilled("api-read"),
-        FailedOver(network),
-        Demoted(network),
-        Demoted(network, cut_off=True),
-        Loading(network),
-    )

@@ -63,6 +63,24 @@ class MemoryFull:
         self._filled.close()
 
 
+class ReadOnlyShard:
+    """The shard takes no changes, as a replica does or one that somebody has switched over."""
+
+    def __init__(self, shard: str) -> None:
+        self.name = f"shard-{shard}-read-only"
+        self._shard = shard
+        self._read_only = ExitStack()
+
+    def start(self, cluster: Cluster) -> None:
+        """Switch it."""
+        self._read_only.enter_context(Store(cluster).read_only(self._shard))
+
+    def stop(self, cluster: Cluster) -> None:
+        """Switch it back."""
+        del cluster
+        self._read_only.close()
+
+
 class ShardClock:
     """The shard's clock is off by some seconds: ahead if positive. A restart sets it right."""
 

@@ -23,6 +23,7 @@ import struct
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from localcluster.ports import free_ports
@@ -62,6 +63,9 @@ class Condition:
     """Toward who has connected."""
 
 
+_REQUESTS: Callable[[Condition], Treatment] = attrgetter("requests")
+_ANSWERS: Callable[[Condition], Treatment] = attrgetter("answers")
+
 HEALTHY = Condition()
 CUT = Condition(cut=True)
 
@@ -97,13 +101,14 @@ class Proxy:
 class Link:
     """One port, and what stands behind it.
 
-    `damaged` counts the pieces that have lost bytes, `swallowed` those that have vanished whole.
+    `damaged` counts the pieces that have lost bytes, `swallowed` those that have vanished whole, `held` those that
+    `hold_requests` holds now.
     """
 
     def __init__(self, proxy: Proxy, name: str, target: Address | None, *, seed: int = 1) -> None:
         self.name = name
         (self.port,) = free_ports(1)
-        self.damaged = self.swallowed = 0
+        self.damaged = self.swallowed = self.held = 0
         self.chance = random.Random(f"{seed}/{name}")
         self.condition = HEALTHY
         self.changed = asyncio.Event()
@@ -126,6 +131,21 @@ class Link:
     def heal(self) -> None:
         """Pass everything on again. Held bytes come out; connections that lost whole pieces are reset."""
         self.set(HEALTHY)
+
+    def hold_requests(self) -> None:
+        """Hold what comes for the server on the connections that there are now, until `release`; new ones pass."""
+        self._proxy.call(self._set_held(held=True))
+
+    def release(self) -> None:
+        """Let the held bytes come out, also where the connection that they came on has ended meanwhile."""
+        self._proxy.call(self._set_held(held=False))
+
+    async def _set_held(self, *, held: bool) -> None:
+        for connection in self.connections:
+            if held:
+                connection.passes.clear()
+            else:
+                connection.passes.set()
 
     def lead_to(self, target: Address, *, reset: bool = True) -> None:
         """Put another server behind the port. Connections to the one before are reset, if not told otherwise."""
@@ -175,6 +195,9 @@ class _Connection:
 
     def __init__(self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.has_a_hole = False
+        self.passes = asyncio.Event()
+        """Not set while its requests are held."""
+        self.passes.set()
         self._link = link
         self._reader = reader
         self._writers = [writer]
@@ -191,8 +214,8 @@ class _Connection:
             for each in self._writers:
                 each.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ways = [
-                asyncio.create_task(self._pass_on(self._reader, server_writer, lambda c: c.requests)),
-                asyncio.create_task(self._pass_on(server_reader, writer, lambda c: c.answers)),
+                asyncio.create_task(self._pass_on(self._reader, server_writer, _REQUESTS)),
+                asyncio.create_task(self._pass_on(server_reader, writer, _ANSWERS)),
             ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -225,6 +248,10 @@ class _Connection:
             while (treatment := way(link.condition)).hold or (treatment.swallow and not data):
                 self.has_a_hole |= treatment.swallow
                 await link.changed.wait()
+            if way is _REQUESTS and not self.passes.is_set():
+                link.held += 1
+                await self.passes.wait()
+                link.held -= 1
             if not data:
                 return
             if treatment.swallow:

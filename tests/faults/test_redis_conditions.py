@@ -7,16 +7,8 @@ import httpx
 import pytest
 
 from tests.faults.injection import Injection, injected
-from tests.faults.injections_redis import (
-    Busy,
-    ConnectionsKilled,
-    Demoted,
-    FailedOver,
-    Loading,
-    OutOfMemory,
-    Paused,
-    ReadOnly,
-)
+from tests.faults.injections_failover import Demoted, FailedOver, Loading
+from tests.faults.injections_redis import Busy, ConnectionsKilled, OutOfMemory, Paused, ReadOnly
 from tests.faults.load import DEADLINE_S, Load, login
 from tests.faults.network import CUT
 from tests.faults.networked import Networked

@@ -1,0 +1,63 @@
+"""A shard refuses a change while another copy of it is in somebody's hands, and then has room again.
+
+What was answered `not_applied` must not happen, whatever becomes of the other copy.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.console import keys_of
+from tests.faults.doublings import SHARD, doublings
+from tests.faults.history import Call
+from tests.faults.injection import Injection, injected
+from tests.faults.injections_shards import DiskFull, MemoryFull, ReadOnlyShard
+from tests.faults.load import Load, Mix
+from tests.faults.networked import Networked
+from tests.faults.scenario import Scenario
+
+CLIENTS = 10
+KEYS = 60
+MIX = Mix(write=0.35, read=0.5, delete=0.15, batches=0.1, keyed=0.2)
+"""Few changes, and many keys: what comes late is read before it is replaced."""
+
+REFUSALS: list[Callable[[str], Injection]] = [MemoryFull, DiskFull, ReadOnlyShard]
+DOUBLINGS = ["frozen-worker", "sent-again", "redis-emptied", "slow-link", "killed-worker", "old-frames"]
+
+
+class EveryClientAnswered:
+    """Whether each client has got an answer since this was made: what waited then is answered."""
+
+    def __init__(self) -> None:
+        self._answered: set[int] = set()
+
+    def __call__(self, call: Call) -> bool:
+        self._answered.add(call.client)
+        return len(self._answered) == CLIENTS
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)
+@pytest.mark.parametrize("doubling", DOUBLINGS)
+def test_a_change_that_was_refused_is_not_applied_later(
+    networked_scenario: Scenario, networked: Networked, refusal: Callable[[str], Injection], doubling: str
+) -> None:
+    scenario, cluster = networked_scenario, networked_scenario.cluster
+    scenario.name = f"{refusal(SHARD).name}-{doubling}"
+    fault_of_copies = doublings(networked.network)[doubling]
+
+    async def fault(load: Load) -> None:
+        try:
+            await asyncio.to_thread(fault_of_copies.begin, cluster)
+            async with injected(refusal(SHARD), cluster):
+                answered = asyncio.create_task(load.until_tried(EveryClientAnswered()))
+                await asyncio.to_thread(fault_of_copies.while_refused, cluster)
+                await answered
+            await asyncio.to_thread(fault_of_copies.release, cluster)
+            await load.good(KEYS)
+        finally:
+            await asyncio.to_thread(fault_of_copies.end, cluster)
+
+    keys = keys_of(cluster, SHARD, scenario.name, KEYS)
+    run = scenario.run(fault, before=30, after=60, clients=CLIENTS, mix=MIX, keys=keys, refusals=True)
+    assert run.failures().keys() <= {"500", "503", "504"}
