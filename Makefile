@@ -4,11 +4,31 @@
 PYTHON := .venv/bin/python
 CLUSTER := $(PYTHON) -m localcluster
 MANAGE := $(CLUSTER) exec -- -m api.manage
+
+# Arguments of targets come from the command line alone: the environment has a NAME on WSL, and may have any of these.
+$(foreach name,ARGS FOLLOW HEADLESS MINUTES NAME NAMES OUT PROCESSES QUICK SCENARIOS SCOPES SEED TIME UPGRADE USERS WORKERS,\
+	$(if $(filter command,$(origin $(name))),,$(eval override undefine $(name))))
+# $(call quoted,NAME) is the argument as it was typed, as one word of the shell; nothing is pasted without it but ARGS,
+# which is a piece of a command line. `each` quotes each word, `given` has a default, `who` insists on a name.
+quoted = '$(subst ','\'',$(value $1))'
+each = $(foreach one,$(value $1),'$(subst ','\'',$(one))')
+given = $(if $(value $1),$(call quoted,$1),$2)
+who = $(if $(filter-out -%,$(firstword $(value NAME))),$(call quoted,NAME),$(error say who: NAME=alice, a letter or digit first))
+# Settings too reach the programs as they were typed.
+$(foreach name,$(filter TARANTKV_%,$(.VARIABLES)),\
+	$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
 # Here and not in $(or …), where a comma would end the argument.
 SCOPES ?= read,write
 # Each process of the test run starts its own cluster.
 TEST_PROCESSES ?= 2
-UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+
+# What a shell may have set for other programs, and what changes how ours run.
+unexport BASH_ENV CDPATH ENV GREP_OPTIONS POSIXLY_CORRECT VIRTUAL_ENV
+unexport PYTHONDEVMODE PYTHONHOME PYTHONINSPECT PYTHONIOENCODING PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH \
+	PYTHONSTARTUP PYTHONUSERBASE PYTHONVERBOSE PYTHONWARNINGS
+export PYTHONUTF8 := 1
+
+UV_COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
 # The compose file insists on its secrets, also where it is only looked at.
@@ -16,8 +36,8 @@ LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_P
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale test chaos faults-report fuzz test-lua test-python lint format clean \
-	bench soak load overload env lock audit user-add user-set-password user-disable user-enable user-list
+.PHONY: help install installed up down status logs scale credentials test chaos faults-report fuzz test-lua test-python \
+	lint format clean bench soak load overload env lock audit user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -39,21 +59,24 @@ status: installed ## what runs
 	@$(CLUSTER) status
 
 logs: installed ## the last lines of the logs; NAMES="api worker-1" chooses, FOLLOW=1 goes on
-	@$(CLUSTER) logs $(if $(FOLLOW),--follow) $(NAMES)
+	@$(CLUSTER) logs $(if $(FOLLOW),--follow) -- $(call each,NAMES)
 
 scale: installed ## change the number of workers: make scale WORKERS=4
-	@$(CLUSTER) scale $(or $(WORKERS),$(error say how many: make scale WORKERS=4))
+	@$(CLUSTER) scale -- $(if $(value WORKERS),$(call quoted,WORKERS),$(error say how many: make scale WORKERS=4))
+
+credentials: installed ## the administrator's login as JSON, from .env: make -s credentials | curl -d @- …
+	@$(CLUSTER) credentials
 
 test: test-lua test-python ## run all tests, on servers of their own
 
 chaos: install ## random faults under load for MINUTES=30, all promises checked; prints its seed; SEED=n repeats one
-	$(PYTHON) -m tests.faults.chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	$(PYTHON) -m tests.faults.chaos --minutes $(call given,MINUTES,30) $(if $(value SEED),--seed $(call quoted,SEED)) $(ARGS)
 
 faults-report: install ## every fault in its long form, then chaos; what came of it goes into docs/reliability.md; about an hour
-	$(PYTHON) -m tests.faults.report run --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+	$(PYTHON) -m tests.faults.report run --minutes $(call given,MINUTES,30) $(if $(value SEED),--seed $(call quoted,SEED))
 
 fuzz: install ## random bad input for MINUTES=10; prints how to repeat what it finds; SEED=n begins with that one
-	$(PYTHON) -m tests.fuzz.long --minutes $(or $(MINUTES),10) --processes $(TEST_PROCESSES) $(if $(SEED),--seed $(SEED))
+	$(PYTHON) -m tests.fuzz.long --minutes $(call given,MINUTES,10) --processes $(TEST_PROCESSES) $(if $(value SEED),--seed $(call quoted,SEED))
 
 test-lua: install
 	tarantool tarantool-cluster/test/run.lua
@@ -68,7 +91,7 @@ lint: ## check style, types, Lua, shell scripts and the compose file
 	$(PYTHON) -m mypy
 	@if command -v luacheck >/dev/null; then luacheck --quiet tarantool-cluster docker; else echo "luacheck: not installed"; fi
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh docker/*.sh .ci/run; else echo "shellcheck: not installed"; fi
-	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(PYTHON) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@if docker compose version >/dev/null 2>&1; then $(LINT_ENV) docker compose config --quiet; fi
 	@if command -v docker-compose >/dev/null; then $(LINT_ENV) docker-compose config --quiet; fi
 
@@ -83,22 +106,22 @@ clean: ## stop everything; remove the data, caches too; .env and .venv stay
 
 bench: ## measure against what one would write instead, about 5 minutes; QUICK=1 takes 1; OUT=.bench, ARGS="--help"
 	@scripts/install.sh bench
-	$(PYTHON) -m loadtest.bench $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(ARGS)
+	$(PYTHON) -m loadtest.bench $(if $(QUICK),--quick) $(if $(value OUT),--out $(call quoted,OUT)) $(ARGS)
 
 soak: ## full load for MINUTES=10, and whether memory, rate and cost stay what they were; OUT=.bench
 	@scripts/install.sh bench
-	$(PYTHON) -m loadtest.bench.soak --minutes $(or $(MINUTES),10) $(if $(OUT),--out $(OUT)) $(ARGS)
+	$(PYTHON) -m loadtest.bench.soak --minutes $(call given,MINUTES,10) $(if $(value OUT),--out $(call quoted,OUT)) $(ARGS)
 
 load: installed ## locust against the running system: web page on port 8089, or HEADLESS=1 USERS=32 TIME=60s; SCENARIOS="HotReads"
-	$(CLUSTER) exec -- -m locust -f loadtest/locustfile.py --processes $(or $(PROCESSES),2) --users $(or $(USERS),32) \
-		--spawn-rate $(or $(USERS),32) --web-host 127.0.0.1 --stop-timeout 10 \
-		$(if $(HEADLESS),--headless --run-time $(or $(TIME),60s)) $(ARGS) $(SCENARIOS)
+	@$(CLUSTER) exec -- -m locust -f loadtest/locustfile.py --processes $(call given,PROCESSES,2) --users $(call given,USERS,32) \
+		--spawn-rate $(call given,USERS,32) --web-host 127.0.0.1 --stop-timeout 10 \
+		$(if $(HEADLESS),--headless --run-time $(call given,TIME,60s)) $(ARGS) $(call each,SCENARIOS)
 
 overload: installed ## offer the running system three times what it can take: MINUTES=5, ARGS="--help"
-	$(PYTHON) -m loadtest.overload --minutes $(or $(MINUTES),5) $(ARGS)
+	@$(CLUSTER) exec -- -m loadtest.overload --minutes $(call given,MINUTES,5) $(ARGS)
 
-env: ## write .env with random secrets where it is missing or incomplete; needs no installation
-	@python3 localcluster/dotenv.py
+env: ## write .env with random secrets where it is missing or incomplete; needs neither Python nor an installation
+	@scripts/env.sh
 
 lock: install ## write the lock files anew after a change of pyproject.toml; UPGRADE=1 takes newer versions
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
@@ -113,16 +136,16 @@ audit: ## ask for known vulnerabilities of the locked packages; fails with 1 whe
 	@$(PYTHON) scripts/audit.py requirements*.lock
 
 user-add: installed ## add a user: make user-add NAME=alice SCOPES=read,write (prints a password, or takes TARANTKV_NEW_PASSWORD)
-	@$(MANAGE) user-add '$(or $(NAME),$(error say who: NAME=alice))' --scopes '$(SCOPES)'
+	@$(MANAGE) user-add $(call who) --scopes $(call quoted,SCOPES)
 
 user-set-password: installed ## give a user a new password: NAME=alice
-	@$(MANAGE) set-password '$(or $(NAME),$(error say who: NAME=alice))'
+	@$(MANAGE) set-password $(call who)
 
 user-disable: installed ## shut a user out, also with tokens that are still valid: NAME=alice
-	@$(MANAGE) disable '$(or $(NAME),$(error say who: NAME=alice))'
+	@$(MANAGE) disable $(call who)
 
 user-enable: installed ## let a user in again: NAME=alice
-	@$(MANAGE) enable '$(or $(NAME),$(error say who: NAME=alice))'
+	@$(MANAGE) enable $(call who)
 
 user-list: installed ## all users
 	@$(MANAGE) list

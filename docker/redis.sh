@@ -8,18 +8,20 @@ set -eu
 
 here=$(dirname "$0")
 digest() { printf '%s' "$1" | sha256sum | cut -d ' ' -f 1; }
-api="user $TARANTKV_REDIS_USER on #$(digest "$TARANTKV_REDIS_PASSWORD") $(cat "$here/redis_api.acl")"
-worker="user $TARANTKV_REDIS_WORKER_USER on #$(digest "$TARANTKV_REDIS_WORKER_PASSWORD") $(cat "$here/redis_worker.acl")"
+# A word of the configuration, whatever characters it has.
+word() { printf '"%s"' "$(printf '%s' "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\x/g')"; }
+api="user $(word "$TARANTKV_REDIS_USER") on #$(digest "$TARANTKV_REDIS_PASSWORD") $(cat "$here/redis_api.acl")"
+worker="user $(word "$TARANTKV_REDIS_WORKER_USER") on #$(digest "$TARANTKV_REDIS_WORKER_PASSWORD") $(cat "$here/redis_worker.acl")"
 memory=$REDIS_MAXMEMORY
 unset TARANTKV_REDIS_PASSWORD TARANTKV_REDIS_WORKER_PASSWORD
 
-exec redis-server - "$@" <<CONFIGURATION
+# Whatever becomes of the configuration, nobody gets in without a password.
+exec redis-server - --user default off "$@" <<CONFIGURATION
 port 6379
 save ""
 appendonly no
 maxmemory $memory
 maxmemory-policy noeviction
-user default off
 $api
 $worker
 CONFIGURATION

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from localcluster import dotenv
+from localcluster import capacity, dotenv
 from localcluster.ports import free_ports
 from protocol.settings import CLIENT_VARIABLES, parse_shards
+from protocol.settings.redis import parse_address
 
 API_PORT = 8081
 REDIS_PORT = 7379
@@ -19,11 +20,13 @@ FIRST_SHARD_PORT = 13301
 """Neither a system service's port nor one that Linux hands out as a source port (see `ports`)."""
 
 MOST_SHARDS = 8
+USUAL_WORKERS = 2
 _SHARD_NAME = re.compile(r"s([1-9]\d?)")
 
 REDIS_USER = "TARANTKV_REDIS_USER"
 REDIS_WORKER_USER = "TARANTKV_REDIS_WORKER_USER"
 REDIS_MEMORY = "TARANTKV_REDIS_MEMORY_MIB"
+WORKERS = "TARANTKV_WORKERS"
 REDIS_MEMORY_MIB = 512
 MIN_REDIS_MEMORY_MIB = 64
 
@@ -64,7 +67,7 @@ class ClusterConfig:
     shards: tuple[Shard, ...]
     redis_port: int = REDIS_PORT
     api_port: int = API_PORT
-    workers: int = 2
+    workers: int = USUAL_WORKERS
     redis_administrator: bool = False
     """True: the Redis user of `settings` may do everything, and `tier_settings` gives the api one of its own."""
     tier_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -86,11 +89,13 @@ def for_machine(root: Path) -> ClusterConfig:
     """The cluster of `make up`: fixed ports, `.data/` and `.env` in the repository.
 
     The process's own environment wins over `.env`, as it does in Docker Compose.
+    Raises `ConfigError` or `dotenv.DotenvError`, in one line.
     """
     dotenv.ensure(root / ".env")
     settings = {**dotenv.read(root / ".env"), **os.environ}
     settings = {name: value for name, value in settings.items() if name.startswith("TARANTKV_") and value.strip()}
     redis_memory = settings.get(REDIS_MEMORY)
+    workers = settings.get(WORKERS)
     data_dir = root / ".data"
     return ClusterConfig(
         data_dir=data_dir,
@@ -98,6 +103,7 @@ def for_machine(root: Path) -> ClusterConfig:
         shards=_shards_of(settings.get("TARANTKV_SHARDS", "")) or _usual_shards(data_dir),
         redis_port=_redis_port_of(settings.get("TARANTKV_REDIS_URL", "")),
         api_port=_port("TARANTKV_PORT", settings.get("TARANTKV_PORT", str(API_PORT))),
+        workers=worker_count(workers) if workers else USUAL_WORKERS,
         # Redis reads no environment; it stands there so that a change shows among the settings that have changed.
         tier_settings={"redis": {REDIS_MEMORY: redis_memory}} if redis_memory else {},
         redis_memory_mib=_mebibytes(REDIS_MEMORY, redis_memory) if redis_memory else REDIS_MEMORY_MIB,
@@ -150,6 +156,24 @@ def usual_shard_count(processors: int) -> int:
     return min(max(2, processors // 2), MOST_SHARDS)
 
 
+def overridden(root: Path) -> list[str]:
+    """Settings that the process's environment has and `.env` has otherwise: perhaps meant for another clone."""
+    written = dotenv.read(root / ".env")
+    return sorted(
+        name
+        for name, value in os.environ.items()
+        if name.startswith("TARANTKV_") and value.strip() and name in written and value != written[name]
+    )
+
+
+def worker_count(text: str) -> int:
+    """A number of workers that this machine can run. Raises `ConfigError`, which names the bound."""
+    most, why = capacity.most_workers()
+    if not text.isdecimal() or not text.isascii() or not 1 <= int(text) <= most:
+        raise ConfigError(f"{text!r} workers: this machine runs 1 to {most} ({why})")
+    return int(text)
+
+
 def _usual_shards(data_dir: Path) -> tuple[Shard, ...]:
     """Those whose data is there, as a shard's buckets are its own for good; else by the number of processors."""
     found = (_SHARD_NAME.fullmatch(path.name) for path in shard_dir(data_dir, "").glob("*"))
@@ -160,7 +184,7 @@ def _usual_shards(data_dir: Path) -> tuple[Shard, ...]:
 
 def _shards_of(text: str) -> tuple[Shard, ...]:
     shards = []
-    for name, instances in parse_shards(text).items() if text else ():
+    for name, instances in _parsed(text).items() if text else ():
         host, port = instances[0]
         if len(instances) > 1 or host not in _LOCAL_HOSTS:
             raise ConfigError(f"TARANTKV_SHARDS: {name}: on one machine a shard is one instance on 127.0.0.1")
@@ -168,22 +192,32 @@ def _shards_of(text: str) -> tuple[Shard, ...]:
     return tuple(shards)
 
 
+def _parsed(text: str) -> dict[str, tuple[tuple[str, int], ...]]:
+    try:
+        return parse_shards(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 def _redis_port_of(url: str) -> int:
     if not url:
         return REDIS_PORT
-    parts = urlsplit(url)
-    if parts.scheme != "redis" or parts.hostname not in _LOCAL_HOSTS:
-        raise ConfigError(f"TARANTKV_REDIS_URL: {url!r}: on one machine it is redis://127.0.0.1:port/0")
-    return parts.port or REDIS_PORT
+    try:
+        address = parse_address(url)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if address.tls or address.database or address.host not in _LOCAL_HOSTS:
+        raise ConfigError("TARANTKV_REDIS_URL: on one machine it is redis://127.0.0.1:port/0")
+    return address.port if urlsplit(url).port else REDIS_PORT
 
 
 def _port(name: str, text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
         raise ConfigError(f"{name}: {text!r} is not a port")
     return int(text)
 
 
 def _mebibytes(name: str, text: str) -> int:
-    if not text.isdecimal() or int(text) < MIN_REDIS_MEMORY_MIB:
+    if not (text.isascii() and text.isdecimal()) or int(text) < MIN_REDIS_MEMORY_MIB:
         raise ConfigError(f"{name}: {text!r} is not a number of {MIN_REDIS_MEMORY_MIB} or more")
     return int(text)

@@ -1,44 +1,97 @@
-"""Processes of a cluster that are still there when nobody supervises them: found, and ended."""
+"""Which processes belong to a cluster, also when nobody supervises them; and their end.
+
+No number in a file is believed: such a file may have been copied with its directory, and the number given to somebody
+else. A process belongs to a cluster when it holds the cluster's run directory itself, not a copy of it.
+"""
 
 import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
-from localcluster.programs import MARKER, Layout
+from localcluster.launch import RUN_FD, RUN_MARK
+from localcluster.layout import Layout
 
-# A pid file is written by the process itself, right after it began.
-_CLOCK_SLACK_S = 1.0
 _GRACE_S = 10.0
 
 
+def belongs(pid: int, layout: Layout) -> bool:
+    """Whether a process was started for this cluster: by the descriptor that it holds, or by its environment.
+
+    Redis and Tarantool write their title over their environment; the api's children inherit no descriptor.
+    """
+    held = Path(f"/proc/{pid}/fd/{RUN_FD}")
+    with contextlib.suppress(OSError):
+        if held.samefile(layout.run_dir):
+            return True
+    with contextlib.suppress(OSError):
+        # The directory was removed under its programs: nobody but them can have held it.
+        if str(held.readlink()) == f"{layout.run_dir.resolve()} (deleted)":
+            return True
+    with contextlib.suppress(psutil.Error, OSError):
+        return psutil.Process(pid).environ().get(RUN_MARK) == layout.identity()
+    return False
+
+
 def find(layout: Layout) -> list[psutil.Process]:
-    """By the mark in their environment, and by pid file, as Redis and Tarantool write their title over theirs."""
-    found = {}
+    """Every living process of the cluster, with the children that these have started."""
+    found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARKER) == str(layout.data_dir):
-                found[process.pid] = process
-    for pid_file in layout.run_dir.glob("*.pid"):
-        with contextlib.suppress(psutil.Error, OSError, ValueError):
-            process = psutil.Process(int(pid_file.read_text()))
-            # A younger process only got a dead one's number.
-            if process.create_time() <= pid_file.stat().st_mtime + _CLOCK_SLACK_S:
-                found.setdefault(process.pid, process)
+        if process.pid != os.getpid() and belongs(process.pid, layout):
+            with contextlib.suppress(psutil.Error):
+                for each in (process, *process.children(recursive=True)):
+                    found.setdefault(each.pid, each)
     return [process for process in found.values() if _is_alive(process)]
 
 
 def end(layout: Layout) -> list[int]:
     """Terminate, then kill; returns the ids of what was there."""
     processes = find(layout)
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _gone, alive = psutil.wait_procs(processes, timeout=_GRACE_S)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=_GRACE_S)
+    with contextlib.ExitStack() as stack:
+        handles = dict(_handles(processes, stack))
+        for sig in (signal.SIGTERM, signal.SIGKILL):
+            for handle in handles.values():
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, sig)
+            ended = _wait(handles.values())
+            handles = {pid: handle for pid, handle in handles.items() if handle not in ended}
     return [process.pid for process in processes]
+
+
+def _handles(processes: Iterable[psutil.Process], stack: contextlib.ExitStack) -> Iterable[tuple[int, int]]:
+    """A descriptor for each process that is still the one that was found."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(process.pid)
+            stack.callback(os.close, handle)
+            # Compares the time at which the process began.
+            if process.is_running():
+                yield process.pid, handle
+
+
+def _wait(handles: Iterable[int]) -> set[int]:
+    """The processes that have ended when all have, or when the grace is over.
+
+    One that has ended and that its parent has not collected (a zombie) counts as ended: process 1 of a container may
+    collect nobody.
+    """
+    poll = select.poll()
+    left = set(handles)
+    for handle in left:
+        poll.register(handle, select.POLLIN)
+    deadline = time.monotonic() + _GRACE_S
+    ended: set[int] = set()
+    while left and (remaining := deadline - time.monotonic()) > 0:
+        for handle, _ in poll.poll(remaining * 1000):
+            poll.unregister(handle)
+            left.discard(handle)
+            ended.add(handle)
+    return ended
 
 
 def _is_alive(process: psutil.Process) -> bool:

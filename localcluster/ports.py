@@ -27,11 +27,24 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 def is_taken(port: int) -> bool:
     """Whether a server on 127.0.0.1 could not have this port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: a port whose last connections are in TIME_WAIT is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+    return why_not("127.0.0.1", port) is not None
+
+
+def why_not(host: str, port: int) -> OSError | None:
+    """What keeps a server from listening there; None: nothing does."""
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        return error
+    try:
+        with socket.socket(family, kind, protocol) as probe:
+            # As servers do: a port whose last connections are in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error
+    return None

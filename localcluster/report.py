@@ -7,6 +7,8 @@ from localcluster.cluster import Cluster
 from localcluster.supervisor import ENDED, ProcessStatus
 from localcluster.waiting import log_tail
 
+# Neither a proxy of the environment nor a .curlrc is asked about an address of this machine.
+_CURL = "curl -qsS --noproxy '*'"
 _JSON = "-H 'Content-Type: application/json'"
 
 
@@ -23,32 +25,32 @@ def table(cluster: Cluster) -> str:
 
 
 def welcome(cluster: Cluster) -> str:
-    """Address, administrator, and three lines that work when pasted.
+    """Address, administrator, three lines that work when pasted, and what to do next.
 
     The password goes from `.env` through a pipe: it never stands in an argument, nor on the screen.
     """
     env_file = shlex.quote(str(dotenv.REPOSITORY / ".env"))
-    user = cluster.admin_user
-    login = (
-        rf"""TOKEN=$(sed -n 's/^{dotenv.ADMIN_PASSWORD}=\(.*\)/{{"username":"{user}","password":"\1"}}/p' {env_file}"""
-        rf""" | curl -fsS {cluster.base_url}/api/login {_JSON} -d @- | sed 's/.*"token" *: *"\([^"]*\)".*/\1/')"""
-    )
+    # Reads `.env` as everything else does, and quotes for JSON.
+    credentials = f"make -s --no-print-directory -C {shlex.quote(str(dotenv.REPOSITORY))} credentials"
+    login = f"{_CURL} -f {_JSON} -d @- {cluster.base_url}/api/login"
+    token = r"""sed 's/.*"token" *: *"\([^"]*\)".*/\1/'"""
     write = """-d '{"data": {"greeting": "hello", "answer": {"value": 42, "tags": ["a", "b"]}}}'"""
     read = """-d '{"keys": ["greeting", "answer", "nobody"]}'"""
-    header = '-H "Authorization: $TOKEN"'
+    call = f'{_CURL} {_JSON} -H "Authorization: $TOKEN"'
     return "\n".join(
         [
             "",
             f"  address         {cluster.base_url}",
-            f"  admin user      {user}",
+            f"  admin user      {cluster.admin_user}",
             f"  admin password  in {env_file} ({dotenv.ADMIN_PASSWORD})",
             "",
             "Log in, write, read:",
             "",
-            login,
-            f"curl -sS {cluster.base_url}/api/write {header} {_JSON} {write}; echo",
-            f"curl -sS {cluster.base_url}/api/read {header} {_JSON} {read}; echo",
+            f"TOKEN=$({credentials} | {login} | {token})",
+            f"{call} {write} {cluster.base_url}/api/write; echo",
+            f"{call} {read} {cluster.base_url}/api/read; echo",
             "",
+            "make status shows what runs, make logs what it says, make down stops all, make help lists the rest.",
         ]
     )
 

@@ -3,8 +3,8 @@
 import http.client
 import os
 import re
-import shlex
 import socket
+import struct
 import subprocess
 import sys
 import xmlrpc.client
@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from localcluster import launch
+from localcluster import launch, leftovers
 from localcluster.config import TIERS, ClusterConfig
-from localcluster.programs import Layout, Program
+from localcluster.layout import Layout
+from localcluster.programs import Program
 from protocol.settings import EXIT_CONFIGURATION
 
 ENDED = ("BACKOFF", "EXITED", "FATAL")
 """States of a program whose process ended although nobody stopped it."""
+
+# supervisord and what it starts run in the data directory, whatever that is called.
+_RUN = "/proc/self/cwd/run"
+_LOGS = "/proc/self/cwd/logs"
 
 # Each wait is a second longer than the one before: half an hour of tries.
 _RETRIES = 60
@@ -43,27 +48,44 @@ class ProcessStatus:
     """What supervisord says about a failed start."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
+class _Connection(http.client.HTTPConnection):
+    """Speaks over a socket in the run directory, and only with a supervisord of that directory."""
+
+    def __init__(self, layout: Layout) -> None:
         super().__init__("localhost", timeout=_RPC_TIMEOUT_S)
-        self._path = path
+        self._layout = layout
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        path = self._layout.socket("supervisord")
+        # Through a descriptor, since a socket's own path must fit into 108 bytes.
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.sock.connect(f"/proc/self/fd/{directory}/{path.name}")
+        finally:
+            os.close(directory)
+        credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        pid = int(struct.unpack("3i", credentials)[0])
+        # A process of another container has no number here, and only our own directory leads to it.
+        if pid and not leftovers.belongs(pid, self._layout):
+            raise ConnectionRefusedError(f"process {pid} supervises another directory")
 
 
-class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self._path = path
+        self._layout = layout
+        self._open: http.client.HTTPConnection | None = None
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = _UnixConnection(self._path)
-        # Where the base class looks for what `close` has to close.
-        self._connection = host, connection
-        return connection
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002  there is one it can be
+        self._open = _Connection(self._layout)
+        return self._open
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
 
 class Supervisor:
@@ -74,10 +96,12 @@ class Supervisor:
         self.configuration = layout.run_dir / "supervisord.conf"
 
     def configure(self, config: ClusterConfig, programs: tuple[Program, ...]) -> None:
-        self.configuration.write_text(_render(config, self.layout, programs))
+        self.configuration.write_text(_render(config, programs))
 
     def command(self) -> tuple[str, ...]:
-        return (sys.executable, "-m", "supervisor.supervisord", "-n", "-s", "-c", str(self.configuration))
+        """To be run in the data directory."""
+        configuration = f"{_RUN}/{self.configuration.name}"
+        return (sys.executable, "-m", "supervisor.supervisord", "-n", "-s", "-c", configuration)
 
     def spawn(self) -> "subprocess.Popen[bytes]":
         """Start supervisord in a session of its own: it outlives the caller unless its spec ties it."""
@@ -89,7 +113,7 @@ class Supervisor:
 
     def call(self, method: str, *arguments: object) -> Any:
         """One call of supervisord's XML-RPC interface. Raises `xmlrpc.client.Fault` for what it refuses."""
-        transport = _UnixTransport(self.layout.socket("supervisord"))
+        transport = _Transport(self.layout)
         proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport, allow_none=True)
         try:
             with proxy:
@@ -150,32 +174,31 @@ class Supervisor:
 
 
 def launch_command(spec: Path) -> list[str]:
-    return [sys.executable, "-I", "-S", launch.__file__, str(spec)]
+    """Start a program as its spec file says."""
+    return [sys.executable, "-I", "-S", "-X", "utf8", launch.__file__, str(spec)]
 
 
-def _render(config: ClusterConfig, layout: Layout, programs: tuple[Program, ...]) -> str:
-    def escaped(value: object) -> str:
-        return str(value).replace("%", "%%")
-
+def _render(config: ClusterConfig, programs: tuple[Program, ...]) -> str:
+    """The configuration. It holds no path of this machine, in which any character could be syntax."""
     lines = [
         "[supervisord]",
-        f"logfile={escaped(layout.log('supervisord'))}",
-        f"pidfile={escaped(layout.pid_file('supervisord'))}",
+        f"logfile={_LOGS}/supervisord.log",
+        # It insists on one. Nobody reads it.
+        f"pidfile={_RUN}/supervisord.pid",
         "logfile_maxbytes=2MB",
         "logfile_backups=1",
         # Root is asked to say that it is meant.
         *(["user=root"] if os.getuid() == 0 else []),
         "[unix_http_server]",
-        f"file={escaped(layout.socket('supervisord'))}",
+        f"file={_RUN}/supervisord.sock",
         "chmod=0600",
         "[rpcinterface:supervisor]",
         "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
     ]
     for program in programs:
-        command = shlex.join(launch_command(layout.spec(program.name)))
         lines += [
             f"[program:{program.name}]",
-            f"command={escaped(command)}",
+            f"command={_RUN}/python -I -S -X utf8 {_RUN}/launch.py {_RUN}/{program.name}.json",
             f"priority={TIERS.index(program.tier)}",
             # Order and readiness are the cluster's business.
             "autostart=false",
@@ -187,7 +210,7 @@ def _render(config: ClusterConfig, layout: Layout, programs: tuple[Program, ...]
             f"stopwaitsecs={config.stop_timeout_s:.0f}",
             "killasgroup=true",
             "redirect_stderr=true",
-            f"stdout_logfile={escaped(layout.log(program.name))}",
+            f"stdout_logfile={_LOGS}/{program.name}.log",
             "stdout_logfile_maxbytes=20MB",
             "stdout_logfile_backups=2",
         ]

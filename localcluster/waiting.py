@@ -17,7 +17,10 @@ _LONGEST_RECOVERY_S = 1800.0
 
 
 class ClusterError(RuntimeError):
-    """The cluster is not in the state that was asked for; the message says which program and what it logged."""
+    """The cluster is not in the state that was asked for.
+
+    The first line of the message is the reason; more lines, where there are any, are what the program logged.
+    """
 
 
 def wait_until(condition: Callable[[], bool], deadline: float, failure: Callable[[], str]) -> None:
@@ -88,7 +91,8 @@ class StartWatch:
             # Between two looks supervisord may have started it again: another pid is the proof that it ended.
             if status.state in ENDED or (before and status.pid not in (0, before)):
                 how = self._supervisor.last_exit(status.name) or status.detail
-                raise ClusterError(f"{status.name} ended ({how}):\n{self._log_of(status.name)}")
+                log = self._log_of(status.name)
+                raise ClusterError(f"{status.name} ended ({how}): {log.splitlines()[-1]}\n{log}")
             self._pids[status.name] = status.pid or before
 
     def _log_of(self, name: str) -> str:

@@ -1,13 +1,29 @@
-#!/usr/bin/env bash
+#!/bin/bash -p
 # Installs what this machine lacks, and nothing that it has: Redis and Tarantool from the distribution, a Python that
 # can make virtual environments, and the locked packages into .venv. Repeated calls end in milliseconds.
+# With -p bash takes neither functions nor BASH_ENV nor CDPATH from its environment.
 # Usage: scripts/install.sh [lint|bench|audit]    with `lint`, also the checkers that are no Python packages;
 # with `bench`, also the load generator and what the systems to compare with import; with `audit`, also pip-audit.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The result stays: nothing of this shell's environment may shape it but what says where this machine's packages are.
+readonly KEPT=" HOME LOGNAME PATH TERM TMPDIR USER DEBIAN_FRONTEND SSL_CERT_DIR SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE \
+PYENV_ROOT PIP_CACHE_DIR PIP_CERT PIP_CLIENT_CERT PIP_CONFIG_FILE PIP_DEFAULT_TIMEOUT PIP_EXTRA_INDEX_URL PIP_FIND_LINKS \
+PIP_INDEX_URL PIP_NO_INDEX PIP_PROXY PIP_RETRIES PIP_TIMEOUT PIP_TRUSTED_HOST \
+all_proxy http_proxy https_proxy no_proxy ALL_PROXY HTTP_PROXY HTTPS_PROXY NO_PROXY "
+while IFS= read -r name; do
+    [[ $KEPT == *" $name "* ]] || unset "$name" 2>/dev/null || true
+done < <(compgen -e)
+export LC_ALL=C.UTF-8
+umask 022
+[ -z "${TMPDIR:-}" ] || [ -d "$TMPDIR" ] || unset TMPDIR
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 readonly LOCK=requirements-dev.lock
-readonly STAMP=.venv/installed.lock # a copy of the lock that was installed last, written when all of it was
+# A copy of the lock that was installed last, written when all of it was. Another name than before 0.2, when what the
+# environment had on its PYTHONPATH was left out.
+readonly STAMP=.venv/installed-dev.lock
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly MIN_MINOR=11
 readonly MIN_REDIS=6.0
@@ -38,20 +54,49 @@ missing_packages() { # names of packages whose command is not there
 }
 
 recent() { # recent COMMAND : is it a Python that we can use
-    have "$1" && "$1" -c "import sys; sys.exit(sys.version_info < (3, $MIN_MINOR))" 2>/dev/null
+    have "$1" && "$1" -I -c "import sys; sys.exit(sys.version_info < (3, $MIN_MINOR))" 2>/dev/null
 }
 
-find_python() { # a usable interpreter, one that can make environments if there is any
-    local candidate first=
-    for candidate in python3.13 python3.12 python3.11 python3; do
-        recent "$candidate" || continue
-        if "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
-            echo "$candidate"
+makes_environments() { "$1" -I -c 'import ensurepip, venv' 2>/dev/null; }
+
+# Was it built to be fast? Distributions do so, without a word in CONFIG_ARGS; others say --enable-optimizations. One that
+# was not costs 7 to 11 % more processor time a request (measured: 3.11 of pyenv and of Debian 12).
+optimized() {
+    "$1" -I -c 'import sys, sysconfig
+sys.exit(sys.base_prefix != "/usr" and "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""))'
+}
+
+pythons() { # every usable interpreter in PATH, the newest first
+    local name
+    for name in python3.13 python3.12 python3.11 python3; do
+        # Each directory of PATH may have one; the distribution's is tried also where PATH leaves it out.
+        { type -aP "$name" || true; echo "/usr/bin/$name"; } | awk '!seen[$0]++' | while IFS= read -r found; do
+            if recent "$found"; then printf '%s\n' "$found"; fi
+        done
+    done
+}
+
+find_python() { # sets PYTHON to the best usable interpreter, WHY to the reason; both empty where there is none
+    local candidate fast=() slow=()
+    PYTHON='' WHY=''
+    while IFS= read -r candidate; do
+        if optimized "$candidate"; then fast+=("$candidate"); else slow+=("$candidate"); fi
+    done < <(pythons)
+    # A fast one that cannot make environments is no loss where apt-get can complete it.
+    for candidate in "${fast[@]}"; do
+        if makes_environments "$candidate" || { have apt-get && [ "$(id -u)" = 0 ]; }; then
+            PYTHON=$candidate
+            if [ ${#slow[@]} -gt 0 ]; then WHY="${slow[0]} was built without optimizations"; fi
             return
         fi
-        first=${first:-$candidate}
     done
-    echo "$first"
+    for candidate in "${slow[@]}"; do
+        if makes_environments "$candidate"; then
+            PYTHON=$candidate WHY="built without optimizations: one that has them is about a tenth faster"
+            return
+        fi
+    done
+    PYTHON=${fast[0]:-${slow[0]:-}}
 }
 
 apt() { # what apt-get says is of interest only when it fails
@@ -105,8 +150,8 @@ apt_python() { # the newest package of an interpreter that the distribution has 
 }
 
 install_python() { # sets PYTHON to an interpreter that can make environments
-    PYTHON=$(find_python)
-    if [ -n "$PYTHON" ] && "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then return; fi
+    find_python
+    if [ -n "$PYTHON" ] && makes_environments "$PYTHON"; then return; fi
     if ! have apt-get; then
         [ -n "$PYTHON" ] && fail "$PYTHON cannot make virtual environments: its modules venv and ensurepip are missing"
         fail "Python 3.$MIN_MINOR or newer is needed, and is not in PATH"
@@ -118,7 +163,7 @@ install_python() { # sets PYTHON to an interpreter that can make environments
             "so that python3.$MIN_MINOR (or newer) is in PATH, and run this again"
         apt_install "$PYTHON" "$PYTHON-venv"
     else
-        apt_install "$("$PYTHON" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+        apt_install "$("$PYTHON" -I -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
     fi
 }
 
@@ -147,16 +192,65 @@ check_version() { # check_version COMMAND VERSION : is the command in PATH of th
         fail "$(command -v "$1") is version ${BASH_REMATCH[0]}, and $2 or newer is needed"
 }
 
+make_environment() {
+    install_python
+    say "making .venv with $PYTHON ($("$PYTHON" -I -c 'import platform; print(platform.python_version())')${WHY:+; $WHY})"
+    # What a link points to belongs to somebody else.
+    if [ -L .venv ]; then rm -f .venv; fi
+    local here=$PWD alias=
+    # Python refuses a place whose path has a colon, since it could not stand in PATH. Nothing here puts it there.
+    if [[ $PWD == *:* ]]; then
+        alias=$(mktemp -d)
+        ln -s "$PWD" "$alias/clone"
+        here=$alias/clone
+    fi
+    "$PYTHON" -I -m venv --clear "$here/.venv"
+    if [ -n "$alias" ]; then rm -rf "$alias"; fi
+}
+
+pip() { .venv/bin/python -I -m pip --disable-pip-version-check --no-input --no-color "$@"; }
+
+pip_install() { # pip_install LOCK
+    local said
+    said=$(mktemp)
+    if ! pip install --progress-bar off --no-user --no-deps --require-hashes -r "$1" 2>&1 |
+        tee "$said" | progress "$(grep -c '^[a-z0-9].*==' "$1")"; then
+        say "$(grep -v '^\(Collecting\|  *Downloading\|  *Using cached\|Looking in\|Requirement already\)' "$said" | tail -n 15)"
+        rm -f "$said"
+        fail "could not install the packages of $1"
+    fi
+    rm -f "$said"
+    # Whatever a pip.conf says, the packages are in .venv now, or nothing is noted as installed.
+    pip -qq install --dry-run --no-index --no-user --no-deps --require-hashes -r "$1" >/dev/null 2>&1 ||
+        fail "pip has put packages elsewhere than in .venv: see '.venv/bin/python -m pip config list'"
+}
+
+progress() { # progress TOTAL : a line every few packages of what pip says
+    local line done=0
+    while IFS= read -r line; do
+        case $line in
+            Collecting* | "Requirement already"*)
+                done=$((done + 1))
+                if ((done % 25 == 0)); then say "  $done of at most $1 packages"; fi
+                ;;
+            "Installing collected"*) say "  unpacking" ;;
+        esac
+    done
+}
+
 install_environment() {
-    if cmp -s "$LOCK" "$STAMP" && .venv/bin/python -c '' 2>/dev/null; then return; fi
+    if cmp -s "$LOCK" "$STAMP" && .venv/bin/python -I -c '' 2>/dev/null; then return; fi
+    # Of two that start at once, the second waits for the first.
+    exec {lock}<"$LOCK"
+    if have flock; then
+        flock -n "$lock" || { say "another installation is under way, waiting for it"; flock "$lock"; }
+        if cmp -s "$LOCK" "$STAMP" && .venv/bin/python -I -c '' 2>/dev/null; then return; fi
+    fi
     rm -f "$STAMP"
     # An environment that works is only brought up to date: a running system may be using it.
-    if ! recent .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-        install_python
-        "$PYTHON" -m venv --clear .venv
-    fi
-    say "installing Python packages into .venv ($(.venv/bin/python --version))"
-    .venv/bin/python -m pip -qq --disable-pip-version-check --no-input install --no-deps --require-hashes -r "$LOCK"
+    if ! recent .venv/bin/python || ! .venv/bin/python -I -m pip --version >/dev/null 2>&1; then make_environment; fi
+    say "installing Python packages into .venv, about half a minute ($(.venv/bin/python -I --version))"
+    pip_install "$LOCK"
     cp "$LOCK" "$STAMP"
 }
 
@@ -164,7 +258,7 @@ install_more() { # install_more bench|audit : never changes a version that anoth
     local lock=requirements-$1.lock stamp=.venv/installed-$1.lock
     if cmp -s "$lock" "$stamp"; then return; fi
     say "installing the Python packages of make $1 into .venv"
-    .venv/bin/python -m pip -qq --disable-pip-version-check --no-input install --no-deps --require-hashes -r "$lock"
+    pip_install "$lock"
     cp "$lock" "$stamp"
 }
 

@@ -6,7 +6,15 @@
 local fio = require('fio')
 
 local here = fio.dirname(fio.abspath(arg[0]))
-package.path = fio.pathjoin(here, '?.lua') .. ';' .. package.path
+-- Not through package.path, in which `?` and `;` of a directory's name would be syntax.
+table.insert(package.loaders, 2, function(name)
+    local file = fio.pathjoin(here, (name:gsub('%.', '/')) .. '.lua')
+    if not fio.path.exists(file) then
+        return '\n\tno file ' .. file
+    end
+    local chunk, fault = loadfile(file)
+    return chunk or error(fault, 0)
+end)
 
 local EXIT_FAULT, EXIT_CONFIG = 1, 78
 local MEBIBYTE = 1024 * 1024

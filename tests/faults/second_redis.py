@@ -74,6 +74,7 @@ class SecondRedis:
                     'save ""',
                     "appendonly no",
                     *(f"{name} {value}" for name, value in credentials(self._cluster).items()),
+                    "user default off",
                     *users,
                     *lines,
                     "",

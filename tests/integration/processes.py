@@ -15,6 +15,7 @@ import httpx
 
 from localcluster import programs
 from localcluster.cluster import Cluster
+from localcluster.launch import RUN_MARK
 from localcluster.ports import free_ports
 
 START_TIMEOUT_S = 40.0
@@ -27,7 +28,7 @@ def environment(cluster: Cluster, settings: Mapping[str, str], tier: str = "api"
     every = {**programs.settings_for(cluster.config, tier), **settings}
     inherited = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR", "LANG") if name in os.environ}
     # The marker makes the cluster's end the process's end, whatever becomes of the test.
-    marker = {programs.MARKER: str(cluster.config.data_dir)}
+    marker = {RUN_MARK: cluster.layout.identity()}
     return inherited | marker | {name: value for name, value in every.items() if value}
 
 

@@ -193,25 +193,11 @@ def test_a_frozen_program_is_killed_when_it_does_not_stop(new_cluster: NewCluste
 
 def test_an_unclean_stop_is_recovered_from(running: Cluster) -> None:
     before = pids_of(running)
-    supervisord = int(running.layout.pid_file("supervisord").read_text())
+    supervisord = psutil.Process(before["api"]).ppid()
     os.kill(supervisord, signal.SIGKILL)
     running.start()
     assert running.is_healthy()
     assert not [pid for pid in before.values() if lives(pid)]
-
-
-def test_a_pid_file_of_somebody_else_s_process_does_no_harm(new_cluster: NewCluster) -> None:
-    cluster = new_cluster()
-    cluster.layout.make(cluster.config)
-    pid_file = cluster.layout.pid_file("redis")
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
-        pid_file.write_text(f"{stranger.pid}\n")
-        long_ago = time.time() - 3600
-        os.utime(pid_file, (long_ago, long_ago))
-        assert leftovers.find(cluster.layout) == []
-        leftovers.end(cluster.layout)
-        assert stranger.poll() is None
-        stranger.communicate(b"\n")
 
 
 def test_processes_end_with_their_owner(tmp_path: Path) -> None:
@@ -290,10 +276,9 @@ def test_data_survives_a_stop_and_wipe_removes_it(running: Cluster) -> None:
 
 
 def test_a_long_data_directory_works(new_cluster: NewCluster, tmp_path: Path) -> None:
-    cluster = new_cluster(tmp_path / ("long" * 20))
+    cluster = new_cluster(tmp_path / ("long" * 20) / ("longer" * 20))
     cluster.start()
     assert cluster.is_ready()
-    assert len(str(cluster.layout.socket("supervisord"))) < 100
 
 
 def test_secrets_with_every_kind_of_character_work(new_cluster: NewCluster) -> None:

@@ -3,11 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from localcluster import dotenv, programs
+from localcluster import dotenv, files, programs
 from localcluster.config import ConfigError, Shard, for_machine
 from protocol.settings import CLIENT_VARIABLES
 
-READ_BY_MAKE_UP = ("TARANTKV_REDIS_MEMORY_MIB", "TARANTKV_REDIS_WORKER_PASSWORD", "TARANTKV_REDIS_WORKER_USER")
+READ_BY_MAKE_UP = (
+    "TARANTKV_REDIS_MEMORY_MIB",
+    "TARANTKV_REDIS_WORKER_PASSWORD",
+    "TARANTKV_REDIS_WORKER_USER",
+    "TARANTKV_WORKERS",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +60,8 @@ def test_the_memory_of_redis_is_a_variable_and_a_change_of_it_shows(tmp_path: Pa
     changed = for_machine(tmp_path)
     assert (plain.redis_memory_mib, changed.redis_memory_mib) == (512, 768)
     wanted = programs.programs(plain, plain.workers)
-    programs.write_files(plain, wanted)
-    assert programs.differing(changed, programs.programs(changed, changed.workers)) == ["redis"]
+    files.write(plain, wanted)
+    assert files.differing(changed, programs.programs(changed, changed.workers)) == ["redis"]
 
 
 @pytest.mark.parametrize(("processors", "shards"), [(1, 2), (2, 2), (4, 2), (6, 3), (8, 4), (16, 8), (64, 8)])

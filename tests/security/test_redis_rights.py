@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import redis
 
-from localcluster import dotenv, programs
+from localcluster import dotenv, files, programs
 from localcluster.cluster import Cluster
 from localcluster.config import for_machine
 from localcluster.ports import free_ports
@@ -112,14 +112,15 @@ def test_nobody_gets_in_without_a_password_or_with_the_other_tiers(cluster: Clus
 
 def test_on_a_machine_there_are_two_users_and_no_administrator(tmp_path: Path) -> None:
     config = for_machine(tmp_path)
-    programs.write_files(config, programs.programs(config, config.workers))
+    files.write(config, programs.programs(config, config.workers))
     lines = (config.data_dir / "redis" / "redis.conf").read_text().splitlines()
     digests = [
         hashlib.sha256(config.settings[name].encode()).hexdigest()
         for name in (dotenv.REDIS_PASSWORD, dotenv.REDIS_WORKER_PASSWORD)
     ]
+    redis_server = next(iter(programs.programs(config, config.workers)))
+    assert redis_server.argv[-3:] == ("--user", "default", "off")
     assert [line for line in lines if line.startswith("user ")] == [
-        "user default off",
         f"user tarantkv on #{digests[0]} {' '.join(rights('api'))}",
         f"user tarantkv-worker on #{digests[1]} {' '.join(rights('worker'))}",
     ]

@@ -1,0 +1,152 @@
+"""What the command line does: up, down, status, logs, scale, wait, credentials, exec, clean.
+
+An expected error is one line on standard error, and exit code 1; Ctrl-C ends with 130.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+from localcluster import dotenv, files, report
+from localcluster.cluster import Cluster, ClusterError
+from localcluster.config import for_machine, overridden, worker_count
+from localcluster.supervisor import SupervisorDownError
+
+NOT_RUNNING = "not running (start it with: make up)"
+_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Whoever types a wrong argument sees one line: the command is behind a target of make."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except SupervisorDownError:
+        _say(NOT_RUNNING)
+    except (ClusterError, ValueError) as error:
+        # What follows the first line is the program's log, and `make logs` shows it whole.
+        _say("error: " + str(error).partition("\n")[0])
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _say(f"error: {error.strerror or error}{where}")
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return _INTERRUPTED
+    return 1
+
+
+def _run(arguments: list[str]) -> int:
+    # What follows is another program's command line, which is not looked into.
+    if arguments[:1] == ["exec"]:
+        _exec(_cluster(), arguments[2:] if arguments[1:2] == ["--"] else arguments[1:])
+    options = _parser().parse_args(arguments)
+    cluster = _cluster()
+    match options.command:
+        case "up":
+            _up(cluster)
+        case "down":
+            cluster.stop()
+            print("Stopped; the data stays in .data/")
+        case "status":
+            return _status(cluster)
+        case "logs":
+            _logs(cluster, options.names, follow=options.follow)
+        case "scale":
+            cluster.scale_workers(worker_count(options.workers))
+            print(report.table(cluster))
+        case "wait":
+            cluster.wait_running(timeout_s=options.timeout)
+            cluster.wait_ready(timeout_s=options.timeout)
+        case "credentials":
+            print(json.dumps({"username": cluster.admin_user, "password": cluster.admin_password}))
+        case "clean":
+            cluster.wipe()
+            print("Stopped and removed .data/; .env stays")
+    return 0
+
+
+def _cluster() -> Cluster:
+    cluster = Cluster(for_machine(dotenv.REPOSITORY))
+    cluster.announce = _say
+    return cluster
+
+
+def _status(cluster: Cluster) -> int:
+    print(report.table(cluster))
+    ready = cluster.is_ready()
+    print(f"{cluster.base_url} is {'ready' if ready else 'NOT ready'}")
+    return 0 if ready else 1
+
+
+def _up(cluster: Cluster) -> None:
+    other = overridden(dotenv.REPOSITORY)
+    if other:
+        print(f"From the environment, not from .env: {', '.join(other)}")
+    outdated = cluster.outdated() if cluster.is_running() else []
+    changed = f"Settings have changed since the start of {', '.join(outdated)}: make down && make up takes them over."
+    if cluster.is_healthy():
+        print("Already running; nothing was changed.")
+        if outdated:
+            print(changed)
+    elif outdated:
+        # What is there would be asked at the new addresses.
+        raise ClusterError(changed)
+    else:
+        print("Starting Redis, shards, workers and the api ...", flush=True)
+        started = time.monotonic()
+        cluster.start()
+        print(f"Running after {time.monotonic() - started:.1f} s.")
+    print(report.welcome(cluster))
+
+
+def _logs(cluster: Cluster, names: list[str], *, follow: bool) -> NoReturn:
+    known = files.known(cluster.layout)
+    unknown = [name for name in names if not cluster.log_path(name).exists()]
+    if unknown and known:
+        raise ClusterError(f"no log of {', '.join(unknown)}; there are {', '.join(known)}")
+    paths = [str(cluster.log_path(name)) for name in names or known if cluster.log_path(name).exists()]
+    if not paths:
+        raise ClusterError("no logs yet (make up writes them)")
+    # tail does this better than we could, and Ctrl-C reaches it directly.
+    os.execvp("tail", ["tail", "-n", "20", *(["-F"] if follow else []), *paths])  # noqa: S606, S607
+
+
+def _exec(cluster: Cluster, argv: list[str]) -> NoReturn:
+    if not cluster.is_running():
+        raise SupervisorDownError
+    os.chdir(dotenv.REPOSITORY)
+    command = [sys.executable, *argv]
+    os.execve(command[0], command, {**os.environ, **cluster.settings})  # noqa: S606  it replaces this process
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m localcluster", description="The whole system on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start everything and say how to reach it")
+    commands.add_parser("down", help="stop everything, keep the data")
+    commands.add_parser("status", help="what runs")
+    logs = commands.add_parser("logs", help="the last lines of the logs")
+    logs.add_argument("names", nargs="*", help="programs, as `status` names them; all of them by default")
+    logs.add_argument("-f", "--follow", action="store_true")
+    scale = commands.add_parser("scale", help="change the number of workers")
+    scale.add_argument("workers")
+    wait = commands.add_parser("wait", help="wait until everything runs and answers")
+    wait.add_argument("--timeout", type=float, default=60.0)
+    commands.add_parser("credentials", help="the administrator's login as JSON, for a pipe into curl")
+    commands.add_parser("exec", help="run Python with the settings of the api: exec -- -m api.manage list")
+    commands.add_parser("clean", help="stop everything and remove the data")
+    return parser

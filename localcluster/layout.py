@@ -1,0 +1,53 @@
+"""Where everything of one cluster lies on disk. Names only; what the files hold is written in `programs`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.config import ClusterConfig, Shard, shard_dir
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The directories and files below a cluster's data directory."""
+
+    data_dir: Path
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, specs and supervisord's files; every program holds it open (see `launch`)."""
+        return self.data_dir / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
+    def redis_dir(self) -> Path:
+        return self.data_dir / "redis"
+
+    def shard_dir(self, shard: Shard) -> Path:
+        return shard_dir(self.data_dir, shard.name)
+
+    def spec(self, name: str) -> Path:
+        return self.run_dir / f"{name}.json"
+
+    def log(self, name: str) -> Path:
+        return self.log_dir / f"{name}.log"
+
+    def socket(self, name: str) -> Path:
+        return self.run_dir / f"{name}.sock"
+
+    def identity(self) -> str:
+        """Which directory this is, whatever it is called: a copy has another identity, a moved one keeps its own."""
+        found = self.run_dir.stat()
+        return f"{found.st_dev}:{found.st_ino}"
+
+    def make(self, config: ClusterConfig) -> None:
+        for path in (
+            self.data_dir,
+            self.run_dir,
+            self.log_dir,
+            self.redis_dir,
+            *map(self.shard_dir, config.shards),
+        ):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
