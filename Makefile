@@ -14,6 +14,8 @@ quoted = '$(subst ','\'',$(value $1))'
 each = $(foreach one,$(value $1),'$(subst ','\'',$(one))')
 given = $(if $(value $1),$(call quoted,$1),$2)
 who = $(if $(filter-out -%,$(firstword $(value NAME))),$(call quoted,NAME),$(error say who: NAME=alice, a letter or digit first))
+$(if $(filter command,$(origin TARANTKV_NEW_PASSWORD)),$(error set TARANTKV_NEW_PASSWORD before make: as an argument \
+	everybody on this machine could read it))
 # Settings too reach the programs as they were typed.
 $(foreach name,$(filter TARANTKV_%,$(.VARIABLES)),\
 	$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))

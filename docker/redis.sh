@@ -9,7 +9,12 @@ set -eu
 here=$(dirname "$0")
 digest() { printf '%s' "$1" | sha256sum | cut -d ' ' -f 1; }
 # A word of the configuration, whatever characters it has.
-word() { printf '"%s"' "$(printf '%s' "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\x/g')"; }
+word() {
+    case $1 in
+        *[!A-Za-z0-9._@:-]*) printf '"%s"' "$(printf '%s' "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\x/g')" ;;
+        *) printf '%s' "$1" ;;
+    esac
+}
 api="user $(word "$TARANTKV_REDIS_USER") on #$(digest "$TARANTKV_REDIS_PASSWORD") $(cat "$here/redis_api.acl")"
 worker="user $(word "$TARANTKV_REDIS_WORKER_USER") on #$(digest "$TARANTKV_REDIS_WORKER_PASSWORD") $(cat "$here/redis_worker.acl")"
 memory=$REDIS_MAXMEMORY

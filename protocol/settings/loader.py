@@ -71,7 +71,13 @@ def _ours(environment: Mapping[str, str] | None) -> dict[str, str]:
     for name, value in ours.items():
         if name not in CLIENT_VARIABLES and _is_damaged(value):
             raise SettingsError(f"{name} is not UTF-8")
-    return {name.removeprefix(PREFIX).lower(): value.strip() for name, value in ours.items()}
+        if "\n" in value.strip() or "\0" in value:
+            raise SettingsError(f"{name} has more than one line")
+    # White space around a password is part of it, as it is for the shard and for Redis, which get the same variable.
+    return {
+        name.removeprefix(PREFIX).lower(): value if name.endswith("_PASSWORD") else value.strip()
+        for name, value in ours.items()
+    }
 
 
 def _is_damaged(value: str) -> bool:

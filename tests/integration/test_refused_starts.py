@@ -59,7 +59,7 @@ def test_the_api_refuses_wrong_settings(cluster: Cluster, name: str) -> None:
     ("settings", "said"),
     [
         ({"TARANTKV_STORE_PASSWORD": ""}, "TARANTKV_STORE_PASSWORD is not set"),
-        ({"TARANTKV_WORKERS": "2"}, "TARANTKV_WORKERS is not a setting"),
+        ({"TARANTKV_WORKER": "2"}, "TARANTKV_WORKER is not a setting"),
     ],
 )
 def test_a_worker_refuses_wrong_settings(cluster: Cluster, settings: Mapping[str, str], said: str) -> None:

@@ -1,0 +1,76 @@
+"""Clones that are copied, moved or emptied while they run: nobody else's processes are ever touched."""
+
+import shutil
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.localcluster.clones import Clone, lives
+
+
+@pytest.fixture
+def running(clone: Clone) -> Clone:
+    assert clone.make("up").returncode == 0
+    return clone
+
+
+def ready(clone: Clone) -> bool:
+    return "is ready" in clone.make("status").stdout
+
+
+@pytest.mark.parametrize("options", [("-a",), ("-a", "-l")], ids=["copied", "with hard links"])
+def test_a_copy_of_a_running_clone_leaves_the_original_alone(
+    running: Clone, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    before = running.processes()
+    copy = running.copy(*options, to=tmp_path / "copy")
+    try:
+        up = copy.make("up")
+        assert up.returncode != 0
+        assert up.stderr.splitlines()[0].endswith("is taken; set TARANTKV_PORT")
+        for target in ("status", "down", "clean"):
+            copy.make(target)
+            assert running.processes() == before
+        # On ports of its own it runs beside the original.
+        (copy.root / ".env").unlink()
+        copy.settings()
+        assert copy.make("up").returncode == 0
+        assert not copy.processes().keys() & before.keys()
+        assert running.processes() == before
+        assert copy.make("down").returncode == 0
+        assert copy.processes() == {}
+        assert running.processes() == before
+        assert ready(running)
+    finally:
+        copy.end()
+
+
+def test_a_clone_that_was_moved_while_it_ran_is_still_stopped_and_its_old_place_is_free(
+    running: Clone, tmp_path: Path
+) -> None:
+    before = running.processes()
+    moved = Clone(running.root.rename(tmp_path / "moved"))
+    second = moved.copy("-a", to=running.root)
+    second.make("down")
+    assert moved.processes() == before
+    assert moved.make("down").returncode == 0
+    assert not [pid for pid in before if lives(pid)]
+
+
+@pytest.mark.parametrize("target", ["up", "down"])
+def test_what_runs_for_a_removed_data_directory_is_ended(running: Clone, target: str) -> None:
+    before = running.processes()
+    shutil.rmtree(running.layout.data_dir)
+    assert running.make(target).returncode == 0
+    assert not [pid for pid in before if lives(pid)]
+    assert ready(running) == (target == "up")
+
+
+def test_a_process_of_somebody_else_that_stands_in_a_file_is_left_alone(running: Clone) -> None:
+    stranger = psutil.Process()
+    for name in ("redis", "api", "supervisord", "worker-1"):
+        (running.layout.run_dir / f"{name}.pid").write_text(f"{stranger.pid}\n")
+    assert running.make("down").returncode == 0
+    assert running.make("up").returncode == 0
+    assert stranger.is_running()
