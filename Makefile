@@ -37,9 +37,13 @@ UV_COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3
 LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_PASSWORD=x \
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
+# Each lint-… is a hook of .pre-commit-config.yaml, too.
+LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint-compose
+
 .DEFAULT_GOAL := help
 .PHONY: help install installed up down status logs scale credentials test chaos faults-report fuzz test-lua test-python \
-	lint format clean bench soak load overload env lock audit user-add user-set-password user-disable user-enable user-list
+	check lint lint-tools $(LINTS) hooks format clean bench soak load overload env lock audit \
+	user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -69,6 +73,8 @@ scale: installed ## change the number of workers: make scale WORKERS=4
 credentials: installed ## the administrator's login as JSON, from .env: make -s credentials | curl -d @- …
 	@$(CLUSTER) credentials
 
+check: lint test ## all that continuous integration runs
+
 test: test-lua test-python ## run all tests, on servers of their own
 
 chaos: install ## random faults under load for MINUTES=30, all promises checked; prints its seed; SEED=n repeats one
@@ -86,16 +92,38 @@ test-lua: install
 test-python: install
 	$(PYTHON) -m pytest -n $(TEST_PROCESSES) $(ARGS)
 
-lint: ## check style, types, Lua, shell scripts and the compose file
+lint: lint-tools $(LINTS) ## check style, types, layers, lengths, Lua, shell scripts and the compose file
+
+lint-tools:
 	@scripts/install.sh lint
+
+lint-style: | lint-tools
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
+
+lint-types: | lint-tools
 	$(PYTHON) -m mypy
+
+# The program without its wrapper in .venv/bin: a wrapper cannot start where the path has a space.
+lint-layers: | lint-tools
+	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo --no-cache
+
+lint-lengths: | lint-tools
+	$(PYTHON) scripts/lengths.py --check
+
+lint-lua: | lint-tools
 	@if command -v luacheck >/dev/null; then luacheck --quiet tarantool-cluster docker; else echo "luacheck: not installed"; fi
+
+lint-shell: | lint-tools
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh docker/*.sh .ci/run; else echo "shellcheck: not installed"; fi
+
+lint-compose: | lint-tools
 	$(PYTHON) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@if docker compose version >/dev/null 2>&1; then $(LINT_ENV) docker compose config --quiet; fi
 	@if command -v docker-compose >/dev/null; then $(LINT_ENV) docker-compose config --quiet; fi
+
+hooks: install ## check with each commit what make lint checks (pre-commit); git commit --no-verify skips it once
+	$(PYTHON) -m pre_commit install
 
 format: install ## format the code and mend what can be mended by itself
 	$(PYTHON) -m ruff check --fix
