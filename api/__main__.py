@@ -18,7 +18,7 @@ import uvicorn
 from api.http.problems import Problem
 from api.ops.metrics import MULTIPROCESS_DIRECTORY
 from api.processes import FAILED, serve
-from api.queue.errors import ShardsSilentError, StoreCallError
+from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
 from api.server.uvicorn_config import configuration
 from api.services import ApiSettings, Services, load_settings
 from protocol import processors
@@ -42,7 +42,7 @@ async def preflight(settings: ApiSettings) -> None:
     """Check that the shards make one whole map, and make the admin user.
 
     Raises:
-        ShardMapError, ShardsSilentError, StoreCallError, Problem: the system cannot serve.
+        ShardMapError, TwoClustersError, ShardsSilentError, StoreCallError, Problem: the system cannot serve.
     """
     services = Services(settings)
     async with services.running():
@@ -91,7 +91,7 @@ def main() -> int:
     configure(settings.log.log_level)
     try:
         asyncio.run(preflight(settings))
-    except ShardMapError as error:
+    except (ShardMapError, TwoClustersError) as error:
         exit_with(str(error))
     except (ShardsSilentError, StoreCallError, Problem) as error:
         sys.stderr.write(f"tarant-kv: the api cannot start: {error}\n")

@@ -20,7 +20,7 @@ import msgspec
 from api.auth.accounts import AccountError, Accounts
 from api.auth.passwords import Passwords
 from api.http.problems import Problem
-from api.queue.errors import ShardsSilentError, StoreCallError
+from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
 from api.services import ApiSettings, Services, load_settings
 from protocol.buckets import ShardMapError
 from protocol.settings import SettingsError, exit_with
@@ -123,7 +123,7 @@ def main() -> int:
         exit_with(str(error))
     try:
         asyncio.run(run(settings, arguments))
-    except (AccountError, StoreCallError, Problem, ShardMapError, ShardsSilentError) as error:
+    except (AccountError, StoreCallError, Problem, ShardMapError, ShardsSilentError, TwoClustersError) as error:
         sys.stderr.write(f"tarant-kv: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -4,9 +4,13 @@ A frame carries the chunks that one api process had for one shard at one moment,
 had for one api process. Both are MessagePack arrays that begin with the format version, so that a process of another
 version can tell before it reads on. Of every version a frame's first two elements are these:
 
-    frame   [version, reply stream, server, sent_ms, traces, [chunk, ...], checksum]
+    frame   [version, reply stream, server, sent_ms, traces, [chunk, ...], cluster, checksum]
     chunk   [id, operation, deadline_ms, retain_ms, keys, body]
     reply   [version, [[id, status, payload], ...], checksum]
+
+`cluster` is the id of the cluster whose shards the chunks are for. Workers of another cluster that uses the same Redis
+refuse the frame. It is empty only while an api process asks which cluster is its own; such a frame holds nothing but
+questions that every cluster may answer.
 
 `server` is the run id of the Redis process to which the frame was appended. In any other process the frame is a
 leftover of a failover: its sender has sent its chunks again. `sent_ms` is the sender's Unix time when it sent the
@@ -25,6 +29,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import google_crc32c
 import msgspec
+
+from protocol.operations import Operation
 
 VERSION = 4
 """The format version written, of frames and of the bodies in them; it is also the only one understood."""
@@ -69,6 +75,7 @@ class Frame(NamedTuple):
     sent_ms: int
     traces: dict[int, str]
     chunks: list[Chunk]
+    cluster: str = ""
     checksum: bytes = b""
 
 
@@ -90,6 +97,15 @@ class ForeignFrameError(FrameError):
     def __init__(self, version: int, reply_stream: str | None) -> None:
         super().__init__(f"format version {version}, this process understands {VERSION}")
         self.version = version
+        self.reply_stream = reply_stream
+
+
+class OtherClusterError(FrameError):
+    """A frame for the shards of another cluster; `reply_stream` is where its sender waits."""
+
+    def __init__(self, cluster: str, own: str, reply_stream: str) -> None:
+        super().__init__(f"the frame is for cluster {cluster or '(none)'}, this worker works for {own}")
+        self.cluster = cluster
         self.reply_stream = reply_stream
 
 
@@ -115,10 +131,16 @@ def _sealed(data: bytes) -> bytes:
 
 
 def encode_frame(
-    reply_stream: str, traces: dict[int, str], chunks: list[Chunk], *, server: str = "", sent_ms: int = 0
+    reply_stream: str,
+    traces: dict[int, str],
+    chunks: list[Chunk],
+    *,
+    server: str = "",
+    sent_ms: int = 0,
+    cluster: str = "",
 ) -> bytes:
     """Encode a frame of this version."""
-    return _sealed(_encode((VERSION, reply_stream, server, sent_ms, traces, chunks, _LATER)))
+    return _sealed(_encode((VERSION, reply_stream, server, sent_ms, traces, chunks, cluster, _LATER)))
 
 
 def encode_reply(outcomes: list[Outcome]) -> bytes:
@@ -157,6 +179,18 @@ def decode_frame(data: bytes) -> Frame:
         FrameError: the bytes are damaged, or of another version.
     """
     return _decode(data, _frames)
+
+
+def check_cluster(frame: Frame, own: str) -> None:
+    """Check that a frame is for the shards of the cluster `own`, or only asks which cluster that is.
+
+    Raises:
+        OtherClusterError: it is neither.
+    """
+    if frame.cluster == own:
+        return
+    if frame.cluster or any(chunk.operation != Operation.DESCRIBE for chunk in frame.chunks):
+        raise OtherClusterError(frame.cluster, own, frame.reply_stream)
 
 
 def decode_reply(data: bytes) -> Reply:

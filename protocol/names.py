@@ -20,8 +20,9 @@ FIELD: Final = b"f"
 """The one field of a stream entry; it holds an encoded frame or reply."""
 
 REFUSED: Final = b"refused"
-"""The field of a reply stream's entry that names a frame which a worker of another format version could not read:
-`shard entry version`, the version being the worker's. Processes of all versions understand it, so it never changes.
+"""The field of a reply stream's entry that names a frame which a worker refused unread: `shard entry version`, the
+version being the worker's. Processes of all versions understand it, so it never changes. Where the version is the same,
+the frame is for another cluster than the worker's, whose id is a fourth word.
 """
 
 REPLY_PREFIX: Final = "reply:"
@@ -41,6 +42,17 @@ def shard_workers(shard: str, version: int) -> str:
     Of one version of the frames: who cannot read them must not be the one who reads while others stand by.
     """
     return f"workers:{shard}:{version}"
+
+
+def consumer(cluster: str, host: str, pid: int, token: str) -> str:
+    """The name of a worker in the group of each shard: whose shards it works for, and which process it is."""
+    return f"{cluster}/{host}:{pid}:{token}"
+
+
+def may_be_of_one_cluster(consumer: bytes, other: bytes) -> bool:
+    """Whether two consumers work for the same cluster; those of other versions, which do not say it, count as such."""
+    first, second = (name.partition(b"/")[0] if b"/" in name else b"" for name in (consumer, other))
+    return not first or not second or first == second
 
 
 def reply_stream(api_process: str) -> str:

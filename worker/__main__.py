@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from protocol import collector
+from protocol import collector, names
 from protocol.logs import configure
 from protocol.redis_wire import Wire
 from protocol.settings import (
@@ -27,6 +27,7 @@ from protocol.settings import (
     parse_shards,
 )
 from protocol.version import VERSION
+from worker.cluster import learn_cluster
 from worker.errors import WrongInstanceError
 from worker.group import Group
 from worker.loop import ShardLoop
@@ -44,15 +45,19 @@ STALLED_S = 15.0
 
 
 def build_loops(
-    cluster: ClusterSettings, redis: RedisSettings, store: StoreSettings, settings: WorkerSettings
+    cluster: ClusterSettings,
+    redis: RedisSettings,
+    store: StoreSettings,
+    settings: WorkerSettings,
+    cluster_id: str = "",
 ) -> list[ShardLoop]:
     """One loop for each shard of the settings, all under one consumer name."""
     shards = parse_shards(cluster.shards)
     positions = {name: position for position, name in enumerate(sorted(shards))}
-    consumer = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    consumer = names.consumer(cluster_id, socket.gethostname(), os.getpid(), secrets.token_hex(4))
     loops: list[ShardLoop] = []
     for name, instances in shards.items():
-        shard = Shard(name, instances, store, settings.call_timeout_s)
+        shard = Shard(name, instances, store, settings.call_timeout_s, cluster_id)
         group = Group(Wire(redis, name="worker", block_ms=BLOCK_MS, identify=True), name, consumer)
         stream = ShardStream(group, count=settings.read_frames)
         takeover = TakeOver(group, count=settings.read_frames, claim_idle_ms=int(settings.claim_idle_s * 1000))
@@ -102,19 +107,25 @@ def main() -> int:
     settings = load_or_exit(WorkerSettings)
     if sys.argv[1:] == ["--check"]:
         return check(settings.worker_heartbeat_file)
-    loops = build_loops(
-        load_or_exit(ClusterSettings), load_or_exit(RedisSettings), load_or_exit(StoreSettings), settings
-    )
+    cluster, redis, store = load_or_exit(ClusterSettings), load_or_exit(RedisSettings), load_or_exit(StoreSettings)
     configure(load_or_exit(LogSettings).log_level)
+    heartbeat = Path(settings.worker_heartbeat_file) if settings.worker_heartbeat_file else None
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     collector.settle()
-    for loop in loops:
-        loop.start()
-    _log.info("worker started", extra={"shards": len(loops)})
-    heartbeat = Path(settings.worker_heartbeat_file) if settings.worker_heartbeat_file else None
     try:
+        shards = [
+            Shard(name, instances, store, settings.call_timeout_s)
+            for name, instances in parse_shards(cluster.shards).items()
+        ]
+        cluster_id = learn_cluster(shards, stop, heartbeat)
+        if cluster_id is None:
+            return 0
+        loops = build_loops(cluster, redis, store, settings, cluster_id)
+        for loop in loops:
+            loop.start()
+        _log.info("worker started", extra={"shards": len(loops), "cluster": cluster_id})
         supervise(loops, stop, heartbeat)
     except WrongInstanceError as error:
         exit_with(str(error))

@@ -19,7 +19,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from protocol.frames import Chunk, ForeignFrameError, Frame, FrameError, Outcome, decode_frame
+from protocol.frames import (
+    Chunk,
+    ForeignFrameError,
+    Frame,
+    FrameError,
+    OtherClusterError,
+    Outcome,
+    check_cluster,
+    decode_frame,
+)
 from protocol.names import REPLY_PREFIX
 from protocol.operations import CHANGES, Status
 from worker.group import Entry
@@ -33,6 +42,9 @@ GIVE_UP_MS = 250
 
 FOREIGN_FRAME_AGE_MS = 60_000
 """A frame of a format version that no worker has read for so long is deleted; its deadline is long past."""
+
+OTHER_CLUSTER_LINE_EVERY_S = 10.0
+"""Frames of another cluster come as fast as its clients send: they get one log line in so long, not one each."""
 
 
 class _InHand:
@@ -51,10 +63,19 @@ class _InHand:
         self.zero_s = time.monotonic() - (frame.sent_ms + max(0, waited_ms) + GIVE_UP_MS) / 1000
 
 
-class Turn:
-    """The frames of one delivery. `claimed_at`: since when, at the latest, this worker's claim on them has not aged."""
+class _Mixed:
+    """When this process last logged that two clusters use one Redis, on the monotonic clock."""
 
-    def __init__(self, shard: str, delivery: Delivery) -> None:
+    logged_at = float("-inf")
+
+
+class Turn:
+    """The frames of one delivery. `claimed_at`: since when, at the latest, this worker's claim on them has not aged.
+
+    `cluster` is the id of the cluster that this worker works for.
+    """
+
+    def __init__(self, shard: str, delivery: Delivery, cluster: str = "") -> None:
         self.claimed_at = delivery.asked_at
         self.server = delivery.server
         self.has_news = False
@@ -62,11 +83,12 @@ class Turn:
         self.unreported_bytes = 0
         """Payload bytes of outcomes that are not reported yet."""
         self._shard = shard
+        self._cluster = cluster
         self._frames: dict[bytes, _InHand] = {}
         self._waiting: dict[bytes, list[_InHand]] = {}
         self._chunks: list[Chunk] = []
         self._done: list[bytes] = []
-        self._refused: dict[bytes, str] = {}
+        self._refused: dict[bytes, tuple[str, str]] = {}
         self._left_over: defaultdict[str, list[Outcome]] = defaultdict(list)
         for entry in delivery.entries:
             self._add(entry, delivery)
@@ -124,7 +146,7 @@ class Turn:
                 if in_hand.refusals:
                     sole.append(entry_id)
                     outcomes[in_hand.frame.reply_stream] += in_hand.refusals
-        refused = [(stream, entry_id) for entry_id, stream in self._refused.items()]
+        refused = [(stream, entry_id, cluster) for entry_id, (stream, cluster) in self._refused.items()]
         return Report(encoded(outcomes), [*done, *self._refused], refused, sole, self.server)
 
     def reported(self) -> None:
@@ -160,6 +182,7 @@ class Turn:
             return
         try:
             frame = decode_frame(entry.data)
+            check_cluster(frame, self._cluster)
         except FrameError as error:
             self._add_unreadable(entry, delivery, error)
             return
@@ -179,17 +202,23 @@ class Turn:
                 holders.append(in_hand)
 
     def _add_unreadable(self, entry: Entry, delivery: Delivery, error: FrameError) -> None:
-        """Decide what becomes of a frame that this worker cannot read.
+        """Decide what becomes of a frame that this worker cannot read, or that is for another cluster.
 
         It is refused to its sender only if nobody else was given it. Any other stays pending and goes round: the worker
-        that had it before may have read it, and one of another version may read it now. In the end it is too old.
+        that had it before may have read it, and one of another version or cluster may read it now. In the end it is too
+        old.
         """
         sender = None if delivery.redelivered else _sender(error)
         too_old = delivery.waited_ms(entry.id) > FOREIGN_FRAME_AGE_MS
+        is_others = isinstance(error, OtherClusterError)
         if sender is not None:
-            self._refused[entry.id] = sender
+            self._refused[entry.id] = (sender, self._cluster if is_others else "")
         elif too_old:
             self._done.append(entry.id)
+        if is_others:
+            if time.monotonic() - _Mixed.logged_at < OTHER_CLUSTER_LINE_EVERY_S:
+                return
+            _Mixed.logged_at = time.monotonic()
         _log.error(
             "refused a frame",
             extra={
@@ -215,6 +244,6 @@ class Turn:
 
 
 def _sender(error: FrameError) -> str | None:
-    """The reply stream of a frame of another version."""
-    stream = error.reply_stream if isinstance(error, ForeignFrameError) else None
+    """The reply stream of a frame of another version or cluster."""
+    stream = error.reply_stream if isinstance(error, (ForeignFrameError, OtherClusterError)) else None
     return stream if stream is not None and stream.startswith(REPLY_PREFIX) else None

@@ -165,7 +165,7 @@ class ShardLoop(threading.Thread):
         """Work the frames of a delivery. What is not reported when this returns is kept for the next report."""
         if not delivery.entries:
             return
-        turn = self._turn = Turn(self._shard.name, delivery)
+        turn = self._turn = Turn(self._shard.name, delivery, self._shard.cluster)
         in_reach = True
         for call in grouped(turn.chunks, self._settings):
             # Report finished outcomes before starting the next call: a turn can have dozens. Once Redis has failed, no

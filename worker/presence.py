@@ -7,7 +7,7 @@ import logging
 import redis
 
 from protocol.frames import VERSION
-from protocol.names import EPHEMERAL_TTL_S, GROUP, shard_workers
+from protocol.names import EPHEMERAL_TTL_S, GROUP, may_be_of_one_cluster, shard_workers
 from protocol.redis_wire import Command, check
 from worker.group import Group, not_understood, script
 
@@ -35,7 +35,7 @@ class Presence:
         self._forget = script("forget_consumers.lua")
 
     def announce(self) -> list[bytes]:
-        """Announce this worker. Returns the names of all that are present, or none where Redis refuses to keep them.
+        """Announce this worker. Returns the names of its cluster's that are present, or none where Redis keeps none.
 
         Redis may be out of memory, or not have given its workers the right yet. Frames are worked all the same.
         """
@@ -50,7 +50,7 @@ class Presence:
             return []
         if not isinstance(present, list) or consumer.encode() not in present:
             raise not_understood(ValueError(repr(present)))
-        return present
+        return [other for other in present if may_be_of_one_cluster(other, consumer.encode())]
 
     def forget_dead_consumers(self) -> None:
         """Delete consumers that are dead and have nothing pending."""

@@ -7,6 +7,7 @@ MessagePack, which is no text, and arguments then arrive as Lua strings in every
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Sequence
 from typing import Any, cast
@@ -15,7 +16,9 @@ import msgpack
 from tarantool import Connection
 from tarantool.error import Error
 
+from protocol.clock import now_ms
 from protocol.frames import Chunk
+from protocol.operations import Operation, Status
 from protocol.settings import StoreSettings
 from worker.errors import ShardUnreachableError, WrongInstanceError
 from worker.iproto import CallRefusedError, Procedure
@@ -28,12 +31,25 @@ _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackE
 
 Address = tuple[str, int]
 
+JOIN_WITHIN_MS = 12 * 60 * 60 * 1000
+
 
 class Shard:
     """One shard as a worker's thread sees it."""
 
-    def __init__(self, name: str, instances: Sequence[Address], settings: StoreSettings, timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        instances: Sequence[Address],
+        settings: StoreSettings,
+        timeout_s: float,
+        cluster: str = "",
+    ) -> None:
         self.name = name
+        self.cluster = cluster
+        """The cluster to which the shard must belong; empty: any."""
+        self.said_cluster = ""
+        """The cluster to which it said to belong when this worker last connected; empty: none yet."""
         self._instances = list(instances)
         """The instance to try first comes first."""
         self._settings = settings
@@ -57,17 +73,19 @@ class Shard:
 
         Raises:
             ShardUnreachableError: no leader could be found.
-            WrongInstanceError: an instance says that it belongs to another shard.
+            WrongInstanceError: an instance says that it belongs to another shard or cluster.
         """
         if self._procedure is None:
             self._find_leader()
+            if self.cluster and not self.said_cluster:
+                self._join_own()
 
     def apply(self, chunks: Sequence[Chunk]) -> list[tuple[int, Any]]:
         """Hand `chunks` to the leader in one call; returns `(status, payload)` for each, in order.
 
         Raises:
             ShardUnreachableError: no leader could be found, or it gave no answer in time.
-            WrongInstanceError: an instance says that it belongs to another shard.
+            WrongInstanceError: an instance says that it belongs to another shard or cluster.
         """
         self.connect()
         procedure = cast("Procedure", self._procedure)
@@ -127,6 +145,42 @@ class Shard:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connected
 
+    def join(self, cluster: str) -> str:
+        """Have the shard belong to `cluster` unless it belongs to one; returns the one to which it belongs then.
+
+        That is none, an empty text, where the shard is read-only: it is asked again at the next connection.
+
+        Raises:
+            ShardUnreachableError: it gave no answer, or one that does not tell.
+            WrongInstanceError: an instance says that it belongs to another shard or cluster.
+        """
+        # Late is better than never: no shard ever joins a second cluster.
+        deadline_ms = now_ms() + JOIN_WITHIN_MS
+        body = msgpack.packb([cluster])
+        ((status, payload),) = self.apply([Chunk(secrets.token_bytes(16), Operation.JOIN, deadline_ms, 0, 1, body)])
+        if status == Status.OK:
+            self.said_cluster = msgpack.unpackb(payload)[0]
+        elif status != Status.READ_ONLY:
+            reason = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
+            raise ShardUnreachableError(f"the shard joins no cluster: {reason}", sent=True)
+        return self.said_cluster
+
+    def _join_own(self) -> None:
+        """Have a shard without a cluster join this worker's, before it is handed anything else."""
+        try:
+            self.join(self.cluster)
+        except ShardUnreachableError as error:
+            self.disconnect()
+            raise ShardUnreachableError(str(error), sent=False) from error
+        self._check_cluster(f"shard {self.name}")
+
+    def _check_cluster(self, who: str) -> None:
+        if self.cluster and self.said_cluster and self.said_cluster != self.cluster:
+            raise WrongInstanceError(
+                f"{who} belongs to cluster {self.said_cluster}, and this worker works for cluster {self.cluster}: "
+                "TARANTKV_SHARDS names shards of two clusters"
+            )
+
     def _is_leader(self, connected: socket.socket, address: str) -> bool:
         """Log in over the socket, and ask who answers there and whether it is the leader."""
         # The connector takes a descriptor over and closes it in the end: it gets one of its own.
@@ -148,6 +202,8 @@ class Shard:
         shard = description[b"shard"].decode()
         if shard != self.name:
             raise WrongInstanceError(f"the instance at {address}, configured as shard {self.name}, says it is {shard}")
+        self.said_cluster = (description.get(b"cluster") or b"").decode()
+        self._check_cluster(f"the instance at {address}, shard {self.name},")
         # A shard of one instance has no other leader to look for: it answers itself that it is read-only.
         return not description[b"ro"] or not self.has_replicas
 

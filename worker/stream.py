@@ -50,13 +50,14 @@ class Report(NamedTuple):
     """What is to be reported in one step.
 
     `replies` are `(reply stream, encoded reply)` pairs. `done` are the ids of the frames to delete. `refused` are
-    `(reply stream, entry id)` of those that this worker cannot read. `sole` are the frames whose report is true only if
+    `(reply stream, entry id, cluster)` of those that this worker cannot read, or that are for another cluster than its
+    own, which then stands here. `sole` are the frames whose report is true only if
     nobody else was ever given them. `server` is the run id of the Redis server that delivered the frames.
     """
 
     replies: Sequence[tuple[str, bytes]] = ()
     done: Sequence[bytes] = ()
-    refused: Sequence[tuple[str, bytes]] = ()
+    refused: Sequence[tuple[str, bytes, str]] = ()
     sole: Sequence[bytes] = ()
     server: str = ""
 
@@ -134,7 +135,7 @@ class ShardStream:
 
     def _send_if_sole(self, report: Report) -> Sequence[bytes]:
         sent = [(stream, FIELD, data) for stream, data in report.replies]
-        sent += [(stream, REFUSED, self._refusal(entry_id)) for stream, entry_id in report.refused]
+        sent += [(stream, REFUSED, self._refusal(entry_id, cluster)) for stream, entry_id, cluster in report.refused]
         keys = [self._group.stream, *(stream for stream, _, _ in sent)]
         arguments: list[bytes | str | int] = [GROUP, self._group.consumer, MAX_REPLY_ENTRIES, EPHEMERAL_TTL_S]
         for entry_ids in (report.sole, report.done):
@@ -147,8 +148,9 @@ class ShardStream:
             return ()
         return some_of(report.sole, shared)
 
-    def _refusal(self, entry_id: bytes) -> bytes:
-        return b"%b %b %d" % (self._group.shard.encode(), entry_id, VERSION)
+    def _refusal(self, entry_id: bytes, cluster: str) -> bytes:
+        words = (self._group.shard.encode(), entry_id, b"%d" % VERSION, cluster.encode())
+        return b" ".join(word for word in words if word)
 
     def _check_reported(self, replies: Sequence[Any], report: Report) -> None:
         """Check that Redis took the report.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from protocol.names import GROUP
+from protocol.names import GROUP, may_be_of_one_cluster
 from protocol.redis_wire import Command, check
 from worker.group import NONSENSE, Entry, Group, clock_ms, entries_of, not_understood, script, some_of
 from worker.stream import Delivery
 
 _LOOK_AHEAD = 10
 """Pending frames looked at in one step of taking over, as a multiple of those that may be claimed in it."""
+
+OTHER_CLUSTER_IDLE_MS = 60_000
+"""Pending frames of another cluster's workers are left to their peers for so long; then they are old enough to drop."""
 
 _FIRST = b"0-0"
 
@@ -48,7 +51,7 @@ class TakeOver:
         now_ms = clock_ms(check([clock])[0])
         if not self._group.was_there([pending]):
             return (), now_ms
-        left = [entry_id for entry_id, _, idle_ms, _ in pending if idle_ms >= self._claim_idle_ms][: self._count]
+        left = [entry_id for entry_id, holder, idle_ms, _ in pending if self._is_left(holder, idle_ms)][: self._count]
         if len(left) == self._count:
             self._cursor = _after(left[-1])
         elif len(pending) == self._count * _LOOK_AHEAD:
@@ -56,6 +59,12 @@ class TakeOver:
         else:
             self._cursor = _FIRST
         return (self._claim(left) if left else ()), now_ms
+
+    def _is_left(self, holder: bytes, idle_ms: int) -> bool:
+        """Whether a frame has been left unreported by its worker, for this one to claim."""
+        if may_be_of_one_cluster(holder, self._group.consumer.encode()):
+            return idle_ms >= self._claim_idle_ms
+        return idle_ms >= OTHER_CLUSTER_IDLE_MS
 
     def _claim(self, entry_ids: Sequence[bytes]) -> Sequence[Entry]:
         """Claim entries unless a peer was faster. One command each: a nil does not say which entry was deleted."""

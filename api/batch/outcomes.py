@@ -28,6 +28,7 @@ _KINDS = {
     Status.UNREACHABLE: (Kind.SHARD_UNAVAILABLE, "unreachable"),
     Status.UNKNOWN: (Kind.OUTCOME_UNKNOWN, "no_answer"),
     Status.CONFLICT: (Kind.DATABASE_REFUSED, "refused"),
+    Status.TOO_MANY: (Kind.OVERLOADED, "too_many"),
 }
 
 _KINDS_OF_READS = {

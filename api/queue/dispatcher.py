@@ -73,6 +73,15 @@ class Dispatcher:
         """Chunks that wait for their outcome."""
         return len(self._pending)
 
+    @property
+    def cluster(self) -> str:
+        """The id of the cluster to which this process belongs; empty until it is known."""
+        return self._sender.cluster
+
+    @cluster.setter
+    def cluster(self, cluster: str) -> None:
+        self._sender.cluster = cluster
+
     def start(self) -> asyncio.Future[None]:
         """Start the tasks. The future returned fails when one of them dies, which its owner must not survive."""
         loop = asyncio.get_running_loop()

@@ -13,3 +13,7 @@ class StoreCallError(Exception):
 
 class ShardsSilentError(Exception):
     """Some shards did not say what they own; the text names them and why."""
+
+
+class TwoClustersError(Exception):
+    """Two clusters use one Redis, and nothing tells which of them is this process's own; the text says more."""

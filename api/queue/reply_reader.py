@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,9 @@ MAX_READ_BYTES = 1024 * 1024
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
 """Waits between tries at Redis."""
+
+OTHER_CLUSTER_LINE_EVERY_S = 10.0
+"""How often it is logged at most that workers of another cluster read this process's frames."""
 
 _FIRST = b"0-0"
 
@@ -59,6 +63,7 @@ class ReplyReader:
         self._refused = refused
         self._wake_sender = wake_sender
         self._undeleted_bytes = 0
+        self._logged_at = float("-inf")
         self._rewind = False
         self._wire: AsyncWire | None = None
 
@@ -122,13 +127,23 @@ class ReplyReader:
             self._settle(reply.outcomes)
 
     def _take_refusal(self, data: bytes) -> None:
-        try:
-            shard, entry_id, version = data.split(b" ")
-        except ValueError:
-            _log.error("dropped a refusal", extra={"refusal": data[:100].decode("ascii", "replace")})
-            return
-        reason = f"the worker understands format version {version.decode('ascii', 'replace')}, not {VERSION}"
-        self._refused(shard.decode("ascii", "replace"), entry_id, reason)
+        words = [word.decode("ascii", "replace") for word in data.split(b" ")]
+        match words:
+            case [shard, entry, version]:
+                reason = f"the worker understands format version {version}, not {VERSION}"
+            case [shard, entry, _, cluster]:
+                reason = f"the worker works for another cluster, {cluster}: two clusters use one Redis"
+                self._log_other_cluster(shard, cluster)
+            case _:
+                _log.error("dropped a refusal", extra={"refusal": data[:100].decode("ascii", "replace")})
+                return
+        self._refused(shard, entry.encode(), reason)
+
+    def _log_other_cluster(self, shard: str, cluster: str) -> None:
+        """Log it once in a while: there can be thousands in a second."""
+        if time.monotonic() - self._logged_at >= OTHER_CLUSTER_LINE_EVERY_S:
+            self._logged_at = time.monotonic()
+            _log.error("two clusters use one redis", extra={"shard": shard, "other_cluster": cluster})
 
 
 def entries_of(answer: Any) -> list[tuple[bytes, bytes, bytes]]:

@@ -60,6 +60,8 @@ class Sender:
         on_session: Callable[[bool], None],
     ) -> None:
         self.connected = False
+        self.cluster = ""
+        """The id of the cluster for whose shards the frames are; empty until it is known."""
         self._redis_settings = redis_settings
         self._alive_key = alive_key(process)
         self._reply_stream = reply_stream(process)
@@ -174,7 +176,12 @@ class Sender:
             if trace is not None:
                 traces[position] = trace
         data = encode_frame(
-            self._reply_stream, traces, [pending.chunk for pending in chunks], server=server, sent_ms=now_ms()
+            self._reply_stream,
+            traces,
+            [pending.chunk for pending in chunks],
+            server=server,
+            sent_ms=now_ms(),
+            cluster=self.cluster,
         )
         return ("XADD", shard_stream(frame.shard), "*", FIELD, data)
 

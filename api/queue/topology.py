@@ -1,4 +1,8 @@
-"""Which shard owns which bucket. The shards are asked at start, and again when one refuses a bucket."""
+"""Which shard owns which bucket, and to which cluster the shards belong.
+
+The shards are asked for their buckets at start, and again when one refuses a bucket. The cluster is learnt once, before
+that: from then on every frame carries its id, and workers of another cluster that uses the same Redis refuse it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from collections.abc import Sequence
 import msgspec
 
 from api.queue.dispatcher import Dispatcher
-from api.queue.errors import ShardsSilentError
+from api.queue.errors import ShardsSilentError, TwoClustersError
+from api.queue.greeting import instances_at
 from protocol.buckets import Ownership, ShardMap, build_shard_map
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
@@ -20,11 +25,17 @@ _log = logging.getLogger(__name__)
 
 ASK_TIMEOUT_MS = 2000
 
+CLUSTER_ROUNDS = 3
+"""How often all shards are asked for their cluster where their addresses cannot be reached from here: if two clusters
+use one Redis, answers of both come."""
+
 
 class _Description(msgspec.Struct, frozen=True):
     shard: str
     bucket_count: int
     ranges: tuple[tuple[int, int], ...]
+    instance: str = ""
+    cluster: str | None = None
 
 
 _decode = msgspec.msgpack.Decoder(_Description).decode
@@ -35,7 +46,8 @@ class Topology:
 
     def __init__(self, dispatcher: Dispatcher, settings: ClusterSettings) -> None:
         self._dispatcher = dispatcher
-        self._shards: Sequence[str] = tuple(parse_shards(settings.shards))
+        self._instances = parse_shards(settings.shards)
+        self._shards: Sequence[str] = tuple(self._instances)
         self._bucket_count = settings.bucket_count
         self._refreshing: asyncio.Task[None] | None = None
         self._map: ShardMap | None = None
@@ -53,11 +65,12 @@ class Topology:
         return self._map is not None
 
     async def load(self, timeout_s: float) -> None:
-        """Learn the map for the first time, asking again until every shard has answered.
+        """Learn the cluster and the map for the first time, asking again until every shard has answered.
 
         Raises:
             ShardMapError: the shards' accounts do not make one whole map.
             ShardsSilentError: some shards have not answered within `timeout_s`.
+            TwoClustersError: two clusters have answered, and neither is known to be this process's own.
         """
         end = asyncio.get_running_loop().time() + timeout_s
         while True:
@@ -82,24 +95,58 @@ class Topology:
         await asyncio.shield(self._refreshing)
 
     async def _refresh(self) -> None:
-        answers = await asyncio.gather(*(self._ask(shard) for shard in self._shards))
-        silent = {
-            shard: answer for shard, answer in zip(self._shards, answers, strict=True) if isinstance(answer, Outcome)
-        }
-        if silent:
-            reasons = (f"{shard} ({outcome.text})" for shard, outcome in silent.items())
-            raise ShardsSilentError(f"no answer from {', '.join(reasons)}")
-        owned = {
-            shard: answer for shard, answer in zip(self._shards, answers, strict=True) if isinstance(answer, Ownership)
-        }
+        if not self._dispatcher.cluster:
+            self._dispatcher.cluster = await self._learn_cluster()
+            _log.info("belongs to a cluster", extra={"cluster": self._dispatcher.cluster})
+        said = await self._ask_all()
+        owned = {name: Ownership(shard.shard, shard.bucket_count, shard.ranges) for name, shard in said.items()}
         self._map = build_shard_map(self._shards, self._bucket_count, owned)
 
-    async def _ask(self, shard: str) -> Ownership | Outcome:
+    async def _learn_cluster(self) -> str:
+        """The id of the cluster whose shards have the addresses of this process's settings.
+
+        Workers of any cluster may answer. Whose answer it is shows at the instance that answered: it must be one of
+        those that listen at the shard's addresses. Where these cannot be reached from here, all answers must agree.
+
+        Raises:
+            ShardsSilentError, TwoClustersError: as `load`.
+        """
+        found: set[str] = set()
+        for _ in range(CLUSTER_ROUNDS):
+            for name, said in (await self._ask_all()).items():
+                if said.cluster is None:
+                    raise ShardsSilentError(f"no answer from {name} (it belongs to no cluster yet)")
+                instances = await instances_at(self._instances[name])
+                if instances is None:
+                    found.add(said.cluster)
+                elif said.instance in instances:
+                    return said.cluster
+                else:
+                    # Workers of the own cluster may be about to start.
+                    raise ShardsSilentError(
+                        f"no answer from {name} (a worker of cluster {said.cluster} answered for another instance than "
+                        "is at the shard's address: two clusters use one Redis)"
+                    )
+        if len(found) > 1:
+            raise TwoClustersError(
+                f"workers of the clusters {' and '.join(sorted(found))} answer: two clusters use one Redis, and the "
+                "addresses in TARANTKV_SHARDS cannot be reached from here to see which one is meant"
+            )
+        return found.pop()
+
+    async def _ask_all(self) -> dict[str, _Description]:
+        answers = await asyncio.gather(*map(self._ask, self._shards))
+        by_shard = dict(zip(self._shards, answers, strict=True))
+        silent = [f"{shard} ({said.text})" for shard, said in by_shard.items() if isinstance(said, Outcome)]
+        if silent:
+            raise ShardsSilentError(f"no answer from {', '.join(silent)}")
+        return {shard: said for shard, said in by_shard.items() if isinstance(said, _Description)}
+
+    async def _ask(self, shard: str) -> _Description | Outcome:
         chunk = Chunk(
             self._dispatcher.ids.next(), Operation.DESCRIBE, now_ms() + ASK_TIMEOUT_MS, 0, 1, msgspec.msgpack.encode([])
         )
         (outcome,) = await self._dispatcher.dispatch([(shard, chunk)])
         if outcome.status != Status.OK:
             return outcome
-        said = _decode(outcome.payload)
-        return Ownership(said.shard, said.bucket_count, said.ranges)
+        return _decode(outcome.payload)

@@ -88,6 +88,17 @@ def test_a_frame_that_a_worker_could_not_read_is_told_to_the_sender() -> None:
     assert reading.refused == [("s1", b"5-0", f"the worker understands format version 9, not {VERSION}")]
 
 
+def test_a_frame_that_another_clusters_worker_read_is_told_to_the_sender_and_logged_once_in_a_while(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reading = Reading()
+    reading.read(stream_of(*[(REFUSED, b"s1 5-0 %d 0b0b" % VERSION)] * 20))
+    assert len(reading.refused) == 20
+    assert reading.refused[0][:2] == ("s1", b"5-0")
+    assert "another cluster, 0b0b" in reading.refused[0][2]
+    assert [record.getMessage() for record in caplog.records] == ["two clusters use one redis"]
+
+
 def test_the_entries_of_a_reply_stream_are_their_ids_and_data() -> None:
     assert entries_of(stream_of((b"f", b"one"), (b"f", b"two"))) == [(b"1-0", b"f", b"one"), (b"2-0", b"f", b"two")]
 

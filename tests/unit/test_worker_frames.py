@@ -2,10 +2,11 @@
 
 import pytest
 
-from protocol.frames import VERSION, decode_reply
+from protocol.clock import now_ms
+from protocol.frames import VERSION, decode_reply, encode_frame
 from protocol.operations import Operation, Status
-from tests.unit.worker_fakes import chunk, entry, outcomes_in, statuses, turn_of
-from worker.frames import FOREIGN_FRAME_AGE_MS
+from tests.unit.worker_fakes import SERVER, chunk, delivery, entry, outcomes_in, statuses, turn_of
+from worker.frames import FOREIGN_FRAME_AGE_MS, Turn
 from worker.group import Entry
 
 REFUSALS = [
@@ -149,7 +150,7 @@ def test_a_frame_of_another_version_is_refused_only_if_nobody_else_had_it() -> N
     foreign = now_entry(OTHER_VERSION)
     turn = turn_of(foreign)
     report = turn.report()
-    assert (report.done, report.refused, report.sole) == ([foreign.id], [("reply:a", foreign.id)], [foreign.id])
+    assert (report.done, report.refused, report.sole) == ([foreign.id], [("reply:a", foreign.id, "")], [foreign.id])
     turn.lose([foreign.id])
     assert turn.report().empty
 
@@ -160,6 +161,51 @@ def test_a_frame_of_another_version_that_somebody_else_has_had_stays() -> None:
 
 def test_a_frame_of_another_version_is_refused_to_nobody_but_an_api() -> None:
     assert turn_of(now_entry(OTHER_VERSION.replace(b"reply:a", b"kv:s1:a"))).report().empty
+
+
+OWN, OTHER = "0a" * 16, "0b" * 16
+
+
+def turn_for(cluster: str, *entries: Entry, redelivered: bool = False) -> Turn:
+    return Turn("s1", delivery(*entries, redelivered=redelivered), cluster)
+
+
+def frame_for(cluster: str, operation: Operation = Operation.WRITE) -> Entry:
+    data = encode_frame(
+        "reply:a", {}, [chunk(1)._replace(operation=operation)], server=SERVER, sent_ms=now_ms(), cluster=cluster
+    )
+    return now_entry(data)
+
+
+def test_a_frame_for_another_cluster_is_refused_unread_and_only_if_nobody_else_had_it() -> None:
+    foreign = frame_for(OTHER)
+    turn = turn_for(OWN, foreign)
+    assert turn.chunks == []
+    report = turn.report()
+    assert (report.done, report.refused, report.sole) == ([foreign.id], [("reply:a", foreign.id, OWN)], [foreign.id])
+    assert report.replies == []
+    assert turn_for(OWN, foreign, redelivered=True).report().empty
+
+
+def test_a_frame_for_the_own_cluster_is_worked() -> None:
+    assert len(turn_for(OWN, frame_for(OWN)).chunks) == 1
+
+
+def test_every_cluster_may_answer_what_asks_for_the_cluster_and_nothing_else() -> None:
+    assert len(turn_for(OWN, frame_for("", Operation.DESCRIBE)).chunks) == 1
+    for operation in set(Operation) - {Operation.DESCRIBE}:
+        assert turn_for(OWN, frame_for("", operation)).chunks == []
+
+
+def test_frames_for_another_cluster_do_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.frames._Mixed.logged_at", float("-inf"))
+    for _ in range(100):
+        turn_for(OWN, frame_for(OTHER))
+    (line,) = caplog.records
+    assert OTHER in vars(line)["error"]
+    assert OWN in vars(line)["error"]
 
 
 def test_a_frame_of_another_version_goes_when_it_is_old_by_redis_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ from typing import Any, cast
 import pytest
 import redis
 
+from protocol.frames import VERSION
+from protocol.names import REFUSED
 from protocol.redis_wire import Command, Wire
 from worker.group import Group
 from worker.presence import Presence
@@ -118,6 +120,22 @@ def test_where_redis_keeps_no_workers_nobody_can_tell_who_is_present(
     presence = Presence(group_of(OneAnswer(redis.ResponseError(reason))))
     assert presence.announce() == presence.announce() == []
     assert [record.getMessage() for record in caplog.records] == ["redis keeps no workers"]
+
+
+def test_only_workers_of_the_same_cluster_count_as_present() -> None:
+    own, other = b"0a" * 16, b"0b" * 16
+    me, peer, stranger = own + b"/host:1:aa", own + b"/host:2:bb", other + b"/host:3:cc"
+    wire = OneAnswer([me, peer, stranger])
+    assert Presence(Group(cast("Wire", wire), "s1", me.decode())).announce() == [me, peer]
+
+
+def test_a_refusal_names_the_workers_cluster_only_where_that_is_the_reason() -> None:
+    """Of another version's frame a process of that version is told, in the words that never change."""
+    wire = OneAnswer([])
+    refused = [("reply:a", b"1-0", ""), ("reply:b", b"2-0", "0a")]
+    stream_of(wire).report(Report(done=[b"1-0", b"2-0"], refused=refused, sole=[b"1-0", b"2-0"], server=SERVER))
+    (command,) = wire.ran
+    assert command[-4:] == (REFUSED, b"s1 1-0 %d" % VERSION, REFUSED, b"s1 2-0 %d 0a" % VERSION)
 
 
 class RefusingWorkers(OneAnswer):

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from protocol.redis_wire import Command, Wire
 from worker.group import Entry, Group
-from worker.takeover import TakeOver
+from worker.takeover import OTHER_CLUSTER_IDLE_MS, TakeOver
 
 ME = b"me"
 CLOCK = [b"1700000000", b"5000"]
@@ -20,6 +20,7 @@ class FakeGroup:
         self.idle_ms = idle_ms
         self.deleted = deleted
         self.drops_deleted = drops_deleted
+        self.holder, self.taker = b"peer", ME.decode()
         self.looked_at = 0
         self.taken_by_a_peer: set[int] = set()
 
@@ -41,11 +42,11 @@ class FakeGroup:
         # All ids here have the sequence number 0.
         ids = [n for n in sorted(self.idle_ms) if n > int(first) or (n == int(first) and sequence == b"0")]
         self.looked_at = len(ids[: int(count)])
-        return [[b"%d-0" % n, b"peer", self.idle_ms[n], 1] for n in ids[: int(count)]]
+        return [[b"%d-0" % n, self.holder, self.idle_ms[n], 1] for n in ids[: int(count)]]
 
     def _claim(self, command: Command) -> list[Any]:
         name, _, _, consumer, min_idle_ms, entry_id = command
-        assert (name, consumer) == ("XCLAIM", ME.decode())
+        assert (name, consumer) == ("XCLAIM", self.taker)
         number = int(cast("bytes", entry_id).partition(b"-")[0])
         if number in self.taken_by_a_peer or self.idle_ms[number] < int(min_idle_ms):
             return []
@@ -68,6 +69,17 @@ def test_only_what_was_left_for_long_enough_is_taken_over() -> None:
     assert given.entries == [Entry(b"2-0", b"data")]
     assert given.redelivered
     assert given.now_ms == 1_700_000_000_005
+
+
+def test_frames_of_another_clusters_workers_are_left_to_their_peers() -> None:
+    own, other = "0a" * 16, "0b" * 16
+    group = FakeGroup({1: 5000, 2: OTHER_CLUSTER_IDLE_MS - 1, 3: OTHER_CLUSTER_IDLE_MS})
+    group.holder = f"{other}/host:7:abc".encode()
+    group.taker = f"{own}/host:8:abc"
+    takeover = TakeOver(Group(cast("Wire", group), "s1", group.taker), count=5, claim_idle_ms=1000)
+    assert taken(takeover) == [3]
+    group.holder = f"{own}/host:7:abc".encode()
+    assert taken(takeover) == [1, 2]
 
 
 def test_nothing_is_claimed_where_nothing_is_pending() -> None:

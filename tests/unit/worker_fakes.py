@@ -28,6 +28,7 @@ class FakeShard:
     """Gives the results that it was made with, one a call, the last one again and again; notes the calls."""
 
     name = "s1"
+    cluster = ""
 
     def __init__(self, *results: Result, replicas: bool = False) -> None:
         self.has_replicas = replicas

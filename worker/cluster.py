@@ -1,0 +1,91 @@
+"""Learns, before a worker reads its first frame, to which cluster its shards belong.
+
+The id stands in the data of every shard, so that it cannot be copied with the settings. Shards that have none yet are
+given one here: workers are the only ones who know, by their own connections, which shards belong together.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from protocol.backoff import Backoff
+from worker.errors import ShardUnreachableError, WrongInstanceError
+from worker.shard import Shard
+
+_log = logging.getLogger(__name__)
+
+FIRST_WAIT_S, LAST_WAIT_S = 0.05, 1.0
+"""Waits between rounds of questions."""
+
+ID_BYTES = 16
+
+
+def learn_cluster(shards: Sequence[Shard], stop: threading.Event, heartbeat: Path | None = None) -> str | None:
+    """The id of the cluster to which all of `shards` belong, 32 hexadecimal digits; None if `stop` is set before.
+
+    One shard that knows it is enough. Where none does, all must be in reach: one that is not may have an id.
+
+    Raises:
+        WrongInstanceError: two shards belong to different clusters, or an instance to another shard.
+    """
+    backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
+    waits = False
+    while not stop.is_set():
+        if heartbeat is not None:
+            heartbeat.touch()
+        found, failures = _ask(shards)
+        known = {name: cluster for name, cluster in found.items() if cluster}
+        if len(set(known.values())) > 1:
+            said = ", ".join(f"{name} to {cluster}" for name, cluster in known.items())
+            raise WrongInstanceError(f"TARANTKV_SHARDS names shards of different clusters: {said}")
+        cluster = next(iter(known.values()), None)
+        if cluster is None and not failures:
+            cluster = _found_cluster(shards, failures)
+        if cluster is not None:
+            _join_all(shards, cluster)
+            return cluster
+        if not waits:
+            _log.warning("waiting for the shards to say to which cluster they belong", extra={"reasons": failures})
+            waits = True
+        stop.wait(backoff.next_s())
+    return None
+
+
+def _ask(shards: Sequence[Shard]) -> tuple[dict[str, str], list[str]]:
+    """What each shard in reach says, and why the others are out of reach."""
+    found: dict[str, str] = {}
+    failures: list[str] = []
+    for shard in shards:
+        try:
+            shard.connect()
+            found[shard.name] = shard.said_cluster
+        except ShardUnreachableError as error:
+            failures.append(f"{shard.name}: {error}")
+    return found, failures
+
+
+def _found_cluster(shards: Sequence[Shard], failures: list[str]) -> str | None:
+    """Give the first shard an id, unless another worker was faster; the first in name, so that all ask the same."""
+    try:
+        return min(shards, key=lambda shard: shard.name).join(secrets.token_hex(ID_BYTES)) or None
+    except ShardUnreachableError as error:
+        failures.append(str(error))
+        return None
+
+
+def _join_all(shards: Sequence[Shard], cluster: str) -> None:
+    """Give the id to the shards in reach, and drop the connections. Other shards join when their loop connects."""
+    for shard in shards:
+        shard.cluster = cluster
+        if shard.connected:
+            try:
+                shard.disconnect()
+                shard.connect()
+            except ShardUnreachableError as error:
+                _log.warning("a shard has not joined the cluster", extra={"shard": shard.name, "error": str(error)})
+            if shard.connected:
+                shard.disconnect()
