@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 from localcluster.cluster import Cluster
-from tests.faults.clocks import ApiClock
+from tests.faults.clocks import ProcessClock
 from tests.faults.injection import Injection
 from tests.faults.injections_failover import Demoted, FailedOver, Loading
 from tests.faults.injections_network import KINDS, NetworkFault, pairs
@@ -29,7 +29,7 @@ class Stage:
 
     cluster: Cluster
     network: Network
-    clock: ApiClock
+    clock: ProcessClock
     """Of the second api process."""
 
 

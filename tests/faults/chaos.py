@@ -26,7 +26,7 @@ import jwt
 from localcluster.cluster import Cluster, ClusterError
 from tests.faults.catalogue import FAULTS, Stage
 from tests.faults.catalogue import SKEW_S as CLOCK_OFF_S
-from tests.faults.clocks import ApiClock
+from tests.faults.clocks import ProcessClock
 from tests.faults.history import operations
 from tests.faults.load import Load, login
 from tests.faults.networked import Networked, networked_cluster
@@ -206,7 +206,7 @@ def say(text: str) -> None:
 
 def run_on(networked: Networked, directory: Path, seed: int, strikes: Sequence[Strike], out: Path) -> Totals:
     """Run on a cluster, with a second api process whose clock can be set off."""
-    clock = ApiClock(directory / "clock", 0)
+    clock = ProcessClock(directory / "clock", 0)
     with ApiProcess(networked.cluster, clock.settings) as second:
         stage = Stage(networked.cluster, networked.network, clock)
         chaos = Chaos(stage, [networked.base_url, second.base_url], seed, out)

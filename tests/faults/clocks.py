@@ -1,4 +1,4 @@
-"""The clock of an api process, set off and right while it runs."""
+"""The clock of an api or a worker process, set off and right while it runs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from localcluster.cluster import Cluster
 _SHIFTED = Path(__file__).with_name("shifted")
 
 
-class ApiClock:
-    """An api process's clock is off by some seconds: ahead if positive. The process is one with these `settings`."""
+class ProcessClock:
+    """A process's clock is off by some seconds: ahead if positive. The process is one with these `settings`."""
 
-    def __init__(self, file: Path, offset_s: int) -> None:
-        self.name = f"api-clock-{offset_s:+d}s"
+    def __init__(self, file: Path, offset_s: int, of: str = "api") -> None:
+        self.name = f"{of}-clock-{offset_s:+d}s"
+        self._of = of
         self.settings = {"PYTHONPATH": str(_SHIFTED), "FAULT_CLOCK": str(file)}
         self._file = file
         self._offset_s = offset_s
         self._set(0)
 
-    def off_by(self, offset_s: int) -> ApiClock:
+    def off_by(self, offset_s: int) -> ProcessClock:
         """The same clock, for another number of seconds."""
-        return ApiClock(self._file, offset_s)
+        return ProcessClock(self._file, offset_s, self._of)
 
     def start(self, _: Cluster) -> None:
         """Set it off."""

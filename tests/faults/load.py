@@ -33,8 +33,15 @@ FROZEN_S = 600.0
 """Longer than any api stands still here."""
 
 RETRY_S = 0.05
+POLL_S = 0.02
 GIVE_UP_S = 20.0
 BATCH = 6
+
+_FATES = {
+    False: {"not_applied": Fate.NEVER, "unknown": Fate.UNKNOWN},
+    True: {"not_read": Fate.NEVER},
+}
+"""What is known of a key that failed, for changes and for reads, by the word of the answer."""
 
 Watch = Callable[[Call], bool]
 
@@ -93,6 +100,8 @@ class Load:
         self._seed = seed
         self._numbers = count(1)
         self._stopping = False
+        self._asked: dict[int, float] = {}
+        """Since when each client that waits for an answer does."""
         self._watches: list[tuple[Watch, asyncio.Future[None]]] = []
         self._watches_of_tries: list[tuple[Watch, asyncio.Future[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -135,6 +144,24 @@ class Load:
         """Wait for this many calls that succeed and were made after this moment."""
         now = time.monotonic()
         await self.until(lambda call: call.called > now and call.succeeded, calls)
+
+    async def every_client_answered(self) -> None:
+        """Wait until each client has had an answer from now on: whatever waits now is answered then."""
+        answered: set[int] = set()
+
+        def watch(call: Call) -> bool:
+            answered.add(call.client)
+            return len(answered) == self._clients
+
+        await self.until_tried(watch)
+
+    async def every_client_waiting(self, seconds: float) -> None:
+        """Wait until each client has waited for an answer for so long."""
+        while len(self._asked) < self._clients or self._last_asked_s_ago() < seconds:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(POLL_S)
+
+    def _last_asked_s_ago(self) -> float:
+        return time.monotonic() - max(self._asked.values())
 
     async def stop(self) -> None:
         """Let every client end what it does; then read all keys, as the last call of the history."""
@@ -184,8 +211,9 @@ class Load:
             call.fates = {key: combined(attempt[key] for attempt in fates) for key in call.keys}
 
     async def _attempt(self, call: Call) -> None:
-        began = time.monotonic()
+        began = self._asked[call.client] = time.monotonic()
         await self._try(call)
+        del self._asked[call.client]
         call.longest_s = max(call.longest_s, call.answered - began)
         _tell(self._watches_of_tries, call)
 
@@ -252,7 +280,7 @@ class Load:
         if failed is None and status == 504:
             raise AssertionError(f"a 504 does not say for which keys: {document}")
         for key, said in (failed or {}).items():
-            call.fates[key] = {"not_applied": Fate.NEVER, "unknown": Fate.UNKNOWN}[said]
+            call.fates[key] = _FATES[call.action is Action.READ][said]
         # A 504 is given a little before its deadline or after it.
         call.latest = max(call.latest, call.answered + self._skew_s)
 

@@ -42,6 +42,13 @@ def schedule(seed: int, minutes: float) -> tuple[Strike, ...]:
     return tuple(strikes)
 
 
+def pairs_of(first: str, hold_s: float) -> tuple[Strike, ...]:
+    """One strike for each pair of a fault with one that comes after it by name, so that each pair comes once."""
+    others = (name for name in sorted(FAULTS) if name > first)
+    pairs = (_compatible((first, other)) for other in others)
+    return tuple(Strike(0.0, hold_s, pair) for pair in pairs if len(pair) > 1)
+
+
 def _decks(chance: random.Random) -> Iterator[str]:
     while True:
         deck = sorted(FAULTS)

@@ -8,14 +8,13 @@ import jwt
 import pytest
 
 from localcluster.cluster import Cluster
-from tests.faults.clocks import ApiClock
+from tests.faults.clocks import ProcessClock
 from tests.faults.console import keys_of
 from tests.faults.injection import injected
 from tests.faults.injections_processes import Frozen
 from tests.faults.injections_shards import ShardClock
-from tests.faults.load import DEADLINE_S, Load, Mix, login
+from tests.faults.load import Load, Mix, login
 from tests.faults.scenario import Scenario
-from tests.faults.verdict import LATE_S
 from tests.integration.processes import ApiProcess
 
 SKEW_S = 30
@@ -47,7 +46,7 @@ def test_a_shard_whose_clock_is_off_breaks_no_promise_and_leaves_other_shards_al
 def test_an_api_process_whose_clock_is_ahead_breaks_no_promise_and_fails_no_request(
     scenario: Scenario, tmp_path: Path
 ) -> None:
-    clock = ApiClock(tmp_path / "clock", SKEW_S)
+    clock = ProcessClock(tmp_path / "clock", SKEW_S)
     ahead_s = 0.0
 
     with ApiProcess(scenario.cluster, clock.settings) as api:
@@ -68,7 +67,7 @@ def test_an_api_process_whose_clock_is_behind_breaks_no_promise_and_fails_no_req
 ) -> None:
     """To the shards the time of its requests is over before it has begun."""
     cluster = scenario.cluster
-    clock = ApiClock(tmp_path / "clock", -SKEW_S)
+    clock = ProcessClock(tmp_path / "clock", -SKEW_S)
 
     with ApiProcess(cluster, clock.settings) as api:
 
@@ -88,16 +87,16 @@ def test_an_api_process_whose_clock_is_behind_breaks_no_promise_and_fails_no_req
 def test_a_clock_that_is_set_back_lets_nobody_wait_past_the_deadline(scenario: Scenario, tmp_path: Path) -> None:
     """Requests that no shard answers were given their deadlines before the clock was set right."""
     cluster = scenario.cluster
-    clock = ApiClock(tmp_path / "clock", SKEW_S)
+    clock = ProcessClock(tmp_path / "clock", SKEW_S)
 
     with ApiProcess(cluster, clock.settings) as api:
 
-        async def fault(_: Load) -> None:
+        async def fault(load: Load) -> None:
             async with injected(Frozen("shard-s2"), cluster):
                 async with injected(clock, cluster):
                     # Until each client waits for the frozen shard, and for nothing else.
-                    await asyncio.sleep(WAITING_S)
-                await asyncio.sleep(DEADLINE_S + LATE_S)
+                    await load.every_client_waiting(WAITING_S)
+                await load.every_client_answered()
 
         run = scenario.run(fault, other_urls=[api.base_url], skew_s=SKEW_S)
     assert run.failures().keys() <= {"503", "504"}

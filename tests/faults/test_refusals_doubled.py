@@ -10,7 +10,6 @@ import pytest
 
 from tests.faults.console import keys_of
 from tests.faults.doublings import SHARD, doublings
-from tests.faults.history import Call
 from tests.faults.injection import Injection, injected
 from tests.faults.injections_shards import DiskFull, MemoryFull, ReadOnlyShard
 from tests.faults.load import Load, Mix
@@ -26,17 +25,6 @@ REFUSALS: list[Callable[[str], Injection]] = [MemoryFull, DiskFull, ReadOnlyShar
 DOUBLINGS = ["frozen-worker", "sent-again", "redis-emptied", "slow-link", "killed-worker", "old-frames"]
 
 
-class EveryClientAnswered:
-    """Whether each client has got an answer since this was made: what waited then is answered."""
-
-    def __init__(self) -> None:
-        self._answered: set[int] = set()
-
-    def __call__(self, call: Call) -> bool:
-        self._answered.add(call.client)
-        return len(self._answered) == CLIENTS
-
-
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)
 @pytest.mark.parametrize("doubling", DOUBLINGS)
 def test_a_change_that_was_refused_is_not_applied_later(
@@ -50,7 +38,7 @@ def test_a_change_that_was_refused_is_not_applied_later(
         try:
             await asyncio.to_thread(fault_of_copies.begin, cluster)
             async with injected(refusal(SHARD), cluster):
-                answered = asyncio.create_task(load.until_tried(EveryClientAnswered()))
+                answered = asyncio.create_task(load.every_client_answered())
                 await asyncio.to_thread(fault_of_copies.while_refused, cluster)
                 await answered
             await asyncio.to_thread(fault_of_copies.release, cluster)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from localcluster.dotenv import REPOSITORY
 from tests.faults.catalogue import FAULTS
-from tests.faults.schedule import HOLD_S, schedule
+from tests.faults.schedule import HOLD_S, pairs_of, schedule
 
 
 def test_the_same_seed_gives_the_same_schedule() -> None:
@@ -48,3 +48,15 @@ def test_a_long_run_has_every_fault_alone_and_beside_others() -> None:
     alone = {strike.faults[0] for strike in strikes if len(strike.faults) == 1}
     together = {name for strike in strikes if len(strike.faults) > 1 for name in strike.faults}
     assert alone == together == set(FAULTS)
+
+
+def test_every_pair_of_faults_that_touch_different_things_comes_once() -> None:
+    found = [strike.faults for first in FAULTS for strike in pairs_of(first, 1.0)]
+    expected = {
+        frozenset((one, other))
+        for one in FAULTS
+        for other in FAULTS
+        if one != other and not FAULTS[one].touches & FAULTS[other].touches
+    }
+    assert len(found) == len(expected)
+    assert {frozenset(pair) for pair in found} == expected

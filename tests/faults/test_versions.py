@@ -3,8 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import httpx
@@ -20,33 +18,10 @@ from tests.faults.load import Load, login
 from tests.faults.other_version import OTHER
 from tests.faults.processes import wait_for
 from tests.faults.scenario import Scenario
+from tests.faults.workers import another_worker, without_workers
 from tests.integration.processes import ApiProcess, environment
 
 OTHER_VERSION = "tests.faults.other_version"
-
-
-@contextmanager
-def other_worker(cluster: Cluster) -> Iterator[None]:
-    """A worker that speaks another version, beside those of the cluster."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", OTHER_VERSION, "worker"],
-        env=environment(cluster, {}, "worker"),
-        cwd=programs.REPOSITORY,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        assert process.stderr is not None
-        assert b"worker started" in process.stderr.readline()
-        yield
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
-def worker_names(cluster: Cluster) -> list[str]:
-    return [status.name for status in cluster.status() if status.name.startswith("worker-")]
 
 
 def post(base_url: str, token: str, path: str, body: object) -> httpx.Response:
@@ -65,7 +40,7 @@ def assert_refused(answer: httpx.Response, keys: list[str], cluster: Cluster) ->
 
 def test_a_worker_of_another_version_among_others_fails_no_request(scenario: Scenario) -> None:
     async def fault(load: Load) -> None:
-        with other_worker(scenario.cluster):
+        with another_worker(scenario.cluster, module=(OTHER_VERSION, "worker")):
             await load.good(200)
 
     assert scenario.run(fault).failures() == {}
@@ -76,15 +51,8 @@ def test_where_all_workers_are_of_another_version_a_batch_is_refused_and_not_app
     token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
     keys = [key for shard in cluster.config.shards for key in keys_of(cluster, shard.name, "other-worker", 1)]
     assert post(cluster.base_url, token, "read", {"keys": keys}).status_code == 200
-    names = worker_names(cluster)
-    for name in names:
-        cluster.stop_program(name)
-    try:
-        with other_worker(cluster):
-            assert_refused(post(cluster.base_url, token, "write", {"data": dict.fromkeys(keys, 1)}), keys, cluster)
-    finally:
-        for name in names:
-            cluster.start_program(name)
+    with without_workers(cluster), another_worker(cluster, module=(OTHER_VERSION, "worker")):
+        assert_refused(post(cluster.base_url, token, "write", {"data": dict.fromkeys(keys, 1)}), keys, cluster)
     assert post(cluster.base_url, token, "write", {"data": dict.fromkeys(keys, 1)}).status_code == 200
 
 
@@ -130,7 +98,9 @@ def test_frames_of_the_right_version_are_worked_between_those_of_another(
     (key,) = keys_of(cluster, name, "between", 1)
     reply = "reply:by-hand"
     chunk = Chunk(b"0" * 16, Operation.READ, 1, 0, 1, b"")
-    as_of_old = encode_frame(reply, {}, [chunk]).replace(bytes((0x95, VERSION)), b"\x95\x01", 1)
+    ours = encode_frame(reply, {}, [chunk])
+    assert ours[1] == VERSION
+    as_of_old = ours[:1] + b"\x01" + ours[2:]
     as_of_new = b"\x93\x7f\xad" + reply.encode() + b"\xc0"
     elsewhere = b"\x93\x7f\xa6kv:foo\xc0"
     entries = []

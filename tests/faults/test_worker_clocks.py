@@ -1,0 +1,65 @@
+"""A worker's clock is off, beside healthy workers and alone: only the shard judges deadlines."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from localcluster.cluster import Cluster
+from protocol.names import shard_stream
+from tests.faults.clocks import ProcessClock
+from tests.faults.injection import injected
+from tests.faults.injections_processes import Down
+from tests.faults.load import Load, Mix
+from tests.faults.processes import wait_for
+from tests.faults.scenario import Scenario
+from tests.faults.workers import another_worker, without_workers
+
+CALLS = 150
+OFFSETS_S = [3, 60, -60]
+
+
+@contextmanager
+def worker_with(cluster: Cluster, clock: ProcessClock, *, alone: bool) -> Iterator[None]:
+    """A worker whose clock is off from its start. It started before the others, and so it is the one that reads."""
+    with ExitStack() as stack, ExitStack() as others:
+        (stack if alone else others).enter_context(without_workers(cluster))
+        clock.start(cluster)
+        stack.enter_context(another_worker(cluster, clock.settings))
+        others.close()
+        yield
+
+
+@pytest.mark.parametrize("offset_s", OFFSETS_S)
+@pytest.mark.parametrize("alone", [False, True], ids=["beside healthy ones", "alone"])
+def test_a_worker_whose_clock_is_off_fails_no_request(
+    scenario: Scenario, tmp_path: Path, offset_s: int, *, alone: bool
+) -> None:
+    async def fault(load: Load) -> None:
+        with worker_with(scenario.cluster, ProcessClock(tmp_path / "clock", offset_s, "worker"), alone=alone):
+            await load.good(CALLS)
+
+    assert scenario.run(fault, mix=Mix(keyed=0.5)).failures() == {}
+
+
+def test_a_worker_whose_clock_is_ahead_waits_for_a_shard_as_long_as_others(
+    scenario: Scenario, tmp_path: Path, as_tarantkv: redis.Redis
+) -> None:
+    """It may give a chunk up by its own monotonic time only."""
+    cluster = scenario.cluster
+    down = Down("shard-s1")
+
+    def something_waits() -> bool:
+        return bool(as_tarantkv.xlen(shard_stream("s1")))
+
+    async def fault(load: Load) -> None:
+        with worker_with(cluster, ProcessClock(tmp_path / "clock", 60, "worker"), alone=True):
+            await load.good(CALLS // 2)
+            async with injected(down, cluster):
+                await asyncio.to_thread(wait_for, something_waits, "nothing waits for the shard")
+            await load.good(CALLS)
+
+    assert scenario.run(fault).failures() == {}
