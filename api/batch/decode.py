@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from api.batch.deep_values import too_deep_in_json, too_deep_in_msgpack
+from api.batch.faulty_keys import too_deep_in_json, too_deep_in_msgpack
 from api.batch.values import MAX_DEPTH, ValueNotKeptError, check_json, check_msgpack
 from api.http.negotiation import Format
 from api.http.problems import Kind, Problem, at

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from api.batch.decode import decode_keys, decode_write
-from api.batch.deep_values import MAX_BYTES
+from api.batch.faulty_keys import MAX_BYTES
 from api.http.negotiation import Format, accepted, format_of
 from api.http.problems import Kind, Problem
 
