@@ -19,6 +19,7 @@ from litestar.types import ASGIApp
 
 from api.auth.endpoints import Login, Logout
 from api.batch.endpoints import Delete, Read, Write
+from api.batch.steps import LongWork
 from api.http.access_log import Edge, Observer
 from api.http.endpoint import Endpoint
 from api.http.problems import MEDIA_TYPE, Kind, Problem, retry_later
@@ -54,7 +55,8 @@ def endpoints(services: Services) -> list[Endpoint]:
     """The routes under `/api/`."""
     limits = services.settings.batch
     base = (services.authenticator, services.budget, services.large, services.settings.http, limits)
-    batch = (services.batches, services.idempotency, services.metrics, *base)
+    long_work = LongWork(services.settings.batch.request_timeout_s)
+    batch = (services.batches, services.idempotency, services.metrics, long_work, *base)
     return [
         Login(services.accounts, services.tokens, services.passwords, services.throttle, *base),
         Logout(services.accounts, *base),

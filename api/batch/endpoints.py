@@ -6,14 +6,16 @@ import asyncio
 from typing import Any
 
 from api.auth.authenticator import Principal
-from api.batch.decode import decode_keys, decode_write
+from api.batch.decode import decode_keys
 from api.batch.idempotency import Idempotency, check_key, fingerprint
 from api.batch.outcomes import check
-from api.batch.read_answer import read_answer
+from api.batch.read_answer import check_size, large_read_answer, read_answer
 from api.batch.run import Batches, Claim
 from api.batch.split import Groups, check_count
+from api.batch.steps import AT_ONCE, LongWork
+from api.batch.write_body import add_large_write, add_write
 from api.http.endpoint import Endpoint, Incoming
-from api.http.negotiation import Format, accepted, format_of
+from api.http.negotiation import accepted, format_of
 from api.http.response import Answer, document
 from api.ops.metrics import Metrics
 from api.overload.memory_budgets import AnswerBudget
@@ -33,16 +35,18 @@ class BatchEndpoint(Endpoint):
         batches: Batches,
         idempotency: Idempotency,
         metrics: Metrics,
+        long_work: LongWork,
         *base: Any,
     ) -> None:
         super().__init__(*base)
         self._batches = batches
         self._idempotency = idempotency
         self._metrics = metrics
+        self._long_work = long_work
 
     def _keys(self, request: Incoming, body: bytes) -> Groups:
         """The keys that a read or a delete names."""
-        keys = decode_keys(body, format_of(request.headers.get(b"content-type")))
+        keys = decode_keys(body, format_of(request.headers.get(b"content-type")), self._limits)
         check_count(len(keys), "keys", self._limits)
         groups = self._batches.groups()
         groups.add_keys(keys, self._limits)
@@ -84,17 +88,15 @@ class Write(BatchEndpoint):
     scope = "write"
 
     async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
-        groups = self._groups(body, format_of(request.headers.get(b"content-type")))
-        return await self._change(request, body, principal, Operation.WRITE, groups)
-
-    def _groups(self, body: bytes, body_format: Format) -> Groups:
-        """What to store. The decoded values, which can take many times the body's memory, do not outlive this."""
-        data = decode_write(body, body_format)
-        check_count(len(data), "data", self._limits)
+        body_format = format_of(request.headers.get(b"content-type"))
         groups = self._batches.groups()
-        groups.add_values(data, self._limits)
-        self._metrics.batch(self.path, len(data))
-        return groups
+        if len(body) <= AT_ONCE:
+            count = add_write(groups, body, body_format, self._limits)
+        else:
+            steps = add_large_write(groups, body, body_format, self._limits)
+            count = await self._long_work.run(steps, principal.name if principal is not None else None)
+        self._metrics.batch(self.path, count)
+        return await self._change(request, body, principal, Operation.WRITE, groups)
 
 
 class Delete(BatchEndpoint):
@@ -126,7 +128,14 @@ class Read(BatchEndpoint):
             caller = Caller(user, request.trace, share.take)
             results = await self._batches.run(Operation.READ, groups, caller=caller)
             check(results, Operation.READ)
-            answer = read_answer(results, accepted(request.headers.get(b"accept")), self._limits.max_answer_bytes)
+            size = check_size(results, self._limits.max_answer_bytes)
+            accept = accepted(request.headers.get(b"accept"))
+            if size <= AT_ONCE:
+                answer = read_answer(results, accept)
+            else:
+                answer = await self._long_work.run(large_read_answer(results, accept), user)
+                # As JSON it may be several times as large as what is stored.
+                share.grow(len(answer.body) - size)
         except BaseException:
             share.release()
             raise

@@ -1,34 +1,47 @@
-"""Finds the key of a value that is nested too deep for any decoder, so that the refusal can name it.
+"""Finds the key of the value that a JSON or MessagePack body is refused for, so that the refusal can name it.
 
-The decoders of `api.batch.decode` give such a body up as a whole. Here the members of a write's data are read one
-after the other, by parsers that know where one ends; that is slower, and for bodies that are refused anyway.
+The decoders of `api.batch.decode` give such a body up as a whole. What is done here is for bodies that are refused
+anyway, and each step of it is short.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined] # documented in the module itself only
+from typing import Any
 
 import msgspec
 from msgpack import Unpacker, UnpackException
-from msgpack.exceptions import StackError
 
-from api.batch.values import MAX_DEPTH, deeper_than
+from api.batch.msgpack_walk import walk
+from api.batch.steps import Steps
+from api.batch.values import ValueNotKeptError, too_deep
 
-MAX_BYTES = 1024 * 1024
-"""Larger bodies are not looked through: 16 MiB of empty arrays would hold up all other requests for seconds."""
+MAX_BYTES = 256 * 1024
+"""Larger JSON bodies are not looked through for deep values: a single one takes Python's own parser a second."""
 
 _SPACE = r"[ \t\r\n]*"
 _DATA = re.compile(rf'{_SPACE}{{{_SPACE}"data"{_SPACE}:{_SPACE}{{{_SPACE}"')
 _COLON = re.compile(rf"{_SPACE}:{_SPACE}")
 _COMMA = re.compile(rf'{_SPACE},{_SPACE}"')
+_PLACE = re.compile(r"\(byte (\d+)\)")
+MAX_KEY_BYTES = 8 * 1024
+"""Of a key as it is written, with every character escaped."""
+
+_NEAR = 16
+"""Bytes before the place that an error names in which the escape must stand that it is about."""
+
+_ESCAPE = 6
+"""Bytes of an escape such as `\\ud83d`."""
 
 _value_json = json.JSONDecoder().raw_decode
-_value_msgpack = msgspec.msgpack.Decoder().decode
+
+Members = Mapping[str, msgspec.Raw]
 
 
-def too_deep_in_json(body: bytes) -> str | None:
+def too_deep_in_json(body: bytes) -> Steps[str | None]:
     """The first key of a write whose value is nested too deep; None if none is found before something else is wrong."""
     if len(body) > MAX_BYTES:
         return None
@@ -45,18 +58,17 @@ def too_deep_in_json(body: bytes) -> str | None:
                 value, end = _value_json(text, colon.end())
             except RecursionError:
                 return key
-            if deeper_than((value,), MAX_DEPTH):
+            if too_deep(value):
                 return key
             opening = _COMMA.match(text, end)
+            yield
     except ValueError:
         pass
     return None
 
 
-def too_deep_in_msgpack(body: bytes) -> str | None:
+def too_deep_in_msgpack(body: bytes) -> Steps[str | None]:
     """The same for MessagePack."""
-    if len(body) > MAX_BYTES:
-        return None
     unpacker = Unpacker(max_buffer_size=len(body))
     unpacker.feed(body)
     try:
@@ -64,14 +76,59 @@ def too_deep_in_msgpack(body: bytes) -> str | None:
             return None
         for _ in range(unpacker.read_map_header()):
             key = unpacker.unpack()
-            start = unpacker.tell()
             try:
-                unpacker.skip()
-                value = _value_msgpack(memoryview(body)[start : unpacker.tell()])
-            except (StackError, RecursionError):
+                yield from walk(body, unpacker.tell())
+            except ValueNotKeptError:
                 return str(key)
-            if deeper_than((value,), MAX_DEPTH):
-                return str(key)
-    except (ValueError, UnpackException, msgspec.MsgspecError):
+            unpacker.skip()
+    except (ValueError, IndexError, UnpackException):
         pass
     return None
+
+
+def lone_surrogate(body: bytes, error: Exception, members: Callable[[bytes], Members]) -> Steps[str | None]:
+    """The key with half of a surrogate pair in it or in its value, where that is why `members` cannot read a body.
+
+    Two bodies are made that are sound behind that place and differ in nothing but one digit there: it belongs to the
+    member that differs.
+    """
+    place = _PLACE.search(str(error))
+    end = int(place[1]) if place is not None else len(body)
+    at = max(body.rfind(b"\\ud", 0, end), body.rfind(b"\\uD", 0, end))
+    if at < max(0, end - _NEAR):
+        return None
+    digit = at + 3
+    # What is broken may be the first of two.
+    for begin in (at, max(0, at - _ESCAPE)):
+        yield
+        sound = body[:begin] + body[begin:].replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")
+        other = sound[:digit] + (b"2" if sound[digit : digit + 1] == b"1" else b"1") + sound[digit + 1 :]
+        yield
+        try:
+            ours = members(sound)
+            yield
+            others = members(other)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            continue
+        for (key, value), (other_key, other_value) in zip(ours.items(), others.items(), strict=False):
+            if key != other_key:
+                return _written_key(body, at)
+            if bytes(value) != bytes(other_value):
+                return key
+        return None
+    return None
+
+
+def _written_key(body: bytes, at: int) -> str | None:
+    """The key in which the escape at `at` stands, with its surrogates as escapes."""
+    first = max(0, at - MAX_KEY_BYTES)
+    near = body[first : at + MAX_KEY_BYTES].decode(errors="replace")
+    end = len(body[first:at].decode(errors="replace"))
+    begin = near.rfind('"', 0, end)
+    while begin > 0 and (begin - len(near[:begin].rstrip("\\"))) % 2:
+        begin = near.rfind('"', 0, begin)
+    try:
+        key: Any = scanstring(near, begin + 1)[0]
+    except ValueError:
+        return None
+    return str(key).encode("utf-8", "backslashreplace").decode()

@@ -1,57 +1,63 @@
-"""The answer to a read, in JSON or in MessagePack."""
+"""The answer to a read, in JSON or in MessagePack. A large one is made in steps, of some values each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
 
+import msgpack
 import msgspec
 import orjson
 
+from api.batch.msgpack_values import plain_decoder
+from api.batch.msgpack_walk import walk
 from api.batch.outcomes import Result
+from api.batch.steps import STEP_BYTES, Steps, at_once
+from api.batch.values import ValueNotKeptError
 from api.http.negotiation import Format
 from api.http.problems import Kind, Problem, at
 from api.http.response import MEDIA_TYPES, Answer
-from protocol.chunks import ChunkError, decode_values, head_size, map_header, slice_values
+from protocol.chunks import ChunkError, array_header, decode_values, head_size, map_header, slice_values, split_lengths
 
 # orjson would write dates, dataclasses and subclasses in a form of its own; stored values must not change.
 _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
+STEP_KEYS = 200
+"""Keys that one step answers at most: they can be longer than their values."""
+
 _pack = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(list[Any])
 
 
-def read_answer(results: Sequence[Result], accept: Format, max_bytes: int) -> Answer:
-    """The answer of a read all of whose parts went well.
+def check_size(results: Sequence[Result], max_bytes: int) -> int:
+    """The bytes of the values that were found.
 
     Raises:
-        Problem: 413, it would be too large; 406, JSON cannot express a value that is stored.
-        ChunkError: a shard answered what is no answer to its part.
+        Problem: 413, they are too many.
     """
     size = sum(len(result.outcome.payload) - head_size(len(result.part.keys)) for result in results)
     if size > max_bytes:
         raise Problem(
             Kind.ANSWER_TOO_LARGE, f"the values have {size} bytes, {max_bytes} are allowed: ask for fewer keys"
         )
-    if accept is Format.MSGPACK:
-        return Answer(200, MEDIA_TYPES[accept], _msgpack_body(results))
-    data: dict[str, Any] = {}
-    missing: list[str] = []
-    for result in results:
-        lengths, values = decode_values(result.outcome.payload, _decoder)
-        keys = result.part.keys
-        _check_count(lengths, keys)
-        if len(values) == len(keys):
-            data.update(zip(keys, values, strict=True))
-        else:
-            missing += [key for key, length in zip(keys, lengths, strict=True) if not length]
-            found = (key for key, length in zip(keys, lengths, strict=True) if length)
-            data.update(zip(found, values, strict=True))
-    content = {"data": data, "not_found": missing} if missing else {"data": data}
-    try:
-        body = orjson.dumps(content, option=_STRICT)
-    except TypeError:
-        raise _not_json(data) from None
+    return size
+
+
+def read_answer(results: Sequence[Result], accept: Format) -> Answer:
+    """The answer of a read all of whose parts went well, made at once: for those that are not large.
+
+    Raises:
+        Problem: 406, JSON cannot express a value that is stored.
+        ChunkError: a shard answered what is no answer to its part.
+    """
+    body = _msgpack_body(results) if accept is Format.MSGPACK else _json_body(results)
+    return Answer(200, MEDIA_TYPES[accept], body) if body is not None else at_once(large_read_answer(results, accept))
+
+
+def large_read_answer(results: Sequence[Result], accept: Format) -> Steps[Answer]:
+    """The same in steps."""
+    body = yield from (_large_msgpack_body if accept is Format.MSGPACK else _large_json_body)(results)
     return Answer(200, MEDIA_TYPES[accept], body)
 
 
@@ -60,14 +66,103 @@ def _check_count(answered: Sequence[object], keys: Sequence[str]) -> None:
         raise ChunkError(f"{len(answered)} values answer {len(keys)} keys")
 
 
-def _not_json(data: Mapping[str, Any]) -> Problem:
-    for key, value in data.items():
+def _json_body(results: Sequence[Result]) -> bytes | None:
+    """The whole document at once; None if a value is not as nearly all are."""
+    data: dict[str, Any] = {}
+    missing: list[str] = []
+    for result in results:
+        keys = result.part.keys
         try:
-            orjson.dumps(value, option=_STRICT)
-        except TypeError:
+            lengths, values = decode_values(result.outcome.payload, plain_decoder)
+        except ChunkError:
+            return None
+        _check_count(lengths, keys)
+        if len(values) == len(keys):
+            data.update(zip(keys, values, strict=True))
+        else:
+            missing += [key for key, length in zip(keys, lengths, strict=True) if not length]
+            found = (key for key, length in zip(keys, lengths, strict=True) if length)
+            data.update(zip(found, values, strict=True))
+    return orjson.dumps({"data": data, "not_found": missing} if missing else {"data": data}, option=_STRICT)
+
+
+class _Piece(NamedTuple):
+    """Some keys that were found, the lengths of their values, and these one behind the other."""
+
+    keys: list[str]
+    lengths: list[int]
+    values: memoryview
+
+
+def _pieces(result: Result, missing: list[str]) -> Iterator[_Piece]:
+    """What was found of a part, in pieces for a step each; the other keys go to `missing`."""
+    keys, payload = result.part.keys, memoryview(result.outcome.payload)
+    all_lengths, begin = split_lengths(result.outcome.payload)
+    _check_count(all_lengths, keys)
+    lengths = all_lengths.tolist()
+    if 0 in all_lengths:
+        missing += [key for key, length in zip(keys, lengths, strict=True) if not length]
+        keys = [key for key, length in zip(keys, lengths, strict=True) if length]
+        lengths = [length for length in lengths if length]
+    edges = list(accumulate(lengths, initial=begin))
+    first = 0
+    while first < len(keys):
+        last = min(first + STEP_KEYS, len(keys), bisect_left(edges, edges[first] + STEP_BYTES, first + 1))
+        yield _Piece(keys[first:last], lengths[first:last], payload[edges[first] : edges[last]])
+        first = last
+
+
+def _large_json_body(results: Sequence[Result]) -> Steps[bytearray]:
+    missing: list[str] = []
+    # It grows in its place: to join the pieces in the end would take one long step, and twice the memory.
+    body = bytearray(b'{"data":{')
+    for result in results:
+        for piece in _pieces(result, missing):
+            body += _members(piece)
+            body += b","
+            yield
+    if body.endswith(b","):
+        del body[-1]
+    body += b"}"
+    if missing:
+        body += b',"not_found":'
+        body += orjson.dumps(missing)
+    body += b"}"
+    return body
+
+
+def _members(piece: _Piece) -> bytes:
+    """Members of a JSON object, without its braces."""
+    try:
+        values = plain_decoder.decode(array_header(len(piece.keys)) + piece.values)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return b",".join(_one_by_one(piece))
+    return orjson.dumps(dict(zip(piece.keys, values, strict=True)), option=_STRICT)[1:-1]
+
+
+def _one_by_one(piece: _Piece) -> Iterator[bytes]:
+    for key, length, end in zip(piece.keys, piece.lengths, accumulate(piece.lengths), strict=True):
+        encoded = bytes(piece.values[end - length : end])
+        try:
+            # It refuses map keys that are neither texts nor bytes before it makes anything of them.
+            value = msgpack.unpackb(encoded, strict_map_key=True)
+            yield orjson.dumps({key: value}, option=_STRICT)[1:-1]
+        except (ValueError, TypeError):
+            _check_sound(encoded)
             detail = f"JSON cannot express the value of key {key!r}; ask with 'Accept: application/msgpack'"
-            return at(Kind.NOT_ACCEPTABLE, detail, "data", key)
-    return Problem(Kind.NOT_ACCEPTABLE, "JSON cannot express a value; ask with 'Accept: application/msgpack'")
+            raise at(Kind.NOT_ACCEPTABLE, detail, "data", key) from None
+
+
+def _check_sound(encoded: bytes) -> None:
+    """Check that it is a value at all."""
+    try:
+        end = at_once(walk(encoded))
+    except ValueNotKeptError:
+        return
+    except IndexError:
+        end = 0
+    if end != len(encoded):
+        raise ChunkError("a value does not decode")
 
 
 def _msgpack_body(results: Sequence[Result]) -> bytes:
@@ -78,16 +173,32 @@ def _msgpack_body(results: Sequence[Result]) -> bytes:
         _check_count(values, result.part.keys)
         pairs += zip(result.part.keys, values, strict=True)
     missing = [key for key, value in pairs if value is None]
-    return b"".join(_msgpack_pieces([(key, value) for key, value in pairs if value is not None], missing))
+    found = [(key, value) for key, value in pairs if value is not None]
+    return b"".join((_msgpack_head(len(found), missing), *_msgpack_members(found), _msgpack_end(missing)))
 
 
-def _msgpack_pieces(found: Sequence[tuple[str, bytes]], missing: Sequence[str]) -> Iterator[bytes]:
-    yield map_header(2 if missing else 1)
-    yield _pack("data")
-    yield map_header(len(found))
+def _msgpack_head(found: int, missing: Sequence[str]) -> bytes:
+    return map_header(2 if missing else 1) + _pack("data") + map_header(found)
+
+
+def _msgpack_members(found: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
     for key, value in found:
         yield _pack(key)
         yield value
-    if missing:
-        yield _pack("not_found")
-        yield _pack(missing)
+
+
+def _msgpack_end(missing: Sequence[str]) -> bytes:
+    return _pack("not_found") + _pack(missing) if missing else b""
+
+
+def _large_msgpack_body(results: Sequence[Result]) -> Steps[bytearray]:
+    missing: list[str] = []
+    pieces = [piece for result in results for piece in _pieces(result, missing)]
+    body = bytearray(_msgpack_head(sum(len(piece.keys) for piece in pieces), missing))
+    for piece in pieces:
+        for key, length, end in zip(piece.keys, piece.lengths, accumulate(piece.lengths), strict=True):
+            body += _pack(key)
+            body += piece.values[end - length : end]
+        yield
+    body += _msgpack_end(missing)
+    return body

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from google_crc32c import value as crc32c
 
-from api.batch.decode import invalid_value
+from api.batch.refused_body import LONGEST_NAME, invalid_value, too_large
 from api.http.problems import Kind, Problem, at
 from protocol.buckets import ShardMap
 from protocol.chunks import Row, key_bodies, write_bodies, written_values
@@ -133,7 +133,8 @@ def _check_names(names: Sequence[bytes], max_key: int, place: Callable[[int], tu
         return
     position = next(position for position, name in enumerate(names) if not 0 < len(name) <= max_key)
     fault = f"a key has {len(names[position])} bytes, 1 to {max_key} are allowed"
-    raise at(Kind.INVALID_KEY, fault, *place(position))
+    member, *within = place(position)
+    raise at(Kind.INVALID_KEY, fault, member, *(part for part in within if len(str(part)) <= LONGEST_NAME))
 
 
 def _overflow(data: Mapping[str, Any]) -> Problem:
@@ -147,4 +148,4 @@ def _overflow(data: Mapping[str, Any]) -> Problem:
 
 def _check_size(key: str, size: int, max_value: int) -> None:
     if size > max_value:
-        raise invalid_value(key, f"it has {size} bytes as MessagePack, {max_value} are allowed")
+        raise too_large(key, size, max_value)

@@ -136,16 +136,16 @@ async def send_answer(send: Send, answer: Answer) -> None:
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     if answer.share is None:
-        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": False})
         return
     try:
         if len(answer.body) > LARGE_ANSWER:
-            await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+            await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": True})
             # It is written at the end of this turn; then the server holds up the next message until it is read.
             await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+            await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": False})
     finally:
         answer.share.release()
 

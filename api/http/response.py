@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
     status: int
     media_type: bytes
-    body: bytes
+    body: bytes | bytearray
     headers: tuple[tuple[bytes, bytes], ...] = ()
     share: AnswerBudget.Share | None = None
 

@@ -1,4 +1,7 @@
-"""Memory of one process that requests may hold: their bodies, and answers that are not sent yet."""
+"""How much memory of one process requests may hold: for their bodies, and for answers that are not sent yet.
+
+A request that holds memory alone is never refused any, so that one within the limits of requests always passes.
+"""
 
 from __future__ import annotations
 
@@ -51,10 +54,10 @@ class BodyBudget:
 
 
 class AnswerBudget:
-    """Counts the bytes of the answers to reads that came from shards and are not sent to their clients yet.
+    """Counts the bytes of answers to reads, from when they come from their shards until they are sent to their clients.
 
-    How large an answer will be nobody knows before: past the budget it is dropped and its read refused, which has
-    changed nothing. Users share it as they share what is under way.
+    Nobody knows the size of an answer before it comes. An answer past the budget is dropped, and its read is refused,
+    which has changed nothing. Each user may hold a share of the budget, as in `api.overload.shard_limits`.
     """
 
     class Share:
@@ -70,17 +73,29 @@ class AnswerBudget:
 
         def take(self, size: int) -> bool:
             """Hold `size` bytes more; False: there is no room, or nobody waits for them any more."""
-            if self._closed or not self._budget.has_room(self._user, size):
+            budget = self._budget
+            if self._closed or (budget.held > self._size and not budget.has_room(self._user, size)):
                 return False
-            self._budget.count(self._user, size)
-            self._size += size
+            self._count(size)
             return True
+
+        def grow(self, size: int) -> None:
+            """Hold `size` bytes more if that is above 0: an answer is larger than what it was made of.
+
+            Raises:
+                Problem: 503, other answers take the room.
+            """
+            if size > 0 and not self.take(size):
+                raise _no_room()
 
         def release(self) -> None:
             """Give back what was held; nothing is held from now on."""
             self._closed = True
-            self._budget.count(self._user, -self._size)
-            self._size = 0
+            self._count(-self._size)
+
+        def _count(self, size: int) -> None:
+            self._budget.count(self._user, size)
+            self._size += size
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -94,7 +109,7 @@ class AnswerBudget:
             Problem: 503, answers that wait to be sent leave no room for others.
         """
         if not self.has_room(user, 0):
-            raise overloaded("answers that wait to be read by their clients take as much memory as is allowed")
+            raise _no_room()
         return self.Share(self, user)
 
     def has_room(self, user: str | None, size: int) -> bool:
@@ -114,3 +129,7 @@ class AnswerBudget:
             self._by_user[user] = own
         else:
             del self._by_user[user]
+
+
+def _no_room() -> Exception:
+    return overloaded("answers that wait to be read by their clients take as much memory as is allowed")

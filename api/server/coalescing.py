@@ -20,9 +20,9 @@ class CoalescingTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._call_soon = loop.call_soon
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Write `data` with everything else of this turn."""
         if not self._pieces:
             self._call_soon(self.flush)

@@ -215,7 +215,9 @@ class DirectProtocol(GuardedProtocol):
             large = len(body) > LARGE_ANSWER
             defaults = self.server_state.default_headers
             self.transport.write(
-                self.way.render(answer, b"" if large else body, request_id, defaults, close=not exchange.keep_alive)
+                self.way.render(
+                    answer, b"" if large else bytes(body), request_id, defaults, close=not exchange.keep_alive
+                )
             )
             if large:
                 self.transport.write(body)

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import strategies as st
 
 from api.batch.outcomes import Result
-from api.batch.read_answer import read_answer
+from api.batch.read_answer import large_read_answer, read_answer
 from api.batch.split import Part
+from api.batch.steps import at_once
 from api.http.negotiation import Format
 from api.http.problems import Problem
 from protocol.chunks import ChunkError, decode_values, slice_values, split_lengths
@@ -195,7 +196,8 @@ def test_an_answer_has_the_values_of_all_shards(stored: list[dict[str, Any]], ac
         result(list(part), answer([None if value is None else pack(value[0]) for value in part.values()]))
         for part in stored
     ]
-    body = read_answer(results, accept, MUCH).body
+    body = read_answer(results, accept).body
+    assert at_once(large_read_answer(results, accept)).body == body
     document = json.loads(body) if accept is Format.JSON else msgspec.msgpack.decode(body)
     asked = {key: value for part in stored for key, value in part.items()}
     assert same(document["data"], {key: value[0] for key, value in asked.items() if value is not None})
@@ -205,7 +207,7 @@ def test_an_answer_has_the_values_of_all_shards(stored: list[dict[str, Any]], ac
 @fuzz(encoded_values | damages(encoded_values), st.sampled_from(Format), examples=300)
 def test_the_damaged_answer_of_a_shard_is_an_answer_or_an_error(payload: bytes, accept: Format) -> None:
     with Frugal(ChunkError, Problem):
-        body = read_answer([result(["a", "b"], payload)], accept, MUCH).body
+        body = read_answer([result(["a", "b"], payload)], accept).body
         if accept is Format.JSON:
             document = json.loads(body)
             assert set(document["data"]) | set(document.get("not_found", [])) == {"a", "b"}

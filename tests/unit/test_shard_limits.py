@@ -258,8 +258,10 @@ def test_an_answer_larger_than_the_budget_is_taken_while_there_is_no_other() -> 
 
 def test_the_answers_of_one_user_leave_room_for_those_of_others() -> None:
     budget = AnswerBudget(100)
-    greedy = budget.share("greedy")
-    while greedy.take(1):
+    # Each read of theirs that takes a byte of memory, and one that waits.
+    first, second = budget.share("greedy"), budget.share("greedy")
+    assert first.take(1)
+    while second.take(1):
         pass
     assert budget.held == 76
     with pytest.raises(Problem):

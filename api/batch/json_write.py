@@ -1,0 +1,227 @@
+"""The data of a write that comes as JSON. Values become Python objects here, and MessagePack again.
+
+msgspec is exact, but takes 10 us for some numbers, such as `1e290`. Where there may be many of those, orjson reads the
+body; of integers past 64 bits it makes floats. Where there may be any, or where orjson refuses a body, msgspec reads it
+again, with numbers read by Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import msgspec
+import orjson
+
+from api.batch.counted_names import CountedMembers, name_counter
+from api.batch.faulty_keys import lone_surrogate, too_deep_in_json
+from api.batch.refused_body import TOO_DEEP, empty_body, invalid_value, refuse, too_large
+from api.batch.steps import STEP_BYTES, Steps, at_once
+from api.batch.values import may_be_deep, survey, too_deep
+from api.http.negotiation import Format
+from api.http.problems import Kind
+from protocol.settings import BatchSettings
+
+
+class WriteRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a write, decoded whole."""
+
+    data: dict[str, Any]
+
+
+class Members(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a write, its values left encoded."""
+
+    data: dict[str, msgspec.Raw]
+
+
+FEW_BYTES = 2 * 1024 * 1024
+FEW_ELEMENTS = 64 * 1024
+"""A body with no more of both is read whole: that makes as many objects at most, in ten or twenty milliseconds."""
+
+SHORT = 4096
+"""Bytes of a body in which even the slowest numbers take no more than some milliseconds."""
+
+LARGE_VALUE = 64 * 1024
+"""Bytes of a value that takes steps of its own."""
+
+_NO_ELEMENTS = bytes(set(range(256)) - set(b",[{"))
+
+_SHAPE = bytes.maketrans(b"0123456789[,:\t\r\n", b"0000000000      ")
+_NINETEEN_DIGITS = b"0" * 19
+_HUGE = b" 0" + _NINETEEN_DIGITS, b"-" + _NINETEEN_DIGITS
+
+
+_SIMPLE = frozenset((str, int, bool, type(None)))
+"""Types of values that are as they were written."""
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("Number out of range")
+    return number
+
+
+_write = msgspec.json.Decoder(WriteRequest).decode
+_write_slowly = msgspec.json.Decoder(WriteRequest, float_hook=_finite).decode
+_value = msgspec.json.Decoder(float_hook=_finite).decode
+_members = msgspec.json.Decoder(Members).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def decode_json_write(body: bytes) -> Mapping[str, Any]:
+    """The data of a small write, key to value. Integers may still be outside [-2^63, 2^64).
+
+    Raises:
+        Problem: 400, the body is malformed, not of the form expected, or has a value that cannot be kept.
+    """
+    exact = _has_few_exponents(body)
+    try:
+        data = _write(body).data if exact else _fast(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        data, exact = _decode_again(body), True
+    if _SIMPLE.issuperset(map(type, data.values())) or (exact and not may_be_deep(body)):
+        return data
+    deep, floats = survey(data.values())
+    if deep:
+        raise invalid_value(next(key for key, value in data.items() if too_deep(value)), TOO_DEEP)
+    return _decode_again(body) if floats and not exact and _may_have_huge_integers(body) else data
+
+
+def _has_few_exponents(body: bytes) -> bool:
+    """Whether msgspec reads all numbers of a body fast. Where an `e` is frequent, it is not counted any further."""
+    if len(body) <= SHORT:
+        return True
+    begin = body[:SHORT]
+    if begin.count(b"e") + begin.count(b"E") > SHORT // 100:
+        return False
+    return body.count(b"e") + body.count(b"E") <= SHORT // 4
+
+
+def _fast(body: bytes) -> Mapping[str, Any]:
+    """What orjson makes of a body; raises ValueError where that is no write."""
+    document = orjson.loads(body)
+    data: Any = document.get("data") if type(document) is dict and len(document) == 1 else None
+    if type(data) is not dict:
+        raise ValueError
+    return data
+
+
+def _decode_again(body: bytes) -> Mapping[str, Any]:
+    if not body:
+        raise empty_body()
+    try:
+        return _write_slowly(body).data
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        at_once(_blame(body))
+        refuse(error, Format.JSON, Kind.INVALID_VALUE)
+
+
+def _may_have_huge_integers(text: bytes) -> bool:
+    """Whether a JSON text may have an integer outside [-2^63, 2^64): as many digits in a row, and no point before."""
+    shape = text.translate(_SHAPE)
+    if _NINETEEN_DIGITS not in shape:
+        return False
+    return any(digits in shape for digits in _HUGE) or shape.startswith(_NINETEEN_DIGITS)
+
+
+def has_few_elements(body: bytes) -> bool:
+    """Whether `decode_json_write` makes so few objects of a body that it takes no longer than for a small one."""
+    if len(body) <= 4 * FEW_ELEMENTS:
+        # An element takes three bytes, or two where it is a number of one digit.
+        return True
+    return len(body) <= FEW_BYTES and len(body.translate(None, _NO_ELEMENTS)) <= FEW_ELEMENTS
+
+
+def decode_large_json_write(body: bytes, limits: BatchSettings) -> Steps[Mapping[str, msgspec.Raw]]:
+    """The data of a write, key to value in MessagePack, of which nothing is left to check."""
+    decode = msgspec.json.Decoder(CountedMembers, dec_hook=name_counter("data", limits)).decode
+    try:
+        members: Mapping[Any, msgspec.Raw] = decode(body).data
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        yield
+        yield from _blame_form(body, error)
+        refuse(error, Format.JSON, Kind.INVALID_VALUE)
+    yield
+    suspicious = _may_have_huge_integers(body)
+    yield
+    encoded: dict[str, msgspec.Raw] = {}
+    done = 0
+    for key, raw in members.items():
+        text = bytes(raw)
+        encoded[key] = msgspec.Raw((yield from _encoded(key, text, limits.max_value_bytes, suspicious=suspicious)))
+        done += len(text)
+        if done >= STEP_BYTES:
+            done = 0
+            yield
+    return encoded
+
+
+def _encoded(key: str, text: bytes, max_size: int, *, suspicious: bool) -> Steps[bytes]:
+    """A value as MessagePack. What is too large is not decoded, where that is soon seen."""
+    large = len(text) > LARGE_VALUE
+    if large:
+        # Each of these, within a text or not, takes a byte or more.
+        if max(text.count(b","), text.count(b"[") + text.count(b"{")) > max_size:
+            raise too_large(key, f"more than {max_size}", max_size)
+        yield
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        value = _decoded(key, text)
+    if large:
+        yield
+    deep, floats = survey((value,))
+    if deep:
+        raise invalid_value(key, TOO_DEEP)
+    if large:
+        yield
+    if floats and suspicious and _may_have_huge_integers(text):
+        value = _decoded(key, text)
+    return _encoded_value(key, value, max_size)
+
+
+def _encoded_value(key: str, value: Any, max_size: int) -> bytes:
+    try:
+        encoded = _encode(value)
+    except OverflowError:
+        raise invalid_value(key, "an integer is outside [-2^63, 2^64)") from None
+    if len(encoded) > max_size:
+        raise too_large(key, len(encoded), max_size)
+    return encoded
+
+
+def _decoded(key: str, text: bytes) -> Any:
+    try:
+        return _value(text)
+    except RecursionError:
+        raise invalid_value(key, TOO_DEEP) from None
+    except UnicodeDecodeError as error:
+        raise invalid_value(key, f"a text is not UTF-8: {error.reason}") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise invalid_value(key, str(error)) from None
+
+
+def _blame(body: bytes) -> Steps[None]:
+    """Name the key whose value does not decode; returns if that is not what is wrong with a small body."""
+    try:
+        members = _members(body).data
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        yield from _blame_form(body, error)
+        return
+    for key, raw in members.items():
+        _decoded(key, bytes(raw))
+
+
+def _blame_form(body: bytes, error: Exception) -> Steps[None]:
+    """Name the key at which the members of a body cannot be told apart; returns if there is none."""
+    if isinstance(error, RecursionError):
+        key = yield from too_deep_in_json(body)
+        if key is not None:
+            raise invalid_value(key, TOO_DEEP)
+        return
+    key = yield from lone_surrogate(body, error, lambda text: _members(text).data)
+    if key is not None:
+        raise invalid_value(key, "a text has a lone surrogate, which is no character")

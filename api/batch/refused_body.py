@@ -1,0 +1,50 @@
+"""The problems of request bodies that are refused. Their texts stay short, however long the names in a body are."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import msgspec
+
+from api.batch.values import MAX_DEPTH
+from api.http.negotiation import Format
+from api.http.problems import Kind, Problem, at
+
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
+LONGEST_NAME = 4096
+"""Characters of the longest key that is shown, whole. None of more than a quarter of that can be stored."""
+
+_LONGEST_TEXT = 500
+
+
+def refuse(error: Exception, body_format: Format, excess: Kind) -> NoReturn:
+    """Raise the problem of a body; `excess` is its kind where a number is too large or the nesting too deep."""
+    name = "JSON" if body_format is Format.JSON else "MessagePack"
+    if isinstance(error, msgspec.ValidationError):
+        detail, _, path = str(error)[:_LONGEST_TEXT].partition(" - at ")
+        if detail.startswith(("Number out of range", "Integer value out of range")):
+            raise Problem(excess, f"{detail} at {path}" if path else detail) from None
+        raise Problem(Kind.INVALID_REQUEST, f"{detail}, at {path}" if path else detail) from None
+    if isinstance(error, RecursionError):
+        raise Problem(excess, f"the body is {TOO_DEEP}") from None
+    if isinstance(error, UnicodeDecodeError):
+        raise Problem(Kind.MALFORMED_BODY, f"a text in the {name} body is not UTF-8: {error.reason}") from None
+    raise Problem(Kind.MALFORMED_BODY, f"the body is not {name}: {str(error)[:_LONGEST_TEXT]}") from None
+
+
+def empty_body() -> Problem:
+    """The problem of a body without a byte."""
+    return Problem(Kind.MALFORMED_BODY, "the body is empty")
+
+
+def invalid_value(key: str, detail: str) -> Problem:
+    """A problem that names the key of a value that cannot be kept."""
+    if len(key) > LONGEST_NAME:
+        return at(Kind.INVALID_VALUE, f"the value of a key of {len(key)} characters cannot be kept: {detail}", "data")
+    return at(Kind.INVALID_VALUE, f"the value of key {key!r} cannot be kept: {detail}", "data", key)
+
+
+def too_large(key: str, size: int | str, max_value: int) -> Problem:
+    """A problem that names the key of a value that has too many bytes."""
+    return invalid_value(key, f"it has {size} bytes as MessagePack, {max_value} are allowed")

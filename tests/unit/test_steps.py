@@ -1,0 +1,114 @@
+"""Long work: in slices, one request's at a time, the users in turn."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from api.batch.steps import SLICE_S, LongWork, Steps, at_once
+from api.http.problems import Kind, Problem
+
+
+def work(steps: int, seconds: float = 0.0, done: Callable[[], object] = lambda: None) -> Steps[int]:
+    for _ in range(steps):
+        ends = time.perf_counter() + seconds
+        while time.perf_counter() < ends:
+            pass
+        yield
+    done()
+    return steps
+
+
+def test_all_steps_are_taken_at_once() -> None:
+    assert at_once(work(3)) == 3
+
+
+async def turns_while(task: asyncio.Task[int]) -> int:
+    """How often the event loop comes to others until a task is done."""
+    turns = 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    return turns
+
+
+def test_others_get_their_turn_between_slices() -> None:
+    async def run() -> int:
+        task = asyncio.ensure_future(LongWork(1).run(work(20, SLICE_S), None))
+        turns = await turns_while(task)
+        assert await task == 20
+        return turns
+
+    # Twenty slices with a pause behind each, in which there are many turns.
+    assert asyncio.run(run()) > 40
+
+
+def test_short_steps_share_a_slice() -> None:
+    async def run() -> int:
+        task = asyncio.ensure_future(LongWork(1).run(work(100), None))
+        turns = await turns_while(task)
+        assert await task == 100
+        return turns
+
+    assert asyncio.run(run()) < 50
+
+
+def test_an_error_reaches_the_request_and_the_next_one_starts() -> None:
+    def fails() -> Steps[int]:
+        yield
+        raise ZeroDivisionError
+
+    async def run() -> None:
+        long_work = LongWork(1)
+        with pytest.raises(ZeroDivisionError):
+            await long_work.run(fails(), None)
+        assert await long_work.run(work(2), None) == 2
+
+    asyncio.run(run())
+
+
+def test_users_take_turns() -> None:
+    order: list[str] = []
+
+    async def run() -> None:
+        long_work = LongWork(10)
+        requests = [*("greedy",) * 4, "modest"]
+        await asyncio.gather(
+            *(
+                long_work.run(work(2, SLICE_S, lambda user=user: order.append(user)), user)  # type: ignore[misc]
+                for user in requests
+            )
+        )
+
+    asyncio.run(run())
+    assert order == ["greedy", "greedy", "modest", "greedy", "greedy"]
+
+
+def test_what_would_wait_for_too_long_is_refused() -> None:
+    async def run() -> None:
+        long_work = LongWork(0.02)
+        running = asyncio.ensure_future(long_work.run(work(20, SLICE_S), "a"))
+        await asyncio.sleep(0)
+        with pytest.raises(Problem) as caught:
+            await long_work.run(work(1), "b")
+        assert caught.value.kind is Kind.OVERLOADED
+        assert await running == 20
+        assert await long_work.run(work(1), "b") == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 2])
+def test_who_is_cancelled_holds_up_nobody(waiting: int) -> None:
+    async def run() -> None:
+        long_work = LongWork(10)
+        tasks = [asyncio.ensure_future(long_work.run(work(5, SLICE_S), str(number))) for number in range(3)]
+        await asyncio.sleep(0)
+        tasks[waiting].cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results.pop(waiting), asyncio.CancelledError)
+        assert results == [5, 5]
+        assert await long_work.run(work(1), None) == 1
+
+    asyncio.run(run())

@@ -1,0 +1,42 @@
+"""The bodies of writes, read as the api reads small ones and as it reads large ones."""
+
+from enum import Enum
+from unittest.mock import patch
+
+import msgspec
+
+from api.batch import json_write
+from api.batch.split import Groups
+from api.batch.steps import at_once
+from api.batch.write_body import add_large_write, add_write
+from api.http.negotiation import Format
+from protocol.buckets import ShardMap
+from protocol.settings import BatchSettings
+
+LIMITS = BatchSettings()
+ONE_SHARD = ShardMap(("s1",), 100, (0,) * 101)
+
+
+class Way(Enum):
+    """How a body is read."""
+
+    AT_ONCE = "at once"
+    IN_STEPS = "in steps"
+
+
+def stored(body: bytes, body_format: Format, way: Way, limits: BatchSettings = LIMITS) -> dict[str, bytes]:
+    """What a write would store, as the bytes that go to the shard, by key; raises `Problem` where it is refused."""
+    groups = Groups(ONE_SHARD)
+    if way is Way.AT_ONCE:
+        add_write(groups, body, body_format, limits)
+    else:
+        # However small it is.
+        with patch.object(json_write, "FEW_BYTES", -1), patch.object(json_write, "FEW_ELEMENTS", -1):
+            at_once(add_large_write(groups, body, body_format, limits))
+    found = {}
+    for part in groups.parts():
+        rows = msgspec.msgpack.decode(part.body, type=list[tuple[str, int, msgspec.Raw]])
+        for key, (name, _, value) in zip(part.keys, rows, strict=True):
+            assert name == key
+            found[key] = bytes(value)
+    return found
