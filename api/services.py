@@ -85,7 +85,7 @@ class Services:
         self.dispatcher = Dispatcher(settings.redis, settings.batch, shards, self.metrics)
         self.topology = Topology(self.dispatcher, settings.cluster)
         self.control = StoreCalls(self.dispatcher, self.topology, settings.batch.request_timeout_s)
-        self.accounts = Accounts(self.control, self.topology, settings.auth.clock_skew_s)
+        self.accounts = Accounts(self.control, self.topology)
         self.tokens = Tokens(settings.auth.jwt_secrets, settings.auth.token_ttl_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, settings.auth.auth_cache_s)
         self.passwords = Passwords()

@@ -86,10 +86,9 @@ def check_scopes(scopes: Iterable[str]) -> list[str]:
 class Accounts:
     """Looks users up and changes them."""
 
-    def __init__(self, control: StoreCalls, topology: Topology, clock_skew_s: float) -> None:
+    def __init__(self, control: StoreCalls, topology: Topology) -> None:
         self._control = control
         self._topology = topology
-        self._clock_skew_s = clock_skew_s
 
     def _buckets(self, name: str) -> tuple[int, ...]:
         count = self._topology.map.bucket_count
@@ -161,17 +160,16 @@ class Accounts:
                     raise AccountError(f"user {name} was changed by somebody else at the same time") from error
                 raise
 
-    async def revoke(self, name: str, token_id: str, ends_at: float) -> None:
-        """Revoke one token of a user. From the Unix time `ends_at` on, in seconds, no api accepts it anyway.
+    async def revoke(self, name: str, token_id: str, expires_at: int) -> None:
+        """Revoke one token of a user that expires at a Unix time in seconds.
 
-        The record outlasts that by the clocks' largest difference, as the shard's clock may be ahead of every api's.
+        The shards keep the revocation for the token's leeway and the clocks' largest difference beyond that.
 
         Raises:
             StoreCallError: a shard did not take the record; the token may still be good.
         """
-        until_ms = int((ends_at + self._clock_skew_s + 1) * 1000)
         for bucket in self._buckets(name):
-            await self._control.call(Operation.REVOKE, bucket, (name, token_id, until_ms))
+            await self._control.call(Operation.REVOKE, bucket, (name, token_id, expires_at * 1000))
 
     async def users(self) -> dict[str, User]:
         """All users by name, in order.

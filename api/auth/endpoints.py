@@ -73,7 +73,7 @@ class Logout(Endpoint):
         if principal is None:
             raise unauthorized("the Authorization header is missing")
         try:
-            await self._accounts.revoke(principal.name, principal.claims.jti, principal.claims.ends_at)
+            await self._accounts.revoke(principal.name, principal.claims.jti, principal.claims.exp)
         except StoreCallError as error:
             raise retry_later(
                 Kind.SHARD_UNAVAILABLE, "the token is not revoked everywhere yet; log out again"

@@ -22,7 +22,8 @@ from msgspec import Meta
 
 ALGORITHM = "HS256"
 LEEWAY_S = 5
-"""How far the clocks of two api machines may differ before a fresh token is "not yet valid" on the other."""
+"""How far the clocks of two api machines may differ before a fresh token is "not yet valid" on the other. An expired
+token is accepted for as long; `tarantkv.retention` keeps revocations that much longer."""
 
 MAX_TTL_S = 31_536_000
 """The longest time for which a token can be valid, by the settings' own bound."""

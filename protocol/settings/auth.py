@@ -7,7 +7,6 @@ from typing import Annotated
 from msgspec import Meta
 
 from protocol.settings.base import Settings
-from protocol.settings.deadlines import CLOCK_SKEW_S, ClockSkew
 
 MIN_SECRET_LENGTH = 32
 MIN_SECRET_CHARACTERS = 8
@@ -24,7 +23,6 @@ USER_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 class AuthSettings(Settings, frozen=True, kw_only=True):
     """Tokens, accounts and logins."""
 
-    clock_skew_s: ClockSkew = CLOCK_SKEW_S
     jwt_secret: Annotated[
         str,
         Meta(

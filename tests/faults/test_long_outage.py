@@ -11,7 +11,7 @@ import pytest
 
 from localcluster import programs
 from localcluster.cluster import Cluster
-from tests.faults.load import login
+from tests.faults.load import DEADLINE_S, login
 from tests.faults.processes import wait_for
 from tests.integration.processes import ApiProcess, environment
 
@@ -32,10 +32,10 @@ def tried(directory: Path, name: str) -> int:
 
 
 def write(base_url: str, token: str) -> int:
-    answer = httpx.post(
-        f"{base_url}/api/write", json={"data": {"outage": 1}}, headers={"Authorization": token}, trust_env=False
-    )
-    return answer.status_code
+    """The status of a write, which may take until its deadline."""
+    body, headers = {"data": {"outage": 1}}, {"Authorization": token}
+    url = f"{base_url}/api/write"
+    return httpx.post(url, json=body, headers=headers, trust_env=False, timeout=2 * DEADLINE_S).status_code
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -13,6 +15,7 @@ from api.auth.tokens import LEEWAY_S, TokenError, Tokens
 
 OLD, NEW, FOREIGN = "old-" * 20, "new-" * 20, "foreign-" * 10
 TTL_S = 60
+RETENTION = Path(__file__).resolve().parents[2] / "tarantool-cluster" / "tarantkv" / "retention.lua"
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -98,6 +101,11 @@ def test_a_token_is_good_until_the_leeway_after_its_end_is_over_and_no_longer(to
     assert tokens.verify(signed(exp=int(time.time()) - LEEWAY_S + 3)).ends_at > time.time()
     with pytest.raises(TokenError, match="expired"):
         tokens.verify(signed(exp=int(time.time()) - LEEWAY_S))
+
+
+def test_a_shard_keeps_revocations_for_the_same_leeway() -> None:
+    found = re.findall(r"^local TOKEN_LEEWAY_MS = (\d+) \* 1000$", RETENTION.read_text(), re.MULTILINE)
+    assert found == [str(LEEWAY_S)]
 
 
 def test_an_expired_token_is_refused_as_that(tokens: Tokens) -> None:
