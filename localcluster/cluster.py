@@ -16,6 +16,9 @@ from localcluster.waiting import ClusterError, StartWatch, log_tail
 
 __all__ = ["Cluster", "ClusterError"]
 
+# Less than this is too little to write a log line, as its own log cannot tell.
+_SPARE_BYTES = 64 * 1024
+
 
 class Cluster(Members):
     """One cluster on this machine, running or not.
@@ -62,8 +65,10 @@ class Cluster(Members):
                 self._check_ports()
                 self._start_supervisor()
                 self._start_programs()
-            except BaseException:
+            except BaseException as error:
                 self._stop_all()
+                if isinstance(error, SupervisorDownError):
+                    raise ClusterError(f"supervisord ended: {self._why_supervisor_ended()}") from None
                 raise
 
     def stop(self) -> None:
@@ -136,8 +141,12 @@ class Cluster(Members):
             ["supervisord-start"],
         )
         if daemon.poll() is not None:
-            log = self.log_path("supervisord-start")
-            raise ClusterError(f"supervisord did not start: {log_tail(log, 1)}\n{log_tail(log)}")
+            raise SupervisorDownError
+
+    def _why_supervisor_ended(self) -> str:
+        if shutil.disk_usage(self.config.data_dir).free < _SPARE_BYTES:
+            return f"the disk of {self.config.data_dir} is full"
+        return log_tail(self.log_path("supervisord-start"), 1)
 
     def _start_programs(self) -> None:
         """Tier by tier, as each needs the one before it to answer."""

@@ -40,7 +40,7 @@ value() { # value NAME
 }
 
 write() { # the whole new file, on standard output
-    if [ -e "$file" ]; then
+    if [ -n "$there" ]; then
         # An empty assignment would win in readers that take the first one.
         pattern="^($BOM)?[[:space:]]*(export[[:space:]]+)?($(echo "$added" | tr ' ' '|'))[[:space:]]*[=:]"
         grep -Ev "$pattern" "$file" || [ $? = 1 ]
@@ -52,6 +52,8 @@ write() { # the whole new file, on standard output
 
 [ ! -e "$file" ] || [ -f "$file" ] || fail "$file is not a file"
 [ ! -e "$file" ] || [ -r "$file" ] || fail "$file cannot be read"
+# Decided once: from here on another process may write it.
+if [ -e "$file" ]; then there=yes; else there=; fi
 added=
 for name in $names; do assigned "$name" || added=${added:+$added }$name; done
 if [ -z "$added" ]; then
@@ -60,7 +62,9 @@ if [ -z "$added" ]; then
     exit 0
 fi
 write >"$scratch" || fail "$file cannot be written"
-if [ -e "$file" ]; then
+# A full disk, or a program that is missing, shows here.
+for name in $added; do grep -q "^$name=." "$scratch" || fail "$file cannot be written"; done
+if [ -n "$there" ]; then
     mv -f -- "$scratch" "$file"
 elif ! ln -- "$scratch" "$file" 2>/dev/null; then
     # Of two that start at once one makes the file, and the other finds it there. Some file systems have no links.

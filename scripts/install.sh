@@ -77,16 +77,18 @@ pythons() { # every usable interpreter in PATH, the newest first
 }
 
 find_python() { # sets PYTHON to the best usable interpreter, WHY to the reason; both empty where there is none
-    local candidate fast=() slow=()
+    local candidate first='' fast=() slow=()
     PYTHON='' WHY=''
     while IFS= read -r candidate; do
+        first=${first:-$candidate}
         if optimized "$candidate"; then fast+=("$candidate"); else slow+=("$candidate"); fi
     done < <(pythons)
-    # A fast one that cannot make environments is no loss where apt-get can complete it.
+    # The distribution's own needs a package more to make environments, which apt-get has.
     for candidate in "${fast[@]}"; do
-        if makes_environments "$candidate" || { have apt-get && [ "$(id -u)" = 0 ]; }; then
+        if makes_environments "$candidate" ||
+            { [[ $candidate == /usr/bin/* ]] && have apt-get && [ "$(id -u)" = 0 ]; }; then
             PYTHON=$candidate
-            if [ ${#slow[@]} -gt 0 ]; then WHY="${slow[0]} was built without optimizations"; fi
+            if [ "$first" = "${slow[0]:-}" ]; then WHY="$first was built without optimizations"; fi
             return
         fi
     done

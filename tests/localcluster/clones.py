@@ -50,7 +50,7 @@ class Clone:
     def make(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """`make`; prints what it did when a test fails."""
         done = self.run("make", *arguments, env=env)
-        print("make", *arguments, "->", done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+        print("make", *arguments, "->", done.returncode, done.stdout[-2000:], done.stderr[-2000:])  # noqa: T201  pytest shows it
         return done
 
     def settings(self, **values: str) -> None:

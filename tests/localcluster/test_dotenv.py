@@ -1,8 +1,14 @@
+"""The `.env` file: `scripts/env.sh` makes it complete, `dotenv` reads it as Docker Compose does."""
+
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from localcluster import dotenv
+
+SCRIPT = dotenv.REPOSITORY / "scripts" / "env.sh"
 
 
 def test_the_first_call_writes_every_secret_for_the_owner_only(tmp_path: Path) -> None:
@@ -14,10 +20,11 @@ def test_the_first_call_writes_every_secret_for_the_owner_only(tmp_path: Path) -
     assert len(settings[dotenv.JWT_SECRET]) >= 32
 
 
-def test_secrets_differ_from_call_to_call(tmp_path: Path) -> None:
+def test_secrets_differ_from_call_to_call_and_from_each_other(tmp_path: Path) -> None:
     dotenv.ensure(tmp_path / "a")
     dotenv.ensure(tmp_path / "b")
-    assert dotenv.read(tmp_path / "a")[dotenv.JWT_SECRET] != dotenv.read(tmp_path / "b")[dotenv.JWT_SECRET]
+    values = [*dotenv.read(tmp_path / "a").values(), *dotenv.read(tmp_path / "b").values()]
+    assert len(set(values)) == len(values) - 1  # but for the administrator's name
 
 
 def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
@@ -38,6 +45,23 @@ def test_what_is_there_is_kept_and_what_is_missing_or_empty_is_added(tmp_path: P
     assert path.read_text().count(dotenv.JWT_SECRET) == 1
 
 
+@pytest.mark.parametrize(
+    "line", ["{}=x", "export {}=x", "  {} = x", "{}='x'", '{}="x"', "\ufeff{}=x", "{}: x", "{}=x\r", "{}=$OTHER"]
+)
+def test_a_value_that_is_there_in_any_spelling_is_not_added_again(tmp_path: Path, line: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(line.format(dotenv.STORE_PASSWORD) + "\n")
+    assert dotenv.STORE_PASSWORD not in dotenv.ensure(path)
+
+
+@pytest.mark.parametrize("line", ["{}=", "export {}= ", "{}=''", '{}=""', "# {}=x", "{}X=x", "X{}=x", "{}=\r"])
+def test_a_value_that_only_seems_to_be_there_is_added(tmp_path: Path, line: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(line.format(dotenv.STORE_PASSWORD) + "\n")
+    assert dotenv.STORE_PASSWORD in dotenv.ensure(path)
+    assert dotenv.read(path)[dotenv.STORE_PASSWORD]
+
+
 def test_the_mode_is_mended(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     dotenv.ensure(path)
@@ -46,26 +70,63 @@ def test_the_mode_is_mended(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("A=1\n")
+    path = tmp_path / ".env"
+    path.symlink_to("elsewhere")
+    dotenv.ensure(path)
+    assert path.is_symlink()
+    assert dotenv.read(tmp_path / "elsewhere")["A"] == "1"
+
+
+def test_it_is_written_without_python_in_an_environment_that_is_in_the_way(tmp_path: Path) -> None:
+    for name in ("chmod", "dirname", "grep", "ln", "mv", "od", "rm", "tr"):
+        target = next(path for path in (Path("/usr/bin") / name, Path("/bin") / name) if path.exists())
+        (tmp_path / name).symlink_to(target)
+    path = tmp_path / ".env"
+    env = {"PATH": str(tmp_path), "CDPATH": "/:/tmp", "GREP_OPTIONS": "-v", "LC_ALL": "tr_TR.UTF-8", "IFS": "A"}
+    done = subprocess.run(["/bin/sh", SCRIPT, path], env=env, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert dotenv.read(path).keys() == dotenv.random_secrets().keys()
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(dotenv.DotenvError) as failure:
+        dotenv.ensure(tmp_path / "nowhere" / ".env")
+    assert "\n" not in str(failure.value)
+    with pytest.raises(dotenv.DotenvError, match="is not a file"):
+        dotenv.ensure(tmp_path)
+
+
+def test_of_many_that_start_at_once_one_makes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    processes = [
+        subprocess.Popen([SCRIPT, path], stdout=subprocess.PIPE, text=True, env=dict(os.environ)) for _ in range(8)
+    ]
+    said = [process.communicate()[0] for process in processes]
+    assert sum("wrote" in text for text in said) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert dotenv.read(tmp_path / ".env") == {}
+
+
 @pytest.mark.parametrize(
-    ("line", "value"),
+    ("content", "complaint"),
     [
-        ("NAME=value", "value"),
-        ("  export NAME = value  ", "value"),
-        ("NAME='a b'", "a b"),
-        ('NAME="a=b"', "a=b"),
-        ("NAME=", ""),
-        ("NAME='", "'"),
-        ("NAME=a#b", "a#b"),
+        (b"A=1\nwhat is this\n", ":2: expected NAME=value"),
+        (b"\nA='1\nB=2\n", ":2: A: the quote is not closed"),
+        (b"A=${B:?not today}\n", ":1: A: B is not set: not today"),
+        (b"A=${B\n", ":1: A: a ${ has no closing brace"),
+        (b"A=\xff\n", " is not UTF-8"),
     ],
 )
-def test_a_line_is_read(tmp_path: Path, line: str, value: str) -> None:
+def test_what_compose_would_refuse_is_refused_with_the_line_s_number(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
     path = tmp_path / ".env"
-    path.write_text(f"# comment\n\n{line}\n")
-    assert dotenv.read(path) == {"NAME": value}
-
-
-def test_a_line_that_is_none_is_refused_with_its_number(tmp_path: Path) -> None:
-    path = tmp_path / ".env"
-    path.write_text("A=1\nwhat is this\n")
-    with pytest.raises(dotenv.DotenvError, match=r":2: expected NAME=value"):
+    path.write_bytes(content)
+    with pytest.raises(dotenv.DotenvError) as failure:
         dotenv.read(path)
+    assert str(failure.value) == f"{path}{complaint}"

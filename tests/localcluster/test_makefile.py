@@ -1,16 +1,26 @@
+"""What the Makefile makes of its arguments, and of an environment that was set for other programs."""
+
 import os
+import re
 import subprocess
 
 import pytest
 
 from localcluster.dotenv import REPOSITORY
 
+HARMLESS = ("HOME", "PATH", "TMPDIR", "LANG")
 
-def recipe(*arguments: str) -> str:
+
+def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    env = {name: os.environ[name] for name in HARMLESS if name in os.environ} | environment
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
+
+
+def recipe(*arguments: str, **environment: str) -> str:
     """What make would run."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "SCOPES")}
-    command = ["make", "--dry-run", "--no-print-directory", *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
+    done = make("--dry-run", *arguments, **environment)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
@@ -19,3 +29,51 @@ def recipe(*arguments: str) -> str:
 )
 def test_a_new_user_may_read_and_write_unless_told_otherwise(given: list[str], scopes: str) -> None:
     assert f"user-add 'alice' --scopes '{scopes}'" in recipe("user-add", "NAME=alice", *given)
+
+
+@pytest.mark.parametrize("target", ["user-add", "user-disable", "user-enable", "user-set-password"])
+def test_a_name_of_the_environment_names_no_user(target: str) -> None:
+    """Windows' subsystem for Linux sets NAME to the machine's name."""
+    done = make("--dry-run", target, NAME="DESKTOP-1")
+    assert done.returncode != 0
+    assert "say who: NAME=alice" in done.stderr
+
+
+def test_no_argument_of_a_target_is_taken_from_the_environment() -> None:
+    """Names that another target begins to use have to be added to the list at the Makefile's head."""
+    text = (REPOSITORY / "Makefile").read_text()
+    used = set(
+        re.findall(r"\$\((?:call (?:quoted|each|given),|if |value |firstword \$\(value )*\$?\(?([A-Z]+)\b", text)
+    )
+    own = {"CLUSTER", "MANAGE", "PYTHON", "TEST", "UV", "LINT", "MAKEFILE", "TARANTKV"}
+    environment = dict.fromkeys(used - own, "from the environment")
+    assert {"NAME", "WORKERS", "MINUTES", "OUT", "ARGS", "NAMES", "TIME"} <= environment.keys()
+    targets = ["logs", "load", "bench", "soak", "chaos", "fuzz", "overload", "test-python", "lock"]
+    assert "from the environment" not in recipe(*targets, **environment)
+    assert make("--dry-run", "scale", **environment).returncode != 0
+
+
+def test_variables_for_other_programs_do_not_reach_ours() -> None:
+    leaking = {
+        name: "/nowhere" for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "VIRTUAL_ENV")
+    }
+    leaking |= {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "BASH_ENV": "/nowhere", "CDPATH": "/"}
+    done = make("--eval=show: ; @env", "show", **leaking, PYTHONIOENCODING="latin-1", TARANTKV_PORT="9000")
+    shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    assert not shown.keys() & {*leaking, "PYTHONIOENCODING"}
+    assert shown["TARANTKV_PORT"] == "9000"
+
+
+@pytest.mark.parametrize("value", ["a$b", "a$(id)b", "a#b", "a'b\"c", "a%b;c&d"])
+def test_a_setting_that_is_given_as_an_argument_arrives_as_it_was_typed(value: str) -> None:
+    done = make("--eval=show: ; @env", "show", f"TARANTKV_ADMIN_USER={value}")
+    assert f"TARANTKV_ADMIN_USER={value}\n" in done.stdout
+
+
+def test_help_names_every_target_that_is_for_people() -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    shown = set(re.findall(r"^  make (\S+) +\S", make("help").stdout, re.MULTILINE))
+    assert targets - shown == {"install", "installed", "test-lua", "test-python"}
+    phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    assert set(phony[1].replace("\\\n", " ").split()) == targets
