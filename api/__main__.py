@@ -15,8 +15,8 @@ import tempfile
 
 import uvicorn
 
-from api.http.problems import Problem
 from api.ops.metrics import MULTIPROCESS_DIRECTORY
+from api.overload.errors import OverloadedError
 from api.processes import FAILED, serve
 from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
 from api.server.uvicorn_config import configuration
@@ -42,7 +42,7 @@ async def preflight(settings: ApiSettings) -> None:
     """Check that the shards make one whole map, and make the admin user.
 
     Raises:
-        ShardMapError, TwoClustersError, ShardsSilentError, StoreCallError, Problem: the system cannot serve.
+        ShardMapError, TwoClustersError, ShardsSilentError, StoreCallError, OverloadedError: the system cannot serve.
     """
     services = Services(settings)
     async with services.running():
@@ -67,7 +67,7 @@ def check_certificate(settings: HttpSettings) -> None:
 def run(settings: ApiSettings) -> int:
     """Serve until told to stop; returns the exit code."""
     processes = process_count(settings.http.api_processes)
-    config = configuration(settings, processes)
+    config = configuration(settings.http, "api.app:build", processes)
     _log.info("serving", extra={"host": config.host, "port": config.port, "processes": processes})
     if processes == 1:
         server = uvicorn.Server(config)
@@ -93,7 +93,7 @@ def main() -> int:
         asyncio.run(preflight(settings))
     except (ShardMapError, TwoClustersError) as error:
         exit_with(str(error))
-    except (ShardsSilentError, StoreCallError, Problem) as error:
+    except (ShardsSilentError, StoreCallError, OverloadedError) as error:
         sys.stderr.write(f"tarant-kv: the api cannot start: {error}\n")
         return FAILED
     except KeyboardInterrupt:

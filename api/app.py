@@ -20,14 +20,25 @@ from litestar.types import ASGIApp
 from api.auth.endpoints import Login, Logout
 from api.batch.endpoints import Delete, Read, Write
 from api.batch.steps import LongWork
-from api.http.access_log import Edge, Observer
+from api.http.access_log import AccessLog
+from api.http.asgi import Outermost, handler
 from api.http.endpoint import Endpoint
 from api.http.problems import MEDIA_TYPE, Kind, Problem, retry_later
+from api.http.proxies import TrustedProxies
 from api.http.request_ids import RequestIds
+from api.http.response import Renderer
+from api.http.routes import Routes
+from api.lifecycle import Lifecycle
 from api.ops import openapi
 from api.ops.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
-from api.server.direct import DirectWay
-from api.services import Services
+from api.server.asgi_route import AsgiRoute
+from api.server.connections import Connections, raise_file_limit
+from api.server.serving import Application, Serving
+from api.server.tls import server_context
+from api.server.uvicorn_config import fail_readiness_first
+from api.services import Services, load_settings
+from protocol import collector
+from protocol.logs import configure
 from protocol.version import VERSION
 
 _log = logging.getLogger(__name__)
@@ -54,8 +65,8 @@ _BY_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED, 400: Kind.INVAL
 def endpoints(services: Services) -> list[Endpoint]:
     """The routes under `/api/`."""
     limits = services.settings.batch
-    base = (services.authenticator, services.budget, services.large, services.settings.http, limits)
-    long_work = LongWork(services.settings.batch.request_timeout_s)
+    base = (services.authenticator, limits)
+    long_work = LongWork(limits.request_timeout_s)
     batch = (services.batches, services.idempotency, services.metrics, long_work, *base)
     return [
         Login(services.accounts, services.tokens, services.passwords, services.throttle, *base),
@@ -66,12 +77,23 @@ def endpoints(services: Services) -> list[Endpoint]:
     ]
 
 
-def _handler(endpoint: Endpoint) -> ASGIRouteHandler:
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        await endpoint(scope, receive, send)
+def _registered(endpoint: Endpoint, services: Services) -> ASGIRouteHandler:
+    """An endpoint as a route of Litestar's, which any ASGI server can reach it by."""
+    serve = handler(endpoint, services.budget, services.settings.http.body_timeout_s)
+
+    async def route(scope: Any, receive: Any, send: Any) -> None:
+        await serve(scope, receive, send)
 
     # Nothing behind these routes changes the scope, so that Litestar need not copy and compare it.
-    return asgi(endpoint.path, copy_scope=False, name=endpoint.path)(serve)
+    return asgi(endpoint.path, copy_scope=False, name=endpoint.path)(route)
+
+
+def _static() -> Path:
+    return Path(str(files(litestar_offline_docs))) / "static"
+
+
+def _files() -> list[str]:
+    return [f"/schema/files/{file.name}" for file in _static().iterdir() if file.is_file()]
 
 
 def _documentation(services: Services) -> list[Any]:
@@ -91,7 +113,7 @@ def _documentation(services: Services) -> list[Any]:
     def script() -> str:
         return _PAGE_SCRIPT
 
-    static = Path(str(files(litestar_offline_docs))) / "static"
+    static = _static()
     return [schema, page, script, create_static_files_router("/schema/files", [static], include_in_schema=False)]
 
 
@@ -116,9 +138,13 @@ def _operations(services: Services) -> list[Any]:
     return [live, ready, metrics]
 
 
+def _request_id(request: Request[Any, Any, Any]) -> str:
+    return request.headers.get("x-request-id", "")
+
+
 def _problem_response(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
     return Response(
-        problem.body(request.scope["state"]["request_id"]),
+        problem.body(_request_id(request)),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers=problem.headers,
@@ -132,24 +158,37 @@ def _on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Res
 
 
 def _on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.error("a request failed", exc_info=error, extra={"request_id": request.scope["state"]["request_id"]})
+    _log.error("a request failed", exc_info=error, extra={"request_id": _request_id(request)})
     return _problem_response(
         request, Problem(Kind.INTERNAL, "something went wrong here; the request id finds it in the log")
     )
 
 
-def create_app(services: Services) -> ASGIApp:
-    """The application, with its background tasks run by its lifespan."""
+class Parts:
+    """The application and what it is made of. `asgi` is whole: any ASGI server can run it."""
+
+    def __init__(self, services: Services) -> None:
+        http = services.settings.http
+        self.endpoints = endpoints(services)
+        self.litestar = _litestar(services, self.endpoints)
+        self.routes = Routes((*(route.path for route in self.litestar.routes), *_files()))
+        self.log = AccessLog(services.metrics, http.access_log)
+        self.ids = RequestIds()
+        self.proxies = TrustedProxies(http.trusted_proxies)
+        self.asgi = Outermost(self.litestar, self.routes, self.log, self.ids, self.proxies)
+
+
+def _litestar(services: Services, served: list[Endpoint]) -> Litestar:
+    """Litestar's application, with the background tasks run by its lifespan."""
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with services.running():
             yield
 
-    served = endpoints(services)
-    app = Litestar(
+    return Litestar(
         route_handlers=[
-            *(_handler(endpoint) for endpoint in served),
+            *(_registered(endpoint, services) for endpoint in served),
             *_documentation(services),
             *_operations(services),
         ],
@@ -162,7 +201,37 @@ def create_app(services: Services) -> ASGIApp:
         openapi_config=None,
         logging_config=None,
     )
-    http = services.settings.http
-    observer, ids = Observer(services.metrics, http.access_log), RequestIds()
-    direct = DirectWay((endpoint for endpoint in served if endpoint.direct), observer, ids, http.trusted_proxies)
-    return Edge(app, observer, ids, {"door": services.door, "direct": direct})
+
+
+def create_app(services: Services) -> ASGIApp:
+    """The application for any ASGI server."""
+    return Parts(services).asgi
+
+
+def build() -> Application:
+    """The application of this process and its own server; uvicorn calls it in every process that it starts."""
+    settings = load_settings()
+    http = settings.http
+    configure(settings.log.log_level)
+    lifecycle = Lifecycle()
+    fail_readiness_first(lifecycle, http.drain_delay_s)
+    services = Services(settings, lifecycle)
+    parts = Parts(services)
+    renderer = Renderer()
+    serving = Serving(
+        endpoints={endpoint.path: endpoint for endpoint in parts.endpoints},
+        rest=AsgiRoute(parts.litestar),
+        routes=parts.routes,
+        gate=services.gate,
+        budget=services.budget,
+        log=parts.log,
+        ids=parts.ids,
+        proxies=parts.proxies,
+        lifecycle=lifecycle,
+        request_timeout_s=settings.batch.request_timeout_s,
+        connections=Connections(http, raise_file_limit(http.max_connections), renderer),
+        renderer=renderer,
+        tls=server_context(http.tls_cert, http.tls_key) if http.tls_cert else None,
+    )
+    collector.settle()
+    return Application(parts.asgi, serving)

@@ -19,7 +19,7 @@ import msgspec
 
 from api.auth.accounts import AccountError, Accounts
 from api.auth.passwords import Passwords
-from api.http.problems import Problem
+from api.overload.errors import OverloadedError
 from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
 from api.services import ApiSettings, Services, load_settings
 from protocol.buckets import ShardMapError
@@ -95,7 +95,7 @@ async def run(settings: ApiSettings, arguments: argparse.Namespace) -> None:
     """Run one command.
 
     Raises:
-        AccountError, StoreCallError, Problem, ShardMapError, ShardsSilentError: it was not carried out.
+        AccountError, StoreCallError, OverloadedError, ShardMapError, ShardsSilentError: it was not carried out.
     """
     # Somebody waits for this at a terminal.
     http = msgspec.structs.replace(settings.http, startup_timeout_s=min(settings.http.startup_timeout_s, MAX_WAIT_S))
@@ -123,7 +123,7 @@ def main() -> int:
         exit_with(str(error))
     try:
         asyncio.run(run(settings, arguments))
-    except (AccountError, StoreCallError, Problem, ShardMapError, ShardsSilentError, TwoClustersError) as error:
+    except (AccountError, StoreCallError, OverloadedError, ShardMapError, ShardsSilentError, TwoClustersError) as error:
         sys.stderr.write(f"tarant-kv: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -21,8 +21,7 @@ from api.batch.idempotency import Idempotency
 from api.batch.run import Batches
 from api.lifecycle import Lifecycle
 from api.ops.metrics import Metrics
-from api.overload.fair_queue import Turns
-from api.overload.gate import Door
+from api.overload.gate import Gate
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
 from api.queue.dispatcher import Dispatcher
 from api.queue.store_calls import StoreCalls
@@ -94,15 +93,7 @@ class Services:
         self.idempotency = Idempotency(self.control, self.topology, settings.batch)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)
         self.answers = AnswerBudget(settings.batch.max_answering_bytes)
-        self.large = Turns(per_turn=1, max_wait_s=settings.batch.max_wait_s)
-        self.door = Door(
-            self.lifecycle,
-            self.dispatcher.admission,
-            self.authenticator.user_of,
-            settings.http,
-            settings.batch.max_wait_s,
-            self.large,
-        )
+        self.gate = Gate(self.dispatcher.admission, settings.batch.max_wait_s)
 
     @property
     def ready(self) -> bool:
@@ -118,7 +109,8 @@ class Services:
         """
         failed = self.dispatcher.start()
         failed.add_done_callback(_end_process)
-        gauge = asyncio.create_task(self._set_gauge(), name="services.gauge")
+        gauge = asyncio.create_task(self._set_gauges(), name="services.gauges")
+        gauge.add_done_callback(_end_process)
         try:
             await self.topology.load(self.settings.http.startup_timeout_s)
             yield
@@ -142,21 +134,24 @@ class Services:
             return  # another api process was faster
         _log.info("made the admin user", extra={"user": auth.admin_user})
 
-    async def _set_gauge(self) -> None:
+    async def _set_gauges(self) -> None:
         while True:
             self.metrics.waiting(self.dispatcher.waiting)
-            self._count_refused()
+            self._count_rejected()
             await asyncio.sleep(GAUGE_EVERY_S)
 
-    def _count_refused(self) -> None:
-        """Count what the door has sent away; one line for all, where one for each would cost more than the answers."""
-        refused = self.door.refused()
-        for route, requests in refused.items():
+    def _count_rejected(self) -> None:
+        """Count what the gate rejected; one line for all, where one for each would cost more than the answers."""
+        rejected = self.gate.take_rejected()
+        for route, requests in rejected.items():
             self.metrics.refused(route, requests)
-        if refused:
-            _log.warning("sent requests away", extra={"requests": refused.total()})
+        if rejected:
+            _log.warning("rejected requests", extra={"requests": rejected.total()})
 
 
 def _end_process(failed: asyncio.Future[None]) -> None:
-    _log.critical("the dispatcher failed, ending the process", extra={"error": str(failed.exception())})
+    """End the process after one of its background tasks has failed; its supervisor starts another."""
+    if failed.cancelled():
+        return
+    _log.critical("a background task failed, ending the process", extra={"error": repr(failed.exception())})
     signal.raise_signal(signal.SIGTERM)

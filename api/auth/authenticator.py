@@ -14,7 +14,7 @@ from typing import TypeVar
 from api.auth.accounts import Accounts, AccountState
 from api.auth.tokens import Claims, TokenError, Tokens
 from api.http.problems import Kind, Problem, retry_later
-from api.overload.errors import overloaded
+from api.overload.errors import OverloadedError, overloaded
 from api.queue.errors import StoreCallError
 
 _log = logging.getLogger(__name__)
@@ -101,21 +101,25 @@ class Authenticator:
             raise Problem(Kind.FORBIDDEN, f"the token lacks the scope {scope!r}")
         return principal
 
-    def user_of(self, header: bytes) -> str | None:
+    def user_of(self, header: bytes | None) -> str:
         """The user whom an `Authorization` header names, if one of our secrets signed its token and it is valid now.
 
-        No look-up is made: of a token that is not cached it is unknown whether it is revoked or its user disabled. None
-        for any other header, such as one with a forged or an expired token.
+        No look-up is made: of a token that is not cached it is unknown whether it is revoked or its user disabled.
+
+        Raises:
+            Problem: 401, the token is missing, or not valid.
         """
+        if header is None:
+            raise unauthorized("the Authorization header is missing")
         token = _token(header)
         principal = self._remembered.get(token)
         if principal is not None and principal.void is not None:
-            return None
+            raise unauthorized(principal.void)
         try:
             claims = principal.claims if principal is not None else self._claims(token)
             claims.check_time()
-        except TokenError:
-            return None
+        except TokenError as error:
+            raise unauthorized(str(error)) from None
         return claims.sub
 
     def log_out(self, principal: Principal) -> None:
@@ -201,5 +205,5 @@ def _token(header: bytes) -> bytes:
 
 def _log_failure(task: asyncio.Task[Principal]) -> None:
     error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, Problem):
+    if error is not None and not isinstance(error, (Problem, OverloadedError)):
         _log.warning("an account could not be checked", extra={"error": str(error)})

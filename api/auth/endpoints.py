@@ -10,9 +10,11 @@ from api.auth.login_request import decode_login
 from api.auth.login_throttle import LoginThrottle, network_of
 from api.auth.passwords import Passwords
 from api.auth.tokens import Tokens
-from api.http.endpoint import Endpoint, Incoming
+from api.http import endpoint
+from api.http.endpoint import Endpoint
 from api.http.negotiation import accepted, format_of
 from api.http.problems import Kind, Problem, retry_later
+from api.http.request import Request
 from api.http.response import Answer, document
 from api.queue.errors import StoreCallError
 
@@ -36,7 +38,7 @@ class Login(Endpoint):
         self._passwords = passwords
         self._throttle = throttle
 
-    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
+    async def handle(self, request: Request, body: bytes, principal: endpoint.Principal | None) -> Answer:  # noqa: ARG002
         login = decode_login(body, format_of(request.headers.get(b"content-type")))
         await self._throttle.check(login.username, request.address)
         user = await self._look_up(login.username)
@@ -66,11 +68,12 @@ class Logout(Endpoint):
     def __init__(self, accounts: Accounts, authenticator: Authenticator, *base: Any) -> None:
         super().__init__(authenticator, *base)
         self._accounts = accounts
+        self._sessions = authenticator
 
-    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
+    async def handle(self, request: Request, body: bytes, principal: endpoint.Principal | None) -> Answer:
         if body not in (b"", b"{}", b"\x80"):
             raise Problem(Kind.INVALID_REQUEST, "a logout has no body, or an empty object")
-        if principal is None:
+        if not isinstance(principal, Principal):
             raise unauthorized("the Authorization header is missing")
         try:
             await self._accounts.revoke(principal.name, principal.claims.jti, principal.claims.exp)
@@ -78,5 +81,5 @@ class Logout(Endpoint):
             raise retry_later(
                 Kind.SHARD_UNAVAILABLE, "the token is not revoked everywhere yet; log out again"
             ) from error
-        self._authenticator.log_out(principal)
+        self._sessions.log_out(principal)
         return document(SUCCESS, accepted(request.headers.get(b"accept")))

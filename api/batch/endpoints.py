@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from api.auth.authenticator import Principal
 from api.batch.decode import decode_keys
 from api.batch.idempotency import Idempotency, check_key, fingerprint
 from api.batch.outcomes import check
@@ -14,8 +13,9 @@ from api.batch.run import Batches, Claim
 from api.batch.split import Groups, check_count
 from api.batch.steps import AT_ONCE, LongWork
 from api.batch.write_body import add_large_write, add_write
-from api.http.endpoint import Endpoint, Incoming
+from api.http.endpoint import Endpoint, Principal
 from api.http.negotiation import accepted, format_of
+from api.http.request import Request
 from api.http.response import Answer, document
 from api.ops.metrics import Metrics
 from api.overload.memory_budgets import AnswerBudget
@@ -27,8 +27,6 @@ SUCCESS = {"status": "success"}
 
 class BatchEndpoint(Endpoint):
     """What write, read and delete share."""
-
-    direct = True
 
     def __init__(
         self,
@@ -44,7 +42,7 @@ class BatchEndpoint(Endpoint):
         self._metrics = metrics
         self._long_work = long_work
 
-    def _keys(self, request: Incoming, body: bytes) -> Groups:
+    def _keys(self, request: Request, body: bytes) -> Groups:
         """The keys that a read or a delete names."""
         keys = decode_keys(body, format_of(request.headers.get(b"content-type")), self._limits)
         check_count(len(keys), "keys", self._limits)
@@ -54,15 +52,18 @@ class BatchEndpoint(Endpoint):
         return groups
 
     async def _change(
-        self, request: Incoming, body: bytes, principal: Principal | None, operation: Operation, groups: Groups
+        self, request: Request, body: bytes, principal: Principal | None, operation: Operation, groups: Groups
     ) -> Answer:
         """Run a write or a delete, once if the request has an `Idempotency-Key`."""
         key = request.headers.get(b"idempotency-key")
         caller = Caller(principal.name if principal is not None else None, request.trace)
+        arrived_ms = request.arrived_ms
 
         async def work(claim: Claim | None) -> dict[str, Any]:
             retain_ms = self._idempotency.retain_ms if claim is not None else 0
-            results = await self._batches.run(operation, groups, retain_ms=retain_ms, claim=claim, caller=caller)
+            results = await self._batches.run(
+                operation, groups, retain_ms=retain_ms, claim=claim, caller=caller, arrived_ms=arrived_ms
+            )
             check(results, operation)
             if operation is Operation.DELETE:
                 return {**SUCCESS, "deleted": sum(result.outcome.payload for result in results)}
@@ -87,7 +88,7 @@ class Write(BatchEndpoint):
     path = "/api/write"
     scope = "write"
 
-    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
+    async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:
         body_format = format_of(request.headers.get(b"content-type"))
         groups = self._batches.groups()
         if len(body) <= AT_ONCE:
@@ -105,7 +106,7 @@ class Delete(BatchEndpoint):
     path = "/api/delete"
     scope = "write"
 
-    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
+    async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:
         groups = self._keys(request, body)
         return await self._change(request, body, principal, Operation.DELETE, groups)
 
@@ -120,13 +121,13 @@ class Read(BatchEndpoint):
         super().__init__(*base)
         self._answers = answers
 
-    async def handle(self, request: Incoming, body: bytes, principal: Principal | None) -> Answer:
+    async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:
         groups = self._keys(request, body)
         user = principal.name if principal is not None else None
         share = self._answers.share(user)
         try:
             caller = Caller(user, request.trace, share.take)
-            results = await self._batches.run(Operation.READ, groups, caller=caller)
+            results = await self._batches.run(Operation.READ, groups, caller=caller, arrived_ms=request.arrived_ms)
             check(results, Operation.READ)
             size = check_size(results, self._limits.max_answer_bytes)
             accept = accepted(request.headers.get(b"accept"))

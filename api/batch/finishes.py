@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.http.problems import Problem
+from api.overload.errors import OverloadedError
 from api.queue.errors import StoreCallError
 from api.queue.store_calls import StoreCalls
 from protocol.backoff import Backoff
@@ -104,8 +104,8 @@ class Finishes:
             await self._calls.call(Operation.FINISH, finish.bucket, arguments)
         except StoreCallError as error:
             return error.status in _FINAL
-        except Problem:
-            return False  # not admitted
+        except OverloadedError:
+            return False
         return True
 
     def _start(self, work: Any, name: str) -> asyncio.Task[None]:

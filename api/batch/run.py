@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from api.batch.outcomes import Result, doubted
 from api.batch.split import Groups, Part
-from api.http.problems import Problem
+from api.overload.errors import OverloadedError
 from api.queue.dispatcher import Dispatcher
 from api.queue.errors import ShardsSilentError
 from api.queue.pending import NOBODY, Caller
@@ -69,7 +69,7 @@ class Batches:
         time in milliseconds at which the request arrived: its deadline counts from there.
 
         Raises:
-            Problem: 503, not admitted; nothing was applied, now or by an earlier try under the same claim.
+            OverloadedError: not admitted; nothing was applied, now or by an earlier try under the same claim.
         """
         deadline_ms = _began_ms(arrived_ms, claim) + self._timeout_ms
         settled: list[Result] = []
@@ -78,11 +78,11 @@ class Batches:
             chunks = [(part.shard, self._chunk(operation, part, deadline_ms, retain_ms, claim)) for part in parts]
             try:
                 outcomes = await self._dispatcher.dispatch(chunks, caller)
-            except Problem as problem:
+            except OverloadedError as error:
                 if attempt == 1 and (claim is None or not claim.repeated):
                     raise
                 # Other parts of the batch, or an earlier try, may have been applied: each key gets its own outcome.
-                outcomes = [Outcome(chunk.id, Status.UNREACHABLE, problem.detail) for _, chunk in chunks]
+                outcomes = [Outcome(chunk.id, Status.UNREACHABLE, str(error)) for _, chunk in chunks]
             results = [Result(part, outcome) for part, outcome in zip(parts, outcomes, strict=True)]
             misplaced = [result for result in results if result.outcome.status == Status.WRONG_BUCKET]
             learnt = bool(misplaced) and attempt < ATTEMPTS and await self._learn_again()

@@ -1,35 +1,40 @@
-"""The outermost layer: gives every request its id, counts it and logs it."""
+"""What is counted and logged of every answered request."""
 
 from __future__ import annotations
 
 import logging
 import time
-
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-
-from api.http.endpoint import CLIENT_CLOSED
-from api.http.request_ids import RequestIds
-from api.http.routes import route_of
-from api.ops.metrics import Metrics
+from typing import Protocol
 
 _log = logging.getLogger("api.access")
 
+MAX_FAILURES_PER_S = 50
+"""Lines of failed requests in one second; the rest is counted. Anybody can make requests fail."""
 
-class Observer:
-    """Counts requests and logs them."""
 
-    def __init__(self, metrics: Metrics, access_log: str) -> None:
+class RequestMetrics(Protocol):
+    """Counts requests."""
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
+
+
+class AccessLog:
+    """Counts requests and logs them. `logged` is the setting: `all`, `errors` or `off`."""
+
+    def __init__(self, metrics: RequestMetrics, logged: str) -> None:
         self._metrics = metrics
-        self._access_log = access_log
+        self._least_status = {"all": 0, "errors": 400, "off": 1000}[logged]
+        self._second = 0.0
+        self._failures = 0
 
-    def count(self, path: str, status: int, seconds: float) -> bool:
-        """Count a request that is answered; returns whether it is to be logged."""
-        self._metrics.request(route_of(path), status, seconds)
-        return self._access_log == "all" or (self._access_log == "errors" and status >= 400)
-
-    def log(self, request_id: bytes, method: str, path: str, status: int, seconds: float, client: str | None) -> None:
-        """Write the request's line."""
+    def answered(
+        self, request_id: bytes, method: str, path: str, route: str, status: int, seconds: float, client: str
+    ) -> None:
+        """Count an answered request under its `route`, and log it if it is to be logged."""
+        self._metrics.request(route, status, seconds)
+        if status < self._least_status or (400 <= status < 500 and self._is_one_too_many()):
+            return
         _log.log(
             logging.WARNING if status >= 500 else logging.INFO,
             "request",
@@ -43,44 +48,13 @@ class Observer:
             },
         )
 
-
-class Edge:
-    """Wraps the whole application. `state` is what the server hands on to every connection."""
-
-    def __init__(self, app: ASGIApp, observer: Observer, ids: RequestIds, state: dict[str, object]) -> None:
-        self._app = app
-        self._observer = observer
-        self._ids = ids
-        self._state = state
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the application's lifespan."""
-        if scope["type"] == ScopeType.HTTP:
-            await self._serve(scope, receive, send)
-        else:
-            scope["state"].update(self._state)
-            await self._app(scope, receive, send)
-
-    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        request_id = self._ids.of(next((value for name, value in scope["headers"] if name == b"x-request-id"), None))
-        scope["state"]["request_id"] = request_id.decode("ascii")
-        status = CLIENT_CLOSED
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-            await send(message)
-
-        path = scope["path"]
-        try:
-            await self._app(scope, receive, send_with_headers)
-        finally:
-            seconds = time.perf_counter() - started
-            if self._observer.count(path, status, seconds):
-                client = scope.get("client")
-                self._observer.log(
-                    request_id, scope["method"], path, status, seconds, client[0] if client is not None else None
-                )
+    def _is_one_too_many(self) -> bool:
+        """Whether so many requests have failed in this second that the next is not logged."""
+        now = time.monotonic()
+        if now - self._second >= 1:
+            left_out = self._failures - MAX_FAILURES_PER_S
+            self._second, self._failures = now, 0
+            if left_out > 0:
+                _log.warning("left out the lines of failed requests", extra={"lines": left_out})
+        self._failures += 1
+        return self._failures > MAX_FAILURES_PER_S

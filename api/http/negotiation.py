@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 
 from api.http.problems import Kind, Problem
 
@@ -20,6 +23,14 @@ _MEDIA_TYPES = {
     b"application/x-msgpack": Format.MSGPACK,
     b"application/vnd.msgpack": Format.MSGPACK,
 }
+
+MAX_REMEMBERED_BYTES = 256
+"""Of an `Accept` header: clients send the same short ones again and again."""
+
+_PART = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+"""An element of a list, which may have commas between quotes."""
+
+_WEIGHT = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 
 def format_of(content_type: bytes | None) -> Format:
@@ -43,18 +54,49 @@ def format_of(content_type: bytes | None) -> Format:
 
 
 def accepted(accept: bytes | None) -> Format:
-    """The format that an `Accept` header asks for: MessagePack where it names it and does not prefer JSON."""
-    if accept is None or b"msgpack" not in (wanted := accept.lower()):
+    """The format that an `Accept` header asks for (RFC 9110, section 12.5.1): the one of more weight.
+
+    At the same weight MessagePack where it is named, as nobody names it by chance, and JSON otherwise. Where neither
+    is acceptable it is JSON: a client that did not expect it can read it at least.
+    """
+    if accept is None or accept == b"application/json":
         return Format.JSON
-    weights: dict[Format, float] = {}
-    for part in wanted.split(b","):
-        media_type, _, parameters = part.partition(b";")
-        found = _MEDIA_TYPES.get(media_type.strip())
-        if found is not None:
-            quality = parameters.strip().removeprefix(b"q=")
-            try:
-                weights[found] = float(quality) if quality else 1.0
-            except ValueError:
-                weights[found] = 1.0
-    json, msgpack = weights.get(Format.JSON, 0.0), weights.get(Format.MSGPACK, 0.0)
-    return Format.MSGPACK if msgpack > 0 and msgpack >= json else Format.JSON
+    return _preferred(accept) if len(accept) <= MAX_REMEMBERED_BYTES else _prefer(accept)
+
+
+def _prefer(accept: bytes) -> Format:
+    ranges = [found for part in _PART.findall(accept.lower()) if (found := _media_range(part)) is not None]
+    named = any(_MEDIA_TYPES.get(media_type) is Format.MSGPACK for media_type, _ in ranges)
+    json, msgpack = _weight(ranges, Format.JSON), _weight(ranges, Format.MSGPACK)
+    return Format.MSGPACK if msgpack > json or (named and msgpack == json > 0) else Format.JSON
+
+
+_preferred = lru_cache(maxsize=256)(_prefer)
+
+
+def _media_range(part: bytes) -> tuple[bytes, float] | None:
+    """A media type, perhaps with wildcards, and its weight; None for what is neither."""
+    media_type, *parameters = (piece.strip() for piece in part.split(b";"))
+    if not media_type:
+        return None
+    for parameter in parameters:
+        name, _, value = parameter.partition(b"=")
+        if name.strip() == b"q":
+            return (media_type, float(value)) if _WEIGHT.fullmatch(value.strip()) else None
+    return media_type, 1.0
+
+
+def _weight(ranges: Sequence[tuple[bytes, float]], wanted: Format) -> float:
+    """The weight of a format: that of the most specific range which covers it, 0 if none does."""
+    most = -1, 0.0
+    for media_type, weight in ranges:
+        if _MEDIA_TYPES.get(media_type) is wanted:
+            precision = 2
+        elif media_type == b"application/*":
+            precision = 1
+        elif media_type == b"*/*":
+            precision = 0
+        else:
+            continue
+        most = max(most, (precision, weight))
+    return most[1]

@@ -6,11 +6,16 @@ people. Further members depend on the kind: `errors` points at what is wrong in 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
+from urllib.parse import quote
 
 import orjson
+
+from api.overload.errors import OverloadedError
+from api.queue.errors import ShardsSilentError, StoreCallError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tarant-kv:problem:"
@@ -25,25 +30,33 @@ class Kind(Enum):
     TOO_MANY_KEYS = ("too-many-keys", 400, "The batch has too many keys")
     INVALID_KEY = ("invalid-key", 400, "A key cannot be stored")
     INVALID_VALUE = ("invalid-value", 400, "A value cannot be stored unchanged")
+    MALFORMED_REQUEST = ("malformed-request", 400, "The request is not valid HTTP")
     INVALID_HEADER = ("invalid-header", 400, "A header is not valid")
     UNAUTHORIZED = ("unauthorized", 401, "Valid credentials are needed")
     FORBIDDEN = ("forbidden", 403, "The token lacks a scope")
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not allowed here")
     NOT_ACCEPTABLE = ("not-acceptable", 406, "A value cannot be written in the accepted format")
+    HEAD_TIMEOUT = ("head-timeout", 408, "The head did not arrive in time")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
     ANSWER_TOO_LARGE = ("answer-too-large", 413, "The answer would be too large")
+    TARGET_TOO_LONG = ("target-too-long", 414, "The request line is too long")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body's media type is not supported")
+    UNSUPPORTED_CODING = ("unsupported-content-coding", 415, "The body's content coding is not supported")
+    EXPECTATION_FAILED = ("expectation-failed", 417, "The expectation cannot be met")
     IDEMPOTENCY_KEY_REUSED = ("idempotency-key-reused", 422, "The Idempotency-Key belongs to another request")
     TOO_MANY_LOGINS = ("too-many-logins", 429, "Too many failed logins")
+    HEAD_TOO_LARGE = ("head-too-large", 431, "The head is too large")
     DATABASE_REFUSED = ("database-refused", 500, "The database refused the operation")
     INTERNAL = ("internal-error", 500, "An internal error")
+    NOT_IMPLEMENTED = ("not-implemented", 501, "The request asks for what this server cannot do")
     OVERLOADED = ("overloaded", 503, "Too much is under way")
     DEADLINE_PASSED = ("deadline-passed", 503, "The deadline passed before the shard had the request")
     SHARD_UNAVAILABLE = ("shard-unavailable", 503, "A shard is out of reach")
     NOT_READY = ("not-ready", 503, "The api is not ready")
     OUTCOME_UNKNOWN = ("outcome-unknown", 504, "The outcome is unknown")
+    VERSION_NOT_SUPPORTED = ("version-not-supported", 505, "The version of HTTP is not supported")
 
     @property
     def urn(self) -> str:
@@ -98,8 +111,13 @@ class Problem(Exception):  # noqa: N818 - the field calls it a problem, not an e
 
 
 def pointer(*path: str | int) -> str:
-    """A JSON Pointer (RFC 6901) to a place in the request's body, as a URI fragment."""
-    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    """A JSON Pointer (RFC 6901, section 6) to a place in the request's body, as a URI fragment."""
+    return "#" + "".join("/" + _fragment(str(part).replace("~", "~0").replace("/", "~1")) for part in path)
+
+
+def _fragment(text: str) -> str:
+    """Percent-encode what may not stand in a fragment (RFC 3986, section 3.5)."""
+    return quote(text, safe="!$&'()*+,;=:@?", errors="surrogatepass")
 
 
 def at(kind: Kind, detail: str, *path: str | int) -> Problem:
@@ -108,5 +126,21 @@ def at(kind: Kind, detail: str, *path: str | int) -> Problem:
 
 
 def retry_later(kind: Kind, detail: str, *, after_s: int = 1, members: Mapping[str, Any] | None = None) -> Problem:
-    """A problem that passes: nothing was applied, and the client may try again after `after_s` seconds."""
-    return Problem(kind, detail, members=members, headers={"Retry-After": str(after_s)})
+    """A problem that passes: nothing was applied, and the client may try again.
+
+    `Retry-After` is drawn from `after_s` to three times as many seconds, so that clients that were refused together do
+    not come back together.
+    """
+    wait_s = random.randint(after_s, 3 * after_s)  # noqa: S311 - jitter is no secret
+    return Problem(kind, detail, members=members, headers={"Retry-After": str(wait_s)})
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """The one table that turns the errors of the rooms below into problems. None: nobody foresaw this error."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, OverloadedError):
+        return retry_later(Kind.OVERLOADED, str(error))
+    if isinstance(error, (StoreCallError, ShardsSilentError)):
+        return retry_later(Kind.SHARD_UNAVAILABLE, str(error))
+    return None

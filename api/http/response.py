@@ -1,9 +1,11 @@
-"""Answers: what an endpoint returns."""
+"""Answers: what an endpoint returns, and the bytes that they are sent as."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import orjson
@@ -12,6 +14,22 @@ from api.http.negotiation import Format
 from api.overload.memory_budgets import AnswerBudget
 
 MEDIA_TYPES = {Format.JSON: b"application/json", Format.MSGPACK: b"application/msgpack"}
+
+COMMON = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""The headers of every answer, besides its date and its request id."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+CLIENT_CLOSED = 499
+"""Counted for a client that went away before its answer; the number is nginx's."""
+
+LARGE_BODY = 64 * 1024
+"""Bytes of a body that is not copied behind its head: the kernel may not take it at once."""
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -30,3 +48,44 @@ def document(content: Mapping[str, Any], accept: Format) -> Answer:
     """An answer of 200 with a small document."""
     body = orjson.dumps(content) if accept is Format.JSON else _pack(content)
     return Answer(200, MEDIA_TYPES[accept], body)
+
+
+class Renderer:
+    """Makes the bytes of answers. What many of them begin with is kept until the date changes."""
+
+    def __init__(self) -> None:
+        self._date = b""
+        self._heads: dict[tuple[int, bytes], bytes] = {}
+
+    def set_date(self, unix_s: float) -> None:
+        """Set the date of the answers from now on."""
+        date = formatdate(unix_s, usegmt=True).encode("ascii")
+        if date != self._date:
+            self._date = date
+            self._heads.clear()
+
+    def render(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool = False) -> list[bytes]:
+        """The pieces of an answer, to be written one after the other."""
+        kind = answer.status, answer.media_type
+        head = self._heads.get(kind)
+        if head is None:
+            head = self._heads[kind] = self._head(*kind)
+        # The encoder of large answers leaves a bytearray, and copying it would only take time.
+        body = cast("bytes", answer.body)
+        more = b"".join([b"%b: %b\r\n" % header for header in answer.headers]) if answer.headers else b""
+        end = b"connection: close\r\n\r\n" if close else b"\r\n"
+        written = b"" if without_body or len(body) > LARGE_BODY else body
+        first = b"%b%d\r\n%bx-request-id: %b\r\n%b%b" % (head, len(body), more, request_id, end, written)
+        return [first] if without_body or written is body else [first, body]
+
+    def _head(self, status: int, media_type: bytes) -> bytes:
+        fields = ((b"date", self._date), *COMMON, (b"content-type", media_type))
+        lines = [b"%b: %b\r\n" % field for field in fields]
+        return b"".join((b"HTTP/1.1 %d %b\r\n" % (status, _phrase(status)), *lines, b"content-length: "))
+
+
+def _phrase(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode("ascii")
+    except ValueError:
+        return b"Unknown"

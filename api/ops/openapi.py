@@ -79,6 +79,9 @@ _EVERY = (
     Kind.BODY_TIMEOUT,
     Kind.BODY_TOO_LARGE,
     Kind.UNSUPPORTED_MEDIA_TYPE,
+    Kind.UNSUPPORTED_CODING,
+    Kind.MALFORMED_REQUEST,
+    Kind.INVALID_HEADER,
     Kind.INTERNAL,
     Kind.OVERLOADED,
     Kind.DEADLINE_PASSED,
@@ -94,7 +97,7 @@ _BATCH = (
     Kind.DATABASE_REFUSED,
     Kind.OUTCOME_UNKNOWN,
 )
-_CHANGE = (*_BATCH, Kind.INVALID_HEADER, Kind.IDEMPOTENCY_KEY_REUSED)
+_CHANGE = (*_BATCH, Kind.IDEMPOTENCY_KEY_REUSED)
 
 
 def _problem_example(kind: Kind) -> Document:

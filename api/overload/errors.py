@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from api.http.problems import Kind, Problem, retry_later
+
+class OverloadedError(Exception):
+    """Something was not admitted, and nothing of it was applied; the text says what there is too much of."""
 
 
-def overloaded(detail: str) -> Problem:
-    """The answer to what was not admitted: nothing of it was applied."""
-    return retry_later(Kind.OVERLOADED, f"{detail}; nothing was applied")
+def overloaded(detail: str) -> OverloadedError:
+    """The error for what was not admitted."""
+    return OverloadedError(f"{detail}; nothing was applied")

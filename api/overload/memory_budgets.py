@@ -17,7 +17,7 @@ class BodyBudget:
     """Counts the bytes of the request bodies that are held at a time."""
 
     class Share:
-        """What one request holds, given back at the end of its `with` block."""
+        """What one request holds, until it is released or its `with` block ends."""
 
         __slots__ = ("_budget", "_size")
 
@@ -29,7 +29,7 @@ class BodyBudget:
             """Hold `size` bytes more.
 
             Raises:
-                Problem: 503, other bodies take the room.
+                OverloadedError: other bodies take the room.
             """
             budget = self._budget
             if budget.held > self._size and budget.held + size > budget.max_bytes:
@@ -37,12 +37,16 @@ class BodyBudget:
             budget.held += size
             self._size += size
 
+        def release(self) -> None:
+            """Give back what is held."""
+            self._budget.held -= self._size
+            self._size = 0
+
         def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None:
-            self._budget.held -= self._size
-            self._size = 0
+            self.release()
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -106,7 +110,7 @@ class AnswerBudget:
         """The share of one read, empty at first.
 
         Raises:
-            Problem: 503, answers that wait to be sent leave no room for others.
+            OverloadedError: answers that wait to be sent leave no room for others.
         """
         if not self.has_room(user, 0):
             raise _no_room()

@@ -80,7 +80,7 @@ class Admission:
         """Count `(shard, bytes)` of every part of a batch in, or none. Without a user there is no share to keep to.
 
         Raises:
-            Problem: 503, one shard has too much under way, or too much of this user's.
+            OverloadedError: one shard has too much under way, or too much of this user's.
         """
         batch: dict[str, list[int]] = {}
         for shard, size in parts:

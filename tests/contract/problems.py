@@ -25,6 +25,7 @@ STATUS = {
     "body-too-large": 413,
     "answer-too-large": 413,
     "unsupported-media-type": 415,
+    "unsupported-content-coding": 415,
     "idempotency-key-reused": 422,
     "too-many-logins": 429,
     "database-refused": 500,

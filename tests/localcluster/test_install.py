@@ -193,7 +193,7 @@ def test_an_environment_that_is_a_link_is_replaced_and_what_it_points_to_is_kept
 def test_a_clone_with_windows_line_ends_switched_on_has_none(tmp_path: Path) -> None:
     if not (REPOSITORY / ".git").exists():
         pytest.skip("this is no clone")
-    command = ["git", "clone", "--quiet", "-c", "core.autocrlf=true", REPOSITORY, tmp_path / "clone"]
+    command = ["git", "clone", "--quiet", "-c", "core.autocrlf=true", str(REPOSITORY), str(tmp_path / "clone")]
     subprocess.run(command, check=True)
     listed = subprocess.run(
         ["git", "ls-files", "--eol"], cwd=tmp_path / "clone", capture_output=True, text=True, check=True

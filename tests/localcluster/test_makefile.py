@@ -54,9 +54,7 @@ def test_no_argument_of_a_target_is_taken_from_the_environment() -> None:
 
 
 def test_variables_for_other_programs_do_not_reach_ours() -> None:
-    leaking = {
-        name: "/nowhere" for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "VIRTUAL_ENV")
-    }
+    leaking = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "VIRTUAL_ENV"), "/nowhere")
     leaking |= {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "BASH_ENV": "/nowhere", "CDPATH": "/"}
     done = make("--eval=show: ; @env", "show", **leaking, PYTHONIOENCODING="latin-1", TARANTKV_PORT="9000")
     shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines())

@@ -1,12 +1,11 @@
-"""Turns: how many start at a time, in whose order, and who is refused."""
+"""FairQueue: how many start at a time, in whose order, and who is refused."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api.http.problems import Problem
-from api.overload.fair_queue import Turns
+from api.overload.fair_queue import FairQueue
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -24,10 +23,10 @@ def nothing() -> None:
 
 def test_so_many_start_in_one_turn_and_the_rest_in_the_next() -> None:
     async def scenario() -> None:
-        turns = Turns(per_turn=2, max_wait_s=1)
+        turns = FairQueue(per_turn=2, max_wait_s=1)
         started: list[int] = []
         for number in range(5):
-            assert turns.enter("a", lambda number=number: started.append(number), nothing)  # type: ignore[misc]
+            assert turns.enter("a", 1, lambda number=number: started.append(number), nothing)  # type: ignore[misc]
         await turn()
         assert started == [0, 1]
         await turn()
@@ -40,16 +39,16 @@ def test_so_many_start_in_one_turn_and_the_rest_in_the_next() -> None:
 
 
 def test_within_a_turn_there_is_room_for_so_many_at_once() -> None:
-    turns = Turns(per_turn=2, max_wait_s=1)
-    assert [turns.free(1.0), turns.free(1.0), turns.free(1.0), turns.free(2.0)] == [True, True, False, True]
+    turns = FairQueue(per_turn=2, max_wait_s=1)
+    assert [turns.free(1, now) for now in (1.0, 1.0, 1.0, 2.0)] == [True, True, False, True]
 
 
 def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
     async def scenario() -> None:
-        turns = Turns(per_turn=1, max_wait_s=1)
+        turns = FairQueue(per_turn=1, max_wait_s=1)
         started: list[str] = []
         for user in ("greedy",) * 50 + ("modest", None):
-            assert turns.enter(user, lambda user=user: started.append(str(user)), nothing)  # type: ignore[misc]
+            assert turns.enter(user, 1, lambda user=user: started.append(str(user)), nothing)  # type: ignore[misc]
         while len(started) < 4:
             await turn()
         assert started == ["greedy", "modest", "None", "greedy"]
@@ -59,8 +58,8 @@ def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
 
 def test_a_user_whose_oldest_entry_has_waited_for_too_long_gets_no_more_in_and_others_do() -> None:
     async def scenario() -> None:
-        turns = Turns(per_turn=1, max_wait_s=0.02, ready=lambda _: False)
-        assert turns.enter("greedy", nothing, lambda: None)
+        turns = FairQueue(per_turn=1, max_wait_s=0.02, ready=lambda _: False)
+        assert turns.enter("greedy", 1, nothing, lambda: None)
         now = asyncio.get_running_loop().time()
         assert not turns.full("greedy", now)
         assert turns.full("greedy", now + 0.03)
@@ -88,8 +87,8 @@ class Clock:
 def test_a_queue_that_never_empties_is_kept_to_shorter_waits_than_a_burst() -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = Turns(per_turn=1, max_wait_s=5, ready=lambda _: False)
-        assert turns.enter("greedy", nothing, nothing)
+        turns = FairQueue(per_turn=1, max_wait_s=5, ready=lambda _: False)
+        assert turns.enter("greedy", 1, nothing, nothing)
         assert not turns.full("greedy", clock.now + 0.9)
         assert turns.full("greedy", clock.now + 1.1)
 
@@ -101,15 +100,15 @@ def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pau
     async def scenario() -> None:
         clock = Clock()
         ready = False
-        turns = Turns(per_turn=1, max_wait_s=1, ready=lambda _: ready)
-        assert turns.enter("greedy", lambda: None, nothing)
+        turns = FairQueue(per_turn=1, max_wait_s=1, ready=lambda _: ready)
+        assert turns.enter("greedy", 1, lambda: None, nothing)
         clock.now += 2
         ready = True
         await clock.turns(2, 0.01)
         assert turns.waiting == 0
         clock.now += pause_s
         ready = False
-        assert turns.enter("greedy", nothing, nothing)
+        assert turns.enter("greedy", 1, nothing, nothing)
         assert turns.full("greedy", clock.now + 0.5) is not is_burst
 
     run(scenario)
@@ -118,9 +117,9 @@ def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pau
 def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = Turns(per_turn=2, max_wait_s=0.5)
+        turns = FairQueue(per_turn=2, max_wait_s=0.5)
         for _ in range(300):
-            assert turns.enter("greedy", lambda: None, nothing)
+            assert turns.enter("greedy", 1, lambda: None, nothing)
         assert not turns.full("greedy", clock.now), "nobody knows yet"
         await clock.turns(20, 0.2)
         assert turns.waiting == 260
@@ -134,67 +133,76 @@ def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
 def test_the_rate_of_an_overload_that_is_over_says_nothing_of_a_later_burst(pause_s: float, *, is_known: bool) -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = Turns(per_turn=2, max_wait_s=1)
+        turns = FairQueue(per_turn=2, max_wait_s=1)
         for _ in range(4):
-            assert turns.enter("greedy", lambda: None, nothing)
+            assert turns.enter("greedy", 1, lambda: None, nothing)
         await clock.turns(1, 0.5)
         await turn()
         assert turns.waiting == 0, "four in half a second"
         clock.now += pause_s
         for _ in range(9):
-            assert turns.enter("greedy", lambda: None, nothing)
+            assert turns.enter("greedy", 1, lambda: None, nothing)
         assert turns.full("greedy", clock.now) is is_known
 
     run(scenario)
 
 
-def test_what_is_never_its_users_turn_is_refused_in_the_end() -> None:
+def test_one_costly_start_takes_a_turn_for_itself() -> None:
     async def scenario() -> None:
-        turns = Turns(per_turn=1, max_wait_s=0.01, ready=lambda user: user != "stuck")
-        refused = asyncio.Event()
-        started = asyncio.Event()
-        assert turns.enter("stuck", nothing, refused.set)
-        assert turns.enter("free", started.set, nothing)
-        await started.wait()
-        await refused.wait()
-        assert turns.waiting == 0
-        turns.enter("stuck", nothing, lambda: None)
-        with pytest.raises(Problem, match="waiting"):
-            await turns.wait("stuck")
+        turns = FairQueue(per_turn=4, max_wait_s=1)
+        started: list[int] = []
+        for number, cost in enumerate((1, 9, 1, 4, 1)):
+            assert turns.enter("a", cost, lambda number=number: started.append(number), nothing)  # type: ignore[misc]
+        await turn()
+        assert started == [0, 1]
+        await turn()
+        assert started == [0, 1, 2, 3]
+        assert [turns.free(9, 1.0), turns.free(1, 1.0)] == [False, False], "while somebody waits"
 
     run(scenario)
 
 
-def test_what_has_been_let_in_once_is_let_wait_for_longer_than_what_comes() -> None:
+def test_after_a_costly_start_nothing_starts_at_once_in_the_same_turn() -> None:
+    turns = FairQueue(per_turn=4, max_wait_s=1)
+    assert [turns.free(cost, now) for cost, now in ((3, 1.0), (9, 1.0), (1, 1.0), (1, 2.0))] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_what_is_never_its_users_turn_is_rejected_in_the_end_also_while_others_start() -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = Turns(per_turn=1, max_wait_s=0.4, ready=lambda _: False)
-        assert turns.enter("a", nothing, nothing)
-        clock.now += 0.6
-        patient = asyncio.ensure_future(turns.wait("a"))
-        await turn()
-        assert turns.waiting == 2
-        assert not turns.refusing(clock.now), "as nobody was refused yet"
-        assert not turns.enter("a", nothing, nothing)
-        assert turns.refusing(clock.now)
-        clock.now += 0.3
-        with pytest.raises(Problem, match="waiting"):
-            await turns.wait("a")
-        patient.cancel()
+        turns = FairQueue(per_turn=1, max_wait_s=0.1, ready=lambda user: user != "stuck")
+        rejected: list[str] = []
+        assert turns.enter("stuck", 1, nothing, lambda: rejected.append("stuck"))
+        started = 0
+        while not rejected:
+            assert clock.now < 1e9
+            assert turns.enter("free", 1, lambda: None, nothing)
+            started += 1
+            await clock.turns(1, 0.02)
+            assert started < 60, "never rejected"
+        assert started > 10
 
     run(scenario)
 
 
-def test_a_wait_that_was_cancelled_takes_no_turn_from_others() -> None:
+def test_a_start_that_enters_again_does_not_make_the_turns_come_faster() -> None:
     async def scenario() -> None:
-        turns = Turns(per_turn=1, max_wait_s=1)
-        turns.free(asyncio.get_running_loop().time())
-        assert turns.enter("a", lambda: None, nothing)
-        gone = asyncio.ensure_future(turns.wait("a"))
-        stays = asyncio.ensure_future(turns.wait("a"))
-        await turn()
-        gone.cancel()
-        await stays
-        assert turns.waiting == 0
+        turns = FairQueue(per_turn=1, max_wait_s=1)
+        started: list[int] = []
+
+        def start() -> None:
+            started.append(1)
+            if len(started) < 50:
+                assert turns.enter("a", 1, start, nothing)
+
+        assert turns.enter("a", 1, start, nothing)
+        for _ in range(10):
+            await turn()
+        assert len(started) == 10
 
     run(scenario)

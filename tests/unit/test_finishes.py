@@ -9,7 +9,7 @@ import pytest
 
 from api.batch import finishes
 from api.batch.finishes import Finishes
-from api.http.problems import Kind, Problem
+from api.overload.errors import OverloadedError
 from api.queue.errors import StoreCallError
 from api.queue.store_calls import StoreCalls
 from protocol.operations import Operation, Status
@@ -80,7 +80,7 @@ async def test_an_outcome_is_recorded_at_once() -> None:
         StoreCallError(Status.UNREACHABLE, "the shard is down"),
         StoreCallError(Status.UNKNOWN, "no answer"),
         StoreCallError(Status.NO_MEMORY, "the shard is full"),
-        Problem(Kind.OVERLOADED, "not admitted"),
+        OverloadedError("not admitted"),
     ],
 )
 @on_a_loop

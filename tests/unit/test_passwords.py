@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from api.auth.passwords import MAX_PER_ADDRESS, MAX_WAITING, Passwords
-from api.http.problems import Problem
+from api.overload.errors import OverloadedError
 
 PASSWORD = "correct horse battery staple"
 
@@ -36,9 +36,9 @@ def test_the_logins_of_one_address_leave_room_for_those_of_others(passwords: Pas
         await asyncio.sleep(0)
         (one_too_many,) = start("a third", 1)
         flood_done = await asyncio.gather(*flood, return_exceptions=True)
-        assert [done for done in flood_done if not isinstance(done, Problem)] == [True] * MAX_PER_ADDRESS
+        assert [done for done in flood_done if not isinstance(done, OverloadedError)] == [True] * MAX_PER_ADDRESS
         assert await asyncio.gather(*others) == [True] * len(others)
-        with pytest.raises(Problem, match="too many logins at a time"):
+        with pytest.raises(OverloadedError, match="too many logins at a time"):
             await one_too_many
         # Everything has been given back.
         assert await asyncio.gather(*start("flood", 1)) == [True]

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from api.http.problems import Kind, Problem, at, pointer, retry_later
+from api.http.problems import Kind, Problem, at, pointer, problem_of, retry_later
+from api.overload.errors import overloaded
 
 
 def test_every_kind_has_a_name_of_its_own() -> None:
@@ -35,5 +36,17 @@ def test_a_problem_with_a_place_points_at_it() -> None:
     assert at(Kind.INVALID_KEY, "why", "keys", 0).members == {"errors": [{"pointer": "#/keys/0", "detail": "why"}]}
 
 
-def test_what_passes_says_when_to_try_again() -> None:
-    assert retry_later(Kind.OVERLOADED, "why", after_s=3).headers == {"Retry-After": "3"}
+def test_a_pointer_is_a_fragment_of_a_uri() -> None:
+    assert pointer("data", 'a b%\u00e9\ud800"#?') == "#/data/a%20b%25%C3%A9%ED%A0%80%22%23?"
+
+
+def test_what_passes_says_when_to_try_again_and_not_the_same_to_everybody() -> None:
+    waits = {retry_later(Kind.OVERLOADED, "why", after_s=3).headers["Retry-After"] for _ in range(200)}
+    assert waits == {str(seconds) for seconds in range(3, 10)}
+
+
+def test_an_error_of_the_rooms_below_has_its_problem_in_the_table() -> None:
+    problem = problem_of(overloaded("too much"))
+    assert problem is not None
+    assert (problem.kind, problem.detail) == (Kind.OVERLOADED, "too much; nothing was applied")
+    assert problem_of(ValueError("nobody foresaw this")) is None

@@ -10,7 +10,7 @@ from api.batch.outcomes import Result, check
 from api.batch.run import Batches, Claim
 from api.batch.split import Part
 from api.http.problems import Kind, Problem
-from api.overload.errors import overloaded
+from api.overload.errors import OverloadedError, overloaded
 from api.queue.chunk_ids import ChunkIds
 from api.queue.dispatcher import Dispatcher
 from api.queue.topology import Topology
@@ -185,7 +185,7 @@ def test_what_is_not_admitted_under_a_claim_tried_before_is_unknown() -> None:
     groups.add_values({"k": 1}, SETTINGS)
     (refused,) = asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=True, asked_ms=ASKED_MS)))
     assert refused.outcome.status == Status.UNKNOWN
-    with pytest.raises(Problem, match="nothing was applied"):
+    with pytest.raises(OverloadedError, match="nothing was applied"):
         asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=False, asked_ms=ASKED_MS)))
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from api.auth.accounts import AccountError, check_name
-from api.http.endpoint import Incoming
+from api.http.request import Request
 from api.http.request_ids import RequestIds
 from protocol.settings import AuthSettings, Settings, SettingsError, StoreSettings, load, parse_shards
 
@@ -16,8 +16,11 @@ def test_a_request_id_with_a_line_break_is_not_taken_over() -> None:
 
 
 def test_a_trace_with_a_line_break_is_none() -> None:
-    assert Incoming([(b"traceparent", TRACE)], "", b"id").trace == TRACE.decode()
-    assert Incoming([(b"traceparent", TRACE + b"\n")], "", b"id").trace is None
+    def traced(header: bytes) -> str | None:
+        return Request("POST", "/", b"", {b"traceparent": header}, address="", request_id=b"id", arrived=0.0).trace
+
+    assert traced(TRACE) == TRACE.decode()
+    assert traced(TRACE + b"\n") is None
 
 
 def test_a_user_name_with_a_line_break_is_refused() -> None:

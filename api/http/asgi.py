@@ -1,0 +1,169 @@
+"""HTTP where an ASGI server carries it: what our own protocol does for a request is done for an ASGI scope here.
+
+Any ASGI server can run the application by this module, slower than `api.server` and without a gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from api.http.access_log import AccessLog
+from api.http.endpoint import Endpoint, body_too_large, error_answer, problem_answer
+from api.http.fields import collect
+from api.http.head import Head
+from api.http.problems import Kind, Problem
+from api.http.proxies import TrustedProxies
+from api.http.request import Request
+from api.http.request_ids import RequestIds
+from api.http.response import CLIENT_CLOSED, COMMON, LARGE_BODY, Answer
+from api.http.routes import Routes
+from api.overload.memory_budgets import BodyBudget
+
+AsgiHandler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its body had arrived."""
+
+
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The request id among the headers of a scope: what `Outermost` and our own protocol put there."""
+    return next((value for name, value in headers if name == b"x-request-id"), None)
+
+
+class Outermost:
+    """The layer around the whole application: request ids, paths, the headers of all answers, and the access log."""
+
+    def __init__(self, app: ASGIApp, routes: Routes, log: AccessLog, ids: RequestIds, proxies: TrustedProxies) -> None:
+        self._app = app
+        self._routes = routes
+        self._log = log
+        self._ids = ids
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the application's lifespan."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._serve(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        request_id = self._ids.of(request_id_of(scope["headers"]))
+        status = CLIENT_CLOSED
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *COMMON, (b"x-request-id", request_id)]
+            await send(message)
+
+        # As the client spelt it, where the server tells that.
+        path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        client = scope.get("client")
+        address = str(client[0]) if client else "unknown"
+        try:
+            fields = collect(scope["headers"])
+            self._routes.check(path)
+            address = self._proxies.client(address, fields.get(b"x-forwarded-for"))
+            scope["headers"] = [
+                *((k, v) for k, v in fields.items() if k != b"x-request-id"),
+                (b"x-request-id", request_id),
+            ]
+            scope["client"] = (address, client[1] if client else 0)
+            await self._app(scope, receive, send_with_headers)
+        except Problem as problem:
+            await send_answer(send_with_headers, problem_answer(problem, request_id))
+        finally:
+            seconds = time.perf_counter() - began
+            route = self._routes.name_of(path)
+            self._log.answered(request_id, scope["method"], path, route, status, seconds, address)
+
+
+def handler(endpoint: Endpoint, budget: BodyBudget, body_timeout_s: float) -> AsgiHandler:
+    """An ASGI handler that serves an endpoint."""
+
+    async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        fields = dict(scope["headers"])
+        head = Head(scope["method"], endpoint.path, scope["query_string"], fields)
+        length = fields.get(b"content-length", b"")
+        head.length = int(length) if length.isdigit() else None
+        request_id = fields.get(b"x-request-id", b"")
+        client = scope.get("client")
+        try:
+            endpoint.check(head)
+            endpoint.user_of(head)
+            with budget.share() as held:
+                body = await _body(receive, endpoint.body_limit, body_timeout_s, held)
+                request = Request(
+                    head.method,
+                    head.path,
+                    head.query,
+                    fields,
+                    address=str(client[0]) if client else "unknown",
+                    request_id=request_id,
+                    arrived=time.monotonic(),
+                )
+                answer = await endpoint.answer(request, body)
+        except ClientGoneError:
+            return
+        except Exception as error:  # noqa: BLE001 - as for every answer
+            answer = error_answer(error, request_id)
+        await send_answer(send, answer)
+
+    return serve
+
+
+async def _body(receive: Receive, limit: int, timeout_s: float, held: BodyBudget.Share) -> bytes:
+    """The whole body.
+
+    Raises:
+        Problem: 413, it is larger than `limit`; 408, it has not come within `timeout_s`.
+        OverloadedError: other bodies take the room.
+        ClientGoneError: the client closed the connection.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientGoneError
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > limit:
+                    raise body_too_large(limit)
+                held.add(len(piece))
+                pieces.append(piece)
+                if not message.get("more_body", False):
+                    return b"".join(pieces)
+    except TimeoutError:
+        raise Problem(Kind.BODY_TIMEOUT, f"the body did not arrive within {timeout_s:g} seconds") from None
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send a finished answer, and give back what it holds once it is sent."""
+    headers = [
+        (b"content-type", answer.media_type),
+        (b"content-length", str(len(answer.body)).encode()),
+        *answer.headers,
+    ]
+    try:
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        large = answer.share is not None and len(answer.body) > LARGE_BODY
+        await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": large})
+        if large:
+            # It is written at the end of this turn; then the server holds up the next message until it is read.
+            await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        if answer.share is not None:
+            answer.share.release()

@@ -1,0 +1,73 @@
+"""Header fields by name: which may occur once only, and how the lines of the others are joined."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from api.http.problems import Kind, Problem
+
+SINGLE = frozenset(
+    (
+        b"access-control-request-method",
+        b"authorization",
+        b"content-length",
+        b"content-location",
+        b"content-range",
+        b"content-type",
+        b"date",
+        b"from",
+        b"host",
+        b"idempotency-key",
+        b"if-modified-since",
+        b"if-range",
+        b"if-unmodified-since",
+        b"max-forwards",
+        b"origin",
+        b"proxy-authorization",
+        b"range",
+        b"referer",
+        b"traceparent",
+        b"transfer-encoding",
+        b"user-agent",
+        b"x-request-id",
+    )
+)
+"""Fields that are no lists (RFC 9110, section 5.3): a second line makes the request ambiguous."""
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}")
+_SPELLINGS = {
+    spelling: name
+    for name in (*SINGLE, b"accept", b"accept-encoding", b"connection", b"expect", b"x-forwarded-for")
+    for spelling in (name, name.title())
+}
+"""The lower-case names of usual spellings: looking one up costs a third of checking it."""
+
+Fields = dict[bytes, bytes]
+
+
+def collect(lines: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """Header fields by lower-case name, from the lines of a head; lines of the same list are joined by commas.
+
+    Raises:
+        Problem: 400, a name is no token, or a field that must be single occurs twice.
+    """
+    fields: Fields = {}
+    for spelling, value in lines:
+        name = _SPELLINGS.get(spelling)
+        if name is None:
+            if _TOKEN.fullmatch(spelling) is None:
+                raise Problem(Kind.MALFORMED_REQUEST, "the name of a header field is not valid")
+            name = spelling.lower()
+        if name in fields:
+            if name in SINGLE:
+                raise Problem(Kind.INVALID_HEADER, f"the header {name.decode('ascii')} occurs more than once")
+            fields[name] += b", " + value
+        else:
+            fields[name] = value
+    return fields
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """The elements of a list such as `Connection`'s, in lower case."""
+    return [element for part in value.lower().split(b",") if (element := part.strip(b" \t"))]

@@ -1,0 +1,192 @@
+"""The head of a request (RFC 9112): its request line, its header fields, and where its body ends.
+
+Whatever two recipients could read in two ways is refused, and the connection closed: what a proxy before this server
+takes for the end of a message must be the end here, too. A head is parsed when it is there whole, so that it means the
+same however it was cut on its way.
+"""
+
+from __future__ import annotations
+
+import re
+
+from api.http.fields import Fields, collect, tokens
+from api.http.problems import Kind, Problem
+
+END = b"\r\n\r\n"
+MAX_BYTES = 64 * 1024
+"""Of a head, without the empty line at its end."""
+
+MAX_FIELDS = 200
+
+_PLAIN = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
+"""What may stand in a head besides CRLF."""
+
+_NO_REQUEST_LINE = "the request line is not valid"
+_REQUEST_LINE = re.compile(rb"([A-Z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
+_OTHER_VERSION = re.compile(rb"[A-Z-]{1,32} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]")
+_BEGINNING = re.compile(rb"[A-Z-]{1,32}(?: [\x20-\x7e]*)?\r?")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]{0,5})?")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
+
+
+class Head:
+    """A request's head. `length` is that of its body in bytes, None if the body is chunked."""
+
+    __slots__ = ("expects_continue", "fields", "keep_alive", "length", "method", "path", "query")
+
+    def __init__(self, method: str, path: str, query: bytes, fields: Fields) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.fields = fields
+        self.length: int | None = 0
+        self.keep_alive = True
+        self.expects_continue = False
+
+
+def malformed(detail: str) -> Problem:
+    """The problem of a request that is not valid HTTP."""
+    return Problem(Kind.MALFORMED_REQUEST, detail)
+
+
+class HeadReader:
+    """Finds the end of one head after another in what a connection receives."""
+
+    __slots__ = ("_checked", "_has_request_line")
+
+    def __init__(self) -> None:
+        self._checked = 0
+        """Bytes of an unfinished head that have been checked already."""
+        self._has_request_line = False
+
+    def read(self, data: bytes, at: int) -> tuple[Head | None, int]:
+        """The head that begins at `at`, and where it ends. None, and where it begins, if its end has not come yet.
+
+        Raises:
+            Problem: what is there is not the beginning of a head, or the head is too large.
+        """
+        while data.startswith(b"\r\n", at):
+            at += 2
+        end = data.find(END, at + max(0, self._checked - len(END)))
+        if 0 <= end <= at + MAX_BYTES:
+            self._checked, self._has_request_line = 0, False
+            return parse_head(data[at:end]), end + len(END)
+        if data[at:] not in (b"", b"\r"):
+            self._check_beginning(data, at)
+        return None, at
+
+    def _check_beginning(self, data: bytes, at: int) -> None:
+        """Refuse at once what cannot become a valid head, as `parse_head` would. Only what is new is looked at."""
+        most = at + MAX_BYTES + len(END)
+        new = data[at + self._checked : most]
+        unfinished = new.endswith(b"\r")
+        if not self._has_request_line:
+            end = data.find(b"\r\n", at + max(0, self._checked - 1), most)
+            if end >= 0:
+                _request_line(data[at:end])
+                self._has_request_line = True
+            elif _BEGINNING.fullmatch(data[at : at + 64]) is None or b"\n" in new:
+                raise malformed(_NO_REQUEST_LINE)
+        _check_bytes(new, new.count(b"\r\n"), unfinished=unfinished)
+        self._checked += len(new) - unfinished
+        if len(data) >= most:
+            if self._has_request_line:
+                raise Problem(Kind.HEAD_TOO_LARGE, f"the head has more than {MAX_BYTES} bytes")
+            raise Problem(Kind.TARGET_TOO_LONG, f"the request line has more than {MAX_BYTES} bytes")
+
+
+def parse_head(raw: bytes) -> Head:
+    """Parse a whole head, without the empty line at its end.
+
+    Raises:
+        Problem: it is not valid, or means something that is not supported here; the connection must be closed.
+    """
+    line, *lines = raw.split(b"\r\n")
+    method, target, minor = _request_line(line)
+    _check_bytes(raw, len(lines))
+    if len(lines) > MAX_FIELDS:
+        raise Problem(Kind.HEAD_TOO_LARGE, f"the head has more than {MAX_FIELDS} fields")
+    fields = collect(_name_and_value(line) for line in lines)
+    path, query = _path_and_query(method, target)
+    head = Head(method, path, query, fields)
+    is_1_0 = minor == b"0"
+    _check_host(fields.get(b"host"), is_1_0=is_1_0)
+    head.length = _length(fields, is_1_0=is_1_0)
+    connection = fields.get(b"connection")
+    head.keep_alive = not is_1_0 and (connection is None or b"close" not in tokens(connection))
+    expect = fields.get(b"expect")
+    if expect is not None and not is_1_0:
+        if set(tokens(expect)) != {b"100-continue"}:
+            raise Problem(Kind.EXPECTATION_FAILED, "the only expectation that is met here is 100-continue")
+        head.expects_continue = True
+    return head
+
+
+def _check_bytes(data: bytes, line_ends: int, *, unfinished: bool = False) -> None:
+    """See that there are no control characters but tabs, and that CR and LF occur only together."""
+    if len(data.translate(None, _PLAIN)) != 2 * line_ends + unfinished:
+        raise malformed("the head has a character that must not be there")
+
+
+def _request_line(line: bytes) -> tuple[str, bytes, bytes]:
+    found = _REQUEST_LINE.fullmatch(line)
+    if found is None:
+        if _OTHER_VERSION.fullmatch(line):
+            raise Problem(Kind.VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
+        raise malformed(_NO_REQUEST_LINE)
+    method, target, minor = found.groups()
+    return method.decode("ascii"), target, minor
+
+
+def _name_and_value(line: bytes) -> tuple[bytes, bytes]:
+    name, colon, value = line.partition(b":")
+    if not colon:
+        raise malformed("a header line has no colon")
+    return name, value.strip(b" \t")
+
+
+def _path_and_query(method: str, target: bytes) -> tuple[str, bytes]:
+    """The path and the query of a request target in origin form or in absolute form."""
+    if method == "CONNECT":
+        raise Problem(Kind.NOT_IMPLEMENTED, "this server is no proxy")
+    if not target.startswith(b"/"):
+        if target == b"*" and method == "OPTIONS":
+            return "*", b""
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None or not absolute[1] or _HOST.fullmatch(absolute[1]) is None:
+            raise malformed("the request target is not valid")
+        target = absolute[2]
+        if not target.startswith(b"/"):
+            target = b"/" + target
+    if b"#" in target:
+        raise malformed("the request target has a fragment")
+    path, _, query = target.partition(b"?")
+    return path.decode("ascii"), query
+
+
+def _check_host(host: bytes | None, *, is_1_0: bool) -> None:
+    if host is None:
+        if not is_1_0:
+            raise malformed("the header host is missing")
+    elif _HOST.fullmatch(host) is None:
+        raise malformed("the header host is not valid")
+
+
+def _length(fields: Fields, *, is_1_0: bool) -> int | None:
+    """The length of the body in bytes; None if it comes in chunks."""
+    length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+    if coding is None:
+        if length is None:
+            return 0
+        if _LENGTH.fullmatch(length) is None:
+            raise malformed("the header content-length is not valid")
+        return int(length)
+    if length is not None or is_1_0:
+        raise malformed("the header transfer-encoding must not be there")
+    codings = tokens(coding)
+    if codings == [b"chunked"]:
+        return None
+    if not codings or set(codings) == {b"chunked"}:
+        raise malformed("the header transfer-encoding is not valid")
+    raise Problem(Kind.NOT_IMPLEMENTED, "the only transfer coding that is understood here is chunked")

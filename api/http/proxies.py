@@ -1,0 +1,63 @@
+"""The address of a request's sender, where a proxy that is trusted names it in `X-Forwarded-For`."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+EVERYBODY = "*"
+MAX_ADDRESS_LENGTH = 64
+"""Of an address as it is logged and counted; a longer one is none."""
+
+Address = IPv4Address | IPv6Address
+
+
+class TrustedProxies:
+    """Which peers are proxies: addresses and networks, separated by commas; `*` for all peers."""
+
+    def __init__(self, trusted: str) -> None:
+        self._everybody = trusted.strip() == EVERYBODY
+        self._networks: list[IPv4Network | IPv6Network] = []
+        self._names: set[str] = set()
+        for part in () if self._everybody else filter(None, (part.strip() for part in trusted.split(","))):
+            try:
+                self._networks.append(ip_network(part, strict=False))
+            except ValueError:
+                self._names.add(part)
+
+    def client(self, peer: str, forwarded: bytes | None) -> str:
+        """The sender of a request from `peer`: the last one in `forwarded` who is no proxy that is trusted."""
+        if forwarded is None or not self._trusts(peer):
+            return peer
+        named = [_without_port(part) for part in forwarded.decode("latin-1").split(",") if part.strip()]
+        if self._everybody:
+            return named[0] if named else peer
+        for address in reversed(named):
+            if not self._trusts(address):
+                return address
+        return named[0] if named else peer
+
+    def _trusts(self, text: str) -> bool:
+        if self._everybody:
+            return True
+        address = _address(text)
+        if address is None:
+            return text in self._names
+        return any(address in network for network in self._networks if network.version == address.version)
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _without_port(text: str) -> str:
+    """An address as `X-Forwarded-For` names it, without brackets and port."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    return text[:MAX_ADDRESS_LENGTH]

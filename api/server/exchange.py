@@ -1,0 +1,107 @@
+"""One request on its connection, from its head to the end of its answer."""
+
+from __future__ import annotations
+
+import time
+
+from api.http.chunked import ChunkedBody
+from api.http.endpoint import body_too_large
+from api.http.head import Head
+from api.overload.errors import OverloadedError
+from api.overload.memory_budgets import BodyBudget
+from api.server.serving import Route
+
+
+class Exchange:
+    """One request and its answer.
+
+    `whole`: its body has come to its end. `fault`: why it is refused whatever still comes of its body. `answered`: its
+    answer is written, perhaps before its body has come. `gone`: nobody waits for the answer any more. `rejected`: the
+    gate did not let it in.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_missing",
+        "_pieces",
+        "_share",
+        "address",
+        "answered",
+        "arrived",
+        "began",
+        "fault",
+        "gone",
+        "head",
+        "keep_alive",
+        "received",
+        "rejected",
+        "request_id",
+        "route",
+        "user",
+        "whole",
+    )
+
+    def __init__(self, head: Head, route: Route, request_id: bytes, address: str, budget: BodyBudget) -> None:
+        self.head = head
+        self.route = route
+        self.request_id = request_id
+        self.address = address
+        self.keep_alive = head.keep_alive
+        self.began = time.perf_counter()
+        self.arrived = 0.0
+        self.answered = self.gone = self.rejected = False
+        self.user: str | None = None
+        self.fault: Exception | None = None
+        self.received = 0
+        self._share = budget.share()
+        self._chunks = ChunkedBody() if head.length is None else None
+        self._missing = head.length or 0
+        self._pieces: list[bytes] = []
+        self.whole = head.length == 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether more of the body is there than was taken, to let others have a turn."""
+        return self._chunks is not None and self._chunks.interrupted
+
+    def take(self, data: bytes, at: int) -> int:
+        """Take from `data` what is there of the body, from `at` on; returns where that ends.
+
+        Raises:
+            Problem: 400, the body is not valid.
+        """
+        if self._chunks is None:
+            piece = data[at : at + self._missing]
+            self._missing -= len(piece)
+            self.whole = not self._missing
+            self._keep(piece)
+            return at + len(piece)
+        pieces: list[bytes] = []
+        at = self._chunks.feed(data, at, pieces)
+        self.whole = self._chunks.complete
+        for piece in pieces:
+            self._keep(piece)
+        return at
+
+    def _keep(self, piece: bytes) -> None:
+        if self.answered or self.fault is not None:
+            return
+        self.received += len(piece)
+        try:
+            if self.received > self.route.body_limit:
+                self.fault = body_too_large(self.route.body_limit)
+            else:
+                self._share.add(len(piece))
+                self._pieces.append(piece)
+        except OverloadedError as error:
+            self.fault = error
+
+    def take_body(self) -> bytes:
+        """The whole body, which is not kept here from now on, but counts until it is dropped."""
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def drop_body(self) -> None:
+        """Keep and count nothing of the body: the answer does not depend on it any more."""
+        self._pieces.clear()
+        self._share.release()

@@ -1,0 +1,91 @@
+"""What the connections of a process share: the endpoints and the gate before them, and everything else by ASGI."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Protocol
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from api.http.access_log import AccessLog
+from api.http.head import Head
+from api.http.proxies import TrustedProxies
+from api.http.request import Request
+from api.http.request_ids import RequestIds
+from api.http.response import Answer, Renderer
+from api.http.routes import Routes
+from api.lifecycle import Lifecycle
+from api.overload.gate import Gate
+from api.overload.memory_budgets import BodyBudget
+from api.server.connections import Connections
+
+
+class Route(Protocol):
+    """What answers the requests for a path: an endpoint, or an ASGI application."""
+
+    body_limit: int
+
+    def check(self, head: Head) -> None:
+        """See from the head alone whether the request can be served.
+
+        Raises:
+            Problem: it cannot.
+        """
+
+    def user_of(self, head: Head) -> str | None:
+        """Whose request this is; None where that does not matter.
+
+        Raises:
+            Problem: 401.
+        """
+
+    async def answer(self, request: Request, body: bytes) -> Answer:
+        """Answer a request that passed `check`, whatever comes."""
+
+
+class Serving:
+    """What the connections of a process share."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a server
+        self,
+        *,
+        endpoints: Mapping[str, Route],
+        rest: Route,
+        routes: Routes,
+        gate: Gate,
+        budget: BodyBudget,
+        log: AccessLog,
+        ids: RequestIds,
+        proxies: TrustedProxies,
+        lifecycle: Lifecycle,
+        request_timeout_s: float,
+        connections: Connections,
+        renderer: Renderer,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self.endpoints = endpoints
+        self.rest = rest
+        self.routes = routes
+        self.gate = gate
+        self.budget = budget
+        self.log = log
+        self.ids = ids
+        self.proxies = proxies
+        self.lifecycle = lifecycle
+        self.request_timeout_s = request_timeout_s
+        self.connections = connections
+        self.renderer = renderer
+        self.tls = tls
+
+
+class Application:
+    """The application as uvicorn loads it: an ASGI application, and what our own protocol needs to go without ASGI."""
+
+    def __init__(self, asgi: ASGIApp, serving: Serving) -> None:
+        self._asgi = asgi
+        self.serving = serving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the application's lifespan."""
+        await self._asgi(scope, receive, send)

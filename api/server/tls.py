@@ -1,0 +1,138 @@
+"""TLS on one connection, between its socket and its HTTP.
+
+The event loop's own TLS shows a connection only once its handshake is over: handshakes would neither count nor end.
+Here a connection counts from the moment it is taken, and its handshake has the time of a head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Iterable
+
+MAX_READ = 256 * 1024
+MAX_WRITE = 256 * 1024
+"""Bytes that are encrypted at a time, while the client takes them."""
+
+
+def server_context(certificate: str, key: str) -> ssl.SSLContext:
+    """The context of a server with this certificate.
+
+    Raises:
+        OSError: the files cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+class TlsTransport:
+    """A transport that encrypts. Its owner feeds it what it receives, and passes on the flow control of the socket."""
+
+    def __init__(self, context: ssl.SSLContext, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._unsent: deque[memoryview] = deque()
+        self._unsent_bytes = 0
+        self._paused = self._ending = False
+        self.established = self.ended = False
+        """Whether the handshake is over; whether the client has ended what it sends."""
+
+    def decrypt(self, data: bytes) -> bytes:
+        """What the client sent in `data`, which is nothing during the handshake.
+
+        Raises:
+            ssl.SSLError: the client does not speak TLS, or not so that it is understood.
+        """
+        self._incoming.write(data)
+        pieces: list[bytes] = []
+        try:
+            if not self.established:
+                self._tls.do_handshake()
+                self.established = True
+            while piece := self._tls.read(MAX_READ):
+                pieces.append(piece)
+            self.ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        finally:
+            self._flush()
+        return b"".join(pieces)
+
+    def write(self, data: bytes) -> None:
+        """Send `data`."""
+        self._unsent_bytes += len(data)
+        self._unsent.append(memoryview(data))
+        self._encrypt()
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Send `pieces`."""
+        for piece in pieces:
+            self.write(piece)
+
+    def pause_writing(self) -> None:
+        """Encrypt nothing more until the client has read."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._paused = False
+        self._encrypt()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the client has not been sent yet."""
+        return self._unsent_bytes + self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """Close the connection after everything is sent."""
+        self._ending = True
+        self._encrypt()
+
+    def can_write_eof(self) -> bool:
+        """TLS cannot end one direction of a connection and leave the other."""
+        return False
+
+    def write_eof(self) -> None:
+        """See `can_write_eof`."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed, or is to be closed once everything is sent."""
+        return self._ending or self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        """Let the client wait."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
+
+    def _encrypt(self) -> None:
+        while self._unsent and not self._paused and not self._transport.is_closing():
+            piece = self._unsent.popleft()
+            self._tls.write(piece[:MAX_WRITE])
+            self._unsent_bytes -= min(len(piece), MAX_WRITE)
+            if len(piece) > MAX_WRITE:
+                self._unsent.appendleft(piece[MAX_WRITE:])
+            self._flush()
+        if self._ending and not self._unsent and not self._transport.is_closing():
+            try:
+                if self.established:
+                    self._tls.unwrap()
+            except ssl.SSLError:
+                pass  # it waits for the client's own end, which nobody needs
+            self._flush()
+            self._transport.close()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending and not self._transport.is_closing():
+            self._transport.write(self._outgoing.read())
