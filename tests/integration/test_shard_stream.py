@@ -146,7 +146,7 @@ def test_a_refusal_is_reported_by_the_only_one_that_was_given_its_frame(
     refused, plain = append(client, shard, b"a", b"b")
     me.read()
     replies = [(reply_stream, b"one"), (reply_stream, b"two")]
-    assert me.report(refused, plain, sole=(refused,), replies=replies, refused=[(reply_stream, refused)]) == []
+    assert me.report(refused, plain, sole=(refused,), replies=replies, refused=[(reply_stream, refused, "")]) == []
     assert pending(client, shard) == 0
     assert client.xlen(shard_stream(shard)) == 0
     replied: Any = client.xrange(reply_stream)
