@@ -37,12 +37,15 @@ UV_COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3
 LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_PASSWORD=x \
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
+# What make check runs with the lowest versions; make test-lowest ARGS=tests runs all.
+LOWEST_TESTS := tests/unit tests/contract
+
 # Each lint-… is a hook of .pre-commit-config.yaml, too.
 LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint-compose
 
 .DEFAULT_GOAL := help
 .PHONY: help install installed up down status logs scale credentials test chaos faults-report fuzz test-lua test-python \
-	check lint lint-tools $(LINTS) hooks format clean bench soak load overload env lock audit \
+	test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload env lock audit \
 	user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
@@ -91,6 +94,21 @@ test-lua: install
 
 test-python: install
 	$(PYTHON) -m pytest -n $(TEST_PROCESSES) $(ARGS)
+
+coverage: install ## run the Python tests and say which branches none of them takes; fails below the floor
+	@rm -rf .coverage && mkdir .coverage
+	$(PYTHON) -m coverage run -m pytest -n $(TEST_PROCESSES) $(ARGS)
+	$(PYTHON) -m coverage combine --quiet
+	$(PYTHON) -m coverage report
+
+test-lowest: .venv-lowest/installed.lock ## run tests with the lowest versions that pyproject.toml allows; ARGS=tests runs all
+	.venv-lowest/bin/python -m pytest -n $(TEST_PROCESSES) $(or $(ARGS),$(LOWEST_TESTS))
+
+.venv-lowest/installed.lock: requirements-lowest.lock | install
+	$(PYTHON) -I -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -I -m pip --quiet --disable-pip-version-check --no-input \
+		install --no-user --no-deps --require-hashes -r $<
+	@cp $< $@
 
 lint: lint-tools $(LINTS) ## check style, types, layers, lengths, Lua, shell scripts and the compose file
 

@@ -20,7 +20,8 @@ REPOSITORY = dotenv.REPOSITORY
 # Tarantool 2.6 cuts the names of its files off past 255 bytes.
 _LONGEST_DIR = 200
 
-_INHERITED = ("HOME", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
+# COVERAGE_PROCESS_CONFIG is set while `make coverage` measures the servers that the tests start.
+_INHERITED = ("COVERAGE_PROCESS_CONFIG", "HOME", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,14 @@ from localcluster.ports import free_ports
 
 START_TIMEOUT_S = 40.0
 END_TIMEOUT_S = 40.0
+INHERITED = ("COVERAGE_PROCESS_CONFIG", "HOME", "LANG", "PATH", "TMPDIR")
 _POLL_S = 0.02
 
 
 def environment(cluster: Cluster, settings: Mapping[str, str], tier: str = "api") -> dict[str, str]:
     """What a process of a tier gets in this cluster, with other `settings`; an empty one is taken away."""
     every = {**programs.settings_for(cluster.config, tier), **settings}
-    inherited = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR", "LANG") if name in os.environ}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     # The marker makes the cluster's end the process's end, whatever becomes of the test.
     marker = {RUN_MARK: cluster.layout.identity()}
     return inherited | marker | {name: value for name, value in every.items() if value}
