@@ -1,0 +1,127 @@
+"""The OpenAPI document's schemas: the bodies of requests, of answers and of problems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.batch.values import MAX_DEPTH
+from api.http.problems import Kind
+from protocol.settings import BatchSettings
+
+Document = dict[str, Any]
+
+_ANY_VALUE = (
+    "Any JSON value. Integers from -2^63 to 2^64-1; numbers with a fraction or an exponent are IEEE 754 doubles; up to "
+    f"{MAX_DEPTH} levels of nesting."
+)
+_KEPT_VALUE = (
+    f"{_ANY_VALUE} A whole number past the integers is taken where it has an exponent (`1e30`), which JSON Schema "
+    "cannot tell from its digits."
+)
+_FAILED = {
+    "type": "object",
+    "description": "What happened to each key that failed: of a read `not_read`. Keys that are not named succeeded.",
+    "additionalProperties": {"type": "string", "enum": ["not_applied", "unknown", "not_read"]},
+}
+
+
+def schemas(limits: BatchSettings) -> Document:
+    """Every schema by its name, with the limits that are set."""
+    key = {"type": "string", "minLength": 1, "maxLength": limits.max_key_bytes, "example": "key1"}
+    keys = {"type": "array", "items": key, "minItems": 1, "description": "A key named twice counts once."}
+    return {
+        "LoginRequest": _object(
+            {
+                "username": {"type": "string", "minLength": 1},
+                "password": {"type": "string", "minLength": 1, "maxLength": 1024},
+            }
+        ),
+        "Token": _object({"token": {"type": "string", "description": "A JSON Web Token."}}),
+        "WriteRequest": _object(
+            {
+                "data": {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": limits.max_batch_keys,
+                    "propertyNames": {"minLength": 1, "maxLength": limits.max_key_bytes},
+                    "additionalProperties": {"$ref": "#/components/schemas/KeptValue"},
+                    "description": f"Keys have 1 to {limits.max_key_bytes} bytes of UTF-8, values up to "
+                    f"{limits.max_value_bytes} bytes as MessagePack. Of a member that occurs twice the last counts.",
+                }
+            }
+        ),
+        "KeysRequest": _object({"keys": keys}),
+        "Values": _object(
+            {
+                "data": {
+                    "type": "object",
+                    "additionalProperties": {"$ref": "#/components/schemas/Value"},
+                },
+                "not_found": {"type": "array", "items": key, "description": "Present if some keys are not there."},
+            },
+            required=["data"],
+        ),
+        "Success": _object({"status": {"type": "string", "enum": ["success"]}}),
+        "Deleted": _object(
+            {
+                "status": {"type": "string", "enum": ["success"]},
+                "deleted": {"type": "integer", "description": "How many of the keys were there."},
+            }
+        ),
+        "Health": _object({"status": {"type": "string"}, "shards": {"type": "array", "items": {"type": "string"}}}, []),
+        "Value": {"description": _ANY_VALUE},
+        "KeptValue": _kept_value(),
+        "Problem": {
+            "type": "object",
+            "description": "A problem document (RFC 9457).",
+            "required": ["type", "title", "status", "detail", "request_id"],
+            "properties": {
+                "type": {"type": "string", "enum": sorted(kind.urn for kind in Kind)},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "request_id": {"type": "string"},
+                "errors": {
+                    "type": "array",
+                    "items": _object({"pointer": {"type": "string"}, "detail": {"type": "string"}}),
+                },
+                "failed": _FAILED,
+                "reasons": {
+                    "type": "array",
+                    "items": _object(
+                        {
+                            "shard": {"type": "string"},
+                            "code": {"type": "string"},
+                            "keys": {"type": "integer"},
+                            "detail": {"type": "string"},
+                        }
+                    ),
+                },
+            },
+        },
+    }
+
+
+def _kept_value() -> Document:
+    """The schema of a value to write, with all of its limits that JSON Schema can express."""
+    same = {"$ref": "#/components/schemas/KeptValue"}
+    return {
+        "description": _KEPT_VALUE,
+        "anyOf": [
+            {"type": ["null", "boolean", "string"]},
+            {"type": "integer", "minimum": -(2**63), "maximum": 2**64 - 1},
+            {"type": "number", "not": {"type": "integer"}},
+            {"type": "array", "items": same},
+            {"type": "object", "additionalProperties": same},
+        ],
+    }
+
+
+def _object(properties: Document, required: Sequence[str] | None = None) -> Document:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties) if required is None else list(required),
+        "additionalProperties": False,
+    }
