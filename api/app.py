@@ -5,16 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import litestar_offline_docs
-import orjson
-from litestar import Litestar, MediaType, Request, Response, asgi, get
+from litestar import Litestar, Request, Response, asgi
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
-from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 
 from api.auth.endpoints import Login, Logout
@@ -23,14 +19,13 @@ from api.batch.steps import LongWork
 from api.http.access_log import AccessLog
 from api.http.asgi import Outermost, handler
 from api.http.endpoint import Endpoint
-from api.http.problems import MEDIA_TYPE, Kind, Problem, retry_later
+from api.http.problems import MEDIA_TYPE, Kind, Problem
 from api.http.proxies import TrustedProxies
 from api.http.request_ids import RequestIds
 from api.http.response import Renderer
 from api.http.routes import Routes
 from api.lifecycle import Lifecycle
-from api.ops import openapi
-from api.ops.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
+from api.ops import documentation, health, scrape
 from api.server.asgi_route import AsgiRoute
 from api.server.connections import Connections, raise_file_limit
 from api.server.serving import Application, Serving
@@ -39,25 +34,8 @@ from api.server.uvicorn_config import fail_readiness_first
 from api.services import Services, load_settings
 from protocol import collector
 from protocol.logs import configure
-from protocol.version import VERSION
 
 _log = logging.getLogger(__name__)
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>tarant-kv</title><link rel="stylesheet" href="/schema/files/swagger-ui.css"></head>
-<body><div id="page"></div>
-<script src="/schema/files/swagger-ui-bundle.js"></script>
-<script src="/schema/page.js"></script></body>
-</html>
-"""
-_PAGE_SCRIPT = """SwaggerUIBundle({ url: "/schema/openapi.json", dom_id: "#page", deepLinking: true });\n"""
-
-# The page runs scripts and asks for data from here alone, and nobody may frame it. Its library sets styles in place.
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 _BY_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED, 400: Kind.INVALID_REQUEST}
 
@@ -88,54 +66,11 @@ def _registered(endpoint: Endpoint, services: Services) -> ASGIRouteHandler:
     return asgi(endpoint.path, copy_scope=False, name=endpoint.path)(route)
 
 
-def _static() -> Path:
-    return Path(str(files(litestar_offline_docs))) / "static"
-
-
-def _files() -> list[str]:
-    return [f"/schema/files/{file.name}" for file in _static().iterdir() if file.is_file()]
-
-
-def _documentation(services: Services) -> list[Any]:
-    document = orjson.dumps(openapi.build(services.settings.batch))
-
-    @get("/schema/openapi.json", media_type="application/json", include_in_schema=False, sync_to_thread=False)
-    def schema() -> bytes:
-        return document
-
-    policy = {"content-security-policy": _PAGE_POLICY}
-
-    @get("/schema", media_type=MediaType.HTML, response_headers=policy, include_in_schema=False, sync_to_thread=False)
-    def page() -> str:
-        return _PAGE
-
-    @get("/schema/page.js", media_type="text/javascript", include_in_schema=False, sync_to_thread=False)
-    def script() -> str:
-        return _PAGE_SCRIPT
-
-    static = _static()
-    return [schema, page, script, create_static_files_router("/schema/files", [static], include_in_schema=False)]
-
-
-def _operations(services: Services) -> list[Any]:
-    shards = list(services.dispatcher.admission.chunks)
-
-    @get("/health/live", include_in_schema=False, sync_to_thread=False)
-    def live() -> dict[str, str]:
-        return {"status": "live", "version": VERSION}
-
-    @get("/health/ready", include_in_schema=False, sync_to_thread=False)
-    def ready() -> dict[str, Any]:
-        if services.ready:
-            return {"status": "ready", "shards": shards}
-        reason = "draining" if services.lifecycle.draining else "redis or the shards are out of reach"
-        raise retry_later(Kind.NOT_READY, reason)
-
-    @get("/metrics", media_type=METRICS_MEDIA_TYPE, include_in_schema=False, sync_to_thread=False)
-    def metrics() -> bytes:
-        return services.metrics.render()
-
-    return [live, ready, metrics]
+def _unready(services: Services) -> str | None:
+    """Why the process should not be sent requests; None: it should."""
+    if services.ready:
+        return None
+    return "draining" if services.lifecycle.draining else "redis or the shards are out of reach"
 
 
 def _request_id(request: Request[Any, Any, Any]) -> str:
@@ -171,7 +106,7 @@ class Parts:
         http = services.settings.http
         self.endpoints = endpoints(services)
         self.litestar = _litestar(services, self.endpoints)
-        self.routes = Routes((*(route.path for route in self.litestar.routes), *_files()))
+        self.routes = Routes(route.path for route in self.litestar.routes)
         self.log = AccessLog(services.metrics, http.access_log)
         self.ids = RequestIds()
         self.proxies = TrustedProxies(http.trusted_proxies)
@@ -189,8 +124,9 @@ def _litestar(services: Services, served: list[Endpoint]) -> Litestar:
     return Litestar(
         route_handlers=[
             *(_registered(endpoint, services) for endpoint in served),
-            *_documentation(services),
-            *_operations(services),
+            *documentation.routes(services.settings.batch),
+            *health.routes(services.shard_health, partial(_unready, services)),
+            *scrape.routes(services.metrics),
         ],
         lifespan=[lifespan],
         exception_handlers={

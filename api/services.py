@@ -20,6 +20,7 @@ from api.auth.tokens import Tokens
 from api.batch.idempotency import Idempotency
 from api.batch.run import Batches
 from api.lifecycle import Lifecycle
+from api.ops.health import ShardHealth
 from api.ops.metrics import Metrics
 from api.overload.gate import Gate
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
@@ -83,6 +84,7 @@ class Services:
         shards = tuple(parse_shards(settings.cluster.shards))
         self.dispatcher = Dispatcher(settings.redis, settings.batch, shards, self.metrics)
         self.topology = Topology(self.dispatcher, settings.cluster)
+        self.shard_health = ShardHealth(shards, self.topology.answers)
         self.control = StoreCalls(self.dispatcher, self.topology, settings.batch.request_timeout_s)
         self.accounts = Accounts(self.control, self.topology)
         self.tokens = Tokens(settings.auth.jwt_secrets, settings.auth.token_ttl_s)
@@ -113,7 +115,8 @@ class Services:
         gauge.add_done_callback(_end_process)
         try:
             await self.topology.load(self.settings.http.startup_timeout_s)
-            yield
+            async with self.shard_health.running():
+                yield
         finally:
             failed.remove_done_callback(_end_process)
             gauge.cancel()

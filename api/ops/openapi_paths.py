@@ -40,7 +40,6 @@ def paths() -> Document:
     """Every path with its operations."""
     idempotency: Document = {"parameters": [{"$ref": "#/components/parameters/Idempotency-Key"}]}
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
-    health = {"application/json": {"schema": {"$ref": "#/components/schemas/Health"}}}
     return {
         "/api/login": _post(
             "login",
@@ -90,12 +89,20 @@ def paths() -> Document:
             parameters=[{"$ref": "#/components/parameters/Idempotency-Key"}],
         ),
         "/health/live": _get(
-            "live", "Whether the process serves requests", {"200": {"description": "It does.", "content": health}}
+            "live",
+            "Whether the process serves requests",
+            {"200": {"description": "It does.", "content": _json("Live", {"status": "live", "version": "1.0.0"})}},
         ),
         "/health/ready": _get(
             "ready",
-            "Whether the process should be sent requests",
-            {"200": {"description": "It should.", "content": health}, **problems([Kind.NOT_READY])},
+            "Whether the process should be sent requests, and which shards do not answer",
+            {
+                "200": {
+                    "description": "It should, also while some shards are down.",
+                    "content": _json("Ready", {"status": "ready", "shards": ["s1", "s2"], "shards_down": ["s2"]}),
+                },
+                **problems([Kind.NOT_READY]),
+            },
         ),
         "/metrics": _get("metrics", "Counters for Prometheus", {"200": {"description": "Counters.", **text}}),
     }
@@ -108,6 +115,11 @@ def _both(schema: str, example: Document) -> Document:
         "application/json": {"schema": reference, "example": example},
         "application/msgpack": {"schema": reference},
     }
+
+
+def _json(schema: str, example: Document) -> Document:
+    """Content in JSON alone."""
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}}
 
 
 def _post(

@@ -69,7 +69,19 @@ def schemas(limits: BatchSettings) -> Document:
                 "deleted": {"type": "integer", "description": "How many of the keys were there."},
             }
         ),
-        "Health": _object({"status": {"type": "string"}, "shards": {"type": "array", "items": {"type": "string"}}}, []),
+        "Live": _object({"status": {"type": "string", "enum": ["live"]}, "version": {"type": "string"}}),
+        "Ready": _object(
+            {
+                "status": {"type": "string", "enum": ["ready"]},
+                "shards": {"type": "array", "items": {"type": "string"}, "description": "All shards."},
+                "shards_down": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "Shards that did not answer when this process last asked, some seconds ago at most. "
+                    "Batches with keys of these shards fail for those keys.",
+                },
+            }
+        ),
         "Value": {"description": _ANY_VALUE},
         "KeptValue": _kept_value(),
         "Problem": {

@@ -142,11 +142,21 @@ class Topology:
             raise ShardsSilentError(f"no answer from {', '.join(silent)}")
         return {shard: said for shard, said in by_shard.items() if isinstance(said, _Description)}
 
+    async def answers(self, shard: str, within_s: float) -> bool:
+        """Whether a shard answers a question of this process within so many seconds.
+
+        Raises:
+            Problem: 503, not admitted: the shard was not asked.
+        """
+        return (await self._describe(shard, int(within_s * 1000))).status == Status.OK
+
     async def _ask(self, shard: str) -> _Description | Outcome:
+        outcome = await self._describe(shard, ASK_TIMEOUT_MS)
+        return _decode(outcome.payload) if outcome.status == Status.OK else outcome
+
+    async def _describe(self, shard: str, timeout_ms: int) -> Outcome:
         chunk = Chunk(
-            self._dispatcher.ids.next(), Operation.DESCRIBE, now_ms() + ASK_TIMEOUT_MS, 0, 1, msgspec.msgpack.encode([])
+            self._dispatcher.ids.next(), Operation.DESCRIBE, now_ms() + timeout_ms, 0, 1, msgspec.msgpack.encode([])
         )
         (outcome,) = await self._dispatcher.dispatch([(shard, chunk)])
-        if outcome.status != Status.OK:
-            return outcome
-        return _decode(outcome.payload)
+        return outcome

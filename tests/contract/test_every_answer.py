@@ -66,7 +66,7 @@ def test_a_request_id_of_128_characters_is_taken_over(api: Api) -> None:
     assert answer.headers["x-request-id"] == "x" * 128
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/", "/api/nothing", "/api/read/x", "/schema/nothing", "/health"])
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/read/x", "/schema/nothing", "/health"])
 def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
     answer = api.http.get(path)
     problem_of(answer, "not-found")

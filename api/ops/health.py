@@ -1,0 +1,93 @@
+"""Health: whether the process lives, whether it should be sent requests, and which shards do not answer.
+
+A shard that is down does not make the process unready: the keys of the other shards still work here, and no other
+process reaches that shard either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import HttpMethod, route
+from litestar.handlers import HTTPRouteHandler
+
+from api.http.problems import Kind, retry_later
+from protocol.version import VERSION
+
+_log = logging.getLogger(__name__)
+
+ASK_EVERY_S = 2.0
+"""Seconds between two rounds of questions to the shards. A round is one small chunk for each shard."""
+
+ANSWER_WITHIN_S = 2.0
+"""Seconds after which a shard that has not answered is called down."""
+
+READ_ONLY = (HttpMethod.GET, HttpMethod.HEAD)
+
+Ask = Callable[[str, float], Awaitable[bool]]
+"""Asks a shard, by name, for any answer within so many seconds. False: it gave none.
+
+Raises any exception where the question could not be asked, which says nothing about the shard.
+"""
+
+
+class ShardHealth:
+    """Which shards answered when they were last asked, as this process sees them through its queue and a worker."""
+
+    def __init__(self, shards: Sequence[str], ask: Ask) -> None:
+        self.shards = tuple(shards)
+        self._ask = ask
+        self._down: set[str] = set()
+
+    @property
+    def down(self) -> list[str]:
+        """The shards that did not answer, in the order of the settings."""
+        return [shard for shard in self.shards if shard in self._down]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Ask every shard again and again for the time of a `with` block."""
+        task = asyncio.create_task(self._ask_forever(), name="health.shards")
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _ask_forever(self) -> None:
+        while True:
+            await asyncio.gather(*map(self._ask_one, self.shards))
+            await asyncio.sleep(ASK_EVERY_S)
+
+    async def _ask_one(self, shard: str) -> None:
+        try:
+            answers = await self._ask(shard, ANSWER_WITHIN_S)
+        except Exception as error:  # noqa: BLE001 - whatever kept the question from being asked, the loop goes on
+            _log.debug("could not ask a shard", extra={"shard": shard, "error": str(error)})
+            return
+        if answers and shard in self._down:
+            self._down.discard(shard)
+            _log.info("a shard answers again", extra={"shard": shard})
+        elif not answers and shard not in self._down:
+            self._down.add(shard)
+            _log.warning("a shard does not answer", extra={"shard": shard})
+
+
+def routes(shards: ShardHealth, unready: Callable[[], str | None]) -> list[HTTPRouteHandler]:
+    """The routes under `/health/`. `unready` says why the process should not be sent requests; None: it should."""
+
+    @route("/health/live", http_method=READ_ONLY, include_in_schema=False, sync_to_thread=False)
+    def live() -> dict[str, str]:
+        return {"status": "live", "version": VERSION}
+
+    @route("/health/ready", http_method=READ_ONLY, include_in_schema=False, sync_to_thread=False)
+    def ready() -> dict[str, Any]:
+        reason = unready()
+        if reason is not None:
+            raise retry_later(Kind.NOT_READY, reason)
+        return {"status": "ready", "shards": shards.shards, "shards_down": shards.down}
+
+    return [live, ready]

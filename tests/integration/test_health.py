@@ -1,0 +1,32 @@
+"""What `/health/ready` says while a shard is down."""
+
+from typing import Any
+
+from localcluster.cluster import Cluster
+from tests.contract.calls import Api, json_body
+from tests.integration.store import Store
+from tests.integration.waiting import until
+
+NOTICED_WITHIN_S = 10
+"""A round of questions, the time in which a shard may answer one, and a worker's try to connect."""
+
+
+def ready(api: Api) -> dict[str, Any]:
+    answer = api.http.get("/health/ready")
+    assert answer.status_code == 200, answer.text
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def test_readiness_names_a_shard_that_is_down_without_failing(cluster: Cluster, api: Api, store: Store) -> None:
+    assert ready(api) == {"status": "ready", "shards": ["s1", "s2", "s3"], "shards_down": []}
+    cluster.stop_program("shard-s2")
+    try:
+        until(lambda: ready(api)["shards_down"] == ["s2"], NOTICED_WITHIN_S, "a shard that is down is not named")
+        # Others still work here, so that no balancer may turn away from this process.
+        keys = store.keys_on("s1", 1, "health")
+        assert api.post("read", json_body({"keys": keys})).status_code == 200
+    finally:
+        cluster.start_program("shard-s2")
+        cluster.wait_running("shard-s2")
+    until(lambda: ready(api)["shards_down"] == [], NOTICED_WITHIN_S, "a shard that is back is still called down")
