@@ -3,6 +3,9 @@
 The api at TARANTKV_TEST_URL, with TARANTKV_ADMIN_USER and TARANTKV_ADMIN_PASSWORD; inside the image the one of the same
 container; else the test cluster's. These tests use HTTP alone and import nothing of the system: the image has no
 supervisor and no test servers.
+
+Behind a proxy (`tests/interop` runs them there) nobody decides how a request reaches the api, so that each test runs
+once; those marked `direct` are about what only a direct connection shows.
 """
 
 import os
@@ -17,6 +20,14 @@ from tests.contract.documented import Documented
 from tests.contract.limits import MAX_BATCH_KEYS
 from tests.contract.sending import Sending
 
+# The image names its api by a variable of another prefix: there each TARANTKV_ variable is a setting of the system.
+BASE_URL = os.environ.get("TARANTKV_TEST_URL") or os.environ.get("CONTRACT_BASE_URL") or ""
+WAYS = [Sending.BY_CHANCE] if BASE_URL.startswith("https:") else [Sending.WHOLE, Sending.IN_PIECES]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "direct: needs a connection to the api without a proxy in between")
+
 
 @dataclass(frozen=True)
 class Service:
@@ -29,10 +40,8 @@ class Service:
 
 @pytest.fixture(scope="session")
 def service(request: pytest.FixtureRequest) -> Service:
-    # The image names its api by a variable of another prefix: there each TARANTKV_ variable is a setting of the system.
-    base_url = os.environ.get("TARANTKV_TEST_URL") or os.environ.get("CONTRACT_BASE_URL")
-    if base_url:
-        return Service(base_url, os.environ["TARANTKV_ADMIN_USER"], os.environ["TARANTKV_ADMIN_PASSWORD"])
+    if BASE_URL:
+        return Service(BASE_URL, os.environ["TARANTKV_ADMIN_USER"], os.environ["TARANTKV_ADMIN_PASSWORD"])
     # Asked for by name, because there is no such fixture in the image.
     cluster = request.getfixturevalue("cluster")
     return Service(cluster.base_url, cluster.admin_user, cluster.admin_password)
@@ -48,7 +57,7 @@ def token(service: Service) -> str:
     return obtain_token(service.base_url, service.admin_user, service.admin_password)
 
 
-@pytest.fixture(params=[Sending.WHOLE, Sending.IN_PIECES], ids=lambda sending: sending.value)
+@pytest.fixture(params=WAYS, ids=lambda sending: sending.value)
 def sending(request: pytest.FixtureRequest) -> Sending:
     """How requests are sent: every test is for both ways, which must not differ in anything that a client can see."""
     way: Sending = request.param

@@ -32,6 +32,7 @@ def test_a_batch_of_one_key_too_many_is_refused(api: Api, call: str, as_: str) -
     assert pointers(problem) == [f"#/{member}"]
 
 
+@pytest.mark.direct
 def test_a_batch_goes_to_several_shards(api: Api, fresh_key: FreshKey) -> None:
     keys = [fresh_key() for _ in range(200)]
     api.write(dict.fromkeys(keys, 1))

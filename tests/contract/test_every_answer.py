@@ -14,7 +14,6 @@ ANSWERS = {
     "a method that is not allowed": ("GET", "/api/read", b"", 405),
     "liveness": ("GET", "/health/live", b"", 200),
     "readiness": ("GET", "/health/ready", b"", 200),
-    "metrics": ("GET", "/metrics", b"", 200),
     "the page": ("GET", "/schema", b"", 200),
     "the document": ("GET", "/schema/openapi.json", b"", 200),
 }
@@ -25,30 +24,43 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
 }
 
-every_answer = pytest.mark.parametrize("name", ANSWERS)
+OF_METRICS = "GET", "/metrics", b"", 200
+"""Which a proxy keeps to itself."""
+
+every_answer = pytest.mark.parametrize(
+    "asked", [*ANSWERS.values(), pytest.param(OF_METRICS, marks=pytest.mark.direct)], ids=[*ANSWERS, "metrics"]
+)
+Asked = tuple[str, str, bytes, int]
+
+
+@pytest.mark.direct
+@every_answer
+def test_it_has_no_server_name(api: Api, asked: Asked) -> None:
+    method, path, body, _ = asked
+    answer = api.http.request(method, path, content=body, headers={"authorization": api.token or ""})
+    assert "server" not in answer.headers
 
 
 @every_answer
-def test_it_has_the_security_headers_and_no_server_name(api: Api, name: str) -> None:
-    method, path, body, status = ANSWERS[name]
+def test_it_has_the_security_headers(api: Api, asked: Asked) -> None:
+    method, path, body, status = asked
     answer = api.http.request(method, path, content=body, headers={"authorization": api.token or ""})
     assert answer.status_code == status
     assert {header: answer.headers.get(header) for header in SECURITY_HEADERS} == SECURITY_HEADERS
-    assert "server" not in answer.headers
     assert_usable(api, answer)
 
 
 @every_answer
-def test_it_takes_the_request_id_over(api: Api, name: str) -> None:
-    method, path, body, _ = ANSWERS[name]
+def test_it_takes_the_request_id_over(api: Api, asked: Asked) -> None:
+    method, path, body, _ = asked
     headers = {"authorization": api.token or "", "x-request-id": "my-own/id:1"}
     answer = api.http.request(method, path, content=body, headers=headers)
     assert answer.headers.get_list("x-request-id") == ["my-own/id:1"]
 
 
 @every_answer
-def test_it_makes_a_request_id_of_its_own_for_each_request(api: Api, name: str) -> None:
-    method, path, body, _ = ANSWERS[name]
+def test_it_makes_a_request_id_of_its_own_for_each_request(api: Api, asked: Asked) -> None:
+    method, path, body, _ = asked
     headers = {"authorization": api.token or ""}
     made = {api.http.request(method, path, content=body, headers=headers).headers["x-request-id"] for _ in range(2)}
     assert len(made) == 2
@@ -82,7 +94,7 @@ def test_a_call_takes_no_other_method_than_post(api: Api, call: str, method: str
     assert_usable(api, answer)
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", pytest.param("/metrics", marks=pytest.mark.direct)])
 def test_operations_take_no_post(api: Api, path: str) -> None:
     answer = api.http.post(path, content=b"{}")
     problem_of(answer, "method-not-allowed")

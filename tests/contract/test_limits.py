@@ -23,8 +23,8 @@ def as_it_is(body: bytes) -> Iterable[bytes] | bytes:
     return body
 
 
-SENDINGS = pytest.mark.parametrize("sending", [as_it_is, chunked])
-Sending = Callable[[bytes], Iterable[bytes] | bytes]
+FRAMINGS = pytest.mark.parametrize("framing", [as_it_is, chunked])
+Framing = Callable[[bytes], Iterable[bytes] | bytes]
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
@@ -45,20 +45,20 @@ def test_a_value_of_one_byte_too_many_is_refused_by_name(api: Api, fresh_key: Fr
     assert pointers(problem) == [f"#/data/{key}"]
 
 
-@SENDINGS
-def test_a_body_of_the_most_bytes_is_taken(api: Api, fresh_key: FreshKey, sending: Sending) -> None:
+@FRAMINGS
+def test_a_body_of_the_most_bytes_is_taken(api: Api, fresh_key: FreshKey, framing: Framing) -> None:
     key = fresh_key()
     body = json_body({"data": {key: 1}}).ljust(MAX_BODY_BYTES)
-    assert api.post("write", sending(body)).status_code == 200
+    assert api.post("write", framing(body)).status_code == 200
     assert api.read(key) == {key: 1}
 
 
-@SENDINGS
+@FRAMINGS
 @pytest.mark.parametrize("call", ["write", "read", "delete", "login", "logout"])
 def test_a_body_of_one_byte_too_many_is_refused_on_a_connection_that_goes_on(
-    api: Api, call: str, sending: Sending
+    api: Api, call: str, framing: Framing
 ) -> None:
-    answer = api.post(call, sending(b" " * (MAX_BODY_BYTES + 1)))
+    answer = api.post(call, framing(b" " * (MAX_BODY_BYTES + 1)))
     # Logging in and out takes far less, which is nobody's choice.
     problem_of(answer, "body-too-large", "bytes" if call in ("login", "logout") else str(MAX_BODY_BYTES))
     assert_usable(api, answer)

@@ -2,6 +2,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urljoin
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contract.calls import Api
@@ -24,12 +25,14 @@ def requests(api: Api, **labels: str) -> float:
     return samples(api).get(("tarantkv_requests_total", frozenset(labels.items())), 0.0)
 
 
+@pytest.mark.direct
 def test_requests_are_counted_by_route_and_status(api: Api, fresh_key: FreshKey) -> None:
     before = requests(api, route="/api/write", status="200")
     api.write({fresh_key(): 1})
     assert requests(api, route="/api/write", status="200") >= before + 1
 
 
+@pytest.mark.direct
 def test_unknown_paths_are_counted_as_one(api: Api, fresh_key: FreshKey) -> None:
     before = requests(api, route="other", status="404")
     path = fresh_key()
@@ -38,6 +41,7 @@ def test_unknown_paths_are_counted_as_one(api: Api, fresh_key: FreshKey) -> None
     assert path not in api.http.get("/metrics").text
 
 
+@pytest.mark.direct
 def test_the_keys_of_batches_are_counted(api: Api, fresh_key: FreshKey) -> None:
     name = ("tarantkv_batch_keys_sum", frozenset({("route", "/api/read")}))
     before = samples(api).get(name, 0.0)
