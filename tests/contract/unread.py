@@ -17,9 +17,9 @@ _RECEIVED = _message.size + 4 + _ends.size + _rest_of_id.size + 4
 
 
 def unread_bytes(connection: socket.socket) -> int | None:
-    """How many bytes sent over `connection` the other end has not read; None where that cannot be seen from here."""
-    (host, port), (other_host, other_port) = connection.getsockname()[:2], connection.getpeername()[:2]
+    """How many bytes sent over `connection` the other end has not read; None where that cannot be seen, or it is closed."""
     try:
+        (host, port), (other_host, other_port) = connection.getsockname()[:2], connection.getpeername()[:2]
         ends = _ends.pack(other_port, port, socket.inet_aton(other_host), socket.inet_aton(host))
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
             question = _question.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY) + ends
