@@ -17,7 +17,7 @@ _RECEIVED = _message.size + 4 + _ends.size + _rest_of_id.size + 4
 
 
 def unread_bytes(connection: socket.socket) -> int | None:
-    """How many bytes sent over `connection` the other end has not read; None where that cannot be seen, or it is closed."""
+    """How many bytes sent over `connection` the other end has not read; None where that cannot be seen."""
     try:
         (host, port), (other_host, other_port) = connection.getsockname()[:2], connection.getpeername()[:2]
         ends = _ends.pack(other_port, port, socket.inet_aton(other_host), socket.inet_aton(host))

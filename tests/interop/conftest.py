@@ -10,6 +10,8 @@ import pytest
 
 from localcluster.cluster import Cluster
 from tests.integration.processes import ApiProcess
+from tests.interop.client import MAKE as MAKE_CLIENT
+from tests.interop.client import Client
 from tests.interop.proxies import MAKE, Certificate, program
 
 
@@ -73,3 +75,25 @@ def fronts(
 ) -> Iterator[Fronts]:
     with ExitStack() as stack:
         yield Fronts(proxied_api.base_url, certificate, tmp_path_factory.mktemp("proxies"), stack)
+
+
+class Clients:
+    """Starts each client when it is first asked for."""
+
+    def __init__(self, certificate: Certificate, directory: Path, stack: ExitStack) -> None:
+        self._certificate = certificate
+        self._directory = directory
+        self._stack = stack
+        self._made: dict[str, Client] = {}
+
+    def get(self, name: str) -> Client:
+        """A client; skips the test where it is not installed."""
+        if name not in self._made:
+            self._made[name] = self._stack.enter_context(MAKE_CLIENT[name](self._certificate, self._directory))
+        return self._made[name]
+
+
+@pytest.fixture(scope="session")
+def clients(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    with ExitStack() as stack:
+        yield Clients(certificate, tmp_path_factory.mktemp("clients"), stack)
