@@ -38,7 +38,7 @@ def version(request: Request, number: int) -> None:
 def host(request: Request, number: int) -> None:
     forms = (b"Host: a b", b"Host:", b"Host: x@y", b"Host: x/y", b"Host: [::1]:80", b"Host: x:99999", b"Host: x:y")
     odd = (b"Host : x", b" Host: x", b"HOST:x", b"Host: x, y", b"Host: \xff", b"Host: x\0", b"Host:\tx\t", b"Host: x#y")
-    several = ([], [b"Host: x", b"Host: x"], [b"Host: x", b"Host: y"], [b"Host: x", b"host:"])
+    several: tuple[list[bytes], ...] = ([], [b"Host: x", b"Host: x"], [b"Host: x", b"Host: y"], [b"Host: x", b"host:"])
     every = [*several, *([form] for form in forms + odd)]
     request.host = every[number % len(every)]
 

@@ -20,6 +20,7 @@ import msgspec
 import psutil
 import pytest
 
+from localcluster.programs import REPOSITORY
 from tests.interop.proxies import Certificate
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -102,9 +103,7 @@ class Client:
         """This end's ports of the connections to `port` that are open."""
         connections = psutil.Process(self._process.pid).net_connections("tcp")
         return {
-            one.laddr.port
-            for one in connections
-            if one.raddr and one.raddr.port == port and one.status == psutil.CONN_ESTABLISHED
+            one.laddr.port for one in connections if one.status == psutil.CONN_ESTABLISHED and one.raddr.port == port
         }
 
     def _line(self) -> str:
@@ -117,7 +116,8 @@ class Client:
 def _python(module: str, script: str) -> Callable[[Certificate, Path], Client]:
     def make(certificate: Certificate, _: Path) -> Client:
         pytest.importorskip(module)
-        return Client([sys.executable, str(CLIENTS / script), str(certificate.chain)], {})
+        command = [sys.executable, "-m", f"tests.interop.clients.{script}", str(certificate.chain)]
+        return Client(command, {"PYTHONPATH": str(REPOSITORY)})
 
     return make
 
@@ -139,9 +139,9 @@ def _java(certificate: Certificate, directory: Path) -> Client:
 
 
 MAKE = {
-    "httpx": _python("httpx", "with_httpx.py"),
-    "requests": _python("requests", "with_requests.py"),
-    "aiohttp": _python("aiohttp", "with_aiohttp.py"),
+    "httpx": _python("httpx", "with_httpx"),
+    "requests": _python("requests", "with_requests"),
+    "aiohttp": _python("aiohttp", "with_aiohttp"),
     "fetch": _node,
     "HttpClient": _java,
 }

@@ -6,7 +6,8 @@ import sys
 from collections.abc import AsyncIterator
 
 import aiohttp
-from lines import Request, answer, batches, failure, pieces, tell
+
+from tests.interop.clients.lines import Request, answer, batches, failure, pieces, tell
 
 
 async def stream(body: bytes) -> AsyncIterator[bytes]:

@@ -5,7 +5,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-from lines import Request, answer, batches, failure, pieces, tell
+
+from tests.interop.clients.lines import Request, answer, batches, failure, pieces, tell
 
 with httpx.Client(verify=ssl.create_default_context(cafile=sys.argv[1]), timeout=30) as client:
 

@@ -4,7 +4,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
-from lines import Request, answer, batches, failure, pieces, tell
+
+from tests.interop.clients.lines import Request, answer, batches, failure, pieces, tell
 
 with requests.Session() as session:
     session.verify = sys.argv[1]
