@@ -33,8 +33,8 @@ drawn_oddities = st.lists(
 def hasty_api(cluster: Cluster) -> Iterator[ApiProcess]:
     """An api that does not wait long for the rest of a request, and counts no failed logins."""
     settings = {
-        "TARANTKV_HEAD_TIMEOUT_S": "0.5",
-        "TARANTKV_BODY_TIMEOUT_S": "0.5",
+        "TARANTKV_HEAD_TIMEOUT_S": "2",
+        "TARANTKV_BODY_TIMEOUT_S": "2",
         "TARANTKV_TRUSTED_PROXIES": "127.0.0.1",
         "TARANTKV_LOGIN_TRIES_PER_ADDRESS": "1000000",
         "TARANTKV_LOGIN_TRIES_PER_USER": "1000000",
