@@ -44,7 +44,7 @@ def endpoints(services: Services) -> list[Endpoint]:
     """The routes under `/api/`."""
     limits = services.settings.batch
     base = (services.authenticator, limits)
-    long_work = LongWork(limits.request_timeout_s)
+    long_work = LongWork(limits.request_timeout_s, lambda: services.dispatcher.waiting > 0)
     batch = (services.batches, services.idempotency, services.metrics, long_work, *base)
     return [
         Login(services.accounts, services.tokens, services.passwords, services.throttle, *base),

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TypeAlias, TypeVar
 
 from api.overload.errors import overloaded
@@ -37,14 +37,20 @@ def at_once(steps: Steps[T]) -> T:
             return result
 
 
-class LongWork:
-    """Runs the long work of one process: one request's at a time, and half of the time at most.
+PAUSE_S = 0.001
+"""Between two slices the event loop is left to others for so long at least: it reads what they have sent."""
 
-    The users take turns: one who sends many large requests delays only his own.
+
+class LongWork:
+    """Runs the long work of one process: one request's at a time, and half of the time at most while others wait.
+
+    The users take turns: one who sends many large requests delays only his own. `others_wait` tells whether there are
+    requests that wait for a shard.
     """
 
-    def __init__(self, max_wait_s: float) -> None:
+    def __init__(self, max_wait_s: float, others_wait: Callable[[], bool]) -> None:
         self._max_wait_s = max_wait_s
+        self._others_wait = others_wait
         self._busy = False
         self._waiting: dict[str | None, deque[asyncio.Future[None]]] = {}
 
@@ -68,11 +74,19 @@ class LongWork:
                     return result
                 finally:
                     gc.enable()
-                # Others get as much time as this took: enough for a small request from its first byte to its answer.
-                await asyncio.sleep(time.perf_counter() - began)
+                await self._pause(time.perf_counter() - began)
         finally:
             steps.close()
             self._pass_on()
+
+    async def _pause(self, longest_s: float) -> None:
+        """Leave the event loop to others, for as long as the last slice took if they need it."""
+        ends = time.perf_counter() + longest_s
+        await asyncio.sleep(PAUSE_S)
+        for _ in range(int(longest_s / PAUSE_S)):
+            if not self._others_wait() or time.perf_counter() >= ends:
+                return
+            await asyncio.sleep(PAUSE_S)
 
     async def _turn(self, user: str | None) -> None:
         if not self._busy:

@@ -4,8 +4,8 @@ Overload is answered here, before anything is sent. A shard takes as many chunks
 `max_wait_s`, within fixed bounds: more would only wait. A user may hold three times the room that is left (dynamic
 thresholds, after Choudhury and Hahne, 1998): alone three quarters, and a user who holds little always finds room.
 
-A shard with nothing under way takes any batch. A batch that is within the limits of requests would otherwise be
-refused for ever where it is larger than these limits.
+A shard with no user's chunks under way takes any batch. Otherwise a batch that is within the limits of requests, but
+larger than these limits, would be refused for ever.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ class Admission:
         """Why these chunks are not admitted, with `margin` more under way than there are; None if they are."""
         state = self._shards[shard]
         held_chunks, held_bytes = self.chunks[shard] + margin, self.bytes[shard]
-        if not held_chunks:
+        # What the api itself asks of a shard has no user, and keeps no batch out.
+        if not (state.held if user is not None else held_chunks):
             return None
         if held_chunks + chunks > state.max_chunks or held_bytes + size > self._max_bytes:
             return f"shard {shard} has as much under way as is allowed"

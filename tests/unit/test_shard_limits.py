@@ -276,3 +276,41 @@ def test_what_comes_for_a_read_that_has_ended_is_not_held() -> None:
     assert not share.take(5)
     assert budget.held == 0
     assert not budget._by_user
+
+
+def test_a_shard_without_a_users_chunks_takes_a_batch_of_any_size() -> None:
+    gate = admission(chunks=2, size=100)
+    # What the api asks for itself.
+    gate.admit([("s1", 1)])
+    gate.admit([("s1", 100)] * 9, "a")
+    for user in ("a", "b"):
+        with pytest.raises(Problem):
+            gate.admit([("s1", 1)], user)
+    for _ in range(9):
+        gate.release("s1", 100, "a")
+    gate.admit([("s1", 100)] * 9, "b")
+
+
+def test_a_batch_is_counted_whole() -> None:
+    gate = admission(chunks=4, size=100)
+    gate.admit([("s1", 10)], "a")
+    with pytest.raises(Problem):
+        gate.admit([("s1", 1)] * 4, "a")
+    with pytest.raises(Problem):
+        gate.admit([("s1", 31)] * 3, "a")
+    gate.admit([("s1", 30)] * 3, "a")
+    assert gate.bytes["s1"] == 100
+
+
+def test_a_single_read_is_given_all_memory_that_it_needs() -> None:
+    budget = AnswerBudget(100)
+    alone = budget.share("a")
+    assert all(alone.take(60) for _ in range(5))
+    alone.grow(1000)
+    other = AnswerBudget.Share(budget, "b")
+    assert not other.take(1)
+    with pytest.raises(Problem):
+        other.grow(1)
+    alone.release()
+    assert other.take(1)
+    assert budget.held == 1

@@ -20,6 +20,14 @@ def work(steps: int, seconds: float = 0.0, done: Callable[[], object] = lambda: 
     return steps
 
 
+def nobody() -> bool:
+    return False
+
+
+def somebody() -> bool:
+    return True
+
+
 def test_all_steps_are_taken_at_once() -> None:
     assert at_once(work(3)) == 3
 
@@ -35,7 +43,7 @@ async def turns_while(task: asyncio.Task[int]) -> int:
 
 def test_others_get_their_turn_between_slices() -> None:
     async def run() -> int:
-        task = asyncio.ensure_future(LongWork(1).run(work(20, SLICE_S), None))
+        task = asyncio.ensure_future(LongWork(1, nobody).run(work(20, SLICE_S), None))
         turns = await turns_while(task)
         assert await task == 20
         return turns
@@ -44,9 +52,19 @@ def test_others_get_their_turn_between_slices() -> None:
     assert asyncio.run(run()) > 40
 
 
+def test_while_others_wait_work_takes_half_of_the_time() -> None:
+    async def run() -> tuple[float, float]:
+        began = time.perf_counter()
+        await LongWork(1, somebody).run(work(3, 0.03), None)
+        return time.perf_counter() - began, 3 * 0.03
+
+    elapsed, worked = asyncio.run(run())
+    assert elapsed >= 2 * worked
+
+
 def test_short_steps_share_a_slice() -> None:
     async def run() -> int:
-        task = asyncio.ensure_future(LongWork(1).run(work(100), None))
+        task = asyncio.ensure_future(LongWork(1, nobody).run(work(100), None))
         turns = await turns_while(task)
         assert await task == 100
         return turns
@@ -60,7 +78,7 @@ def test_an_error_reaches_the_request_and_the_next_one_starts() -> None:
         raise ZeroDivisionError
 
     async def run() -> None:
-        long_work = LongWork(1)
+        long_work = LongWork(1, nobody)
         with pytest.raises(ZeroDivisionError):
             await long_work.run(fails(), None)
         assert await long_work.run(work(2), None) == 2
@@ -72,7 +90,7 @@ def test_users_take_turns() -> None:
     order: list[str] = []
 
     async def run() -> None:
-        long_work = LongWork(10)
+        long_work = LongWork(10, nobody)
         requests = [*("greedy",) * 4, "modest"]
         await asyncio.gather(
             *(
@@ -87,7 +105,7 @@ def test_users_take_turns() -> None:
 
 def test_what_would_wait_for_too_long_is_refused() -> None:
     async def run() -> None:
-        long_work = LongWork(0.02)
+        long_work = LongWork(0.02, nobody)
         running = asyncio.ensure_future(long_work.run(work(20, SLICE_S), "a"))
         await asyncio.sleep(0)
         with pytest.raises(Problem) as caught:
@@ -102,7 +120,7 @@ def test_what_would_wait_for_too_long_is_refused() -> None:
 @pytest.mark.parametrize("waiting", [0, 1, 2])
 def test_who_is_cancelled_holds_up_nobody(waiting: int) -> None:
     async def run() -> None:
-        long_work = LongWork(10)
+        long_work = LongWork(10, nobody)
         tasks = [asyncio.ensure_future(long_work.run(work(5, SLICE_S), str(number))) for number in range(3)]
         await asyncio.sleep(0)
         tasks[waiting].cancel()

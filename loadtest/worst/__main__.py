@@ -1,0 +1,113 @@
+"""`python -m loadtest.worst`: sends the worst requests to the running system, one after the other.
+
+Beside each of them another client reads one key again and again; the longest that it waited is the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from loadtest.bench.wrk import login
+from loadtest.worst.requests import JSON, MSGPACK, Request, requests
+from localcluster.cluster import Cluster
+from localcluster.config import for_machine
+from localcluster.dotenv import REPOSITORY
+
+BAR_S = 0.1
+SETTLE_S = 0.3
+TIMEOUT_S = 120.0
+
+
+class Outcome(NamedTuple):
+    """What came of a request: its status and duration, and how long others waited, at the longest and usually."""
+
+    status: str
+    seconds: float
+    longest_s: float
+    usual_s: float
+
+
+class Client:
+    """Sends requests with a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        address = urlsplit(url)
+        self.host, self.port, self.token = address.hostname or "", address.port or 80, token
+
+    def post(self, path: str, body: bytes, content_type: str, accept: str = JSON) -> str:
+        """Send a request and read its answer; returns the status, or what broke the connection."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_S)
+        headers = {"authorization": self.token, "content-type": content_type, "accept": accept}
+        try:
+            connection.request("POST", f"/api/{path}", body, headers)
+            answer = connection.getresponse()
+            while answer.read(1 << 20):
+                pass
+        except OSError as error:
+            return type(error).__name__
+        finally:
+            connection.close()
+        return str(answer.status)
+
+
+def measure(client: Client, request: Request) -> Outcome:
+    """Send one request, and see how long another client waits meanwhile."""
+    for body in request.stored:
+        client.post("write", body(), MSGPACK)
+    content = request.body()
+    command = [sys.executable, "-m", "loadtest.worst.probe", client.host, str(client.port), client.token]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
+        if probe.stdin is None or probe.stdout is None:
+            raise AssertionError("no pipes")
+        probe.stdout.readline()
+        time.sleep(SETTLE_S)
+        began = time.perf_counter()
+        status = client.post(request.path, content, request.content_type, request.accept)
+        seconds = time.perf_counter() - began
+        probe.stdin.close()
+        latencies = json.loads(probe.stdout.read())
+    return Outcome(status, seconds, max(latencies), statistics.median(latencies))
+
+
+def main() -> int:
+    """Measure every request, and print a table; the exit code says whether nobody waited for longer than the aim."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.worst")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="a part of the names of the requests to send")
+    parser.add_argument("--url", default="", help="of a system that is not this machine's; its admin password is read "
+                        "from TARANTKV_ADMIN_PASSWORD")  # fmt: skip
+    options = parser.parse_args()
+    if options.url:
+        client = Client(options.url, login(options.url, "admin", os.environ["TARANTKV_ADMIN_PASSWORD"]))
+    else:
+        cluster = Cluster(for_machine(REPOSITORY))
+        client = Client(cluster.base_url, login(cluster.base_url, cluster.admin_user, cluster.admin_password))
+    client.post("write", b'{"data":{"worst:small":1}}', JSON)
+    print("| request | status | its own time, s | a small read waits at most, ms | usually, ms |")
+    print("| --- | --- | ---: | ---: | ---: |")
+    good = True
+    for request in requests():
+        if options.only not in request.name:
+            continue
+        rounds = [measure(client, request) for _ in range(options.rounds)]
+        middle = sorted(rounds, key=lambda outcome: outcome.longest_s)[len(rounds) // 2]
+        good = good and middle.longest_s <= BAR_S
+        print(
+            f"| {request.name} | {middle.status} | {middle.seconds:.1f} | {middle.longest_s * 1000:.0f} "
+            f"| {middle.usual_s * 1000:.1f} |",
+            flush=True,
+        )
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
