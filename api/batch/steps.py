@@ -58,7 +58,7 @@ class LongWork:
         """Take all steps, with pauses between slices, and return their result.
 
         Raises:
-            Problem: 503, the long work of others takes longer than this may wait.
+            OverloadedError: the long work of others takes longer than this may wait.
         """
         await self._turn(user)
         try:

@@ -87,7 +87,7 @@ class AnswerBudget:
             """Hold `size` bytes more if that is above 0: an answer is larger than what it was made of.
 
             Raises:
-                Problem: 503, other answers take the room.
+                OverloadedError: other answers take the room.
             """
             if size > 0 and not self.take(size):
                 raise _no_room()

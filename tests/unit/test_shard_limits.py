@@ -284,7 +284,7 @@ def test_a_shard_without_a_users_chunks_takes_a_batch_of_any_size() -> None:
     gate.admit([("s1", 1)])
     gate.admit([("s1", 100)] * 9, "a")
     for user in ("a", "b"):
-        with pytest.raises(Problem):
+        with pytest.raises(OverloadedError):
             gate.admit([("s1", 1)], user)
     for _ in range(9):
         gate.release("s1", 100, "a")
@@ -294,9 +294,9 @@ def test_a_shard_without_a_users_chunks_takes_a_batch_of_any_size() -> None:
 def test_a_batch_is_counted_whole() -> None:
     gate = admission(chunks=4, size=100)
     gate.admit([("s1", 10)], "a")
-    with pytest.raises(Problem):
+    with pytest.raises(OverloadedError):
         gate.admit([("s1", 1)] * 4, "a")
-    with pytest.raises(Problem):
+    with pytest.raises(OverloadedError):
         gate.admit([("s1", 31)] * 3, "a")
     gate.admit([("s1", 30)] * 3, "a")
     assert gate.bytes["s1"] == 100
@@ -309,7 +309,7 @@ def test_a_single_read_is_given_all_memory_that_it_needs() -> None:
     alone.grow(1000)
     other = AnswerBudget.Share(budget, "b")
     assert not other.take(1)
-    with pytest.raises(Problem):
+    with pytest.raises(OverloadedError):
         other.grow(1)
     alone.release()
     assert other.take(1)
