@@ -46,26 +46,51 @@ _SPELLINGS = {
 Fields = dict[bytes, bytes]
 
 
-def collect(lines: Iterable[tuple[bytes, bytes]]) -> Fields:
+def parse_fields(lines: Iterable[bytes]) -> Fields:
     """Header fields by lower-case name, from the lines of a head; lines of the same list are joined by commas.
 
     Raises:
-        Problem: 400, a name is no token, or a field that must be single occurs twice.
+        Problem: 400, a line is no field, or a field that must be single occurs twice.
     """
     fields: Fields = {}
-    for spelling, value in lines:
-        name = _SPELLINGS.get(spelling)
-        if name is None:
-            if _TOKEN.fullmatch(spelling) is None:
-                raise Problem(Kind.MALFORMED_REQUEST, "the name of a header field is not valid")
-            name = spelling.lower()
+    for line in lines:
+        spelling, colon, value = line.partition(b":")
+        name = _SPELLINGS.get(spelling) or _lower(spelling)
+        if not colon:
+            raise Problem(Kind.MALFORMED_REQUEST, "a header line has no colon")
         if name in fields:
-            if name in SINGLE:
-                raise Problem(Kind.INVALID_HEADER, f"the header {name.decode('ascii')} occurs more than once")
-            fields[name] += b", " + value
+            _add(fields, name, value.strip(b" \t"))
+        else:
+            fields[name] = value.strip(b" \t")
+    return fields
+
+
+def collect(pairs: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """The same from names in lower case and values, as an ASGI server gives them.
+
+    Raises:
+        Problem: 400, a field that must be single occurs twice.
+    """
+    fields: Fields = {}
+    for name, value in pairs:
+        if name in fields:
+            _add(fields, name, value)
         else:
             fields[name] = value
     return fields
+
+
+def _lower(spelling: bytes) -> bytes:
+    if _TOKEN.fullmatch(spelling) is None:
+        raise Problem(Kind.MALFORMED_REQUEST, "the name of a header field is not valid")
+    return spelling.lower()
+
+
+def _add(fields: Fields, name: bytes, value: bytes) -> None:
+    """Add a further line of a field."""
+    if name in SINGLE:
+        raise Problem(Kind.INVALID_HEADER, f"the header {name.decode('ascii')} occurs more than once")
+    fields[name] += b", " + value
 
 
 def tokens(value: bytes) -> list[bytes]:

@@ -8,8 +8,9 @@ same however it was cut on its way.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from api.http.fields import Fields, collect, tokens
+from api.http.fields import Fields, parse_fields, tokens
 from api.http.problems import Kind, Problem
 
 END = b"\r\n\r\n"
@@ -17,6 +18,9 @@ MAX_BYTES = 64 * 1024
 """Of a head, without the empty line at its end."""
 
 MAX_FIELDS = 200
+
+MAX_REMEMBERED_BYTES = 256
+"""Of a request line or a host whose meaning is kept: clients send the same few again and again."""
 
 _PLAIN = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
 """What may stand in a head besides CRLF."""
@@ -103,20 +107,33 @@ def parse_head(raw: bytes) -> Head:
         Problem: it is not valid, or means something that is not supported here; the connection must be closed.
     """
     line, *lines = raw.split(b"\r\n")
-    method, target, minor = _request_line(line)
+    method, target, is_1_0 = (_known_request_line if len(line) <= MAX_REMEMBERED_BYTES else _request_line)(line)
     _check_bytes(raw, len(lines))
     if len(lines) > MAX_FIELDS:
         raise Problem(Kind.HEAD_TOO_LARGE, f"the head has more than {MAX_FIELDS} fields")
-    fields = collect(_name_and_value(line) for line in lines)
+    fields = parse_fields(lines)
     path, query = _path_and_query(method, target)
     head = Head(method, path, query, fields)
-    is_1_0 = minor == b"0"
-    _check_host(fields.get(b"host"), is_1_0=is_1_0)
-    head.length = _length(fields, is_1_0=is_1_0)
-    connection = fields.get(b"connection")
-    head.keep_alive = not is_1_0 and (connection is None or b"close" not in tokens(connection))
-    expect = fields.get(b"expect")
-    if expect is not None and not is_1_0:
+    get = fields.get
+    host, coding = get(b"host"), get(b"transfer-encoding")
+    if host is None:
+        if not is_1_0:
+            raise malformed("the header host is missing")
+    elif not (_is_known_host if len(host) <= MAX_REMEMBERED_BYTES else _is_host)(host):
+        raise malformed("the header host is not valid")
+    if coding is not None:
+        _check_coding(coding, has_length=b"content-length" in fields, is_1_0=is_1_0)
+        head.length = None
+    elif (length := get(b"content-length")) is not None:
+        if _LENGTH.fullmatch(length) is None:
+            raise malformed("the header content-length is not valid")
+        head.length = int(length)
+    if is_1_0:
+        head.keep_alive = False
+        return head
+    if (connection := get(b"connection")) is not None:
+        head.keep_alive = b"close" not in tokens(connection)
+    if (expect := get(b"expect")) is not None:
         if set(tokens(expect)) != {b"100-continue"}:
             raise Problem(Kind.EXPECTATION_FAILED, "the only expectation that is met here is 100-continue")
         head.expects_continue = True
@@ -129,28 +146,25 @@ def _check_bytes(data: bytes, line_ends: int, *, unfinished: bool = False) -> No
         raise malformed("the head has a character that must not be there")
 
 
-def _request_line(line: bytes) -> tuple[str, bytes, bytes]:
+def _request_line(line: bytes) -> tuple[str, bytes, bool]:
+    """The method, the target, and whether the version is HTTP/1.0."""
     found = _REQUEST_LINE.fullmatch(line)
     if found is None:
         if _OTHER_VERSION.fullmatch(line):
             raise Problem(Kind.VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
         raise malformed(_NO_REQUEST_LINE)
     method, target, minor = found.groups()
-    return method.decode("ascii"), target, minor
+    return method.decode("ascii"), target, minor == b"0"
 
 
-def _name_and_value(line: bytes) -> tuple[bytes, bytes]:
-    name, colon, value = line.partition(b":")
-    if not colon:
-        raise malformed("a header line has no colon")
-    return name, value.strip(b" \t")
+_known_request_line = lru_cache(maxsize=256)(_request_line)
 
 
 def _path_and_query(method: str, target: bytes) -> tuple[str, bytes]:
     """The path and the query of a request target in origin form or in absolute form."""
     if method == "CONNECT":
         raise Problem(Kind.NOT_IMPLEMENTED, "this server is no proxy")
-    if not target.startswith(b"/"):
+    if target[0] != 0x2F:
         if target == b"*" and method == "OPTIONS":
             return "*", b""
         absolute = _ABSOLUTE.fullmatch(target)
@@ -165,28 +179,20 @@ def _path_and_query(method: str, target: bytes) -> tuple[str, bytes]:
     return path.decode("ascii"), query
 
 
-def _check_host(host: bytes | None, *, is_1_0: bool) -> None:
-    if host is None:
-        if not is_1_0:
-            raise malformed("the header host is missing")
-    elif _HOST.fullmatch(host) is None:
-        raise malformed("the header host is not valid")
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
-def _length(fields: Fields, *, is_1_0: bool) -> int | None:
-    """The length of the body in bytes; None if it comes in chunks."""
-    length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
-    if coding is None:
-        if length is None:
-            return 0
-        if _LENGTH.fullmatch(length) is None:
-            raise malformed("the header content-length is not valid")
-        return int(length)
-    if length is not None or is_1_0:
+_is_known_host = lru_cache(maxsize=256)(_is_host)
+
+
+def _check_coding(coding: bytes, *, has_length: bool, is_1_0: bool) -> None:
+    """See that the body comes in chunks, and that nothing else says where it ends."""
+    if has_length or is_1_0:
         raise malformed("the header transfer-encoding must not be there")
     codings = tokens(coding)
     if codings == [b"chunked"]:
-        return None
+        return
     if not codings or set(codings) == {b"chunked"}:
         raise malformed("the header transfer-encoding is not valid")
     raise Problem(Kind.NOT_IMPLEMENTED, "the only transfer coding that is understood here is chunked")

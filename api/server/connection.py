@@ -417,7 +417,10 @@ class Connection(asyncio.Protocol):
     def _next(self) -> None:
         """Go on with the next request."""
         self._exchange = None
-        self._advance()
+        if self._at < len(self._data) or self._held or self._ended or self._advancing:
+            self._advance()
+        else:
+            self._enter(Phase.IDLE)
 
     def _nobody(self) -> Exchange:
         """Something that is no request is answered as one."""
