@@ -113,13 +113,17 @@ class Services:
         failed.add_done_callback(_end_process)
         gauge = asyncio.create_task(self._set_gauges(), name="services.gauges")
         gauge.add_done_callback(_end_process)
+        tasks: list[asyncio.Task[None]] = [gauge]
         try:
             await self.topology.load(self.settings.http.startup_timeout_s)
-            async with self.shard_health.running():
-                yield
+            watch = asyncio.create_task(self.shard_health.watch(), name="services.shard_health")
+            watch.add_done_callback(_end_process)
+            tasks.append(watch)
+            yield
         finally:
             failed.remove_done_callback(_end_process)
-            gauge.cancel()
+            for task in tasks:
+                task.cancel()
             await self.idempotency.finish()
             await self.dispatcher.stop()
             await self.throttle.close()

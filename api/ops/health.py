@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
 
 from api.http.problems import Kind, retry_later
+from api.overload.errors import OverloadedError
 from protocol.version import VERSION
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ READ_ONLY = (HttpMethod.GET, HttpMethod.HEAD)
 Ask = Callable[[str, float], Awaitable[bool]]
 """Asks a shard, by name, for any answer within so many seconds. False: it gave none.
 
-Raises any exception where the question could not be asked, which says nothing about the shard.
+Raises:
+    OverloadedError: the question was not asked, which says nothing about the shard.
 """
 
 
@@ -48,16 +49,8 @@ class ShardHealth:
         """The shards that did not answer, in the order of the settings."""
         return [shard for shard in self.shards if shard in self._down]
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Ask every shard again and again for the time of a `with` block."""
-        task = asyncio.create_task(self._ask_forever(), name="health.shards")
-        try:
-            yield
-        finally:
-            task.cancel()
-
-    async def _ask_forever(self) -> None:
+    async def watch(self) -> None:
+        """Ask every shard again and again."""
         while True:
             await asyncio.gather(*map(self._ask_one, self.shards))
             await asyncio.sleep(ASK_EVERY_S)
@@ -65,8 +58,7 @@ class ShardHealth:
     async def _ask_one(self, shard: str) -> None:
         try:
             answers = await self._ask(shard, ANSWER_WITHIN_S)
-        except Exception as error:  # noqa: BLE001 - whatever kept the question from being asked, the loop goes on
-            _log.debug("could not ask a shard", extra={"shard": shard, "error": str(error)})
+        except OverloadedError:
             return
         if answers and shard in self._down:
             self._down.discard(shard)

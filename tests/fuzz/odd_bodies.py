@@ -183,11 +183,15 @@ def content_coding(request: Request, number: int) -> None:
 
 
 @oddity
-def hidden_request(request: Request, _: int) -> None:
-    """A MessagePack value that looks like a request: whoever takes it for one has lost count of bytes."""
+def hidden_request(request: Request, number: int) -> None:
+    """A MessagePack value that looks like a request: a server that takes it for one has lost count of bytes.
+
+    Every other time it is a request whose body would be what comes next on the connection.
+    """
     hidden = b"\r\n\r\n" + request.good(request.keys.hidden)
+    if number % 2:
+        hidden = hidden.replace(b"Content-Length: ", b"Content-Length: 9")[:-1] + b" "
     key = request.keys.request
+    text = b"\xda" + len(hidden).to_bytes(2, "big") + hidden
     request.content_type = b"application/msgpack"
-    request.content = (
-        b"\x81\xa4data\x81" + bytes((0xA0 | len(key),)) + key + b"\xda" + len(hidden).to_bytes(2, "big") + hidden
-    )
+    request.content = b"\x81\xa4data\x81" + bytes((0xA0 | len(key),)) + key + text
