@@ -22,6 +22,7 @@ from api.batch.run import Batches
 from api.lifecycle import Lifecycle
 from api.ops.health import ShardHealth
 from api.ops.metrics import Metrics
+from api.ops.shard_status import ShardStatus
 from api.overload.gate import Gate
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
 from api.queue.dispatcher import Dispatcher
@@ -92,6 +93,7 @@ class Services:
         self.passwords = Passwords()
         self.throttle = LoginThrottle(settings.redis, settings.auth)
         self.batches = Batches(self.dispatcher, self.topology, settings.batch)
+        self.shard_status = ShardStatus(self.control, shards, self.metrics)
         self.idempotency = Idempotency(self.control, self.topology, settings.batch)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)
         self.answers = AnswerBudget(settings.batch.max_answering_bytes)
@@ -116,9 +118,10 @@ class Services:
         tasks: list[asyncio.Task[None]] = [gauge]
         try:
             await self.topology.load(self.settings.http.startup_timeout_s)
-            watch = asyncio.create_task(self.shard_health.watch(), name="services.shard_health")
-            watch.add_done_callback(_end_process)
-            tasks.append(watch)
+            for name, run in (("shard_health", self.shard_health.watch), ("shard_status", self.shard_status.run)):
+                task = asyncio.create_task(run(), name=f"services.{name}")
+                task.add_done_callback(_end_process)
+                tasks.append(task)
             yield
         finally:
             failed.remove_done_callback(_end_process)

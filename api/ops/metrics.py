@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -20,6 +21,17 @@ MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _KEYS = (1, 10, 100, 1000, 10_000)
+
+
+_SHARD_GAUGES = {
+    "claims": ("tarantkv_claims", "Requests with an Idempotency-Key that a shard remembers."),
+    "claim_bytes": ("tarantkv_claim_bytes", "Memory that they take on the shard, with their indexes."),
+    "records": ("tarantkv_chunk_records", "Records of applied chunks on a shard."),
+    "record_bytes": ("tarantkv_chunk_record_bytes", "Memory that they take, with their indexes."),
+    "memory_used": ("tarantkv_shard_memory_used_bytes", "Memory in use by a shard's data."),
+    "memory_limit": ("tarantkv_shard_memory_limit_bytes", "Memory that a shard has for its data."),
+}
+"""Name and help of each gauge of a shard, by what the shard calls it."""
 
 
 class Metrics:
@@ -60,6 +72,10 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         build.labels(VERSION, platform.python_version()).set(1)
+        self._shards = {
+            field: Gauge(name, text, ("shard",), registry=self._registry, multiprocess_mode="mostrecent")
+            for field, (name, text) in _SHARD_GAUGES.items()
+        }
         # Looking a child up by its labels costs more than counting.
         self._batch_children: dict[str, Histogram] = {}
         self._outcome_children: dict[tuple[str, int], Counter] = {}
@@ -101,6 +117,11 @@ class Metrics:
     def waiting(self, chunks: int) -> None:
         """Set how many chunks wait."""
         self._waiting.set(chunks)
+
+    def shard(self, shard: str, status: Mapping[str, int]) -> None:
+        """Set what a shard says of itself."""
+        for field, gauge in self._shards.items():
+            gauge.labels(shard).set(status[field])
 
     def render(self) -> bytes:
         """All counters, of all processes, in Prometheus' text format."""

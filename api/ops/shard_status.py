@@ -1,0 +1,57 @@
+"""Asks the shards now and then what their claims and records take and how full they are, for the gauges.
+
+One small question a shard, with the other chunks: the api reaches shards in no other way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from api.http.problems import Problem
+from api.ops.metrics import Metrics
+from api.queue.errors import StoreCallError
+from api.queue.store_calls import StoreCalls
+from protocol.operations import Operation
+
+_log = logging.getLogger(__name__)
+
+ASK_EVERY_S = 15.0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What a shard says of itself: claims and records of applied chunks, with their indexes, and memory, in bytes."""
+
+    claims: int
+    claim_bytes: int
+    records: int
+    record_bytes: int
+    memory_used: int
+    memory_limit: int
+
+
+class ShardStatus:
+    """Keeps the gauges of `shards` up to date. A shard that does not answer keeps the values that it had."""
+
+    def __init__(self, calls: StoreCalls, shards: Sequence[str], metrics: Metrics) -> None:
+        self._calls = calls
+        self._shards = shards
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Ask again and again; never returns."""
+        while True:
+            await asyncio.gather(*map(self._ask, self._shards))
+            await asyncio.sleep(ASK_EVERY_S)
+
+    async def _ask(self, shard: str) -> None:
+        try:
+            answer = await self._calls.call_shard(shard, Operation.STATUS, ())
+            status = msgspec.convert(answer, Status)
+        except (StoreCallError, Problem, msgspec.ValidationError) as error:
+            _log.debug("a shard did not tell its status", extra={"shard": shard, "error": str(error)})
+        else:
+            self._metrics.shard(shard, msgspec.to_builtins(status))
