@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from protocol.settings.auth import AuthSettings
 from protocol.settings.base import Settings, variable
 from protocol.settings.batch import BatchSettings
@@ -48,14 +46,14 @@ CLIENT_VARIABLES = frozenset(
 """Variables that no process reads as a setting: what `api.manage`, `localcluster`, the compose file or a test reads."""
 
 
-def fields_of(tier: str) -> dict[str, msgspec.structs.FieldInfo]:
-    """Every field that a tier reads, by name."""
-    return {
-        field.name: field
+def fields_of(tier: str) -> frozenset[str]:
+    """The name of every field that a tier reads."""
+    return frozenset(
+        name
         for concern, readers in CONCERNS.items()
         if tier in readers.split(", ")
-        for field in msgspec.structs.fields(concern)
-    }
+        for name in concern.__struct_fields__
+    )
 
 
 def variables_of(tier: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ from protocol.settings.cross_checks import RULES
 def table() -> str:
     """Every setting with its readers, default and meaning."""
     lines = {}
+    tiers = {tier: fields_of(tier) for tier in TIERS}
     for concern in CONCERNS:
         hints = get_type_hints(concern, include_extras=True)
         for field in msgspec.structs.fields(concern):
@@ -22,7 +23,7 @@ def table() -> str:
             meaning = next(meta.description for meta in reversed(metas) if meta.description)
             shown = f"`{field.default}`" if field.default != "" else "empty"
             default = "required" if field.required else shown
-            readers = ", ".join(tier for tier in TIERS if field.name in fields_of(tier))
+            readers = ", ".join(tier for tier, fields in tiers.items() if field.name in fields)
             lines[field.name] = f"| `{variable(field.name)}` | {readers} | {default} | {meaning} |"
     return "\n".join(["| setting | read by | default | meaning |", "|---|---|---|---|", *sorted(lines.values())]) + "\n"
 

@@ -123,3 +123,17 @@ def test_a_certificate_that_cannot_be_used_ends_the_start_in_one_line(
     (line,) = done.stderr.splitlines()
     assert said in line
     assert Path(certificate["TARANTKV_TLS_KEY"]).read_text().splitlines()[1] not in line
+
+
+def test_an_encrypted_key_ends_the_start_instead_of_asking_for_its_password(
+    cluster: Cluster, certificate: dict[str, str], tmp_path: Path
+) -> None:
+    key = serialization.load_pem_private_key(Path(certificate["TARANTKV_TLS_KEY"]).read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"a password")
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    )
+    done = run_module(cluster, "api", {**certificate, "TARANTKV_TLS_KEY": str(tmp_path / "key.pem")})
+    assert done.returncode == 78
+    (line,) = done.stderr.splitlines()
+    assert "TARANTKV_TLS_CERT and TARANTKV_TLS_KEY cannot be used" in line
