@@ -155,12 +155,15 @@ class Cluster(Members):
         for tier in TIERS:
             members = [name for name in names if tier_of(name) == tier]
             watch.start(members)
+            if tier == "worker":
+                # Nobody needs them before the first request: the api starts meanwhile.
+                continue
             watch.until(
                 lambda members=members: all(self._answers(name) for name in members),  # type: ignore[misc]
                 f"{', '.join(members)}: no answer in time",
                 members,
             )
-        watch.until_running(names)
+        watch.until_running(names, self._answers)
 
     def _supervise_workers(self, count: int) -> list[str]:
         """Have `count` workers supervised: stops those past it; returns the names of the new ones, not started."""

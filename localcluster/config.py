@@ -26,7 +26,7 @@ _SHARD_NAME = re.compile(r"s([1-9]\d?)")
 REDIS_USER = "TARANTKV_REDIS_USER"
 REDIS_WORKER_USER = "TARANTKV_REDIS_WORKER_USER"
 REDIS_MEMORY = "TARANTKV_REDIS_MEMORY_MIB"
-WORKERS = "TARANTKV_WORKERS"
+WORKER_PROCESSES = "TARANTKV_WORKER_PROCESSES"
 REDIS_MEMORY_MIB = 512
 MIN_REDIS_MEMORY_MIB = 64
 
@@ -95,7 +95,7 @@ def for_machine(root: Path) -> ClusterConfig:
     settings = {**dotenv.read(root / ".env"), **os.environ}
     settings = {name: value for name, value in settings.items() if name.startswith("TARANTKV_") and value.strip()}
     redis_memory = settings.get(REDIS_MEMORY)
-    workers = settings.get(WORKERS)
+    workers = settings.get(WORKER_PROCESSES)
     data_dir = root / ".data"
     return ClusterConfig(
         data_dir=data_dir,

@@ -37,6 +37,10 @@ class Layout:
     def socket(self, name: str) -> Path:
         return self.run_dir / f"{name}.sock"
 
+    def heartbeat(self, worker: str) -> Path:
+        """What a worker touches every second."""
+        return self.run_dir / f"{worker}.alive"
+
     def identity(self) -> str:
         """Which directory this is, whatever it is called: a copy has another identity, a moved one keeps its own."""
         found = self.run_dir.stat()

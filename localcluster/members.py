@@ -142,7 +142,7 @@ class Members:
     def _start_and_wait(self, names: Sequence[str]) -> None:
         watch = StartWatch(self._supervisor, self.config.start_timeout_s)
         watch.start(names)
-        watch.until_running(names)
+        watch.until_running(names, self._answers)
 
     def _wait_stopped(self, names: Sequence[str]) -> None:
         self._wait(
@@ -166,6 +166,9 @@ class Members:
             return probes.redis_answers(self.config)
         if name == "api":
             return self.is_ready()
+        if tier_of(name) == "worker":
+            elsewhere = programs.settings_for(self.config, "worker").get(programs.HEARTBEAT)
+            return bool(elsewhere) or probes.beats(self.layout.heartbeat(name), self.pid(name))
         shards = {f"shard-{shard.name}": shard for shard in self.config.shards}
         return probes.shard_answers(self.config, shards[name]) if name in shards else True
 

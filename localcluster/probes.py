@@ -4,6 +4,7 @@ import http.client
 import ssl
 from pathlib import Path
 
+import psutil
 import redis
 import tarantool
 from redis.backoff import NoBackoff
@@ -73,6 +74,14 @@ def api_is_ready(host: str, port: int, *, tls: bool) -> bool:
         return False
     finally:
         connection.close()
+
+
+def beats(heartbeat: Path, pid: int) -> bool:
+    """Whether the worker that runs as this process has touched its heartbeat file."""
+    try:
+        return heartbeat.stat().st_mtime >= psutil.Process(pid).create_time()
+    except (OSError, psutil.Error):
+        return False
 
 
 def stands_still(pid: int) -> bool:

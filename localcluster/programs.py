@@ -13,12 +13,24 @@ from localcluster.launch import RUN_FD
 from localcluster.layout import Layout
 from localcluster.tier_settings import all_settings, settings_for
 
-__all__ = ["REPOSITORY", "Layout", "Program", "all_settings", "programs", "settings_for", "supervisor_program"]
+__all__ = [
+    "HEARTBEAT",
+    "REPOSITORY",
+    "Layout",
+    "Program",
+    "all_settings",
+    "programs",
+    "settings_for",
+    "supervisor_program",
+]
 
 REPOSITORY = dotenv.REPOSITORY
 
 # Tarantool 2.6 cuts the names of its files off past 255 bytes.
 _LONGEST_DIR = 200
+
+HEARTBEAT = "TARANTKV_WORKER_HEARTBEAT_FILE"
+"""Tells that a worker works, not only that its process is there."""
 
 # COVERAGE_PROCESS_CONFIG is set while `make coverage` measures the servers that the tests start.
 _INHERITED = ("COVERAGE_PROCESS_CONFIG", "HOME", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
@@ -41,7 +53,6 @@ def programs(config: ClusterConfig, workers: int) -> tuple[Program, ...]:
     """All programs, in the order of starting. Raises `ConfigError` when a server is not installed."""
     layout = Layout(config.data_dir)
     base = _base_env()
-    for_worker = base | settings_for(config, "worker")
     return (
         Program(
             "redis",
@@ -52,10 +63,7 @@ def programs(config: ClusterConfig, workers: int) -> tuple[Program, ...]:
             stdin=layout.redis_dir / "redis.conf",
         ),
         *(_shard_program(config, layout, shard, base) for shard in config.shards),
-        *(
-            Program(f"worker-{number}", "worker", (sys.executable, "-m", "worker"), for_worker, REPOSITORY)
-            for number in range(1, workers + 1)
-        ),
+        *(_worker_program(config, f"worker-{number}", base) for number in range(1, workers + 1)),
         Program("api", "api", (sys.executable, "-m", "api"), base | settings_for(config, "api"), REPOSITORY),
     )
 
@@ -68,6 +76,13 @@ def _base_env() -> dict[str, str]:
     """The same for every shell that a cluster is started from, but for what names places on this machine."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _worker_program(config: ClusterConfig, name: str, base: Mapping[str, str]) -> Program:
+    own = {HEARTBEAT: f"/proc/self/fd/{RUN_FD}/{name}.alive"}
+    return Program(
+        name, "worker", (sys.executable, "-m", "worker"), {**base, **own, **settings_for(config, "worker")}, REPOSITORY
+    )
 
 
 def _shard_program(config: ClusterConfig, layout: Layout, shard: Shard, base: Mapping[str, str]) -> Program:

@@ -77,9 +77,12 @@ class StartWatch:
         self._log_sizes[name] = size
         return grown and _RECOVERING in log_tail(log, lines=1)
 
-    def until_running(self, names: Sequence[str]) -> None:
+    def until_running(self, names: Sequence[str], answers: Callable[[str], bool]) -> None:
+        """Until supervisord calls all of them running, which only means that they have not ended, and all answer."""
+
         def running() -> bool:
-            return all(status.state == "RUNNING" for status in self._supervisor.statuses() if status.name in names)
+            states = {status.name: status.state for status in self._supervisor.statuses()}
+            return all(states[name] == "RUNNING" and answers(name) for name in names)
 
         self.until(running, f"not all of {', '.join(names)} run in time", names)
 

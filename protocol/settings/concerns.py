@@ -40,7 +40,7 @@ CLIENT_VARIABLES = frozenset(
         "TARANTKV_SHARD_MEMORY_LIMIT",
         "TARANTKV_TARANTOOL_IMAGE",
         "TARANTKV_TEST_URL",
-        "TARANTKV_WORKERS",
+        "TARANTKV_WORKER_PROCESSES",
     }
 )
 """Variables that no process reads as a setting: what `api.manage`, `localcluster`, the compose file or a test reads."""

@@ -47,10 +47,10 @@ def test_a_number_of_workers_that_the_machine_cannot_run_is_refused_with_the_bou
 
 
 def test_the_number_of_workers_is_a_setting_that_outlasts_a_restart(clone: Clone) -> None:
-    clone.settings(WORKERS="3")
+    clone.settings(WORKER_PROCESSES="3")
     assert clone.make("up").returncode == 0
     assert "worker-3" in clone.make("status").stdout
-    clone.settings(WORKERS="400")
+    clone.settings(WORKER_PROCESSES="400")
     assert "'400' workers" in error_of(clone.make("up"))
 
 

@@ -1,5 +1,4 @@
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -15,8 +14,7 @@ import pytest
 
 from localcluster import dotenv, leftovers
 from localcluster.cluster import Cluster, ClusterError
-from localcluster.config import ConfigError, for_tests
-from localcluster.ports import free_ports
+from localcluster.config import for_tests
 
 NewCluster = Callable[..., Cluster]
 
@@ -221,75 +219,8 @@ def test_processes_end_with_their_owner(tmp_path: Path) -> None:
     assert alive == [], gone
 
 
-def test_a_wrong_setting_is_reported_with_what_the_program_says(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(tier_settings={"worker": {"TARANTKV_READ_FRAMES": "many"}})
-    with pytest.raises(
-        ClusterError, match=re.compile(r"worker-\d ended \(exit status 78.*TARANTKV_READ_FRAMES", re.DOTALL)
-    ):
-        cluster.start()
-    assert not cluster.is_running()
-    assert leftovers.find(cluster.layout) == []
-
-
-def test_a_failed_start_shows_nothing_of_earlier_starts(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(tier_settings={"api": {"TARANTKV_MAX_BATCH_KEYS": "many"}})
-    cluster.layout.make(cluster.config)
-    cluster.log_path("api").write_text("from an earlier life\n")
-    with pytest.raises(ClusterError, match="api ended") as failure:
-        cluster.start()
-    assert "TARANTKV_MAX_BATCH_KEYS" in str(failure.value)
-    assert "earlier life" not in str(failure.value)
-
-
-def test_a_taken_port_is_one_line_that_names_the_setting(new_cluster: NewCluster) -> None:
-    cluster = new_cluster()
-    config = cluster.config
-    ports = {
-        "TARANTKV_PORT": config.api_port,
-        "TARANTKV_REDIS_URL": config.redis_port,
-        "TARANTKV_SHARDS": config.shards[1].port,
-    }
-    for name, port in ports.items():
-        with socket.create_server(("127.0.0.1", port)), pytest.raises(ClusterError) as failure:
-            cluster.start()
-        assert str(failure.value) == f"port {port} is taken; set {name}"
-    assert not cluster.is_running()
-
-
-def test_the_supervisor_finds_nothing_critical_but_that_its_socket_has_no_password(cluster: Cluster) -> None:
-    critical = [line for line in cluster.log_path("supervisord").read_text().splitlines() if " CRIT " in line]
-    assert [line for line in critical if "without any HTTP authentication" not in line] == []
-
-
-def test_missing_secrets_are_named(new_cluster: NewCluster) -> None:
-    config = new_cluster().config
-    settings = {name: value for name, value in config.settings.items() if name != dotenv.JWT_SECRET}
-    with pytest.raises(ConfigError, match=dotenv.JWT_SECRET):
-        Cluster(replace(config, settings=settings)).start()
-
-
 def test_data_survives_a_stop_and_wipe_removes_it(running: Cluster) -> None:
     running.stop()
     assert list(running.config.data_dir.glob("shards/s1/*.snap"))
     running.wipe()
     assert not running.config.data_dir.exists()
-
-
-def test_a_long_data_directory_works(new_cluster: NewCluster, tmp_path: Path) -> None:
-    cluster = new_cluster(tmp_path / ("long" * 20) / ("longer" * 20))
-    cluster.start()
-    assert cluster.is_ready()
-
-
-def test_secrets_with_every_kind_of_character_work(new_cluster: NewCluster) -> None:
-    awkward = """%(x)s "'\\ ;#$`ü""" + "x" * 32
-    cluster = new_cluster(settings={name: awkward for name in dotenv.random_secrets() if name != dotenv.ADMIN_USER})
-    cluster.start()
-    assert cluster.is_healthy()
-
-
-def test_free_ports_are_free_distinct_and_below_the_ephemeral_range() -> None:
-    ports = free_ports(20)
-    assert len(set(ports)) == 20
-    assert set(ports).isdisjoint(free_ports(20))
-    assert max(ports) < 32768

@@ -42,9 +42,7 @@ def test_a_name_of_the_environment_names_no_user(target: str) -> None:
 def test_no_argument_of_a_target_is_taken_from_the_environment() -> None:
     """Names that another target begins to use have to be added to the list at the Makefile's head."""
     text = (REPOSITORY / "Makefile").read_text()
-    used = set(
-        re.findall(r"\$\((?:call (?:quoted|each|given),|if |value |firstword \$\(value )*\$?\(?([A-Z]+)\b", text)
-    )
+    used = set(re.findall(r"\$\((?:call (?:quoted|each|given),|if |value )*\$?\(?([A-Z]+)\b", text))
     own = {"CLUSTER", "MANAGE", "PYTHON", "TEST", "UV", "LINT", "MAKEFILE", "TARANTKV"}
     environment = dict.fromkeys(used - own, "from the environment")
     assert {"NAME", "WORKERS", "MINUTES", "OUT", "ARGS", "NAMES", "TIME"} <= environment.keys()
@@ -54,7 +52,8 @@ def test_no_argument_of_a_target_is_taken_from_the_environment() -> None:
 
 
 def test_variables_for_other_programs_do_not_reach_ours() -> None:
-    leaking = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "VIRTUAL_ENV"), "/nowhere")
+    names = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "VIRTUAL_ENV")
+    leaking = dict.fromkeys(names, "/nowhere")
     leaking |= {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "BASH_ENV": "/nowhere", "CDPATH": "/"}
     done = make("--eval=show: ; @env", "show", **leaking, PYTHONIOENCODING="latin-1", TARANTKV_PORT="9000")
     shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
