@@ -1,4 +1,5 @@
-"""Load on a running system: the benchmark (`bench`), what it compares with (`peers`), and locust scenarios.
+"""Load on a running system: the benchmark (`bench`) and the systems it compares with (`peers`), overload, scenarios.
 
-Nothing of the product imports this package. All load goes to 127.0.0.1, or to where the caller points locust.
+The product imports nothing from this package. All load goes to 127.0.0.1, or to the address that the caller gives
+locust.
 """

@@ -1,4 +1,4 @@
-"""What locust is given: `make load`, or `locust -f loadtest/locustfile.py [SCENARIO ...]`; see `loadtest.scenarios`."""
+"""The file for locust: `make load`, or `locust -f loadtest/locustfile.py [SCENARIO ...]`; see `loadtest.scenarios`."""
 
 from loadtest.scenarios.bulk_import import BulkImport
 from loadtest.scenarios.hot_reads import HotReads

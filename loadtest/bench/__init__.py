@@ -1,6 +1,6 @@
-"""The benchmark: tarant-kv against what one would write instead, in one run, in turn, on one machine.
+"""The benchmark: tarant-kv against what users would write instead, measured in turn, in one run on one machine.
 
-`plan` says what is measured, `values` and `bodies` make the data, `systems` starts what is measured, `wrk` and `floor`
-put load on it, `accounting` reads what it cost from /proc, `runner` does it all round by round, and `ratios`, `report`
-and `plots` say what came out.
+`plan` lists the measurements, `values` and `bodies` make the data, `systems` starts the systems, `wrk` and `floor` put
+load on them, `accounting` reads the CPU time and memory from /proc, `runner` does all of it round by round, and
+`ratios`, `report` and `plots` present the results.
 """

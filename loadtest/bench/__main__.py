@@ -1,7 +1,7 @@
 """`python -m loadtest.bench`: run the benchmark, or any part of it.
 
-Ends with 1 when a request failed or an answer was wrong, with 0 otherwise; whether the promised ratios are reached is
-said, not judged, as machines differ.
+The exit code is 1 if a request failed or an answer was wrong, else 0. The report says whether the promised ratios are
+reached; that does not change the exit code, as machines differ.
 """
 
 from __future__ import annotations
@@ -127,6 +127,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    # Whoever stops the benchmark does not want to keep what it has started.
+    # SIGTERM must also stop the systems that the benchmark has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

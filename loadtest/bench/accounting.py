@@ -1,4 +1,4 @@
-"""What a run costs, as the operating system accounts for it: CPU time and memory of process trees, from /proc."""
+"""The cost of a run by the operating system's account: CPU time and memory of process trees, from /proc."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Memory(msgspec.Struct, frozen=True):
 def parse_stat(text: str) -> ProcessStat:
     """Read a line of /proc/PID/stat.
 
-    The name, in parentheses, may hold blanks and parentheses itself: what follows the last one counts. Children that
-    ended are in their parent's account once it has waited for them, so that nothing is lost when a process ends.
+    The name, in parentheses, may itself contain blanks and parentheses, so the fields begin after the last one. The CPU
+    time of children that have ended is in their parent's fields once the parent has waited for them.
     """
     head, _, tail = text.rpartition(")")
     fields = tail.split()
@@ -94,7 +94,7 @@ def machine_busy_s(text: str) -> float:
 
 
 def snapshot(roots: Roots, proc: Path = PROC) -> Snapshot:
-    """Read the clock of every tier."""
+    """Read the CPU time of every tier."""
     found = processes(proc)
     tiers = {tier: sum(found[pid].ticks for pid in pids) / TICKS_PER_S for tier, pids in members(roots, found).items()}
     return Snapshot(tiers=tiers, machine=machine_busy_s((proc / "stat").read_text()))

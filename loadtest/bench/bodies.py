@@ -12,7 +12,7 @@ from loadtest.bench.values import Data
 
 MAX_BODIES = 20_000
 MAX_FILE_BYTES = 48 * 1024 * 1024
-"""The generator reads a whole file before it starts, and every measurement starts it anew."""
+"""The generator reads a whole file before it starts, and each measurement starts a generator."""
 
 
 def body(data: Data, operation: Operation, numbers: list[int]) -> bytes:
@@ -32,7 +32,7 @@ def batches(data: Data, size: int) -> Iterator[list[int]]:
 
 
 class BodyFiles:
-    """Writes each file when it is first asked for."""
+    """Files of request bodies; each is written when a measurement first needs it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -1,8 +1,8 @@
-"""Runs a cluster as `make up` would, from whatever source tree it is told to, until its standard input closes.
+"""Runs a cluster as `make up` would, from a given source tree, until its standard input closes.
 
-A script of its own, so that the tree's packages, and not those of the benchmark, are what it imports and starts.
-Arguments: the tree, and a directory for the data. Prints one JSON object when the cluster is ready. Settings come from
-the environment, as for `make up`; ports are random, and everything ends with this process.
+This is a script of its own so that it imports and starts the packages of that tree, not those of the benchmark.
+Arguments: the tree, and a directory for the data. It prints one JSON object when the cluster is ready. Settings come
+from the environment, as for `make up`. Ports are random, and the cluster ends with this process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 def main() -> None:
     tree, data_dir = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    # Not the directory of this script, whose modules would hide others.
+    # In place of this script's directory, whose modules would hide others of the same name.
     sys.path[0] = str(tree)
     os.chdir(tree)
 

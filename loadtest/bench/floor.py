@@ -1,7 +1,7 @@
-"""The floor: the storage procedure alone, called with ready-made chunks, without HTTP and without a queue.
+"""The floor: the stored procedure alone, called with ready-made chunks, without HTTP and without a queue.
 
-The calls are as full as a worker could make them when that many connections have a batch under way each: the chunks
-that these batches have for a shard, up to the keys that a worker puts into one call.
+Each call is as full as a worker could make it while every connection has one batch under way: it holds the chunks that
+these batches have for the shard, up to the number of keys that a worker puts into one call.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ReadyChunk:
 
 @dataclass
 class Tally:
-    """What one shard's thread did."""
+    """What one shard's thread counted."""
 
     keys: int = 0
     failures: int = 0
@@ -83,7 +83,7 @@ class FloorDriver:
     def run(self, combination: Combination, bodies: Path, seconds: float, position: int, rate: float) -> Load:
         """Call for some seconds."""
         if rate:
-            raise LoadError("the floor has no offered load: its calls are already full")
+            raise LoadError("the floor takes no offered rate: its calls are always full")
         calls = self._calls(combination, bodies)
         barrier = threading.Barrier(len(calls))
         operation = _OPERATIONS[combination.operation]
@@ -180,7 +180,7 @@ class FloorDriver:
         with bodies.open("rb") as file:
             chunks = self._by_shard(map(orjson.loads, itertools.islice(file, limit)), combination.operation)
         shards = len(self._connections)
-        # Of the batches under way, only so many have a chunk for a given shard.
+        # Expected number of the batches under way that have a chunk for a given shard.
         together = max(1, round(combination.connections * (1 - (1 - 1 / shards) ** combination.batch)))
         return [list(full_calls(of_shard, together)) for of_shard in chunks]
 
@@ -205,7 +205,7 @@ class FloorDriver:
 
 
 def full_calls(chunks: Sequence[ReadyChunk], together: int) -> Iterator[list[ReadyChunk]]:
-    """Group chunks into calls of so many chunks, fewer where they would have too many keys."""
+    """Group chunks into calls of `together` chunks each, or fewer where that would be too many keys."""
     call: list[ReadyChunk] = []
     keys = 0
     for chunk in chunks:

@@ -1,4 +1,4 @@
-"""What a load generator reports about one measurement, whichever generator it was."""
+"""What every load generator reports about one measurement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Load(msgspec.Struct, frozen=True):
     """Answered."""
 
     sent: int
-    """Those that had no answer yet when the time was over count here: a system works them all the same."""
+    """Includes requests without an answer when the time was over: the system works on them all the same."""
 
     seconds: float
     generator_cpu_s: float
@@ -43,13 +43,13 @@ class Driver(Protocol):
     """Puts load on one system."""
 
     def run(self, combination: Combination, bodies: Path, seconds: float, position: int, rate: float) -> Load:
-        """Load for `seconds` with the bodies of a file, beginning at a position; `rate` in requests/s, 0: no limit."""
+        """Load for `seconds` with the bodies of a file, from `position` on; `rate` in requests/s, 0: no limit."""
 
     def fill(self, data: Data) -> None:
         """Write every key once."""
 
     def verify(self, data: Data) -> None:
-        """Look whether a sample of what is stored comes back as it was written. Raises `LoadError`."""
+        """Check that a sample of the stored values comes back as written. Raises `LoadError`."""
 
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)

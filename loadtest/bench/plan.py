@@ -1,4 +1,4 @@
-"""What is measured: combinations of operation, batch size, kind of values and connections, and how long each."""
+"""The list of measurements: combinations of operation, batch size, kind of values and connections, and their length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPERATIONS: tuple[Operation, ...] = ("write", "read")
 VALUES: tuple[Values, ...] = ("string", "record")
 BATCHES = (1, 10, 100, 1000)
 MAIN_CONNECTIONS = 32
-"""The number of connections that the ratios are promised for."""
+"""The promised ratios are for this number of connections."""
 
 LARGE_BATCH = 1000
 
@@ -28,7 +28,7 @@ class Combination(msgspec.Struct, frozen=True, order=True):
     operation: Operation
     batch: int
     share: float = 0.0
-    """Offered load, as a share of what FastAPI took in the first round at the same combination; 0: all that the system
+    """Offered load, as a share of FastAPI's rate in the first round of the same combination; 0: as much as the system
     takes."""
 
     def __str__(self) -> str:
@@ -49,13 +49,13 @@ class Plan(msgspec.Struct, frozen=True):
     record_keys: int
 
     def seconds_of(self, combination: Combination) -> float:
-        """How long a combination is measured: longer where a request takes long, so that enough of them end in time."""
+        """Length of a measurement: longer where requests take long, so that enough of them end in time."""
         if combination.batch < LARGE_BATCH:
             return self.seconds
         return self.seconds * (3 if combination.values == "record" else 2)
 
     def of_round(self, number: int) -> Iterator[Combination]:
-        """What is measured in a round; the first is 0."""
+        """The combinations of a round; the first round is 0."""
         yield from self.combinations
         if number == 0:
             yield from self.extras
@@ -108,7 +108,7 @@ def chosen(
     batches: Sequence[int] = (),
     share: float = 0.0,
 ) -> Plan:
-    """The plan with its combinations replaced by what the caller names, and the usual choice of what it does not."""
+    """The plan with the caller's combinations; a dimension that the caller leaves out has its usual values."""
     if not (values or connections or operations or batches or share):
         return base
     combinations = grid(

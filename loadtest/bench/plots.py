@@ -1,4 +1,4 @@
-"""Pictures of a run: throughput by batch size, and what a key costs in each tier, against the peers."""
+"""Plots of a run: throughput by batch size, and CPU time per key in each tier, beside the peers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ mpl.use("agg")
 
 
 def draw(results: Results, directory: Path) -> list[Path]:
-    """Write one picture of each kind for every kind of values that was measured; returns the files."""
+    """Write one plot of each kind for every kind of values that was measured; returns the files."""
     found = rows(results.measurements)
     files = []
     for values in VALUES:
@@ -65,7 +65,7 @@ def _throughput(found: Sequence[Row], systems: Sequence[str], values: Values, di
 
 
 def _costs(found: Sequence[Row], systems: Sequence[str], values: Values, directory: Path) -> Path:
-    """Stacked bars: for each batch size one bar a system, on a panel of its own scale, as costs fall hundredfold."""
+    """Stacked bars, one for each system. Each batch size has a panel with its own scale: costs differ a hundredfold."""
     batches = sorted({row.combination.batch for row in found})
     figure = Figure(figsize=(3.2 * len(batches) + 1.5, 7.5), layout="constrained")
     figure.suptitle(f"CPU microseconds per key by tier, {values} values, {MAIN_CONNECTIONS} connections")

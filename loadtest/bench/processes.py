@@ -1,4 +1,4 @@
-"""Starts the processes of a run through the local cluster's launcher, so that none outlives the benchmark."""
+"""Starts the processes of a run through the local cluster's launcher, which ends them with the benchmark."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "USER")
 
 
 class StartError(RuntimeError):
-    """A process did not come up; the message holds the end of its log."""
+    """A process did not start; the message holds the end of its log."""
 
 
 class Process:
@@ -34,7 +34,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its id: the launcher becomes the program."""
+        """Its process id. The launcher replaces itself with the program, so the id stays."""
         return self.popen.pid
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
@@ -42,11 +42,11 @@ class Process:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not condition():
             if self.popen.poll() is not None or time.monotonic() > deadline:
-                raise StartError(f"{self._log.stem} did not come up:\n{self.tail()}")
+                raise StartError(f"{self._log.stem} did not start:\n{self.tail()}")
             time.sleep(_POLL_S)
 
     def tail(self) -> str:
-        """The end of what it logged."""
+        """The last lines of its log."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
 
@@ -54,16 +54,13 @@ class Process:
 def running(
     name: str, argv: Sequence[str], directory: Path, env: Mapping[str, str], cwd: Path = REPOSITORY
 ) -> Iterator[Process]:
-    """A process with its standard input and output connected, its errors in a log; terminated on leaving."""
+    """A process with pipes for standard input and output and a log for errors; the end of the `with` block ends it."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    marker = f"BENCH_DATA={directory}"
     spec = {
         "argv": list(argv),
-        "env": {**inherited, **env, **dict([marker.split("=", 1)])},
+        "env": {**inherited, **env},
         "cwd": str(cwd),
-        "pid_file": str(directory / f"{name}.pid"),
-        "marker": marker,
         "die_with_parent": True,
     }
     spec_file = directory / f"{name}.json"
@@ -91,7 +88,7 @@ def python(*arguments: str) -> list[str]:
 
 
 def listens(port: int) -> bool:
-    """Whether anybody takes connections there."""
+    """Whether a server accepts connections on a port of 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

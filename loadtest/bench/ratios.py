@@ -1,7 +1,7 @@
-"""The result: what tarant-kv reaches compared with its peers, and whether that is what it promises.
+"""The result: tarant-kv's figures divided by its peers', and whether they reach the promised ratios.
 
-A ratio is taken within each round, between measurements made one after the other, and the median is taken of the
-ratios: what slows the machine down for a minute slows both.
+Each round gives a ratio of two measurements that follow each other, and the result is the median of these ratios. So
+whatever slows the machine down for a minute slows both sides of a ratio.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def paired(ours: Sequence[Measurement], theirs: Sequence[Measurement], figure: C
 
 
 def compare(measurements: Iterable[Measurement], system: str, peers: Iterable[str]) -> list[Ratio]:
-    """Throughput, latency and CPU time of a system against each peer, for every load that both were put under."""
+    """Throughput, latency and CPU time of a system against each peer, for every load that was put on both."""
     groups = by_system(measurements)
     found = []
     for peer in peers:

@@ -1,4 +1,4 @@
-"""The tables, in Markdown: CPU time first, since it is what a busy machine disturbs least."""
+"""The tables, in Markdown. CPU time comes first: a busy machine changes it least."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loadtest.bench.systems import TIERS
 
 _COLUMNS = (*TIERS, GENERATOR)
 _BUSY_CORES = 0.2
-"""Work of others on this many processors makes a rate doubtful."""
+"""If other programs keep more processors than this busy, a rate is doubtful."""
 
 Cells = Sequence[str]
 
@@ -31,8 +31,8 @@ def markdown(results: Results) -> str:
     doubtful = [row for row in found if row.other_cores > _BUSY_CORES]
     if doubtful:
         parts.append(
-            f"**{len(doubtful)} of {len(found)} rows were measured while something else kept more than {_BUSY_CORES} "
-            "of a processor busy:** their rates and latencies are not to be trusted, CPU times less so."
+            f"**{len(doubtful)} of {len(found)} rows were measured while other programs kept more than {_BUSY_CORES} "
+            "of a processor busy:** do not trust their rates and latencies; their CPU times are less affected."
         )
     return "\n\n".join(parts) + "\n"
 

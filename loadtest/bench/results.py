@@ -1,4 +1,4 @@
-"""Measurements, and what is derived from them: rates, cost per request and per key, medians over the rounds."""
+"""Measurements, and the figures that follow from them: rates, cost per request and per key, medians over the rounds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ GENERATOR = "generator"
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """One system under one kind of load in one round. `cpu_s` by tier, the generator among them."""
+    """One system under one kind of load in one round. `cpu_s` is by tier; the generator is one of them."""
 
     system: str
     combination: Combination
     round: int
     load: Load
     cpu_s: dict[str, float]
-    """Until the system had worked all that was sent."""
+    """CPU time until the system had finished all requests that were sent."""
 
     other_cores: float
-    """Processors that the rest of the machine kept busy meanwhile; where this is much, rates are not to be trusted."""
+    """Processors that other programs kept busy meanwhile. Where they are many, rates are not to be trusted."""
 
     @property
     def requests_per_s(self) -> float:
@@ -69,7 +69,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct):
-    """A whole run, as it is written to JSON."""
+    """A whole run, as written to JSON."""
 
     machine: dict[str, str]
     systems: list[str]

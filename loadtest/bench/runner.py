@@ -21,14 +21,14 @@ from loadtest.bench.values import Data, records
 
 KV, FASTAPI, TASKIQ, FLOOR = "tarant-kv", "fastapi", "taskiq", "floor"
 SYSTEMS = (KV, FASTAPI, TASKIQ, FLOOR)
-_PATIENCE = 5
-"""How much longer a measurement is repeated in which nothing at all was answered, as happens on a busy machine."""
+_LONGER = 5
+"""A measurement without a single answer, as happens on a busy machine, is repeated for this many times as long."""
 
 _SETTLE_POLL_S = 0.05
 _SETTLE_TIMEOUT_S = 3.0
 _QUIET_S = 0.02
 _STEP = 7919
-"""How many bodies further each measurement begins: a prime, so that no two see the same requests."""
+"""Each measurement begins this many bodies after the one before: a prime, so that no two send the same requests."""
 
 
 class Runner:
@@ -131,7 +131,7 @@ class Runner:
         seconds = self._plan.seconds_of(combination)
         load, spent, took = once(seconds)
         if not load.requests:
-            load, spent, took = once(_PATIENCE * seconds)
+            load, spent, took = once(_LONGER * seconds)
         if not load.requests:
             raise LoadError(f"{system.name} answered nothing: {combination}: {load.errors}")
         self._check_size(system, combination, load)
@@ -146,7 +146,7 @@ class Runner:
         )
 
     def _check_size(self, system: System, combination: Combination, load: Load) -> None:
-        """Every answer of a read holds as many values as were asked for: their bytes must have arrived."""
+        """Check that the answers of a read were long enough to hold every value that was asked for."""
         if combination.operation == "read" and combination.values == "string" and load.bytes:
             data = self._data["string"]
             least = combination.batch * (len(data.key(0)) + len(data.value(0)))
@@ -154,7 +154,7 @@ class Runner:
                 raise LoadError(f"{system.name}: answers are too short: {combination}")
 
     def _offered(self, combination: Combination, results: Results) -> float:
-        """Requests per second to offer: the same to every system, from what the peer took."""
+        """Requests per second to offer: the same to every system, a share of the rate that FastAPI reached."""
         if not combination.share:
             return 0.0
         unlimited = msgspec.structs.replace(combination, share=0.0)
@@ -165,7 +165,7 @@ class Runner:
 
 
 def _settle(system: System) -> None:
-    """Wait until the system has done what the load before left behind, at most for some seconds."""
+    """Wait until the system has finished the work that the last load left, for some seconds at most."""
     deadline = time.monotonic() + _SETTLE_TIMEOUT_S
     before = accounting.snapshot(system.roots)
     while time.monotonic() < deadline:

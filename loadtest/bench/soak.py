@@ -1,8 +1,8 @@
-"""`python -m loadtest.bench.soak`: full load for minutes, and whether memory, rate and cost stay what they were.
+"""`python -m loadtest.bench.soak`: full load for minutes, and whether memory, rate and cost stay the same.
 
-Writes and reads take turns in slices of some seconds. After each slice the memory of every tier is taken (resident,
-with shared pages divided among its processes). The first slices are left out of the comparison: the shards keep the
-ids of applied chunks for as long as a retry may come, and every allocator takes its time to settle.
+Writes and reads take turns in slices of some seconds. After each slice the soak records the memory of every tier
+(resident, with shared pages divided among its processes). It leaves the first slices out of the comparison: the shards
+keep the ids of applied chunks for their retention, and every allocator needs some time to settle.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from loadtest.bench.systems import TIERS, System
 from loadtest.bench.values import Data
 
 SETTLE_S = 120
-"""Left out at the beginning, or a third of the run if that is less."""
+"""Seconds left out at the beginning, or a third of the run if that is less."""
 
 LEAST_SLICES = 12
-"""So that every part that is compared has some of both operations."""
+"""At least so many, so that each third has slices of both operations."""
 
 _MIB = 1024 * 1024
 _STEP = 7919
@@ -153,6 +153,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    # Whoever stops it does not want to keep what it has started.
+    # SIGTERM must also stop the system that the soak has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The systems to measure: how each is started, which processes make its tiers, and what puts load on it."""
+"""The systems to measure: how each starts, which processes its tiers consist of, and which driver puts load on it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from localcluster.config import usual_shard_count
 from localcluster.ports import free_ports
 
 TIERS = ("api", "worker", "redis", "tarantool")
-"""In the order of a request's way."""
+"""In the order in which a request passes through them."""
 
 PEER_WORKERS = 2
 SHARD_MEMORY_MIB = 512
-"""What tarant-kv gives each of its shards by default; a peer with one Tarantool gets as much in all."""
+"""Memory of one shard of tarant-kv by default. A peer with one Tarantool gets the sum of all shards."""
 
 _HOST = Path(__file__).with_name("cluster_host.py")
 _STORAGE = Path(__file__).resolve().parent.parent / "peers" / "storage.lua"
@@ -41,7 +41,7 @@ class System:
 
 @dataclass(frozen=True)
 class Kv:
-    """tarant-kv, running: the system itself, and what the floor and the peers must know of it."""
+    """tarant-kv, running: the system itself, and what the floor and the peers need to know about it."""
 
     system: System
     http_processes: int
@@ -56,12 +56,12 @@ def cores() -> int:
 
 
 def default_http_processes() -> int:
-    """What the peers get when no tarant-kv runs beside them that could tell."""
+    """The number of the peers' HTTP processes if no tarant-kv runs beside them to give it."""
     return max(1, cores() // 2)
 
 
 def default_shards() -> int:
-    """How many shards the peers get then."""
+    """The number of the peers' shards in that case."""
     return usual_shard_count(cores())
 
 
@@ -87,7 +87,7 @@ def tarant_kv(name: str, tree: Path, directory: Path) -> Iterator[Kv]:
             workers=len(roots["worker"]),
             settings=description["settings"],
         )
-        # Its way of stopping is the end of its input; being terminated is for when that does not work.
+        # The end of its input stops it. `running` terminates it if that does not work.
         if host.popen.stdin is not None:
             host.popen.stdin.close()
             host.popen.stdin = None
@@ -96,14 +96,14 @@ def tarant_kv(name: str, tree: Path, directory: Path) -> Iterator[Kv]:
 
 @contextmanager
 def floor(kv: Kv) -> Iterator[System]:
-    """The storage procedures of a running tarant-kv alone."""
+    """The stored procedures of a running tarant-kv alone."""
     with closing(FloorDriver(kv.settings)) as driver:
         yield System("floor", {"tarantool": kv.system.roots["tarantool"]}, driver)
 
 
 @contextmanager
 def fastapi(directory: Path, http_processes: int, shards: int) -> Iterator[System]:
-    """FastAPI with one Tarantool, which may take as much memory as so many shards."""
+    """FastAPI with one Tarantool, which may use as much memory as `shards` shards together."""
     with ExitStack() as stack:
         env = _peer_env()
         tarantool, address = _storage(stack, directory, env["PEER_PASSWORD"], "storage", SHARD_MEMORY_MIB * shards)
@@ -145,7 +145,7 @@ def taskiq(directory: Path, http_processes: int, shards: int, workers: int) -> I
 def _description(host: Process) -> dict[str, Any]:
     line = host.popen.stdout.readline() if host.popen.stdout is not None else ""
     if not line:
-        raise StartError(f"the cluster did not come up:\n{host.tail()}")
+        raise StartError(f"the cluster did not start:\n{host.tail()}")
     found: dict[str, Any] = json.loads(line)
     return found
 
@@ -206,5 +206,5 @@ def _http(stack: ExitStack, directory: Path, env: dict[str, str], app: str, proc
 def _program(name: str) -> str:
     path = shutil.which(name)
     if path is None:
-        raise StartError(f"{name} is not installed: make bench does it")
+        raise StartError(f"{name} is not installed; make bench installs it")
     return path

@@ -1,7 +1,7 @@
-"""The data: which keys there are, and the value that belongs to each.
+"""The data: keys, and the value that belongs to each.
 
-A value follows from its key, so that every answer can be checked whoever wrote it last. Records are descriptions of
-packages from the distribution's own index where there is one, else made up in the same form.
+A value follows from its key, so that every answer can be checked, whoever wrote the key last. Records are the
+descriptions of packages in the distribution's own index. Where there is no index, they are made up in the same form.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Data:
         return hashlib.blake2b(self.key(number).encode(), digest_size=STRING_BYTES // 2).hexdigest()
 
     def order(self) -> list[int]:
-        """All numbers, in one and the same mixed order every time."""
+        """All numbers in mixed order, the same order every time."""
         numbers = list(range(self.count))
         random.Random(self.count).shuffle(numbers)
         return numbers

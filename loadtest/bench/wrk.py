@@ -1,4 +1,4 @@
-"""Load over HTTP: wrk for the figures, plain clients to fill the store and to look at the content of answers."""
+"""Load over HTTP: wrk for the figures, plain clients to fill the store and to check the content of answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _GRACE_S = 20
 _FILL_BATCH = 1000
 _FILL_CLIENTS = 4
 _SAMPLE = 50
-# Values that a careless store changes. Nothing that the peers are known to change: see `loadtest.peers`.
+# Values that a careless store changes, without those that the peers are known to change (see `loadtest.peers`).
 _AWKWARD: tuple[Any, ...] = ("", "ünïcödé \u2603 \U0001f600", 0, -(2**53), True, {"a": [1, {"b": "c"}], "d": 1.5})
 
 
@@ -48,7 +48,7 @@ def parse(output: str) -> Load:
 
 
 def _until_ready(process: subprocess.Popen[str]) -> str:
-    """Wait until the bodies are read; returns what was printed on the way."""
+    """Wait until the generator has read the bodies; returns what it printed until then."""
     output = ""
     if process.stdout is not None:
         for line in process.stdout:
@@ -69,9 +69,9 @@ class HttpDriver:
         """One run of wrk; one thread, since the machine's processors belong to what is measured."""
         program = shutil.which("wrk")
         if program is None:
-            raise LoadError("wrk is not installed: make bench does it")
+            raise LoadError("wrk is not installed; make bench installs it")
         path = f"/api/{combination.operation}"
-        # It takes whole seconds only, and counts them from before it has read the bodies: it is told when to stop.
+        # wrk takes whole seconds only, and counts them from before it has read the bodies. So a signal stops it.
         limit = int(seconds) + _GRACE_S
         command = [program, "-t1", f"-c{combination.connections}", f"-d{limit}s", f"--timeout={_TIMEOUT_S}s"]
         command += ["-s", str(SCRIPT), self._base_url, "--", path, str(bodies), str(position)]

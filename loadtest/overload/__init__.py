@@ -1,1 +1,1 @@
-"""More load than the running system can take, and what it does about it."""
+"""More load than the running system can take, and how the system answers it."""

@@ -1,7 +1,7 @@
-"""`python -m loadtest.overload`: what the running local cluster does with several times the load it can take.
+"""`python -m loadtest.overload`: puts several times the load on the running local cluster that it can take.
 
-Measures capacity closed-loop, looks at half of it as what is usual, offers `--factor` times capacity open-loop, then
-half of it again, to see how soon all is as usual, and measures capacity once more.
+It measures capacity closed-loop. It offers half of capacity open-loop, to know the usual latency, then `--factor` times
+capacity, then half again, to see how soon latency is as usual. At the end it measures capacity once more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from loadtest.bench.wrk import login
 from loadtest.overload import phases
 from loadtest.overload.generator import Orders
-from loadtest.overload.report import Result, bars, render
+from loadtest.overload.report import Result, promises, render
 from localcluster.cluster import Cluster
 from localcluster.config import for_machine
 from localcluster.dotenv import REPOSITORY
@@ -28,14 +28,14 @@ AFTER_S = 10.0
 
 
 def main() -> int:
-    """Run all phases and print the report; the exit code says whether every bar was held."""
+    """Run all phases and print the report; the exit code is 0 if every promise was kept."""
     options = _options()
     cluster = Cluster(for_machine(REPOSITORY))
     result = measure(cluster, options)
     print(render(result))
     if options.out:
         Path(options.out).write_bytes(msgspec.json.encode(result))
-    return 0 if all(held for _, _, held in bars(result)) else 1
+    return 0 if all(kept for _, _, kept in promises(result)) else 1
 
 
 def measure(cluster: Cluster, options: argparse.Namespace) -> Result:

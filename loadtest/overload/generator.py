@@ -1,8 +1,8 @@
 """One generator process: closed-loop, or open-loop at a rate that no answer slows down.
 
-Open-loop, every request has a moment at which it is due, and its latency counts from that moment, however late a
-connection was free for it: what coordinated omission would hide is in the figures. Reads its orders as one JSON object
-from standard input and writes a `Tally` as one line to standard output.
+Open-loop, every request has a moment at which it is due. Its latency counts from that moment, however late a connection
+was free for it, so that the figures contain what coordinated omission would hide. The process reads its orders as one
+JSON object from standard input and writes a `Tally` as one line to standard output.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from loadtest.overload.requests import Operation, pool
 from loadtest.overload.tally import Tally, bucket
 
 GRACE_S = 10.0
-"""How long after the end answers are waited for; longer than every deadline."""
+"""How long the generator waits for answers after the end; longer than every deadline."""
 
 IDLE_S = 30.0
-"""Longer than this no connection is idle; a server cuts those off that are."""
+"""No connection is idle for longer than this: servers close idle connections."""
 
 _TICK_S = 0.002
-"""How often an open-loop generator sends and receives; between, it sleeps. One that wakes up for each of thousands of
-answers a second takes the processor from the system that it loads, where that is on the same machine."""
+"""How often an open-loop generator sends and receives; in between it sleeps. A generator that wakes up for each of
+thousands of answers a second takes processor time from the system, if that runs on the same machine."""
 
 
 class Orders(msgspec.Struct):
@@ -48,19 +48,19 @@ class Orders(msgspec.Struct):
 
     seed: int = 1
     idle: bool = False
-    """Take only what processor time others leave: clients are elsewhere, and this one is where the system is. `late`
-    tells what that did."""
+    """Use only processor time that other processes leave. Real clients run on other machines; this one shares a machine
+    with the system. `Tally.late` shows the effect."""
 
 
 class Generator:
-    """The connections of one process, and what they saw."""
+    """The connections of one process, and the counts of their answers."""
 
     def __init__(self, orders: Orders) -> None:
         self.orders = orders
         self.tally = Tally()
         self.began = 0.0
         self.free: deque[Connection] = deque()
-        """Those used last at the end."""
+        """Free connections; the one used last is at the end."""
 
         self.due: deque[float] = deque()
         self.under_way = 0
@@ -77,7 +77,7 @@ class Generator:
         self._opened = 0
 
     async def run(self) -> Tally:
-        """Load for the time ordered, then wait for what is under way."""
+        """Send load for the ordered time, then wait for the answers that are still under way."""
         await self._open(self.orders.connections)
         if self.orders.start_at:
             await asyncio.sleep(max(0.0, self.orders.start_at - time.time()))
@@ -99,7 +99,7 @@ class Generator:
         return self.tally
 
     async def _offer(self) -> None:
-        """Send what is due; where no connection is free it waits here, and its latency grows."""
+        """Send each request when it is due. Without a free connection it waits in `due`, and its latency grows."""
         interval = 1 / self.orders.rate
         total = int(self.orders.seconds * self.orders.rate)
         scheduled = 0
@@ -115,11 +115,11 @@ class Generator:
             await self._tick()
 
     def _next_free(self, now: float) -> Connection:
-        """The connection used last, as most pools do, but for one that will be cut off if it stays idle."""
+        """The connection used last, as most pools choose, or the oldest if it has been idle for too long."""
         return self.free.popleft() if now - self.free[0].free_since > IDLE_S else self.free.pop()
 
     async def _tick(self) -> None:
-        """Sleep, event loop and all, and then take what has come meanwhile."""
+        """Sleep, the event loop included, then receive the answers that have come meanwhile."""
         time.sleep(_TICK_S)  # noqa: ASYNC251 - so that no answer wakes this process up
         await asyncio.sleep(0)
 
@@ -165,7 +165,7 @@ class Generator:
             self.send(connection, now)
 
     def lost(self, connection: Connection, due: float | None) -> None:
-        """A connection ended; with a request under way that request failed."""
+        """Note that a connection ended. If a request was under way on it, that request failed."""
         if due is not None:
             self.under_way -= 1
             self._count(0, due, time.perf_counter())
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
         self.free_since = time.perf_counter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be free for a request."""
+        """Become free for a request, or send the next one at once in a closed loop."""
         self._transport = transport
         generator = self._generator
         if generator.orders.rate or not generator.began:
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)  # type: ignore[attr-defined]  # what create_connection gives can write
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of an answer."""
+        """Receive a piece of an answer."""
         if self._missing:
             self._missing -= len(data)
             if not self._missing:
@@ -240,7 +240,7 @@ class Connection(asyncio.Protocol):
             self._generator.answered(self, int(head[9:12]), due, retry_after=b"retry-after: " in head)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
-        """Tell that a request may have failed."""
+        """Report a lost connection to the generator."""
         self._generator.lost(self, self._due)
 
 

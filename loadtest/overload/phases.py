@@ -1,4 +1,4 @@
-"""One phase of a run: generator processes that begin together, and what the system's processes used meanwhile."""
+"""One phase of a run: generator processes that begin together, and what the system's processes use meanwhile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loadtest.overload.generator import GRACE_S, Orders
 from loadtest.overload.tally import Tally, merged
 
 START_S = 2.0
-"""In which every generator has made its requests and opened its connections."""
+"""Seconds in which every generator makes its requests and opens its connections."""
 
 _SAMPLE_S = 1.0
 
@@ -23,7 +23,7 @@ Pids = Mapping[str, list[int]]
 
 
 class Phase(msgspec.Struct):
-    """What one phase came to. CPU in seconds by tier; memory in bytes: at the beginning, the most, at the end."""
+    """The figures of one phase. CPU in seconds by tier; memory in bytes: at the beginning, the most, at the end."""
 
     tally: Tally
     cpu_s: dict[str, float]
@@ -36,8 +36,8 @@ class Phase(msgspec.Struct):
         return self.tally.answered(200) / self.tally.seconds
 
 
-class _Watch(threading.Thread):
-    """Looks at the memory of every tier once a second."""
+class _MemoryWatch(threading.Thread):
+    """Records the memory of every tier once a second."""
 
     def __init__(self, pids: Pids) -> None:
         super().__init__(daemon=True)
@@ -46,7 +46,7 @@ class _Watch(threading.Thread):
         self.seen: dict[str, list[int]] = {name: [] for name in pids}
 
     def run(self) -> None:
-        """Look until told to stop."""
+        """Record until told to stop."""
         while True:
             for name, amount in memory(self._pids).items():
                 self.seen[name].append(amount.rss)
@@ -61,7 +61,7 @@ class _Watch(threading.Thread):
 
 
 def run(orders: Orders, generators: int, pids: Pids) -> Phase:
-    """Run a phase with so many processes, which share the rate and the connections."""
+    """Run a phase with `generators` processes, which share the rate and the connections."""
     orders = msgspec.structs.replace(
         orders,
         rate=orders.rate / generators,
@@ -81,7 +81,7 @@ def run(orders: Orders, generators: int, pids: Pids) -> Phase:
         processes.append(process)
     try:
         time.sleep(max(0.0, orders.start_at - time.time()))
-        watch = _Watch(pids)
+        watch = _MemoryWatch(pids)
         watch.start()
         before = snapshot(pids)
         time.sleep(orders.seconds)

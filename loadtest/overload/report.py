@@ -1,4 +1,4 @@
-"""The report of a run: what was promised, what was measured, and who used the processors."""
+"""The report of a run: what is promised, what was measured, and which processes used the processors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REFUSED_WITHIN_S = 0.1
 NORMAL_WITHIN_S = 5
 LEAST_SHARE = 0.9
 LEAST_LASTING = 0.75
-"""The speed of a machine alone varies by a quarter."""
+"""A machine's own speed varies by a quarter."""
 
 MOST_GROWTH_BYTES = 256 * 1024 * 1024
 _MIB = 1024 * 1024
@@ -32,12 +32,12 @@ class Result(msgspec.Struct):
 
     @property
     def capacity_rate(self) -> float:
-        """Requests/s of the capacity before and after, on average: a machine is not as fast all the time."""
+        """The mean of the capacity before and after, in requests/s: a machine's speed changes."""
         return (self.capacity.rate + self.capacity_after.rate) / 2
 
 
-Bar = tuple[str, str, bool]
-"""What is promised, what was measured, and whether that holds."""
+Promise = tuple[str, str, bool]
+"""What is promised, what was measured, and whether the promise was kept."""
 
 
 def normal_after_s(usual: Phase, after: Phase) -> int:
@@ -50,8 +50,8 @@ def normal_after_s(usual: Phase, after: Phase) -> int:
     return last + 1
 
 
-def bars(result: Result) -> list[Bar]:
-    """Every bar."""
+def promises(result: Result) -> list[Promise]:
+    """Every promise about overload."""
     tally = result.overload.tally
     share = result.overload.rate / result.capacity_rate
     refused = tally.percentile(503, 0.99)
@@ -85,9 +85,9 @@ def render(result: Result) -> str:
     lines = [
         _title(result),
         "",
-        "| promised | measured | held |",
+        "| promised | measured | kept |",
         "|---|---|---|",
-        *(f"| {what} | {measured} | {'yes' if held else 'NO'} |" for what, measured, held in bars(result)),
+        *(f"| {what} | {measured} | {'yes' if kept else 'NO'} |" for what, measured, kept in promises(result)),
         "",
         "| phase | offered/s | 200/s | 503/s | other | p50, p99, max of 200, ms | p50, p99 of 503 | late, p99, ms |",
         "|---|---|---|---|---|---|---|---|",

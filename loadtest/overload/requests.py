@@ -1,4 +1,4 @@
-"""Requests made before the load begins: bytes as they go over the wire."""
+"""Requests that a generator makes before the load begins, as the bytes that it sends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POOL = 512
 
 
 def pool(host: str, token: str, operation: Operation, batch: int, value_bytes: int, seed: int) -> list[bytes]:
-    """Writes, reads, or as many of the one as of the other, each of random keys of the run."""
+    """Writes, reads, or writes and reads in turn, each of random keys of the run."""
     chance = random.Random(seed)
     value = "x" * value_bytes
     made = []

@@ -1,4 +1,4 @@
-"""What a generator counts: answers by status and second, and their latencies in buckets of 2 %."""
+"""What a generator counts: answers by status and by second, and their latencies in buckets that are 2 % wide."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Tally(msgspec.Struct):
 
     offered: int = 0
     latencies: dict[int, dict[int, int]] = {}
-    """By status, by bucket; from the moment at which the request was due, not from when it could be sent."""
+    """By status, then by bucket; from the moment at which the request was due, not from when it could be sent."""
 
     by_second: dict[int, dict[int, int]] = {}
     slowest_by_second: dict[int, float] = {}
     without_retry_after: int = 0
     late: dict[int, int] = {}
-    """By bucket: how long after it was due a request was sent, for want of a connection or of the generator's time."""
+    """By bucket: how long after it was due a request was sent, for lack of a connection or of processor time."""
 
     cpu_s: float = 0.0
     seconds: float = 0.0
@@ -51,7 +51,7 @@ class Tally(msgspec.Struct):
 
 
 def percentile(buckets: dict[int, int], share: float) -> float:
-    """Seconds below which that share lies."""
+    """Seconds below which that share of the latencies lies."""
     left = math.ceil(sum(buckets.values()) * share)
     for number in sorted(buckets):
         left -= buckets[number]

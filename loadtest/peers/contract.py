@@ -1,7 +1,7 @@
 """The part of the HTTP contract that the peers share: login, the token check, and the shape of a batch.
 
-Tokens are verified once and remembered until they expire, since a good author would do that too: verifying one with
-PyJWT costs about as much as the rest of a small request.
+Tokens are verified once and remembered until they expire, as a good author would do: to verify one with PyJWT costs
+about as much as the rest of a small request.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _password_hash = _hasher.hash(os.environ.get("PEER_USER_PASSWORD", secrets.token
 
 @lru_cache(maxsize=10_000)
 def _expiry(token: str) -> float:
-    """When a token expires (Unix time). Raises `jwt.InvalidTokenError` when it was not issued here."""
+    """When a token expires (Unix time). Raises `jwt.InvalidTokenError` if it was not issued here."""
     claims = jwt.decode(token, _SECRET, algorithms=["HS256"], options={"require": ["sub", "exp"]})
     return float(claims["exp"])
 
@@ -88,7 +88,7 @@ def build(
     write: Callable[[list[tuple[str, Any]]], Awaitable[None]],
     read: Callable[[list[str]], Awaitable[dict[str, Any]]],
 ) -> FastAPI:
-    """The application; `write` takes pairs, `read` returns the values of those keys that are there."""
+    """The application; `write` takes pairs, `read` returns the values of those keys that exist."""
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     success = orjson.dumps({"status": "success"})
 
@@ -108,7 +108,7 @@ def build(
         claims = {"sub": _USER, "exp": int(time.time()) + TOKEN_TTL_S}
         return Response(orjson.dumps({"token": jwt.encode(claims, _SECRET, algorithm="HS256")}), media_type=JSON)
 
-    # A finished Response goes past FastAPI's own encoding of return values, which is several times slower.
+    # FastAPI does not encode a finished Response again; its encoding of return values is several times slower.
     @app.post("/api/write", dependencies=[Depends(authenticated)])
     async def write_batch(request: Request) -> Response:
         data = await pairs_of(request)

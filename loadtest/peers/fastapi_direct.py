@@ -1,4 +1,4 @@
-"""FastAPI in front of one Tarantool: a stored procedure call a batch, nothing in between."""
+"""FastAPI in front of one Tarantool: one call of a stored procedure for each batch, nothing in between."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loadtest.peers import contract
 
 
 class Store:
-    """The one connection of this process; asynctnt sends the calls of all requests through it without waiting."""
+    """The one connection of this process. asynctnt sends the calls of all requests over it, without waiting."""
 
     connection: asynctnt.Connection
 

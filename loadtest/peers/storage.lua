@@ -6,7 +6,7 @@ box.cfg({
     work_dir = os.getenv('PEER_DIR'),
     memtx_memory = tonumber(os.getenv('PEER_MEMORY_MIB')) * 1024 * 1024,
     wal_mode = 'write',
-    -- By default a connection is read no further while 16 KiB of requests wait, which is less than one large batch.
+    -- By default Tarantool stops reading a connection while 16 KiB of requests wait: less than one large batch.
     readahead = 4 * 1024 * 1024,
     log_level = 'warn',
 })
@@ -26,7 +26,7 @@ function kv_write(pairs_)
     box.commit()
 end
 
---- The tuples of those keys that are there. As tuples they go out without ever becoming Lua tables.
+--- The tuples of those keys that exist. Tarantool sends tuples without making Lua tables of them.
 function kv_read(keys)
     local found, count = {}, 0
     local index = kv.index.key

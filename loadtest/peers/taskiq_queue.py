@@ -1,6 +1,6 @@
-"""FastAPI in front of a taskiq queue on Redis streams, whose workers share the batches out over several Tarantools.
+"""FastAPI in front of a taskiq queue on Redis streams, whose workers divide each batch among several Tarantools.
 
-One task a batch and not one a shard, since what the queue costs it costs per task.
+There is one task for each batch, not one for each shard: the queue's cost is a cost per task.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 from loadtest.peers import contract
 
 POLL_S = 0.005
-"""How often a result is asked for: taskiq knows no other way to wait, and its default of 0.2 s would hide all else.
-From 5 to 40 ms the throughput at 32 connections is the same."""
+"""Pause between two looks for a result. taskiq has no other way to wait, and its default of 0.2 s would hide all other
+costs. From 5 to 40 ms the throughput at 32 connections is the same."""
 
 TIMEOUT_S = 5.0
 RESULT_TTL_S = 60
@@ -85,7 +85,7 @@ async def write_batch(pairs: list[tuple[str, Any]]) -> None:
 
 @broker.task
 async def read_batch(keys: list[str]) -> dict[str, Any]:
-    """The values of those keys that are there."""
+    """The values of those keys that exist."""
     parts: list[list[str]] = [[] for _ in Shards.connections]
     for key in keys:
         parts[_shard_of(key)].append(key)

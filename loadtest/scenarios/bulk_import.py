@@ -1,4 +1,4 @@
-"""An import: large batches of records one after the other, each followed by a look at a few of them."""
+"""An import: large batches of records one after the other; after each batch, a read of a few of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loadtest.scenarios.client import KvUser
 
 _BATCH = 1000
 _KEYS = 20_000
-"""Keys of one user; after that the import begins anew, so that a long run does not fill the store."""
+"""Keys of one user. After the last the import begins again, so that a long run does not fill the store."""
 
 _SAMPLE = 20
 
@@ -42,7 +42,7 @@ class BulkImport(KvUser):
         }
         self.write(data, name="import 1,000 records")
         sample = random.sample(sorted(data), _SAMPLE)
-        self.read(sample, data, name="look at 20 imported records")
+        self.read(sample, data, name="read 20 imported records")
         self._next = (self._next + _BATCH) % _KEYS
         self._imported = max(self._imported, self._next or _KEYS)
 

@@ -1,4 +1,4 @@
-"""What all scenarios share: one token for all users of a process, and requests whose answers are checked."""
+"""What all scenarios share: one token for all users of a process, and requests that check their answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REMOVE_BATCH = 5000
 
 
 class TokenSource:
-    """Logs in once for all users of this process: hundreds of logins at a time are a scenario of their own."""
+    """Logs in once for all users of this process. Many logins at a time are a scenario of their own (`logins`)."""
 
     def __init__(self) -> None:
         self._lock = Semaphore()
@@ -27,7 +27,7 @@ class TokenSource:
         self._issued_at = 0.0
 
     def token(self, user: KvUser) -> str:
-        """A token that is good for minutes; the login of one user serves all."""
+        """A token that stays valid for minutes; all users share it."""
         with self._lock:
             if time.monotonic() - self._issued_at > _REFRESH_S or not self._token:
                 self._token = user.log_in()
@@ -59,7 +59,7 @@ class KvUser(FastHttpUser):
         self._headers = {"Content-Type": "application/json", "Authorization": _tokens.token(self)}
 
     def log_in(self) -> str:
-        """A fresh token; an empty one if the login fails, which locust then shows."""
+        """A new token; empty if the login fails. locust then reports the failure."""
         with self.client.post(
             "/api/login",
             data=orjson.dumps(credentials()).decode(),
@@ -81,7 +81,7 @@ class KvUser(FastHttpUser):
         name: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> bool:
-        """Send a request; whether exactly the `expected` document came back (None: any) with `status`."""
+        """Send a request. Returns whether the answer had `status` and was the `expected` document (None: any)."""
         with self.client.post(
             path,
             data=orjson.dumps(content).decode(),
@@ -104,7 +104,7 @@ class KvUser(FastHttpUser):
         return self.post("/api/write", {"data": data}, {"status": "success"}, **options)
 
     def read(self, keys: Sequence[str], stored: Mapping[str, Any], **options: Any) -> bool:
-        """Read keys, of which those in `stored` are there with those values, and the others are not."""
+        """Read keys; those in `stored` must come back with its values, the others as not found."""
         expected: dict[str, Any] = {"data": {key: stored[key] for key in keys if key in stored}}
         missing = [key for key in dict.fromkeys(keys) if key not in stored]
         if missing:
@@ -112,7 +112,7 @@ class KvUser(FastHttpUser):
         return self.post("/api/read", {"keys": keys}, expected, **options)
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Delete keys that may or may not be there."""
+        """Delete keys, whether they exist or not."""
         left = list(keys)
         for start in range(0, len(left), _REMOVE_BATCH):
             part = left[start : start + _REMOVE_BATCH]
@@ -128,7 +128,7 @@ def _content(answer: Any) -> dict[str, Any]:
 
 
 def _comparable(document: Mapping[str, Any]) -> bytes:
-    """As text, since 1, 1.0 and true are equal in Python. The order of `not_found` is not promised."""
+    """A document as text, since 1, 1.0 and true are equal in Python. The order of `not_found` is not promised."""
     if "not_found" in document:
         document = {**document, "not_found": sorted(document["not_found"])}
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)

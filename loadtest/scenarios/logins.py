@@ -1,4 +1,4 @@
-"""Logins: each token is tried, so that a login that answers without one that works is a failure."""
+"""Logins: the user tries each token, so that a login whose token does not work is a failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from loadtest.scenarios.client import KvUser
 
 
 class Logins(KvUser):
-    """Logs in now and then. One login takes tens of milliseconds of CPU time on purpose, so there are few of these."""
+    """Logs in now and then. There are few of these users: a login takes tens of milliseconds of CPU time on purpose."""
 
     wait_time = between(1, 3)
     weight = 1

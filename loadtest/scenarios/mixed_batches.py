@@ -1,4 +1,4 @@
-"""Batches of all sizes and all operations on keys of one's own, so that every answer is known beforehand."""
+"""Batches of all sizes and all operations. Each user has keys of its own, so that it knows every answer beforehand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIZES = (1, 3, 10, 40, 150, 600, 2000)
 
 
 class MixedBatches(KvUser):
-    """Writes, reads and deletes; remembers what must be there."""
+    """Writes, reads and deletes; remembers what must be stored."""
 
     wait_time = between(0.005, 0.05)
     weight = 3
@@ -30,7 +30,7 @@ class MixedBatches(KvUser):
         return random.sample(self._keys, min(len(self._keys), random.choice(_SIZES)))
 
     def _forget(self, keys: Iterable[str]) -> None:
-        """After a request without an answer nobody knows what is stored under its keys: go on with others."""
+        """Go on with other keys: after a request without an answer nobody knows what is stored under its keys."""
         unknown = set(keys)
         self._keys = [key for key in self._keys if key not in unknown]
         fresh = [f"{self.prefix}{number}" for number in range(len(self._used), len(self._used) + len(unknown))]

@@ -1,4 +1,4 @@
-"""Single keys with an `Idempotency-Key`: requests are sent twice, as a client does that lost an answer."""
+"""Single keys with an `Idempotency-Key`: the user sends each request twice, as a client does that lost an answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loadtest.scenarios.client import KvUser
 
 
 class SingleKeys(KvUser):
-    """Every retry must get the first outcome; a delete repeated without that would answer 0."""
+    """Every retry must get the first outcome. Without a key a repeated delete would answer 0."""
 
     wait_time = between(0.005, 0.05)
     weight = 3

@@ -21,7 +21,7 @@ end
 
 local threads = {}
 local requests, position = {}, 0
--- Read by `done`, from another Lua state. wrk asks for one request more than it sends, to look at it.
+-- Read by `done`, from another Lua state. Begins at -1 as wrk asks for one request more than it sends, to look at it.
 sent = -1
 local interval, slot
 
@@ -37,14 +37,14 @@ function init(args)
     position = tonumber(args[3]) % #requests
     if args[4] then
         interval = 1000 / tonumber(args[4])
-        -- Defined only where it is wanted: wrk sets a timer for every request as soon as there is such a function.
+        -- Defined only where a rate is given: wrk sets a timer for every request if this function exists.
         function delay()
             local now = now_ms()
             slot = math.max((slot or now) + interval, now)
             return math.floor(slot - now)
         end
     end
-    -- Read by `done` as well. What the generator spent on reading the file does not count.
+    -- Read by `done` as well. The generator's CPU time for reading the file does not count.
     cpu_at_start = os.clock()
     io.write('bench ready\n')
     io.flush()

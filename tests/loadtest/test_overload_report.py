@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from loadtest.overload.phases import Phase
-from loadtest.overload.report import Result, bars, render
+from loadtest.overload.report import Result, promises, render
 from loadtest.overload.tally import Tally, bucket
 
 
@@ -42,10 +42,10 @@ def test_the_cost_of_a_success_is_of_all_tiers_and_not_of_the_generators() -> No
 
 
 def test_what_is_answered_counts_against_the_capacity_and_what_is_broken_against_the_rest() -> None:
-    held = {what: verdict for what, _, verdict in bars(result(phase(950, 2000)))}
-    assert all(held.values())
-    held = {what: verdict for what, _, verdict in bars(result(phase(850, 2000, broken=1)))}
-    assert [what for what, verdict in held.items() if not verdict] == [
+    kept = {what: verdict for what, _, verdict in promises(result(phase(950, 2000)))}
+    assert all(kept.values())
+    kept = {what: verdict for what, _, verdict in promises(result(phase(850, 2000, broken=1)))}
+    assert [what for what, verdict in kept.items() if not verdict] == [
         "answered, of the capacity before and after",
         "the rest: 503 with Retry-After",
     ]
