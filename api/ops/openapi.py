@@ -46,8 +46,10 @@ def build(limits: BatchSettings) -> Document:
                     "name": "Idempotency-Key",
                     "in": "header",
                     "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$"},
-                    "example": "order-4711",
-                    "description": "Repeating a request with the same key and content gives the first outcome.",
+                    # No example: the page would fill it in, and a second request with another body would get 422.
+                    "description": "A new key for each request, as a UUID. A request that is repeated with the same "
+                    "key is applied once and gets the first outcome. It is the same request if its path, its media "
+                    "type and the bytes of its body are the same; any other request under the key gets 422.",
                 },
                 "X-Request-Id": {
                     "name": "X-Request-Id",

@@ -81,6 +81,13 @@ def test_every_reference_of_the_document_leads_somewhere(documented: Documented)
     walk(documented.document)
 
 
+def test_the_page_fills_in_no_idempotency_key(documented: Documented) -> None:
+    # Whoever sends two examples one after the other would use the same key for two requests.
+    parameter = documented.document["components"]["parameters"]["Idempotency-Key"]
+    assert not {"example", "examples"} & parameter.keys()
+    assert not {"example", "examples", "default"} & parameter["schema"].keys()
+
+
 def test_every_call_of_the_api_is_documented(documented: Documented) -> None:
     calls = {"login", "logout", "write", "read", "delete"}
     assert {path for path in documented.document["paths"] if path.startswith("/api/")} == {

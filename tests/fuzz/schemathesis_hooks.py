@@ -1,11 +1,10 @@
-"""What schemathesis must be told beside its configuration: MessagePack, tokens, and two of the document's examples.
+"""What schemathesis must be told beside its configuration: MessagePack, tokens, and one of the document's examples.
 
 It is loaded in a process of its own (see `test_openapi_document.py`). Its environment has FUZZ_URL and FUZZ_ADDRESS,
 and FUZZ_USERNAME and FUZZ_PASSWORD where the run is to be logged in.
 """
 
 import os
-from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -16,7 +15,6 @@ Case = schemathesis.Case[Any]
 
 CREDENTIALS: dict[str, Any] = {name: os.environ.get(f"FUZZ_{name.upper()}", "") for name in ("username", "password")}
 EXAMPLE_CREDENTIALS = {"username": "alice", "password": "correct horse battery staple"}
-EXAMPLE_IDEMPOTENCY_KEY = "order-4711"
 NO_MESSAGEPACK = b"\xc1"
 
 
@@ -79,11 +77,9 @@ def filter_body(_: schemathesis.HookContext, body: Any) -> bool:
 
 @schemathesis.hook
 def before_call(_: schemathesis.HookContext, case: Case, __: dict[str, Any]) -> None:
-    """Let the examples stand for what a client would put there: credentials that are right, and a key of its own."""
+    """Let the example stand for what a client would put there: credentials that are right."""
     if CREDENTIALS["username"] and case.body == EXAMPLE_CREDENTIALS:
         case.body = dict(CREDENTIALS)
-    if case.headers and case.headers.get("Idempotency-Key") == EXAMPLE_IDEMPOTENCY_KEY:
-        case.headers["Idempotency-Key"] = token_hex(16)
 
 
 if CREDENTIALS["username"]:
