@@ -124,7 +124,6 @@ BAD_VALUES_MSGPACK: dict[str, tuple[bytes, str]] = {
     "a map as a name": (b"\x81\x80\x01", "map keys"),
     "an array that is too deep as a name": (b"\x81" + b"\x91" * 128 + b"\xc0\x01", "levels"),
     "200 levels": (b"\x91" * 200 + b"\xc0", "levels"),
-    "a timestamp out of range": (b"\xc7\x0c\xff" + bytes(4) + b"\x7f" + b"\xff" * 7, "imestamp"),
     "a decimal of Tarantool's own": (b"\xc7\x03\x01\x01\x01\x2c", "extension"),
     "the last extension of Tarantool's own": (b"\xd4\x08\x00", "extension"),
     "an extension of Tarantool's own inside": (b"\x81\xa1x\x91\xd4\x02\x00", "extension"),
