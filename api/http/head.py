@@ -115,29 +115,36 @@ def parse_head(raw: bytes) -> Head:  # noqa: C901 - one check after the other, n
     path, query = _path_and_query(method, target)
     head = Head(method, path, query, fields)
     get = fields.get
-    host, coding = get(b"host"), get(b"transfer-encoding")
-    if host is None:
-        if not is_1_0:
-            raise malformed("the header host is missing")
-    elif not (_is_known_host if len(host) <= MAX_REMEMBERED_BYTES else _is_host)(host):
-        raise malformed("the header host is not valid")
+    _check_host(get(b"host"), is_1_0=is_1_0)
+    coding, length = get(b"transfer-encoding"), get(b"content-length")
     if coding is not None:
-        _check_coding(coding, has_length=b"content-length" in fields, is_1_0=is_1_0)
+        _check_coding(coding, has_length=length is not None, is_1_0=is_1_0)
         head.length = None
-    elif (length := get(b"content-length")) is not None:
+    elif length is not None:
         if _LENGTH.fullmatch(length) is None:
             raise malformed("the header content-length is not valid")
         head.length = int(length)
     if is_1_0:
         head.keep_alive = False
-        return head
-    if (connection := get(b"connection")) is not None:
-        head.keep_alive = b"close" not in tokens(connection)
-    if (expect := get(b"expect")) is not None:
+    elif b"connection" in fields or b"expect" in fields:
+        _set_options(head, get(b"connection", b""), get(b"expect"))
+    return head
+
+
+def _set_options(head: Head, connection: bytes, expect: bytes | None) -> None:
+    head.keep_alive = b"close" not in tokens(connection)
+    if expect is not None:
         if set(tokens(expect)) != {b"100-continue"}:
             raise Problem(Kind.EXPECTATION_FAILED, "the only expectation that is met here is 100-continue")
         head.expects_continue = True
-    return head
+
+
+def _check_host(host: bytes | None, *, is_1_0: bool) -> None:
+    if host is None:
+        if not is_1_0:
+            raise malformed("the header host is missing")
+    elif not (_is_known_host if len(host) <= MAX_REMEMBERED_BYTES else _is_host)(host):
+        raise malformed("the header host is not valid")
 
 
 def _check_bytes(data: bytes, line_ends: int, *, unfinished: bool = False) -> None:

@@ -18,7 +18,7 @@ from api.http.endpoint import error_answer
 from api.http.head import Head, HeadReader, malformed
 from api.http.problems import Kind, Problem, retry_later
 from api.http.request import Request
-from api.http.response import CLIENT_CLOSED, CONTINUE, Answer
+from api.http.response import CONTINUE, Answer
 from api.overload.memory_budgets import AnswerBudget
 from api.server.connections import LINGER_S, Phase
 from api.server.exchange import Exchange
@@ -386,10 +386,11 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, exchange: Exchange, answer: Answer) -> None:
         """Write the answer to a request, and go on with the next. A plain function: it needs no task."""
-        serving, head, status = self._serving, exchange.head, answer.status
+        serving, head = self._serving, exchange.head
         keep_alive = exchange.keep_alive and not serving.lifecycle.draining
         if exchange.gone or self._transport.is_closing():
-            exchange.gone, status = True, CLIENT_CLOSED
+            # It is counted as what was done, though nobody reads it.
+            exchange.gone = True
         else:
             self._write(
                 serving.renderer.render(
@@ -406,7 +407,9 @@ class Connection(asyncio.Protocol):
             serving.gate.count_rejected(route)
         else:
             seconds = time.perf_counter() - exchange.began
-            serving.log.answered(exchange.request_id, head.method, head.path, route, status, seconds, exchange.address)
+            serving.log.answered(
+                exchange.request_id, head.method, head.path, route, answer.status, seconds, exchange.address
+            )
         if exchange.gone:
             return
         if not keep_alive:

@@ -118,11 +118,13 @@ class TlsTransport:
 
     def _encrypt(self) -> None:
         while self._unsent and not self._paused and not self._transport.is_closing():
-            piece = self._unsent.popleft()
-            self._tls.write(piece[:MAX_WRITE])
-            self._unsent_bytes -= min(len(piece), MAX_WRITE)
-            if len(piece) > MAX_WRITE:
-                self._unsent.appendleft(piece[MAX_WRITE:])
+            while self._unsent and self._outgoing.pending < MAX_WRITE:
+                piece = self._unsent.popleft()
+                # It may take no more than one record.
+                written = self._tls.write(piece)
+                self._unsent_bytes -= written
+                if written < len(piece):
+                    self._unsent.appendleft(piece[written:])
             self._flush()
         if self._ending and not self._unsent and not self._transport.is_closing():
             try:

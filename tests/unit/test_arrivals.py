@@ -1,0 +1,51 @@
+"""When bytes arrived at the earliest, as far as a process can tell that stood still."""
+
+from api.server.arrivals import CATCH_UP_S, LATE_S, Arrivals
+
+GAP_S = 40.0
+
+
+def test_while_the_loop_turns_bytes_arrive_when_they_are_read() -> None:
+    arrivals = Arrivals(0.0)
+    arrivals.tick(0.25)
+    assert arrivals.earliest(0.25 + LATE_S, read_before=0.1) == 0.25 + LATE_S
+
+
+def test_after_a_gap_they_may_have_come_when_it_began() -> None:
+    arrivals = Arrivals(0.0)
+    assert arrivals.earliest(GAP_S, read_before=-1.0) == 0.0
+
+
+def test_that_is_so_whether_the_clock_ticks_before_or_after_they_are_read() -> None:
+    arrivals = Arrivals(0.0)
+    arrivals.tick(GAP_S)
+    assert arrivals.earliest(GAP_S, read_before=-1.0) == 0.0
+
+
+def test_what_a_connection_sends_after_it_was_read_once_is_new() -> None:
+    arrivals = Arrivals(0.0)
+    arrivals.tick(GAP_S)
+    assert arrivals.earliest(GAP_S + 0.1, read_before=GAP_S) == GAP_S + 0.1
+
+
+def test_connections_that_were_made_in_the_gap_are_taken_after_it() -> None:
+    arrivals = Arrivals(0.0)
+    arrivals.tick(GAP_S)
+    for tick in (0.25, 0.5, 0.75):
+        arrivals.connected()
+        arrivals.tick(GAP_S + tick)
+        assert arrivals.earliest(GAP_S + tick, read_before=float("-inf")) == 0.0
+    # In this interval none was waiting any more.
+    arrivals.tick(GAP_S + 1)
+    assert arrivals.earliest(GAP_S + 1, read_before=float("-inf")) == GAP_S + 1
+
+
+def test_that_ends_also_where_connections_never_stop_coming() -> None:
+    arrivals = Arrivals(0.0)
+    arrivals.tick(GAP_S)
+    now = GAP_S
+    while arrivals.catching_up:
+        now += 0.25
+        arrivals.connected()
+        arrivals.tick(now)
+    assert now <= GAP_S + CATCH_UP_S
