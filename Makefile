@@ -92,10 +92,12 @@ fuzz: install ## random bad input for MINUTES=10; prints how to repeat what it f
 test-lua: install
 	tarantool tarantool-cluster/test/run.lua
 
-test-python: install
+test-python:
+	@scripts/install.sh test
 	$(PYTHON) -m pytest -n $(TEST_PROCESSES) $(ARGS)
 
-coverage: install ## run the Python tests and say which branches none of them takes; fails below the floor
+coverage: ## run the Python tests and say which branches none of them takes; fails below the floor
+	@scripts/install.sh test
 	@rm -rf .coverage && mkdir .coverage
 	$(PYTHON) -m coverage run -m pytest -n $(TEST_PROCESSES) $(ARGS)
 	$(PYTHON) -m coverage combine --quiet

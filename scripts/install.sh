@@ -2,8 +2,9 @@
 # Installs what this machine lacks, and nothing that it has: Redis and Tarantool from the distribution, a Python that
 # can make virtual environments, and the locked packages into .venv. Repeated calls end in milliseconds.
 # With -p bash takes neither functions nor BASH_ENV nor CDPATH from its environment.
-# Usage: scripts/install.sh [lint|bench|audit]    with `lint`, also the checkers that are no Python packages;
-# with `bench`, also the load generator and what the systems to compare with import; with `audit`, also pip-audit.
+# Usage: scripts/install.sh [test|lint|bench|audit]    with `test`, also the proxies that the tests put in front of the
+# api; with `lint`, also the checkers that are no Python packages; with `bench`, also the load generator and what the
+# systems to compare with import; with `audit`, also pip-audit.
 set -euo pipefail
 
 # The result stays: nothing of this shell's environment may shape it but what says where this machine's packages are.
@@ -44,6 +45,10 @@ missing_packages() { # names of packages whose command is not there
     have redis-server || echo redis-server
     have tarantool || echo tarantool
     have curl || echo curl
+    if [ "${1:-}" = test ]; then
+        have nginx || [ -x /usr/sbin/nginx ] || echo nginx
+        have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
+    fi
     if [ "${1:-}" = lint ]; then
         have luacheck || echo lua-check
         have shellcheck || echo shellcheck
@@ -133,7 +138,7 @@ apt_install() {
     local package
     for package in "$@"; do
         case $package in
-            redis-server | tarantool)
+            redis-server | tarantool | nginx | haproxy)
                 if [ -d /run/systemd/system ]; then as_root systemctl --quiet disable "$package" 2>/dev/null || true
                 else as_root update-rc.d "$package" disable >/dev/null 2>&1 || true; fi
                 ;;
