@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +88,45 @@ def test_the_grace_period_is_longer_than_the_drain() -> None:
     http = HttpSettings()
     assert seconds(SERVICES["api"]["stop_grace_period"]) > http.drain_delay_s + http.drain_timeout_s
     assert seconds(SERVICES["worker"]["stop_grace_period"]) > WorkerSettings().worker_drain_timeout_s
+
+
+def test_the_number_of_workers_is_a_variable_that_the_next_up_keeps() -> None:
+    assert SERVICES["worker"]["scale"] == "${TARANTKV_WORKER_PROCESSES:-1}"
+
+
+def test_folders_are_mounted_in_the_form_in_which_no_character_of_their_path_is_syntax() -> None:
+    for service in SERVICES.values():
+        for mount in service.get("volumes", []):
+            assert isinstance(mount, dict) or not mount.startswith((".", "/", "~"))
+            if isinstance(mount, dict):
+                assert mount["read_only"] is True
+
+
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_a_health_check_does_not_import_the_program(name: str) -> None:
+    """It runs every few seconds in every container; `python -m worker --check` costs half a second of a processor."""
+    test = SERVICES[name]["healthcheck"]["test"]
+    assert test[:3] == ["CMD", "python", "-ISc"]
+    compile(test[3], name, "exec")
+    imported = {
+        name for line in re.findall(r"^import (.*?)(?:;|$)", test[3], re.MULTILINE) for name in line.split(", ")
+    }
+    assert imported <= {"os", "socket", "time"}
+
+
+def test_a_worker_that_stands_still_fails_its_health_check(tmp_path: Path) -> None:
+    heartbeat = tmp_path / "heartbeat"
+    code = SERVICES["worker"]["healthcheck"]["test"][3].replace("/tmp/heartbeat", str(heartbeat))
+    assert str(heartbeat) in code
+
+    def check() -> int:
+        return subprocess.run([sys.executable, "-ISc", code], stderr=subprocess.DEVNULL, check=False).returncode
+
+    assert check() != 0
+    heartbeat.touch()
+    assert check() == 0
+    os.utime(heartbeat, (0, 0))
+    assert check() != 0
 
 
 def test_workers_can_be_scaled() -> None:
