@@ -100,7 +100,7 @@ class HeadReader:
             raise Problem(Kind.TARGET_TOO_LONG, f"the request line has more than {MAX_BYTES} bytes")
 
 
-def parse_head(raw: bytes) -> Head:  # noqa: C901 - one check after the other, none nested
+def parse_head(raw: bytes) -> Head:
     """Parse a whole head, without the empty line at its end.
 
     Raises:
