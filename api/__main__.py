@@ -19,7 +19,7 @@ from api.ops.metrics import MULTIPROCESS_DIRECTORY
 from api.overload.errors import OverloadedError
 from api.processes import FAILED, serve
 from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
-from api.server.uvicorn_config import configuration
+from api.server.uvicorn_config import check_uvicorn, configuration
 from api.services import ApiSettings, Services, load_settings
 from protocol import processors
 from protocol.buckets import ShardMapError
@@ -86,6 +86,7 @@ def main() -> int:
     try:
         settings = load_settings()
         check_certificate(settings.http)
+        check_uvicorn()
     except SettingsError as error:
         exit_with(str(error))
     configure(settings.log.log_level)

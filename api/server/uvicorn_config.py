@@ -66,11 +66,7 @@ def configuration(settings: HttpSettings, application: str, processes: int) -> u
     """Uvicorn's configuration. `application` names what makes the application of each process.
 
     TLS is no part of it: the connections do that themselves (`api.server.tls`).
-
-    Raises:
-        SettingsError: this uvicorn cannot run the api.
     """
-    check_uvicorn()
     return uvicorn.Config(
         application,
         factory=True,

@@ -39,9 +39,8 @@ class BatchSettings(Settings, frozen=True, kw_only=True):
     max_wait_s: Annotated[
         Seconds,
         Meta(
-            description="Seconds that a batch may wait for its turn in the api (a large one, once it is there, for "
-            "twice that again), and again for a shard, as far as can be told; past that, 503. Under lasting overload a "
-            "fifth of it."
+            description="Seconds that a batch may wait for its turn in the api, and again for a shard, as far as can "
+            "be told; past that, 503. Under lasting overload a fifth of it."
         ),
     ] = 0.5
     idempotency_window_s: Annotated[
