@@ -378,16 +378,16 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer a request that is not asked of its endpoint; what still comes of its body is dropped."""
-        if exchange.head.expects_continue and not exchange.whole:
-            # Nobody knows whether the client sends the body after this answer.
-            exchange.keep_alive = False
         exchange.drop_body()
         self._reply(exchange, error_answer(error, exchange.request_id))
 
     def _reply(self, exchange: Exchange, answer: Answer) -> None:
         """Write the answer to a request, and go on with the next. A plain function: it needs no task."""
         serving, head = self._serving, exchange.head
-        keep_alive = exchange.keep_alive and not serving.lifecycle.draining
+        # A client that gets an error in place of 100 may send the body or not. The connection ends also where the body
+        # was there already, so that the request means the same however it was cut on its way.
+        is_uncertain = head.expects_continue and answer.status >= 400
+        keep_alive = exchange.keep_alive and not is_uncertain and not serving.lifecycle.draining
         if exchange.gone or self._transport.is_closing():
             # It is counted as what was done, though nobody reads it.
             exchange.gone = True

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from localcluster.cluster import Cluster
-from tests.fuzz.effort import fuzz
+from tests.fuzz.effort import EXAMPLES, fuzz
 from tests.fuzz.odd_bodies import BODIES
 from tests.fuzz.odd_heads import HEADS
 from tests.fuzz.odd_request import Keys, Request
@@ -75,6 +75,7 @@ def outcome(
     return answers, stored(client, token, keys)
 
 
+@pytest.mark.timeout(7200 if EXAMPLES else 240)
 @fuzz(drawn_oddities, st.sampled_from(End), examples=150)
 def test_a_request_means_the_same_in_whatever_pieces_it_comes(
     client: httpx.Client, token: str, drawn: list[tuple[str, int]], end: End

@@ -250,6 +250,8 @@ _WHOLE = {
     "404 and bad chunks": chunked(b"zz\r\n", target="/x"),
     "forged and too much": chunked(b"1400\r\n", b"x" * 5120, b"\r\n", END, token="Authorization: forged"),
     "expect and forged": request("/api/write", "Expect: 100-continue", token=""),
+    "expect and forged and more": request("/api/write", "Expect: 100-continue", token="") + LIVE,
+    "expect and forged and garbage": request("/api/write", "Expect: 100-continue", token="") + b"garbage\r\n\r\n",
     "version and a control": b"GET / HTTP/2.0\r\nA: \0\r\n\r\n",
     "long and a control": request("/" + "x" * 70_000 + "\1"),
     "long lower case": b"x" * 70_000 + b"\r\n\r\n",
