@@ -70,7 +70,10 @@ def test_a_setting_that_is_given_as_an_argument_arrives_as_it_was_typed(value: s
 def test_help_names_every_target_that_is_for_people() -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     shown = set(re.findall(r"^  make (\S+) +\S", make("help").stdout, re.MULTILINE))
-    assert targets - shown == {"install", "installed", "test-lua", "test-python"}
-    phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    steps = {name for name in targets if name.startswith(("lint-", "test-"))} | {"install", "installed"}
+    assert targets - shown <= steps
+    assert shown <= targets
+    # As make itself sees it, with its variables filled in.
+    phony = re.search(r"^\.PHONY: (.*)$", make("--dry-run", "--print-data-base", "help").stdout, re.MULTILINE)
     assert phony
-    assert set(phony[1].replace("\\\n", " ").split()) == targets
+    assert set(phony[1].split()) == targets
