@@ -45,7 +45,7 @@ LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint
 
 .DEFAULT_GOAL := help
 .PHONY: help install installed up down status logs scale credentials test chaos faults-report fuzz test-lua test-python \
-	test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload env lock audit \
+	test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
 	user-add user-set-password user-disable user-enable user-list
 
 help: ## list these targets
@@ -169,6 +169,9 @@ load: installed ## locust against the running system: web page on port 8089, or 
 
 overload: installed ## offer the running system three times what it can take: MINUTES=5, ARGS="--help"
 	@$(CLUSTER) exec -- -m loadtest.overload --minutes $(call given,MINUTES,5) $(ARGS)
+
+worst: installed ## how long the worst request of each kind makes another client of the running system wait: ARGS="--help"
+	$(PYTHON) -m loadtest.worst $(ARGS)
 
 env: ## write .env with random secrets where it is missing or incomplete; needs neither Python nor an installation
 	@scripts/env.sh

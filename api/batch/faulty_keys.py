@@ -19,8 +19,8 @@ from api.batch.msgpack_walk import walk
 from api.batch.steps import Steps
 from api.batch.values import ValueNotKeptError, too_deep
 
-MAX_BYTES = 256 * 1024
-"""Larger JSON bodies are not looked through for deep values: a single one takes Python's own parser a second."""
+MAX_BYTES = 1024 * 1024
+"""Larger JSON bodies are not looked through for deep values: a single value could take a second to parse."""
 
 _SPACE = r"[ \t\r\n]*"
 _DATA = re.compile(rf'{_SPACE}{{{_SPACE}"data"{_SPACE}:{_SPACE}{{{_SPACE}"')

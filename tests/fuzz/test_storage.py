@@ -5,103 +5,25 @@ must still live, and hold the same after a restart: what it took must not be in 
 """
 
 import struct
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import msgpack
 import pytest
 from hypothesis import strategies as st
 
 from localcluster.cluster import Cluster
 from protocol.chunks import array_header, slice_values
-from protocol.frames import Chunk
 from protocol.operations import Operation, Status
-from protocol.settings import StoreSettings
 from tests.fuzz import wide
 from tests.fuzz.chance import Chance, made
 from tests.fuzz.damage import damaged
 from tests.fuzz.effort import fuzz
-from tests.integration.processes import ShardProcess
-from tests.integration.store import Console
+from tests.fuzz.target import Target, chunk
 from worker.errors import ShardUnreachableError
-from worker.shard import Shard
 
 FIRST, LAST = 1, 10_000
 """The buckets of the first of three shards."""
-
-KEPT_TUPLES = 200
-_DIGEST = """
-    local sums = {}
-    for _, space in ipairs({'kv', 'claims', 'users', 'revoked', 'identity', '_space', '_user', '_priv', '_func'}) do
-        local sum, count = 0, 0
-        for _, tuple in box.space[space]:pairs() do
-            sum = (sum + require('digest').crc32(require('msgpack').encode(tuple))) % 4294967296
-            count = count + 1
-        end
-        sums[space] = {count, sum}
-    end
-    return sums
-"""
-
-
-class Target:
-    """A shard of its own, and what it must hold."""
-
-    def __init__(self, directory: Path, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._directory = directory
-        self._console = Console(directory / "console")
-        self.model: dict[bytes, bytes] = {}
-        """Tuples as they were written, by key."""
-
-    def start(self) -> ShardProcess:
-        process = ShardProcess(
-            self._cluster, self._directory, {"TARANTKV_SHARD_CONSOLE": str(self._directory / "console")}
-        )
-        process.__enter__()
-        # Nothing may go by itself while what is there is compared.
-        self._console.run("require('tarantkv.expiry').sweep = function() return 0 end")
-        host, port = process.address.split(":")
-        settings = self._cluster.settings
-        store = StoreSettings(
-            store_user=settings.get("TARANTKV_STORE_USER", "tarantkv"),
-            store_password=settings["TARANTKV_STORE_PASSWORD"],
-        )
-        self.shard = Shard("s1", [(host, int(port))], store, 10.0)
-        return process
-
-    def run(self, operation: int, body: bytes) -> tuple[int, Any]:
-        """Hand one chunk over, as a worker does."""
-        ((status, payload),) = self.shard.apply([chunk(operation, body)])
-        return status, payload
-
-    def sums(self) -> dict[str, tuple[int, int]]:
-        """Number and checksum of the tuples of each space."""
-        if len(self.model) > KEPT_TUPLES:
-            self.forget()
-        return {space: (count, total) for space, (count, total) in self._console.run(_DIGEST).items()}
-
-    def forget(self) -> None:
-        """Hold nothing any more."""
-        self._console.run("box.space.kv:truncate()")
-        self.model.clear()
-
-    def assert_as_modelled(self) -> None:
-        """The shard holds what the model says."""
-        total = sum(google_crc32c.value(stored) ^ 0xFFFFFFFF for stored in self.model.values()) % 2**32
-        assert self.sums()["kv"] == (len(self.model), total)
-
-
-def chunk(operation: int, body: bytes) -> Chunk:
-    """A chunk that nobody has sent before."""
-    number = next(_numbers)
-    return Chunk(number.to_bytes(16, "big"), operation, int(time.time() * 1000) + 20_000, 0, 1, body)
-
-
-_numbers = iter(range(1, 2**62))
 
 
 @pytest.fixture(scope="module")

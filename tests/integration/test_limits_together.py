@@ -58,14 +58,14 @@ BATCHES: dict[str, Callable[[], Batch]] = {
     "most keys and the largest body, JSON": lambda: Batch(
         JSON, dict.fromkeys(long_keys(), "x" * 600), LIMITS.max_body_bytes
     ),
-    "vectors, which grow ": lambda: Batch(JSON, {f"limits:{number}": [0.5] * 400 for number in range(KEYS)}),
+    "vectors, which grow": lambda: Batch(JSON, {f"limits:{number}": [0.5] * 400 for number in range(KEYS)}),
     "vectors in MessagePack": lambda: Batch(MSGPACK, {f"limits:{number}": [0.5] * 180 for number in range(KEYS)}),
     "one value of the most bytes": lambda: Batch(JSON, {"limits:one": most_text()}, LIMITS.max_body_bytes),
     "values of the most bytes, JSON": lambda: Batch(JSON, {f"limits:{n}": most_text() for n in range(31)}),
     "values of the most bytes, MessagePack": lambda: Batch(MSGPACK, {f"limits:{n}": most_text() for n in range(31)}),
     "values of just more than half a chunk": lambda: Batch(JSON, {f"limits:{n}": [0.5] * 15000 for n in range(250)}),
-    "empty arrays, MessagePack": lambda: Batch(MSGPACK, arrays(b"\x90", 31)),
-    "map keys that are no texts": lambda: Batch(MSGPACK, arrays(b"\x81\x01\x02", 31)),
+    "empty arrays, MessagePack": lambda: Batch(MSGPACK, arrays(b"\x90", 8)),
+    "map keys that are no texts": lambda: Batch(MSGPACK, arrays(b"\x81\x01\x02", 8)),
     "numbers that are slow to read": lambda: Batch(JSON, {f"limits:{n}": [1.7e-300] * 50_000 for n in range(37)}),
 }
 
@@ -114,8 +114,8 @@ def largest_answer(patient: Api, request: pytest.FixtureRequest) -> Iterator[lis
 @pytest.mark.parametrize("accept", [JSON, MSGPACK])
 @pytest.mark.parametrize(
     "largest_answer",
-    [b"\x90", b"\xd9\xffx" + b"x" * 254, b"\xd9\xff" + bytes(255)],
-    ids=["empty arrays", "texts", "texts that are six times as long in JSON"],
+    [b"\xd9\xff" + b"x" * 255, b"\xd9\xff" + bytes(255)],
+    ids=["texts", "texts that are six times as long in JSON"],
     indirect=True,
 )
 def test_the_largest_answer_is_given(patient: Api, largest_answer: list[str], accept: str) -> None:
@@ -147,8 +147,7 @@ def test_a_batch_at_the_limits_passes_however_small_another_setting_is(
 ) -> None:
     with ApiProcess(cluster, {setting: SMALL_SETTINGS[setting]}) as process, Api(process.base_url, token) as client:
         client.http.timeout = PATIENCE_S
-        for name in ("vectors, which grow ", "most keys and the largest body, JSON"):
-            assert_batch_passes(client, BATCHES[name]())
+        assert_batch_passes(client, BATCHES["vectors, which grow"]())
 
 
 def test_a_batch_at_the_limits_passes_workers_with_small_settings(new_cluster: NewCluster) -> None:
@@ -157,4 +156,4 @@ def test_a_batch_at_the_limits_passes_workers_with_small_settings(new_cluster: N
     cluster.start()
     with Api(cluster.base_url, obtain_token(cluster.base_url, cluster.admin_user, cluster.admin_password)) as client:
         client.http.timeout = PATIENCE_S
-        assert_batch_passes(client, BATCHES["vectors, which grow "]())
+        assert_batch_passes(client, BATCHES["vectors, which grow"]())

@@ -1,9 +1,8 @@
-"""How much may be under way at a time."""
+"""How much may be under way for a shard."""
 
 import pytest
 
 from api.overload.errors import OverloadedError
-from api.overload.memory_budgets import AnswerBudget, BodyBudget
 from api.overload.shard_limits import CATCH_UP, LEAST_CHUNKS, LEAST_READY, PAUSE, Admission
 
 
@@ -206,78 +205,6 @@ def test_who_has_nothing_under_way_is_not_kept_in_mind() -> None:
     assert not any(shard.held for shard in gate._shards.values())
 
 
-def test_bodies_past_the_budget_are_refused() -> None:
-    budget = BodyBudget(100)
-    with budget.share() as first, budget.share() as second:
-        first.add(60)
-        second.add(40)
-        with pytest.raises(OverloadedError) as caught:
-            second.add(1)
-    assert "nothing was applied" in str(caught.value)
-
-
-def test_a_body_larger_than_the_budget_is_taken_while_there_is_no_other() -> None:
-    budget = BodyBudget(100)
-    with budget.share() as alone:
-        alone.add(60)
-        alone.add(60)
-        assert budget.held == 120
-
-
-def test_a_body_gives_its_bytes_back_also_after_a_failure() -> None:
-    budget = BodyBudget(100)
-
-    def fail() -> None:
-        with budget.share() as share:
-            share.add(60)
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert budget.held == 0
-
-
-def test_answers_past_the_budget_are_refused_until_others_are_sent() -> None:
-    budget = AnswerBudget(100)
-    first, second = budget.share("a"), budget.share("b")
-    assert first.take(60)
-    assert second.take(30)
-    assert not second.take(20)
-    first.release()
-    assert second.take(20)
-
-
-def test_an_answer_larger_than_the_budget_is_taken_while_there_is_no_other() -> None:
-    budget = AnswerBudget(100)
-    assert budget.share("a").take(101)
-    with pytest.raises(OverloadedError) as caught:
-        budget.share("a")
-    assert "nothing was applied" in str(caught.value)
-
-
-def test_the_answers_of_one_user_leave_room_for_those_of_others() -> None:
-    budget = AnswerBudget(100)
-    # Each read of theirs that takes a byte of memory, and one that waits.
-    first, second = budget.share("greedy"), budget.share("greedy")
-    assert first.take(1)
-    while second.take(1):
-        pass
-    assert budget.held == 76
-    with pytest.raises(OverloadedError):
-        budget.share("greedy")
-    assert budget.share("modest").take(5)
-
-
-def test_what_comes_for_a_read_that_has_ended_is_not_held() -> None:
-    budget = AnswerBudget(100)
-    share = budget.share("a")
-    assert share.take(5)
-    share.release()
-    assert not share.take(5)
-    assert budget.held == 0
-    assert not budget._by_user
-
-
 def test_a_shard_without_a_users_chunks_takes_a_batch_of_any_size() -> None:
     gate = admission(chunks=2, size=100)
     # What the api asks for itself.
@@ -300,17 +227,3 @@ def test_a_batch_is_counted_whole() -> None:
         gate.admit([("s1", 31)] * 3, "a")
     gate.admit([("s1", 30)] * 3, "a")
     assert gate.bytes["s1"] == 100
-
-
-def test_a_single_read_is_given_all_memory_that_it_needs() -> None:
-    budget = AnswerBudget(100)
-    alone = budget.share("a")
-    assert all(alone.take(60) for _ in range(5))
-    alone.grow(1000)
-    other = AnswerBudget.Share(budget, "b")
-    assert not other.take(1)
-    with pytest.raises(OverloadedError):
-        other.grow(1)
-    alone.release()
-    assert other.take(1)
-    assert budget.held == 1

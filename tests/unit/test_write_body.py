@@ -11,6 +11,7 @@ from api.batch.faulty_keys import MAX_BYTES
 from api.http.negotiation import Format
 from api.http.problems import Kind, Problem
 from protocol.settings import BatchSettings
+from tests.fuzz.corpus import KEPT, REFUSED
 from tests.write_bodies import LIMITS, Way, stored
 
 pack = msgspec.msgpack.encode
@@ -244,3 +245,18 @@ def test_a_key_that_is_far_too_long_is_not_repeated(way: Way) -> None:
     problem = problem_of(way, b'{"data": {"%b": 1}}' % (b"k" * 1_000_000))
     assert problem.kind is Kind.INVALID_KEY
     assert len(problem.body("id")) < 2000
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_json_allows_is_kept(way: Way, name: str) -> None:
+    written, expected = KEPT[name]
+    body = b'{"data": {"first": 1, "k": ' + written + b"}}"
+    assert stored(body, Format.JSON, way) == {"first": pack(1), "k": pack(expected)}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_json_does_not_allow_is_refused_and_a_value_named(way: Way, name: str) -> None:
+    problem = problem_of(way, b'{"data": {"first": 1, "bad": ' + REFUSED[name] + b"}}")
+    assert problem.status == 400
+    if problem.kind is Kind.INVALID_VALUE:
+        assert pointers(problem) == ["#/data/bad"]
