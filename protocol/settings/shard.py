@@ -32,7 +32,7 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
             ge=1,
             le=100_000_000,
             description="Requests with an `Idempotency-Key` of one user that one shard remembers at a time; past that, "
-            "503. Each takes about 150 bytes.",
+            "503. Each takes about 170 bytes.",
         ),
     ] = 1_000_000
     count_applications: Annotated[
