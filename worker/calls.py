@@ -58,7 +58,7 @@ class Caller:
 
         Yields after each step, so that outcomes can be reported: True where the rest will take a while.
         """
-        backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
+        backoff: Backoff | None = None
         maybe_sent = False
         reason = "not tried"
         while chunks:
@@ -76,8 +76,10 @@ class Caller:
                     out_of_reach = True
                     _log.warning("shard unreachable", extra={"shard": self._shard.name, "error": reason})
             yield out_of_reach or bool(over)
-            chunks = [chunk for chunk in chunks if turn.waits_for(chunk)]
+            if chunks:
+                chunks = [chunk for chunk in chunks if turn.waits_for(chunk)]
             if out_of_reach and chunks:
+                backoff = backoff or Backoff(FIRST_WAIT_S, LAST_WAIT_S)
                 nearest = min(turn.ends(chunk) for chunk in chunks)
                 # Also while the worker is told to stop: it still tries, and must not do so without a pause.
                 time.sleep(max(0.0, min(backoff.next_s(), nearest - time.monotonic())))

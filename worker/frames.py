@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -43,6 +42,8 @@ GIVE_UP_MS = 250
 FOREIGN_FRAME_AGE_MS = 60_000
 """A frame of a format version that no worker has read for so long is deleted; its deadline is long past."""
 
+_OK = Status.OK
+
 OTHER_CLUSTER_LINE_EVERY_S = 10.0
 """Frames of another cluster come as fast as its clients send: they get one log line in so long, not one each."""
 
@@ -50,17 +51,14 @@ OTHER_CLUSTER_LINE_EVERY_S = 10.0
 class _InHand:
     """One frame: its outcomes that are final, those that are final only if nobody else was given it, and the rest."""
 
-    __slots__ = ("entry_id", "final", "frame", "missing", "refusals", "sole", "zero_s")
+    __slots__ = ("entry_id", "final", "frame", "missing", "refusals")
 
-    def __init__(self, entry_id: bytes, frame: Frame, waited_ms: int, *, sole: bool) -> None:
+    def __init__(self, entry_id: bytes, frame: Frame) -> None:
         self.entry_id = entry_id
         self.frame = frame
-        self.sole = sole
         self.missing = len(frame.chunks)
         self.final: list[Outcome] = []
         self.refusals: list[Outcome] = []
-        # What to add to a deadline for the time, on this process's monotonic clock, at which its chunk is given up.
-        self.zero_s = time.monotonic() - (frame.sent_ms + max(0, waited_ms) + GIVE_UP_MS) / 1000
 
 
 class _Mixed:
@@ -84,12 +82,15 @@ class Turn:
         """Payload bytes of outcomes that are not reported yet."""
         self._shard = shard
         self._cluster = cluster
+        self._delivery = delivery
+        self._given_at = time.monotonic()
+        self._sole = not delivery.redelivered
         self._frames: dict[bytes, _InHand] = {}
-        self._waiting: dict[bytes, list[_InHand]] = {}
+        self._waiting: dict[bytes, tuple[_InHand, ...]] = {}
         self._chunks: list[Chunk] = []
         self._done: list[bytes] = []
         self._refused: dict[bytes, tuple[str, str]] = {}
-        self._left_over: defaultdict[str, list[Outcome]] = defaultdict(list)
+        self._left_over: dict[str, list[Outcome]] = {}
         for entry in delivery.entries:
             self._add(entry, delivery)
 
@@ -113,41 +114,45 @@ class Turn:
         It follows from the time that the chunk had left when it was sent, by its api's clock, and the time that it has
         been in the stream, by Redis' clock. How far these clocks are from this machine's does not matter.
         """
-        return self._waiting[chunk.id][0].zero_s + chunk.deadline_ms / 1000
+        in_hand = self._waiting[chunk.id][0]
+        waited_ms = max(0, self._delivery.waited_ms(in_hand.entry_id))
+        return self._given_at + (chunk.deadline_ms - in_hand.frame.sent_ms - waited_ms - GIVE_UP_MS) / 1000
 
     def put(self, chunk: Chunk, status: int, payload: Any, *, maybe_sent: bool) -> None:
         """Take the outcome of a chunk. `maybe_sent`: an earlier call with it may still reach the shard, or has."""
-        given = Outcome(chunk.id, status, payload)
-        final = status == Status.OK or chunk.operation not in CHANGES
+        outcome = Outcome(chunk.id, status, payload)
+        refused = False
+        if status != _OK and chunk.operation in CHANGES:
+            refused = self._sole and not maybe_sent
+            if not refused:
+                outcome = outcome._replace(status=Status.UNKNOWN)
         for in_hand in self._waiting.pop(chunk.id, ()):
             in_hand.missing -= 1
-            outcome = given
-            if final:
-                in_hand.final.append(outcome)
-            elif maybe_sent or not in_hand.sole:
-                outcome = outcome._replace(status=Status.UNKNOWN)
-                in_hand.final.append(outcome)
-            else:
-                in_hand.refusals.append(outcome)
-            if status != Status.OK:
+            (in_hand.refusals if refused else in_hand.final).append(outcome)
+            if status != _OK:
                 self._log_failure(outcome, in_hand.frame)
         self.has_news = True
-        self.unreported_bytes += size_of(given)
+        self.unreported_bytes += size_of(outcome)
 
     def report(self) -> Report:
         """What may be reported now, and which frames are to be deleted with it."""
-        outcomes = defaultdict(list, {stream: list(left) for stream, left in self._left_over.items()})
-        done, sole = list(self._done), list(self._refused)
+        outcomes = {stream: list(left) for stream, left in self._left_over.items()}
+        done, sole = [*self._done, *self._refused], [*self._refused]
         for entry_id, in_hand in self._frames.items():
-            if in_hand.final:
-                outcomes[in_hand.frame.reply_stream] += in_hand.final
+            known = in_hand.final
             if not in_hand.missing:
                 done.append(entry_id)
                 if in_hand.refusals:
                     sole.append(entry_id)
-                    outcomes[in_hand.frame.reply_stream] += in_hand.refusals
+                    known = known + in_hand.refusals
+            if known:
+                stream = in_hand.frame.reply_stream
+                if stream in outcomes:
+                    outcomes[stream] += known
+                else:
+                    outcomes[stream] = [*known]
         refused = [(stream, entry_id, cluster) for entry_id, (stream, cluster) in self._refused.items()]
-        return Report(encoded(outcomes), [*done, *self._refused], refused, sole, self.server)
+        return Report(encoded(outcomes), done, refused, sole, self.server)
 
     def reported(self) -> None:
         """Forget what `report` returned: Redis has it."""
@@ -168,11 +173,12 @@ class Turn:
             in_hand = self._frames.pop(entry_id, None)
             if in_hand is not None:
                 stream = in_hand.frame.reply_stream
-                self._left_over[stream] += [outcome for outcome in in_hand.final if outcome.status == Status.OK]
+                on_record = [outcome for outcome in in_hand.final if outcome.status == _OK]
+                self._left_over.setdefault(stream, []).extend(on_record)
         self._waiting = {
             chunk_id: kept
             for chunk_id, every in self._waiting.items()
-            if (kept := [in_hand for in_hand in every if in_hand.entry_id not in lost])
+            if (kept := tuple(in_hand for in_hand in every if in_hand.entry_id not in lost))
         }
         _log.warning("dropped frames that others were given too", extra={"shard": self._shard, "frames": len(lost)})
 
@@ -191,15 +197,15 @@ class Turn:
             _log.info("deleted a frame of another server", extra={"shard": self._shard, "entry": entry.id.decode()})
             self._done.append(entry.id)
             return
-        in_hand = _InHand(entry.id, frame, delivery.waited_ms(entry.id), sole=not delivery.redelivered)
-        self._frames[entry.id] = in_hand
+        in_hand = self._frames[entry.id] = _InHand(entry.id, frame)
+        waiting, alone = self._waiting, (in_hand,)
         for chunk in frame.chunks:
-            holders = self._waiting.get(chunk.id)
-            if holders is None:
-                self._waiting[chunk.id] = [in_hand]
-                self._chunks.append(chunk)
+            chunk_id = chunk.id
+            if chunk_id in waiting:
+                waiting[chunk_id] += alone
             else:
-                holders.append(in_hand)
+                waiting[chunk_id] = alone
+                self._chunks.append(chunk)
 
     def _add_unreadable(self, entry: Entry, delivery: Delivery, error: FrameError) -> None:
         """Decide what becomes of a frame that this worker cannot read, or that is for another cluster.

@@ -22,6 +22,10 @@ def size_of(outcome: Outcome) -> int:
 
 def parts(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:
     """Outcomes in pieces of `MAX_REPLY_BYTES`."""
+    if sum(map(size_of, outcomes)) <= MAX_REPLY_BYTES:
+        if outcomes:
+            yield [*outcomes]
+        return
     part: list[Outcome] = []
     size = 0
     for outcome in outcomes:
