@@ -1,4 +1,4 @@
-"""The ways of sending a request. What comes in one piece an api may lead another way than what does not (record 15).
+"""The ways of sending a request: an answer must not depend on how a request was cut on its way.
 
 httpx writes head and body apart: whether a server reads them together is chance, unless it is made certain here.
 """

@@ -9,7 +9,7 @@ from api.overload.memory_budgets import AnswerBudget
 from api.server.connection import MAX_AHEAD_BYTES
 from api.server.connections import KEEP_ALIVE_S, LINGER_S
 from protocol.settings import BatchSettings, HttpSettings
-from tests.unit.http_corpus import LIVE, request
+from tests.unit.http_corpus import LIVE, chunked, request
 from tests.unit.memory_server import MemoryTransport, Server, answers, run, turns
 
 HTTP = HttpSettings(head_timeout_s=10, body_timeout_s=30, send_timeout_s=20, max_connections=3)
@@ -120,6 +120,34 @@ def test_requests_of_a_client_that_does_not_read_its_answers_wait() -> None:
         await turns(12)
         assert statuses(transport) == [200] * 3
         assert (was_reading, transport.reading) == (False, True)
+
+    run(scenario)
+
+
+def test_a_body_that_is_too_large_on_a_connection_that_is_to_close_is_the_end_of_it() -> None:
+    async def scenario() -> None:
+        server = Server(HTTP)
+        connection, transport = server.connect()
+        coding = "Transfer-Encoding: chunked\r\nConnection: close"
+        connection.data_received(chunked(b"1400\r\n", b"x" * 5000, coding=coding))
+        assert statuses(transport) == [413]
+        # Read and dropped, so that the client gets to read its answer.
+        connection.data_received(b"x" * 120 + b"\r\n0\r\n\r\n" + WHOLE)
+        await turns(6)
+        assert (statuses(transport), server.endpoint.asked) == ([413], [])
+        await wait_is_over(server, connection, LINGER_S)
+        assert transport.closed
+
+    run(scenario)
+
+
+def test_what_was_taken_is_not_kept_while_a_connection_is_idle() -> None:
+    async def scenario() -> None:
+        server = Server(HTTP)
+        connection, _ = server.connect()
+        connection.data_received(WHOLE)
+        await turns(6)
+        assert connection._data == b""
 
     run(scenario)
 

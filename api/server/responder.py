@@ -1,0 +1,194 @@
+"""What becomes of a request: refused, rejected by the gate, or asked of its endpoint; and its answer."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from api.http.endpoint import error_answer
+from api.http.head import Head
+from api.http.problems import Kind, Problem, retry_later
+from api.http.request import Request
+from api.http.response import Answer
+from api.server.connections import LINGER_S, Phase
+from api.server.exchange import Exchange
+from api.server.link import Link
+
+
+class Responder(Link):
+    """A connection that answers one request at a time, wherever its parts come from."""
+
+    def __init__(self, config: Any, server_state: Any, **more: Any) -> None:
+        super().__init__(config, server_state, **more)
+        self._exchange: Exchange | None = None
+        self._arrived = 0.0
+        """When the last byte of the request that is looked at arrived, at the earliest."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection, and what is only for its client."""
+        super().connection_lost(exc)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.gone = True
+            if not exchange.whole:
+                exchange.drop_body()
+
+    def shutdown(self) -> None:
+        """The process ends. The request under way is the last; where there is none, one may be on its way here."""
+        if self._phase in (Phase.IDLE, Phase.HANDSHAKE):
+            self.phase_ends = self._loop.time() + LINGER_S
+        elif self._exchange is not None:
+            self._exchange.keep_alive = False
+
+    def _turn_away(self) -> None:
+        exchange = self._nobody()
+        exchange.rejected = True
+        self._fail(retry_later(Kind.OVERLOADED, "there are as many connections as are allowed"))
+
+    def _answer_late(self, now: float) -> bool:
+        limit_s = self._connections.limits[self._phase]
+        if self._phase is Phase.HEAD:
+            self._fail(Problem(Kind.HEAD_TIMEOUT, f"the head did not arrive within {limit_s:g} seconds"))
+            return True
+        exchange = self._exchange
+        if self._phase is not Phase.BODY or exchange is None or exchange.answered:
+            return False
+        # What still comes of the body is dropped, for as long again.
+        self.phase_ends = now + limit_s
+        self._refuse(exchange, Problem(Kind.BODY_TIMEOUT, f"the body did not arrive within {limit_s:g} seconds"))
+        return True
+
+    def _is_guarded(self, exchange: Exchange) -> bool:
+        """Whether the gate is before the request's route. Health and metrics are what one needs most under overload."""
+        return exchange.route is not self._serving.rest
+
+    def _fault_of(self, exchange: Exchange) -> Problem | None:
+        """Learn whose request this is; why it is refused whatever its body may be, if it is."""
+        try:
+            exchange.user = exchange.route.user_of(exchange.head)
+        except Problem as problem:
+            return problem
+        return None
+
+    def _admit(self, exchange: Exchange) -> None:
+        """Start a request that is there whole, at once or when it is its user's turn, or reject it."""
+        exchange.arrived = self._arrived
+        self._enter(Phase.ANSWER)
+        gate, size = self._serving.gate, exchange.received
+        if not self._is_guarded(exchange) or gate.is_open(size, self._loop.time()):
+            self._start(exchange)
+            return
+        problem = self._fault_of(exchange)
+        if problem is not None:
+            self._refuse(exchange, problem)
+            return
+        start, reject = partial(self._start, exchange), partial(self._reject, exchange)
+        if not gate.enter(exchange.user, size, start, reject):
+            reject()
+
+    def _start(self, exchange: Exchange) -> None:
+        """Ask the endpoint, unless the request's client has gone or its time is over."""
+        if exchange.gone:
+            exchange.drop_body()
+        elif self._loop.time() - exchange.arrived >= self._serving.request_timeout_s:
+            self._reject(exchange)
+        else:
+            task = self._loop.create_task(self._run(exchange))
+            self._state.tasks.add(task)
+            task.add_done_callback(self._state.tasks.discard)
+
+    async def _run(self, exchange: Exchange) -> None:
+        head = exchange.head
+        request = Request(
+            head.method,
+            head.path,
+            head.query,
+            head.fields,
+            address=exchange.address,
+            request_id=exchange.request_id,
+            arrived=exchange.arrived,
+        )
+        try:
+            answer = await exchange.route.answer(request, exchange.take_body())
+        except BaseException:
+            self._transport.close()
+            raise
+        finally:
+            exchange.drop_body()
+        self._reply(exchange, answer)
+
+    # ---- what goes out
+
+    def _reject(self, exchange: Exchange) -> None:
+        """Answer that the request was not admitted. Rejections are counted together, and not logged one by one."""
+        exchange.rejected = True
+        self._refuse(exchange, retry_later(Kind.OVERLOADED, "requests wait as long as is allowed; nothing was applied"))
+
+    def _refuse(self, exchange: Exchange, error: Exception) -> None:
+        """Answer a request that is not asked of its endpoint; what still comes of its body is dropped."""
+        exchange.drop_body()
+        self._reply(exchange, error_answer(error, exchange.request_id))
+
+    def _reply(self, exchange: Exchange, answer: Answer) -> None:
+        """Write the answer to a request, and go on with the next. A plain function: it needs no task."""
+        serving, head = self._serving, exchange.head
+        # A client that gets an error in place of 100 may send the body or not. The connection ends also where the body
+        # was there already, so that the request means the same however it was cut on its way.
+        is_uncertain = head.expects_continue and answer.status >= 400
+        keep_alive = exchange.keep_alive and not is_uncertain and not serving.lifecycle.draining
+        if exchange.gone or self._transport.is_closing():
+            # It is counted as what was done, though nobody reads it.
+            exchange.gone = True
+        else:
+            self._write(
+                serving.renderer.render(
+                    answer, exchange.request_id, close=not keep_alive, without_body=head.method == "HEAD"
+                )
+            )
+        if answer.share is not None:
+            self._unread.append(answer.share)
+            if not self._paused:
+                self._give_back()
+        exchange.answered = True
+        route = serving.routes.name_of(head.path)
+        if exchange.rejected:
+            serving.gate.count_rejected(route)
+        else:
+            seconds = time.perf_counter() - exchange.began
+            serving.log.answered(
+                exchange.request_id, head.method, head.path, route, answer.status, seconds, exchange.address
+            )
+        if exchange.gone:
+            return
+        if not keep_alive:
+            self._finish()
+        elif exchange.whole:
+            self._next()
+
+    def _nobody(self) -> Exchange:
+        """Something that is no request is answered as one."""
+        serving = self._serving
+        exchange = self._exchange = Exchange(
+            Head("-", "-", b"", {}), serving.rest, serving.ids.of(None), self._peer, serving.budget
+        )
+        return exchange
+
+    def _fail(self, error: Exception) -> None:
+        """Answer what cannot be served, and end the connection: nobody knows where the next request begins."""
+        exchange = self._exchange or self._nobody()
+        exchange.keep_alive = exchange.whole = False
+        if exchange.answered:
+            self._finish()
+        else:
+            self._refuse(exchange, self._fault_of(exchange) or error)
+
+    # ---- what the one that reads requests does after an answer
+
+    def _next(self) -> None:
+        """Go on with the next request."""
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        """End the connection after everything is written, and so that the client gets to read it."""
+        raise NotImplementedError
