@@ -8,7 +8,7 @@ import pytest
 from api.overload.memory_budgets import AnswerBudget
 from api.server.connection import MAX_AHEAD_BYTES
 from api.server.connections import KEEP_ALIVE_S, LINGER_S
-from protocol.settings import BatchSettings, HttpSettings
+from protocol.settings import HttpSettings
 from tests.unit.http_corpus import LIVE, chunked, request
 from tests.unit.memory_server import MemoryTransport, Server, answers, run, turns
 
@@ -217,39 +217,6 @@ def test_a_client_that_goes_leaves_nothing_behind(held: str) -> None:
         assert len(server.endpoint.asked) == (held == "at its endpoint")
         assert transport.sent == b""
         assert not server.state.connections
-
-    run(scenario)
-
-
-def test_a_request_that_arrived_too_long_ago_is_not_started() -> None:
-    async def scenario() -> None:
-        server = Server(HTTP, BatchSettings(request_timeout_s=5))
-        connection, transport = server.connect()
-        loop = asyncio.get_running_loop()
-        arrivals = server.connections.arrivals
-        # The loop turned last six seconds ago.
-        arrivals.ticked = loop.time() - 6
-        connection.data_received(WHOLE)
-        await turns(6)
-        assert (statuses(transport), server.endpoint.asked) == ([503], [])
-        # What comes after that came in time.
-        connection.data_received(WHOLE)
-        await turns(6)
-        assert statuses(transport) == [503, 200]
-
-    run(scenario)
-
-
-def test_a_request_knows_when_it_arrived() -> None:
-    async def scenario() -> None:
-        server = Server(HTTP)
-        connection, _ = server.connect()
-        arrivals = server.connections.arrivals
-        arrivals.ticked = began = asyncio.get_running_loop().time() - 3
-        connection.data_received(WHOLE)
-        await turns(6)
-        (asked,) = server.endpoint.requests
-        assert asked.arrived == began
 
     run(scenario)
 
