@@ -127,7 +127,6 @@ BAD_VALUES_MSGPACK: dict[str, tuple[bytes, str]] = {
     "a decimal of Tarantool's own": (b"\xc7\x03\x01\x01\x01\x2c", "extension"),
     "the last extension of Tarantool's own": (b"\xd4\x08\x00", "extension"),
     "an extension of Tarantool's own inside": (b"\x81\xa1x\x91\xd4\x02\x00", "extension"),
-    "a timestamp of one byte": (b"\xd4\xff\x00", "imestamp"),
     "NaN under a name that comes again": (b"\x82\xa1x\xcb\x7f\xf8" + bytes(6) + b"\xa1x\x01", "finite"),
     "a decimal under a name that comes again": (b"\x82\xa1x\xc7\x03\x01\x01\x01\x2c\xa1x\x01", "extension"),
     "300 levels under a name that comes again": (b"\x82\xa1x" + b"\x91" * 300 + b"\xc0\xa1x\x01", "levels"),
