@@ -251,17 +251,15 @@ def test_heads_that_never_end_are_cut_off_and_starve_nobody(api: ApiProcess, tok
         assert closed_within(slow, HEAD_TIMEOUT_S + 5)
 
 
-@pytest.mark.parametrize("drops", [b"\r\n", b"X: y\r\n"], ids=["empty lines", "headers"])
-def test_bytes_that_make_no_request_do_not_keep_a_connection(api: ApiProcess, drops: bytes) -> None:
+def test_fields_that_never_end_do_not_keep_a_connection(api: ApiProcess) -> None:
     with connect(api) as connection:
-        if drops != b"\r\n":
-            connection.sendall(b"GET / HTTP/1.1\r\n")
+        connection.sendall(b"GET / HTTP/1.1\r\n")
         connection.settimeout(0.02)
         end = time.monotonic() + HEAD_TIMEOUT_S + 5
         while True:
             assert time.monotonic() < end, "still open"
             try:
-                connection.sendall(drops)
+                connection.sendall(b"X: y\r\n")
                 if not connection.recv(100):
                     break
             except TimeoutError:
