@@ -113,7 +113,7 @@ def test_claims_that_are_no_object(api: Api, secret: str, payload: bytes) -> Non
     refused(api, signed(HEADER, payload, secret))
 
 
-@pytest.mark.parametrize("size", [4096, 5000, 20_000, 60_000])
+@pytest.mark.parametrize("size", [4096, 5000, 20_000, 40_000])
 def test_a_very_long_token(api: Api, secret: str, claims: Claims, size: int) -> None:
     refused(api, signed(HEADER, {**claims, "scopes": ["x" * size]}, secret))
     refused(api, "x" * size)
