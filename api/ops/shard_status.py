@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from api.http.problems import Problem
 from api.ops.metrics import Metrics
+from api.overload.errors import OverloadedError
 from api.queue.errors import StoreCallError
 from api.queue.store_calls import StoreCalls
 from protocol.operations import Operation
@@ -51,7 +51,7 @@ class ShardStatus:
         try:
             answer = await self._calls.call_shard(shard, Operation.STATUS, ())
             status = msgspec.convert(answer, Status)
-        except (StoreCallError, Problem, msgspec.ValidationError) as error:
+        except (StoreCallError, OverloadedError, msgspec.ValidationError) as error:
             _log.debug("a shard did not tell its status", extra={"shard": shard, "error": str(error)})
         else:
             self._metrics.shard(shard, msgspec.to_builtins(status))
