@@ -55,7 +55,7 @@ def worker(cluster: Cluster, settings: Mapping[str, str]) -> Iterator["subproces
         process.wait(30)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_an_outage_of_thousands_of_tries_is_answered_503_and_ends_by_itself(
     mended: Cluster, tmp_path: Path, processes: int
 ) -> None:

@@ -21,12 +21,28 @@ KEYS = 60
 MIX = Mix(write=0.35, read=0.5, delete=0.15, batches=0.1, keyed=0.2)
 """Few changes, and many keys: what comes late is read before it is replaced."""
 
-REFUSALS: list[Callable[[str], Injection]] = [MemoryFull, DiskFull, ReadOnlyShard]
+REFUSALS = [MemoryFull, DiskFull, ReadOnlyShard]
 DOUBLINGS = ["frozen-worker", "sent-again", "redis-emptied", "slow-link", "killed-worker", "old-frames"]
+SHORT = {(MemoryFull, doubling) for doubling in DOUBLINGS} | {
+    (DiskFull, "frozen-worker"),
+    (ReadOnlyShard, "sent-again"),
+}
+"""The pairs of each run: every refusal and every doubling. All other pairs are long."""
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)
-@pytest.mark.parametrize("doubling", DOUBLINGS)
+@pytest.mark.parametrize(
+    ("refusal", "doubling"),
+    [
+        pytest.param(
+            refusal,
+            doubling,
+            id=f"{refusal.__name__}-{doubling}",
+            marks=[] if (refusal, doubling) in SHORT else [pytest.mark.long],
+        )
+        for refusal in REFUSALS
+        for doubling in DOUBLINGS
+    ],
+)
 def test_a_change_that_was_refused_is_not_applied_later(
     networked_scenario: Scenario, networked: Networked, refusal: Callable[[str], Injection], doubling: str
 ) -> None:

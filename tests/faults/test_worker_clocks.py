@@ -19,7 +19,17 @@ from tests.faults.scenario import Scenario
 from tests.faults.workers import another_worker, without_workers
 
 CALLS = 150
-OFFSETS_S = [3, 60, -60]
+CASES = [
+    pytest.param(offset_s, alone, id=f"{offset_s} s {where}", marks=[pytest.mark.long] if is_long else [])
+    for offset_s, alone, where, is_long in (
+        (3, False, "beside healthy ones", False),
+        (60, False, "beside healthy ones", True),
+        (-60, False, "beside healthy ones", False),
+        (3, True, "alone", True),
+        (60, True, "alone", False),
+        (-60, True, "alone", True),
+    )
+]
 
 
 @contextmanager
@@ -33,10 +43,12 @@ def worker_with(cluster: Cluster, clock: ProcessClock, *, alone: bool) -> Iterat
         yield
 
 
-@pytest.mark.parametrize("offset_s", OFFSETS_S)
-@pytest.mark.parametrize("alone", [False, True], ids=["beside healthy ones", "alone"])
+@pytest.mark.parametrize(("offset_s", "alone"), CASES)
 def test_a_worker_whose_clock_is_off_fails_no_request(
-    scenario: Scenario, tmp_path: Path, offset_s: int, *, alone: bool
+    scenario: Scenario,
+    tmp_path: Path,
+    offset_s: int,
+    alone: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     async def fault(load: Load) -> None:
         with worker_with(scenario.cluster, ProcessClock(tmp_path / "clock", offset_s, "worker"), alone=alone):

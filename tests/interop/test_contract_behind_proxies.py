@@ -13,6 +13,7 @@ from tests.interop.conftest import Fronts
 TIMEOUT_S = 240
 
 
+@pytest.mark.long
 @pytest.mark.timeout(TIMEOUT_S + 20)
 @pytest.mark.parametrize("proxy", ["nginx", "haproxy"])
 def test_the_contract_holds_behind(cluster: Cluster, fronts: Fronts, proxy: str) -> None:
