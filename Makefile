@@ -21,8 +21,8 @@ $(foreach name,$(filter TARANTKV_%,$(.VARIABLES)),\
 	$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
 # Here and not in $(or …), where a comma would end the argument.
 SCOPES ?= read,write
-# Each process of the test run starts its own cluster.
-TEST_PROCESSES ?= 2
+# Each process of the test run starts its own cluster. Half of the time it waits: three keep two processors busy.
+TEST_PROCESSES ?= 3
 
 # What a shell may have set for other programs, and what changes how ours run.
 unexport BASH_ENV CDPATH ENV GREP_OPTIONS POSIXLY_CORRECT VIRTUAL_ENV
