@@ -21,7 +21,8 @@ $(foreach name,$(filter TARANTKV_%,$(.VARIABLES)),\
 	$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
 # Here and not in $(or …), where a comma would end the argument.
 SCOPES ?= read,write
-# Each process of the test run starts its own cluster. Half of the time it waits: three keep two processors busy.
+# Each process of the test run starts its own cluster. Half of the time it waits: three keep two processors busy. Each
+# takes tests that stand together, which share what they start.
 TEST_PROCESSES ?= 3
 
 # What a shell may have set for other programs, and what changes how ours run.
@@ -94,7 +95,7 @@ test-lua: install
 
 test-python:
 	@scripts/install.sh test
-	$(PYTHON) -m pytest -n $(TEST_PROCESSES) $(ARGS)
+	$(PYTHON) -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 coverage: ## run the Python tests and say which branches none of them takes; fails below the floor
 	@scripts/install.sh test

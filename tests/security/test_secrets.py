@@ -21,6 +21,9 @@ from tests.integration.waiting import until
 # On a busy machine a start of everything, and two of half of it, take a while.
 pytestmark = pytest.mark.timeout(180)
 
+FAILURES = {503, 504}
+"""What those get who ask while a server is down: whether their request was sent already is a matter of moments."""
+
 
 def canary(name: str) -> str:
     """Long, random, and of letters alone, so that no encoding hides it."""
@@ -174,12 +177,16 @@ def test_no_log_holds_one(lived: Lived) -> None:
     # There was something to find: every request, and what went wrong in every tier.
     api = lived.cluster.log_path("api").read_text()
     assert '"level":"debug"' in api
-    assert {json.loads(line).get("status") for line in api.splitlines() if '"request"' in line} >= {200, 400, 401, 503}
+    statuses = {json.loads(line).get("status") for line in api.splitlines() if '"request"' in line}
+    assert statuses >= {200, 400, 401}
+    assert statuses & FAILURES
     assert "redis failed" in lived.cluster.log_path("worker-1").read_text()
 
 
 def test_no_answer_and_no_metric_holds_one(lived: Lived) -> None:
-    assert {answer.status_code for answer in lived.answers} >= {200, 400, 401, 404, 405, 413, 415, 503}
+    statuses = {answer.status_code for answer in lived.answers}
+    assert statuses >= {200, 400, 401, 404, 405, 413, 415}
+    assert statuses & FAILURES
     for answer in lived.answers:
         assert found(lived, answer.content) == [], (answer.request.url, answer.status_code)
         assert found(lived, str(answer.headers)) == [], answer.request.url
