@@ -110,7 +110,9 @@ class Parts:
         self.log = AccessLog(services.metrics, http.access_log)
         self.ids = RequestIds()
         self.proxies = TrustedProxies(http.trusted_proxies)
-        self.asgi = Outermost(self.litestar, self.routes, self.log, self.ids, self.proxies)
+        self.asgi = Outermost(
+            self.litestar, self.routes, self.log, self.ids, self.proxies, lambda: services.start_failure
+        )
 
 
 def _litestar(services: Services, served: list[Endpoint]) -> Litestar:

@@ -26,8 +26,10 @@ from api.ops.shard_status import ShardStatus
 from api.overload.gate import Gate
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
 from api.queue.dispatcher import Dispatcher
+from api.queue.errors import ShardsSilentError, TwoClustersError
 from api.queue.store_calls import StoreCalls
 from api.queue.topology import Topology
+from protocol.buckets import ShardMapError
 from protocol.settings import (
     AuthSettings,
     BatchSettings,
@@ -81,6 +83,8 @@ class Services:
     def __init__(self, settings: ApiSettings, lifecycle: Lifecycle | None = None) -> None:
         self.settings = settings
         self.lifecycle = lifecycle or Lifecycle()
+        self.start_failure: str | None = None
+        """Why the background tasks could not start, where that was to be expected."""
         self.metrics = Metrics()
         shards = tuple(parse_shards(settings.cluster.shards))
         self.dispatcher = Dispatcher(settings.redis, settings.batch, shards, self.metrics)
@@ -117,7 +121,11 @@ class Services:
         gauge.add_done_callback(_end_process)
         tasks: list[asyncio.Task[None]] = [gauge]
         try:
-            await self.topology.load(self.settings.http.startup_timeout_s)
+            try:
+                await self.topology.load(self.settings.http.startup_timeout_s)
+            except (ShardMapError, ShardsSilentError, TwoClustersError) as error:
+                self.start_failure = str(error)
+                raise
             for name, run in (("shard_health", self.shard_health.watch), ("shard_status", self.shard_status.run)):
                 task = asyncio.create_task(run(), name=f"services.{name}")
                 task.add_done_callback(_end_process)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -37,10 +39,23 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 
 class Outermost:
-    """The layer around the whole application: request ids, paths, the headers of all answers, and the access log."""
+    """The layer around the whole application: request ids, paths, the headers of all answers, and the access log.
 
-    def __init__(self, app: ASGIApp, routes: Routes, log: AccessLog, ids: RequestIds, proxies: TrustedProxies) -> None:
+    `start_failure` says why the application could not start, where that was to be expected: one line for the server to
+    log in place of a traceback.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        routes: Routes,
+        log: AccessLog,
+        ids: RequestIds,
+        proxies: TrustedProxies,
+        start_failure: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._app = app
+        self._start_failure = start_failure
         self._routes = routes
         self._log = log
         self._ids = ids
@@ -51,7 +66,12 @@ class Outermost:
         if scope["type"] == ScopeType.HTTP:
             await self._serve(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, partial(self._send_lifespan, send))
+
+    async def _send_lifespan(self, send: Any, message: Any) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            message["message"] = self._start_failure() or message["message"]
+        await send(message)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()

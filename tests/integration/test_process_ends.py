@@ -103,6 +103,8 @@ def test_a_process_that_cannot_start_is_tried_again_as_long_as_another_serves(
         kill(dying)
         until(lambda: api.log().count("an api process died") >= 3, 40, "it is not tried again")
         until(lambda: is_live(api), 10, "the process that is left does not serve")
+    assert "no answer from s1" in api.log()
+    assert "Traceback" not in api.log()
     until(lambda: len(children(api)) == PROCESSES and is_live(api), 20, "the api does not recover")
     assert staying.is_running()
     api.signal(signal.SIGTERM)
