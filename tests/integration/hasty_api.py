@@ -7,5 +7,5 @@ from api import processes
 
 if __name__ == "__main__":
     processes.RESTART_S = (0.01, 0.02)
-    processes.START_MARGIN_S = 0.0
+    processes.START_MARGIN_S = 9.0
     sys.exit(api.main())

@@ -15,6 +15,9 @@ from tests.integration.waiting import until
 
 PROCESSES = 2
 STARTUP_TIMEOUT_S = 1.0
+OLD_S = 11.0
+"""A process of this age counts as one that serves: a start takes less, also on a busy machine."""
+
 FAILED = 1
 Pause = Callable[[], AbstractContextManager[object]]
 
@@ -98,7 +101,7 @@ def test_a_process_that_cannot_start_is_tried_again_as_long_as_another_serves(
     api: ApiProcess, paused_workers: Pause
 ) -> None:
     staying, dying = children(api)
-    until(lambda: time.time() - staying.create_time() > STARTUP_TIMEOUT_S + 1, 10, "it is as young as ever")
+    until(lambda: time.time() - staying.create_time() > OLD_S, 2 * OLD_S, "it is as young as ever")
     with paused_workers():
         kill(dying)
         until(lambda: api.log().count("an api process died") >= 3, 40, "it is not tried again")
