@@ -2,8 +2,10 @@
 
 A body is MessagePack in the order in which the storage walks it with pointers, and is made by one call of the encoder:
 
-    write           [[key, bucket_id, value], ...]      each entry is the tuple to store
+    write           [[key, bucket_id, value], ...]      an entry may have an expiry as its fourth element
     read, delete    [[key, ...], [bucket_id, ...]]
+
+The bodies of the other operations on keys are in `protocol.changes`.
 
 An answer is made by the storage, which never turns a value into an object of its own. Counts and lengths are
 little-endian and have 32 bits:
@@ -42,8 +44,12 @@ class ChunkError(ValueError):
     """Bytes that are not an answer; the text says where they break."""
 
 
-Row = tuple[str, int, Any]
-"""Key, bucket id and value of a write; a value may be `msgspec.Raw`, MessagePack already."""
+Row = tuple[str, int, Any] | tuple[str, int, Any, int]
+"""Key, bucket id and value of a write; a value may be `msgspec.Raw`, MessagePack already.
+
+The fourth element, where there is one, is the expiry: 0 for the one that the key has, above 0 so many milliseconds after
+the write is applied, below 0 minus the Unix time in milliseconds. Without one the key never expires.
+"""
 
 Cut = tuple[int, int, bytes]
 """Where the keys of a chunk begin and end among those that were cut, and its body."""
@@ -58,7 +64,7 @@ def write_bodies(rows: Sequence[Row]) -> Sequence[Cut]:
     count = len(rows)
     if count <= MAX_CHUNK_KEYS and (len(body := _encode(rows)) <= MAX_CHUNK_BYTES or count == 1):
         return ((0, count, body),)
-    return list(_cut(lambda start, end: _encode(rows[start:end]), 0, count))
+    return list(cut(lambda start, end: _encode(rows[start:end]), count))
 
 
 def key_bodies(keys: Sequence[str], buckets: Sequence[int]) -> Sequence[Cut]:
@@ -66,7 +72,12 @@ def key_bodies(keys: Sequence[str], buckets: Sequence[int]) -> Sequence[Cut]:
     count = len(keys)
     if count <= MAX_CHUNK_KEYS and len(body := _encode((keys, buckets))) <= MAX_CHUNK_BYTES:
         return ((0, count, body),)
-    return list(_cut(lambda start, end: _encode((keys[start:end], buckets[start:end])), 0, count))
+    return list(cut(lambda start, end: _encode((keys[start:end], buckets[start:end])), count))
+
+
+def cut(encode: Callable[[int, int], bytes], count: int) -> Iterator[Cut]:
+    """Cut a batch of `count` keys into the bodies of chunks; `encode(start, end)` makes the body of a piece."""
+    return _cut(encode, 0, count)
 
 
 def _cut(encode: Callable[[int, int], bytes], start: int, end: int) -> Iterator[Cut]:

@@ -32,7 +32,7 @@ import msgspec
 
 from protocol.operations import Operation
 
-VERSION = 4
+VERSION = 5
 """The format version written, of frames and of the bodies in them; it is also the only one understood."""
 
 MAX_FRAME_BYTES = 1024 * 1024

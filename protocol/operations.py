@@ -14,6 +14,12 @@ class Operation(IntEnum):
     WRITE = 1
     READ = 2
     DELETE = 3
+    READ_TUPLES = 4
+    UPDATE = 5
+    DELETE_IF = 6
+    INCREMENT = 7
+    TOUCH = 8
+    SCAN = 9
     CLAIM = 16
     FINISH = 17
     USER_GET = 18
@@ -29,6 +35,10 @@ CHANGES = frozenset(
     (
         Operation.WRITE,
         Operation.DELETE,
+        Operation.UPDATE,
+        Operation.DELETE_IF,
+        Operation.INCREMENT,
+        Operation.TOUCH,
         Operation.CLAIM,
         Operation.FINISH,
         Operation.USER_PUT,
@@ -37,6 +47,10 @@ CHANGES = frozenset(
     )
 )
 """The operations that change what is stored. All others have no effect, however often they are made."""
+
+
+READS = frozenset((Operation.READ, Operation.READ_TUPLES, Operation.SCAN))
+"""The operations that answer with what is stored. Their answers can be large, and share the room of a call."""
 
 
 class Status(IntEnum):

@@ -13,7 +13,7 @@ from typing import Any
 
 from protocol.backoff import Backoff
 from protocol.frames import Chunk
-from protocol.operations import Operation, Status
+from protocol.operations import READS, Status
 from protocol.settings import WorkerSettings
 from worker.errors import ShardUnreachableError
 from worker.frames import Turn
@@ -99,7 +99,7 @@ class Caller:
         crowded: list[tuple[Chunk, Any]] = []
         read_only = False
         for chunk, (status, payload) in zip(chunks, self._shard.apply(chunks), strict=True):
-            if status == Status.NO_MEMORY and chunk.operation == Operation.READ:
+            if status == Status.NO_MEMORY and chunk.operation in READS:
                 crowded.append((chunk, payload))
             elif status == Status.READ_ONLY and self._shard.has_replicas:
                 read_only = True

@@ -19,13 +19,13 @@ M.ID_BYTES = 16
 local RUN_BYTES = M.ID_BYTES + 4
 local WORD = 4294967296
 local NIL, UINT32, UINT64 = 0xc0, 0xce, 0xcf
-local STRING = 0xa0
+local STRING, STRING_32 = 0xa0, 0xdb
 
 local words_t = ffi.typeof('uint32_t *')
 local bytes_t = ffi.typeof('const uint8_t *')
 
--- One record: array of 3, string of 16 or 20 bytes, uint64, then nil or uint32. Filled and handed over without a yield
--- between.
+-- One record: array of 3, string of 16 or 20 bytes, uint64, then nil, uint32, or a string with 32 bits of length.
+-- Filled and handed over without a yield between.
 local record = ffi.new('uint8_t[48]')
 local AT_ID = 2
 record[0] = 0x93
@@ -86,7 +86,7 @@ end
 --- The recorded result of a chunk.
 -- @tparam string id 16 bytes
 -- @treturn boolean whether there is a record
--- @treturn number keys deleted, nil for a write
+-- @return number or string, nil for a write
 function M.find(id)
     local distance, tuple = nearest(id)
     if distance == nil or distance >= 0 then
@@ -95,6 +95,8 @@ function M.find(id)
     local field = ffi.cast(bytes_t, tuple_field(tuple, 2))
     if field[0] == NIL then
         return true
+    elseif field[0] == STRING_32 then
+        return true, ffi.string(field + 5, uint32_at(field, 1))
     end
     return true, uint32_at(field, 1)
 end
@@ -111,7 +113,7 @@ end
 -- @tparam string id the first one's, 16 bytes
 -- @tparam number count how many, each id following the one before
 -- @tparam number retain_until milliseconds since the epoch
--- @tparam[opt] number result keys deleted, of each of them; nil for writes
+-- @param[opt] result of each of them: a number, or a string; nil for writes
 -- @treturn boolean false when the database refused (`box.error.last()` says why)
 function M.record(id, count, retain_until, result)
     ffi.copy(record + AT_ID, id, M.ID_BYTES)
@@ -126,15 +128,23 @@ function M.record(id, count, retain_until, result)
     retain_words[0] = bswap(tobit(floor(retain_until / WORD)))
     retain_words[1] = bswap(tobit(retain_until % WORD))
     at = at + 9
+    local bytes = record
     if result == nil then
         record[at] = NIL
         at = at + 1
+    elseif type(result) == 'string' then
+        bytes = ffi.new('uint8_t[?]', at + 5 + #result)
+        ffi.copy(bytes, record, at)
+        bytes[at] = STRING_32
+        ffi.cast(words_t, bytes + at + 1)[0] = bswap(tobit(#result))
+        ffi.copy(bytes + at + 5, result, #result)
+        at = at + 5 + #result
     else
         record[at] = UINT32
         ffi.cast(words_t, record + at + 1)[0] = bswap(tobit(result))
         at = at + 5
     end
-    return box_api.insert(space_id, record, record + at, nil) == 0
+    return box_api.insert(space_id, bytes, bytes + at, nil) == 0
 end
 
 return M

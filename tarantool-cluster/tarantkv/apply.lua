@@ -14,11 +14,17 @@ local control = require('tarantkv.control')
 local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local read = require('tarantkv.read')
+local read_tuples = require('tarantkv.read_tuples')
+local shard_clock = require('tarantkv.shard_clock')
 local visibility = require('tarantkv.visibility')
 
 local M = {}
 
-local READ = operations.READ
+--- What reads, by its number: `run(text, budget, now)` gives a status and a payload and never yields.
+local READS = {
+    [operations.READ] = read,
+    [operations.READ_TUPLES] = read_tuples,
+}
 
 --- Farthest deadline that is taken seriously: the longest request timeout, the greatest clock skew, and some more.
 local HORIZON_MS = 26 * 60 * 60 * 1000
@@ -49,17 +55,18 @@ local function understood(chunk, position, now)
     return {
         position = position, id = id, op = chunk[2], deadline = deadline, retain = retain, text = text,
         -- Filled when the body is checked; named here so that the table is made in its final size.
-        bytes = false, count = 0, place = 0,
+        bytes = false, count = 0, place = 0, second = 0,
     }
 end
 
 --- Answer the reads from what is stored now.
 local function answer_reads(reads, answers, now)
     local budget, answered = M.MAX_ANSWERS_BYTES, false
+    local shard_now = #reads > 0 and shard_clock.now_ms() or 0
     for _, chunk in ipairs(reads) do
         local status, payload = outcome.EXPIRED, outcome.LATE
         if chunk.deadline > now then
-            status, payload = read.run(chunk.text, answered and budget or read.MAX_ANSWER_BYTES)
+            status, payload = READS[chunk.op].run(chunk.text, answered and budget or read.MAX_ANSWER_BYTES, shard_now)
         end
         if status == outcome.OK then
             budget, answered = budget - #payload, true
@@ -146,7 +153,7 @@ local function sorted(chunks, answers)
         local chunk, message = understood(raw, position, now)
         if chunk == nil then
             answers[position] = answer(outcome.MALFORMED, message)
-        elseif chunk.op == READ then
+        elseif READS[chunk.op] ~= nil then
             table.insert(reads, chunk)
         elseif changes.knows(chunk.op) then
             if by_id[chunk.id] ~= nil then

@@ -1,20 +1,36 @@
---- What a call changes: its writes, deletes and control operations, in one transaction together with the records of the
--- chunks applied. Which chunks are on record is looked up here, too. When an outcome may be told is up to `apply`.
+--- What a call changes: keys, and what its control operations change, in one transaction together with the records of
+-- the chunks applied. Which chunks are on record is looked up here, too. When an outcome may be told is up to `apply`.
 -- @module tarantkv.changes
 
 local applied = require('tarantkv.applied')
 local body = require('tarantkv.body')
+local conditions = require('tarantkv.conditions')
 local control = require('tarantkv.control')
 local delete = require('tarantkv.delete')
+local increment = require('tarantkv.increment')
 local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local retention = require('tarantkv.retention')
+local shard_clock = require('tarantkv.shard_clock')
+local touch = require('tarantkv.touch')
 local visibility = require('tarantkv.visibility')
 local write = require('tarantkv.write')
 
 local M = {}
 
-local CHANGES = {[operations.WRITE] = write, [operations.DELETE] = delete}
+--- By operation number:
+--   check    `check(text)` gives status and message of a fault, or nil, nil, bytes, count, place and perhaps where the
+--            second part of the body begins
+--   apply    `apply(bytes, count, place, now, second)`, inside a transaction and without a yield, gives false where the
+--            database refused, or true and the result: nothing, a number, or a text
+local CHANGES = {
+    [operations.WRITE] = write,
+    [operations.DELETE] = delete,
+    [operations.UPDATE] = conditions.update,
+    [operations.DELETE_IF] = conditions.delete_if,
+    [operations.INCREMENT] = increment,
+    [operations.TOUCH] = touch,
+}
 
 local answer = outcome.answer
 local max = math.max
@@ -26,14 +42,14 @@ function M.configure(count_space)
     applications = count_space
 end
 
---- Is this the number of a write or delete?
+--- Is this the number of an operation that changes keys?
 function M.knows(op)
     return CHANGES[op] ~= nil
 end
 
 --- Record applied chunks, a run of ids as one; inside their transaction.
 -- @tparam table chunks in the order of the call
--- @tparam table results what each deleted, nil for a write
+-- @tparam table results the result of each, nil for a write
 -- @treturn boolean false when the database refused
 local function record(chunks, results, now)
     local i = 1
@@ -62,8 +78,9 @@ end
 -- @raise the database's error
 local function change_all(chunks, controls, now)
     local answers, results = {}, {}
+    local shard_now = #chunks > 0 and shard_clock.now_ms() or 0
     for i, chunk in ipairs(chunks) do
-        local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.count, chunk.place)
+        local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.count, chunk.place, shard_now, chunk.second)
         if not ok then
             box.error(box.error.last())
         end
@@ -85,7 +102,7 @@ local function change_all(chunks, controls, now)
 end
 
 --- Apply chunks and run control operations in one transaction, all or nothing.
--- @tparam table chunks writes and deletes, checked and not on record
+-- @tparam table chunks changes of keys, checked and not on record
 -- @tparam table controls control operations, checked
 -- @tparam number now milliseconds since the epoch
 -- @treturn boolean whether all of it is in the log
@@ -111,15 +128,15 @@ local function fault_of(chunk, now)
     if chunk.deadline <= now then
         return answer(outcome.EXPIRED, outcome.LATE)
     end
-    local status, message, bytes, count, place = CHANGES[chunk.op].check(chunk.text)
+    local status, message, bytes, count, place, second = CHANGES[chunk.op].check(chunk.text)
     if status ~= nil then
         return answer(status, message)
     end
-    chunk.bytes, chunk.count, chunk.place = bytes, count, place
+    chunk.bytes, chunk.count, chunk.place, chunk.second = bytes, count, place, second
 end
 
 --- Answer the chunks that are on record or at fault.
--- @tparam table chunks writes and deletes in the order of the call
+-- @tparam table chunks changes of keys in the order of the call
 -- @tparam table answers by position, filled here
 -- @tparam number now milliseconds since the epoch
 -- @treturn table the chunks found on record

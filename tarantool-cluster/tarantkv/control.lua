@@ -5,7 +5,7 @@
 
 local ffi = require('ffi')
 local msgpack = require('msgpack')
-local body = require('tarantkv.body')
+local elements = require('tarantkv.elements')
 local claims = require('tarantkv.claims')
 local describe = require('tarantkv.describe')
 local identity = require('tarantkv.identity')
@@ -18,7 +18,7 @@ local wellformed = require('tarantkv.wellformed')
 local M = {}
 
 local bytes_t = ffi.typeof('const uint8_t *')
-local array_at, end_of_value = body.array_at, wellformed.end_of_value
+local array_at, end_of_value = elements.array_at, wellformed.end_of_value
 
 --- By operation number:
 --   run          `run(args, late)` gives status, payload and whether it changed anything; inside a transaction, without

@@ -1,41 +1,31 @@
 --- Operation DELETE: remove every key of a checked body and count those that were there.
 -- @module tarantkv.delete
 
-local ffi = require('ffi')
 local body = require('tarantkv.body')
-local box_api = require('tarantkv.box_api')
+local elements = require('tarantkv.elements')
+local store = require('tarantkv.store')
 
-local delete, removed = box_api.delete, box_api.result
-local end_of_checked_key, index_key = body.end_of_checked_key, body.index_key
-local copy = ffi.copy
+local end_of_checked_key = elements.end_of_checked_key
+local remove = store.remove
 
 local M = {}
-
-local space_id
-
---- Tell the module where keys live, once the space exists.
-function M.attach(space)
-    space_id = space.id
-end
 
 M.check = body.check_keys
 
 --- Apply a checked body; inside a transaction.
 -- @treturn boolean false when the database refused (`box.error.last()` says why)
--- @treturn number keys that were there
-function M.apply(bytes, count, first)
+-- @treturn number keys that were there; those that were over do not count
+function M.apply(bytes, count, first, now)
     local at = first
     local deleted = 0
     for _ = 1, count do
-        local stop = end_of_checked_key(bytes, at)
-        copy(index_key + 1, bytes + at, stop - at)
-        if delete(space_id, 0, index_key, index_key + 1 + stop - at, removed) ~= 0 then
+        local ok, was_there = remove(bytes, at, now)
+        if not ok then
             return false
-        end
-        if removed[0] ~= nil then
+        elseif was_there then
             deleted = deleted + 1
         end
-        at = stop
+        at = end_of_checked_key(bytes, at)
     end
     return true, deleted
 end

@@ -5,6 +5,7 @@ local msgpack = require('msgpack')
 local identity = require('tarantkv.identity')
 local outcome = require('tarantkv.outcome')
 local ownership = require('tarantkv.ownership')
+local sweep = require('tarantkv.sweep')
 
 local M = {}
 
@@ -54,13 +55,15 @@ local function bytes_of(space)
 end
 
 --- Control operation STATUS `[]`, payload a map: numbers and bytes of the claims and of the records of applied chunks,
--- and of the memory for data. All of it is counted by the database as it goes.
+-- of the memory for data, and of keys that expire. All of it is counted as it goes.
 function M.status()
     local memory = box.slab.info()
+    local expired, late_ms, expiring = sweep.status()
     return outcome.OK, msgpack.encode({
         claims = box.space.claims:len(), claim_bytes = bytes_of(box.space.claims),
         records = box.space.applied:len(), record_bytes = bytes_of(box.space.applied),
         memory_used = tonumber(memory.arena_used), memory_limit = tonumber(memory.quota_size),
+        expired_keys = expired, expiry_lag_ms = late_ms, expiring_keys = expiring,
     }), false
 end
 

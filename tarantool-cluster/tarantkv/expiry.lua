@@ -1,4 +1,4 @@
---- The fiber that removes what has had its time: records of applied chunks, claims, revocations.
+--- The fibers that remove what has had its time: records of applied chunks, claims, revocations; and, by `sweep`, keys.
 -- In small transactions, so that no request waits behind a long one. When a record is over is decided in
 -- `tarantkv.retention`; that it counts as absent from then on, by those who read it.
 -- @module tarantkv.expiry
@@ -8,12 +8,14 @@ local log = require('log')
 local claims = require('tarantkv.claims')
 local clock = require('tarantkv.clock')
 local retention = require('tarantkv.retention')
+local sweep = require('tarantkv.sweep')
 local visibility = require('tarantkv.visibility')
 
 local M = {}
 
 local BATCH = 200
 local PAUSE_S = 0.5
+local SWEEP_PAUSE_S = 0.1
 
 --- Remove up to a batch of tuples whose time is over.
 -- @param index ordered by the time
@@ -56,38 +58,44 @@ function M.sweep_all()
         {box.space.revoked.index.expires, math.max(0, retention.revocations_over(now)),
             function(tuple) return {tuple.name, tuple.jti} end},
     }
-    for _, sweep in ipairs(sweeps) do
-        while M.sweep(unpack(sweep)) == BATCH do
+    for _, each in ipairs(sweeps) do
+        while M.sweep(unpack(each)) == BATCH do
             fiber.yield()
         end
     end
 end
 
-local function work()
-    fiber.name('tarantkv.expiry')
+--- What is done again and again, each in a fiber of its own: name, work, and the pause between two rounds.
+local WORKS = {
+    {'tarantkv.expiry', M.sweep_all, PAUSE_S},
+    {'tarantkv.sweep', sweep.run, SWEEP_PAUSE_S},
+}
+
+local function work(name, round, pause_s)
+    fiber.name(name)
     while true do
         -- A read-only instance gets the removals from its leader.
         if not box.info.ro then
-            local ok, err = pcall(M.sweep_all)
+            local ok, err = pcall(round)
             fiber.testcancel()
             if not ok then
-                log.warn('expiry: %s', err)
+                log.warn('%s: %s', name, err)
             end
         end
-        fiber.sleep(PAUSE_S)
+        fiber.sleep(pause_s)
     end
 end
 
 local is_stopping = false
 
-local function watch()
+local function watch(name, round, pause_s)
     fiber.name('tarantkv.watch')
     while not is_stopping do
-        local worker = fiber.new(work)
+        local worker = fiber.new(work, name, round, pause_s)
         worker:set_joinable(true)
         worker:join()
         if not is_stopping then
-            log.warn('expiry: the fiber ended and is started again')
+            log.warn('%s: the fiber ended and is started again', name)
             fiber.sleep(PAUSE_S)
         end
     end
@@ -98,7 +106,9 @@ function M.start()
     box.ctl.on_shutdown(function()
         is_stopping = true
     end)
-    fiber.new(watch)
+    for _, each in ipairs(WORKS) do
+        fiber.new(watch, unpack(each))
+    end
 end
 
 return M

@@ -8,10 +8,13 @@
 local ffi = require('ffi')
 local body = require('tarantkv.body')
 local box_api = require('tarantkv.box_api')
+local elements = require('tarantkv.elements')
 local outcome = require('tarantkv.outcome')
+local tuples = require('tarantkv.tuple')
 
-local get, tuple_field, tuple_bsize, found = box_api.get, box_api.tuple_field, box_api.tuple_bsize, box_api.result
-local end_of_checked_key, index_key = body.end_of_checked_key, body.index_key
+local get, found = box_api.get, box_api.result
+local parts, expires_of = tuples.parts, tuples.expires_of
+local end_of_checked_key, index_key = elements.end_of_checked_key, elements.index_key
 local copy = ffi.copy
 
 local M = {}
@@ -33,27 +36,42 @@ function M.attach(space)
 end
 
 --- A larger buffer with the same beginning.
-local function grown(old, used, wanted)
+function M.grown(old, used, wanted)
     local size = math.max(wanted, math.min(2 * used, M.MAX_ANSWER_BYTES))
     local new = ffi.new('uint8_t[?]', size)
     copy(new, old, used)
     return new, size
 end
 
---- Bytes in front of the first field: another application may have stored the array's header in a longer form.
-local function header_size(field)
-    if field[-1] == 0x93 then
-        return 1
+local grown = M.grown
+
+--- The buffer to put an answer together in, and its size.
+function M.buffer()
+    return buffer, capacity
+end
+
+--- Keep a buffer that has grown, unless it is large.
+function M.keep(out, size)
+    if size <= KEPT_BYTES then
+        buffer, capacity = out, size
     end
-    return field[-3] == 0xdc and 3 or 5
+end
+
+--- The outcome of a read whose answer has no room.
+function M.too_much(wanted)
+    if wanted > M.MAX_ANSWER_BYTES then
+        return outcome.TOO_LARGE, 'the answer is larger than 64 MiB, ask for fewer keys'
+    end
+    return outcome.NO_MEMORY, 'too many large answers at once, ask again'
 end
 
 --- Read the keys of a body.
 -- @tparam string text the body
 -- @tparam number budget bytes that the answers before it in the same call have left
+-- @tparam number now of `tarantkv.shard_clock`, milliseconds since the epoch
 -- @treturn number status
 -- @treturn string the blob, or the message of a fault
-function M.run(text, budget)
+function M.run(text, budget, now)
     local status, message, bytes, count, first = body.check_keys(text)
     if status ~= nil then
         return status, message
@@ -74,31 +92,27 @@ function M.run(text, budget)
         if get(space_id, 0, index_key, index_key + 1 + stop - at, found) ~= 0 then
             return outcome.of_error(box.error.last())
         end
-        local tuple = found[0]
+        local stored = found[0]
         local length = 0
-        if tuple ~= nil then
-            local key = tuple_field(tuple, 0)
-            local value = tuple_field(tuple, 2)
-            length = tonumber(tuple_bsize(tuple)) - header_size(key) - tonumber(value - key)
-            if used + length > limit then
-                if used + length > M.MAX_ANSWER_BYTES then
-                    return outcome.TOO_LARGE, 'the answer is larger than 64 MiB, ask for fewer keys'
+        if stored ~= nil then
+            local _, value, size_of_value, fields = parts(stored)
+            if fields < 5 or expires_of(value, size_of_value, fields) > now then
+                length = size_of_value
+                if used + length > limit then
+                    return M.too_much(used + length)
                 end
-                return outcome.NO_MEMORY, 'too many large answers at once, ask again'
+                if used + length > size then
+                    out, size = grown(out, used, used + length)
+                    sizes = ffi.cast(words_t, out)
+                end
+                copy(out + used, value, length)
+                used = used + length
             end
-            if used + length > size then
-                out, size = grown(out, used, used + length)
-                sizes = ffi.cast(words_t, out)
-            end
-            copy(out + used, value, length)
-            used = used + length
         end
         sizes[i] = length
         at = stop
     end
-    if size <= KEPT_BYTES then
-        buffer, capacity = out, size
-    end
+    M.keep(out, size)
     return outcome.OK, ffi.string(out, used)
 end
 

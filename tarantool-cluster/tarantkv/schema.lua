@@ -7,16 +7,30 @@ local M = {}
 local SPACES = {
     -- One entry per key. No index on bucket_id: it would double the cost of a write, and only vshard needs it.
     -- The third field, the value, is left out of the format: "any" is not any, it refuses extensions of a negative type
-    -- (MessagePack's own timestamps) and of some others.
+    -- (MessagePack's own timestamps) and of some others. `tuple` says what follows it.
     {name = 'kv', format = {
         {'key', 'string'}, {'bucket_id', 'unsigned'},
-    }, field_count = 3, indexes = {
+    }, field_count = 0, indexes = {
         {'key', type = 'tree', parts = {1, 'string'}},
+    }},
+    -- When the keys that expire do. An index on the expiry in `kv` would hold every key: 2.6 has none that leaves out
+    -- nil.
+    {name = 'expiring', format = {
+        {'key', 'string'}, {'expires', 'unsigned'},
+    }, field_count = 2, indexes = {
+        {'key', type = 'tree', parts = {1, 'string'}},
+        {'expires', type = 'tree', unique = false, parts = {2, 'unsigned'}},
+    }},
+    -- How far the shard's clock may have come: `shard_clock`.
+    {name = 'clock', format = {
+        {'name', 'string'}, {'ms', 'unsigned'},
+    }, indexes = {
+        {'name', type = 'tree', parts = {1, 'string'}},
     }},
     -- An id stands for the run that begins with it, so the record of a chunk is the last one up to its own id. Ids and
     -- retention grow with time: the trees grow at few ends, which is cheap.
     {name = 'applied', format = {
-        {'id', 'string'}, {'retain_until', 'unsigned'}, {name = 'result', type = 'unsigned', is_nullable = true},
+        {'id', 'string'}, {'retain_until', 'unsigned'}, {name = 'result', type = 'scalar', is_nullable = true},
     }, field_count = 3, indexes = {
         {'id', type = 'tree', parts = {1, 'string'}},
         {'retain_until', type = 'tree', unique = false, parts = {2, 'unsigned'}},
@@ -54,12 +68,28 @@ local SPACES = {
     }},
 }
 
+--- Bring a space that an earlier version made into today's form, which takes all that it holds.
+local function adapt(space, wanted)
+    local stored = box.space._space:get(space.id)
+    if stored.field_count ~= (wanted.field_count or 0) then
+        box.space._space:update(space.id, {{'=', 'field_count', wanted.field_count or 0}})
+    end
+    local fields = stored.format
+    for i, field in ipairs(wanted.format) do
+        if fields[i] == nil or fields[i].type ~= (field.type or field[2]) then
+            space:format(wanted.format)
+            return
+        end
+    end
+end
+
 --- Make the spaces that are missing.
 function M.create()
     for _, wanted in ipairs(SPACES) do
         local space = box.schema.space.create(wanted.name, {
             format = wanted.format, field_count = wanted.field_count, if_not_exists = true,
         })
+        adapt(space, wanted)
         for _, index in ipairs(wanted.indexes) do
             local made = space:create_index(index[1], {
                 type = index.type, unique = index.unique, parts = index.parts, if_not_exists = true,

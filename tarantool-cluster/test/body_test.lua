@@ -131,7 +131,11 @@ suite:case('faults of an entry', function(test)
     end
     for name, entry in pairs({
         ['an array of two'] = '\x92\xa1k\x01',
-        ['an array of four'] = '\x94\xa1k\x01\x01\x01',
+        ['an array of four whose last is no integer'] = '\x94\xa1k\x01\x01\xa1x',
+        ['an array of four whose last is a float'] = '\x94\xa1k\x01\x01\xca\x00\x00\x00\x00',
+        ['an array of four whose last is past what Lua counts'] = '\x94\xa1k\x01\x01\xcf' .. ('\xff'):rep(8),
+        ['an array of four without the last'] = '\x94\xa1k\x01\x01',
+        ['an array of five'] = '\x95\xa1k\x01\x01\x01\x01',
         ['a map'] = '\x83\xa1k\x01\x01',
         ['an array header in 16 bits'] = '\xdc\x00\x03\xa1k\x01\x01',
         ['an empty key'] = '\x93\xa0\x01\xa1v',
@@ -202,7 +206,7 @@ suite:case('bodies of many sizes in one call are each stored as they are', funct
         local wrong = 0
         for j = 1, last do
             local tuple = box.space.kv:get(('%d.%d'):format(i, j))
-            wrong = wrong + (tuple and #tuple == 3 and tuple[3] == i * 100000 + j and 0 or 1)
+            wrong = wrong + (tuple and #tuple == 4 and tuple[3] == i * 100000 + j and 0 or 1)
         end
         test:is(answers[i][1], outcome.OK, 'chunk ' .. i)
         test:is(wrong, 0, ('its %d entries'):format(last))

@@ -95,6 +95,19 @@ local function header(text, at)
     end
 end
 
+local INTEGER_FORMS = {}
+for byte = 0, 0xff do
+    INTEGER_FORMS[byte] = byte <= 0x7f or byte >= 0xe0 or (byte >= 0xcc and byte <= 0xd3) or nil
+end
+
+--- Where the integer at `at` ends, nil when there is none, or one past 2^53.
+local function decode_whole(text, at)
+    local after, number = decode(text, at, INTEGER_FORMS)
+    if after ~= nil and math.abs(tonumber(number)) <= 2 ^ 53 then
+        return after
+    end
+end
+
 --- Is it one of the first of two shards?
 local function status_of(bucket)
     return (bucket < 1 or bucket > 15000) and outcome.WRONG_BUCKET or outcome.OK
@@ -107,8 +120,8 @@ local function key_at(text, at)
     end
 end
 
---- Status that the body of a write deserves, and what it would store, value by key. The first fault counts; a count
--- that the bytes cannot hold comes before all others.
+--- Status that the body of a write deserves, and what it would store, value by key; true for one that has an expiry and
+-- may be over at once. The first fault counts; a count that the bytes cannot hold comes before all others.
 local function verdict_of_write(text)
     local count, at = header(text, 1)
     if count == nil or count < 1 or count * 5 > #text - at + 1 then
@@ -117,7 +130,8 @@ local function verdict_of_write(text)
     local stored = {}
     for _ = 1, count do
         local after_key, key, after_bucket, bucket, after
-        if text:byte(at) == 0x93 then
+        local form = text:byte(at)
+        if form == 0x93 or form == 0x94 then
             after_key, key = key_at(text, at + 1)
         end
         if after_key ~= nil then
@@ -126,12 +140,16 @@ local function verdict_of_write(text)
         if after_bucket ~= nil then
             after = skip(text, after_bucket)
         end
+        local value_end = after
+        if after ~= nil and form == 0x94 then
+            after = decode_whole(text, after)
+        end
         if after == nil then
             return outcome.MALFORMED
         elseif status_of(bucket) ~= outcome.OK then
             return outcome.WRONG_BUCKET
         end
-        stored[key], at = text:sub(after_bucket, after - 1), after
+        stored[key], at = form == 0x94 or text:sub(after_bucket, value_end - 1), after
     end
     return at == #text + 1 and outcome.OK or outcome.MALFORMED, stored
 end

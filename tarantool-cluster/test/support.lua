@@ -14,7 +14,7 @@ local clock = require('tarantkv.clock')
 
 local M = {}
 
-M.WRITE, M.READ, M.DELETE = 1, 2, 3
+M.WRITE, M.READ, M.DELETE, M.READ_TUPLES, M.UPDATE, M.DELETE_IF, M.INCREMENT, M.TOUCH = 1, 2, 3, 4, 5, 6, 7, 8
 M.CLAIM, M.FINISH, M.USER_GET, M.USER_PUT, M.REVOKE, M.USER_LIST, M.DESCRIBE = 16, 17, 18, 19, 20, 21, 22
 M.STATUS, M.JOIN = 23, 24
 
@@ -80,8 +80,9 @@ function M.body(entries)
 end
 
 --- Entry of a write: `value` is MessagePack already.
-function M.write_entry(key, value, bucket)
-    return '\x93' .. msgpack.encode(key) .. msgpack.encode(bucket or M.bucket_of(key)) .. value
+function M.write_entry(key, value, bucket, expiry)
+    return (expiry == nil and '\x93' or '\x94') .. msgpack.encode(key) .. msgpack.encode(bucket or M.bucket_of(key)) ..
+        value .. (expiry == nil and '' or msgpack.encode(expiry))
 end
 
 --- Body of a write of `{{key, value in MessagePack}, ...}`.

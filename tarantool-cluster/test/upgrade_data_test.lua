@@ -52,7 +52,9 @@ suite:case('nothing is left of the form of before', function(test)
         table.insert(names, space.name)
     end
     table.sort(names)
-    test:is_deeply(names, {'applications', 'applied', 'claims', 'identity', 'kv', 'revoked', 'users'}, 'the spaces')
+    test:is_deeply(names, {
+        'applications', 'applied', 'claims', 'clock', 'expiring', 'identity', 'kv', 'revoked', 'users',
+    }, 'the spaces')
 end)
 
 for _, file in ipairs(fio.glob(fio.pathjoin(here, 'data_of_version_1', '*'))) do

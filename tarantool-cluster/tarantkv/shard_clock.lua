@@ -1,0 +1,75 @@
+--- The shard's clock that never goes back, and the versions made from it.
+--
+-- It follows the wall clock and is never behind what it has said: where the wall clock is set back, it goes on at the
+-- rate of the monotonic clock. Whether a key has expired is asked of this clock alone, so that no key comes back.
+--
+-- Every chunk that stores values gets a version of 64 bits, greater than all before: a hybrid logical clock (Kulkarni
+-- and others, "Logical Physical Clocks", 2014) of the milliseconds, times 1,024, and then the position of the shard, so
+-- that two shards never make the same one.
+--
+-- A mark in the log runs ahead of both, by LEAD_MS at most. A shard that starts again begins behind it.
+-- @module tarantkv.shard_clock
+
+local system = require('clock')
+local clock = require('tarantkv.clock')
+
+local floor, max = math.floor, math.max
+
+local M = {}
+
+--- How far the mark is ahead of what it was made for: so often it is written while values are.
+local LEAD_MS = 1000
+local TICKS = 1024
+--- What of the clock is in the upper half of a version.
+local UPPER = 4194304
+
+local MARK = 'mark'
+
+local space
+local position = 0
+local mark = 0
+local last = 0
+--- How far the clock is ahead of the monotonic one.
+local ahead = -math.huge
+
+local function monotonic_ms()
+    return floor(system.monotonic() * 1000)
+end
+
+--- Take the space of the mark and the position of the shard in the list of shards, from 1.
+function M.attach(marks, shard_position)
+    space, position = marks, shard_position
+    local stored = space:get(MARK)
+    mark = stored ~= nil and stored.ms or 0
+    last = mark * TICKS
+    ahead = max(clock.now_ms(), mark - LEAD_MS) - monotonic_ms()
+end
+
+--- Now, in whole milliseconds since the epoch; never less than before.
+function M.now_ms()
+    local steady = monotonic_ms()
+    ahead = max(ahead, clock.now_ms() - steady)
+    return steady + ahead
+end
+
+--- Write the mark if `ms` has come to it; inside a transaction.
+function M.reach(ms)
+    if ms < mark then
+        return
+    end
+    local before = mark
+    mark = ms + LEAD_MS
+    space:replace({MARK, mark})
+    box.on_rollback(function() mark = before end)
+end
+
+--- A new version; inside the transaction that stores it.
+-- @treturn number the upper 32 bits
+-- @treturn number the lower 32 bits
+function M.next_version()
+    last = max(last + 1, M.now_ms() * TICKS)
+    M.reach(floor(last / TICKS))
+    return floor(last / UPPER), (last % UPPER) * TICKS + position
+end
+
+return M
