@@ -47,8 +47,8 @@ class ChunkError(ValueError):
 Row = tuple[str, int, Any] | tuple[str, int, Any, int]
 """Key, bucket id and value of a write; a value may be `msgspec.Raw`, MessagePack already.
 
-The fourth element, where there is one, is the expiry: 0 for the one that the key has, above 0 so many milliseconds after
-the write is applied, below 0 minus the Unix time in milliseconds. Without one the key never expires.
+The fourth element, where there is one, is the expiry: 0 for the one that the key has, above 0 so many milliseconds
+after the write is applied, below 0 minus the Unix time in milliseconds. Without one the key never expires.
 """
 
 Cut = tuple[int, int, bytes]

@@ -30,6 +30,12 @@ _SHARD_GAUGES = {
     "record_bytes": ("tarantkv_chunk_record_bytes", "Memory that they take, with their indexes."),
     "memory_used": ("tarantkv_shard_memory_used_bytes", "Memory in use by a shard's data."),
     "memory_limit": ("tarantkv_shard_memory_limit_bytes", "Memory that a shard has for its data."),
+    "expiring_keys": ("tarantkv_expiring_keys", "Keys of a shard that expire at some time."),
+    "expired_keys": ("tarantkv_expired_keys_total", "Keys that a shard has removed as they had expired."),
+    "expiry_lag_ms": (
+        "tarantkv_expiry_lag_seconds",
+        "For how long the key has been expired that a shard removes next; nobody is shown it any more.",
+    ),
 }
 """Name and help of each gauge of a shard, by what the shard calls it."""
 
@@ -121,7 +127,7 @@ class Metrics:
     def shard(self, shard: str, status: Mapping[str, int]) -> None:
         """Set what a shard says of itself."""
         for field, gauge in self._shards.items():
-            gauge.labels(shard).set(status[field])
+            gauge.labels(shard).set(status[field] / 1000 if field.endswith("_ms") else status[field])
 
     def render(self) -> bytes:
         """All counters, of all processes, in Prometheus' text format."""

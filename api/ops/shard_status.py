@@ -23,7 +23,9 @@ ASK_EVERY_S = 15.0
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What a shard says of itself: claims and records of applied chunks, with their indexes, and memory, in bytes."""
+    """What a shard says of itself: claims and records of applied chunks, with their indexes, and memory, in bytes; keys
+    that expire, how many were removed since its start, and for how long the first of those to remove has been over.
+    """
 
     claims: int
     claim_bytes: int
@@ -31,6 +33,9 @@ class Status(msgspec.Struct, frozen=True):
     record_bytes: int
     memory_used: int
     memory_limit: int
+    expiring_keys: int
+    expired_keys: int
+    expiry_lag_ms: int
 
 
 class ShardStatus:

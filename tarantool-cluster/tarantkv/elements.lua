@@ -16,10 +16,6 @@ local WORD, HALF_WORD = 4294967296, 2147483648
 --- Largest number that is exact in Lua.
 local MAX_WHOLE = 9007199254740992
 
---- A number of 64 bits, and its two halves, lowest first. Read before anything can yield.
-local halves = ffi.new('uint32_t[2]')
-local number = ffi.cast('int64_t *', halves)
-
 local function uint32_at(bytes, at)
     return bytes[at] * 16777216 + bytes[at + 1] * 65536 + bytes[at + 2] * 256 + bytes[at + 3]
 end
@@ -151,8 +147,8 @@ end
 --- The integer at `at` as an `int64_t`, and where it ends; one of 2^63 or more is none.
 function M.int64_at(bytes, at, stop)
     local upper, lower, after, is_great = integer_at(bytes, at, stop)
-    halves[0], halves[1] = lower, upper
-    return number[0], is_great and 0 or after
+    return ffi.cast('int64_t', upper >= HALF_WORD and upper - WORD or upper) * 4294967296LL + lower,
+        is_great and 0 or after
 end
 
 --- Where a key that was checked ends.

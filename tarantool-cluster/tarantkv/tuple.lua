@@ -1,6 +1,6 @@
 --- Stored tuples of `kv`, taken apart without walking the value.
 --
---     [key, bucket_id, value]                        of versions before 1.1: version 0
+--     [key, bucket_id, value]                        of before there were versions: version 0
 --     [key, bucket_id, value, version]
 --     [key, bucket_id, value, version, expires]      `expires` in milliseconds since the epoch
 --
