@@ -12,8 +12,16 @@ local M = {}
 local OLD_CLAIMS = 'claims_of_version_1'
 local BATCH = 1000
 
+--- Bring Tarantool's own spaces into the form that its version wants: 2.11 and later change no space before that.
+local function upgrade_tarantool()
+    if tonumber(require('tarantool').version:match('^%d+')) >= 3 then
+        box.schema.upgrade()
+    end
+end
+
 --- Make room for the spaces of today: up to version 1.0 a claim held names, digests and ids as text.
 function M.prepare()
+    upgrade_tarantool()
     local space = box.space.claims
     if space ~= nil and space:format()[1].name == 'user' then
         space:rename(OLD_CLAIMS)
