@@ -14,7 +14,8 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import ASGIApp
 
 from api.auth.endpoints import Login, Logout
-from api.batch.endpoints import Delete, Read, Write
+from api.batch.change_endpoints import Delete, Increment, Touch, Write
+from api.batch.endpoints import Read
 from api.batch.steps import LongWork
 from api.http.access_log import AccessLog
 from api.http.asgi import Outermost, handler
@@ -52,6 +53,8 @@ def endpoints(services: Services) -> list[Endpoint]:
         Write(*batch),
         Read(services.answers, *batch),
         Delete(*batch),
+        Touch(*batch),
+        Increment(*batch),
     ]
 
 

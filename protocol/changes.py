@@ -7,19 +7,18 @@
     TOUCH          [[key, ...], [bucket, ...], [expiry or nil, ...]]    [position, ...]
     READ_TUPLES    [[key, ...], [bucket, ...]]                          [tuple or nil, ...]
 
-Rows are those of `protocol.chunks`, and so are expiries. Positions count from 0 in the chunk. A condition is None for
-none, False where the key must be absent, True where it must be present, and otherwise the version that it must have.
-`current` is the version that the key has instead, None where it is absent.
+Rows are those of `protocol.rows`, which makes the bodies, and so are expiries. Positions count from 0 in the chunk. A
+condition is None for none, False where the key must be absent, True where it must be present, and otherwise the version
+that it must have. `current` is the version that the key has instead, None where it is absent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from protocol.chunks import ChunkError, Cut, Row, cut
+from protocol.chunks import ChunkError
 
 NO_VERSION = 2**64 - 1
 """A version that no key ever has."""
@@ -28,19 +27,6 @@ OUT_OF_BOUNDS, NOT_A_NUMBER, OUT_OF_RANGE = 1, 2, 3
 """Why an increment was refused."""
 
 Condition = bool | int | None
-
-
-class Increment(NamedTuple):
-    """What is added to one counter. `expiry` counts where the key is made, and always with `always`."""
-
-    key: str
-    bucket: int
-    delta: int
-    initial: int
-    least: int | None
-    most: int | None
-    expiry: int | None
-    always: bool
 
 
 class Updated(NamedTuple):
@@ -74,31 +60,11 @@ class Stored(msgspec.Struct, array_like=True, frozen=True):
     expires: int = 0
 
 
-_encode = msgspec.msgpack.Encoder().encode
 _updated = msgspec.msgpack.Decoder(Updated)
 _deleted = msgspec.msgpack.Decoder(Deleted)
 _incremented = msgspec.msgpack.Decoder(Incremented)
 _touched = msgspec.msgpack.Decoder(list[int])
 _stored = msgspec.msgpack.Decoder(list[Stored | None])
-
-
-def update_bodies(rows: Sequence[Row], conditions: Sequence[Condition]) -> Sequence[Cut]:
-    """The bodies of the chunks that write `rows` under their conditions, in order.
-
-    Raises:
-        OverflowError: a value holds an integer that MessagePack has no form for.
-    """
-    return list(cut(lambda start, end: _encode((rows[start:end], conditions[start:end])), len(rows)))
-
-
-def listed_bodies(keys: Sequence[str], buckets: Sequence[int], third: Sequence[Condition]) -> Sequence[Cut]:
-    """The bodies of the chunks that delete under conditions, or touch; `third` are the conditions or the expiries."""
-    return list(cut(lambda start, end: _encode((keys[start:end], buckets[start:end], third[start:end])), len(keys)))
-
-
-def increment_bodies(increments: Sequence[Increment]) -> Sequence[Cut]:
-    """The bodies of the chunks that increment, in order."""
-    return list(cut(lambda start, end: _encode(increments[start:end]), len(increments)))
 
 
 T = TypeVar("T")

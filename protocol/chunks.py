@@ -5,7 +5,7 @@ A body is MessagePack in the order in which the storage walks it with pointers, 
     write           [[key, bucket_id, value], ...]      an entry may have an expiry as its fourth element
     read, delete    [[key, ...], [bucket_id, ...]]
 
-The bodies of the other operations on keys are in `protocol.changes`.
+`protocol.rows` makes those, and the bodies of the other operations on keys.
 
 An answer is made by the storage, which never turns a value into an object of its own. Counts and lengths are
 little-endian and have 32 bits:
@@ -34,7 +34,6 @@ _U32 = struct.Struct("<I")
 _LENGTHS = "I"
 
 _encode = msgspec.msgpack.Encoder().encode
-_rows = msgspec.msgpack.Decoder(list[tuple[str, int, msgspec.Raw]])
 
 if array(_LENGTHS).itemsize != _U32.size or sys.byteorder != "little":  # pragma: no cover
     raise ImportError("tarant-kv needs a little-endian machine with 32-bit unsigned ints")
@@ -44,12 +43,8 @@ class ChunkError(ValueError):
     """Bytes that are not an answer; the text says where they break."""
 
 
-Row = tuple[str, int, Any] | tuple[str, int, Any, int]
-"""Key, bucket id and value of a write; a value may be `msgspec.Raw`, MessagePack already.
-
-The fourth element, where there is one, is the expiry: 0 for the one that the key has, above 0 so many milliseconds
-after the write is applied, below 0 minus the Unix time in milliseconds. Without one the key never expires.
-"""
+Row = tuple[str, int, Any]
+"""Key, bucket id and value of a write; a value may be `msgspec.Raw`, MessagePack already."""
 
 Cut = tuple[int, int, bytes]
 """Where the keys of a chunk begin and end among those that were cut, and its body."""
@@ -92,9 +87,10 @@ def _cut(encode: Callable[[int, int], bytes], start: int, end: int) -> Iterator[
         yield from _cut(encode, *edges)
 
 
-def written_values(body: bytes) -> dict[str, msgspec.Raw]:
-    """Read the keys and values back from a body made by `write_bodies`."""
-    return {key: value for key, _, value in _rows.decode(body)}
+def answer_of(values: Sequence[msgspec.Raw | None]) -> bytes:
+    """The answer of a read with these encoded values; None where a key is not there."""
+    lengths = array(_LENGTHS, [0 if value is None else memoryview(value).nbytes for value in values])
+    return b"".join((_U32.pack(len(values)), lengths.tobytes(), *(value for value in values if value is not None)))
 
 
 def head_size(count: int) -> int:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from api.http.problems import Kind, at
 from protocol.settings import BatchSettings
 
@@ -23,18 +21,6 @@ class _IsText(type):
 
 class Name(metaclass=_IsText):
     """A text, to the decoder a type of ours: it hands each one to our hook."""
-
-
-class CountedMembers(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a write, its values left encoded."""
-
-    data: dict[Name, msgspec.Raw]
-
-
-class CountedKeys(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a read or a delete."""
-
-    keys: list[Name]
 
 
 def name_counter(member: str, limits: BatchSettings) -> Callable[[type, object], object]:

@@ -1,52 +1,49 @@
-"""The bodies of reads and deletes, in JSON or MessagePack; `api.batch.write_body` reads those of writes."""
+"""The bodies that name keys: of reads, deletes and touches, in JSON or MessagePack.
+
+`api.batch.write_body` and `api.batch.counters` read those that have data.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from api.batch.counted_names import CountedKeys, name_counter
+from api.batch.bodies import Beside, DeleteBody, ReadBody, TouchBody, beside
+from api.batch.counted_names import Name, name_counter
 from api.batch.refused_body import empty_body, refuse
 from api.batch.steps import AT_ONCE
 from api.http.negotiation import Format
 from api.http.problems import Kind
 from protocol.settings import BatchSettings
 
+KeysBody = type[ReadBody[Any]] | type[DeleteBody[Any]] | type[TouchBody[Any]]
 
-class KeysRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a read or a delete."""
-
-    keys: list[str]
-
-
-T = TypeVar("T", KeysRequest, CountedKeys)
-
-_keys = {
-    Format.JSON: msgspec.json.Decoder(KeysRequest).decode,
-    Format.MSGPACK: msgspec.msgpack.Decoder(KeysRequest).decode,
+_coders: dict[Format, Any] = {Format.JSON: msgspec.json.Decoder, Format.MSGPACK: msgspec.msgpack.Decoder}
+_small: dict[tuple[KeysBody, Format], Any] = {
+    (kind, body_format): coder(kind[str]).decode
+    for body_format, coder in _coders.items()
+    for kind in (ReadBody, DeleteBody, TouchBody)
 }
 
 
-def _decode(decode: Callable[[bytes], T], body: bytes, body_format: Format) -> T:
-    if not body:
-        raise empty_body()
-    try:
-        return decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        refuse(error, body_format, Kind.INVALID_REQUEST)
-
-
-def decode_keys(body: bytes, body_format: Format, limits: BatchSettings) -> list[str]:
-    """The keys of a read or a delete, each once, in order.
+def decode_keys(
+    body: bytes, body_format: Format, limits: BatchSettings, kind: KeysBody = ReadBody
+) -> tuple[list[str], Beside]:
+    """The keys that a body of some kind names, each once, in order; and the members beside them.
 
     Raises:
         Problem: 400, the body is malformed or not of the form expected.
     """
+    if not body:
+        raise empty_body()
     if len(body) <= AT_ONCE:
-        return list(dict.fromkeys(_decode(_keys[body_format], body, body_format).keys))
-    decoder = msgspec.json.Decoder if body_format is Format.JSON else msgspec.msgpack.Decoder
-    decode = decoder(CountedKeys, dec_hook=name_counter("keys", limits)).decode
-    names: list[Any] = _decode(decode, body, body_format).keys
-    return list(dict.fromkeys(names))
+        decode = _small[kind, body_format]
+    else:
+        counted = kind[Name]  # type: ignore[index] # as above
+        decode = _coders[body_format](counted, dec_hook=name_counter("keys", limits)).decode
+    try:
+        request = decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        refuse(error, body_format, Kind.INVALID_REQUEST)
+    return list(dict.fromkeys(request.keys)), beside(request)

@@ -72,7 +72,7 @@ def too_deep_in_msgpack(body: bytes) -> Steps[str | None]:
     unpacker = Unpacker(max_buffer_size=len(body))
     unpacker.feed(body)
     try:
-        if unpacker.read_map_header() != 1 or unpacker.unpack() != "data":
+        if not unpacker.read_map_header() or unpacker.unpack() != "data":
             return None
         for _ in range(unpacker.read_map_header()):
             key = unpacker.unpack()

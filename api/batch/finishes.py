@@ -10,9 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple, TypeAlias
 
 from api.overload.errors import OverloadedError
 from api.queue.errors import StoreCallError
@@ -35,6 +33,10 @@ _FINAL = frozenset((Status.MALFORMED, Status.TOO_LARGE))
 """The shard will never take such a record."""
 
 
+Outcome: TypeAlias = str | tuple[int, str]
+"""A success as the text of its document; anything else that is final as its status, and a text."""
+
+
 class Finish(NamedTuple):
     """How a claimed request ended. `until` is when the claim is over, on the monotonic clock."""
 
@@ -42,7 +44,7 @@ class Finish(NamedTuple):
     user: str
     key: str
     claim: str
-    outcome: str
+    outcome: Outcome
     until: float
 
 
@@ -61,9 +63,8 @@ class Finishes:
         """Records that are tried again."""
         return len(self._late)
 
-    def add(self, bucket: int, user: str, key: str, claim: str, content: Any) -> None:
-        """Record that the request of a claim succeeded with `content`; returns at once."""
-        outcome = msgspec.json.encode(content).decode()
+    def add(self, bucket: int, user: str, key: str, claim: str, outcome: Outcome) -> None:
+        """Record that the request of a claim ended with `outcome`; returns at once."""
         finish = Finish(bucket, user, key, claim, outcome, time.monotonic() + self._lasts_s)
         self._start(self._first_try(finish), "finishes.first_try")
 

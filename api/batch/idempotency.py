@@ -1,8 +1,8 @@
 """Requests with an `Idempotency-Key`: claimed in the store, so that however often they come they are applied once.
 
 The claim stands on the shard of the key's own bucket. Chunk ids derive from the claim and the chunk's content: a retry
-after a crash finds in the store which of them were applied. Only a success is recorded with the claim; a request that
-failed may be tried again under the same key.
+after a crash finds in the store which of them were applied. A success is recorded with the claim, and so is that a
+condition did not hold; a request that failed in any other way may be tried again under the same key.
 
 How long claims and records of chunks last is asked for here and decided by the shards, which know how far clocks may
 differ: `tarantool-cluster/tarantkv/retention.lua` lists all that ends.
@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from api.batch.finishes import Finishes
+from api.batch.finishes import Finishes, Outcome
 from api.batch.run import Claim
 from api.http.problems import Kind, Problem, retry_later
 from api.queue.errors import StoreCallError
@@ -36,6 +36,12 @@ CLAIM_ID_BYTES = 12
 
 TOO_MANY_RETRY_S = 10
 """When a user with too many claims may try again. Claims end all the time, each after its window."""
+
+FINAL = (Kind.CONDITION_FAILED,)
+"""The problems that are recorded: what was refused stays refused. Each has a status of its own."""
+
+MAX_OUTCOME = 256 * 1024
+"""Characters of an outcome that is recorded with its claim."""
 
 Content = Mapping[str, Any]
 Work = Callable[[Claim], Awaitable[Content]]
@@ -59,6 +65,37 @@ def fingerprint(route: str, content_type: bytes | None, body: bytes) -> str:
         digest.update(len(piece).to_bytes(8, "big"))
         digest.update(piece)
     return digest.hexdigest()
+
+
+class _Ended(msgspec.Struct):
+    """What is recorded of a problem."""
+
+    detail: str
+    members: dict[str, Any]
+
+
+def of_success(content: Content) -> Outcome:
+    """A success as it is recorded."""
+    return msgspec.json.encode(content).decode()
+
+
+def of_problem(problem: Problem) -> Outcome:
+    """A problem that is final as it is recorded."""
+    return problem.status, msgspec.json.encode(_Ended(problem.detail, problem.members)).decode()
+
+
+def replayed(outcome: str | list[Any]) -> Content:
+    """The content of a success from its record.
+
+    Raises:
+        Problem: the request ended with this one.
+    """
+    if isinstance(outcome, str):
+        return msgspec.json.decode(outcome, type=dict[str, Any])
+    status, text = outcome
+    kind = next(kind for kind in FINAL if kind.status == status)
+    ended = msgspec.json.decode(text, type=_Ended)
+    raise Problem(kind, ended.detail, members=ended.members)
 
 
 class Idempotency:
@@ -132,11 +169,21 @@ class Idempotency:
             case "conflict":
                 raise _reused()
             case "done":
-                return msgspec.json.decode(outcome, type=dict[str, Any])
+                return replayed(outcome)
 
-        content = await work(Claim(claim, repeated=state == "pending", asked_ms=asked_ms))
-        self._finishes.add(bucket, user, key, claim, content)
+        try:
+            content = await work(Claim(claim, repeated=state == "pending", asked_ms=asked_ms))
+        except Problem as problem:
+            if problem.kind in FINAL:
+                self._record(bucket, user, key, claim, of_problem(problem))
+            raise
+        self._record(bucket, user, key, claim, of_success(content))
         return content
+
+    def _record(self, bucket: int, user: str, key: str, claim: str, outcome: Outcome) -> None:
+        # A retry of one that is too large finds the claim pending, and is answered from the records of its chunks.
+        if len(outcome if isinstance(outcome, str) else outcome[1]) <= MAX_OUTCOME:
+            self._finishes.add(bucket, user, key, claim, outcome)
 
 
 def _reused() -> Problem:

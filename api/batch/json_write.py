@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import orjson
 
-from api.batch.counted_names import CountedMembers, name_counter
+from api.batch.bodies import NOTHING, Beside, WriteBody, beside
+from api.batch.counted_names import Name, name_counter
 from api.batch.faulty_keys import lone_surrogate, too_deep_in_json
 from api.batch.refused_body import TOO_DEEP, empty_body, invalid_value, refuse, too_large
 from api.batch.steps import STEP_BYTES, Steps, at_once
@@ -23,18 +24,8 @@ from api.http.negotiation import Format
 from api.http.problems import Kind
 from protocol.settings import BatchSettings
 
-
-class WriteRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a write, decoded whole."""
-
-    data: dict[str, Any]
-
-
-class Members(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a write, its values left encoded."""
-
-    data: dict[str, msgspec.Raw]
-
+K = TypeVar("K")
+V = TypeVar("V")
 
 FEW_BYTES = 2 * 1024 * 1024
 FEW_ELEMENTS = 64 * 1024
@@ -64,30 +55,34 @@ def _finite(text: str) -> float:
     return number
 
 
-_write = msgspec.json.Decoder(WriteRequest).decode
-_write_slowly = msgspec.json.Decoder(WriteRequest, float_hook=_finite).decode
+_write = msgspec.json.Decoder(WriteBody[str, Any]).decode
+_write_slowly = msgspec.json.Decoder(WriteBody[str, Any], float_hook=_finite).decode
 _value = msgspec.json.Decoder(float_hook=_finite).decode
-_members = msgspec.json.Decoder(Members).decode
+_members = msgspec.json.Decoder(WriteBody[str, msgspec.Raw]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def decode_json_write(body: bytes) -> Mapping[str, Any]:
-    """The data of a small write, key to value. Integers may still be outside [-2^63, 2^64).
+def decode_json_write(body: bytes) -> tuple[Mapping[str, Any], Beside]:
+    """The data of a small write, key to value, and what is beside it. Integers may still be outside [-2^63, 2^64).
 
     Raises:
         Problem: 400, the body is malformed, not of the form expected, or has a value that cannot be kept.
     """
     exact = _has_few_exponents(body)
     try:
-        data = _write(body).data if exact else _fast(body)
+        data, more = _members_of(_write(body)) if exact else (_fast(body), NOTHING)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        data, exact = _decode_again(body), True
+        (data, more), exact = _decode_again(body), True
     if _SIMPLE.issuperset(map(type, data.values())) or (exact and not may_be_deep(body)):
-        return data
+        return data, more
     deep, floats = survey(data.values())
     if deep:
         raise invalid_value(next(key for key, value in data.items() if too_deep(value)), TOO_DEEP)
-    return _decode_again(body) if floats and not exact and _may_have_huge_integers(body) else data
+    return _decode_again(body) if floats and not exact and _may_have_huge_integers(body) else (data, more)
+
+
+def _members_of(body: WriteBody[K, V]) -> tuple[Mapping[K, V], Beside]:
+    return body.data, beside(body)
 
 
 def _has_few_exponents(body: bytes) -> bool:
@@ -101,7 +96,7 @@ def _has_few_exponents(body: bytes) -> bool:
 
 
 def _fast(body: bytes) -> Mapping[str, Any]:
-    """What orjson makes of a body; raises ValueError where that is no write."""
+    """What orjson makes of a body; raises ValueError where that is no write of data alone."""
     document = orjson.loads(body)
     data: Any = document.get("data") if type(document) is dict and len(document) == 1 else None
     if type(data) is not dict:
@@ -109,11 +104,11 @@ def _fast(body: bytes) -> Mapping[str, Any]:
     return data
 
 
-def _decode_again(body: bytes) -> Mapping[str, Any]:
+def _decode_again(body: bytes) -> tuple[Mapping[str, Any], Beside]:
     if not body:
         raise empty_body()
     try:
-        return _write_slowly(body).data
+        return _members_of(_write_slowly(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         at_once(_blame(body))
         refuse(error, Format.JSON, Kind.INVALID_VALUE)
@@ -135,11 +130,12 @@ def has_few_elements(body: bytes) -> bool:
     return len(body) <= FEW_BYTES and len(body.translate(None, _NO_ELEMENTS)) <= FEW_ELEMENTS
 
 
-def decode_large_json_write(body: bytes, limits: BatchSettings) -> Steps[Mapping[str, msgspec.Raw]]:
-    """The data of a write, key to value in MessagePack, of which nothing is left to check."""
-    decode = msgspec.json.Decoder(CountedMembers, dec_hook=name_counter("data", limits)).decode
+def decode_large_json_write(body: bytes, limits: BatchSettings) -> Steps[tuple[Mapping[str, msgspec.Raw], Beside]]:
+    """The data of a write, key to value in MessagePack, of which nothing is left to check; and what is beside it."""
+    decode = msgspec.json.Decoder(WriteBody[Name, msgspec.Raw], dec_hook=name_counter("data", limits)).decode
+    members: Mapping[Any, msgspec.Raw]
     try:
-        members: Mapping[Any, msgspec.Raw] = decode(body).data
+        members, more = _members_of(decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         yield
         yield from _blame_form(body, error)
@@ -156,7 +152,7 @@ def decode_large_json_write(body: bytes, limits: BatchSettings) -> Steps[Mapping
         if done >= STEP_BYTES:
             done = 0
             yield
-    return encoded
+    return encoded, more
 
 
 def _encoded(key: str, text: bytes, max_size: int, *, suspicious: bool) -> Steps[bytes]:

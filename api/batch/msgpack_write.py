@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from api.batch.counted_names import CountedMembers, name_counter
+from api.batch.bodies import Beside, WriteBody, beside
+from api.batch.counted_names import Name, name_counter
 from api.batch.faulty_keys import too_deep_in_msgpack
-from api.batch.json_write import Members
 from api.batch.msgpack_values import in_doubt
 from api.batch.msgpack_walk import walk
 from api.batch.refused_body import TOO_DEEP, empty_body, invalid_value, refuse, too_large
@@ -19,33 +19,35 @@ from api.http.negotiation import Format
 from api.http.problems import Kind
 from protocol.settings import BatchSettings
 
-_members = msgspec.msgpack.Decoder(Members).decode
+_members = msgspec.msgpack.Decoder(WriteBody[str, msgspec.Raw]).decode
 
 
-def decode_msgpack_write(body: bytes) -> Mapping[str, msgspec.Raw]:
-    """The data of a small write: key to encoded value.
+def decode_msgpack_write(body: bytes) -> tuple[Mapping[str, msgspec.Raw], Beside]:
+    """The data of a small write, key to encoded value, and what is beside it.
 
     Raises:
         Problem: 400, the body is malformed, not of the form expected, or has a value that cannot be kept.
     """
     try:
-        data = _members(body).data
+        request = _members(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         at_once(_refuse(body, error))
+    data = request.data
     values = list(data.values())
     if values and (doubtful := in_doubt(values)):
         at_once(_walk(list(data), values, doubtful))
-    return data
+    return data, beside(request)
 
 
-def decode_large_msgpack_write(body: bytes, limits: BatchSettings) -> Steps[Mapping[str, msgspec.Raw]]:
+def decode_large_msgpack_write(body: bytes, limits: BatchSettings) -> Steps[tuple[Mapping[str, msgspec.Raw], Beside]]:
     """The same for a body of any size."""
-    decode = msgspec.msgpack.Decoder(CountedMembers, dec_hook=name_counter("data", limits)).decode
+    decode = msgspec.msgpack.Decoder(WriteBody[Name, msgspec.Raw], dec_hook=name_counter("data", limits)).decode
     try:
-        data: Mapping[Any, msgspec.Raw] = decode(body).data
+        request = decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         yield from _refuse(body, error)
     yield
+    data: Mapping[Any, msgspec.Raw] = request.data
     keys: list[str] = []
     values: list[msgspec.Raw] = []
     size = 0
@@ -61,7 +63,7 @@ def decode_large_msgpack_write(body: bytes, limits: BatchSettings) -> Steps[Mapp
             yield
             keys, values, size = [], [], 0
     yield from _walk(keys, values, in_doubt(values))
-    return data
+    return data, beside(request)
 
 
 def _refuse(body: bytes, error: Exception) -> Steps[NoReturn]:

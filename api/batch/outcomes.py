@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from api.batch.split import Part
 from api.http.problems import Kind, Problem, retry_later
 from protocol.frames import Outcome
-from protocol.operations import Operation, Status
+from protocol.operations import READS, Operation, Status
 
 NOT_APPLIED = "not_applied"
 """The change of this key never happens."""
@@ -39,6 +40,7 @@ _KINDS_OF_READS = {
 """Where a read differs. It has no effect, so that nothing about it can be unknown."""
 
 _SEVERITY = [
+    Kind.CONDITION_FAILED,
     Kind.SHARD_UNAVAILABLE,
     Kind.DEADLINE_PASSED,
     Kind.OVERLOADED,
@@ -65,38 +67,66 @@ def doubted(outcome: Outcome) -> Outcome:
     return outcome if outcome.status == Status.OK else outcome._replace(status=Status.UNKNOWN)
 
 
+@dataclass(slots=True)
+class Verdict:
+    """What failed of a batch of `total` keys: the word of each key that did, and the reasons, by shard."""
+
+    total: int
+    failed: dict[str, str] = field(default_factory=dict)
+    reasons: list[dict[str, object]] = field(default_factory=list)
+    kinds: list[Kind] = field(default_factory=list)
+
+    def add(self, kind: Kind, word: str, keys: Sequence[str], **reason: object) -> None:
+        """Add keys that failed for the same reason."""
+        self.kinds.append(kind)
+        self.failed.update(dict.fromkeys(keys, word))
+        self.reasons.append({"shard": reason.pop("shard"), "code": reason.pop("code"), "keys": len(keys), **reason})
+
+    def problem(self, members: Mapping[str, Any] | None = None) -> Problem:
+        """The worst of what happened, with what happened to each key that failed, and further members."""
+        worst = max(self.kinds, key=_SEVERITY.index)
+        every = {"failed": self.failed, **(members or {}), "reasons": self.reasons}
+        detail = f"{len(self.failed)} of {self.total} keys failed; 'failed' tells what happened to each"
+        if worst.status == 503:
+            return retry_later(worst, detail, members=every)
+        return Problem(worst, detail, members=every)
+
+
+def judge(results: Sequence[Result], operation: Operation) -> Verdict:
+    """Which parts of a batch failed, and why."""
+    verdict = Verdict(sum(len(result.part.keys) for result in results))
+    is_read = operation in READS
+    for result in results:
+        status = result.outcome.status
+        if status == Status.OK:
+            continue
+        known = Status(status) if status in Status.__members__.values() else Status.UNKNOWN
+        kind, code = _KINDS_OF_READS.get(known, _KINDS[known]) if is_read else _KINDS[known]
+        word = NOT_READ if is_read else UNKNOWN if known is Status.UNKNOWN else NOT_APPLIED
+        verdict.add(kind, word, result.part.keys, shard=result.part.shard, code=code, detail=result.outcome.text)
+    return verdict
+
+
 def check(results: Sequence[Result], operation: Operation) -> None:
     """Check that every part of a batch succeeded.
 
     Raises:
         Problem: the worst of what happened, with what happened to each key that failed.
     """
-    failures = [result for result in results if result.outcome.status != Status.OK]
-    if not failures:
-        return
-    failed: dict[str, str] = {}
-    reasons: list[dict[str, object]] = []
-    kinds: list[Kind] = []
-    for result in failures:
-        status = result.outcome.status
-        known = Status(status) if status in Status.__members__.values() else Status.UNKNOWN
-        is_read = operation is Operation.READ
-        kind, code = _KINDS_OF_READS.get(known, _KINDS[known]) if is_read else _KINDS[known]
-        word = NOT_READ if is_read else UNKNOWN if known is Status.UNKNOWN else NOT_APPLIED
-        kinds.append(kind)
-        failed.update(dict.fromkeys(result.part.keys, word))
-        reasons.append(
-            {
-                "shard": result.part.shard,
-                "code": code,
-                "keys": len(result.part.keys),
-                "detail": result.outcome.text,
-            }
-        )
-    worst = max(kinds, key=_SEVERITY.index)
-    members = {"failed": failed, "reasons": reasons}
-    total = sum(len(result.part.keys) for result in results)
-    detail = f"{len(failed)} of {total} keys failed; 'failed' tells what happened to each"
-    if worst.status == 503:
-        raise retry_later(worst, detail, members=members)
-    raise Problem(worst, detail, members=members)
+    if any(result.outcome.status != Status.OK for result in results):
+        raise judge(results, operation).problem()
+
+
+def some_of(results: Sequence[Result], operation: Operation) -> tuple[Sequence[Result], dict[str, Any]]:
+    """The parts of a read that succeeded, if any did, and the members of an answer that say what failed.
+
+    Raises:
+        Problem: all of them failed.
+    """
+    found = [result for result in results if result.outcome.status == Status.OK]
+    if len(found) == len(results):
+        return results, {}
+    verdict = judge(results, operation)
+    if not found:
+        raise verdict.problem()
+    return found, {"failed": verdict.failed, "status": "partial", "reasons": verdict.reasons}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | o
 STEP_KEYS = 200
 """Keys that one step answers at most: they can be longer than their values."""
 
+NO_MORE: Mapping[str, Any] = {}
+
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -44,20 +46,24 @@ def check_size(results: Sequence[Result], max_bytes: int) -> int:
     return size
 
 
-def read_answer(results: Sequence[Result], accept: Format) -> Answer:
+def read_answer(results: Sequence[Result], accept: Format, more: Mapping[str, Any] = NO_MORE) -> Answer:
     """The answer of a read all of whose parts went well, made at once: for those that are not large.
+
+    It has the members of `more` behind the usual ones.
 
     Raises:
         Problem: 406, JSON cannot express a value that is stored.
         ChunkError: a shard answered what is no answer to its part.
     """
-    body = _msgpack_body(results) if accept is Format.MSGPACK else _json_body(results)
-    return Answer(200, MEDIA_TYPES[accept], body) if body is not None else at_once(large_read_answer(results, accept))
+    body = _msgpack_body(results, more) if accept is Format.MSGPACK else _json_body(results, more)
+    if body is None:
+        return at_once(large_read_answer(results, accept, more))
+    return Answer(200, MEDIA_TYPES[accept], body)
 
 
-def large_read_answer(results: Sequence[Result], accept: Format) -> Steps[Answer]:
+def large_read_answer(results: Sequence[Result], accept: Format, more: Mapping[str, Any] = NO_MORE) -> Steps[Answer]:
     """The same in steps."""
-    body = yield from (_large_msgpack_body if accept is Format.MSGPACK else _large_json_body)(results)
+    body = yield from (_large_msgpack_body if accept is Format.MSGPACK else _large_json_body)(results, more)
     return Answer(200, MEDIA_TYPES[accept], body)
 
 
@@ -66,7 +72,7 @@ def _check_count(answered: Sequence[object], keys: Sequence[str]) -> None:
         raise ChunkError(f"{len(answered)} values answer {len(keys)} keys")
 
 
-def _json_body(results: Sequence[Result]) -> bytes | None:
+def _json_body(results: Sequence[Result], more: Mapping[str, Any]) -> bytes | None:
     """The whole document at once; None if a value is not as nearly all are."""
     data: dict[str, Any] = {}
     missing: list[str] = []
@@ -83,7 +89,8 @@ def _json_body(results: Sequence[Result]) -> bytes | None:
             missing += [key for key, length in zip(keys, lengths, strict=True) if not length]
             found = (key for key, length in zip(keys, lengths, strict=True) if length)
             data.update(zip(found, values, strict=True))
-    return orjson.dumps({"data": data, "not_found": missing} if missing else {"data": data}, option=_STRICT)
+    document = {"data": data, "not_found": missing} if missing else {"data": data}
+    return orjson.dumps({**document, **more} if more else document, option=_STRICT)
 
 
 class _Piece(NamedTuple):
@@ -112,7 +119,7 @@ def _pieces(result: Result, missing: list[str]) -> Iterator[_Piece]:
         first = last
 
 
-def _large_json_body(results: Sequence[Result]) -> Steps[bytearray]:
+def _large_json_body(results: Sequence[Result], more: Mapping[str, Any]) -> Steps[bytearray]:
     missing: list[str] = []
     # It grows in its place: to join the pieces in the end would take one long step, and twice the memory.
     body = bytearray(b'{"data":{')
@@ -124,9 +131,10 @@ def _large_json_body(results: Sequence[Result]) -> Steps[bytearray]:
     if body.endswith(b","):
         del body[-1]
     body += b"}"
-    if missing:
-        body += b',"not_found":'
-        body += orjson.dumps(missing)
+    for name, member in _last(missing, more).items():
+        body += b',"%b":' % name.encode()
+        body += orjson.dumps(member)
+        yield
     body += b"}"
     return body
 
@@ -165,7 +173,12 @@ def _check_sound(encoded: bytes) -> None:
         raise ChunkError("a value does not decode")
 
 
-def _msgpack_body(results: Sequence[Result]) -> bytes:
+def _last(missing: Sequence[str], more: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members of an answer behind its data."""
+    return {"not_found": missing, **more} if missing else more
+
+
+def _msgpack_body(results: Sequence[Result], more: Mapping[str, Any]) -> bytes:
     """The document with every value as the bytes that are stored, in whatever form of MessagePack they came."""
     pairs: list[tuple[str, bytes | None]] = []
     for result in results:
@@ -174,11 +187,12 @@ def _msgpack_body(results: Sequence[Result]) -> bytes:
         pairs += zip(result.part.keys, values, strict=True)
     missing = [key for key, value in pairs if value is None]
     found = [(key, value) for key, value in pairs if value is not None]
-    return b"".join((_msgpack_head(len(found), missing), *_msgpack_members(found), _msgpack_end(missing)))
+    last = _last(missing, more)
+    return b"".join((_msgpack_head(len(found), last), *_msgpack_members(found), *_msgpack_end(last)))
 
 
-def _msgpack_head(found: int, missing: Sequence[str]) -> bytes:
-    return map_header(2 if missing else 1) + _pack("data") + map_header(found)
+def _msgpack_head(found: int, last: Mapping[str, Any]) -> bytes:
+    return map_header(1 + len(last)) + _pack("data") + map_header(found)
 
 
 def _msgpack_members(found: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
@@ -187,18 +201,22 @@ def _msgpack_members(found: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
         yield value
 
 
-def _msgpack_end(missing: Sequence[str]) -> bytes:
-    return _pack("not_found") + _pack(missing) if missing else b""
+def _msgpack_end(last: Mapping[str, Any]) -> Iterator[bytes]:
+    for name, member in last.items():
+        yield _pack(name) + _pack(member)
 
 
-def _large_msgpack_body(results: Sequence[Result]) -> Steps[bytearray]:
+def _large_msgpack_body(results: Sequence[Result], more: Mapping[str, Any]) -> Steps[bytearray]:
     missing: list[str] = []
     pieces = [piece for result in results for piece in _pieces(result, missing)]
-    body = bytearray(_msgpack_head(sum(len(piece.keys) for piece in pieces), missing))
+    last = _last(missing, more)
+    body = bytearray(_msgpack_head(sum(len(piece.keys) for piece in pieces), last))
     for piece in pieces:
         for key, length, end in zip(piece.keys, piece.lengths, accumulate(piece.lengths), strict=True):
             body += _pack(key)
             body += piece.values[end - length : end]
         yield
-    body += _msgpack_end(missing)
+    for member in _msgpack_end(last):
+        body += member
+        yield
     return body

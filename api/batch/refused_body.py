@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import NoReturn
 
 import msgspec
@@ -31,6 +32,12 @@ def refuse(error: Exception, body_format: Format, excess: Kind) -> NoReturn:
     if isinstance(error, UnicodeDecodeError):
         raise Problem(Kind.MALFORMED_BODY, f"a text in the {name} body is not UTF-8: {error.reason}") from None
     raise Problem(Kind.MALFORMED_BODY, f"the body is not {name}: {str(error)[:_LONGEST_TEXT]}") from None
+
+
+def invalid(detail: str, *path: str) -> Problem:
+    """The problem of a body that breaks a rule at a place; of a place behind a very long name only what is before."""
+    short = list(takewhile(lambda part: len(part) <= LONGEST_NAME, path))
+    return at(Kind.INVALID_REQUEST, detail, *short)
 
 
 def empty_body() -> Problem:

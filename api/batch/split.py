@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 from google_crc32c import value as crc32c
 
+from api.batch.options import WriteOptions
 from api.batch.refused_body import LONGEST_NAME, invalid_value, too_large
 from api.http.problems import Kind, Problem, at
 from protocol.buckets import ShardMap
-from protocol.chunks import Row, key_bodies, write_bodies, written_values
+from protocol.chunks import Row, key_bodies, write_bodies
 from protocol.operations import Operation
+from protocol.rows import bodies, rest_of_rows
 from protocol.settings import BatchSettings
 
 _ALL_ONES = 0xFFFFFFFF
@@ -46,8 +48,10 @@ class Groups:
         """The parts of the batch, each within the size of a chunk."""
         return self._parts
 
-    def add_values(self, data: Mapping[str, Any], settings: BatchSettings) -> None:
+    def add_values(self, data: Mapping[str, Any], settings: BatchSettings, options: WriteOptions | None = None) -> None:
         """Add pairs of key and value; a value may be `msgspec.Raw`, whose bytes are kept as they are.
+
+        With `options` each key has what these say of it.
 
         Raises:
             Problem: 400, a key or a value cannot be stored.
@@ -55,7 +59,11 @@ class Groups:
         names = list(map(str.encode, data))
         _check_names(names, settings.max_key_bytes, lambda position: ("data", list(data)[position]))
         try:
-            parts = self._write(data, names)
+            if options is None:
+                parts = self._write(data, names)
+            else:
+                rows = [(key, *options.rest(key, value)) for key, value in data.items()]
+                parts = self._place(options.operation, rows, names)
         except OverflowError:
             raise _overflow(data) from None
         if any(len(part.body) > settings.max_value_bytes for part in parts):
@@ -73,14 +81,46 @@ class Groups:
         _check_names(names, settings.max_key_bytes, lambda position: ("keys", position))
         self._parts += self._name(keys, names)
 
+    def add_rows(
+        self, operation: Operation, rows: Sequence[tuple[Any, ...]], settings: BatchSettings, member: str
+    ) -> None:
+        """Add rows of an operation: each begins with its key, what is behind that says `protocol.changes`.
+
+        `member` of the body is what names the keys.
+
+        Raises:
+            Problem: 400, a key cannot be one.
+        """
+        names = [row[0].encode() for row in rows]
+        _check_names(
+            names,
+            settings.max_key_bytes,
+            lambda position: (member, position if member == "keys" else rows[position][0]),
+        )
+        self._parts += self._place(operation, rows, names)
+
     def add_again(self, operation: Operation, parts: Iterable[Part]) -> None:
         """Add what `parts` of the batch hold that were made with another map."""
-        if operation is Operation.WRITE:
-            data = {key: value for part in parts for key, value in written_values(part.body).items()}
-            self._parts += self._write(data, list(map(str.encode, data)))
-        else:
-            keys = [key for part in parts for key in part.keys]
-            self._parts += self._name(keys, list(map(str.encode, keys)))
+        rows = [
+            (key, *rest)
+            for part in parts
+            for key, rest in zip(part.keys, rest_of_rows(operation, part.body), strict=True)
+        ]
+        self._parts += self._place(operation, rows, [row[0].encode() for row in rows])
+
+    def _place(self, operation: Operation, rows: Sequence[tuple[Any, ...]], names: Sequence[bytes]) -> list[Part]:
+        """The parts of any operation; `_write` and `_name` are the same for the plain ones, and faster."""
+        owners, count = self._map.owners, self._map.bucket_count
+        placed: list[list[tuple[Any, ...]]] = [[] for _ in self._map.shards]
+        for (key, *rest), hashed in zip(rows, map(crc32c, names), strict=True):
+            bucket = (_ALL_ONES - hashed) % count + 1
+            placed[owners[bucket]].append((key, bucket, *rest))
+        return [
+            Part(shard, [row[0] for row in shard_rows[start:end]], body)
+            for shard, shard_rows in zip(self._map.shards, placed, strict=True)
+            if shard_rows
+            for start, end, body in bodies(operation, shard_rows)
+        ]
 
     def _write(self, data: Mapping[str, Any], names: Sequence[bytes]) -> list[Part]:
         owners, count = self._map.owners, self._map.bucket_count

@@ -9,38 +9,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from api.batch.bodies import Beside
+from api.batch.change_results import Asked
 from api.batch.json_write import decode_json_write, decode_large_json_write, has_few_elements
+from api.batch.members import Members
 from api.batch.msgpack_write import decode_large_msgpack_write, decode_msgpack_write
+from api.batch.options import write_options
 from api.batch.split import Groups, check_count
-from api.batch.steps import Steps
+from api.batch.steps import Steps, at_once
 from api.http.negotiation import Format
+from protocol.operations import Operation
 from protocol.settings import BatchSettings
 
 
-def add_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> int:
-    """Add what a small body says to an empty batch; returns the number of keys.
+def add_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> Asked:
+    """Add what a small body says to an empty batch.
 
     Raises:
         Problem: 400, the body is malformed, not of the form expected, or has a key or value that cannot be kept.
     """
-    return _add(
-        groups, decode_msgpack_write(body) if body_format is Format.MSGPACK else decode_json_write(body), limits
-    )
+    if body_format is Format.MSGPACK:
+        data, more = decode_msgpack_write(body)
+    else:
+        data, more = decode_json_write(body)
+    check_count(len(data), "data", limits)
+    if more:
+        return at_once(_add_with_options(groups, data, more, body_format, limits))
+    groups.add_values(data, limits)
+    return Asked(Operation.WRITE, len(data))
 
 
-def add_large_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> Steps[int]:
+def add_large_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> Steps[Asked]:
     """The same for a body of any size."""
     if body_format is Format.MSGPACK:
-        data = yield from decode_large_msgpack_write(body, limits)
+        data, more = yield from decode_large_msgpack_write(body, limits)
     elif has_few_elements(body):
         return add_write(groups, body, body_format, limits)
     else:
-        data = yield from decode_large_json_write(body, limits)
+        data, more = yield from decode_large_json_write(body, limits)
     yield
-    return _add(groups, data, limits)
-
-
-def _add(groups: Groups, data: Mapping[str, Any], limits: BatchSettings) -> int:
     check_count(len(data), "data", limits)
+    if more:
+        return (yield from _add_with_options(groups, data, more, body_format, limits))
     groups.add_values(data, limits)
-    return len(data)
+    return Asked(Operation.WRITE, len(data))
+
+
+def _add_with_options(
+    groups: Groups, data: Mapping[str, Any], more: Beside, body_format: Format, limits: BatchSettings
+) -> Steps[Asked]:
+    options = yield from write_options(Members(more, body_format, limits, data, "data"))
+    yield
+    groups.add_values(data, limits, options)
+    return Asked(options.operation, len(data), options.versions)

@@ -39,6 +39,7 @@ class Kind(Enum):
     NOT_ACCEPTABLE = ("not-acceptable", 406, "A value cannot be written in the accepted format")
     HEAD_TIMEOUT = ("head-timeout", 408, "The head did not arrive in time")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
+    CONDITION_FAILED = ("condition-failed", 409, "A condition did not hold")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
     ANSWER_TOO_LARGE = ("answer-too-large", 413, "The answer would be too large")
     TARGET_TOO_LONG = ("target-too-long", 414, "The request line is too long")

@@ -64,6 +64,12 @@ class Metrics:
         self._resent = Counter(
             "tarantkv_chunks_resent", "Chunks sent again after Redis was lost.", registry=self._registry
         )
+        self._conditions_failed = Counter(
+            "tarantkv_conditions_failed",
+            "Keys that a change left alone, as a condition did not hold or they are no counters.",
+            ("route", "code"),
+            registry=self._registry,
+        )
         self._waiting = Gauge(
             "tarantkv_chunks_waiting",
             "Chunks that wait for their outcome.",
@@ -115,6 +121,10 @@ class Metrics:
             name = Status(status).name.lower() if known else str(status)
             child = self._outcome_children[shard, status] = self._outcomes.labels(shard, name)
         child.inc(chunks)
+
+    def conditions_failed(self, route: str, code: str, keys: int) -> None:
+        """Count keys that were left alone."""
+        self._conditions_failed.labels(route, code).inc(keys)
 
     def resent(self, chunks: int) -> None:
         """Count chunks that were sent again."""

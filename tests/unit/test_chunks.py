@@ -21,7 +21,6 @@ from protocol.chunks import (
     slice_values,
     split_lengths,
     write_bodies,
-    written_values,
 )
 from tests.answers import answer
 
@@ -98,12 +97,6 @@ def test_the_body_of_a_write_holds_the_tuples_to_store() -> None:
 
 def test_the_body_of_a_read_holds_the_keys_and_then_their_buckets() -> None:
     assert list(key_bodies(["k", "l"], [300, 1])) == [(0, 2, b"\x92" + b"\x92\xa1k\xa1l" + b"\x92\xcd\x01\x2c\x01")]
-
-
-def test_the_values_of_a_body_come_back_as_the_bytes_they_are() -> None:
-    odd = b"\xcd\x00\x01"
-    ((_, _, body),) = write_bodies([("k", 1, msgspec.Raw(odd)), ("l", 2, [1.0])])
-    assert {key: bytes(value) for key, value in written_values(body).items()} == {"k": odd, "l": pack([1.0])}
 
 
 def check_cuts(cuts: list[Cut], count: int) -> None:

@@ -55,8 +55,8 @@ def test_an_answer_is_messagepack_where_that_is_asked_for_and_json_not_preferred
 
 
 def test_keys_are_read_once_each_in_order() -> None:
-    assert decode_keys(b'{"keys": ["b", "a", "b"]}', Format.JSON, LIMITS) == ["b", "a"]
-    assert decode_keys(pack({"keys": ["b", "a", "b"]}), Format.MSGPACK, LIMITS) == ["b", "a"]
+    assert decode_keys(b'{"keys": ["b", "a", "b"]}', Format.JSON, LIMITS)[0] == ["b", "a"]
+    assert decode_keys(pack({"keys": ["b", "a", "b"]}), Format.MSGPACK, LIMITS)[0] == ["b", "a"]
 
 
 @pytest.mark.parametrize("body", [b'{"keys": "k"}', b'{"keys": [1]}', b'{"key": []}', b'{"keys": [null]}'])
@@ -79,7 +79,7 @@ LONG = "k" * (AT_ONCE // 10)
 @pytest.mark.parametrize("body_format", Format)
 def test_the_keys_of_a_large_body_are_read_once_each_in_order(body_format: Format) -> None:
     keys = [LONG + str(number % 10) for number in range(REPEATS * LIMITS.max_batch_keys)]
-    assert decode_keys(ENCODE[body_format]({"keys": keys}), body_format, LIMITS) == keys[:10]
+    assert decode_keys(ENCODE[body_format]({"keys": keys}), body_format, LIMITS)[0] == keys[:10]
 
 
 @pytest.mark.parametrize("body_format", Format)

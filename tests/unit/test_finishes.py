@@ -14,7 +14,7 @@ from api.queue.errors import StoreCallError
 from api.queue.store_calls import StoreCalls
 from protocol.operations import Operation, Status
 
-DONE = {"status": "success"}
+DONE = '{"status":"success"}'
 P = ParamSpec("P")
 
 

@@ -1,0 +1,83 @@
+"""Rows of a batch: how those of each operation on keys become the bodies of chunks, and come back from them.
+
+A row is a key, its bucket id, and what the operation needs of it:
+
+    WRITE                      value [expiry]
+    UPDATE                     value [expiry] condition
+    DELETE_IF                  condition
+    TOUCH                      expiry
+    INCREMENT                  delta, initial, min, max, expiry, whether the expiry counts always
+    READ, READ_TUPLES, DELETE  nothing
+
+An expiry is an integer: 0 for the one that the key has; above 0 so many milliseconds after the chunk is applied; below
+0 minus the Unix time in milliseconds. None, or no expiry: the key never expires. `protocol.changes` says what
+conditions are. A value may be `msgspec.Raw`, MessagePack already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from protocol.chunks import Cut, cut
+from protocol.operations import Operation
+
+KEEP: Final = 0
+"""The expiry that leaves a key the one that it has."""
+
+Expiry: TypeAlias = int | None
+AnyRow: TypeAlias = tuple[Any, ...]
+
+
+class _Form(NamedTuple):
+    """How rows become what is encoded, and what each had besides key and bucket, read back."""
+
+    arrange: Callable[[Sequence[AnyRow]], Any]
+    rest: Callable[[bytes], list[AnyRow]]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_as_rows = msgspec.msgpack.Decoder(list[tuple[msgspec.Raw, ...]]).decode
+_as_columns = msgspec.msgpack.Decoder(list[list[msgspec.Raw]]).decode
+_as_update = msgspec.msgpack.Decoder(tuple[list[tuple[msgspec.Raw, ...]], list[msgspec.Raw]]).decode
+
+
+def _columns(rows: Sequence[AnyRow]) -> Sequence[Sequence[Any]]:
+    return list(zip(*rows, strict=True))
+
+
+def _rest_of_update(body: bytes) -> list[AnyRow]:
+    entries, conditions = _as_update(body)
+    return [(*entry[2:], condition) for entry, condition in zip(entries, conditions, strict=True)]
+
+
+_ROWS = _Form(lambda rows: rows, lambda body: [row[2:] for row in _as_rows(body)])
+_COLUMNS = _Form(_columns, lambda body: [row[2:] for row in zip(*_as_columns(body), strict=True)])
+_UPDATE = _Form(lambda rows: ([row[:-1] for row in rows], [row[-1] for row in rows]), _rest_of_update)
+_FORMS = {
+    Operation.WRITE: _ROWS,
+    Operation.READ: _COLUMNS,
+    Operation.DELETE: _COLUMNS,
+    Operation.READ_TUPLES: _COLUMNS,
+    Operation.UPDATE: _UPDATE,
+    Operation.DELETE_IF: _COLUMNS,
+    Operation.INCREMENT: _ROWS,
+    Operation.TOUCH: _COLUMNS,
+}
+
+
+def bodies(operation: Operation, rows: Sequence[AnyRow]) -> Sequence[Cut]:
+    """Make the bodies of the chunks, at least one, for `rows`, in order.
+
+    Raises:
+        OverflowError: a value holds an integer that MessagePack has no form for.
+    """
+    arrange = _FORMS[operation].arrange
+    return list(cut(lambda start, end: _encode(arrange(rows[start:end])), len(rows)))
+
+
+def rest_of_rows(operation: Operation, body: bytes) -> list[AnyRow]:
+    """What each row of a body had besides its key and its bucket, encoded as it was."""
+    return _FORMS[operation].rest(body)
