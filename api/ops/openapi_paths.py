@@ -34,18 +34,20 @@ _BATCH = (
     Kind.OUTCOME_UNKNOWN,
 )
 _CHANGE = (*_BATCH, Kind.IDEMPOTENCY_KEY_REUSED)
+_CONDITIONAL = (*_CHANGE, Kind.CONDITION_FAILED)
+
+_IDEMPOTENCY: Document = {"$ref": "#/components/parameters/Idempotency-Key"}
 
 
 def paths() -> Document:
     """Every path with its operations."""
-    idempotency: Document = {"parameters": [{"$ref": "#/components/parameters/Idempotency-Key"}]}
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     return {
         "/api/login": _post(
             "login",
             "Exchange a name and a password for a token",
-            body=_both("LoginRequest", {"username": "alice", "password": "correct horse battery staple"}),
-            answer=_both("Token", {"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.signature"}),
+            body=_both("LoginRequest", plain={"username": "alice", "password": "correct horse battery staple"}),
+            answer=_both("Token", plain={"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.signature"}),
             kinds=(*_EVERY, Kind.UNAUTHORIZED, Kind.TOO_MANY_LOGINS, Kind.NOT_READY),
             security=[],
         ),
@@ -53,22 +55,51 @@ def paths() -> Document:
             "logout",
             "Revoke the token that the request carries",
             body=None,
-            answer=_both("Success", {"status": "success"}),
+            answer=_both("Success", plain={"status": "success"}),
             kinds=_WITH_TOKEN,
         ),
         "/api/write": _post(
             "write",
             "Store a batch of key-value pairs",
-            body=_both("WriteRequest", {"data": {"key1": "value1", "key2": {"nested": [1, 1.0, None]}, "key3": 1}}),
-            answer=_both("Success", {"status": "success"}),
-            kinds=(*_CHANGE, Kind.INVALID_VALUE),
-            **idempotency,
+            body=_both(
+                "WriteRequest",
+                plain={"data": {"key1": "value1", "key2": {"nested": [1, 1.0, None]}, "key3": 1}},
+                expiring={
+                    "data": {"session": {"user": 7}, "flag": True, "key1": "value2"},
+                    "ttl": 3600,
+                    "options": {"flag": {"ttl": None}, "key1": {"ttl": "keep"}},
+                },
+                conditional={
+                    "data": {"key2": 2, "key5": "new"},
+                    "options": {"key2": {"if": {"version": "6a1"}}, "key5": {"if": "absent"}},
+                    "return": ["version"],
+                },
+            ),
+            answer=_both(
+                "Written", plain={"status": "success"}, versions={"status": "success", "versions": {"a": "6b2"}}
+            ),
+            kinds=(*_CONDITIONAL, Kind.INVALID_VALUE),
+            parameters=[_IDEMPOTENCY],
         ),
         "/api/read": _post(
             "read",
             "Read a batch of keys",
-            body=_both("KeysRequest", {"keys": ["key1", "key4"]}),
-            answer=_both("Values", {"data": {"key1": "value1"}, "not_found": ["key4"]}),
+            body=_both(
+                "ReadRequest",
+                plain={"keys": ["key1", "key4"]},
+                more={"keys": ["key1", "session"], "with": ["version", "expires_at"], "partial": True},
+            ),
+            answer=_both(
+                "Values",
+                plain={"data": {"key1": "value1"}, "not_found": ["key4"]},
+                more={
+                    "data": {"key1": "value1"},
+                    "meta": {"key1": {"version": "6a1"}},
+                    "failed": {"session": "not_read"},
+                    "status": "partial",
+                    "reasons": [{"shard": "s2", "code": "unreachable", "keys": 1, "detail": "connection refused"}],
+                },
+            ),
             kinds=(*_BATCH, Kind.NOT_ACCEPTABLE, Kind.ANSWER_TOO_LARGE),
             links={
                 "delete": _link("delete", "$request.body#/keys", "Delete what was read."),
@@ -82,11 +113,41 @@ def paths() -> Document:
         "/api/delete": _post(
             "delete",
             "Delete a batch of keys",
-            body=_both("KeysRequest", {"keys": ["key1", "key4"]}),
-            answer=_both("Deleted", {"status": "success", "deleted": 1}),
-            kinds=_CHANGE,
+            body=_both(
+                "DeleteRequest",
+                plain={"keys": ["key1", "key4"]},
+                conditional={"keys": ["key2"], "options": {"key2": {"if": {"version": "6b2"}}}},
+            ),
+            answer=_both("Deleted", plain={"status": "success", "deleted": 1}),
+            kinds=_CONDITIONAL,
             links={"read": _link("read", "$request.body#/keys", "None of the keys is found any more.")},
-            parameters=[{"$ref": "#/components/parameters/Idempotency-Key"}],
+            parameters=[_IDEMPOTENCY],
+        ),
+        "/api/touch": _post(
+            "touch",
+            "Give keys another expiry",
+            body=_both(
+                "TouchRequest", plain={"keys": ["session", "key4"], "ttl": 3600}, never={"keys": ["key1"], "ttl": None}
+            ),
+            answer=_both("Touched", plain={"status": "success", "touched": 1, "not_found": ["key4"]}),
+            kinds=_CHANGE,
+            parameters=[_IDEMPOTENCY],
+        ),
+        "/api/increment": _post(
+            "increment",
+            "Add to the whole numbers of a batch of keys",
+            body=_both(
+                "IncrementRequest",
+                plain={"data": {"hits": 1}},
+                bounded={
+                    "data": {"hits": 1, "stock": -3},
+                    "ttl": 86400,
+                    "options": {"stock": {"ttl": None, "min": 0, "max": 99, "initial": 10}},
+                },
+            ),
+            answer=_both("Counters", plain={"data": {"hits": 17, "stock": 7}}),
+            kinds=_CONDITIONAL,
+            parameters=[_IDEMPOTENCY],
         ),
         "/health/live": _get(
             "live",
@@ -108,11 +169,13 @@ def paths() -> Document:
     }
 
 
-def _both(schema: str, example: Document) -> Document:
-    """Content in JSON and in MessagePack; the example shows the same document for both."""
+def _both(schema: str, **examples: Document) -> Document:
+    """Content in JSON and in MessagePack; the examples, by name, show the same documents for both."""
     reference = {"$ref": f"#/components/schemas/{schema}"}
+    first, *others = examples.values()
+    shown = {"examples": {name: {"value": value} for name, value in examples.items()}} if others else {"example": first}
     return {
-        "application/json": {"schema": reference, "example": example},
+        "application/json": {"schema": reference, **shown},
         "application/msgpack": {"schema": reference},
     }
 

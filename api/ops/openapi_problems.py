@@ -25,6 +25,13 @@ _EXAMPLES: dict[Kind, Document] = {
         "failed": {"key3": "not_applied"},
         "reasons": [{"shard": "s2", "code": "out_of_memory", "keys": 1, "detail": "not enough memory"}],
     },
+    Kind.CONDITION_FAILED: {
+        "detail": "1 of 2 keys failed; 'failed' tells what happened to each",
+        "failed": {"key2": "condition_failed"},
+        "current": {"key2": {"version": "6b1"}},
+        "versions": {"key1": "6b2"},
+        "reasons": [{"shard": "s2", "code": "condition_failed", "keys": 1}],
+    },
     Kind.OVERLOADED: {"detail": "shard s1 has as much under way as is allowed; nothing was applied"},
     Kind.SHARD_UNAVAILABLE: {
         "detail": "1 of 2 keys failed; 'failed' tells what happened to each",

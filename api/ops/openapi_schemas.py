@@ -7,6 +7,7 @@ from typing import Any
 
 from api.batch.values import MAX_DEPTH
 from api.http.problems import Kind
+from api.ops.openapi_options import COUNTERS, CURRENT, FAILED, REASONS, VERSIONS, answers, requests
 from protocol.settings import BatchSettings
 
 Document = dict[str, Any]
@@ -19,11 +20,6 @@ _KEPT_VALUE = (
     f"{_ANY_VALUE} A whole number past the integers is taken where it has an exponent (`1e30`), which JSON Schema "
     "cannot tell from its digits."
 )
-_FAILED = {
-    "type": "object",
-    "description": "What happened to each key that failed: of a read `not_read`. Keys that are not named succeeded.",
-    "additionalProperties": {"type": "string", "enum": ["not_applied", "unknown", "not_read"]},
-}
 
 
 def schemas(limits: BatchSettings) -> Document:
@@ -38,29 +34,21 @@ def schemas(limits: BatchSettings) -> Document:
             }
         ),
         "Token": _object({"token": {"type": "string", "description": "A JSON Web Token."}}),
-        "WriteRequest": _object(
+        **requests(
             {
-                "data": {
-                    "type": "object",
-                    "minProperties": 1,
-                    "maxProperties": limits.max_batch_keys,
-                    "propertyNames": {"minLength": 1, "maxLength": limits.max_key_bytes},
-                    "additionalProperties": {"$ref": "#/components/schemas/KeptValue"},
-                    "description": f"Keys have 1 to {limits.max_key_bytes} bytes of UTF-8, values up to "
-                    f"{limits.max_value_bytes} bytes as MessagePack. Of a member that occurs twice the last counts.",
-                }
-            }
-        ),
-        "KeysRequest": _object({"keys": keys}),
-        "Values": _object(
-            {
-                "data": {
-                    "type": "object",
-                    "additionalProperties": {"$ref": "#/components/schemas/Value"},
-                },
-                "not_found": {"type": "array", "items": key, "description": "Present if some keys are not there."},
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": limits.max_batch_keys,
+                "propertyNames": {"minLength": 1, "maxLength": limits.max_key_bytes},
+                "additionalProperties": {"$ref": "#/components/schemas/KeptValue"},
+                "description": f"Keys have 1 to {limits.max_key_bytes} bytes of UTF-8, values up to "
+                f"{limits.max_value_bytes} bytes as MessagePack. Of a member that occurs twice the last counts.",
             },
-            required=["data"],
+            keys,
+        ),
+        **answers(
+            {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Value"}},
+            {"type": "array", "items": key, "description": "Present if some keys are not there."},
         ),
         "Success": _object({"status": {"type": "string", "enum": ["success"]}}),
         "Deleted": _object(
@@ -98,18 +86,13 @@ def schemas(limits: BatchSettings) -> Document:
                     "type": "array",
                     "items": _object({"pointer": {"type": "string"}, "detail": {"type": "string"}}),
                 },
-                "failed": _FAILED,
-                "reasons": {
-                    "type": "array",
-                    "items": _object(
-                        {
-                            "shard": {"type": "string"},
-                            "code": {"type": "string"},
-                            "keys": {"type": "integer"},
-                            "detail": {"type": "string"},
-                        }
-                    ),
-                },
+                "failed": FAILED,
+                "reasons": REASONS,
+                "current": CURRENT,
+                "versions": VERSIONS,
+                "data": COUNTERS,
+                "deleted": {"type": "integer"},
+                "not_found": {"type": "array", "items": {"type": "string"}},
             },
         },
     }

@@ -22,6 +22,7 @@ STATUS = {
     "method-not-allowed": 405,
     "not-acceptable": 406,
     "body-timeout": 408,
+    "condition-failed": 409,
     "body-too-large": 413,
     "answer-too-large": 413,
     "unsupported-media-type": 415,
