@@ -88,6 +88,19 @@ class Api:
         every |= {name.lower(): value for name, value in (headers or {}).items()}
         return self.http.post(f"/api/{path}", content=content, headers={k: v for k, v in every.items() if v})
 
+    def ask(self, call: str, document: Any, as_: str = JSON, **headers: str) -> httpx.Response:
+        """Make a call with a body in a format, and ask for the answer in the same."""
+        body = json_body(document) if as_ == JSON else msgpack_body(document)
+        return self.post(call, body, {"content-type": as_, "accept": as_, **headers})
+
+    def done(self, call: str, document: Any, as_: str = JSON, **headers: str) -> dict[str, Any]:
+        """The answer of a call, which must succeed."""
+        answer = self.ask(call, document, as_, **headers)
+        assert answer.status_code == 200, answer.text[:500]
+        assert answer.headers["content-type"] == as_
+        content: dict[str, Any] = decoded(answer)
+        return content
+
     def write(self, data: Mapping[str, Any], *, as_: str = JSON, **headers: str) -> None:
         """Write a batch, which must succeed."""
         body = json_body({"data": data}) if as_ == JSON else msgpack_body({"data": data})
