@@ -1,7 +1,6 @@
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
@@ -9,6 +8,7 @@ from localcluster.cluster import Cluster
 from tests.contract.calls import MSGPACK, Api, json_body, msgpack_body
 from tests.contract.documented import Documented
 from tests.contract.problems import assert_usable, problem_of
+from tests.integration.claims import is_finished, refusing_outcomes
 from tests.integration.conftest import NewUser, PausedWorkers, login
 from tests.integration.store import Store
 from tests.integration.waiting import until
@@ -210,28 +210,6 @@ def test_a_repeat_after_a_killed_worker_is_applied_once(
         assert api.post("write", body, once(key)).status_code == 200
     assert store.chunks_applied() == before + 1
     assert store.most_applications() == 1
-
-
-@contextmanager
-def refusing_outcomes(store: Store, shard: str) -> Iterator[None]:
-    """Let a shard take claims, but not how their requests ended."""
-    console = store.consoles[shard]
-    console.run(
-        "rawset(_G, 'refuse', function(_, claim) if claim ~= nil and claim.outcome ~= nil then error('no') end end) "
-        "box.space.claims:on_replace(_G.refuse)"
-    )
-    try:
-        yield
-    finally:
-        console.run("box.space.claims:on_replace(nil, _G.refuse)")
-
-
-def is_finished(store: Store, shard: str, user: str, key: str) -> bool:
-    lua = (
-        f"local claims = require('tarantkv.claims') local id = claims.id_of({json.dumps(user)}, {json.dumps(key)}) "
-        "local claim = box.space.claims:get(id) return claim ~= nil and claim.outcome ~= nil"
-    )
-    return bool(store.consoles[shard].run(lua))
 
 
 def test_an_outcome_that_the_shard_refuses_at_first_is_recorded_later_and_repeats_are_right_meanwhile(

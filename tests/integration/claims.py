@@ -1,0 +1,29 @@
+"""Claims of Idempotency-Keys as their shard has them, and what keeps it from recording how their requests ended."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.integration.store import Store
+
+
+@contextmanager
+def refusing_outcomes(store: Store, shard: str) -> Iterator[None]:
+    """Let a shard take claims, but not how their requests ended."""
+    console = store.consoles[shard]
+    console.run(
+        "rawset(_G, 'refuse', function(_, claim) if claim ~= nil and claim.outcome ~= nil then error('no') end end) "
+        "box.space.claims:on_replace(_G.refuse)"
+    )
+    try:
+        yield
+    finally:
+        console.run("box.space.claims:on_replace(nil, _G.refuse)")
+
+
+def is_finished(store: Store, shard: str, user: str, key: str) -> bool:
+    lua = (
+        f"local claims = require('tarantkv.claims') local id = claims.id_of({json.dumps(user)}, {json.dumps(key)}) "
+        "local claim = box.space.claims:get(id) return claim ~= nil and claim.outcome ~= nil"
+    )
+    return bool(store.consoles[shard].run(lua))
