@@ -183,8 +183,8 @@ def test_words_that_are_not_known_are_refused(more: dict[str, Any], place: str) 
 def test_options_of_another_form_are_refused(more: dict[str, Any], place: str) -> None:
     for call in (write, write_in_steps, increment):
         assert_refused(call, {"data": {"k": 1}, **more}, f"#{place}")
-    for call in (delete, touch):
-        assert_refused(call, {"keys": ["k"], **more}, f"#{place}")
+    for naming in (delete, touch):
+        assert_refused(naming, {"keys": ["k"], **more}, f"#{place}")
 
 
 @pytest.mark.parametrize("partial", [None, 1, "true", [True]])

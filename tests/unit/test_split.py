@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from api.batch.options import Mark, PerKey, WriteOptions
 from api.batch.split import Groups, Part, check_count
 from api.http.problems import Kind, Problem
 from protocol.buckets import ShardMap, bucket_of
@@ -106,6 +107,60 @@ def test_keys_grouped_with_an_old_map_go_where_the_new_map_says(operation: Opera
         assert {owner(key) for key in part.keys} == {part.shard}
         assert part.body == pack((part.keys, [bucket_of(key.encode(), COUNT) for key in part.keys]))
     assert {key for part in new.parts() for key in part.keys} == set(keys)
+
+
+def options(versions: bool = False) -> WriteOptions:  # noqa: FBT001, FBT002
+    """Options of a write that give every third key a condition or an expiry of its own."""
+    own: dict[str, Mark] = {f"k{number}": (number * 1000 or None, number % 2 == 0) for number in range(0, 3000, 3)}
+    operation = Operation.UPDATE if versions else Operation.WRITE
+    return WriteOptions(PerKey((60_000, None), own), versions, operation)
+
+
+@pytest.mark.parametrize("versions", [True, False])
+def test_a_write_with_options_goes_again_where_the_new_map_says_with_what_belongs_to_each_key(
+    versions: bool,  # noqa: FBT001
+) -> None:
+    data = {f"k{number}": msgspec.Raw(b"\xcd\x00" + bytes((number % 256,))) for number in range(1500)}
+    marks = options(versions)
+    old, new, direct = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
+    old.add_values(data, LIMITS, marks)
+    assert len(old.parts()) == 2
+    new.add_again(marks.operation, old.parts())
+    direct.add_values(data, LIMITS, marks)
+    assert new.parts() == direct.parts()
+    assert {part.shard for part in new.parts()} == {"low", "high"}
+
+
+def test_a_write_whose_options_say_nothing_has_the_parts_of_a_plain_one() -> None:
+    data = {f"k{number}": number for number in range(1500)}
+    plain, marked = Groups(MAP), Groups(MAP)
+    plain.add_values(data, LIMITS)
+    marked.add_values(data, LIMITS, WriteOptions(PerKey((None, None)), versions=False, operation=Operation.WRITE))
+    assert marked.parts() == plain.parts()
+
+
+def test_rows_go_again_where_the_new_map_says() -> None:
+    rows = [(f"k{number}", number, 0, None, 99, None, False) for number in range(1500)]
+    old, new, direct = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
+    old.add_rows(Operation.INCREMENT, rows, LIMITS, "data")
+    new.add_again(Operation.INCREMENT, old.parts())
+    direct.add_rows(Operation.INCREMENT, rows, LIMITS, "data")
+    assert new.parts() == direct.parts()
+    assert sum(len(part.keys) for part in new.parts()) == len(rows)
+
+
+@pytest.mark.parametrize(("member", "place"), [("data", "123456789"), ("keys", "1")])
+def test_a_row_whose_key_cannot_be_one_is_named_as_its_body_names_it(member: str, place: str) -> None:
+    with pytest.raises(Problem) as caught:
+        Groups(MAP).add_rows(Operation.TOUCH, [("good", None), ("123456789", None)], LIMITS, member)
+    assert caught.value.members["errors"][0]["pointer"] == f"#/{member}/{place}"
+
+
+def test_values_with_options_have_the_limits_of_all_values() -> None:
+    for value in ("x" * 16, 2**64):
+        with pytest.raises(Problem) as caught:
+            Groups(MAP).add_values({"good": 1, "bad": value}, LIMITS, options(versions=True))
+        assert caught.value.members["errors"][0]["pointer"] == "#/data/bad"
 
 
 @pytest.mark.parametrize("key", ["12345678", "ключ"])
