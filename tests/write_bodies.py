@@ -1,5 +1,7 @@
 """The bodies of writes, read as the api reads small ones and as it reads large ones."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from unittest.mock import patch
 
@@ -24,14 +26,20 @@ class Way(Enum):
     IN_STEPS = "in steps"
 
 
+@contextmanager
+def in_steps() -> Iterator[None]:
+    """Read bodies in steps, however small they are."""
+    with patch.object(json_write, "FEW_BYTES", -1), patch.object(json_write, "FEW_ELEMENTS", -1):
+        yield
+
+
 def stored(body: bytes, body_format: Format, way: Way, limits: BatchSettings = LIMITS) -> dict[str, bytes]:
     """What a write would store, as the bytes that go to the shard, by key; raises `Problem` where it is refused."""
     groups = Groups(ONE_SHARD)
     if way is Way.AT_ONCE:
         add_write(groups, body, body_format, limits)
     else:
-        # However small it is.
-        with patch.object(json_write, "FEW_BYTES", -1), patch.object(json_write, "FEW_ELEMENTS", -1):
+        with in_steps():
             at_once(add_large_write(groups, body, body_format, limits))
     found = {}
     for part in groups.parts():

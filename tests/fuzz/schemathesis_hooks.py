@@ -76,6 +76,12 @@ def filter_body(_: schemathesis.HookContext, body: Any) -> bool:
     return not is_beyond_words(body)
 
 
+def _make_whole(members: dict[str, Any]) -> None:
+    for name, value in members.items():
+        if name not in ("ttl", "expires_at") and isinstance(value, float):
+            members[name] = int(value)
+
+
 def tidy(path: str, body: dict[str, Any]) -> None:
     """Keep the rules of a good body that no JSON Schema can express: how its members depend on each other."""
     named = body.get("data", body.get("keys", ()))
@@ -84,6 +90,10 @@ def tidy(path: str, body: dict[str, Any]) -> None:
     if path == "/api/touch" and not {"ttl", "expires_at"} & body.keys():
         body["ttl"] = 60
     for place in (body, *body.get("options", {}).values()):
+        if path == "/api/increment":
+            # To JSON Schema 1.0 is an integer.
+            _make_whole(place)
+            _make_whole(place.get("data", {}))
         if place.get("min") is not None:
             # Of a key and of the batch, whichever counts.
             place["max"] = None
