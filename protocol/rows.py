@@ -27,6 +27,16 @@ from protocol.operations import Operation
 KEEP: Final = 0
 """The expiry that leaves a key the one that it has."""
 
+MAX_TTL_S: Final = 315_360_000
+"""Seconds after which a key may expire at most: ten years."""
+
+LAST_S: Final = 253_402_300_799
+"""The last second at which a key may expire, of the year 9999."""
+
+LOWEST: Final = -(2**63)
+HIGHEST: Final = 2**63 - 1
+"""The numbers that a counter may hold, and what may be added to it."""
+
 Expiry: TypeAlias = int | None
 AnyRow: TypeAlias = tuple[Any, ...]
 

@@ -19,10 +19,8 @@ from api.batch.steps import AT_ONCE, Steps
 from api.http.negotiation import Format
 from api.http.problems import Kind, Problem
 from protocol.operations import Operation
-from protocol.rows import Expiry
+from protocol.rows import HIGHEST, LOWEST, Expiry
 from protocol.settings import BatchSettings
-
-LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
 _ALWAYS = {"create": False, "always": True}
 

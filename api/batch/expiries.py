@@ -9,13 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from api.batch.members import Scalar
 from api.batch.refused_body import invalid
-from protocol.rows import KEEP, Expiry
-
-MAX_TTL_S = 315_360_000
-"""Ten years."""
-
-LAST_S = 253_402_300_799
-"""The last second of the year 9999."""
+from protocol.rows import KEEP, LAST_S, MAX_TTL_S, Expiry
 
 Given: TypeAlias = Scalar | UnsetType
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -75,11 +75,18 @@ class WriteOptions:
 
     operation: Operation
 
-    def rest(self, key: str, value: Any) -> tuple[Any, ...]:
-        """What stands in a row behind the key and its bucket."""
-        expiry, condition = self.marks.of(key)
-        entry = (value,) if expiry is None else (value, expiry)
-        return entry if self.operation is Operation.WRITE else (*entry, condition)
+    def rows(self, data: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of a write, without their buckets."""
+        own, every = self.marks.own, self.marks.every
+        plain = self.operation is Operation.WRITE
+        rows: list[tuple[Any, ...]] = []
+        for key, value in data.items():
+            expiry, condition = own.get(key, every)
+            if plain:
+                rows.append((key, value) if expiry is None else (key, value, expiry))
+            else:
+                rows.append((key, value, condition) if expiry is None else (key, value, expiry, condition))
+        return rows
 
 
 def own_options(members: Members, kind: type[G], read: Callable[[G, str, str], T]) -> Steps[dict[str, T]]:

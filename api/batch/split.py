@@ -62,8 +62,7 @@ class Groups:
             if options is None:
                 parts = self._write(data, names)
             else:
-                rows = [(key, *options.rest(key, value)) for key, value in data.items()]
-                parts = self._place(options.operation, rows, names)
+                parts = self._place(options.operation, options.rows(data), names)
         except OverflowError:
             raise _overflow(data) from None
         if any(len(part.body) > settings.max_value_bytes for part in parts):
@@ -112,9 +111,9 @@ class Groups:
         """The parts of any operation; `_write` and `_name` are the same for the plain ones, and faster."""
         owners, count = self._map.owners, self._map.bucket_count
         placed: list[list[tuple[Any, ...]]] = [[] for _ in self._map.shards]
-        for (key, *rest), hashed in zip(rows, map(crc32c, names), strict=True):
+        for row, hashed in zip(rows, map(crc32c, names), strict=True):
             bucket = (_ALL_ONES - hashed) % count + 1
-            placed[owners[bucket]].append((key, bucket, *rest))
+            placed[owners[bucket]].append((row[0], bucket, *row[1:]))
         return [
             Part(shard, [row[0] for row in shard_rows[start:end]], body)
             for shard, shard_rows in zip(self._map.shards, placed, strict=True)

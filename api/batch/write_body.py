@@ -32,32 +32,29 @@ def add_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSet
         data, more = decode_msgpack_write(body)
     else:
         data, more = decode_json_write(body)
-    check_count(len(data), "data", limits)
-    if more:
-        return at_once(_add_with_options(groups, data, more, body_format, limits))
-    groups.add_values(data, limits)
-    return Asked(Operation.WRITE, len(data))
+    return at_once(_add(groups, data, more, body_format, limits))
 
 
 def add_large_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> Steps[Asked]:
     """The same for a body of any size."""
+    data: Mapping[str, Any]
     if body_format is Format.MSGPACK:
         data, more = yield from decode_large_msgpack_write(body, limits)
     elif has_few_elements(body):
-        return add_write(groups, body, body_format, limits)
+        data, more = decode_json_write(body)
     else:
         data, more = yield from decode_large_json_write(body, limits)
     yield
-    check_count(len(data), "data", limits)
-    if more:
-        return (yield from _add_with_options(groups, data, more, body_format, limits))
-    groups.add_values(data, limits)
-    return Asked(Operation.WRITE, len(data))
+    return (yield from _add(groups, data, more, body_format, limits))
 
 
-def _add_with_options(
+def _add(
     groups: Groups, data: Mapping[str, Any], more: Beside, body_format: Format, limits: BatchSettings
 ) -> Steps[Asked]:
+    check_count(len(data), "data", limits)
+    if not more:
+        groups.add_values(data, limits)
+        return Asked(Operation.WRITE, len(data))
     options = yield from write_options(Members(more, body_format, limits, data, "data"))
     yield
     groups.add_values(data, limits, options)

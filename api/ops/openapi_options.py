@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from api.batch.counters import HIGHEST, LOWEST
-from api.batch.expiries import LAST_S, MAX_TTL_S
+from protocol.rows import HIGHEST, LAST_S, LOWEST, MAX_TTL_S
 
 Document = dict[str, Any]
 

@@ -125,8 +125,8 @@ def test_a_batch_of_the_most_keys_has_an_option_for_each(api: Api, fresh_key: Fr
     assert set(problem["failed"]) == set(problem["current"]) == refused
     made = problem["versions"]
     assert set(made) == set(keys) - refused
-    options = {key: {"if": {"version": made[key]}} for key in made}
-    assert api.done("delete", {"keys": list(made), "options": options}, as_)["deleted"] == len(made)
+    exact = {key: {"if": {"version": made[key]}} for key in made}
+    assert api.done("delete", {"keys": list(made), "options": exact}, as_)["deleted"] == len(made)
 
 
 @pytest.mark.direct

@@ -70,5 +70,6 @@ def test_a_read_that_takes_a_part_and_finds_all_is_as_any_other(api: Api, fresh_
         "not_found": [missing],
     }
     plain = api.post("read", json_body({"keys": [key]}))
-    for more in ({"partial": True}, {"partial": False}, {"with": []}):
+    members: list[dict[str, Any]] = [{"partial": True}, {"partial": False}, {"with": []}]
+    for more in members:
         assert api.post("read", json_body({"keys": [key], **more})).content == plain.content

@@ -24,7 +24,7 @@ def target(request: Request, number: int) -> None:
     spellings = (b"/api/write/", b"//api/write", b"/api/%77rite", b"/api/./write", b"/api/write;x", b"/api/write%00")
     odd = (b"*", b"x:80", b"api/write", b"?", b"#", b"/api/write#x", b"/api/wri te", b"/api/wri\tte", b"/api/wri\0te")
     rare = (b"/api/write\x7f", b"/api/\xff", b"", b"/" + b"a" * LONG, b"/api/write\\", b"http://x:y/api/write", b"/?%")
-    others = (b"/api/read", b"/api/login", b"/health/live", b"/metrics", b"/schema/files/x", b"/nothing")
+    others = (b"/api/read", b"/api/touch", b"/api/login", b"/health/live", b"/metrics", b"/schema/files/x", b"/nothing")
     request.target = one(forms + spellings + odd + rare + others, number)
 
 

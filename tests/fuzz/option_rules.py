@@ -87,8 +87,10 @@ def increment(document: Document) -> Document:
     """The rules of each key of an increment."""
     members = {"ttl", "expires_at", "ttl_on", "min", "max", "initial"}
     need(document.keys() <= members | {"data", "options"})
-    rows = {}
-    for key, own in ({"": {}} | options_of(document, document["data"], members)).items():
+    rows: Document = {}
+    # The rules of the batch hold also where each key has its own.
+    every: Document = {"": {}, **options_of(document, document["data"], members)}
+    for key, own in every.items():
         place = {**document, **own}
         if {"ttl", "expires_at"} & own.keys():
             place = {name: value for name, value in place.items() if name not in ("ttl", "expires_at") or name in own}
@@ -112,7 +114,23 @@ def increment(document: Document) -> Document:
 def _pick(chance: Chance, *good: Any) -> Any:
     if chance.random() < 0.9:
         return chance.choice(good)
-    odd = (None, True, False, "", "keep", 0, -1, 1.0, -0.5, [], {}, text(chance), integer(chance), [1], {"version": 1})
+    odd: tuple[Any, ...] = (
+        None,
+        True,
+        False,
+        "",
+        "keep",
+        0,
+        -1,
+        1.0,
+        -0.5,
+        [],
+        {},
+        text(chance),
+        integer(chance),
+        [1],
+        {"version": 1},
+    )
     return chance.choice(odd)
 
 

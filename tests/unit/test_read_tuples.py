@@ -1,5 +1,6 @@
 """Stored tuples as the answer of a plain read, and what is told beside the values."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +18,10 @@ from protocol.frames import Outcome
 pack = msgspec.msgpack.encode
 ODD = msgspec.Raw(b"\xcd\x00\x01")
 BOTH = frozenset(("version", "expires_at"))
-DECODE = {Format.JSON: msgspec.json.decode, Format.MSGPACK: msgspec.msgpack.decode}
+DECODE: dict[Format, Callable[[bytes | bytearray], Any]] = {
+    Format.JSON: msgspec.json.decode,
+    Format.MSGPACK: msgspec.msgpack.decode,
+}
 
 
 def result(keys: str, tuples: Any) -> Result:
