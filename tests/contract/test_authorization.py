@@ -11,6 +11,8 @@ CALLS = {
     "write": b'{"data": {"contract:unauthorized": 1}}',
     "read": b'{"keys": ["contract:unauthorized"]}',
     "delete": b'{"keys": ["contract:unauthorized"]}',
+    "touch": b'{"keys": ["contract:unauthorized"], "ttl": 1}',
+    "increment": b'{"data": {"contract:unauthorized": 1}}',
     "logout": b"",
 }
 

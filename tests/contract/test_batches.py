@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,11 +23,11 @@ def test_a_batch_of_the_most_keys_is_written_read_and_deleted(api: Api, fresh_ke
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-@pytest.mark.parametrize("call", ["write", "read", "delete"])
+@pytest.mark.parametrize("call", ["write", "increment", "read", "delete", "touch"])
 def test_a_batch_of_one_key_too_many_is_refused(api: Api, call: str, as_: str) -> None:
     keys = [str(number) for number in range(MAX_BATCH_KEYS + 1)]
-    member = "data" if call == "write" else "keys"
-    document = {member: dict.fromkeys(keys) if call == "write" else keys}
+    member = "data" if call in ("write", "increment") else "keys"
+    document: dict[str, Any] = {member: dict.fromkeys(keys, 1) if member == "data" else keys}
     body = json_body(document) if as_ == JSON else msgpack_body(document)
     problem = problem_of(api.post(call, body, {"content-type": as_}), "too-many-keys", str(MAX_BATCH_KEYS))
     assert pointers(problem) == [f"#/{member}"]

@@ -1,4 +1,5 @@
 import random
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -88,8 +89,18 @@ def test_an_empty_key_is_refused(api: Api, as_: str) -> None:
     problem_of(api.post("write", body, {"content-type": as_}), "invalid-key", "0 bytes")
 
 
-@pytest.mark.parametrize("call", ["read", "delete"])
+@pytest.mark.parametrize(
+    ("call", "more"), [("read", {}), ("delete", {}), ("delete", {"if": "absent"}), ("touch", {"ttl": 1})]
+)
 @pytest.mark.parametrize("key", ["", "a" * (MAX_KEY_BYTES + 1)])
-def test_a_key_that_cannot_be_stored_cannot_be_asked_for(api: Api, call: str, key: str) -> None:
-    problem = problem_of(api.post(call, json_body({"keys": ["good", key]})), "invalid-key", f"{len(key)} bytes")
+def test_a_key_that_cannot_be_stored_cannot_be_asked_for(api: Api, call: str, more: dict[str, Any], key: str) -> None:
+    document = {"keys": ["good", key], **more}
+    problem = problem_of(api.post(call, json_body(document)), "invalid-key", f"{len(key)} bytes")
     assert pointers(problem) == ["#/keys/1"]
+
+
+@pytest.mark.parametrize(("call", "more"), [("write", {"if": "absent"}), ("write", {"ttl": 1}), ("increment", {})])
+def test_a_key_that_cannot_be_stored_cannot_be_changed_otherwise(api: Api, call: str, more: dict[str, Any]) -> None:
+    key = "a" * (MAX_KEY_BYTES + 1)
+    problem = problem_of(api.post(call, json_body({"data": {key: 1}, **more})), "invalid-key", f"{len(key)} bytes")
+    assert pointers(problem) == [f"#/data/{key}"]

@@ -54,7 +54,7 @@ def test_a_body_of_the_most_bytes_is_taken(api: Api, fresh_key: FreshKey, framin
 
 
 @FRAMINGS
-@pytest.mark.parametrize("call", ["write", "read", "delete", "login", "logout"])
+@pytest.mark.parametrize("call", ["write", "read", "delete", "touch", "increment", "login", "logout"])
 def test_a_body_of_one_byte_too_many_is_refused_on_a_connection_that_goes_on(
     api: Api, call: str, framing: Framing
 ) -> None:

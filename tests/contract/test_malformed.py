@@ -135,7 +135,7 @@ BAD_VALUES_MSGPACK: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("call", ["write", "read", "delete", "login"])
+@pytest.mark.parametrize("call", ["write", "read", "delete", "touch", "increment", "login"])
 @pytest.mark.parametrize("name", MALFORMED_JSON)
 def test_a_body_that_is_no_json_is_refused(api: Api, call: str, name: str) -> None:
     answer = api.post(call, MALFORMED_JSON[name])
@@ -150,15 +150,16 @@ def test_a_body_that_is_no_json_is_called_so(api: Api, name: str) -> None:
     problem_of(api.post("write", MALFORMED_JSON[name]), "malformed-body", "the body is")
 
 
+@pytest.mark.parametrize("call", ["write", "increment"])
 @pytest.mark.parametrize("name", WRONG_FORM)
-def test_a_write_of_another_form_is_refused(api: Api, name: str) -> None:
+def test_a_call_with_data_of_another_form_is_refused(api: Api, call: str, name: str) -> None:
     body, mentioned = WRONG_FORM[name]
-    answer = api.post("write", body)
+    answer = api.post(call, body)
     problem_of(answer, "invalid-request", mentioned)
     assert_usable(api, answer)
 
 
-@pytest.mark.parametrize("call", ["read", "delete"])
+@pytest.mark.parametrize("call", ["read", "delete", "touch"])
 @pytest.mark.parametrize("name", WRONG_KEYS)
 def test_a_call_with_keys_of_another_form_is_refused(api: Api, call: str, name: str) -> None:
     body, mentioned = WRONG_KEYS[name]
@@ -244,9 +245,12 @@ def test_a_messagepack_value_that_cannot_be_kept_is_refused_by_name(api: Api, fr
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-@pytest.mark.parametrize(("call", "member"), [("write", "data"), ("read", "keys"), ("delete", "keys")])
+@pytest.mark.parametrize(
+    ("call", "member"),
+    [("write", "data"), ("increment", "data"), ("read", "keys"), ("delete", "keys"), ("touch", "keys")],
+)
 def test_an_empty_batch_is_refused(api: Api, call: str, member: str, as_: str) -> None:
-    document: dict[str, Any] = {member: {} if call == "write" else []}
+    document: dict[str, Any] = {member: {} if member == "data" else []}
     body = json_body(document) if as_ == JSON else msgpack_body(document)
     answer = api.post(call, body, {"content-type": as_})
     problem = problem_of(answer, "empty-batch", member)

@@ -33,7 +33,7 @@ def test_these_content_types_are_messagepack(api: Api, fresh_key: FreshKey, cont
     assert api.read(key) == {key: 1}
 
 
-@pytest.mark.parametrize("call", ["write", "read", "delete", "login"])
+@pytest.mark.parametrize("call", ["write", "read", "delete", "touch", "increment", "login"])
 @pytest.mark.parametrize(
     "content_type",
     ["text/plain", "application/xml", "application/json; charset=utf-16", "json", "multipart/form-data; boundary=x"],

@@ -12,7 +12,7 @@ from tests.contract.samples import same
 from tests.fuzz.corpus import DEEPEST, KEPT, KEPT_TEXTS, REFUSED
 
 FreshKey = Callable[[], str]
-CALLS = ("write", "read", "delete", "login")
+CALLS = ("write", "read", "delete", "touch", "increment", "login")
 REFUSALS = ("malformed-body", "invalid-request", "invalid-value")
 SHORT_TEXTS = [name for name, (_, text) in KEPT_TEXTS.items() if len(text.encode()) < MAX_KEY_BYTES - 100]
 

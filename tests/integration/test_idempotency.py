@@ -156,10 +156,11 @@ def test_a_key_is_up_to_256_characters(api: Api, fresh_key: FreshKey) -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 257, b"\xc3\xa9", b"a\tb"])
-@pytest.mark.parametrize("call", ["write", "delete"])
+@pytest.mark.parametrize("call", ["write", "delete", "touch", "increment"])
 def test_a_key_that_cannot_be_one_is_refused(api: Api, fresh_key: FreshKey, call: str, key: bytes) -> None:
     name = fresh_key()
-    body = json_body({"data": {name: 1}} if call == "write" else {"keys": [name]})
+    bodies = {"delete": {"keys": [name]}, "touch": {"keys": [name], "ttl": 60}}
+    body = json_body(bodies.get(call, {"data": {name: 1}}))
     headers = [(b"authorization", (api.token or "").encode()), (b"idempotency-key", key)]
     answer = api.http.post(f"/api/{call}", content=body, headers=headers)
     problem_of(answer, "invalid-header", "Idempotency-Key")

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,8 @@ from tests.integration.store import Store
 from tests.integration.waiting import until
 
 FreshKey = Callable[[], str]
+
+KEY = "the key"
 
 
 def test_a_shard_that_is_down_leaves_the_others_working(
@@ -66,16 +69,26 @@ def hasty(hasty_api: ApiProcess, token: str, documented: Documented, fresh_key: 
         yield client
 
 
-@pytest.mark.parametrize("call", ["write", "delete"])
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "a write": ("write", {"data": {KEY: "after"}}),
+    "a write under a condition": ("write", {"data": {KEY: "after"}, "if": "present"}),
+    "a delete": ("delete", {"keys": [KEY]}),
+    "a delete under a condition": ("delete", {"keys": [KEY], "if": "present"}),
+    "a touch": ("touch", {"keys": [KEY], "expires_at": 1}),
+    "an increment": ("increment", {"data": {KEY: 1}}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
 def test_no_answer_in_time_is_an_unknown_outcome_and_nothing_comes_later(
-    hasty: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers], call: str
+    hasty: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers], name: str
 ) -> None:
     key = fresh_key()
-    if call == "delete":
-        hasty.write({key: "before"})
+    hasty.write({key: 7})
     before = hasty.read_document(key)
+    call, document = CHANGES[name]
     with paused_workers():
-        answer = hasty.post(call, json_body({"data": {key: "after"}} if call == "write" else {"keys": [key]}))
+        answer = hasty.post(call, json_body(document).replace(KEY.encode(), key.encode()))
         problem = problem_of(answer, "outcome-unknown", "1 of 1 keys failed")
         assert problem["failed"] == {key: "unknown"}
         assert [reason["code"] for reason in problem["reasons"]] == ["no_answer"]

@@ -167,7 +167,9 @@ def test_a_call_without_its_scope_is_forbidden(
     bodies = {
         "write": json_body({"data": {fresh_key(): 1}}),
         "delete": json_body({"keys": [fresh_key()]}),
-        "read": json_body({"keys": [fresh_key()]}),
+        "touch": json_body({"keys": [fresh_key()], "ttl": 1}),
+        "increment": json_body({"data": {fresh_key(): 1}}),
+        "read": json_body({"keys": [fresh_key()], "with": ["version"], "partial": True}),
     }
     for call, body in bodies.items():
         answer = api.post(call, body, token)

@@ -21,7 +21,7 @@ ALWAYS = {
 TELLING = ("server", "x-powered-by", "via")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 PATHS = (
-    *(f"/api/{call}" for call in ("login", "logout", "write", "read", "delete")),
+    *(f"/api/{call}" for call in ("login", "logout", "write", "read", "delete", "touch", "increment")),
     *("/health/live", "/health/ready", "/metrics", "/schema", "/schema/openapi.json", "/schema/page.js"),
     *("/", "/nothing", "/schema/files/swagger-ui.css", "/schema/files/nothing"),
 )
