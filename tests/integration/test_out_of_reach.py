@@ -3,7 +3,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-import httpx
 import pytest
 
 from localcluster.cluster import Cluster
@@ -12,43 +11,10 @@ from tests.contract.documented import Documented
 from tests.contract.problems import assert_usable, problem_of
 from tests.integration.conftest import PausedWorkers
 from tests.integration.processes import ApiProcess
-from tests.integration.store import Store
-from tests.integration.waiting import until
 
 FreshKey = Callable[[], str]
 
 KEY = "the key"
-
-
-def test_a_shard_that_is_down_leaves_the_others_working(
-    cluster: Cluster, strict: Api, store: Store, fresh_key: FreshKey
-) -> None:
-    prefix = fresh_key()
-    down, others = store.keys_on("s3", 3, prefix), store.keys_on("s1", 3, prefix)
-    body = json_body({"data": dict.fromkeys([*down, *others], 1)})
-    cluster.stop_program("shard-s3")
-    try:
-        # Each worker notices by a call on the connection that it had, of which it cannot know what became.
-        answers: list[httpx.Response] = []
-
-        def refused() -> bool:
-            answers.append(strict.post("write", body))
-            return answers[-1].status_code == 503
-
-        until(refused, 15, "a shard that is down is not noticed")
-        answer = answers[-1]
-        problem = problem_of(answer, "shard-unavailable", "3 of 6 keys failed")
-        assert int(answer.headers["retry-after"]) >= 1
-        assert_usable(strict, answer)
-        assert problem["failed"] == dict.fromkeys(down, "not_applied")
-        assert [reason["code"] for reason in problem["reasons"]] == ["unreachable"]
-        assert strict.read(*others) == dict.fromkeys(others, 1)
-        problem_of(strict.post("read", json_body({"keys": [*down, *others]})), "shard-unavailable", "3 of 6")
-    finally:
-        cluster.start_program("shard-s3")
-        cluster.wait_running("shard-s3")
-    until(lambda: strict.post("write", body).status_code == 200, 10, "a shard that is back is not used")
-    assert strict.read(*down) == dict.fromkeys(down, 1)
 
 
 @pytest.fixture(scope="module")
