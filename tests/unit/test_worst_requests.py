@@ -2,12 +2,13 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from api.batch.counters import add_increments
 from api.batch.decode import decode_keys
 from api.batch.outcomes import Result
 from api.batch.read_answer import large_read_answer
@@ -46,7 +47,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gc.enable()
 
 
-def assert_steps_are_short(steps: Steps[Any], at_least: int) -> None:
+def assert_steps_are_short(steps: Steps[Any], at_least: int, refusals: Sequence[Kind] = REFUSALS) -> None:
     """Take all steps, of which there must be some."""
     durations: list[float] = []
     refused = None
@@ -62,7 +63,7 @@ def assert_steps_are_short(steps: Steps[Any], at_least: int) -> None:
             durations.append(time.thread_time() - began)
     assert max(durations) < LONGEST_S
     # What is refused may be refused at once.
-    assert len(durations) > at_least or refused in REFUSALS
+    assert len(durations) > at_least or refused in refusals
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -99,3 +100,36 @@ def test_an_answer_is_made_in_short_steps(name: str, accept: Format) -> None:
     payload = answer([VALUES[name]()] * len(keys))
     results = [Result(Part("s1", keys, b""), Outcome(b"", 0, payload))]
     assert_steps_are_short(large_read_answer(results, accept), at_least=len(keys))
+
+
+def _options(own: bytes, count: int) -> bytes:
+    """The body of a write of as many keys as are allowed, with options."""
+    keys = [b'"%b%d"' % (b"k" * 200, number) for number in range(LIMITS.max_batch_keys)]
+    data = b",".join(key + b":1" for key in keys)
+    options = b",".join(keys[number % len(keys)] + b":" + own for number in range(count))
+    return b'{"data":{' + data + b'},"options":{' + options + b"}}"
+
+
+OPTIONS: dict[str, Callable[[], bytes]] = {
+    "all for each key": lambda: _options(b'{"ttl":1.5,"if":{"version":"6a1"}}', LIMITS.max_batch_keys),
+    "the same keys again and again": lambda: _options(b"{}", 20_000),
+    "keys without number": lambda: b'{"data":{"k":1},"options":{' + b'"k":{},' * 500_000 + b'"k":{}}}',
+    "the last one wrong": lambda: _options(b'{"ttl":1.5}', LIMITS.max_batch_keys - 1)[:-2] + b',"k":{"ttl":[]}}}',
+    "a large array in place of a number": lambda: (
+        b'{"data":{"k":1},"options":{"k":{"ttl":[' + b"1," * 2_000_000 + b"1]}}}"
+    ),
+    "a member again and again": lambda: b'{"data":{"k":1},"options":{"k":{' + b'"ttl":1,' * 500_000 + b'"ttl":1}}}',
+    "a huge text in place of a number": lambda: b'{"data":{"k":1},"ttl":"' + b"x" * 4_000_000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_are_read_in_short_steps(name: str) -> None:
+    steps = add_large_write(Groups(SHARDS), OPTIONS[name](), Format.JSON, LIMITS)
+    assert_steps_are_short(steps, at_least=3, refusals=(Kind.INVALID_REQUEST, Kind.TOO_MANY_KEYS))
+
+
+def test_increments_are_read_in_short_steps() -> None:
+    own = b'{"ttl":1.5,"min":0,"max":9,"initial":1,"ttl_on":"always"}'
+    body = _options(own, LIMITS.max_batch_keys)
+    assert_steps_are_short(add_increments(Groups(SHARDS), body, Format.JSON, LIMITS), at_least=10)
