@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
+import msgspec
 import pytest
 
+from api.batch.options import Mark, PerKey, WriteOptions
 from api.batch.outcomes import Result, check
 from api.batch.run import Batches, Claim
 from api.batch.split import Part
@@ -193,3 +195,25 @@ def test_a_read_that_finds_no_room_is_overload() -> None:
     with pytest.raises(Problem) as caught:
         check([result("a", Status.NO_MEMORY)], Operation.READ)
     assert caught.value.kind is Kind.OVERLOADED
+
+
+class MovedDispatcher(FakeDispatcher):
+    """One shard has given its buckets away, the other takes all."""
+
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: object) -> list[Outcome]:
+        self.sent += [chunk for _, chunk in parts]
+        return [Outcome(chunk.id, Status.WRONG_BUCKET if shard == "s1" else Status.OK, "") for shard, chunk in parts]
+
+
+def test_expiries_and_conditions_go_with_their_keys_to_the_shard_that_has_the_bucket_now() -> None:
+    dispatcher = MovedDispatcher(Status.OK)
+    batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", MovingTopology()), SETTINGS)
+    groups = batches.groups()
+    own: dict[str, Mark] = {"a": (5000, False), "b": (None, 7)}
+    options = WriteOptions(PerKey((0, None), own), versions=True, operation=Operation.UPDATE)
+    groups.add_values({"a": 1, "b": 2, "c": 3}, SETTINGS, options)
+    (moved,) = asyncio.run(batches.run(Operation.UPDATE, groups))
+    assert (moved.part.shard, moved.outcome.status) == ("s2", Status.OK)
+    first, second = dispatcher.sent
+    assert first.body == second.body
+    assert msgspec.msgpack.decode(second.body) == [[["a", 1, 1, 5000], ["b", 1, 2], ["c", 1, 3, 0]], [False, 7, None]]
