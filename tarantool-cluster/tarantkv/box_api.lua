@@ -25,6 +25,7 @@ ffi.cdef([[
     void tarantkv_iterator_free(tarantkv_iterator *iterator) __asm__("box_iterator_free");
     size_t tarantkv_tuple_bsize(tarantkv_tuple *tuple) __asm__("box_tuple_bsize");
     const uint8_t *tarantkv_tuple_field(tarantkv_tuple *tuple, uint32_t field) __asm__("box_tuple_field");
+    int tarantkv_memcmp(const uint8_t *one, const uint8_t *other, size_t size) __asm__("memcmp");
 ]])
 
 local C = ffi.C
@@ -55,5 +56,9 @@ return {
     tuple_bsize = C.tarantkv_tuple_bsize,
     tuple_field = C.tarantkv_tuple_field,
     last_up_to = last_up_to,
+    iterator_new = C.tarantkv_iterator_new,
+    iterator_next = C.tarantkv_iterator_next,
+    iterator_free = C.tarantkv_iterator_free,
+    memcmp = C.tarantkv_memcmp,
     result = result,
 }
