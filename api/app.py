@@ -27,6 +27,7 @@ from api.http.response import Renderer
 from api.http.routes import Routes
 from api.lifecycle import Lifecycle
 from api.ops import documentation, health, scrape
+from api.scan.endpoint import Scan
 from api.server.asgi_route import AsgiRoute
 from api.server.connections import Connections, raise_file_limit
 from api.server.serving import Application, Serving
@@ -55,6 +56,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         Delete(*batch),
         Touch(*batch),
         Increment(*batch),
+        Scan(services.reading, long_work, *base),
     ]
 
 

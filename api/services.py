@@ -29,6 +29,9 @@ from api.queue.dispatcher import Dispatcher
 from api.queue.errors import ShardsSilentError, TwoClustersError
 from api.queue.store_calls import StoreCalls
 from api.queue.topology import Topology
+from api.scan.cursors import Cursors
+from api.scan.reading import Reading
+from api.scan.shards import ScanShards
 from protocol.buckets import ShardMapError
 from protocol.settings import (
     AuthSettings,
@@ -101,6 +104,13 @@ class Services:
         self.idempotency = Idempotency(self.control, self.topology, settings.batch)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)
         self.answers = AnswerBudget(settings.batch.max_answering_bytes)
+        self.reading = Reading(
+            ScanShards(self.dispatcher),
+            self.topology,
+            Cursors(settings.auth.jwt_secrets, lambda: self.dispatcher.cluster),
+            self.answers,
+            self.metrics.scans,
+        )
         self.gate = Gate(self.dispatcher.admission, settings.batch.max_wait_s)
 
     @property

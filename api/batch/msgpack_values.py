@@ -33,7 +33,10 @@ def _arrays_of_plain_values(number: Any) -> Any:
 plain_decoder: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(_arrays_of_plain_values(float))
 """Decodes an array of values that JSON can express and that are not deep; raises `ValidationError` for any other."""
 
-_check = msgspec.msgpack.Decoder(_arrays_of_plain_values(_Finite)).decode
+finite_decoder: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(_arrays_of_plain_values(_Finite))
+"""The same, and numbers must be finite."""
+
+_check = finite_decoder.decode
 
 
 def in_doubt(values: Sequence[msgspec.Raw]) -> Sequence[int]:

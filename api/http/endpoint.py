@@ -59,9 +59,10 @@ def error_answer(error: Exception, request_id: bytes) -> Answer:
 
 
 class Endpoint(ABC):
-    """A POST route of the API."""
+    """A route of the API."""
 
     path: str
+    method = "POST"
     scope: str | None = None
     """The scope that a token must have; None: any valid token."""
 
@@ -80,8 +81,9 @@ class Endpoint(ABC):
         Raises:
             Problem: 405, 413 or 415.
         """
-        if head.method != "POST":
-            raise Problem(Kind.METHOD_NOT_ALLOWED, f"{self.path} takes POST", headers={"Allow": "POST"})
+        if head.method != self.method:
+            detail = f"{self.path} takes {self.method}"
+            raise Problem(Kind.METHOD_NOT_ALLOWED, detail, headers={"Allow": self.method})
         if head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Problem(
                 Kind.UNSUPPORTED_CODING, "the body must not be compressed", headers={"Accept-Encoding": "identity"}

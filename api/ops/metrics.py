@@ -14,6 +14,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from api.ops.scan_metrics import ScanMetrics
 from protocol.operations import Status
 from protocol.version import VERSION
 
@@ -88,6 +89,7 @@ class Metrics:
             field: Gauge(name, text, ("shard",), registry=self._registry, multiprocess_mode="mostrecent")
             for field, (name, text) in _SHARD_GAUGES.items()
         }
+        self.scans = ScanMetrics(self._registry)
         # Looking a child up by its labels costs more than counting.
         self._batch_children: dict[str, Histogram] = {}
         self._outcome_children: dict[tuple[str, int], Counter] = {}

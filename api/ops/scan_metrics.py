@@ -1,0 +1,34 @@
+"""What the api counts of scans, exports and imports, for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class ScanMetrics:
+    """The counters of scans of one api process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._pages = Counter(
+            "tarantkv_scan_pages", "Pages of scans and exports that were read.", ("route",), registry=registry
+        )
+        self._items = Counter("tarantkv_scan_items", "Keys in these pages.", ("route",), registry=registry)
+        self._exports = Gauge(
+            "tarantkv_scan_exports_under_way", "Exports under way.", registry=registry, multiprocess_mode="livesum"
+        )
+        self._lines = Counter(
+            "tarantkv_scan_import_lines", "Lines of imports, by what became of them.", ("result",), registry=registry
+        )
+
+    def page(self, route: str, items: int) -> None:
+        """Count a page."""
+        self._pages.labels(route).inc()
+        self._items.labels(route).inc(items)
+
+    def export(self, change: int) -> None:
+        """Count an export in (1) or out (-1)."""
+        self._exports.inc(change)
+
+    def lines(self, result: str, lines: int) -> None:
+        """Count lines of an import."""
+        self._lines.labels(result).inc(lines)

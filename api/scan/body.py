@@ -1,0 +1,117 @@
+"""The body of `/api/scan`: every member checked by itself, so that a fault is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from api.batch.refused_body import LONGEST_NAME, empty_body, refuse
+from api.http.negotiation import Format
+from api.http.problems import Kind, Problem, at
+from api.scan.cursors import CursorOf, Cursors, Place
+from api.scan.selection import Selection, bounds
+
+MAX_LIMIT = 10_000
+DEFAULT_LIMIT = 1000
+WITH = ("version", "expires_at")
+
+_SELECTORS = ("prefix", "start", "end", "reverse", "values", "with")
+_MEMBERS = frozenset((*_SELECTORS, "limit", "cursor"))
+
+_decoders = {
+    Format.JSON: msgspec.json.Decoder(dict[str, Any]).decode,
+    Format.MSGPACK: msgspec.msgpack.Decoder(dict[str, Any]).decode,
+}
+
+
+class ScanRequest(NamedTuple):
+    """What a page of a scan is asked for: where it begins, and how many keys it may have."""
+
+    place: Place
+    limit: int
+
+
+def decode_scan(body: bytes, body_format: Format, cursors: Cursors, max_key: int) -> ScanRequest:
+    """What the body of a scan asks for.
+
+    Raises:
+        Problem: 400, the body is malformed or breaks a rule.
+    """
+    if not body:
+        raise empty_body()
+    try:
+        asked = _decoders[body_format](body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        refuse(error, body_format, Kind.INVALID_REQUEST)
+    for name in asked:
+        if name not in _MEMBERS:
+            raise fault(f"{name[:LONGEST_NAME]!r} is not a member of a scan", *([name] * (len(name) <= LONGEST_NAME)))
+    limit = _limit(asked.get("limit", DEFAULT_LIMIT))
+    if "cursor" not in asked:
+        return ScanRequest(Place(_selection(asked, max_key), None, 0), limit)
+    beside_cursor(asked, _SELECTORS)
+    cursor = asked["cursor"]
+    if type(cursor) is not str:
+        raise fault("'cursor' must be a text", "cursor")
+    return ScanRequest(cursors.take(CursorOf.SCAN, cursor), limit)
+
+
+def fault(detail: str, *path: str | int) -> Problem:
+    """A rule that is broken."""
+    return at(Kind.INVALID_REQUEST, detail, *path)
+
+
+def beside_cursor(asked: Mapping[str, Any], selectors: tuple[str, ...]) -> None:
+    """See that no selector stands beside a cursor, which has them all.
+
+    Raises:
+        Problem: 400.
+    """
+    for name in selectors:
+        if name in asked:
+            raise fault(f"{name!r} stands in the cursor, and must not be given beside it", name)
+
+
+def bound(name: str, text: object, max_key: int) -> bytes:
+    """A bound as bytes.
+
+    Raises:
+        Problem: 400, it is none.
+    """
+    if type(text) is not str:
+        raise fault(f"{name!r} must be a text", name)
+    encoded = text.encode()
+    if len(encoded) > max_key:
+        raise fault(f"{name!r} has {len(encoded)} bytes, a key has {max_key} at most", name)
+    return encoded
+
+
+def _limit(limit: object) -> int:
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        raise fault(f"'limit' must be a whole number from 1 to {MAX_LIMIT}", "limit")
+    return limit
+
+
+def _selection(asked: Mapping[str, Any], max_key: int) -> Selection:
+    texts = {name: bound(name, asked[name], max_key) for name in ("prefix", "start", "end") if name in asked}
+    flags = {name: asked[name] for name in ("reverse", "values") if name in asked}
+    for name, flag in flags.items():
+        if type(flag) is not bool:
+            raise fault(f"{name!r} must be true or false", name)
+    wanted = asked.get("with", [])
+    if type(wanted) is not list:
+        raise fault(f"'with' must be an array of {' and '.join(WITH)}", "with")
+    for position, what in enumerate(wanted):
+        if what not in WITH:
+            raise fault(f"'with' may have {' and '.join(WITH)}", "with", position)
+    lower, upper = bounds(texts.get("prefix", b""), texts.get("start", b""), texts.get("end"))
+    return Selection(
+        lower,
+        upper,
+        flags.get("reverse", False),
+        flags.get("values", True),
+        version="version" in wanted,
+        expires_at="expires_at" in wanted,
+    )

@@ -1,0 +1,69 @@
+"""`POST /api/scan`: a page of keys in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from api.batch.steps import AT_ONCE, LongWork, at_once
+from api.http.endpoint import Endpoint, Principal
+from api.http.negotiation import accepted, format_of
+from api.http.request import Request
+from api.http.response import Answer
+from api.queue.pending import Caller
+from api.scan.body import decode_scan
+from api.scan.cursors import CursorOf
+from api.scan.merge import Limits
+from api.scan.page import page
+from api.scan.reading import Reading
+from protocol.settings import BatchSettings
+
+MAX_VALUE_BYTES = 16 * 1024 * 1024
+"""Bytes of the values of a page, unless a single value is larger."""
+
+
+class Scan(Endpoint):
+    """`POST /api/scan`: a page of keys in order, and the cursor of the next."""
+
+    path = "/api/scan"
+    scope = "read"
+    max_body = 32 * 1024
+
+    def __init__(self, reading: Reading, long_work: LongWork, authenticator: object, limits: BatchSettings) -> None:
+        super().__init__(authenticator, limits)  # type: ignore[arg-type]  # as in the base
+        self._reading = reading
+        self._long_work = long_work
+
+    async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:
+        cursors = self._reading.cursors
+        asked = decode_scan(body, format_of(request.headers.get(b"content-type")), cursors, self._limits.max_key_bytes)
+        accept = accepted(request.headers.get(b"accept"))
+        user = principal.name if principal is not None else None
+        share = self._reading.answers.share(user)
+        try:
+            merge = self._reading.merge(asked.place, Caller(user, request.trace, share.take))
+            items = await merge.read(self._bounds(request, asked.limit))
+            size = sum(memoryview(item.value).nbytes for item in items)
+            cursor = None
+            if not merge.complete:
+                place = asked.place._replace(position=merge.position, items=asked.place.items + len(items))
+                cursor = cursors.make(CursorOf.SCAN, place)
+            steps = page(items, asked.place.selection, cursor, accept)
+            if size <= AT_ONCE:
+                answer = at_once(steps)
+            else:
+                answer = await self._long_work.run(steps, user)
+                # As JSON it may be several times as large as what is stored.
+                share.grow(len(answer.body) - size)
+        except BaseException:
+            share.release()
+            raise
+        self._reading.metrics.page(self.path, len(items))
+        return answer._replace(share=share)
+
+    def _bounds(self, request: Request, limit: int) -> Limits:
+        """A page has as long as a request. Where half of that is over, it is content with what it has."""
+        timeout_s = self._limits.request_timeout_s
+        # The loop's clock is the monotonic one, by which a request arrives.
+        until = request.arrived + timeout_s
+        now = asyncio.get_running_loop().time()
+        return Limits(limit, MAX_VALUE_BYTES, min(now, request.arrived) + timeout_s / 2, until)

@@ -1,0 +1,209 @@
+"""Merges what the shards give into one order, that of the keys' bytes, and knows how far it has come."""
+
+from __future__ import annotations
+
+import asyncio
+from math import isqrt
+from operator import attrgetter
+from typing import NamedTuple, Protocol
+
+from api.queue.pending import Caller
+from api.scan.failures import failed, moved
+from api.scan.ownership import fault_of
+from api.scan.selection import Selection
+from api.scan.shards import Failure
+from protocol.buckets import ShardMap
+from protocol.scans import MAX_BYTES, MAX_LOOKED_AT, Asked, Item, Piece, Ranges, State
+
+MAX_MOVES = 5
+"""How often a page is read again because buckets have moved."""
+
+MOVE_WAIT_S = 0.05
+"""Before it is read again for the first time; then twice as long each time."""
+
+_key = attrgetter("key")
+
+
+class Shards(Protocol):
+    """Gives pieces of scans."""
+
+    async def ask(self, shard: str, asked: Asked, caller: Caller, until: float) -> tuple[Piece, int] | Failure:
+        """The next piece of a shard and the bytes that it came in."""
+
+
+class Limits(NamedTuple):
+    """What one reading may take: keys, bytes of values, and until when, by the loop's time.
+
+    From `enough` on it is content with less, if it has come anywhere. `ahead`: what is left over is read next, so that
+    shards may be asked for more than is wanted now.
+    """
+
+    keys: int
+    value_bytes: int
+    enough: float
+    until: float
+    ahead: bool = False
+
+
+class _Lane:
+    """What one shard has given and the merge has not taken yet. `covered` is how far it has looked."""
+
+    __slots__ = ("at", "covered", "items", "more", "ranges", "shard", "size")
+
+    def __init__(self, shard: str) -> None:
+        self.shard = shard
+        self.forget()
+
+    def forget(self) -> None:
+        self.items: list[Item] = []
+        self.at = self.size = 0
+        self.more = True
+        self.covered: bytes | None = None
+        self.ranges: Ranges | None = None
+
+    @property
+    def empty(self) -> bool:
+        return self.at == len(self.items)
+
+    def take(self, piece: Piece, size: int) -> None:
+        self.items, self.at, self.size = piece.items, 0, size
+        self.more = piece.state == State.MORE
+        self.covered, self.ranges = piece.position, piece.ranges
+
+    def up_to(self, place: bytes, *, reverse: bool) -> int:
+        """Where the items end that are not behind a place: their keys rise, or fall if `reverse`."""
+        low, high = self.at, len(self.items)
+        while low < high:
+            middle = (low + high) // 2
+            key = self.items[middle].key.encode()
+            if key >= place if reverse else key <= place:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+class Merge:
+    """One scan over all shards. `position` is up to where all has been given; `complete`: nothing is left."""
+
+    def __init__(
+        self, shards: Shards, shard_map: ShardMap, selection: Selection, position: bytes | None, caller: Caller
+    ) -> None:
+        self._shards = shards
+        self._selection = selection
+        self._buckets = selection.buckets(shard_map.bucket_count)
+        self._caller = caller
+        self._lanes = [_Lane(shard) for shard in shard_map.shards]
+        self._checked: list[Ranges | None] = []
+        self.position = position
+        self.complete = False
+
+    @property
+    def held(self) -> int:
+        """Bytes of answers that are kept for the next reading."""
+        return sum(lane.size for lane in self._lanes if not lane.empty)
+
+    async def read(self, limits: Limits) -> list[Item]:
+        """The next items in order; none, and not complete, if nothing was found in time.
+
+        Raises:
+            Problem: 500 or 503, a shard has not answered in time, or buckets move all the time.
+        """
+        loop = asyncio.get_running_loop()
+        items: list[Item] = []
+        size, moves, began = 0, 0, self.position
+        while not self.complete and len(items) < limits.keys and size < limits.value_bytes:
+            if self.position != began and loop.time() >= limits.enough:
+                break
+            await self._fill(limits, limits.keys - len(items))
+            fault = self._fault()
+            if fault is not None:
+                moves += 1
+                if moves > MAX_MOVES:
+                    raise moved(fault)
+                for lane in self._lanes:
+                    lane.forget()
+                await asyncio.sleep(MOVE_WAIT_S * 2**moves / 2)
+                continue
+            some, some_bytes = self._take(limits.keys - len(items), limits.value_bytes - size)
+            items += some
+            size += some_bytes
+        return items
+
+    async def _fill(self, limits: Limits, wanted: int) -> None:
+        """Ask every shard of which nothing is left and that has more."""
+        open_lanes = [lane for lane in self._lanes if lane.empty and lane.more]
+        if not open_lanes:
+            return
+        keys = MAX_LOOKED_AT
+        if not limits.ahead:
+            # Its share, and twice the usual deviation from it: few pages then take a second round.
+            share = -(-wanted // len(self._lanes))
+            keys = min(wanted, share + 2 * isqrt(share) + 1, MAX_LOOKED_AT)
+        answers = await asyncio.gather(
+            *(self._shards.ask(lane.shard, self._asked(lane, keys), self._caller, limits.until) for lane in open_lanes)
+        )
+        failures = []
+        for lane, answer in zip(open_lanes, answers, strict=True):
+            if isinstance(answer, Failure):
+                failures.append(answer)
+            else:
+                lane.take(*answer)
+        if failures:
+            raise failed(failures)
+
+    def _asked(self, lane: _Lane, keys: int) -> Asked:
+        selection = self._selection
+        after = self.position if lane.covered is None else lane.covered
+        lower, upper, reverse = selection.lower, selection.upper, selection.reverse
+        included = True
+        if after is not None:
+            if reverse:
+                upper = after
+            else:
+                lower, included = after, False
+        first, last = self._buckets
+        return Asked(lower, included, upper, False, reverse, keys, selection.values, MAX_BYTES, first, last)
+
+    def _fault(self) -> str | None:
+        """What is wrong with the buckets for which the answers at hand are."""
+        claims = [lane.ranges for lane in self._lanes]
+        if claims == self._checked:
+            return None
+        fault = fault_of((claim or () for claim in claims), *self._buckets)
+        if fault is None:
+            self._checked = claims
+        return fault
+
+    def _take(self, keys: int, value_bytes: int) -> tuple[list[Item], int]:
+        """Take what is in order: up to where every shard has looked. Returns it, and the bytes of its values."""
+        reverse = self._selection.reverse
+        open_places = [lane.covered for lane in self._lanes if lane.more and lane.covered is not None]
+        place = (max if reverse else min)(open_places) if open_places else None
+        items: list[Item] = []
+        for lane in self._lanes:
+            end = len(lane.items) if place is None else lane.up_to(place, reverse=reverse)
+            items += lane.items[lane.at : end]
+        # What is sorted already in runs, as here, is only merged.
+        items.sort(key=_key, reverse=reverse)
+        kept, size = _within(items, keys, value_bytes)
+        if kept < len(items):
+            del items[kept:]
+            place = items[-1].key.encode()
+        if place is not None:
+            self.position = place
+        for lane in self._lanes:
+            lane.at = len(lane.items) if place is None else lane.up_to(place, reverse=reverse)
+        self.complete = not any(lane.more or not lane.empty for lane in self._lanes)
+        return items, size
+
+
+def _within(items: list[Item], keys: int, value_bytes: int) -> tuple[int, int]:
+    """How many of the items, one at least, are within a number and a size; and the bytes of their values."""
+    size = 0
+    for count, item in enumerate(items[:keys]):
+        value = memoryview(item.value).nbytes
+        if count and size + value > value_bytes:
+            return count, size
+        size += value
+    return min(len(items), keys), size

@@ -1,0 +1,117 @@
+"""Asks shards for pieces of scans: for one at a time each, whoever scans, and no sooner than they have said.
+
+What is asked here is a guest. A shard whose scans have had their share of its time says when to come again; all scans
+of this process wait for it in one line, so that none is starved and none asks in vain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from api.overload.errors import OverloadedError
+from api.queue.pending import Caller
+from protocol.chunks import ChunkError
+from protocol.frames import Chunk, Outcome
+from protocol.operations import Operation, Status
+from protocol.scans import Asked, Piece, State, decode_piece
+
+RETRY_S = 0.02
+"""First wait after a chunk was not admitted; each further one is twice as long, up to `LONGEST_RETRY_S`."""
+
+LONGEST_RETRY_S = 0.5
+
+
+class Ids(Protocol):
+    """Makes ids of chunks."""
+
+    def next(self) -> bytes:
+        """An id that nobody else uses."""
+
+
+class Dispatcher(Protocol):
+    """Sends chunks."""
+
+    @property
+    def ids(self) -> Ids:
+        """Makes their ids."""
+
+    async def dispatch(self, parts: list[tuple[str, Chunk]], caller: Caller) -> list[Outcome]:
+        """Send chunks and wait for their outcomes."""
+
+
+class Failure(NamedTuple):
+    """Why a shard has given no piece."""
+
+    shard: str
+    status: int
+    text: str
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Who may ask a shard, and from when on, by the loop's time."""
+
+    lock: asyncio.Lock
+    earliest: float = 0.0
+
+
+class ScanShards:
+    """The shards, as far as all scans of this process ask them."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._turns: dict[str, _Turn] = {}
+
+    async def ask(self, shard: str, asked: Asked, caller: Caller, until: float) -> tuple[Piece, int] | Failure:
+        """The next piece of a shard and the bytes that it came in. `until` is the deadline, by the loop's time."""
+        turn = self._turns.get(shard)
+        if turn is None:
+            turn = self._turns[shard] = _Turn(asyncio.Lock())
+        try:
+            async with asyncio.timeout_at(until):
+                await turn.lock.acquire()
+        except TimeoutError:
+            return Failure(shard, Status.TOO_MANY, "other scans take the time that the shard has for scans")
+        try:
+            return await self._ask(turn, shard, asked, caller, until)
+        finally:
+            turn.lock.release()
+
+    async def _ask(
+        self, turn: _Turn, shard: str, asked: Asked, caller: Caller, until: float
+    ) -> tuple[Piece, int] | Failure:
+        loop = asyncio.get_running_loop()
+        body = asked.body()
+        retry_s = RETRY_S
+        failure = Failure(shard, Status.TOO_MANY, "the shard's time for scans is taken")
+        while True:
+            wait_s = turn.earliest - loop.time()
+            if loop.time() + max(wait_s, 0.0) >= until:
+                return failure
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            deadline_ms = time.time_ns() // 1_000_000 + int((until - loop.time()) * 1000)
+            chunk = Chunk(self._dispatcher.ids.next(), Operation.SCAN, deadline_ms, 0, asked.limit, body)
+            try:
+                (outcome,) = await self._dispatcher.dispatch([(shard, chunk)], caller)
+            except OverloadedError as error:
+                # Requests come first. An export has time, and a page has until its deadline.
+                failure = Failure(shard, Status.TOO_MANY, str(error))
+                turn.earliest = loop.time() + retry_s * (1 + random.random())  # noqa: S311 - jitter is no secret
+                retry_s = min(2 * retry_s, LONGEST_RETRY_S)
+                continue
+            if outcome.status != Status.OK:
+                return Failure(shard, outcome.status, outcome.text)
+            try:
+                piece = decode_piece(outcome.payload)
+            except ChunkError as error:
+                return Failure(shard, Status.REFUSED, str(error))
+            turn.earliest = loop.time() + piece.wait_s
+            if piece.state != State.NOT_NOW:
+                return piece, len(outcome.payload)
+            # Other processes scan, too, and were told the same time.
+            turn.earliest += piece.wait_s * random.random()  # noqa: S311 - as above
