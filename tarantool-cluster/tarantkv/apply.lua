@@ -15,6 +15,7 @@ local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local read = require('tarantkv.read')
 local read_tuples = require('tarantkv.read_tuples')
+local scan = require('tarantkv.scan')
 local shard_clock = require('tarantkv.shard_clock')
 local visibility = require('tarantkv.visibility')
 
@@ -24,6 +25,7 @@ local M = {}
 local READS = {
     [operations.READ] = read,
     [operations.READ_TUPLES] = read_tuples,
+    [operations.SCAN] = scan,
 }
 
 --- Farthest deadline that is taken seriously: the longest request timeout, the greatest clock skew, and some more.
