@@ -28,6 +28,7 @@ from api.http.routes import Routes
 from api.lifecycle import Lifecycle
 from api.ops import documentation, health, scrape
 from api.scan.endpoint import Scan
+from api.scan.export import Export
 from api.server.asgi_route import AsgiRoute
 from api.server.connections import Connections, raise_file_limit
 from api.server.serving import Application, Serving
@@ -57,12 +58,15 @@ def endpoints(services: Services) -> list[Endpoint]:
         Touch(*batch),
         Increment(*batch),
         Scan(services.reading, long_work, *base),
+        # The other half of the time is for the client to read the last line.
+        Export(services.reading, services.lifecycle, services.settings.http.drain_timeout_s / 2, *base),
     ]
 
 
 def _registered(endpoint: Endpoint, services: Services) -> ASGIRouteHandler:
     """An endpoint as a route of Litestar's, which any ASGI server can reach it by."""
-    serve = handler(endpoint, services.budget, services.settings.http.body_timeout_s)
+    http = services.settings.http
+    serve = handler(endpoint, services.budget, http.body_timeout_s, http.send_timeout_s)
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         await serve(scope, receive, send)

@@ -15,6 +15,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from api.http.access_log import AccessLog
+from api.http.asgi_stream import stream_answer
 from api.http.endpoint import Endpoint, body_too_large, error_answer, problem_answer
 from api.http.fields import collect
 from api.http.head import Head
@@ -107,7 +108,7 @@ class Outermost:
             self._log.answered(request_id, scope["method"], path, route, status, seconds, address)
 
 
-def handler(endpoint: Endpoint, budget: BodyBudget, body_timeout_s: float) -> AsgiHandler:
+def handler(endpoint: Endpoint, budget: BodyBudget, body_timeout_s: float, send_timeout_s: float) -> AsgiHandler:
     """An ASGI handler that serves an endpoint."""
 
     async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
@@ -136,7 +137,10 @@ def handler(endpoint: Endpoint, budget: BodyBudget, body_timeout_s: float) -> As
             return
         except Exception as error:  # noqa: BLE001 - as for every answer
             answer = error_answer(error, request_id)
-        await send_answer(send, answer)
+        if answer.pieces is None:
+            await send_answer(send, answer)
+        else:
+            await stream_answer(receive, send, answer, send_timeout_s)
 
     return serve
 

@@ -35,9 +35,12 @@ _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 
 
 class Head:
-    """A request's head. `length` is that of its body in bytes, None if the body is chunked."""
+    """A request's head. `length` is that of its body in bytes, None if the body is chunked.
 
-    __slots__ = ("expects_continue", "fields", "keep_alive", "length", "method", "path", "query")
+    `takes_chunks`: its client knows chunks, as all do but those of HTTP/1.0.
+    """
+
+    __slots__ = ("expects_continue", "fields", "keep_alive", "length", "method", "path", "query", "takes_chunks")
 
     def __init__(self, method: str, path: str, query: bytes, fields: Fields) -> None:
         self.method = method
@@ -47,6 +50,7 @@ class Head:
         self.length: int | None = 0
         self.keep_alive = True
         self.expects_continue = False
+        self.takes_chunks = True
 
 
 def malformed(detail: str) -> Problem:
@@ -125,7 +129,7 @@ def parse_head(raw: bytes) -> Head:
             raise malformed("the header content-length is not valid")
         head.length = int(length)
     if is_1_0:
-        head.keep_alive = False
+        head.keep_alive = head.takes_chunks = False
     elif b"connection" in fields or b"expect" in fields:
         _set_options(head, get(b"connection", b""), get(b"expect"))
     return head

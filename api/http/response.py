@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
@@ -35,13 +35,18 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class Answer(NamedTuple):
-    """A finished answer. `share` is what it holds of the memory for answers, given back when it is sent."""
+    """An answer. `share` is what it holds of the memory for answers, given back when it is sent.
+
+    Where there are `pieces`, its body is not known yet and comes from them, one after the other as the client reads
+    it. Whoever sends it closes them, however it ends.
+    """
 
     status: int
     media_type: bytes
     body: bytes | bytearray
     headers: tuple[tuple[bytes, bytes], ...] = ()
     share: AnswerBudget.Share | None = None
+    pieces: AsyncGenerator[bytes, None] | None = None
 
 
 def document(content: Mapping[str, Any], accept: Format) -> Answer:
@@ -77,6 +82,22 @@ class Renderer:
         written = b"" if without_body or len(body) > LARGE_BODY else body
         first = b"%b%d\r\n%bx-request-id: %b\r\n%b%b" % (head, len(body), more, request_id, end, written)
         return [first] if without_body or written is body else [first, body]
+
+    def render_head(self, answer: Answer, request_id: bytes, *, close: bool, chunked: bool) -> bytes:
+        """The head of an answer whose body comes in pieces: in chunks, or until the connection ends."""
+        fields = [
+            (b"date", self._date),
+            *COMMON,
+            (b"content-type", answer.media_type),
+            *answer.headers,
+            (b"x-request-id", request_id),
+        ]
+        if chunked:
+            fields.append((b"transfer-encoding", b"chunked"))
+        if close:
+            fields.append((b"connection", b"close"))
+        lines = [b"%b: %b\r\n" % field for field in fields]
+        return b"".join((b"HTTP/1.1 %d %b\r\n" % (answer.status, _phrase(answer.status)), *lines, b"\r\n"))
 
     def _head(self, status: int, media_type: bytes) -> bytes:
         fields = ((b"date", self._date), *COMMON, (b"content-type", media_type))

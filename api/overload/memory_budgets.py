@@ -92,6 +92,11 @@ class AnswerBudget:
             if size > 0 and not self.take(size):
                 raise _no_room()
 
+        def keep(self, size: int) -> None:
+            """Give back what is held beyond `size` bytes."""
+            if self._size > size:
+                self._count(size - self._size)
+
         def release(self) -> None:
             """Give back what was held; nothing is held from now on."""
             self._closed = True

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from api.batch.steps import AT_ONCE, LongWork, at_once
-from api.http.endpoint import Endpoint, Principal
+from api.http.endpoint import Authenticator, Endpoint, Principal
 from api.http.negotiation import accepted, format_of
 from api.http.request import Request
 from api.http.response import Answer
@@ -28,8 +26,10 @@ class Scan(Endpoint):
     scope = "read"
     max_body = 32 * 1024
 
-    def __init__(self, reading: Reading, long_work: LongWork, authenticator: object, limits: BatchSettings) -> None:
-        super().__init__(authenticator, limits)  # type: ignore[arg-type]  # as in the base
+    def __init__(
+        self, reading: Reading, long_work: LongWork, authenticator: Authenticator, limits: BatchSettings
+    ) -> None:
+        super().__init__(authenticator, limits)
         self._reading = reading
         self._long_work = long_work
 
@@ -64,6 +64,4 @@ class Scan(Endpoint):
         """A page has as long as a request. Where half of that is over, it is content with what it has."""
         timeout_s = self._limits.request_timeout_s
         # The loop's clock is the monotonic one, by which a request arrives.
-        until = request.arrived + timeout_s
-        now = asyncio.get_running_loop().time()
-        return Limits(limit, MAX_VALUE_BYTES, min(now, request.arrived) + timeout_s / 2, until)
+        return Limits(limit, MAX_VALUE_BYTES, request.arrived + timeout_s / 2, request.arrived + timeout_s)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
@@ -10,10 +12,13 @@ from api.http.endpoint import error_answer
 from api.http.head import Head
 from api.http.problems import Kind, Problem, retry_later
 from api.http.request import Request
-from api.http.response import Answer
+from api.http.response import CLIENT_CLOSED, Answer
 from api.server.connections import LINGER_S, Phase
 from api.server.exchange import Exchange
 from api.server.link import Link
+from api.server.stream import LAST_CHUNK, Stream, chunk_of
+
+_log = logging.getLogger(__name__)
 
 
 class Responder(Link):
@@ -24,6 +29,7 @@ class Responder(Link):
         self._exchange: Exchange | None = None
         self._arrived = 0.0
         """When the last byte of the request that is looked at arrived, at the earliest."""
+        self._streaming: Stream | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and what is only for its client."""
@@ -33,6 +39,14 @@ class Responder(Link):
             exchange.gone = True
             if not exchange.whole:
                 exchange.drop_body()
+        if self._streaming is not None:
+            self._streaming.end()
+
+    def resume_writing(self) -> None:
+        """The client has read what there was."""
+        super().resume_writing()
+        if self._streaming is not None and not self._paused:
+            self._streaming.go_on()
 
     def shutdown(self) -> None:
         """The process ends. The request under way is the last; where there is none, one may be on its way here."""
@@ -116,7 +130,10 @@ class Responder(Link):
             raise
         finally:
             exchange.drop_body()
-        self._reply(exchange, answer)
+        if answer.pieces is None:
+            self._reply(exchange, answer)
+        else:
+            await self._stream(exchange, answer, answer.pieces)
 
     # ---- what goes out
 
@@ -150,15 +167,49 @@ class Responder(Link):
             self._unread.append(answer.share)
             if not self._paused:
                 self._give_back()
+        self._answered(exchange, answer.status, keep_alive=keep_alive)
+
+    async def _stream(self, exchange: Exchange, answer: Answer, pieces: AsyncGenerator[bytes, None]) -> None:
+        """Write an answer that comes in pieces, each when the client has read those before it."""
+        serving, head = self._serving, exchange.head
+        stream = self._streaming = Stream()
+        status = CLIENT_CLOSED
+        try:
+            if not exchange.gone and not self._transport.is_closing():
+                close = not exchange.keep_alive or serving.lifecycle.draining
+                chunked = head.takes_chunks
+                self._write([serving.renderer.render_head(answer, exchange.request_id, close=close, chunked=chunked)])
+                async for piece in pieces:
+                    self._write(chunk_of(piece) if chunked else [piece])
+                    if self._paused:
+                        await stream.room()
+                if chunked:
+                    self._write([LAST_CHUNK])
+                status = answer.status
+        except Exception as error:  # noqa: BLE001 - whatever it was
+            # Its head is sent: all that can be told is that the end is missing.
+            _log.error("an answer broke off", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
+            status = 500
+        finally:
+            self._streaming = None
+            await pieces.aclose()
+            if answer.share is not None:
+                answer.share.release()
+            if status != answer.status:
+                exchange.gone = True
+                self._transport.close()
+            self._answered(exchange, status, keep_alive=exchange.keep_alive and not serving.lifecycle.draining)
+
+    def _answered(self, exchange: Exchange, status: int, *, keep_alive: bool) -> None:
+        """Count the answer to a request, and go on with the next."""
+        serving, head = self._serving, exchange.head
         exchange.answered = True
         route = serving.routes.name_of(head.path)
         if exchange.rejected:
             serving.gate.count_rejected(route)
         else:
             seconds = time.perf_counter() - exchange.began
-            serving.log.answered(
-                exchange.request_id, head.method, head.path, route, answer.status, seconds, exchange.address
-            )
+            serving.log.answered(exchange.request_id, head.method, head.path, route, status, seconds, exchange.address)
         if exchange.gone:
             return
         if not keep_alive:

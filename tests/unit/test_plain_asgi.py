@@ -33,7 +33,7 @@ class Parts:
         self.endpoint = Recorder(LIMITS)
         self.metrics = Metrics()
         self.budget = BodyBudget(LIMITS.max_buffered_bytes)
-        serve = handler(self.endpoint, self.budget, 30.0)
+        serve = handler(self.endpoint, self.budget, 30.0, 30.0)
 
         async def route(scope: Any, receive: Any, send: Any) -> None:
             await serve(scope, receive, send)
