@@ -125,7 +125,9 @@ class Merge:
                     lane.forget()
                 await asyncio.sleep(MOVE_WAIT_S * 2**moves / 2)
                 continue
-            some, some_bytes = self._take(limits.keys - len(items), limits.value_bytes - size)
+            some, some_bytes = self._take(limits.keys - len(items), limits.value_bytes - size, first=not items)
+            if some is None:
+                break
             items += some
             size += some_bytes
         return items
@@ -175,8 +177,11 @@ class Merge:
             self._checked = claims
         return fault
 
-    def _take(self, keys: int, value_bytes: int) -> tuple[list[Item], int]:
-        """Take what is in order: up to where every shard has looked. Returns it, and the bytes of its values."""
+    def _take(self, keys: int, value_bytes: int, *, first: bool) -> tuple[list[Item] | None, int]:
+        """Take what is in order: up to where every shard has looked. Returns it, and the bytes of its values.
+
+        None: the next item is too large, which the `first` one of a page never is.
+        """
         reverse = self._selection.reverse
         open_places = [lane.covered for lane in self._lanes if lane.more and lane.covered is not None]
         place = (max if reverse else min)(open_places) if open_places else None
@@ -186,7 +191,9 @@ class Merge:
             items += lane.items[lane.at : end]
         # What is sorted already in runs, as here, is only merged.
         items.sort(key=_key, reverse=reverse)
-        kept, size = _within(items, keys, value_bytes)
+        kept, size = _within(items, keys, value_bytes, first=first)
+        if items and not kept:
+            return None, 0
         if kept < len(items):
             del items[kept:]
             place = items[-1].key.encode()
@@ -198,12 +205,12 @@ class Merge:
         return items, size
 
 
-def _within(items: list[Item], keys: int, value_bytes: int) -> tuple[int, int]:
-    """How many of the items, one at least, are within a number and a size; and the bytes of their values."""
+def _within(items: list[Item], keys: int, value_bytes: int, *, first: bool) -> tuple[int, int]:
+    """How many of the items are within a number and a size, one at least if it is the `first`; and their bytes."""
     size = 0
     for count, item in enumerate(items[:keys]):
         value = memoryview(item.value).nbytes
-        if count and size + value > value_bytes:
+        if size + value > value_bytes and (count or not first):
             return count, size
         size += value
     return min(len(items), keys), size
