@@ -29,11 +29,11 @@ FIELDS = {"authorization": "alice", "content-type": "application/json"}
 class Parts:
     """An application around one endpoint."""
 
-    def __init__(self) -> None:
-        self.endpoint = Recorder(LIMITS)
+    def __init__(self, endpoint: Recorder | None = None, send_timeout_s: float = 30.0) -> None:
+        self.endpoint = endpoint or Recorder(LIMITS)
         self.metrics = Metrics()
         self.budget = BodyBudget(LIMITS.max_buffered_bytes)
-        serve = handler(self.endpoint, self.budget, 30.0, 30.0)
+        serve = handler(self.endpoint, self.budget, 30.0, send_timeout_s)
 
         async def route(scope: Any, receive: Any, send: Any) -> None:
             await serve(scope, receive, send)
