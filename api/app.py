@@ -29,6 +29,7 @@ from api.lifecycle import Lifecycle
 from api.ops import documentation, health, scrape
 from api.scan.endpoint import Scan
 from api.scan.export import Export
+from api.scan.import_endpoint import Importing
 from api.server.asgi_route import AsgiRoute
 from api.server.connections import Connections, raise_file_limit
 from api.server.serving import Application, Serving
@@ -58,6 +59,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         Touch(*batch),
         Increment(*batch),
         Scan(services.reading, long_work, *base),
+        Importing(*batch),
         # The other half of the time is for the client to read the last line.
         Export(services.reading, services.lifecycle, services.settings.http.drain_timeout_s / 2, *base),
     ]

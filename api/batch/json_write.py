@@ -155,6 +155,15 @@ def decode_large_json_write(body: bytes, limits: BatchSettings) -> Steps[tuple[M
     return encoded, more
 
 
+def encoded_json(key: str, text: bytes, max_size: int) -> Steps[bytes]:
+    """The value of a JSON text as MessagePack.
+
+    Raises:
+        Problem: 400, the text is malformed or its value cannot be kept; the problem names `key`.
+    """
+    return (yield from _encoded(key, text, max_size, suspicious=_may_have_huge_integers(text)))
+
+
 def _encoded(key: str, text: bytes, max_size: int, *, suspicious: bool) -> Steps[bytes]:
     """A value as MessagePack. What is too large is not decoded, where that is soon seen."""
     large = len(text) > LARGE_VALUE

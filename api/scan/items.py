@@ -20,6 +20,7 @@ from api.http.problems import Kind, at
 from api.scan.selection import Selection
 from protocol.chunks import array_header
 from protocol.scans import Item
+from protocol.versions import version_text
 
 # orjson would write dates, dataclasses and subclasses in a form of its own; stored values must not change.
 _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -48,7 +49,7 @@ def beside(item: Item, selection: Selection) -> dict[str, Any]:
     """What is told of a key beside its value."""
     members: dict[str, Any] = {}
     if selection.version:
-        members["version"] = format(item.version, "x")
+        members["version"] = version_text(item.version)
     if selection.expires_at and item.expires_ms is not None:
         members["expires_at"] = item.expires_ms / 1000
     return members

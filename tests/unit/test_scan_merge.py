@@ -94,11 +94,11 @@ def test_a_page_with_too_little_time_is_shorter_and_may_be_empty() -> None:
         first, last = fakes.map.bucket_count, fakes.map.bucket_count
         merge = fakes.merge(Selection(segment=first - 1, segments=last))
         now = asyncio.get_running_loop().time()
-        pages = []
+        pages, positions = [], [merge.position]
         while not merge.complete:
-            before = merge.position
             pages.append(await merge.read(Limits(1000, 1 << 20, now, now + 20)))
-            assert merge.complete or merge.position != before
+            positions.append(merge.position)
+        assert len(set(positions)) >= len(positions) - 1, "each page gets on, but perhaps for the last"
         assert len(pages) > 5
         assert [] in pages
         assert [item.bucket for page in pages for item in page] == [BUCKETS] * sum(map(len, pages))
