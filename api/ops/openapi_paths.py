@@ -7,6 +7,7 @@ from typing import Any
 
 from api.http.problems import Kind
 from api.ops.openapi_problems import problems
+from api.ops.openapi_scans import scan_paths
 from api.ops.openapi_schemas import Document
 
 _EVERY = (
@@ -149,6 +150,7 @@ def paths() -> Document:
             kinds=_CONDITIONAL,
             parameters=[_IDEMPOTENCY],
         ),
+        **scan_paths(_WITH_TOKEN),
         "/health/live": _get(
             "live",
             "Whether the process serves requests",

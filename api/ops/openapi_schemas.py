@@ -8,6 +8,7 @@ from typing import Any
 from api.batch.values import MAX_DEPTH
 from api.http.problems import Kind
 from api.ops.openapi_options import COUNTERS, CURRENT, FAILED, REASONS, VERSIONS, answers, requests
+from api.ops.openapi_scan_schemas import OF_FAILED_IMPORTS, scan_schemas
 from protocol.settings import BatchSettings
 
 Document = dict[str, Any]
@@ -50,6 +51,7 @@ def schemas(limits: BatchSettings) -> Document:
             {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Value"}},
             {"type": "array", "items": key, "description": "Present if some keys are not there."},
         ),
+        **scan_schemas(key),
         "Success": _object({"status": {"type": "string", "enum": ["success"]}}),
         "Deleted": _object(
             {
@@ -93,6 +95,7 @@ def schemas(limits: BatchSettings) -> Document:
                 "data": COUNTERS,
                 "deleted": {"type": "integer"},
                 "not_found": {"type": "array", "items": {"type": "string"}},
+                **OF_FAILED_IMPORTS,
             },
         },
     }

@@ -4,6 +4,7 @@ It is loaded in a process of its own (see `test_openapi_document.py`). Its envir
 and FUZZ_USERNAME and FUZZ_PASSWORD where the run is to be logged in.
 """
 
+import json
 import os
 from typing import Any
 
@@ -26,6 +27,18 @@ def pack(_: schemathesis.SerializationContext, value: Any) -> bytes:
         return value if isinstance(value, bytes) else msgspec.msgpack.encode(value)
     except (OverflowError, UnicodeEncodeError):
         return NO_MESSAGEPACK
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    """Lines are text; what is made to be refused is one line of JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.encode("utf-8", "replace")
+
+
+@schemathesis.deserializer("application/x-ndjson")
+def text_of(_: schemathesis.DeserializationContext, response: schemathesis.Response) -> Any:
+    return response.content.decode()
 
 
 @schemathesis.deserializer("application/msgpack")
