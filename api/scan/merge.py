@@ -7,6 +7,7 @@ from math import isqrt
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
+from api.http.problems import Problem
 from api.queue.pending import Caller
 from api.scan.failures import failed, moved
 from api.scan.ownership import fault_of
@@ -111,26 +112,36 @@ class Merge:
         """
         loop = asyncio.get_running_loop()
         items: list[Item] = []
-        size, moves, began = 0, 0, self.position
+        size, began = 0, self.position
         while not self.complete and len(items) < limits.keys and size < limits.value_bytes:
             if self.position != began and loop.time() >= limits.enough:
                 break
-            await self._fill(limits, limits.keys - len(items))
-            fault = self._fault()
-            if fault is not None:
-                moves += 1
-                if moves > MAX_MOVES:
-                    raise moved(fault)
-                for lane in self._lanes:
-                    lane.forget()
-                await asyncio.sleep(MOVE_WAIT_S * 2**moves / 2)
-                continue
+            try:
+                await self._agree(limits, limits.keys - len(items))
+            except Problem:
+                if self.position == began:
+                    raise
+                # What is here has been taken, and would be lost. The next reading tells what is wrong.
+                break
             some, some_bytes = self._take(limits.keys - len(items), limits.value_bytes - size, first=not items)
             if some is None:
                 break
             items += some
             size += some_bytes
         return items
+
+    async def _agree(self, limits: Limits, wanted: int) -> None:
+        """Have answers of all shards that are together for every bucket once; ask all again where they are not."""
+        for move in range(MAX_MOVES + 1):
+            await self._fill(limits, wanted)
+            fault = self._fault()
+            if fault is None:
+                return
+            for lane in self._lanes:
+                lane.forget()
+            if move < MAX_MOVES:
+                await asyncio.sleep(MOVE_WAIT_S * 2**move)
+        raise moved(fault or "")
 
     async def _fill(self, limits: Limits, wanted: int) -> None:
         """Ask every shard of which nothing is left and that has more."""
@@ -196,6 +207,8 @@ class Merge:
             return None, 0
         if kept < len(items):
             del items[kept:]
+            place = items[-1].key.encode()
+        elif place is None and items:
             place = items[-1].key.encode()
         if place is not None:
             self.position = place

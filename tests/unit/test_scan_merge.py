@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 from random import Random
 
 import msgspec
@@ -196,6 +197,29 @@ def test_a_shard_that_does_not_answer_is_named(status: Status, kind: Kind, code:
         assert caught.value.members["reasons"] == [{"shard": "s1", "code": code, "keys": 0, "detail": "why"}]
         fakes.failing.clear()
         assert await everything(merge, 100) == keys_of(10), "what the others gave is not lost"
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_in_the_middle_of_a_reading_loses_nothing() -> None:
+    async def scenario() -> None:
+        for failing_from in range(1, 12):
+            fakes = FakeShards(2, keys_of(60), at_most=7)
+
+            def fail(number: int, fakes: FakeShards = fakes, first: int = failing_from) -> None:
+                if number == first:
+                    fakes.failing["s1"] = Failure("s1", Status.UNREACHABLE, "why")
+
+            fakes.before = fail
+            merge = fakes.merge()
+            found: list[str] = []
+            with suppress(Problem):
+                while not merge.complete:
+                    found += [item.key for item in await merge.read(limits(1000, ahead=True))]
+            fakes.failing.clear()
+            fakes.before = lambda _: None
+            # As the client of an export goes on: with the position, in another merge.
+            assert found + await everything(fakes.merge(position=merge.position), 1000) == keys_of(60)
 
     asyncio.run(scenario())
 
