@@ -40,7 +40,7 @@ TOO_MANY_RETRY_S = 10
 FINAL = (Kind.CONDITION_FAILED,)
 """The problems that are recorded: what was refused stays refused. Each has a status of its own."""
 
-MAX_OUTCOME = 256 * 1024
+MAX_OUTCOME = 16 * 1024
 """Characters of an outcome that is recorded with its claim."""
 
 Content = Mapping[str, Any]

@@ -5,15 +5,16 @@ local here = fio.dirname(fio.abspath(arg[0]))
 package.path = fio.pathjoin(here, '?.lua') .. ';' .. fio.pathjoin(here, '..', '?.lua') .. ';' .. package.path
 
 local msgpack = require('msgpack')
+local calls = require('calls')
 local support = require('support')
 
 local suite = support.suite('conditions')
 
 local outcome
-local update, delete_if = support.update, support.delete_if
+local update, delete_if = calls.update, calls.delete_if
 
 local function version_of(key)
-    local tuple = support.tuples({key})[1]
+    local tuple = calls.tuples({key})[1]
     return tuple and tuple[4]
 end
 
@@ -46,11 +47,11 @@ end)
 suite:case('conditions and expiries go together', function(test)
     box.space.kv:truncate()
     test:is_deeply(update({{'a', 1, false, 60000}}).failed, {}, 'a key that expires')
-    local expires = support.tuples({'a'})[1][5]
+    local expires = calls.tuples({'a'})[1][5]
     test:is_deeply(update({{'a', 2, true, 0}}).failed, {}, 'written again, with the expiry kept')
-    test:is(support.tuples({'a'})[1][5], expires, 'it has the same')
+    test:is(calls.tuples({'a'})[1][5], expires, 'it has the same')
     test:is_deeply(update({{'a', 3, true}}).failed, {}, 'written without')
-    test:is(support.tuples({'a'})[1][5], nil, 'it has none')
+    test:is(calls.tuples({'a'})[1][5], nil, 'it has none')
 end)
 
 suite:case('deletes', function(test)
@@ -84,7 +85,7 @@ end)
 
 suite:case('a copy in the same call is told the same', function(test)
     box.space.kv:truncate()
-    local chunk = support.chunk(support.UPDATE, support.update_body({{'a', 1, false}}))
+    local chunk = support.chunk(support.UPDATE, calls.update_body({{'a', 1, false}}))
     local answers = _G.tarantkv.apply({chunk, chunk})
     test:is_deeply(answers[1], answers[2], 'both')
     test:is_deeply(msgpack.decode(answers[1][2])[2], {}, 'and it succeeded')
@@ -95,7 +96,7 @@ suite:case('what the log refuses leaves nothing, and no record', function(test)
     local visibility = require('tarantkv.visibility')
     local log_write, id = visibility.log_write, support.new_id()
     visibility.log_write = function() error('the disk is full') end
-    test:isnt(support.run(support.UPDATE, support.update_body({{'a', 1, false}}), {id = id}), outcome.OK, 'refused')
+    test:isnt(support.run(support.UPDATE, calls.update_body({{'a', 1, false}}), {id = id}), outcome.OK, 'refused')
     visibility.log_write = log_write
     test:is_deeply(update({{'a', 1, false}}, {id = id}).failed, {}, 'and applied when it is sent again')
 end)

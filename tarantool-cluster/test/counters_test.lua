@@ -5,6 +5,7 @@ local here = fio.dirname(fio.abspath(arg[0]))
 package.path = fio.pathjoin(here, '?.lua') .. ';' .. fio.pathjoin(here, '..', '?.lua') .. ';' .. package.path
 
 local msgpack = require('msgpack')
+local calls = require('calls')
 local support = require('support')
 
 local suite = support.suite('counters')
@@ -14,14 +15,14 @@ local LEAST, MOST = -9223372036854775807LL - 1, 9223372036854775807LL
 
 local function value_after(before, delta, options)
     support.write('n', msgpack.encode(before))
-    local told = support.increment({{'n', delta, options}})
+    local told = calls.increment({{'n', delta, options}})
     return told.failed[1] and told.failed[1][2] or told.values[1], support.read('n')
 end
 
 suite:case('sums', function(test)
     box.space.kv:truncate()
-    test:is_deeply(support.increment({{'new', 5}}).values, {5}, 'an absent one counts from 0')
-    test:is_deeply(support.increment({{'other', 5, {initial = 10}}}).values, {15}, 'or from what is asked')
+    test:is_deeply(calls.increment({{'new', 5}}).values, {5}, 'an absent one counts from 0')
+    test:is_deeply(calls.increment({{'other', 5, {initial = 10}}}).values, {15}, 'or from what is asked')
     for _, case in ipairs({
         {0, 1, 1}, {127, 1, 128}, {-32, -1, -33}, {255, 1, 256}, {65535, 1, 65536}, {4294967295LL, 1, 4294967296LL},
         {-128, -1, -129}, {-32768, -1, -32769}, {-2147483648LL, -1, -2147483649LL}, {10, 0, 10},
@@ -52,20 +53,20 @@ suite:case('bounds', function(test)
     test:is(value_after(5, 6, {max = 10}), OUT_OF_BOUNDS, 'not above')
     test:is(value_after(50, -1, {max = 10}), OUT_OF_BOUNDS, 'also one that comes nearer')
     box.space.kv:delete('n')
-    test:is_deeply(support.increment({{'n', 1, {initial = 10, max = 10}}}).failed, {{0, OUT_OF_BOUNDS}}, 'of a new one')
+    test:is_deeply(calls.increment({{'n', 1, {initial = 10, max = 10}}}).failed, {{0, OUT_OF_BOUNDS}}, 'of a new one')
     test:is(support.read('n'), false, 'which is not made')
 end)
 
 suite:case('an expiry counts where the counter is made, or always', function(test)
     box.space.kv:truncate()
-    local function expires() return support.tuples({'n'})[1][5] end
-    support.increment({{'n', 1, {expiry = -4102444800000}}})
+    local function expires() return calls.tuples({'n'})[1][5] end
+    calls.increment({{'n', 1, {expiry = -4102444800000}}})
     test:is(expires(), 4102444800000, 'made')
-    support.increment({{'n', 1, {expiry = -4102444900000}}})
+    calls.increment({{'n', 1, {expiry = -4102444900000}}})
     test:is(expires(), 4102444800000, 'kept')
-    support.increment({{'n', 1}})
+    calls.increment({{'n', 1}})
     test:is(expires(), 4102444800000, 'kept by one that names none')
-    support.increment({{'n', 1, {expiry = -4102444900000, always = true}}})
+    calls.increment({{'n', 1, {expiry = -4102444900000, always = true}}})
     test:is(expires(), 4102444900000, 'always')
     test:is(support.read('n'), '\x04', 'the value goes on')
 end)
@@ -73,17 +74,17 @@ end)
 suite:case('a copy of a chunk counts once', function(test)
     box.space.kv:truncate()
     local id = support.new_id()
-    local first = support.increment({{'n', 1}, {'m', 1, {min = 5}}}, {id = id})
-    test:is_deeply(support.increment({{'n', 1}, {'m', 1, {min = 5}}}, {id = id}), first, 'and is told the same')
+    local first = calls.increment({{'n', 1}, {'m', 1, {min = 5}}}, {id = id})
+    test:is_deeply(calls.increment({{'n', 1}, {'m', 1, {min = 5}}}, {id = id}), first, 'and is told the same')
     test:is(support.read('n'), '\x01', 'once')
 end)
 
 suite:case('each gets a version', function(test)
     box.space.kv:truncate()
-    support.increment({{'n', 1}})
-    local version = support.tuples({'n'})[1][4]
-    support.increment({{'n', 1}})
-    test:ok(support.tuples({'n'})[1][4] > version, 'a greater one each time')
+    calls.increment({{'n', 1}})
+    local version = calls.tuples({'n'})[1][4]
+    calls.increment({{'n', 1}})
+    test:ok(calls.tuples({'n'})[1][4] > version, 'a greater one each time')
 end)
 
 support.start()

@@ -5,6 +5,7 @@ local here = fio.dirname(fio.abspath(arg[0]))
 package.path = fio.pathjoin(here, '?.lua') .. ';' .. fio.pathjoin(here, '..', '?.lua') .. ';' .. package.path
 
 local msgpack = require('msgpack')
+local calls = require('calls')
 local support = require('support')
 local clock = require('tarantkv.clock')
 local system = require('clock')
@@ -45,19 +46,19 @@ suite:case('a key is there until its millisecond, and then absent for everybody'
         test:is(support.read('k'), ONE, 'there')
         pass(1)
         test:is(support.read('k'), false, 'absent')
-        test:is_deeply(support.tuples({'k'}), {box.NULL}, 'for a read of tuples')
-        test:is_deeply(support.update({{'k', 1, true}}).failed, {{0, box.NULL}}, 'for a condition')
-        test:is_deeply(support.touch({'k'}, {5000}), {0}, 'for a touch')
-        test:is_deeply(support.increment({{'c', 1}}).values[1] ~= nil, true, 'others go on')
+        test:is_deeply(calls.tuples({'k'}), {box.NULL}, 'for a read of tuples')
+        test:is_deeply(calls.update({{'k', 1, true}}).failed, {{0, box.NULL}}, 'for a condition')
+        test:is_deeply(calls.touch({'k'}, {5000}), {0}, 'for a touch')
+        test:is_deeply(calls.increment({{'c', 1}}).values[1] ~= nil, true, 'others go on')
         local status, deleted = support.run(support.DELETE, support.keys_body({'k'}))
         test:is_deeply({status, deleted}, {0, 0}, 'for the count of a delete')
     end
     write('n', 5000)
     pass(5000)
-    test:is_deeply(support.increment({{'n', 7}}).values, {7}, 'an increment begins again')
+    test:is_deeply(calls.increment({{'n', 7}}).values, {7}, 'an increment begins again')
     write('w', 5000)
     pass(5000)
-    test:is_deeply(support.update({{'w', 2, false}}).failed, {}, 'it can be written as absent')
+    test:is_deeply(calls.update({{'w', 2, false}}).failed, {}, 'it can be written as absent')
     write('p', -1)
     test:is(support.read('p'), false, 'a time that has passed is taken, and the key absent')
     sweep.slice = sweep_now
@@ -65,7 +66,7 @@ end)
 
 suite:case('a write replaces the expiry, unless it keeps it', function(test)
     local function expires(key)
-        local tuple = support.tuples({key})[1]
+        local tuple = calls.tuples({key})[1]
         return tuple and tuple[5]
     end
     write('k', 5000)
@@ -86,12 +87,12 @@ end)
 
 suite:case('a touch changes the expiry alone', function(test)
     write('k')
-    local version = support.tuples({'k'})[1][4]
-    test:is_deeply(support.touch({'nobody', 'k'}, {5000, 5000}), {0}, 'who is not there is told')
-    local tuple = support.tuples({'k'})[1]
+    local version = calls.tuples({'k'})[1][4]
+    test:is_deeply(calls.touch({'nobody', 'k'}, {5000, 5000}), {0}, 'who is not there is told')
+    local tuple = calls.tuples({'k'})[1]
     test:is_deeply({tuple[4], tuple[5]}, {version, wall + 5000}, 'the version stays')
-    test:is_deeply(support.touch({'k'}, {box.NULL}), {}, 'never')
-    test:is(support.tuples({'k'})[1][5], nil, 'it has none')
+    test:is_deeply(calls.touch({'k'}, {box.NULL}), {}, 'never')
+    test:is(calls.tuples({'k'})[1][5], nil, 'it has none')
     test:is(support.read('k'), ONE, 'the value stays')
 end)
 
@@ -153,7 +154,7 @@ end)
 suite:case('versions grow whatever becomes of the clock and of the process', function(test)
     local last = 0ULL
     local function next_version()
-        local version = support.update({{'v', 1}}).version
+        local version = calls.update({{'v', 1}}).version
         local greater = version > last
         last = version
         return greater

@@ -6,6 +6,7 @@ local here = fio.dirname(fio.abspath(arg[0]))
 package.path = fio.pathjoin(here, '?.lua') .. ';' .. fio.pathjoin(here, '..', '?.lua') .. ';' .. package.path
 
 local msgpack = require('msgpack')
+local calls = require('calls')
 local support = require('support')
 
 local MUTATIONS = 10000
@@ -35,21 +36,21 @@ local BODIES = {
         for i, key in ipairs(keys()) do
             updates[i] = {key, one_of(AMOUNTS), one_of(CONDITIONS), math.random() < 0.5 and one_of(EXPIRIES) or nil}
         end
-        return support.update_body(updates)
+        return calls.update_body(updates)
     end,
     [support.DELETE_IF] = function()
         local all, conditions = keys(), {}
         for i in ipairs(all) do
             conditions[i] = one_of(CONDITIONS)
         end
-        return support.lists_body(all, conditions)
+        return calls.lists_body(all, conditions)
     end,
     [support.TOUCH] = function()
         local all, expiries = keys(), {}
         for i in ipairs(all) do
             expiries[i] = math.random() < 0.8 and one_of(EXPIRIES) or box.NULL
         end
-        return support.lists_body(all, expiries)
+        return calls.lists_body(all, expiries)
     end,
     [support.INCREMENT] = function()
         local increments = {}
@@ -60,7 +61,7 @@ local BODIES = {
                 always = math.random() < 0.5,
             }}
         end
-        return support.increment_body(increments)
+        return calls.increment_body(increments)
     end,
     [support.READ_TUPLES] = function()
         return support.keys_body(keys())

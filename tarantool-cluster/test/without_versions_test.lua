@@ -7,6 +7,7 @@ local here = fio.dirname(fio.abspath(arg[0]))
 package.path = fio.pathjoin(here, '?.lua') .. ';' .. fio.pathjoin(here, '..', '?.lua') .. ';' .. package.path
 
 local msgpack = require('msgpack')
+local calls = require('calls')
 local support = require('support')
 local clock = require('tarantkv.clock')
 
@@ -20,7 +21,7 @@ function clock.now_ms()
 end
 
 local function tuple_of(key)
-    return support.tuples({key})[1]
+    return calls.tuples({key})[1]
 end
 
 suite:case('keys are read as they were', function(test)
@@ -46,20 +47,20 @@ suite:case('what was applied is not applied again', function(test)
 end)
 
 suite:case('version 0 is a version', function(test)
-    test:is_deeply(support.update({{'old0020', 'new', 5}}).failed, {{0, 0}}, 'another one is not met, and 0 is told')
-    test:is_deeply(support.update({{'old0020', 'new', 0}}).failed, {}, 'it is met')
+    test:is_deeply(calls.update({{'old0020', 'new', 5}}).failed, {{0, 0}}, 'another one is not met, and 0 is told')
+    test:is_deeply(calls.update({{'old0020', 'new', 0}}).failed, {}, 'it is met')
     test:is(#tuple_of('old0020'), 4, 'then the key has one')
-    test:is_deeply(support.update({{'old0020', 'newer', 0}}).failed[1][1], 0, 'and 0 is met no more')
-    test:is_deeply(support.update({{'old0021', 'new', true}}).failed, {}, 'the key is present')
-    test:is_deeply(support.update({{'old0022', 'new', false}}).failed, {{0, 0}}, 'and not absent')
+    test:is_deeply(calls.update({{'old0020', 'newer', 0}}).failed[1][1], 0, 'and 0 is met no more')
+    test:is_deeply(calls.update({{'old0021', 'new', true}}).failed, {}, 'the key is present')
+    test:is_deeply(calls.update({{'old0022', 'new', false}}).failed, {{0, 0}}, 'and not absent')
 end)
 
 suite:case('touch and increment take such keys', function(test)
-    test:is_deeply(support.touch({'old0030'}, {5000}), {}, 'touched')
+    test:is_deeply(calls.touch({'old0030'}, {5000}), {}, 'touched')
     test:is_deeply({tuple_of('old0030')[4], #tuple_of('old0030')}, {0, 5}, 'the version stays')
     now_ms = now_ms + 60000
     test:is(support.read('old0030'), false, 'it expires')
-    test:is_deeply(support.increment({{'old0001', 1}}).values, {42}, 'a number can be added to')
+    test:is_deeply(calls.increment({{'old0001', 1}}).values, {42}, 'a number can be added to')
 end)
 
 suite:case('a second start finds all of it', function(test)
