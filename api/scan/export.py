@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import orjson
 
+from api.batch.steps import PAUSE_S
 from api.http.endpoint import Authenticator, Endpoint, Principal, error_answer
 from api.http.problems import Kind, retry_later
 from api.http.request import Request
@@ -116,7 +117,7 @@ class Export(Endpoint):
             while True:
                 for group in groups(page):
                     yield lines(group, running.place.selection)
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(PAUSE_S if self._reading.shards.have_others else 0)
                 running.items += len(page)
                 metrics.page(self.path, len(page))
                 page = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from math import isqrt
 from operator import attrgetter
 from typing import NamedTuple, Protocol
@@ -18,6 +19,9 @@ from protocol.scans import MAX_BYTES, MAX_LOOKED_AT, Asked, Item, Piece, Ranges,
 
 MAX_MOVES = 5
 """How often a page is read again because buckets have moved."""
+
+AHEAD_KEYS = 500
+"""Keys that a shard is asked for at a time where what is left over is read next."""
 
 MOVE_WAIT_S = 0.05
 """Before it is read again for the first time; then twice as long each time."""
@@ -132,23 +136,26 @@ class Merge:
 
     async def _agree(self, limits: Limits, wanted: int) -> None:
         """Have answers of all shards that are together for every bucket once; ask all again where they are not."""
-        for move in range(MAX_MOVES + 1):
+        moves = 0
+        while True:
             await self._fill(limits, wanted)
             fault = self._fault()
             if fault is None:
                 return
+            if moves == MAX_MOVES:
+                raise moved(fault)
             for lane in self._lanes:
                 lane.forget()
-            if move < MAX_MOVES:
-                await asyncio.sleep(MOVE_WAIT_S * 2**move)
-        raise moved(fault or "")
+            # Half as long again at most, so that readers of the same move do not come back together.
+            await asyncio.sleep(MOVE_WAIT_S * 2**moves * (1 + random.random() / 2))  # noqa: S311 - jitter is no secret
+            moves += 1
 
     async def _fill(self, limits: Limits, wanted: int) -> None:
         """Ask every shard of which nothing is left and that has more."""
         open_lanes = [lane for lane in self._lanes if lane.empty and lane.more]
         if not open_lanes:
             return
-        keys = MAX_LOOKED_AT
+        keys = AHEAD_KEYS
         if not limits.ahead:
             # Its share, and twice the usual deviation from it: few pages then take a second round.
             share = -(-wanted // len(self._lanes))

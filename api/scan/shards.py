@@ -24,6 +24,13 @@ RETRY_S = 0.02
 
 LONGEST_RETRY_S = 0.5
 
+REST_S = 20e-6
+"""For each key that was read scans rest so long, while this process has other requests: four times what a key costs it.
+"""
+
+OTHERS_S = 0.1
+"""Other requests count for so long after they were seen."""
+
 
 class Ids(Protocol):
     """Makes ids of chunks."""
@@ -38,6 +45,10 @@ class Dispatcher(Protocol):
     @property
     def ids(self) -> Ids:
         """Makes their ids."""
+
+    @property
+    def waiting(self) -> int:
+        """How many chunks wait for their outcome."""
 
     async def dispatch(self, parts: list[tuple[str, Chunk]], caller: Caller) -> list[Outcome]:
         """Send chunks and wait for their outcomes."""
@@ -65,6 +76,13 @@ class ScanShards:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self._turns: dict[str, _Turn] = {}
+        self._under_way = 0
+        self._others_until = self._rest_until = float("-inf")
+
+    @property
+    def have_others(self) -> bool:
+        """Whether this process had other requests than scans a moment ago."""
+        return self._others_until > asyncio.get_running_loop().time()
 
     async def ask(self, shard: str, asked: Asked, caller: Caller, until: float) -> tuple[Piece, int] | Failure:
         """The next piece of a shard and the bytes that it came in. `until` is the deadline, by the loop's time."""
@@ -89,13 +107,15 @@ class ScanShards:
         retry_s = RETRY_S
         failure = Failure(shard, Status.TOO_MANY, "the shard's time for scans is taken")
         while True:
-            wait_s = turn.earliest - loop.time()
+            self._look_for_others(loop.time())
+            wait_s = max(turn.earliest, self._rest_until) - loop.time()
             if loop.time() + max(wait_s, 0.0) >= until:
                 return failure
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             deadline_ms = time.time_ns() // 1_000_000 + int((until - loop.time()) * 1000)
             chunk = Chunk(self._dispatcher.ids.next(), Operation.SCAN, deadline_ms, 0, asked.limit, body)
+            self._under_way += 1
             try:
                 (outcome,) = await self._dispatcher.dispatch([(shard, chunk)], caller)
             except OverloadedError as error:
@@ -104,14 +124,25 @@ class ScanShards:
                 turn.earliest = loop.time() + retry_s * (1 + random.random())  # noqa: S311 - jitter is no secret
                 retry_s = min(2 * retry_s, LONGEST_RETRY_S)
                 continue
+            finally:
+                self._under_way -= 1
             if outcome.status != Status.OK:
                 return Failure(shard, outcome.status, outcome.text)
             try:
                 piece = decode_piece(outcome.payload)
             except ChunkError as error:
                 return Failure(shard, Status.REFUSED, str(error))
-            turn.earliest = loop.time() + piece.wait_s
+            now = loop.time()
+            turn.earliest = now + piece.wait_s
+            self._look_for_others(now)
+            if self._others_until > now:
+                self._rest_until = max(self._rest_until, now) + REST_S * len(piece.items)
             if piece.state != State.NOT_NOW:
                 return piece, len(outcome.payload)
             # Other processes scan, too, and were told the same time.
             turn.earliest += piece.wait_s * random.random()  # noqa: S311 - as above
+
+    def _look_for_others(self, now: float) -> None:
+        """See whether this process has other requests than scans: they come first."""
+        if self._dispatcher.waiting > self._under_way:
+            self._others_until = now + OTHERS_S

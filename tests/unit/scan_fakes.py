@@ -29,6 +29,8 @@ class FakeShards:
         """Called with the number of each question before it is answered."""
         self.failing: dict[str, Failure] = {}
 
+    have_others = False
+
     @property
     def map(self) -> ShardMap:
         return ShardMap(self.names, BUCKETS, tuple(self.owner(bucket) for bucket in range(BUCKETS + 1)))
