@@ -86,7 +86,7 @@ def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize("call", ["login", "logout", "write", "read", "delete", "touch", "increment"])
+@pytest.mark.parametrize("call", ["login", "logout", "write", "read", "delete", "touch", "increment", "scan", "import"])
 def test_a_call_takes_no_other_method_than_post(api: Api, call: str, method: str) -> None:
     answer = api.http.request(method, f"/api/{call}", headers={"authorization": api.token or ""})
     problem_of(answer, "method-not-allowed")

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import msgspec
 import pytest
@@ -163,7 +162,7 @@ def test_scans_rest_while_the_process_has_other_requests(monkeypatch: pytest.Mon
             await ask(shards)
         assert alone.times[-1] - alone.times[0] < 0.1
         alone.waiting = 1
-        shards = ScanShards(cast("FakeDispatcher", alone))
+        shards = ScanShards(alone)
         alone.sent.clear()
         for _ in range(3):
             await ask(shards)
