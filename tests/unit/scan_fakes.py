@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from api.queue.pending import Caller
 from api.scan.merge import Limits, Merge
 from api.scan.selection import Selection
 from api.scan.shards import Failure
@@ -35,7 +36,7 @@ class FakeShards:
     def map(self) -> ShardMap:
         return ShardMap(self.names, BUCKETS, tuple(self.owner(bucket) for bucket in range(BUCKETS + 1)))
 
-    async def ask(self, shard: str, asked: Asked, *_: object) -> tuple[Piece, int] | Failure:
+    async def ask(self, shard: str, asked: Asked, caller: Caller | None, *_: object) -> tuple[Piece, int] | Failure:
         self.before(len(self.asked))
         self.asked.append((shard, asked))
         await asyncio.sleep(0)
@@ -55,6 +56,8 @@ class FakeShards:
         ]
         more = len(inside) > len(seen)
         ranges = tuple((bucket, bucket) for bucket in owned)
+        if caller is not None and caller.take is not None:
+            caller.take(10)
         return Piece(State.MORE if more else State.DONE, 0.0, ranges, seen[-1] if more else None, items), 10
 
     def merge(self, selection: Selection = Selection(), position: bytes | None = None) -> Merge:  # noqa: B008
