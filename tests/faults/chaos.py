@@ -27,9 +27,9 @@ from localcluster.cluster import Cluster, ClusterError
 from tests.faults.catalogue import FAULTS, Stage
 from tests.faults.catalogue import SKEW_S as CLOCK_OFF_S
 from tests.faults.clocks import ProcessClock
-from tests.faults.history import operations
 from tests.faults.load import Load, login
 from tests.faults.networked import Networked, networked_cluster
+from tests.faults.operations import operations
 from tests.faults.scenario import report, save_history
 from tests.faults.schedule import Strike, schedule
 from tests.faults.verdict import Run, applied_twice, violations

@@ -1,4 +1,4 @@
-"""What clients did and saw: calls as recorded, and the operations on single keys that the checkers look at.
+"""What clients did and saw: calls as recorded. `operations` makes the operations on single keys of them.
 
 Times are seconds of one monotonic clock. A call is what a client wanted once: its retries under one `Idempotency-Key`
 belong to it. Nothing here talks to anybody.
@@ -7,7 +7,6 @@ belong to it. Nothing here talks to anybody.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -20,6 +19,8 @@ class Action(StrEnum):
     WRITE = "write"
     READ = "read"
     DELETE = "delete"
+    INCREMENT = "increment"
+    TOUCH = "touch"
 
 
 class Fate(StrEnum):
@@ -28,8 +29,55 @@ class Fate(StrEnum):
     HAPPENED = "happened"
     NEVER = "never"
     """It was answered that nothing was applied, or nothing was sent: it must not happen."""
+    REFUSED = "refused"
+    """The shard looked at the key and refused: a condition, a bound, or what is stored is no number. That is final."""
     UNKNOWN = "unknown"
     """It may have happened, may happen until its latest time, or never."""
+
+
+SERVED = ("200", "409")
+
+ABSENT, PRESENT = "absent", "present"
+"""Conditions; any other text is a version that the key must have. `ABSENT` also stands for the version of no key."""
+
+NEVER = 1e12
+"""Later than any moment, and a number that JSON has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a change asks for one key, beside its value. Of `ttl_s`, `ends` and `keep` one at most is given."""
+
+    condition: str | None = None
+    ttl_s: float | None = None
+    ends: float | None = None
+    """When the key is to be over, in seconds of the history's clock."""
+    keep: bool = False
+    delta: int = 0
+    initial: int = 0
+    low: int | None = None
+    high: int | None = None
+    always: bool = False
+    """An increment's `ttl_s` counts each time, and not only where it makes the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an answer tells of one key; None where it tells nothing."""
+
+    version: str | None = None
+    """That a change gave, or that a read saw."""
+    current: str | None = None
+    """That made a condition fail; `ABSENT` where there is no key."""
+    refusal: str | None = None
+    number: int | None = None
+    """What an increment made."""
+    found: bool | None = None
+    ends: float | None = None
+    """When the key that a read saw will be over, as `Ask.ends`."""
+
+
+NOTHING_ASKED, NOTHING_TOLD = Ask(), Told()
 
 
 @dataclass(slots=True)
@@ -49,20 +97,43 @@ class Call:
     """When a change of unknown fate can happen no more: its deadline, and an allowance for clocks."""
     answers: list[str] = field(default_factory=list)
     fates: dict[str, Fate] = field(default_factory=dict)
-    seen: dict[str, str | None] = field(default_factory=dict)
+    seen: dict[str, str | int | None] = field(default_factory=dict)
     """What a read that succeeded found; None: not there."""
     deleted: int | None = None
     """How many keys a delete that succeeded found."""
+    asks: dict[str, Ask] = field(default_factory=dict)
+    told: dict[str, Told] = field(default_factory=dict)
+    contradicted: tuple[str, ...] = ()
+    """Keys of which one attempt says that they were changed, and another that the change was refused."""
+    asks_versions: bool = False
+    partial: bool = False
+    off_s: float = 0.0
+    """How far the clock of a shard may be from this history's."""
+    step_s: float = 0.0
+    """How far it may be set off while a key lives."""
 
     @property
     def succeeded(self) -> bool:
-        """Whether the last attempt was answered 200."""
-        return self.answers[-1] == "200"
+        """Whether the last attempt was served: a condition that does not hold is an answer as good as any."""
+        return self.answers[-1] in SERVED
 
     @property
     def undisturbed(self) -> bool:
         """Whether the client saw nothing but a success."""
-        return self.answers == ["200"]
+        return len(self.answers) == 1 and self.succeeded
+
+    @property
+    def kind(self) -> str:
+        """The action and what it asks for beyond it, for counting."""
+        asks = self.asks.values()
+        words = [
+            "if" if any(ask.condition for ask in asks) else "",
+            "ttl" if any(ask.ttl_s or ask.ends or ask.keep for ask in asks) else "",
+            "bounds" if any(ask.low is not None or ask.high is not None for ask in asks) else "",
+            "version" if self.asks_versions else "",
+            "partial" if self.partial else "",
+        ]
+        return " ".join([self.action, *filter(None, words)])
 
     @property
     def wait_s(self) -> float:
@@ -74,51 +145,10 @@ class Call:
         return f"{key}={self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
-    """A call's part that concerns one key. `answered` bounds when it takes effect.
-
-    `value` is what a write stores and a read saw (None: nothing). `found` says whether a delete found the key, where
-    its answer tells. An `optional` operation may also never take effect.
-    """
-
-    action: Action
-    called: float
-    answered: float
-    value: str | None = None
-    found: bool | None = None
-    optional: bool = False
-
-
 def combined(fates: Iterable[Fate]) -> Fate:
     """What several attempts under one `Idempotency-Key` say together."""
     all_fates = set(fates)
-    if Fate.HAPPENED in all_fates:
-        return Fate.HAPPENED
-    return Fate.UNKNOWN if Fate.UNKNOWN in all_fates else Fate.NEVER
-
-
-def operations(calls: Iterable[Call]) -> dict[str, list[Op]]:
-    """The operations on every key. Reads that failed and changes that never happened are left out."""
-    by_key: dict[str, list[Op]] = defaultdict(list)
-    for call in calls:
-        if call.action is Action.READ:
-            for key, value in call.seen.items():
-                by_key[key].append(Op(Action.READ, call.called, call.answered, value))
-            continue
-        for key, fate in call.fates.items():
-            if fate is Fate.NEVER:
-                continue
-            optional = fate is Fate.UNKNOWN
-            end = max(call.answered, call.latest) if optional else call.answered
-            if call.action is Action.WRITE:
-                by_key[key].append(Op(Action.WRITE, call.called, end, call.value(key), optional=optional))
-            else:
-                # The answer counts the keys of the whole batch.
-                telling = len(call.keys) == 1 and not optional and call.deleted is not None
-                found = bool(call.deleted) if telling else None
-                by_key[key].append(Op(Action.DELETE, call.called, end, found=found, optional=optional))
-    return dict(by_key)
+    return next(fate for fate in (Fate.HAPPENED, Fate.REFUSED, Fate.UNKNOWN, Fate.NEVER) if fate in all_fates)
 
 
 def write_json(calls: Iterable[Call], path: Path) -> None:

@@ -1,21 +1,21 @@
 """Is the history of one key linearizable? Wing and Gong's search with Lowe's memoisation.
 
-After "Testing and verifying concurrent objects" (Wing, Gong, 1993) and "Testing for linearizability" (Lowe, 2017). The
-object is a register that can be empty. An operation takes effect at one moment between its call and its answer; the
+After "Testing and verifying concurrent objects" (Wing, Gong, 1993) and "Testing for linearizability" (Lowe, 2017). What
+operations do to a key stands in `model`. An operation takes effect at one moment between its call and its answer; the
 search looks for an order of such moments that explains every answer, and remembers which sets of operations it has
 brought to which state, since how they got there does not matter.
 
-Beyond the textbook: an optional operation (of unknown outcome) may be left out when its time is over.
+Beyond the textbook: an optional operation (of unknown outcome) may be left out when its time is over, and an operation
+may have several effects, since nobody knows to the moment when a key expires.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.faults.history import Action, Op
-
-State = str | None
+from tests.faults.model import State, effects, known_versions
+from tests.faults.operations import Op
 
 
 class _Event:
@@ -53,15 +53,6 @@ class Violation:
     """The operations that overlap it, in order of their calls."""
 
 
-def _effect(op: Op, state: State) -> tuple[bool, State]:
-    """Whether `op` can take effect in `state`, and the state after it."""
-    if op.action is Action.WRITE:
-        return True, op.value
-    if op.action is Action.READ:
-        return op.value == state, state
-    return op.found is None or op.found == (state is not None), None
-
-
 def _linked(ops: Sequence[Op]) -> _Event:
     """The events behind a head. Of events at the same moment calls come first: those operations overlap."""
     events: list[tuple[float, bool, _Event]] = []
@@ -78,60 +69,57 @@ def _linked(ops: Sequence[Op]) -> _Event:
 
 
 class _Search:
-    """Depth first, with the steps kept on a stack: (event lifted, state before it)."""
+    """Depth first, with the steps kept on a stack: (call lifted, state before it, what else can be tried there)."""
 
     def __init__(self, ops: Sequence[Op]) -> None:
         self.head = _linked(ops)
+        self.known = known_versions(ops)
         self.done = 0
         self.state: State = None
         self.seen: set[tuple[int, State]] = set()
-        self.steps: list[tuple[_Event, State]] = []
+        self.steps: list[tuple[_Event, State, Iterator[tuple[_Event, State]]]] = []
+        self.farthest = self.head.op
+        self.reached = float("-inf")
 
-    def step(self, event: _Event, state: State) -> bool:
-        """Count an operation as done with this state after it, unless that was tried before."""
-        mark = (self.done | event.bit, state)
-        if mark in self.seen:
-            return False
-        self.seen.add(mark)
-        self.steps.append((event, self.state))
-        self.done |= event.bit
-        self.state = state
-        call = event if event.is_call else event.partner
-        call.lift()
-        call.partner.lift()
-        return True
+    def possible(self) -> Iterator[tuple[_Event, State]]:
+        """The calls that may take effect next, with the state after each; or an optional one's end, to leave it out.
 
-    def back(self) -> _Event | None:
-        """Take the last step back; returns where to go on, None if there is no step left."""
-        if not self.steps:
-            return None
-        event, self.state = self.steps.pop()
-        self.done &= ~event.bit
-        call = event if event.is_call else event.partner
-        call.partner.unlift()
-        call.unlift()
-        # A call was tried here; behind it others may be. An answer is looked at again, and found to be tried.
-        return event.after if event.is_call else event
+        An answer ends the choice: its operation must be done before anything that was called later.
+        """
+        event = self.head.after
+        while event is not None and event.is_call:
+            for state in effects(event.op, self.state, self.known):
+                yield event, state
+            event = event.after
+        if event is None:
+            raise AssertionError("a list of events ends with an answer")
+        if event.op.optional:
+            yield event.partner, self.state
+        elif event.op.answered > self.reached:
+            self.farthest, self.reached = event.op, event.op.answered
 
     def run(self) -> Op | None:
         """None if there is an order; otherwise the operation whose answer was the farthest to be reached."""
-        farthest = self.head.op
-        reached = float("-inf")
-        event = self.head.after
+        choices = self.possible()
         while self.head.after is not None:
-            if event is None:
-                raise AssertionError("a list of events ends with an answer")
-            if event.is_call:
-                possible, state = _effect(event.op, self.state)
-                event = self.head.after if possible and self.step(event, state) else event.after
-            elif event.op.optional and self.step(event, self.state):
-                event = self.head.after
+            for call, state in choices:
+                mark = (self.done | call.bit, state)
+                if mark not in self.seen:
+                    self.seen.add(mark)
+                    self.steps.append((call, self.state, choices))
+                    self.done |= call.bit
+                    self.state = state
+                    call.lift()
+                    call.partner.lift()
+                    choices = self.possible()
+                    break
             else:
-                if event.op.answered > reached:
-                    farthest, reached = event.op, event.op.answered
-                event = self.back()
-                if event is None:
-                    return farthest
+                if not self.steps:
+                    return self.farthest
+                call, self.state, choices = self.steps.pop()
+                self.done &= ~call.bit
+                call.partner.unlift()
+                call.unlift()
         return None
 
 

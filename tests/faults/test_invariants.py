@@ -1,7 +1,16 @@
 """Histories that break one rule each, and some that look like it but do not."""
 
-from tests.faults.history import Action, Call, Fate, Op, combined, operations
-from tests.faults.invariants import NEVER_HAPPENS, NOTHING_FOREIGN, NOTHING_LOST, breaches
+from tests.faults.history import Action, Ask, Call, Fate, Told, combined
+from tests.faults.invariants import (
+    COUNTED_ONCE,
+    NEVER_HAPPENS,
+    NO_VERSION_TWICE,
+    NOTHING_FOREIGN,
+    NOTHING_LOST,
+    NOTHING_REFUSED_AND_DONE,
+    breaches,
+)
+from tests.faults.operations import Op, operations
 
 
 def change(number: int, called: float, answered: float, fate: Fate = Fate.HAPPENED, *, delete: bool = False) -> Call:
@@ -9,7 +18,7 @@ def change(number: int, called: float, answered: float, fate: Fate = Fate.HAPPEN
     return Call(0, action, ("k",), called, number, answered=answered, answers=["200"], fates={"k": fate})
 
 
-def final_read(value: str | None) -> Call:
+def final_read(value: str | int | None) -> Call:
     return Call(0, Action.READ, ("k",), 100, 100, answered=101, answers=["200"], seen={"k": value})
 
 
@@ -84,3 +93,75 @@ def test_the_count_of_one_key_tells_whether_it_was_there() -> None:
     single = change(1, 0, 1, delete=True)
     single.deleted = 1
     assert [op.found for op in operations([single])["k"]] == [True]
+
+
+def increment(number: int, delta: int, fate: Fate = Fate.HAPPENED, ask: Ask | None = None) -> Call:
+    asks = {"k": ask or Ask(delta=delta)}
+    return Call(0, Action.INCREMENT, ("k",), number, number, answered=number + 1, fates={"k": fate}, asks=asks)
+
+
+def versioned(number: int, called: float, version: str) -> Call:
+    write = change(number, called, called + 1)
+    write.told = {"k": Told(version)}
+    return write
+
+
+def read_with(value: str, called: float, version: str) -> Call:
+    return Call(0, Action.READ, ("k",), called, answered=called + 1, seen={"k": value}, told={"k": Told(version)})
+
+
+def test_a_key_that_may_have_expired_is_not_lost() -> None:
+    write = change(1, 0, 1)
+    write.asks = {"k": Ask(ttl_s=5)}
+    assert rules(write, final_read(None)) == set()
+
+
+def test_a_refused_write_that_is_there_is_a_breach() -> None:
+    assert rules(change(1, 0, 1, Fate.REFUSED), final_read("k=1")) == {NEVER_HAPPENS}
+
+
+def test_a_counter_is_the_sum_of_what_was_acknowledged_and_some_of_what_is_unknown() -> None:
+    acknowledged, unknown = increment(1, 3), [increment(2, 10, Fate.UNKNOWN), increment(3, 20, Fate.UNKNOWN)]
+    for value in (3, 13, 23, 33):
+        assert rules(acknowledged, *unknown, final_read(value)) == set()
+    for value in (None, 0, 6, 10, 43):
+        assert rules(acknowledged, *unknown, final_read(value)) == {COUNTED_ONCE}
+
+
+def test_a_counter_whose_increments_were_all_refused_is_not_there() -> None:
+    assert rules(increment(1, 3, Fate.NEVER), final_read(None)) == set()
+    assert rules(increment(1, 3), increment(2, 5, Fate.REFUSED), final_read(8)) == {COUNTED_ONCE}
+
+
+def test_counters_with_an_expiry_are_left_to_the_search() -> None:
+    assert rules(increment(1, 3, ask=Ask(delta=3, ttl_s=1)), final_read(None)) == set()
+
+
+def test_a_version_that_two_writes_were_given_is_a_breach() -> None:
+    assert rules(versioned(1, 0, "v1"), versioned(2, 2, "v2"), final_read("k=2")) == set()
+    assert NO_VERSION_TWICE in rules(versioned(1, 0, "v1"), versioned(2, 2, "v1"), final_read("k=2"))
+
+
+def test_a_version_that_shows_two_values_is_a_breach() -> None:
+    writes = [change(1, 0, 1), change(2, 4, 5)]
+    assert NO_VERSION_TWICE in rules(*writes, read_with("k=1", 2, "v1"), read_with("k=2", 6, "v1"), final_read("k=2"))
+
+
+def test_a_version_that_outlasts_a_change_is_a_breach() -> None:
+    """The value is the same as before, as a counter's may be."""
+    writes = [change(1, 0, 1), change(2, 4, 5, delete=True)]
+    late = Call(0, Action.WRITE, ("k",), 6, 3, answered=7, fates={"k": Fate.REFUSED}, told={"k": Told(current="v1")})
+    assert NO_VERSION_TWICE in rules(*writes, read_with("k=1", 2, "v1"), late, final_read(None))
+    early = Call(0, Action.WRITE, ("k",), 3, 3, answered=7, fates={"k": Fate.REFUSED}, told={"k": Told(current="v1")})
+    assert rules(*writes, read_with("k=1", 2, "v1"), early, final_read(None)) == set()
+
+
+def test_a_retry_that_was_refused_for_its_own_success_is_a_breach() -> None:
+    write = change(1, 0, 1)
+    write.contradicted = ("k",)
+    assert rules(write, final_read("k=1")) == {NOTHING_REFUSED_AND_DONE}
+
+
+def test_a_refusal_is_final_and_no_change() -> None:
+    assert combined([Fate.UNKNOWN, Fate.REFUSED]) is Fate.REFUSED
+    assert combined([Fate.NEVER, Fate.REFUSED, Fate.NEVER]) is Fate.REFUSED

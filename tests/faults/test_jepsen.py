@@ -7,10 +7,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.faults import jepsen
-from tests.faults.history import Action, Call, Fate, operations
+from tests.faults.history import NEVER, Action, Ask, Call, Fate, Told
 from tests.faults.linearizability import check_all
+from tests.faults.operations import Op, operations
 
 KEYS = ("a", "b")
+
+ASKS = st.builds(
+    Ask,
+    condition=st.sampled_from([None, "absent", "v1"]),
+    ttl_s=st.sampled_from([None, 0.5]),
+    delta=st.integers(0, 2),
+    high=st.sampled_from([None, 5]),
+)
+TOLD = st.builds(
+    Told,
+    version=st.sampled_from([None, "v1"]),
+    current=st.sampled_from([None, "absent", "v1"]),
+    refusal=st.sampled_from([None, None, "condition_failed"]),
+    number=st.sampled_from([None, 1, 2]),
+    found=st.sampled_from([None, True, False]),
+    ends=st.sampled_from([None, 2.5, NEVER]),
+)
 
 
 @st.composite
@@ -25,8 +43,11 @@ def histories(draw: st.DrawFn) -> list[Call]:
             keys = draw(st.sampled_from([("a",), ("b",), KEYS]))
             call = Call(client, draw(st.sampled_from(list(Action))), keys, called, len(calls) + 1, answered=now)
             fates = {key: draw(st.sampled_from(list(Fate))) for key in keys}
+            call.off_s = draw(st.sampled_from([0.0, 0.5]))
+            call.told = {key: draw(TOLD) for key in keys}
             if call.action is not Action.READ:
                 call.fates = fates
+                call.asks = {key: draw(ASKS) for key in keys}
                 call.latest = now + draw(st.integers(0, 20)) / 10
                 call.deleted = draw(st.sampled_from([None, 0, 1]))
             elif draw(st.booleans()):
@@ -36,17 +57,26 @@ def histories(draw: st.DrawFn) -> list[Call]:
     return calls
 
 
-@settings(max_examples=300, deadline=None)
+def beyond(by_key: dict[str, list[Op]]) -> dict[str, list[str]]:
+    """What is known of operations but their times, whatever their order."""
+    return {
+        key: sorted(repr((op.action, op.value, op.found, op.optional, op.ask, op.told, op.ends)) for op in ops)
+        for key, ops in by_key.items()
+    }
+
+
+@settings(max_examples=150, deadline=None)
 @given(histories())
 def test_a_history_read_back_gives_the_same_verdict(tmp_path_factory: Any, calls: list[Call]) -> None:
     path: Path = tmp_path_factory.mktemp("history") / "history.json"
     jepsen.write(calls, path)
     again = jepsen.operations_of(jepsen.read(path))
     assert {key: len(ops) for key, ops in again.items()} == {key: len(ops) for key, ops in operations(calls).items()}
+    assert beyond(again) == beyond(operations(calls))
     assert check_all(again).keys() == check_all(operations(calls)).keys()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(histories())
 def test_a_process_does_one_thing_at_a_time_and_nothing_after_an_unknown_outcome(calls: list[Call]) -> None:
     busy: set[int] = set()

@@ -6,8 +6,10 @@ from itertools import permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.history import Action, Op
+from tests.faults.history import ABSENT, PRESENT, Action, Ask, Told
 from tests.faults.linearizability import check
+from tests.faults.model import CONDITION_FAILED, State, effects, known_versions
+from tests.faults.operations import NEVER_ENDS, Op
 
 
 def write(value: str, called: float, answered: float) -> Op:
@@ -19,7 +21,7 @@ def maybe_write(value: str, called: float, latest: float) -> Op:
 
 
 def read(value: str | None, called: float, answered: float) -> Op:
-    return Op(Action.READ, called, answered, value)
+    return Op(Action.READ, called, answered, value, ends=None)
 
 
 def delete(called: float, answered: float, *, found: bool | None = None) -> Op:
@@ -185,7 +187,7 @@ def histories(draw: st.DrawFn) -> list[Op]:
     for number in range(draw(st.integers(1, 5))):
         called = draw(st.integers(0, 12))
         answered = called + draw(st.integers(1, 6))
-        action = draw(st.sampled_from(list(Action)))
+        action = draw(st.sampled_from([Action.WRITE, Action.READ, Action.DELETE]))
         if action is Action.READ:
             ops.append(read(draw(st.sampled_from([None, "v0", "v1", "v2", "v3"])), called, answered))
         else:
@@ -196,7 +198,61 @@ def histories(draw: st.DrawFn) -> list[Op]:
     return ops
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(histories())
 def test_it_agrees_with_trying_every_order(ops: list[Op]) -> None:
     assert (check(ops) is None) == by_brute_force(ops)
+
+
+def by_every_order_and_effect(ops: Sequence[Op]) -> bool:
+    """The same for all that a key can do: whether any order, and any of the effects of each, explains the history."""
+    known = known_versions(ops)
+
+    def explains(order: Sequence[Op], state: State) -> bool:
+        if not order:
+            return True
+        first, *later = order
+        if any(op.answered < first.called for op in later):
+            return False
+        return any(explains(later, after) for after in effects(first, state, known))
+
+    optional = [op for op in ops if op.optional]
+    certain = [op for op in ops if not op.optional]
+    return any(
+        explains(order, None)
+        for chosen in range(2 ** len(optional))
+        for order in permutations([*certain, *(op for bit, op in enumerate(optional) if chosen >> bit & 1)])
+    )
+
+
+@st.composite
+def rich_histories(draw: st.DrawFn) -> list[Op]:
+    ops = []
+    for number in range(draw(st.integers(1, 5))):
+        called = draw(st.integers(0, 12))
+        answered = called + draw(st.integers(1, 6))
+        action = draw(st.sampled_from(list(Action)))
+        ends = draw(st.sampled_from([NEVER_ENDS, None, (called + 2.0, called + 4.0), (called + 5.0, called + 9.0)]))
+        seen = draw(st.sampled_from([None, "V0", "V1", "V2", "V3"]))
+        if action is Action.READ:
+            value = draw(st.sampled_from([None, "v0", "v1", "v2", "v3", 1, 2]))
+            ops.append(Op(action, called, answered, value, told=Told(seen if value else None), ends=ends))
+            continue
+        optional = draw(st.booleans())
+        condition = draw(st.sampled_from([None, None, ABSENT, PRESENT, "V0", "V1"]))
+        ask = Ask(condition if action in {Action.WRITE, Action.DELETE} else None, delta=1)
+        told = Told()
+        if not optional and ask.condition and draw(st.booleans()):
+            told = Told(current=draw(st.sampled_from([None, ABSENT, "V0", "V1"])), refusal=CONDITION_FAILED)
+        elif not optional and action is Action.WRITE:
+            told = Told(draw(st.sampled_from([None, f"V{number}"])))
+        value = f"v{number}" if action is Action.WRITE else None
+        found = draw(st.sampled_from([None, True, False])) if action is Action.TOUCH and not optional else None
+        ops.append(Op(action, called, answered, value, found, optional=optional, ask=ask, told=told, ends=ends))
+    return ops
+
+
+@settings(max_examples=250, deadline=None)
+@given(rich_histories())
+def test_it_agrees_with_trying_every_order_and_every_effect(ops: list[Op]) -> None:
+    assert (check(ops) is None) == by_every_order_and_effect(ops)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from localcluster.cluster import Cluster
 from tests.faults import linearizability
 from tests.faults.console import applications
-from tests.faults.history import Call, operations
+from tests.faults.history import SERVED, Call
 from tests.faults.invariants import breaches
 from tests.faults.load import DEADLINE_S
+from tests.faults.operations import operations
 
 LATE_S = 1.0
 """How long after its deadline a call may be answered: the grace after it, a look-up of the user before it."""
@@ -29,9 +30,9 @@ class Run:
     late_s: float = LATE_S
 
     def failures(self, calls: Sequence[Call] | None = None) -> dict[str, int]:
-        """How often each answer but 200 was given, retries included."""
+        """How often each answer was given that did not serve a call, retries included."""
         chosen = self.calls if calls is None else calls
-        return dict(Counter(answer for call in chosen for answer in call.answers if answer != "200"))
+        return dict(Counter(answer for call in chosen for answer in call.answers if answer not in SERVED))
 
     @property
     def usual_wait_s(self) -> float:
@@ -53,11 +54,18 @@ class Run:
                     served[key] = min(served.get(key, call.answered), call.answered)
         return max(served.values()) - self.healed
 
+    def kinds(self) -> dict[str, int]:
+        """How many calls of each kind were made, and how many were refused for a condition."""
+        kinds = Counter(call.kind for call in self.calls)
+        kinds["409"] = sum(call.answers[-1] == "409" for call in self.calls)
+        return dict(sorted(kinds.items()))
+
     def summary(self, problems: Sequence[str]) -> dict[str, object]:
         """What the clients saw, in one line."""
         return {
             "name": self.name,
             "calls": len(self.calls),
+            "kinds": self.kinds(),
             "failures": self.failures(),
             "usual_wait_s": round(self.usual_wait_s, 2),
             "stall_s": round(self.stall_s(), 2),
