@@ -27,6 +27,7 @@ from localcluster.cluster import Cluster, ClusterError
 from tests.faults.catalogue import FAULTS, Stage
 from tests.faults.catalogue import SKEW_S as CLOCK_OFF_S
 from tests.faults.clocks import ProcessClock
+from tests.faults.console import clocks_off_s
 from tests.faults.load import Load, login
 from tests.faults.networked import Networked, networked_cluster
 from tests.faults.operations import operations
@@ -62,6 +63,7 @@ class Totals:
     faults: Counter[str] = field(default_factory=Counter)
     calls: int = 0
     operations: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     stall_s: float = 0.0
     recovery_s: float = 0.0
@@ -98,7 +100,9 @@ class Chaos:
 
     async def _epoch(self, number: int, strike: Strike, began: float) -> Run:
         keys = [f"chaos/{self._seed}/{number}/{key}" for key in range(KEYS)]
-        load = self._load(keys, CLIENTS, number)
+        touched = frozenset().union(*(FAULTS[fault].touches for fault in strike.faults))
+        steps = any(name.startswith("shard-s3-clock") for name in strike.faults)
+        load = self._load(keys, CLIENTS, number, CLOCK_OFF_S if steps else 0.0)
         name = f"chaos-{self._seed}-{number}"
         try:
             async with load:
@@ -114,7 +118,6 @@ class Chaos:
             path = save_history(load.calls, name, self._directory)
             what = "the system did not recover" if isinstance(error, TimeoutError) else str(error)
             raise ChaosError(f"epoch {number}, {' + '.join(strike.faults)}: {what}; its history is {path}") from error
-        touched = frozenset().union(*(FAULTS[fault].touches for fault in strike.faults))
         late_s = float("inf") if touched & {"api", "client-api", "api-clock"} else LATE_S
         return Run(name, load.calls, struck, healed, late_s)
 
@@ -153,7 +156,7 @@ class Chaos:
             path = save_history(whole.calls, run.name, self._directory)
             raise ChaosError("\n".join([f"{run.name}: {len(found)} violations, the history is {path}", *found[:10]]))
 
-    def _load(self, keys: Sequence[str], clients: int, number: int) -> Load:
+    def _load(self, keys: Sequence[str], clients: int, number: int, step_s: float = 0.0) -> Load:
         return Load(
             self._urls[0],
             self._token,
@@ -164,6 +167,8 @@ class Chaos:
             # Any clock may be off; that leaves the checks of all others a little weaker.
             skew_s=CLOCK_OFF_S + 1.0,
             refusals=True,
+            off_s=CLOCK_OFF_S + clocks_off_s(self._stage.cluster),
+            step_s=step_s,
         )
 
     def _count(self, strike: Strike, run: Run) -> None:
@@ -171,6 +176,7 @@ class Chaos:
         totals.strikes += 1
         totals.faults.update(strike.faults)
         totals.calls += len(run.calls)
+        totals.kinds.update(run.kinds())
         totals.failures.update(run.failures())
         totals.stall_s = max(totals.stall_s, run.stall_s())
         totals.recovery_s = max(totals.recovery_s, run.recovery_s)
@@ -241,6 +247,7 @@ def main() -> int:
                 say(f"\nFAILED, seed {seed}: {error}")
                 return 1
     say(f"\nno violation: {totals.calls} calls, {totals.operations} operations checked, {totals.faults.total()} faults")
+    say(", ".join(f"{times} {kind}" for kind, times in sorted(totals.kinds.items())))
     report(
         {
             "chaos": {
@@ -250,6 +257,7 @@ def main() -> int:
                 "faults": totals.faults.total(),
                 "kinds": len(totals.faults),
                 "calls": totals.calls,
+                "by_kind": dict(sorted(totals.kinds.items())),
                 "operations": totals.operations,
                 "failures": dict(totals.failures),
                 "stall_s": round(totals.stall_s, 1),

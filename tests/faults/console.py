@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,19 @@ def keys_of(cluster: Cluster, shard: str, prefix: str, number: int) -> list[str]
 
     found = (key for attempt in range(100_000) if owned(key := f"{prefix}/{shard}/{attempt}"))
     return [next(found) for _ in range(number)]
+
+
+def clocks_off_s(cluster: Cluster) -> float:
+    """How far the clock by which keys expire is off, of the shard of which it is most; the time of asking is no part.
+
+    A shard's clock never goes back: once it has been ahead it stays so, whatever becomes of the machine's clock.
+    """
+    off = [0.0]
+    for shard in cluster.config.shards:
+        before = time.time()
+        (now_ms,) = evaluate(cluster.console_socket(shard.name), "require('tarantkv.shard_clock').now_ms()")
+        off.append(max(before - now_ms / 1000, now_ms / 1000 - time.time()))
+    return max(off)
 
 
 def stored(cluster: Cluster, shard: str, key: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class Action(StrEnum):
@@ -107,6 +108,8 @@ class Call:
     """Keys of which one attempt says that they were changed, and another that the change was refused."""
     asks_versions: bool = False
     partial: bool = False
+    document: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The last answer's."""
     off_s: float = 0.0
     """How far the clock of a shard may be from this history's."""
     step_s: float = 0.0

@@ -52,6 +52,9 @@ class Violation:
     around: tuple[Op, ...]
     """The operations that overlap it, in order of their calls."""
 
+    def __str__(self) -> str:
+        return f"stuck at {self.stuck}; around it: " + "; ".join(map(str, self.around))
+
 
 def _linked(ops: Sequence[Op]) -> _Event:
     """The events behind a head. Of events at the same moment calls come first: those operations overlap."""

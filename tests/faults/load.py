@@ -1,27 +1,23 @@
-"""Concurrent clients that write, read and delete through the HTTP API, and record every call and its answers.
+"""Concurrent clients that use the HTTP API, and record every call and its answers.
 
 They run until told to stop; how long a phase lasts is counted in calls, never in seconds. Which keys, how large a
-batch and what comes next is random, from a seed.
+batch and what comes next is random, from a seed (`asking`); what an answer tells stands in `answers`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
-from api.http.problems import Kind
-from tests.faults.history import Action, Call, Fate, combined
-
-DEADLINE_S = 5.0
-"""The default of TARANTKV_REQUEST_TIMEOUT_S."""
+from tests.faults.answers import Answers, judge
+from tests.faults.asking import Asker, Mix, request
+from tests.faults.history import SERVED, Action, Call, Fate, combined
 
 SKEW_S = 0.5
 """Clocks of one machine differ by nothing; this is for the time between an answer and its record."""
@@ -35,13 +31,6 @@ FROZEN_S = 600.0
 RETRY_S = 0.05
 POLL_S = 0.02
 GIVE_UP_S = 20.0
-BATCH = 6
-
-_FATES = {
-    False: {"not_applied": Fate.NEVER, "unknown": Fate.UNKNOWN},
-    True: {"not_read": Fate.NEVER},
-}
-"""What is known of a key that failed, for changes and for reads, by the word of the answer."""
 
 Watch = Callable[[Call], bool]
 
@@ -51,17 +40,6 @@ def login(base_url: str, user: str, password: str) -> str:
     answer = httpx.post(f"{base_url}/api/login", json={"username": user, "password": password}, trust_env=False)
     answer.raise_for_status()
     return str(answer.json()["token"])
-
-
-@dataclass(frozen=True)
-class Mix:
-    """What the clients do: weights of the actions, the share of batches, and of changes with an `Idempotency-Key`."""
-
-    write: float = 0.5
-    read: float = 0.35
-    delete: float = 0.15
-    batches: float = 0.3
-    keyed: float = 0.3
 
 
 class Load:
@@ -81,22 +59,22 @@ class Load:
         refusals: bool = False,
         garbled: bool = False,
         http_timeout_s: float = HTTP_TIMEOUT_S,
+        off_s: float = 0.0,
+        step_s: float = 0.0,
     ) -> None:
         """Clients and tries take turns between `base_url` and `other_urls`.
 
-        `skew_s`: how far clocks differ. `refusals`: a 500 that says the database refused is an answer like others.
-        `garbled`: requests and answers may be damaged on their way, so that a 4xx is an answer like others.
+        `skew_s`, `refusals` and `garbled` are as in `Answers`, `off_s` and `step_s` as in `Call`.
         """
         self.calls: list[Call] = []
         self._urls = [base_url, *other_urls]
-        self._skew_s = skew_s
-        self._refusals = refusals
-        self._garbled = garbled
+        wall_s = time.time() - time.monotonic()
+        self._answers = Answers(skew_s, refusals, garbled, wall_s)
         self._http_timeout_s = http_timeout_s
         self._headers = {"Authorization": f"Bearer {token}"}
         self._keys = list(keys)
         self._clients = clients
-        self._mix = mix or Mix()
+        self._asker = Asker(self._keys, mix or Mix(), wall_s, off_s, step_s)
         self._seed = seed
         self._numbers = count(1)
         self._stopping = False
@@ -177,26 +155,13 @@ class Load:
     async def _client(self, client: int) -> None:
         chance = random.Random(f"{self._seed}/{client}")
         while not self._stopping:
-            call = self._next(client, chance)
+            call = self._asker.next(client, next(self._numbers), chance)
             await self._perform(call)
             self._ended(call)
+            if call.idempotency_key and call.succeeded and chance.random() < self._asker.mix.again:
+                await self._again(call)
             if not call.succeeded:
                 await asyncio.sleep(RETRY_S)
-
-    def _next(self, client: int, chance: random.Random) -> Call:
-        mix = self._mix
-        (action,) = chance.choices(list(Action), [mix.write, mix.read, mix.delete])
-        size = chance.randint(2, BATCH) if chance.random() < mix.batches else 1
-        keys = tuple(chance.sample(self._keys, min(size, len(self._keys))))
-        keyed = action is not Action.READ and chance.random() < mix.keyed
-        return Call(
-            client,
-            action,
-            keys,
-            time.monotonic(),
-            next(self._numbers),
-            idempotency_key=secrets.token_hex(16) if keyed else None,
-        )
 
     async def _perform(self, call: Call) -> None:
         """Make a call; with an `Idempotency-Key` until it succeeds."""
@@ -208,7 +173,14 @@ class Load:
                 break
             await asyncio.sleep(RETRY_S)
         if call.action is not Action.READ:
-            call.fates = {key: combined(attempt[key] for attempt in fates) for key in call.keys}
+            said = {key: {attempt[key] for attempt in fates} for key in call.keys}
+            call.fates = {key: combined(attempts) for key, attempts in said.items()}
+            call.contradicted = tuple(
+                key for key, attempts in said.items() if {Fate.HAPPENED, Fate.REFUSED} <= attempts
+            )
+            self._asker.versions.update(
+                (key, version) for key, told in call.told.items() if (version := told.version or told.current)
+            )
 
     async def _attempt(self, call: Call) -> None:
         began = self._asked[call.client] = time.monotonic()
@@ -218,71 +190,49 @@ class Load:
         _tell(self._watches_of_tries, call)
 
     async def _try(self, call: Call) -> None:
-        body = (
-            {"data": {key: call.value(key) for key in call.keys}}
-            if call.action is Action.WRITE
-            else {"keys": call.keys}
-        )
-        headers = {"Idempotency-Key": call.idempotency_key} if call.idempotency_key else {}
-        url = self._urls[(call.client + len(call.answers)) % len(self._urls)]
         try:
-            answer = await self._http.post(f"{url}/api/{call.action}", json=body, headers=headers)
+            answer = await self._post(call)
         except httpx.ConnectError:
-            self._judge(call, "refused", Fate.NEVER)
+            judge(call, "refused", Fate.NEVER)
             return
         except httpx.TransportError as error:
             # An api that stands still may begin with it whenever it wakes.
-            self._broken(call, type(error).__name__, FROZEN_S if isinstance(error, httpx.TimeoutException) else 0.0)
+            begun_s = FROZEN_S if isinstance(error, httpx.TimeoutException) else 0.0
+            self._answers.broken(call, type(error).__name__, begun_s)
             return
-        if self._garbled and 400 <= answer.status_code < 500:
-            self._judge(call, str(answer.status_code), Fate.NEVER)
+        if self._answers.garbled and 400 <= answer.status_code < 500 and answer.status_code != 409:
+            judge(call, str(answer.status_code), Fate.NEVER)
             return
         try:
             document = answer.json()
         except ValueError as error:
-            if not self._garbled:
+            if not self._answers.garbled:
                 raise
-            self._broken(call, type(error).__name__)
+            self._answers.broken(call, type(error).__name__)
             return
-        self._read_answer(call, answer.status_code, document)
+        self._answers.take(call, answer.status_code, document)
+        call.document = document
 
-    def _broken(self, call: Call, how: str, begun_s: float = 0.0) -> None:
-        """Judge an attempt without an answer, which the api may go on with for its whole time."""
-        self._judge(call, f"broken ({how})", Fate.UNKNOWN)
-        call.latest = call.answered + begun_s + DEADLINE_S + self._skew_s
+    async def _post(self, call: Call) -> httpx.Response:
+        headers = {"Content-Type": "application/json"}
+        if call.idempotency_key:
+            headers["Idempotency-Key"] = call.idempotency_key
+        url = self._urls[(call.client + len(call.answers)) % len(self._urls)]
+        body = request(call, self._answers.wall_s)
+        return await self._http.post(f"{url}/api/{call.action}", content=body, headers=headers)
 
-    def _judge(self, call: Call, answer: str, fate: Fate) -> None:
-        call.answered = time.monotonic()
-        call.answers.append(answer)
-        call.fates = dict.fromkeys(call.keys, fate)
-
-    def _read_answer(self, call: Call, status: int, document: Mapping[str, Any]) -> None:
-        match status:
-            case 200:
-                self._judge(call, "200", Fate.HAPPENED)
-                call.deleted = document.get("deleted")
-                if call.action is Action.READ:
-                    missing = document.get("not_found", [])
-                    if sorted([*document["data"], *missing]) != sorted(call.keys):
-                        raise AssertionError(f"read {call.keys}, answered {document}")
-                    call.seen = {**document["data"], **dict.fromkeys(missing)}
-            case 503 | 504:
-                self._read_failures(call, status, document)
-            case 500 if self._refusals and document["type"] == Kind.DATABASE_REFUSED.urn:
-                self._read_failures(call, 500, document)
-            case _:
-                raise AssertionError(f"{call.action} answered {status}: {document}")
-
-    def _read_failures(self, call: Call, status: int, document: Mapping[str, Any]) -> None:
-        failed = document.get("failed")
-        # Without a list nothing was sent.
-        self._judge(call, str(status), Fate.HAPPENED if failed is not None else Fate.NEVER)
-        if failed is None and status == 504:
-            raise AssertionError(f"a 504 does not say for which keys: {document}")
-        for key, said in (failed or {}).items():
-            call.fates[key] = _FATES[call.action is Action.READ][said]
-        # A 504 is given a little before its deadline or after it.
-        call.latest = max(call.latest, call.answered + self._skew_s)
+    async def _again(self, call: Call) -> None:
+        """Send a served call once more under its `Idempotency-Key`; if that is served too, the answer is the same."""
+        try:
+            answer = await self._post(call)
+            document = answer.json()
+        except (httpx.TransportError, ValueError):
+            return
+        if str(answer.status_code) not in SERVED:
+            return
+        was, now = ({**said, "request_id": ""} for said in (call.document, document))
+        if str(answer.status_code) != call.answers[-1] or was != now:
+            raise AssertionError(f"call {call.number} was answered {call.answers[-1]} {was}, and then {now}")
 
     def _ended(self, call: Call) -> None:
         self.calls.append(call)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from tests.faults.history import NEVER, NOTHING_ASKED, NOTHING_TOLD, Action, Ask, Call, Fate, Told
 
@@ -39,6 +39,13 @@ class Op:
     ask: Ask = NOTHING_ASKED
     told: Told = NOTHING_TOLD
     ends: Window | None = NEVER_ENDS
+
+    def __str__(self) -> str:
+        fields = {"value": self.value, "found": self.found, "optional": self.optional or None}
+        fields |= {name: value for name, value in asdict(self.ask).items() if value != getattr(NOTHING_ASKED, name)}
+        fields |= {name: value for name, value in asdict(self.told).items() if value is not None}
+        said = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+        return f"{self.called:.3f}..{self.answered:.3f} {self.action} {said}"
 
 
 def operations(calls: Iterable[Call]) -> dict[str, list[Op]]:

@@ -20,7 +20,14 @@ from tests.redis_client import as_tarantkv
 
 POLL_S = 0.005
 
-_CHANGES = (Operation.WRITE, Operation.DELETE)
+_CHANGES = {
+    Operation.WRITE,
+    Operation.DELETE,
+    Operation.UPDATE,
+    Operation.DELETE_IF,
+    Operation.INCREMENT,
+    Operation.TOUCH,
+}
 
 
 def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.0) -> None:
@@ -82,7 +89,7 @@ def in_hand(client: redis.Redis, shard: str, pid: int) -> set[bytes]:
 
 
 def changes(client: redis.Redis, shard: str, entries: set[bytes]) -> set[bytes]:
-    """The ids of the chunks in stream entries that write or delete."""
+    """The ids of the chunks in stream entries that change keys."""
     found: set[bytes] = set()
     for entry in entries:
         for _, fields in cast("list[Any]", client.xrange(shard_stream(shard), entry, entry)):

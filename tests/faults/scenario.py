@@ -11,8 +11,10 @@ from pathlib import Path
 
 from localcluster.cluster import Cluster
 from tests.faults import jepsen
+from tests.faults.asking import Mix
+from tests.faults.console import clocks_off_s
 from tests.faults.history import Call, write_json
-from tests.faults.load import HTTP_TIMEOUT_S, SKEW_S, Load, Mix, login
+from tests.faults.load import HTTP_TIMEOUT_S, SKEW_S, Load, login
 from tests.faults.verdict import LATE_S, Run, applied_twice, violations
 
 REPORT = "FAULT_REPORT"
@@ -67,11 +69,14 @@ class Scenario:
         garbled: bool = False,
         http_timeout_s: float = HTTP_TIMEOUT_S,
         late_s: float = LATE_S,
+        off_s: float = 0.0,
+        step_s: float = 0.0,
     ) -> Run:
         """Run `fault` under load and check everything that must hold whatever the fault is.
 
         `before` and `after` count the calls that must succeed before the fault and after it, `late_s` is how long
-        after its deadline an answer may come, and the others are as `Load` takes them.
+        after its deadline an answer may come, and the others are as `Load` takes them. `off_s` counts beyond what the
+        clocks of shards are off already.
         """
         cluster = self.cluster
 
@@ -87,6 +92,8 @@ class Scenario:
                 refusals=refusals,
                 garbled=garbled,
                 http_timeout_s=http_timeout_s,
+                off_s=off_s + clocks_off_s(cluster),
+                step_s=step_s,
             )
             async with load:
                 await load.good(before)

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from localcluster.cluster import Cluster
+from tests.faults.asking import Mix
 from tests.faults.console import keys_of, stored
-from tests.faults.load import Load, Mix, login
+from tests.faults.load import Load, login
 from tests.faults.processes import unread_bytes, wait_for
 from tests.faults.scenario import Scenario
 

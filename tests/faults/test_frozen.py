@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from protocol.names import EPHEMERAL_TTL_S
+from tests.faults.answers import DEADLINE_S
 from tests.faults.injection import injected
 from tests.faults.injections_processes import Frozen
-from tests.faults.load import DEADLINE_S, Load
+from tests.faults.load import Load
 from tests.faults.scenario import Scenario
 from tests.faults.verdict import LATE_S
 

@@ -124,8 +124,8 @@ def test_a_counter_is_the_sum_of_what_was_acknowledged_and_some_of_what_is_unkno
     acknowledged, unknown = increment(1, 3), [increment(2, 10, Fate.UNKNOWN), increment(3, 20, Fate.UNKNOWN)]
     for value in (3, 13, 23, 33):
         assert rules(acknowledged, *unknown, final_read(value)) == set()
-    for value in (None, 0, 6, 10, 43):
-        assert rules(acknowledged, *unknown, final_read(value)) == {COUNTED_ONCE}
+    for wrong in (None, 0, 6, 10, 43):
+        assert rules(acknowledged, *unknown, final_read(wrong)) == {COUNTED_ONCE}
 
 
 def test_a_counter_whose_increments_were_all_refused_is_not_there() -> None:

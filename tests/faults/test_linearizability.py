@@ -158,7 +158,7 @@ def by_brute_force(ops: Sequence[Op]) -> bool:
     """Whether any order that keeps to the times explains the history."""
 
     def explains(order: Sequence[Op]) -> bool:
-        state: str | None = None
+        state: str | int | None = None
         for position, op in enumerate(order):
             if any(later.answered < op.called for later in order[position + 1 :]):
                 return False

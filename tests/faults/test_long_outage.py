@@ -11,7 +11,8 @@ import pytest
 
 from localcluster import programs
 from localcluster.cluster import Cluster
-from tests.faults.load import DEADLINE_S, login
+from tests.faults.answers import DEADLINE_S
+from tests.faults.load import login
 from tests.faults.processes import wait_for
 from tests.integration.processes import ApiProcess, environment
 

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 
+from tests.faults.answers import DEADLINE_S
+from tests.faults.asking import PLAIN
 from tests.faults.injection import injected
 from tests.faults.injections_network import KINDS, NetworkFault, pairs
-from tests.faults.load import DEADLINE_S, HTTP_TIMEOUT_S, Load, Mix
+from tests.faults.load import HTTP_TIMEOUT_S, Load
 from tests.faults.networked import Networked
 from tests.faults.scenario import Scenario
 from tests.faults.verdict import LATE_S, Run
@@ -58,7 +61,7 @@ def run(scenario: Scenario, networked: Networked, pair: str, kind: str, seconds:
         # An answer in time does not get through a link that is broken.
         late_s=seconds if ours else LATE_S,
         # A key that lost some of its bytes is another key, and HTTP does not tell.
-        mix=Mix(keyed=0) if garbled else None,
+        mix=replace(PLAIN, keyed=0) if garbled else None,
     )
     if kind == "damaged":
         assert fault.damaged > damaged

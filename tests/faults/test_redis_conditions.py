@@ -6,10 +6,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from tests.faults.answers import DEADLINE_S
 from tests.faults.injection import Injection, injected
 from tests.faults.injections_failover import Demoted, FailedOver, Loading
 from tests.faults.injections_redis import Busy, ConnectionsKilled, OutOfMemory, Paused, ReadOnly
-from tests.faults.load import DEADLINE_S, Load, login
+from tests.faults.load import Load, login
 from tests.faults.network import CUT
 from tests.faults.networked import Networked
 from tests.faults.scenario import Scenario

@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults.asking import Mix
 from tests.faults.console import keys_of
 from tests.faults.doublings import SHARD, doublings
 from tests.faults.injection import Injection, injected
 from tests.faults.injections_shards import DiskFull, MemoryFull, ReadOnlyShard
-from tests.faults.load import Load, Mix
+from tests.faults.load import Load
 from tests.faults.networked import Networked
 from tests.faults.scenario import Scenario
 

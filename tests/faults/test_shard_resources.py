@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.faults.asking import Mix
 from tests.faults.console import keys_of
 from tests.faults.history import Action
 from tests.faults.injection import Injection, injected
 from tests.faults.injections_shards import DiskFull, MemoryFull
-from tests.faults.load import Load, Mix
+from tests.faults.load import Load
 from tests.faults.scenario import Scenario
 from tests.faults.small_disk import Filled, MountError, small_disk
 from tests.faults.verdict import Run

@@ -5,11 +5,12 @@ import time
 
 import redis
 
+from tests.faults.asking import Mix
 from tests.faults.console import keys_of
 from tests.faults.history import Call
 from tests.faults.injection import injected
 from tests.faults.injections_processes import Killed, kill_for_good
-from tests.faults.load import Load, Mix
+from tests.faults.load import Load
 from tests.faults.processes import in_hand, wait_for
 from tests.faults.scenario import Scenario, report
 

@@ -10,10 +10,11 @@ import redis
 
 from localcluster.cluster import Cluster
 from protocol.names import shard_stream
+from tests.faults.asking import Mix
 from tests.faults.clocks import ProcessClock
 from tests.faults.injection import injected
 from tests.faults.injections_processes import Down
-from tests.faults.load import Load, Mix
+from tests.faults.load import Load
 from tests.faults.processes import wait_for
 from tests.faults.scenario import Scenario
 from tests.faults.workers import another_worker, without_workers

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from localcluster.cluster import Cluster
 from tests.faults import linearizability
+from tests.faults.answers import DEADLINE_S
 from tests.faults.console import applications
 from tests.faults.history import SERVED, Call
 from tests.faults.invariants import breaches
-from tests.faults.load import DEADLINE_S
 from tests.faults.operations import operations
 
 LATE_S = 1.0
