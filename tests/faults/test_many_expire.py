@@ -1,0 +1,73 @@
+"""Thousands of keys expire at the same moment: others are served, the lag is seen and ends, and memory is given back.
+
+`loadtest.expiry` is the same with a million, and measures.
+"""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from localcluster.cluster import Cluster
+from tests.faults.console import evaluate
+from tests.faults.load import login
+from tests.faults.processes import wait_for
+
+KEYS = 20_000
+BATCH = 10_000
+VALUE = "x" * 500
+LONGEST_S = 20.0
+
+
+@pytest.fixture
+def http(mended: Cluster) -> Iterator[httpx.Client]:
+    token = login(mended.base_url, mended.admin_user, mended.admin_password)
+    with httpx.Client(base_url=mended.base_url, headers={"Authorization": token}, trust_env=False, timeout=20) as http:
+        yield http
+
+
+def sweeps(cluster: Cluster) -> list[tuple[int, int, int, int]]:
+    """Of each shard: keys removed since its start, the lag in ms, rows of keys that expire, bytes of keys."""
+    said = "local a, b, c = require('tarantkv.sweep').status() return a, b, c, box.space.kv:bsize()"
+    answers = [
+        evaluate(cluster.console_socket(shard.name), f"(function() {said} end)()") for shard in cluster.config.shards
+    ]
+    return [(int(removed), int(lag), int(rows), int(size)) for removed, lag, rows, size in answers]
+
+
+def test_keys_that_expire_together_are_absent_at_once_and_removed_while_others_are_served(
+    mended: Cluster, http: httpx.Client
+) -> None:
+    before = sweeps(mended)
+    ends = time.time() + 3.0
+    keys = [f"together/{number}" for number in range(KEYS)]
+    for start in range(0, KEYS, BATCH):
+        data = dict.fromkeys(keys[start : start + BATCH], VALUE)
+        http.post("/api/write", json={"data": data, "expires_at": ends}).raise_for_status()
+    assert time.time() < ends, "the machine is too slow for this test"
+    held = sweeps(mended)
+    assert sum(size for *_, size in held) > sum(size for *_, size in before) + KEYS * len(VALUE)
+
+    longest_lag_ms, others = 0, 0
+    end = time.monotonic() + LONGEST_S
+    while time.monotonic() < end:
+        http.post("/api/write", json={"data": {"others": others}}).raise_for_status()
+        answer = http.post("/api/read", json={"keys": ["others", keys[others % KEYS]]})
+        asked = time.time()
+        found = answer.json()["data"]
+        assert found.pop("others") == others
+        others += 1
+        now = sweeps(mended)
+        longest_lag_ms = max(longest_lag_ms, *(lag for _, lag, _, _ in now))
+        removed = sum(count for count, *_ in now) - sum(count for count, *_ in before)
+        if removed >= KEYS:
+            break
+        assert asked < ends or not found or time.time() < ends + 0.5, found
+    else:
+        pytest.fail("the keys are not removed")
+    assert longest_lag_ms > 0
+    assert http.post("/api/read", json={"keys": keys[:1000]}).json()["data"] == {}
+    wait_for(lambda: all(lag == 0 for _, lag, _, _ in sweeps(mended)), "the lag does not end")
+    left = sum(size for *_, size in sweeps(mended)) - sum(size for *_, size in before)
+    assert left < KEYS * len(VALUE) / 100

@@ -1,0 +1,105 @@
+"""A shard's clock is set back, while it runs and while it is down: no key comes back, and no version comes twice."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from localcluster.cluster import Cluster
+from tests.faults.console import keys_of
+from tests.faults.injections_shards import ShardClock
+from tests.faults.load import login
+from tests.faults.processes import wait_for
+
+SHARD = "s1"
+BACK_S = 3
+"""Less than a request may take: to a shard that is ahead by more every request comes too late."""
+
+TTL_S = 0.3
+
+Post = Callable[[str, Mapping[str, Any]], Any]
+
+
+@pytest.fixture
+def post(mended: Cluster) -> Iterator[Post]:
+    token = login(mended.base_url, mended.admin_user, mended.admin_password)
+    with httpx.Client(base_url=mended.base_url, headers={"Authorization": token}, trust_env=False, timeout=20) as http:
+
+        def send(call: str, body: Mapping[str, Any]) -> Any:
+            answer = http.post(f"/api/{call}", json=body)
+            assert answer.status_code in {200, 409}, answer.text
+            return answer.json()
+
+        yield send
+
+
+def read(post: Post, keys: list[str]) -> dict[str, Any]:
+    data: dict[str, Any] = post("read", {"keys": keys})["data"]
+    return data
+
+
+def versions_of(post: Post, keys: list[str]) -> set[str]:
+    """The versions of as many writes, one after the other."""
+    return {post("write", {"data": {key: 1}, "return": ["version"]})["versions"][key] for key in keys}
+
+
+def wait_until_over(post: Post, key: str) -> None:
+    wait_for(lambda: key not in read(post, [key]), "the key does not expire")
+
+
+def killed_and_back(cluster: Cluster) -> None:
+    pid = cluster.kill(f"shard-{SHARD}")
+    cluster.wait_ended(f"shard-{SHARD}", pid)
+    cluster.wait_running(f"shard-{SHARD}")
+
+
+def test_a_shard_whose_clock_is_set_back_brings_no_expired_key_back_and_repeats_no_version(
+    mended: Cluster, post: Post
+) -> None:
+    clock = ShardClock(SHARD, -30)
+    gone, stays, *others = keys_of(mended, SHARD, "set-back", 42)
+    post("write", {"data": {gone: 1}, "ttl": TTL_S})
+    post("write", {"data": {stays: 1}, "ttl": 3600})
+    before = versions_of(post, others)
+    wait_until_over(post, gone)
+    clock.start(mended)
+    try:
+        assert read(post, [gone, stays]) == {stays: 1}
+        assert post("write", {"data": {gone: 2}, "if": "absent"}) == {"status": "success"}
+        after = versions_of(post, others)
+        assert len(before | after) == 2 * len(others)
+        # Half a minute is not added to what lives now.
+        began = time.monotonic()
+        post("write", {"data": {gone: 3}, "ttl": TTL_S})
+        wait_until_over(post, gone)
+        assert time.monotonic() - began >= TTL_S
+    finally:
+        clock.stop(mended)
+    assert read(post, [gone, stays]) == {stays: 1}
+
+
+def test_a_shard_that_restarts_with_its_clock_set_back_brings_no_expired_key_back_and_repeats_no_version(
+    mended: Cluster, post: Post
+) -> None:
+    """It was ahead until it was killed: to the one that starts then, the clock has been set back."""
+    gone, *others = keys_of(mended, SHARD, "restarted", 41)
+    ShardClock(SHARD, BACK_S).start(mended)
+    post("write", {"data": {gone: 1}, "ttl": TTL_S})
+    before = versions_of(post, others)
+    wait_until_over(post, gone)
+    killed_and_back(mended)
+    assert read(post, [gone]) == {}
+    after = versions_of(post, others)
+    assert len(before | after) == 2 * len(others)
+    assert post("write", {"data": {gone: 2}, "if": "absent"}) == {"status": "success"}
+
+
+def test_a_shard_killed_again_and_again_repeats_no_version(mended: Cluster, post: Post) -> None:
+    keys = keys_of(mended, SHARD, "killed-often", 10)
+    seen: set[str] = set()
+    for _ in range(3):
+        seen |= versions_of(post, keys)
+        killed_and_back(mended)
+    assert len(seen | versions_of(post, keys)) == 4 * len(keys)
