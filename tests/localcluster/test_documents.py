@@ -1,11 +1,18 @@
-"""The commands of the README, pasted as they stand there."""
+"""The commands of the README, pasted as they stand there, and the examples of docs/api.md, sent as they stand there."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
+import httpx
+import pytest
+
 from localcluster.cluster import Cluster
 from localcluster.dotenv import REPOSITORY
+from tests.localcluster.examples import Variables, examples
+
+API_PAGE = REPOSITORY / "docs" / "api.md"
 
 
 def test_the_readme_s_calls_answer_what_it_shows_however_often_they_are_pasted(
@@ -29,3 +36,52 @@ def test_the_readme_s_calls_answer_what_it_shows_however_often_they_are_pasted(
             check=True,
         )
         assert done.stdout.splitlines() == shown
+
+
+def test_the_api_page_s_examples_answer_what_it_shows(cluster: Cluster) -> None:
+    shown = list(examples(API_PAGE.read_text()))
+    variables = Variables()
+    with httpx.Client(base_url=cluster.base_url, trust_env=False, headers={"Content-Type": "application/json"}) as http:
+        password = json.dumps(cluster.admin_password)
+        for example in shown:
+            body = variables.filled(example.body)
+            if example.target == "/api/login":
+                body = body.replace('"…"', password)
+            answer = http.request(example.method, example.target, content=body.encode(), headers=example.headers)
+            assert answer.status_code == example.status, f"docs/api.md:{example.line}: {answer.text}"
+            for one, other in zip(documents(example.answer), documents(answer.text), strict=True):
+                variables.compare(one, other, f"docs/api.md:{example.line}")
+            if example.target == "/api/login":
+                http.headers["Authorization"] = answer.json()["token"]
+        keys = sorted(set(re.findall(r'"((?:user|session|stock):\d+|hits)"', API_PAGE.read_text())))
+        http.post("/api/delete", json={"keys": keys}).raise_for_status()
+
+
+def documents(text: str) -> list[object]:
+    """The JSON documents of an answer: one, or one a line."""
+    try:
+        return [json.loads(text)]
+    except json.JSONDecodeError:
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_api_page_has_an_example_of_each_call(cluster: Cluster) -> None:
+    """Of those that have an answer with a document of its own."""
+    described = httpx.get(f"{cluster.base_url}/schema/openapi.json", trust_env=False).json()["paths"]
+    shown = {example.target.partition("?")[0] for example in examples(API_PAGE.read_text())}
+    assert {path for path in described if path.startswith("/api/")} - shown == {"/api/logout"}
+
+
+@pytest.mark.parametrize(
+    ("shown", "found"),
+    [
+        ({"a": 1}, {"a": 2}),
+        ({"a": 1}, {"a": 1, "b": 1}),
+        ({"a": 1}, {"a": True}),
+        ([1], [1, 1]),
+        (["1a21b45d82a00002", "1a21b45d82a00002"], ["1a21b45d82a00003", "1a21b45d82a00004"]),
+    ],
+)
+def test_an_answer_that_is_not_as_shown_is_noticed(shown: object, found: object) -> None:
+    with pytest.raises(AssertionError):
+        Variables().compare(shown, found)
