@@ -99,6 +99,41 @@ class KvUser(FastHttpUser):
                 return True
             return False
 
+    def answer(
+        self,
+        path: str,
+        content: Mapping[str, Any] | str,
+        *,
+        name: str,
+        statuses: Sequence[int] = (200,),
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any] | None:
+        """Send a request; returns the answer's document if it has one of the `statuses`, and None otherwise."""
+        body = content if isinstance(content, str) else orjson.dumps(content).decode()
+        every = {**self._headers, **(headers or {})}
+        with self.client.post(path, data=body, headers=every, name=name, catch_response=True) as answer:
+            found = _content(answer)
+            if answer.status_code in statuses:
+                answer.success()
+                return found
+            answer.failure(f"{answer.status_code} {found.get('title', answer.error)}")
+            return None
+
+    def text(self, path: str, *, name: str) -> str | None:
+        """Get a text; None if it is not answered 200."""
+        with self.client.get(path, headers=self._headers, name=name, catch_response=True) as answer:
+            if answer.status_code != 200:
+                answer.failure(f"{answer.status_code} {answer.error}")
+                return None
+            answer.success()
+            return (answer.content or b"").decode()
+
+    def complain(self, name: str, fault: str) -> None:
+        """Count a wrong answer that shows only beside others."""
+        self.environment.events.request.fire(
+            request_type="CHECK", name=name, response_time=0, response_length=0, exception=AssertionError(fault)
+        )
+
     def write(self, data: Mapping[str, Any], **options: Any) -> bool:
         """Write pairs."""
         return self.post("/api/write", {"data": data}, {"status": "success"}, **options)
