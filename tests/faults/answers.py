@@ -52,6 +52,8 @@ class Answers:
             case 200:
                 judge(call, "200", Fate.HAPPENED)
                 call.deleted = document.get("deleted")
+                if call.scan:
+                    document = _as_read(call, document)
                 if call.action is Action.READ:
                     self._read(call, document)
             case 409 if document["type"] == _CONDITION_FAILED:
@@ -118,6 +120,22 @@ class Answers:
         found = sum(bool(told.found) for told in call.told.values())
         if call.action is Action.TOUCH and whole and document["touched"] != found:
             raise AssertionError(f"touched {call.keys}, answered {document}")
+
+
+def _as_read(call: Call, page: Mapping[str, Any]) -> dict[str, Any]:
+    """The page of a scan as the answer of a read: keys that it does not have are absent."""
+    items = {item["key"]: item for item in page["items"]}
+    if not page["complete"] or list(items) != sorted(item["key"] for item in page["items"]):
+        raise AssertionError(f"a page is not whole, or not in order: {page}")
+    found = {key: items[key] for key in call.keys if key in items}
+    meta = {
+        key: {name: item[name] for name in ("version", "expires_at") if name in item} for key, item in found.items()
+    }
+    return {
+        "data": {key: item["value"] for key, item in found.items()},
+        "not_found": [key for key in call.keys if key not in items],
+        "meta": meta,
+    }
 
 
 def judge(call: Call, answer: str, fate: Fate) -> None:

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from typing import Any
 
 from tests.faults.history import ABSENT, PRESENT, Action, Ask, Call
@@ -42,9 +43,11 @@ class Mix:
     """Of writes, and of increments of counters that may end."""
     again: float = 0.15
     """Of changes with an `Idempotency-Key`: they are sent once more after their end."""
+    scans: float = 0.1
+    """Of reads, where there are batches: they scan all keys."""
 
 
-PLAIN = Mix(increment=0, touch=0, conditional=0, ending=0)
+PLAIN = Mix(increment=0, touch=0, conditional=0, ending=0, scans=0)
 """Writes, reads and deletes as they were before there was anything else."""
 
 
@@ -80,6 +83,8 @@ class Asker:
         if action is not Action.READ and chance.random() < mix.keyed:
             call.idempotency_key = secrets.token_hex(16)
         self._ask(call, chance)
+        if action is Action.READ and mix.batches and chance.random() < mix.scans:
+            call.scan, call.partial, call.keys = True, False, tuple(self.keys)
         return call
 
     def _ask(self, call: Call, chance: random.Random) -> None:
@@ -135,7 +140,9 @@ def _bounded(chance: random.Random, ttl_s: float | None) -> Ask:
 def request(call: Call, wall_s: float) -> bytes:
     """The body of a call: the same bytes for each try."""
     document: dict[str, Any] = {}
-    if call.action is Action.WRITE:
+    if call.scan:
+        document["prefix"] = commonprefix(call.keys)  # noqa: RUF071 - what they share is to be characters
+    elif call.action is Action.WRITE:
         document["data"] = {key: call.value(key) for key in call.keys}
     elif call.action is Action.INCREMENT:
         document["data"] = {key: call.asks[key].delta for key in call.keys}

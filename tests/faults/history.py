@@ -108,6 +108,8 @@ class Call:
     """Keys of which one attempt says that they were changed, and another that the change was refused."""
     asks_versions: bool = False
     partial: bool = False
+    scan: bool = False
+    """A read that asks for all keys by their common beginning."""
     document: dict[str, Any] = field(default_factory=dict, repr=False)
     """The last answer's."""
     off_s: float = 0.0
@@ -136,7 +138,7 @@ class Call:
             "version" if self.asks_versions else "",
             "partial" if self.partial else "",
         ]
-        return " ".join([self.action, *filter(None, words)])
+        return " ".join(["scan" if self.scan else self.action, *filter(None, words)])
 
     @property
     def wait_s(self) -> float:

@@ -219,7 +219,8 @@ class Load:
             headers["Idempotency-Key"] = call.idempotency_key
         url = self._urls[(call.client + len(call.answers)) % len(self._urls)]
         body = request(call, self._answers.wall_s)
-        return await self._http.post(f"{url}/api/{call.action}", content=body, headers=headers)
+        path = "scan" if call.scan else call.action
+        return await self._http.post(f"{url}/api/{path}", content=body, headers=headers)
 
     async def _again(self, call: Call) -> None:
         """Send a served call once more under its `Idempotency-Key`; if that is served too, the answer is the same."""
