@@ -194,7 +194,7 @@ class FloorDriver:
                 rows[self._owner[bucket]].append((key, bucket, value))
             for shard, of_shard in enumerate(rows):
                 if of_shard:
-                    keys = [key for key, _, _ in of_shard]
+                    keys = [row[0] for row in of_shard]
                     cuts = (
                         write_bodies(of_shard)
                         if operation == "write"

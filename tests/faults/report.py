@@ -79,7 +79,7 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
-def chaos_table(runs: Iterable[Result]) -> str:
+def chaos_table(runs: Sequence[Result]) -> str:
     """One line a run of `make chaos` that came to its end."""
     lines = [
         "| minutes | seed | strikes | faults | kinds | calls | operations | answers but 200 | stall | recovery | |",
@@ -91,6 +91,10 @@ def chaos_table(runs: Iterable[Result]) -> str:
         "| no violation |"
         for run in runs
     ]
+    for run in runs:
+        if by_kind := run.get("by_kind"):
+            counts = ", ".join(f"{times} {words(kind)}" for kind, times in by_kind.items())
+            lines += ["", f"The calls of seed {run['seed']} by what they ask for, and those answered 409: {counts}."]
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 Never `condition_failed` for one's own success. The same under load: the other tests here, whose clients use all of it.
 """
 
+import asyncio
 import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +15,11 @@ import httpx
 import pytest
 
 from localcluster.cluster import Cluster
+from tests.faults.asking import Mix
 from tests.faults.console import evaluate, keys_of
-from tests.faults.load import login
+from tests.faults.load import Load, login
 from tests.faults.processes import unread_bytes, wait_for
+from tests.faults.scenario import Scenario
 from tests.faults.workers import another_worker
 
 SHARD = "s1"
@@ -63,7 +66,7 @@ DELETE_IF_PRESENT = ("delete", lambda key: {"keys": [key], "if": "present"}, "{k
 INCREMENT = ("increment", lambda key: {"data": {key: 4}}, "{key}[3] == 5")
 TOUCH = ("touch", lambda key: {"keys": [key], "ttl": 60}, "{key}[5] ~= nil")
 
-SUCCESSES = {
+SUCCESSES: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "write": lambda _: {"status": "success"},
     "delete": lambda _: {"status": "success", "deleted": 1},
     "increment": lambda key: {"data": {key: 5}},
@@ -71,7 +74,11 @@ SUCCESSES = {
 }
 
 
-@pytest.mark.parametrize(("call", "body", "done"), [WRITE_IF_ABSENT, DELETE_IF_PRESENT, INCREMENT, TOUCH])
+@pytest.mark.parametrize(
+    ("call", "body", "done"),
+    [WRITE_IF_ABSENT, DELETE_IF_PRESENT, INCREMENT, TOUCH],
+    ids=["write", "delete", "increment", "touch"],
+)
 def test_a_shard_killed_between_commit_and_reply_makes_no_change_twice_and_refuses_none_for_its_own_success(
     mended: Cluster, post: Post, call: str, body: Callable[[str], Mapping[str, Any]], done: str
 ) -> None:
@@ -167,3 +174,26 @@ def test_increments_redelivered_by_a_worker_that_froze_after_its_call_count_once
             for name in frozen:
                 cluster.kill(name, signal.SIGCONT)
     assert post("read", {"keys": counters}).json()["data"] == dict.fromkeys(counters, 3)
+
+
+COUNTING = Mix(write=0.1, read=0.1, delete=0.1, increment=0.7, touch=0, keyed=0.5)
+KILLED = ("shard-s1", "worker-1", "redis", "api", "shard-s2", "worker-2", "shard-s3")
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(6, marks=[pytest.mark.long, pytest.mark.timeout(300)])])
+def test_counters_are_the_sum_of_their_increments_whatever_is_killed(scenario: Scenario, rounds: int) -> None:
+    """Each increment that was acknowledged counts once, and each of unknown outcome once or not at all."""
+    cluster = scenario.cluster
+
+    def kill(program: str) -> None:
+        pid = cluster.kill(program)
+        cluster.wait_ended(program, pid)
+        cluster.wait_running(program)
+
+    async def fault(load: Load) -> None:
+        for program in KILLED[: 3 if rounds == 1 else None] * rounds:
+            await asyncio.to_thread(kill, program)
+            await load.good(40)
+
+    run = scenario.run(fault, before=60, after=60, mix=COUNTING)
+    assert run.kinds()["increment"] > 50

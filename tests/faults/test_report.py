@@ -48,6 +48,13 @@ def test_a_run_of_chaos_is_a_line_with_its_seed() -> None:
     )
 
 
+def test_the_calls_of_a_run_of_chaos_are_counted_by_kind() -> None:
+    run = {"minutes": 1, "seed": 7, "strikes": 1, "faults": 1, "kinds": 1, "calls": 9, "operations": 9, "failures": {}}
+    text = chaos_table([{**run, "stall_s": 1.0, "recovery_s": 1.0, "by_kind": {"increment": 4, "write if ttl": 5}}])
+    assert "calls of seed 7" in text
+    assert "4 increment, 5 write if ttl." in text
+
+
 def test_only_what_stands_between_the_marks_is_replaced() -> None:
     page = "before <!-- x begin -->old<!-- x end --> after"
     assert filled(page, "x", "new") == "before <!-- x begin -->\n\nnew\n\n<!-- x end --> after"
