@@ -1,13 +1,15 @@
 --- The shard's clock that never goes back, and the versions made from it.
 --
--- It follows the wall clock and is never behind what it has said: where the wall clock is set back, it goes on at the
--- rate of the monotonic clock. Whether a key has expired is asked of this clock alone, so that no key comes back.
+-- It follows the wall clock and is never behind what it has said: where the wall clock is set back, it goes on a little
+-- slower than the monotonic clock until the wall clock has caught up. Whether a key has expired is asked of this clock
+-- alone, so that no key comes back.
 --
 -- Every chunk that stores values gets a version of 64 bits, greater than all before: a hybrid logical clock (Kulkarni
 -- and others, "Logical Physical Clocks", 2014) of the milliseconds, times 1,024, and then the position of the shard, so
 -- that two shards never make the same one.
 --
--- A mark in the log runs ahead of both, by LEAD_MS at most. A shard that starts again begins behind it.
+-- A mark in the log runs ahead of both, by LEAD_MS at most. A shard that starts again makes versions from there on, and
+-- its clock begins there, too, where the wall clock was set back meanwhile.
 -- @module tarantkv.shard_clock
 
 local system = require('clock')
@@ -20,6 +22,8 @@ local M = {}
 --- How far the mark is ahead of what it was made for: so often it is written while values are.
 local LEAD_MS = 1000
 local TICKS = 1024
+--- The pace of the clock while it is ahead of the wall clock: what lasts for a while lasts a seventh longer then.
+local PACE = 7 / 8
 --- What of the clock is in the upper half of a version.
 local UPPER = 4194304
 
@@ -29,11 +33,11 @@ local space
 local position = 0
 local mark = 0
 local last = 0
---- How far the clock is ahead of the monotonic one.
-local ahead = -math.huge
+--- What the clock has said last, and the monotonic one then, in milliseconds.
+local said, seen = 0, 0
 
 local function monotonic_ms()
-    return floor(system.monotonic() * 1000)
+    return system.monotonic() * 1000
 end
 
 --- Take the space of the mark and the position of the shard in the list of shards, from 1.
@@ -42,25 +46,32 @@ function M.attach(marks, shard_position)
     local stored = space:get(MARK)
     mark = stored ~= nil and stored.ms or 0
     last = mark * TICKS
-    ahead = max(clock.now_ms(), mark - LEAD_MS) - monotonic_ms()
+    local wall = clock.now_ms()
+    -- Behind this it has been set back for certain. After a quick restart, too, it is behind the mark, and no key may
+    -- expire before its time for that.
+    said = wall < mark - 2 * LEAD_MS and mark or max(wall, mark - LEAD_MS)
+    seen = monotonic_ms()
 end
 
 --- Now, in whole milliseconds since the epoch; never less than before.
 function M.now_ms()
     local steady = monotonic_ms()
-    ahead = max(ahead, clock.now_ms() - steady)
-    return steady + ahead
+    said = max(clock.now_ms(), said + (steady - seen) * PACE)
+    seen = steady
+    return floor(said)
 end
 
 --- Write the mark if `ms` has come to it; inside a transaction.
+-- @treturn boolean whether it was written
 function M.reach(ms)
     if ms < mark then
-        return
+        return false
     end
     local before = mark
     mark = ms + LEAD_MS
     space:replace({MARK, mark})
     box.on_rollback(function() mark = before end)
+    return true
 end
 
 --- A new version; inside the transaction that stores it.

@@ -6,7 +6,6 @@ local system = require('clock')
 local fiber = require('fiber')
 local shard_clock = require('tarantkv.shard_clock')
 local store = require('tarantkv.store')
-local visibility = require('tarantkv.visibility')
 
 local M = {}
 
@@ -15,6 +14,9 @@ local SLICE_KEYS = 200
 local SLICE_S = 0.001
 --- The pause after a slice, in times of the slice.
 local PAUSES = 4
+--- So long before the first key expires the mark of the shard's clock is moved past that: a reader may see the key
+-- expired before it is removed, and no restart must bring it back.
+local SOON_MS = 300
 --- Rows of `expiring` that are compared with their keys in one round; keys stored without expiry leave rows behind.
 local COMPARED = 50
 
@@ -37,22 +39,23 @@ function M.status()
     return expired, math.max(0, late), expiring:len()
 end
 
---- Run `work` in a transaction.
+--- Run `work` in a transaction, unless it returns 0. Readers do not wait until it is in the log, as they do for changes
+-- of clients (`visibility`): what it removes is absent for them in any case.
+-- @treturn number how long the shard was held up, in seconds
 local function atomically(work, ...)
+    local began = system.monotonic()
     box.begin()
     local ok, result = pcall(work, ...)
+    local held_up = system.monotonic() - began
     if not ok then
         box.rollback()
         error(result, 0)
     elseif result == 0 then
         box.rollback()
-        return 0
+    else
+        box.commit()
     end
-    local stored, err = visibility.commit()
-    if not stored then
-        error(err, 0)
-    end
-    return result
+    return held_up
 end
 
 --- Remove keys that are over, up to the size of a slice.
@@ -95,33 +98,36 @@ local function compare_some(rows)
     return removed
 end
 
+local function reach(ms)
+    return shard_clock.reach(ms) and 1 or 0
+end
+
 --- One slice.
--- @treturn boolean whether there may be more to do at once
+-- @treturn number how long the shard was held up, where there may be more to do at once; nil otherwise
 function M.slice()
     local now = shard_clock.now_ms()
     local first = expiring.index.expires:min()
     if first ~= nil and first.expires <= now then
-        atomically(remove_some, now, system.monotonic() + SLICE_S)
-        return true
+        return atomically(remove_some, now, system.monotonic() + SLICE_S)
+    elseif first ~= nil and first.expires <= now + SOON_MS then
+        atomically(reach, first.expires + SOON_MS)
     end
     local rows = expiring:select(compared_up_to, {iterator = 'GT', limit = COMPARED})
     compared_up_to = #rows == COMPARED and rows[#rows].key or nil
     if #rows > 0 then
         atomically(compare_some, rows)
     end
-    return false
 end
 
---- Do all that there is to do, with pauses.
+--- Do all that there is to do, with pauses. While a slice waits for the log others get on, which counts as a pause.
 function M.run()
-    local is_more
     repeat
         local began = system.monotonic()
-        is_more = M.slice()
-        if is_more then
-            fiber.sleep(PAUSES * (system.monotonic() - began))
+        local held_up = M.slice()
+        if held_up ~= nil then
+            fiber.sleep(math.max(0, began + (1 + PAUSES) * held_up - system.monotonic()))
         end
-    until not is_more
+    until held_up == nil
 end
 
 return M

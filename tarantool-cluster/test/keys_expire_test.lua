@@ -36,7 +36,7 @@ local function write(key, expiry)
 end
 
 local sweep_now
-local function without_sweeps() return false end
+local function without_sweeps() return nil end
 
 suite:case('a key is there until its millisecond, and then absent for everybody', function(test)
     sweep.slice = without_sweeps
@@ -142,12 +142,36 @@ suite:case('a clock that is set back brings no key back', function(test)
     test:is(support.read('k'), false, 'over')
     wall = wall - 3600000
     test:is(support.read('k'), false, 'over for ever')
-    write('n', 5000)
-    pass(4999)
+    write('n', 7000)
+    pass(7000)
     test:is(support.read('n'), ONE, 'a new one lasts')
-    pass(1)
-    test:is(support.read('n'), false, 'as long as it is to, by the monotonic clock')
+    pass(1001)
+    test:is(support.read('n'), false, 'a seventh longer, as the clock waits for the wall clock')
     wall = wall + 3600000
+    write('m', 5000)
+    pass(5000)
+    test:is(support.read('m'), false, 'which sets it right')
+    sweep.slice = sweep_now
+end)
+
+suite:case('a restart with a clock set back brings no key back that was seen expired', function(test)
+    local attach = require('tarantkv.shard_clock').attach
+    box.space.kv:truncate()
+    box.space.expiring:truncate()
+    sweep.slice = without_sweeps
+    write('k', 5000)
+    pass(4900)
+    sweep_now()
+    pass(1000)
+    test:is(support.read('k'), false, 'it is seen expired, and not removed yet')
+    wall = wall - 3000
+    attach(box.space.clock, 1)
+    test:is(support.read('k'), false, 'and stays so')
+    wall = wall + 3000
+    attach(box.space.clock, 1)
+    write('q', 500)
+    attach(box.space.clock, 1)
+    test:is(support.read('q'), ONE, 'a quick restart with a right clock ends no key before its time')
     sweep.slice = sweep_now
 end)
 
