@@ -89,7 +89,7 @@ def test_the_page_fills_in_no_idempotency_key(documented: Documented) -> None:
 
 
 def test_every_call_of_the_api_is_documented(documented: Documented) -> None:
-    calls = {"login", "logout", "write", "read", "delete", "touch", "increment"}
+    calls = {"login", "logout", "write", "read", "delete", "touch", "increment", "scan", "export", "import"}
     assert {path for path in documented.document["paths"] if path.startswith("/api/")} == {
         f"/api/{call}" for call in calls
     }

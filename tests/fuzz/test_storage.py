@@ -70,7 +70,15 @@ def header(chance: Chance, count: int) -> bytes:
 def write(chance: Chance) -> list[bytes]:
     """The body of a write, in pieces: a header, and entries."""
     count = chance.randint(1, 6)
-    return [header(chance, count), *(b"\x93" + key(chance) + bucket(chance) + value(chance) for _ in range(count))]
+    return [header(chance, count), *(entry(chance) for _ in range(count))]
+
+
+def entry(chance: Chance) -> bytes:
+    """An entry of a write; few have an expiry."""
+    if chance.random() < 0.9:
+        return b"\x93" + key(chance) + bucket(chance) + value(chance)
+    expiry = chance.choice((0, 1, 100_000, -1, -4_000_000_000_000))
+    return b"\x94" + key(chance) + bucket(chance) + value(chance) + bytes(msgpack.packb(expiry))
 
 
 def keys(chance: Chance) -> list[bytes]:
@@ -104,17 +112,23 @@ def key_of(unpacker: msgpack.Unpacker) -> bytes:
     return name
 
 
-def written(body: bytes) -> dict[bytes, bytes]:
-    """What a body that was taken stores: tuples by key."""
+def written(body: bytes, expiring: set[bytes]) -> dict[bytes, bytes]:
+    """What a body that was taken stores: tuples by key. Those that expire are put into `expiring`, others taken out."""
     found = {}
     unpacker = reader(body)
     for _ in range(unpacker.read_array_header()):
         start = unpacker.tell()
-        assert unpacker.read_array_header() == 3
+        elements = unpacker.read_array_header()
         name = key_of(unpacker)
         assert FIRST <= unpacker.unpack() <= LAST
         unpacker.skip()
-        found[name] = body[start : unpacker.tell()]
+        found[name] = b"\x93" + body[start + 1 : unpacker.tell()]
+        if elements == 3:
+            expiring.discard(name)
+        else:
+            assert elements == 4
+            assert abs(unpacker.unpack()) <= 2**53
+            expiring.add(name)
     assert unpacker.tell() == len(body)
     return found
 
@@ -137,7 +151,7 @@ REFUSALS = (Status.MALFORMED, Status.WRONG_BUCKET)
 def test_a_damaged_write_is_refused_or_stored_as_it_stands(target: Target, body: bytes) -> None:
     status, payload = target.run(Operation.WRITE, body)
     if status == Status.OK:
-        target.model |= written(body)
+        target.model |= written(body, target.expiring)
     else:
         assert status in REFUSALS, payload
     target.assert_as_modelled()
@@ -152,7 +166,7 @@ def test_a_damaged_read_is_refused_or_answered(target: Target, body: bytes) -> N
         assert len(values) == len(names)
         for name, value in zip(names, values, strict=True):
             assert target.model.get(name, b"").endswith(value)
-            assert bool(value) == (name in target.model)
+            assert bool(value) == (name in target.model) or name in target.expiring
     else:
         assert status in REFUSALS, payload
     target.assert_as_modelled()
@@ -163,9 +177,11 @@ def test_a_damaged_delete_is_refused_or_removes_what_it_names(target: Target, bo
     status, payload = target.run(Operation.DELETE, body)
     if status == Status.OK:
         names = set(named(body))
-        assert payload == len(names & target.model.keys())
-        for name in names:
-            target.model.pop(name, None)
+        found = names & target.model.keys()
+        assert len(found - target.expiring) <= payload <= len(found)
+        for name in found:
+            del target.model[name]
+        target.expiring -= names
     else:
         assert status in REFUSALS, payload
     target.assert_as_modelled()
