@@ -9,7 +9,7 @@ local msgpack = require('msgpack')
 local calls = require('calls')
 local support = require('support')
 
-local MUTATIONS = 10000
+local MUTATIONS = 4000
 local outcome
 
 local suite = support.suite('mutated bodies of the other operations')
