@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from api.batch.steps import AT_ONCE, LongWork, at_once
+import asyncio
+
+from api.batch.steps import AT_ONCE, LongWork, Steps, at_once
 from api.http.endpoint import Authenticator, Endpoint, Principal
 from api.http.negotiation import accepted, format_of
 from api.http.request import Request
@@ -49,7 +51,7 @@ class Scan(Endpoint):
                 cursor = cursors.make(CursorOf.SCAN, place)
             steps = page(items, asked.place.selection, cursor, accept)
             if size <= AT_ONCE:
-                answer = at_once(steps)
+                answer = await self._in_turns(steps) if self._reading.shards.have_others else at_once(steps)
             else:
                 answer = await self._long_work.run(steps, user)
                 # As JSON it may be several times as large as what is stored.
@@ -59,6 +61,16 @@ class Scan(Endpoint):
             raise
         self._reading.metrics.page(self.path, len(items))
         return answer._replace(share=share)
+
+    async def _in_turns(self, steps: Steps[Answer]) -> Answer:
+        """Take all steps, with a turn for others after each."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                answer: Answer = end.value
+                return answer
+            await asyncio.sleep(0)
 
     def _bounds(self, request: Request, limit: int) -> Limits:
         """A page has as long as a request. Where half of that is over, it is content with what it has."""

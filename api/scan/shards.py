@@ -28,6 +28,9 @@ REST_S = 20e-6
 """For each key that was read scans rest so long, while this process has other requests: four times what a key costs it.
 """
 
+BESIDE_OTHERS = 250
+"""Keys in one piece while this process has other requests: they wait while it is read, for a millisecond or so."""
+
 OTHERS_S = 0.1
 """Other requests count for so long after they were seen."""
 
@@ -103,6 +106,8 @@ class ScanShards:
         self, turn: _Turn, shard: str, asked: Asked, caller: Caller, until: float
     ) -> tuple[Piece, int] | Failure:
         loop = asyncio.get_running_loop()
+        if self.have_others:
+            asked = asked._replace(limit=min(asked.limit, BESIDE_OTHERS))
         body = asked.body()
         retry_s = RETRY_S
         failure = Failure(shard, Status.TOO_MANY, "the shard's time for scans is taken")
