@@ -157,6 +157,7 @@ class Chaos:
             raise ChaosError("\n".join([f"{run.name}: {len(found)} violations, the history is {path}", *found[:10]]))
 
     def _load(self, keys: Sequence[str], clients: int, number: int, step_s: float = 0.0) -> Load:
+        away_s = clocks_off_s(self._stage.cluster)
         return Load(
             self._urls[0],
             self._token,
@@ -167,8 +168,8 @@ class Chaos:
             # Any clock may be off; that leaves the checks of all others a little weaker.
             skew_s=CLOCK_OFF_S + 1.0,
             refusals=True,
-            off_s=CLOCK_OFF_S + clocks_off_s(self._stage.cluster),
-            step_s=step_s,
+            off_s=CLOCK_OFF_S + away_s,
+            step_s=max(step_s, away_s),
         )
 
     def _count(self, strike: Strike, run: Run) -> None:

@@ -76,9 +76,10 @@ class Scenario:
 
         `before` and `after` count the calls that must succeed before the fault and after it, `late_s` is how long
         after its deadline an answer may come, and the others are as `Load` takes them. `off_s` counts beyond what the
-        clocks of shards are off already.
+        clocks of shards are off already; while those come right, expiries may move by as much.
         """
         cluster = self.cluster
+        away_s = clocks_off_s(cluster)
 
         async def run() -> Run:
             load = Load(
@@ -92,8 +93,8 @@ class Scenario:
                 refusals=refusals,
                 garbled=garbled,
                 http_timeout_s=http_timeout_s,
-                off_s=off_s + clocks_off_s(cluster),
-                step_s=step_s,
+                off_s=off_s + away_s,
+                step_s=max(step_s, away_s),
             )
             async with load:
                 await load.good(before)

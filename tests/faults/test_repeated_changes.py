@@ -8,7 +8,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
@@ -129,8 +129,9 @@ def test_retries_get_the_outcome_of_what_was_applied_after_the_api_had_died(mend
             wait_for(lambda: any(unread_bytes(port, pid) for pid in workers), "the shard was not called")
             dead = cluster.kill("api")
             for each in first:
-                with pytest.raises(httpx.TransportError):
-                    each.result()
+                with suppress(httpx.TransportError):
+                    # On a busy machine its deadline may come before the api's death.
+                    assert each.result().status_code == 504
         finally:
             cluster.kill(f"shard-{SHARD}", signal.SIGCONT)
     wait_for(applied, "the first tries were not applied")

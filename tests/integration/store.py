@@ -24,13 +24,17 @@ _FILL = """
         while size > 10 do
             while pcall(filler.insert, filler, {number + 1, string.rep('x', size)}) do
                 number = number + 1
+                if number % 16 == 0 then require('fiber').yield() end
             end
             size = math.floor(size * 0.9)
         end
         require('fiber').sleep(0.05)
     until number == before
 """
-"""Until nothing more fits, of any size: what was deleted leaves room for its own size only."""
+"""Until nothing more fits, of any size: what was deleted leaves room for its own size only.
+
+The shard serves others meanwhile: what waits for it for longer is called again, and refused with an unknown outcome.
+"""
 
 
 class Console:
