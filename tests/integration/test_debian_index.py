@@ -37,6 +37,7 @@ def index() -> str:
     return text
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_the_whole_index_comes_back_record_by_record(cluster: Cluster, api: Api, index: str) -> None:
     environment = {"TARANTKV_ADMIN_USER": cluster.admin_user, "TARANTKV_ADMIN_PASSWORD": cluster.admin_password}

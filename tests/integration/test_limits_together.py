@@ -1,7 +1,7 @@
 """Requests at the corners of all documented limits together: on an idle system each of them passes."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -95,7 +95,24 @@ def assert_batch_passes(api: Api, batch: Batch) -> None:
     assert api.post("delete", keys).json() == {"status": "success", "deleted": len(batch.keys)}
 
 
-@pytest.mark.parametrize("name", BATCHES)
+LONG = {
+    "most keys of most bytes, JSON",
+    "vectors in MessagePack",
+    "values of the most bytes, JSON",
+    "values of just more than half a chunk",
+    "TARANTKV_MAX_BUFFERED_BYTES",
+    "TARANTKV_MAX_INFLIGHT_CHUNKS",
+    "TARANTKV_MAX_WAIT_S",
+}
+"""Another batch or setting differs from each of these by the form of a body, or a little: `make test` has that one."""
+
+
+def sorted_out(names: Iterable[str]) -> list[Any]:
+    """The names as parameters, some of them for the long run."""
+    return [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in names]
+
+
+@pytest.mark.parametrize("name", sorted_out(BATCHES))
 def test_a_batch_at_the_limits_passes(patient: Api, name: str) -> None:
     assert_batch_passes(patient, BATCHES[name]())
 
@@ -141,7 +158,7 @@ SMALL_SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("setting", SMALL_SETTINGS)
+@pytest.mark.parametrize("setting", sorted_out(SMALL_SETTINGS))
 def test_a_batch_at_the_limits_passes_however_small_another_setting_is(
     cluster: Cluster, token: str, setting: str
 ) -> None:

@@ -19,7 +19,9 @@ def ready(clone: Clone) -> bool:
     return "is ready" in clone.make("status").stdout
 
 
-@pytest.mark.parametrize("options", [("-a",), ("-a", "-l")], ids=["copied", "with hard links"])
+@pytest.mark.parametrize(
+    "options", [("-a",), pytest.param(("-a", "-l"), marks=pytest.mark.long)], ids=["copied", "with hard links"]
+)
 def test_a_copy_of_a_running_clone_leaves_the_original_alone(
     running: Clone, tmp_path: Path, options: tuple[str, ...]
 ) -> None:

@@ -103,10 +103,11 @@ def has_compose() -> bool:
 
 
 @pytest.mark.skipif(not has_compose(), reason="docker compose is not installed")
-def test_compose_agrees_on_every_example_and_on_chance_ones(tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [10, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
+def test_compose_agrees_on_every_example_and_on_chance_ones(tmp_path: Path, examples: int) -> None:
     chance = random.Random(4711)
     files: list[tuple[str, dict[str, str]]] = [(text + "\n", {}) for text, _ in EXAMPLES]
-    for _ in range(60):
+    for _ in range(examples):
         text = "A=" + "".join(chance.choice(PIECES) for _ in range(chance.randint(0, 14))) + "\n"
         files.append((text, {"B": "environment"} if chance.random() < 0.2 else {}))
     for text, environment in files:
