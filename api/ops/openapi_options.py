@@ -77,7 +77,7 @@ def _options(properties: Document, **rules: Any) -> Document:
 
 
 def _words(*words: str) -> Document:
-    return {"type": "array", "items": {"type": "string", "enum": list(words)}, "maxItems": 100}
+    return {"type": "array", "items": {"type": "string", "enum": list(words)}}
 
 
 def requests(data: Document, keys: Document) -> Document:

@@ -24,8 +24,9 @@ MIX = Mix(write=0.35, read=0.5, delete=0.15, batches=0.1, keyed=0.2)
 
 REFUSALS = [MemoryFull, DiskFull, ReadOnlyShard]
 DOUBLINGS = ["frozen-worker", "sent-again", "redis-emptied", "slow-link", "killed-worker", "old-frames"]
-SHORT = {(MemoryFull, doubling) for doubling in DOUBLINGS} | {
-    (DiskFull, "frozen-worker"),
+SHORT = {
+    *((MemoryFull, doubling) for doubling in ("frozen-worker", "redis-emptied", "slow-link", "old-frames")),
+    (DiskFull, "killed-worker"),
     (ReadOnlyShard, "sent-again"),
 }
 """The pairs of each run: every refusal and every doubling. All other pairs are long."""

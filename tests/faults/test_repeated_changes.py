@@ -100,7 +100,7 @@ def test_retries_get_the_outcome_of_what_was_applied_after_the_api_had_died(mend
     port = cluster.config.shards[0].port
     absent, present, counter, refused, touched = keys_of(cluster, SHARD, "outlived", 5)
     # Claims must not wait for the same shard.
-    names = keys_of(cluster, "s2", "retry", 5)
+    names = keys_of(cluster, "s2", "retries", 5)
     bodies: list[tuple[str, dict[str, Any]]] = [
         ("write", {"data": {absent: 2}, "if": "absent", "return": ["version"]}),
         ("delete", {"keys": [present], "if": "present"}),

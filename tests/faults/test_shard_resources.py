@@ -13,7 +13,7 @@ from tests.faults.small_disk import Filled, MountError, small_disk
 from tests.faults.verdict import Run
 
 REFUSED = 12
-RECOVERY_S = 2.0
+RECOVERY_S = 4.0
 
 
 @pytest.mark.parametrize("injection", [DiskFull("s1"), MemoryFull("s1")], ids=lambda injection: injection.name)

@@ -87,6 +87,7 @@ def test_users_are_answered_as_the_document_says(
     assert {phase["status"] for phase in report["phases"].values()} == {"success"}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(TIMEOUT_S)
 def test_strangers_are_answered_as_the_document_says(
     lenient_api: ApiProcess, documented: Documented, tmp_path: Path

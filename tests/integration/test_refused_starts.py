@@ -49,7 +49,19 @@ def refused(done: "subprocess.CompletedProcess[str]", said: str, *, log: bool = 
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("name", API_SETTINGS)
+MORE = {
+    "a short secret among others",
+    "a secret of one letter",
+    "an instance twice",
+    "no secret",
+    "a secret in an address",
+}
+"""Settings for the long run: how they are refused differs in the words only, and each costs the start of a process."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in MORE else []) for name in API_SETTINGS]
+)
 def test_the_api_refuses_wrong_settings(cluster: Cluster, name: str) -> None:
     settings, said = API_SETTINGS[name]
     refused(run_module(cluster, "api", settings), said)

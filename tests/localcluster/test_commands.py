@@ -59,13 +59,17 @@ def test_the_number_of_workers_is_a_setting_that_outlasts_a_restart(clone: Clone
     [
         ("PORT", "http", "TARANTKV_PORT: 'http' is not a port"),
         ("PORT", "'80", "TARANTKV_PORT: the quote is not closed"),
-        ("HOST", "nowhere.invalid", "'nowhere.invalid' is no address of this machine"),
+        pytest.param(
+            "HOST", "nowhere.invalid", "'nowhere.invalid' is no address of this machine", marks=pytest.mark.long
+        ),
         ("HOST", "192.0.2.1", "'192.0.2.1' is no address of this machine"),
         ("REDIS_URL", "redis://me:secret@127.0.0.1:7000/0", "TARANTKV_REDIS_URL: holds a user or a password"),
-        ("READ_FRAMES", "many", " ended (exit status 78): tarant-kv: TARANTKV_READ_FRAMES"),
+        pytest.param(
+            "READ_FRAMES", "many", " ended (exit status 78): tarant-kv: TARANTKV_READ_FRAMES", marks=pytest.mark.long
+        ),
         ("MAX_BATCH_KEYS", "0", "api ended (exit status 78): tarant-kv: TARANTKV_MAX_BATCH_KEYS"),
         ("WAL_MODE", "maybe", " ended (exit status 78): tarantkv shard: TARANTKV_WAL_MODE"),
-        ("NO_SUCH_THING", "1", "TARANTKV_NO_SUCH_THING is not a setting"),
+        pytest.param("NO_SUCH_THING", "1", "TARANTKV_NO_SUCH_THING is not a setting", marks=pytest.mark.long),
     ],
 )
 def test_a_wrong_setting_is_one_line(clone: Clone, name: str, value: str, said: str) -> None:
@@ -105,6 +109,7 @@ def test_a_server_that_is_not_there_is_one_line(clone: Clone, tmp_path: Path) ->
     assert error_of(done) == "error: redis-server is not installed (or not in PATH)"
 
 
+@pytest.mark.long
 def test_an_address_of_version_6_is_printed_as_a_url_has_it(clone: Clone) -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")

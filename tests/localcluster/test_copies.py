@@ -60,7 +60,7 @@ def test_a_clone_that_was_moved_while_it_ran_is_still_stopped_and_its_old_place_
     assert not [pid for pid in before if lives(pid)]
 
 
-@pytest.mark.parametrize("target", ["up", "down"])
+@pytest.mark.parametrize("target", ["up", pytest.param("down", marks=pytest.mark.long)])
 def test_what_runs_for_a_removed_data_directory_is_ended(running: Clone, target: str) -> None:
     before = running.processes()
     shutil.rmtree(running.layout.data_dir)
