@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Self
 
@@ -183,11 +184,19 @@ class Load:
             )
 
     async def _attempt(self, call: Call) -> None:
-        began = self._asked[call.client] = time.monotonic()
-        await self._try(call)
-        del self._asked[call.client]
+        with self._asking(call) as began:
+            await self._try(call)
         call.longest_s = max(call.longest_s, call.answered - began)
         _tell(self._watches_of_tries, call)
+
+    @contextmanager
+    def _asking(self, call: Call) -> Iterator[float]:
+        """The call's client waits for an answer, since the moment that is given."""
+        self._asked[call.client] = time.monotonic()
+        try:
+            yield self._asked[call.client]
+        finally:
+            del self._asked[call.client]
 
     async def _try(self, call: Call) -> None:
         try:
@@ -225,7 +234,8 @@ class Load:
     async def _again(self, call: Call) -> None:
         """Send a served call once more under its `Idempotency-Key`; if that is served too, the answer is the same."""
         try:
-            answer = await self._post(call)
+            with self._asking(call):
+                answer = await self._post(call)
             document = answer.json()
         except (httpx.TransportError, ValueError):
             return

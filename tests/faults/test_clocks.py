@@ -13,7 +13,7 @@ from tests.faults.clocks import ProcessClock
 from tests.faults.console import keys_of
 from tests.faults.injection import injected
 from tests.faults.injections_processes import Frozen
-from tests.faults.injections_shards import ShardClock
+from tests.faults.injections_shards import ShardClock, settle_clock
 from tests.faults.load import Load, login
 from tests.faults.scenario import Scenario
 from tests.integration.processes import ApiProcess
@@ -41,6 +41,7 @@ def test_a_shard_whose_clock_is_off_breaks_no_promise_and_leaves_other_shards_al
     run = scenario.run(
         fault, mix=Mix(batches=0, keyed=0), keys=[*own, *others], skew_s=SKEW_S, off_s=SKEW_S, step_s=SKEW_S
     )
+    settle_clock(cluster, "s2")
     theirs = [call for call in run.calls if call.keys[0] not in own]
     assert run.failures(theirs) == {}
     assert run.failures().keys() == ({"503"} if offset_s > 0 else set())

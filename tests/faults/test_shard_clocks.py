@@ -9,7 +9,7 @@ import pytest
 
 from localcluster.cluster import Cluster
 from tests.faults.console import keys_of
-from tests.faults.injections_shards import ShardClock
+from tests.faults.injections_shards import ShardClock, settle_clock
 from tests.faults.load import login
 from tests.faults.processes import wait_for
 
@@ -94,6 +94,7 @@ def test_a_shard_that_restarts_with_its_clock_set_back_brings_no_expired_key_bac
     after = versions_of(post, others)
     assert max(before) < min(after)
     assert post("write", {"data": {gone: 2}, "if": "absent"}) == {"status": "success"}
+    settle_clock(mended, SHARD)
 
 
 def test_a_shard_killed_again_and_again_repeats_no_version(mended: Cluster, post: Post) -> None:
