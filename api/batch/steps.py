@@ -54,7 +54,7 @@ class LongWork:
         self._busy = False
         self._waiting: dict[str | None, deque[asyncio.Future[None]]] = {}
 
-    async def run(self, steps: Steps[T], user: str | None) -> T:
+    async def run(self, steps: Steps[T], user: str | None, slice_s: float = SLICE_S) -> T:
         """Take all steps, with pauses between slices, and return their result.
 
         Raises:
@@ -67,7 +67,7 @@ class LongWork:
                 # Nearly all that is made here is dropped at the end of a step: the collector would only look at it.
                 gc.disable()
                 try:
-                    while time.perf_counter() - began < SLICE_S:
+                    while time.perf_counter() - began < slice_s:
                         next(steps)
                 except StopIteration as end:
                     result: T = end.value

@@ -26,7 +26,7 @@ from protocol.versions import version_text
 _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 _LINE = _STRICT | orjson.OPT_APPEND_NEWLINE
 
-STEP_ITEMS = 200
+STEP_ITEMS = 100
 """Items that one step makes at most: keys can be longer than their values."""
 
 _pack = msgspec.msgpack.Encoder().encode
