@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -24,6 +25,8 @@ _FUNCTION, _ARGUMENTS = b"\x22", b"\x21"
 _DATA, _ERROR = 0x30, 0x31
 _ERROR_FLAG = 0x8000
 _RECEIVE_BYTES = 256 * 1024
+SILENT_S = 0.5
+"""After so long without an answer another leader is looked for: the one that was called may be frozen."""
 _MAX_ANSWER_BYTES = 128 * 1024 * 1024
 """More than any answer has (the shard stops at 64 MiB and 16 MiB of reads): room is made for no length that lies."""
 
@@ -45,12 +48,15 @@ class Procedure:
         self._prefix = b"\x82" + _FUNCTION + self._pack(name) + _ARGUMENTS + b"\x91"
         self._sync = 0
 
-    def __call__(self, argument: Any) -> Any:
+    def __call__(self, argument: Any, is_replaced: Callable[[], bool] | None = None) -> Any:
         """Call it and return the first value it returns; texts and binaries come as bytes.
+
+        Where the answer has not begun after `SILENT_S`, `is_replaced` is asked whether somebody else will give it.
 
         Raises:
             CallRefusedError: Tarantool answered with an error.
-            OSError: no answer in time, or the connection broke; whether the call ran is unknown.
+            TimeoutError: no answer in time, or somebody else is to be asked; whether the call ran is unknown.
+            OSError: the connection broke; whether the call ran is unknown.
         """
         body = self._prefix + self._pack(argument)
         self._sync = (self._sync + 1) & 0x7FFFFFFF
@@ -59,7 +65,7 @@ class Procedure:
             _UINT32, _CALL_HEAD.size - _LENGTH.size + len(body), _MAP_OF_2, _TYPE, _CALL, _SYNC, _UINT32, self._sync
         )
         self._socket.sendall(head + body)
-        packet = self._receive()
+        packet = self._receive(self._first(is_replaced))
         try:
             return self._understand(packet)
         except (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackException) as error:
@@ -80,9 +86,24 @@ class Procedure:
             raise CallRefusedError(code & ~_ERROR_FLAG, answer[_ERROR].decode("utf-8", "replace"))
         return answer[_DATA][0]
 
-    def _receive(self) -> memoryview:
+    def _first(self, is_replaced: Callable[[], bool] | None) -> bytes:
+        """The first bytes of an answer."""
+        whole_s = self._socket.gettimeout()
+        if is_replaced is None or whole_s is None or whole_s <= SILENT_S:
+            return self._socket.recv(_RECEIVE_BYTES)
+        self._socket.settimeout(SILENT_S)
+        try:
+            received = self._socket.recv(_RECEIVE_BYTES)
+        except TimeoutError:
+            if is_replaced():
+                raise
+            self._socket.settimeout(max(0.001, whole_s - SILENT_S))
+            received = self._socket.recv(_RECEIVE_BYTES)
+        self._socket.settimeout(whole_s)
+        return received
+
+    def _receive(self, received: bytes) -> memoryview:
         """The bytes of one answer, after its length."""
-        received = self._socket.recv(_RECEIVE_BYTES)
         while len(received) < _LENGTH.size:
             received += self._more(_LENGTH.size - len(received))
         mark, length = _LENGTH.unpack_from(received)

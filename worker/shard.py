@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -22,14 +23,13 @@ from protocol.operations import Operation, Status
 from protocol.settings import StoreSettings
 from worker.errors import ShardUnreachableError, WrongInstanceError
 from worker.iproto import CallRefusedError, Procedure
+from worker.leader import Address, Found, LeaderSearch
 
 # Tarantool refuses these before the procedure runs: no such procedure, access denied, wrong credentials, still loading.
 _NOT_EXECUTED = frozenset({33, 42, 47, 116})
 
 # What the connector raises where an answer lost bytes on its way.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackException)
-
-Address = tuple[str, int]
 
 JOIN_WITHIN_MS = 12 * 60 * 60 * 1000
 
@@ -50,16 +50,13 @@ class Shard:
         """The cluster to which the shard must belong; empty: any."""
         self.said_cluster = ""
         """The cluster to which it said to belong when this worker last connected; empty: none yet."""
-        self._instances = list(instances)
-        """The instance to try first comes first."""
+        self.has_replicas = len(instances) > 1
+        """Whether another instance could be the leader."""
         self._settings = settings
         self._timeout_s = timeout_s
+        self._search = LeaderSearch(instances, self._ask, timeout_s)
+        self._leader: Address | None = None
         self._procedure: Procedure | None = None
-
-    @property
-    def has_replicas(self) -> bool:
-        """Whether another instance could be the leader."""
-        return len(self._instances) > 1
 
     @property
     def connected(self) -> bool:
@@ -69,14 +66,12 @@ class Shard:
     def connect(self) -> None:
         """Find the leader and connect to it, unless there is a connection.
 
-        The search ends with the instances that failed last: they may be dead, and each would cost a timeout.
-
         Raises:
             ShardUnreachableError: no leader could be found.
             WrongInstanceError: an instance says that it belongs to another shard or cluster.
         """
         if self._procedure is None:
-            self._find_leader()
+            self._use(*self._search.find())
             if self.cluster and not self.said_cluster:
                 self._join_own()
 
@@ -90,10 +85,15 @@ class Shard:
         self.connect()
         procedure = cast("Procedure", self._procedure)
         try:
-            answers: list[tuple[int, Any]] = procedure(chunks)
+            answers: list[tuple[int, Any]] = procedure(chunks, self._is_replaced if self.has_replicas else None)
         except CallRefusedError as error:
             self.disconnect()
             raise ShardUnreachableError(str(error), sent=error.code not in _NOT_EXECUTED) from error
+        except TimeoutError as error:
+            if procedure is self._procedure:
+                self._search.avoid(cast("Address", self._leader))
+                self.disconnect()
+            raise ShardUnreachableError("no answer in time", sent=True) from error
         except OSError as error:
             self.disconnect()
             raise ShardUnreachableError(_reason(error), sent=True) from error
@@ -103,47 +103,47 @@ class Shard:
         return answers
 
     def disconnect(self) -> None:
-        """Drop the connection after a failure; the next call searches for the leader, in this instance last."""
+        """Drop the connection after a failure; the next call searches for the leader."""
         if self._procedure is not None:
             self._procedure.close()
             self._procedure = None
-            self._instances.append(self._instances.pop(0))
 
-    def _find_leader(self) -> None:
-        """Ask one instance after the other; the next search begins with those that answered this one."""
-        reasons: list[str] = []
-        answered: list[Address] = []
-        silent: list[Address] = []
-        for position, instance in enumerate(self._instances):
-            host, port = instance
-            address = f"{host}:{port}"
-            try:
-                connected = self._connect(host, port)
-            except OSError as error:
-                reasons.append(f"{address}: {_reason(error)}")
-                silent.append(instance)
-                continue
-            try:
-                if self._is_leader(connected, address):
-                    self._procedure = Procedure(connected, "tarantkv.apply")
-                    self._instances = [instance, *answered, *self._instances[position + 1 :], *silent]
-                    return
-            except (Error, OSError, *_NONSENSE) as error:
-                reasons.append(f"{address}: {_reason(error)}")
-                silent.append(instance)
-            else:
-                reasons.append(f"{address}: read-only")
-                answered.append(instance)
-            finally:
-                if self._procedure is None:
-                    connected.close()
-        self._instances = answered + silent
-        raise ShardUnreachableError("; ".join(reasons), sent=False)
+    def _use(self, leader: Address, connected: socket.socket) -> None:
+        self.disconnect()
+        connected.settimeout(self._timeout_s)
+        self._leader, self._procedure = leader, Procedure(connected, "tarantkv.apply")
 
-    def _connect(self, host: str, port: int) -> socket.socket:
-        connected = socket.create_connection((host, port), timeout=self._timeout_s)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connected
+    def _is_replaced(self) -> bool:
+        """Whether another instance leads by now, while a call to the leader is silent; it is used from now on."""
+        try:
+            found = self._search.find(but=self._leader)
+        except ShardUnreachableError:
+            return False
+        self._search.avoid(cast("Address", self._leader))
+        self._use(*found)
+        return True
+
+    def _ask(self, instance: Address, within_s: float) -> Found:
+        """Ask one instance whether it leads; may be called by several threads at once."""
+        ends = time.monotonic() + within_s
+        address = f"{instance[0]}:{instance[1]}"
+        try:
+            connected = socket.create_connection(instance, timeout=within_s)
+        except OSError as error:
+            return Found(instance, None, _reason(error))
+        found = Found(instance, None, "read-only")
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._is_leader(connected, address, ends - time.monotonic()):
+                found = Found(instance, connected, "")
+        except WrongInstanceError as error:
+            found = Found(instance, None, str(error), error)
+        except (Error, OSError, *_NONSENSE) as error:
+            found = Found(instance, None, _reason(error))
+        finally:
+            if found.connected is None:
+                connected.close()
+        return found
 
     def join(self, cluster: str) -> str:
         """Have the shard belong to `cluster` unless it belongs to one; returns the one to which it belongs then.
@@ -181,7 +181,7 @@ class Shard:
                 "TARANTKV_SHARDS names shards of two clusters"
             )
 
-    def _is_leader(self, connected: socket.socket, address: str) -> bool:
+    def _is_leader(self, connected: socket.socket, address: str, within_s: float) -> bool:
         """Log in over the socket, and ask who answers there and whether it is the leader."""
         # The connector takes a descriptor over and closes it in the end: it gets one of its own.
         connection = Connection(
@@ -191,7 +191,7 @@ class Shard:
             user=self._settings.store_user,
             password=self._settings.store_password,
             encoding=None,
-            socket_timeout=self._timeout_s,
+            socket_timeout=max(0.001, within_s),
             reconnect_max_attempts=0,
             fetch_schema=False,
         )

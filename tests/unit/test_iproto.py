@@ -102,3 +102,33 @@ def test_no_answer_is_a_timeout(pair: tuple[socket.socket, socket.socket]) -> No
     ours.settimeout(0.01)
     with pytest.raises(TimeoutError):
         Procedure(ours, "p")([])
+
+
+def test_a_silent_call_ends_where_somebody_else_leads(pair: tuple[socket.socket, socket.socket]) -> None:
+    asked: list[bool] = []
+
+    def is_replaced() -> bool:
+        asked.append(True)
+        return True
+
+    with pytest.raises(TimeoutError):
+        Procedure(pair[0], "p")([], is_replaced)
+    assert asked == [True]
+
+
+def test_a_silent_call_goes_on_where_nobody_else_leads(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+
+    def is_replaced() -> bool:
+        theirs.sendall(ok(b"late"))
+        return False
+
+    assert Procedure(ours, "p")([], is_replaced) == b"late"
+    assert ours.gettimeout() == 5
+
+
+def test_a_call_that_is_answered_asks_for_no_other_leader(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    theirs.sendall(ok(b"soon"))
+    assert Procedure(ours, "p")([], lambda: pytest.fail("it asks")) == b"soon"
+    assert ours.gettimeout() == 5
