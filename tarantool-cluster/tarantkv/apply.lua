@@ -97,9 +97,15 @@ local function change(fresh, controls, answers, now)
             end
         end
         return only_looked
-    elseif #fresh + #controls == 1 then
-        local only = fresh[1] or controls[1]
-        answers[only.position] = answer(outcome.of_error(results))
+    end
+    local status, message = outcome.of_error(results)
+    if #fresh + #controls == 1 or status == outcome.UNKNOWN or status == outcome.READ_ONLY then
+        -- None of them fares better alone; and one whose outcome is unknown must not be tried a second time.
+        for _, chunks in ipairs({fresh, controls}) do
+            for _, chunk in ipairs(chunks) do
+                answers[chunk.position] = answer(status, message)
+            end
+        end
     else
         -- The whole way again for each: while the log write was failing, somebody else may have applied it.
         for _, chunk in ipairs(fresh) do

@@ -11,7 +11,8 @@ local M = {
     TOO_LARGE = 5,
     MALFORMED = 6,
     REFUSED = 7,
-    -- 8 and 9 are given by the worker, about shards that it could not ask.
+    -- 8 is given by the worker, about shards that it could not ask; 9 also here.
+    UNKNOWN = 9,
     CONFLICT = 10,
     TOO_MANY = 11,
 
@@ -36,6 +37,20 @@ local STATUS_OF_CODE = {
     [box.error.READONLY] = M.READ_ONLY,
     [box.error.MEMTX_MAX_TUPLE_SIZE] = M.TOO_LARGE,
 }
+
+-- What a leader says that is one no longer: another one took its place, and its transaction back with that. It is not
+-- applied, and the next leader may be asked. Not every version of Tarantool has all of them.
+for _, name in ipairs({'SYNC_ROLLBACK', 'INTERFERING_PROMOTE', 'INTERFERING_ELECTIONS', 'NOT_LEADER'}) do
+    local code = box.error[name]
+    if code ~= nil then
+        STATUS_OF_CODE[code] = M.READ_ONLY
+    end
+end
+
+-- Its replicas did not confirm a transaction in time: they may still.
+if box.error.SYNC_QUORUM_TIMEOUT ~= nil then
+    STATUS_OF_CODE[box.error.SYNC_QUORUM_TIMEOUT] = M.UNKNOWN
+end
 
 --- Status and message for an error of the database.
 -- @param err box error object, or whatever else was raised

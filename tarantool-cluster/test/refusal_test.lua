@@ -119,6 +119,33 @@ suite:case('the largest tuple that fits is taken, one byte more is not', functio
     test:ok(low > MEBIBYTE - 200, 'the limit is a mebibyte of tuple')
 end)
 
+suite:case('a leader that lost its place, and replicas that are silent', function(test)
+    local visibility = require('tarantkv.visibility')
+    local log_write = visibility.log_write
+    local tries = 0
+    local function failing_with(code)
+        visibility.log_write = function()
+            tries = tries + 1
+            box.error({code = code, reason = 'as told'})
+        end
+    end
+    local function two_writes()
+        tries = 0
+        local answers = _G.tarantkv.apply({
+            support.chunk(support.WRITE, support.write_body({{'l1', ONE}})),
+            support.chunk(support.WRITE, support.write_body({{'l2', ONE}})),
+        })
+        return {answers[1][1], answers[2][1], tries}
+    end
+    failing_with(box.error.SYNC_ROLLBACK)
+    test:is_deeply(two_writes(), {outcome.READ_ONLY, outcome.READ_ONLY, 1}, 'taken back: another leader is to be asked')
+    failing_with(box.error.SYNC_QUORUM_TIMEOUT)
+    test:is_deeply(two_writes(), {outcome.UNKNOWN, outcome.UNKNOWN, 1}, 'not confirmed: unknown, and not tried again')
+    failing_with(box.error.WAL_IO)
+    test:is_deeply(two_writes(), {outcome.REFUSED, outcome.REFUSED, 3}, 'any other: each is tried alone')
+    visibility.log_write = log_write
+end)
+
 support.start({}, {memtx_memory = 256 * MEBIBYTE})
 outcome = require('tarantkv.outcome')
 suite:run()

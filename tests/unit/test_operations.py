@@ -6,7 +6,7 @@ from pathlib import Path
 from protocol.operations import CHANGES, READS, Operation, Status
 
 LUA = Path(__file__).resolve().parents[2] / "tarantool-cluster" / "tarantkv"
-WORKER_ONLY = {"UNREACHABLE", "UNKNOWN"}
+WORKER_ONLY = {"UNREACHABLE"}
 
 
 def numbers(file: str) -> dict[str, int]:
