@@ -11,6 +11,7 @@ local arguments = require('tarantkv.arguments')
 local changes = require('tarantkv.changes')
 local clock = require('tarantkv.clock')
 local control = require('tarantkv.control')
+local leader = require('tarantkv.leader')
 local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local read = require('tarantkv.read')
@@ -118,6 +119,13 @@ local function change(fresh, controls, answers, now)
     return NONE
 end
 
+--- Have other instances be asked.
+local function refer(chunks, answers)
+    for _, chunk in ipairs(chunks) do
+        answers[chunk.position] = answer(outcome.READ_ONLY, leader.NO_LEADER)
+    end
+end
+
 --- Run reads, writes and deletes, and control operations, and return when every answer may be told.
 -- Nothing yields between the look at the records and the commit: another worker may hold the same chunk.
 -- Whatever was answered from what is stored is provisional until it is confirmed: reads, chunks found on record, and
@@ -129,6 +137,12 @@ function run(reads, writes, controls, answers)
     end
     local verdict
     repeat
+        if not leader.leads() then
+            refer(reads, answers)
+            refer(writes, answers)
+            refer(controls, answers)
+            return
+        end
         local now = clock.now_ms()
         local seen, failed = visibility.mark()
         answer_reads(reads, answers, now)

@@ -75,7 +75,7 @@ local function address(environment, name)
     return value
 end
 
---- The names of the shard list, in its order: `s1=host:port[,host:port...];s2=...`.
+--- The names of the shard list, in its order: `s1=host:port[,host:port...];s2=...`, and how many instances each has.
 local function shard_names(environment)
     local name = 'TARANTKV_SHARDS'
     local names, seen = {}, {}
@@ -86,18 +86,20 @@ local function shard_names(environment)
         elseif seen[shard] then
             fail(name, ('names shard %q twice'):format(shard))
         end
+        local instances = 0
         for instance in (addresses .. ','):gmatch('(.-),') do
             if not is_address(instance) then
                 fail(name, ('gives shard %q the address %q, expected host:port'):format(shard, instance))
             end
+            instances = instances + 1
         end
-        seen[shard] = true
+        seen[shard] = instances
         table.insert(names, shard)
     end
     if #names == 0 then
         fail(name, 'names no shard')
     end
-    return names
+    return names, seen
 end
 
 local function position_of(shard, names)
@@ -114,7 +116,7 @@ end
 -- @treturn table the settings
 -- @raise a table `{setting = name of the variable, problem = what is wrong with it}`
 function M.read(environment)
-    local names = shard_names(environment)
+    local names, instances = shard_names(environment)
     local shard = text(environment, 'TARANTKV_SHARD')
     local position = position_of(shard, names)
     local bucket_count = whole(environment, 'TARANTKV_BUCKET_COUNT')
@@ -129,6 +131,7 @@ function M.read(environment)
         shard = shard,
         position = position,
         shards = #names,
+        instances = instances[shard],
         bucket_count = bucket_count,
         listen = address(environment, 'TARANTKV_SHARD_LISTEN'),
         directory = text(environment, 'TARANTKV_SHARD_DIR'),

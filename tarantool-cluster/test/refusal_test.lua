@@ -97,6 +97,30 @@ suite:case('a read-only instance says so and still reads', function(test)
     test:is(support.write('ro', '\x01'), outcome.OK, 'writes are taken again')
 end)
 
+suite:case('a replica answers nothing, reads neither', function(test)
+    local leader = require('tarantkv.leader')
+    leader.configure(2)
+    test:is(support.write('replica', ONE), outcome.OK, 'the leader takes writes')
+    local user = msgpack.encode({1, 'u', box.NULL})
+    local scan = msgpack.encode({box.NULL, true, box.NULL, false, false, 10, true, 1000, 1, 30000})
+    local id = support.new_id()
+    support.write('replica', ONE, {id = id})
+    box.cfg({read_only = true})
+    for _, case in ipairs({
+        {support.READ, support.keys_body({'replica'})}, {support.READ_TUPLES, support.keys_body({'replica'})},
+        {9, scan}, {support.USER_GET, user}, {support.DESCRIBE, msgpack.encode({})},
+        {support.WRITE, support.write_body({{'replica', '\x01'}})},
+        {support.WRITE, support.write_body({{'replica', ONE}}), {id = id}},
+    }) do
+        local status, message = support.run(case[1], case[2], case[3])
+        test:is(status, outcome.READ_ONLY, 'operation ' .. case[1])
+        test:is(message, leader.NO_LEADER, 'with a message')
+    end
+    box.cfg({read_only = false})
+    test:is(support.read('replica'), ONE, 'once it leads it answers')
+    leader.configure(1)
+end)
+
 suite:case('the largest tuple that fits is taken, one byte more is not', function(test)
     local function fits(size)
         local status = support.write('size', '\xc6' .. string.char(

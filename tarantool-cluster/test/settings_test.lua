@@ -22,9 +22,9 @@ end
 
 suite:case('defaults', function(test)
     test:is_deeply(settings.read(environment()), {
-        shard = 's1', position = 1, shards = 1, bucket_count = 30000, listen = '127.0.0.1:3301', directory = '.',
-        memory_mib = 512, wal_mode = 'write', store_user = 'tarantkv', store_password = 'secret', clock_skew_s = 30,
-        max_claims_per_user = 1000000, count_applications = false, console = '', log_level = 5,
+        shard = 's1', position = 1, shards = 1, instances = 1, bucket_count = 30000, listen = '127.0.0.1:3301',
+        directory = '.', memory_mib = 512, wal_mode = 'write', store_user = 'tarantkv', store_password = 'secret',
+        clock_skew_s = 30, max_claims_per_user = 1000000, count_applications = false, console = '', log_level = 5,
     }, 'what is not set')
     test:is(settings.read(environment({TARANTKV_STORE_PASSWORD = ' a b\n'})).store_password, 'a b', 'spaces around it')
     test:is(settings.read(environment({TARANTKV_SHARD_LISTEN = ''})).listen, '127.0.0.1:3301', 'what is set to nothing')
@@ -36,6 +36,8 @@ suite:case('a shard list of several shards and instances', function(test)
     }))
     test:is(read.position, 2, 'position')
     test:is(read.shards, 3, 'shards')
+    test:is(read.instances, 1, 'instances of this one')
+    test:is(settings.read(environment({TARANTKV_SHARDS = 'a=h1:1,h2:1', TARANTKV_SHARD = 'a'})).instances, 2, 'of two')
 end)
 
 suite:case('faults name the variable and what is wrong', function(test)

@@ -23,7 +23,7 @@ local BUCKETS = 30000
 --- The settings of a shard that owns everything, with changes.
 function M.settings(changes)
     local settings = {
-        shard = 's1', position = 1, shards = 1, bucket_count = BUCKETS, listen = nil, console = '',
+        shard = 's1', position = 1, shards = 1, instances = 1, bucket_count = BUCKETS, listen = nil, console = '',
         store_user = 'tarantkv', store_password = 'secret', clock_skew_s = 30, count_applications = true,
         max_claims_per_user = 1000000,
     }

@@ -151,9 +151,11 @@ def test_a_write_that_finds_no_memory_is_not_called_again() -> None:
     assert len(shard.calls) == 1
 
 
-def test_a_read_only_instance_is_asked_no_more_where_there_are_others() -> None:
+@pytest.mark.parametrize("operation", [Operation.WRITE, Operation.READ, Operation.SCAN, Operation.USER_GET])
+def test_a_read_only_instance_is_asked_no_more_where_there_are_others(operation: Operation) -> None:
     shard = FakeShard([(Status.OK, 1), (Status.READ_ONLY, "")], [(Status.OK, 2)], replicas=True)
-    assert run(shard, turn_of(entry(chunk(1), chunk(2)))) == {1: Status.OK, 2: Status.OK}
+    turn = turn_of(entry(chunk(1), chunk(2, operation=operation)))
+    assert run(shard, turn) == {1: Status.OK, 2: Status.OK}
     assert [numbers(call) for call in shard.calls] == [[1, 2], [2]]
 
 
