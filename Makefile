@@ -133,7 +133,7 @@ lint-lengths: | lint-tools
 	$(PYTHON) scripts/lengths.py --check
 
 lint-lua: | lint-tools
-	@if command -v luacheck >/dev/null; then luacheck --quiet tarantool-cluster docker; else echo "luacheck: not installed"; fi
+	@if command -v luacheck >/dev/null; then luacheck --quiet tarantool-cluster docker tests; else echo "luacheck: not installed"; fi
 
 lint-shell: | lint-tools
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh docker/*.sh .ci/run; else echo "shellcheck: not installed"; fi

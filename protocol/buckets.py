@@ -7,16 +7,28 @@ The bucket of a key is `digest.crc32(key) % bucket_count + 1` in Tarantool's ter
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeAlias
 
 from google_crc32c import value as crc32c
 
 _ALL_ONES = 0xFFFFFFFF
 
+Ranges: TypeAlias = tuple[tuple[int, int], ...]
+
 
 class ShardMapError(ValueError):
     """The shards do not own every bucket exactly once; the text says what is wrong."""
+
+
+class HoleError(ShardMapError):
+    """No shard owns some bucket. It may have moved between two answers."""
+
+
+class OverlapError(ShardMapError):
+    """Two shards own one bucket. It may have moved between two answers."""
 
 
 def bucket_of(key: bytes, bucket_count: int) -> int:
@@ -27,11 +39,15 @@ def bucket_of(key: bytes, bucket_count: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What one shard says of itself: name, bucket count, and the ranges of buckets it owns, ends included."""
+    """What one shard says of itself: name, bucket count, and ranges of buckets, ends included.
+
+    Of the buckets in `ranges` it answers reads. Those in `moving` are on their way from it or to it.
+    """
 
     shard: str
     bucket_count: int
-    ranges: tuple[tuple[int, int], ...]
+    ranges: Ranges
+    moving: Ranges = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,38 +65,57 @@ class ShardMap:
         """The name of the shard that owns `bucket`."""
         return self.shards[self.owners[bucket]]
 
+    def moved(self, places: Mapping[int, str]) -> ShardMap:
+        """The map after buckets have moved to other shards of it."""
+        owners = list(self.owners)
+        for bucket, shard in places.items():
+            owners[bucket] = self.shards.index(shard)
+        return ShardMap(self.shards, self.bucket_count, owners)
+
 
 def build_shard_map(shards: Sequence[str], bucket_count: int, answers: Mapping[str, Ownership]) -> ShardMap:
     """Check that the shards' own accounts make one whole map, and build it.
 
-    `answers` holds, under the name the settings give a shard, what the instance found there said of itself.
+    `answers` holds, under the name the settings give a shard, what the instance found there said of itself. A bucket
+    between two shards is where one of them says that it moves: that shard can tell where it has gone.
 
     Raises:
-        ShardMapError: another shard answered under a name, a bucket count differs, or a bucket is owned by no
-            shard or by several.
+        HoleError, OverlapError: a bucket is owned by no shard, or by several.
+        ShardMapError: another shard answered under a name, or a bucket count differs.
     """
+    for name in shards:
+        _check(name, answers[name], bucket_count)
     owners = [-1] * (bucket_count + 1)
     for index, name in enumerate(shards):
-        answer = answers[name]
-        if answer.shard != name:
-            raise ShardMapError(f"the instance configured as shard {name} says it is shard {answer.shard}")
-        if answer.bucket_count != bucket_count:
-            raise ShardMapError(
-                f"shard {name} was made with bucket_count {answer.bucket_count}, "
-                f"TARANTKV_BUCKET_COUNT is {bucket_count}"
-            )
-        for first, last in answer.ranges:
-            if not 1 <= first <= last <= bucket_count:
-                raise ShardMapError(f"shard {name} claims buckets {first} to {last} of {bucket_count}")
-            for bucket in range(first, last + 1):
-                if owners[bucket] != -1:
-                    raise ShardMapError(f"shards {shards[owners[bucket]]} and {name} both own bucket {bucket}")
+        for bucket in _buckets(answers[name].ranges):
+            if owners[bucket] != -1:
+                raise OverlapError(f"shards {shards[owners[bucket]]} and {name} both own bucket {bucket}")
+            owners[bucket] = index
+    for index, name in enumerate(shards):
+        for bucket in _buckets(answers[name].moving):
+            if owners[bucket] == -1:
                 owners[bucket] = index
     missing = [bucket for bucket in range(1, bucket_count + 1) if owners[bucket] == -1]
     if missing:
-        raise ShardMapError(
+        raise HoleError(
             f"no shard owns {len(missing)} of {bucket_count} buckets, the first of them bucket {missing[0]}: "
             "TARANTKV_SHARDS does not name every shard that holds data"
         )
     owners[0] = 0
     return ShardMap(shards=tuple(shards), bucket_count=bucket_count, owners=tuple(owners))
+
+
+def _buckets(ranges: Ranges) -> Iterator[int]:
+    return chain.from_iterable(range(first, last + 1) for first, last in ranges)
+
+
+def _check(name: str, answer: Ownership, bucket_count: int) -> None:
+    if answer.shard != name:
+        raise ShardMapError(f"the instance configured as shard {name} says it is shard {answer.shard}")
+    if answer.bucket_count != bucket_count:
+        raise ShardMapError(
+            f"shard {name} was made with bucket_count {answer.bucket_count}, TARANTKV_BUCKET_COUNT is {bucket_count}"
+        )
+    for first, last in (*answer.ranges, *answer.moving):
+        if not 1 <= first <= last <= bucket_count:
+            raise ShardMapError(f"shard {name} claims buckets {first} to {last} of {bucket_count}")

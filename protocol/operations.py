@@ -56,14 +56,16 @@ READS = frozenset((Operation.READ, Operation.READ_TUPLES, Operation.SCAN))
 class Status(IntEnum):
     """What became of a chunk.
 
-    Only `OK` is on record at the shard. Every other status but `UNKNOWN` says that the shard did not apply the copy of
-    the chunk that it was asked about. That is final only if nobody else may hold another copy: where somebody may, a
-    change is reported as `UNKNOWN`.
+    `OK` and `WRONG_BUCKET` are on record at the shard: they are final, also where others hold a copy of the chunk.
+    Every other status but `UNKNOWN` says that the shard did not apply the copy that it was asked about. That is final
+    only if nobody else may hold another copy: where somebody may, a change is reported as `UNKNOWN`.
     """
 
     OK = 0
     EXPIRED = 1
     WRONG_BUCKET = 2
+    """The payload says where the buckets are: `protocol.refusals`. Of operations on no keys there is no record; a copy
+    of one does what it does once at most, and never to something newer."""
     READ_ONLY = 3
     NO_MEMORY = 4
     TOO_LARGE = 5
@@ -77,3 +79,7 @@ class Status(IntEnum):
     """Given for user records only: the stored record is not the one that the change started from."""
     TOO_MANY = 11
     """Given for claims only: the user has as many of them on the shard as one may have."""
+
+
+ON_RECORD = frozenset((Status.OK, Status.WRONG_BUCKET))
+"""The statuses that are final, whatever becomes of other copies of the chunk."""

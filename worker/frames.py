@@ -3,12 +3,13 @@
 Copies of a chunk can be in several hands: its frame was redelivered, an earlier call may still reach the shard, or the
 api has sent the chunk again. The rule that keeps every report true whatever the other copies come to:
 
-- `OK` is final, because the shard has it on record. Outcomes of reads have no effect. Both are reported at once.
+- `OK` and `WRONG_BUCKET` are final, because the shard has them on record. Outcomes of reads have no effect. All of
+  these are reported at once.
 - A change that the shard refused, or that was never sent, is reported as that only together with the deletion of its
   frame, and only if no other worker was ever given the frame, no call with the chunk may still be on its way, and Redis
   is the server that delivered it. (The api adds: and it was sent once.)
 - Everything else is `UNKNOWN`.
-- Of a frame that a peer has taken over only `OK` is reported; the peer reports the rest.
+- Of a frame that a peer has taken over only what is on record is reported; the peer reports the rest.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from protocol.frames import (
     decode_frame,
 )
 from protocol.names import REPLY_PREFIX
-from protocol.operations import CHANGES, Status
+from protocol.operations import CHANGES, ON_RECORD, Status
 from worker.group import Entry
 from worker.replies import encoded, size_of
 from worker.stream import Delivery, Report
@@ -41,8 +42,6 @@ GIVE_UP_MS = 250
 
 FOREIGN_FRAME_AGE_MS = 60_000
 """A frame of a format version that no worker has read for so long is deleted; its deadline is long past."""
-
-_OK = Status.OK
 
 OTHER_CLUSTER_LINE_EVERY_S = 10.0
 """Frames of another cluster come as fast as its clients send: they get one log line in so long, not one each."""
@@ -122,14 +121,14 @@ class Turn:
         """Take the outcome of a chunk. `maybe_sent`: an earlier call with it may still reach the shard, or has."""
         outcome = Outcome(chunk.id, status, payload)
         refused = False
-        if status != _OK and chunk.operation in CHANGES:
+        if status not in ON_RECORD and chunk.operation in CHANGES:
             refused = self._sole and not maybe_sent
             if not refused:
                 outcome = outcome._replace(status=Status.UNKNOWN)
         for in_hand in self._waiting.pop(chunk.id, ()):
             in_hand.missing -= 1
             (in_hand.refusals if refused else in_hand.final).append(outcome)
-            if status != _OK:
+            if status not in ON_RECORD:
                 self._log_failure(outcome, in_hand.frame)
         self.has_news = True
         self.unreported_bytes += size_of(outcome)
@@ -173,7 +172,7 @@ class Turn:
             in_hand = self._frames.pop(entry_id, None)
             if in_hand is not None:
                 stream = in_hand.frame.reply_stream
-                on_record = [outcome for outcome in in_hand.final if outcome.status == _OK]
+                on_record = [outcome for outcome in in_hand.final if outcome.status in ON_RECORD]
                 self._left_over.setdefault(stream, []).extend(on_record)
         self._waiting = {
             chunk_id: kept

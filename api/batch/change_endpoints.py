@@ -10,10 +10,10 @@ from api.batch.bodies import DeleteBody, TouchBody
 from api.batch.change_results import FINAL_WORDS, Asked, success_or_problem
 from api.batch.counters import add_increments
 from api.batch.endpoints import BatchEndpoint
+from api.batch.errand import Claim
 from api.batch.idempotency import check_key, fingerprint
 from api.batch.members import Members
 from api.batch.options import delete_conditions, touch_expiries
-from api.batch.run import Claim
 from api.batch.split import Groups
 from api.batch.steps import AT_ONCE, Steps
 from api.batch.write_body import add_large_write, add_write

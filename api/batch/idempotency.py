@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
+from api.batch.errand import Claim
 from api.batch.finishes import Finishes, Outcome
-from api.batch.run import Claim
 from api.http.problems import Kind, Problem, retry_later
 from api.queue.errors import StoreCallError
 from api.queue.store_calls import StoreCalls

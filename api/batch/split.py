@@ -15,7 +15,7 @@ from google_crc32c import value as crc32c
 from api.batch.options import WriteOptions
 from api.batch.refused_body import LONGEST_NAME, invalid_value, too_large
 from api.http.problems import Kind, Problem, at
-from protocol.buckets import ShardMap
+from protocol.buckets import ShardMap, bucket_of
 from protocol.chunks import Row, key_bodies, write_bodies
 from protocol.operations import Operation
 from protocol.rows import bodies, rest_of_rows
@@ -98,13 +98,21 @@ class Groups:
         )
         self._parts += self._place(operation, rows, names)
 
-    def add_again(self, operation: Operation, parts: Iterable[Part]) -> None:
-        """Add what `parts` of the batch hold that were made with another map."""
-        rows = [
-            (key, *rest)
-            for part in parts
-            for key, rest in zip(part.keys, rest_of_rows(operation, part.body), strict=True)
-        ]
+    def add_again(
+        self,
+        operation: Operation,
+        parts: Iterable[Part],
+        *,
+        only: frozenset[int] | None = None,
+        without: frozenset[int] = frozenset(),
+    ) -> None:
+        """Add what `parts` hold that were made with another map: of `only` these buckets, or `without` those."""
+        rows = []
+        for part in parts:
+            for key, rest in zip(part.keys, rest_of_rows(operation, part.body), strict=True):
+                bucket = bucket_of(key.encode(), self._map.bucket_count)
+                if bucket not in without and (only is None or bucket in only):
+                    rows.append((key, *rest))
         self._parts += self._place(operation, rows, [row[0].encode() for row in rows])
 
     def _place(self, operation: Operation, rows: Sequence[tuple[Any, ...]], names: Sequence[bytes]) -> list[Part]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.frames import Chunk, Outcome
-from protocol.operations import CHANGES, Status
+from protocol.operations import CHANGES, ON_RECORD, Status
 
 SMALL_ANSWER = 4096
 """Bytes of a chunk's answer that are not worth counting: there are never more of these than chunks under way."""
@@ -120,10 +120,10 @@ class Pending:
     def believed(self, outcome: Outcome) -> Outcome:
         """What the outcome of one copy says about the chunk.
 
-        Only `OK` is on record at the shard. Of a change that was sent more than once another copy may still be applied,
-        or was, whatever the worker of this one knows.
+        `OK` and `WRONG_BUCKET` are on record at the shard. With any other outcome of a change that was sent more than
+        once another copy may still be applied, or was, whatever the worker of this one knows.
         """
-        if self.sends > 1 and outcome.status != _OK and self.chunk.operation in CHANGES:
+        if self.sends > 1 and outcome.status not in ON_RECORD and self.chunk.operation in CHANGES:
             return outcome._replace(status=Status.UNKNOWN)
         return outcome
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,14 +11,14 @@ import msgspec
 
 from api.queue.dispatcher import Dispatcher
 from api.queue.errors import ShardsSilentError, StoreCallError
-from api.queue.topology import Topology
+from api.queue.topology import WAIT_S, Topology
+from protocol.backoff import Backoff
 from protocol.buckets import ShardMapError
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 
-ATTEMPTS = 3
-"""Tries with a fresh shard map after `WRONG_BUCKET`."""
+_log = logging.getLogger(__name__)
 
 
 class StoreCalls:
@@ -32,7 +34,9 @@ class StoreCalls:
     ) -> Any:
         """Run `operation` on the shard that owns `bucket`; the bucket goes in front of the arguments.
 
-        `deadline_ms` is Unix time in milliseconds.
+        Where the bucket moves it is asked for again until the deadline. Copies of a refused chunk do no harm: what
+        these operations do they do once at most, and never to something newer. `deadline_ms` is Unix time in
+        milliseconds.
 
         Raises:
             StoreCallError: any outcome but `OK`.
@@ -40,16 +44,23 @@ class StoreCalls:
         """
         body = msgspec.msgpack.encode([bucket, *arguments])
         deadline_ms = self._deadline(deadline_ms)
-        outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline_ms)
-        for _ in range(ATTEMPTS - 1):
-            if outcome.status != Status.WRONG_BUCKET:
-                break
-            try:
-                await self._topology.refresh()
-            except (ShardMapError, ShardsSilentError) as error:
-                raise StoreCallError(Status.UNREACHABLE, str(error)) from error
+        pauses = Backoff(WAIT_S, WAIT_S)
+        at_once = True
+        while True:
             outcome = await self._send(self._topology.map.owner(bucket), operation, body, deadline_ms)
-        return _result(outcome)
+            if outcome.status != Status.WRONG_BUCKET:
+                return _result(outcome)
+            lesson = self._topology.learn(outcome.payload)
+            if lesson.unknown:
+                try:
+                    await self._topology.refresh()
+                except (ShardMapError, ShardsSilentError) as error:
+                    _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
+            pause_s = 0.0 if at_once and not lesson.waits else pauses.next_s()
+            at_once = False
+            if now_ms() + pause_s * 1000 >= deadline_ms:
+                raise StoreCallError(outcome.status, "the bucket is on its way to another shard")
+            await asyncio.sleep(pause_s)
 
     async def call_shard(self, shard: str, operation: Operation, arguments: Sequence[Any]) -> Any:
         """Run `operation`, which concerns no bucket, on `shard`; otherwise as `call`."""

@@ -1,7 +1,8 @@
 """Which shard owns which bucket, and to which cluster the shards belong.
 
-The shards are asked for their buckets at start, and again when one refuses a bucket. The cluster is learnt once, before
-that: from then on every frame carries its id, and workers of another cluster that uses the same Redis refuse it.
+The shards are asked for their buckets at start. When one refuses a bucket it says where that has gone, and the map is
+mended from that; all are asked again only where a shard does not know. The cluster is learnt once, before all that:
+from then on every frame carries its id, and workers of another cluster that uses the same Redis refuse it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from api.queue.dispatcher import Dispatcher
 from api.queue.errors import ShardsSilentError, TwoClustersError
 from api.queue.greeting import instances_at
-from protocol.buckets import Ownership, ShardMap, build_shard_map
+from protocol.buckets import HoleError, OverlapError, Ownership, ShardMap, build_shard_map
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
+from protocol.refusals import MOVING, refused_buckets
 from protocol.settings import ClusterSettings, parse_shards
 
 _log = logging.getLogger(__name__)
@@ -30,12 +34,34 @@ CLUSTER_ROUNDS = 3
 use one Redis, answers of both come."""
 
 
+MAP_ROUNDS = 4
+"""How often all shards are asked before a hole or an overlap of their buckets is believed: a bucket that moves between
+two answers is in neither, or in both."""
+
+MAP_ROUND_S = 0.05
+
+WAIT_S = 0.02
+"""After so long at most, and half of it at least, a bucket that is on its way is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a refusal tells of its buckets: those in `waits` are on their way, or nobody knows where.
+
+    `unknown`: some of the latter, or the refusal names none. All shards are to be asked then.
+    """
+
+    waits: frozenset[int]
+    unknown: bool
+
+
 class _Description(msgspec.Struct, frozen=True):
     shard: str
     bucket_count: int
     ranges: tuple[tuple[int, int], ...]
     instance: str = ""
     cluster: str | None = None
+    moving: tuple[tuple[int, int], ...] = ()
 
 
 _decode = msgspec.msgpack.Decoder(_Description).decode
@@ -98,9 +124,37 @@ class Topology:
         if not self._dispatcher.cluster:
             self._dispatcher.cluster = await self._learn_cluster()
             _log.info("belongs to a cluster", extra={"cluster": self._dispatcher.cluster})
-        said = await self._ask_all()
-        owned = {name: Ownership(shard.shard, shard.bucket_count, shard.ranges) for name, shard in said.items()}
-        self._map = build_shard_map(self._shards, self._bucket_count, owned)
+        for rounds_left in reversed(range(MAP_ROUNDS)):
+            said = await self._ask_all()
+            owned = {
+                name: Ownership(shard.shard, shard.bucket_count, shard.ranges, shard.moving)
+                for name, shard in said.items()
+            }
+            try:
+                self._map = build_shard_map(self._shards, self._bucket_count, owned)
+            except (HoleError, OverlapError) as error:
+                if rounds_left:
+                    await asyncio.sleep(MAP_ROUND_S)
+                    continue
+                if isinstance(error, OverlapError):
+                    _log.critical("two shards own one bucket", extra={"error": str(error)})
+                raise
+            return
+
+    def learn(self, payload: Any) -> Lesson:
+        """Mend the map from the payload of a refusal."""
+        where = refused_buckets(payload)
+        current = self.map
+        known = {
+            bucket: shard
+            for bucket, shard in where.items()
+            if isinstance(shard, str) and shard in current.shards and 1 <= bucket <= current.bucket_count
+        }
+        moved = {bucket: shard for bucket, shard in known.items() if current.owner(bucket) != shard}
+        if moved:
+            self._map = current.moved(moved)
+        waits = frozenset(where.keys() - known.keys())
+        return Lesson(waits, unknown=not where or any(where[bucket] is not MOVING for bucket in waits))
 
     async def _learn_cluster(self) -> str:
         """The id of the cluster whose shards have the addresses of this process's settings.

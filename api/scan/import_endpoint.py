@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.batch.endpoints import BatchEndpoint
+from api.batch.errand import Claim
 from api.batch.idempotency import check_key, fingerprint
 from api.batch.outcomes import Result
-from api.batch.run import Claim
 from api.batch.split import Groups
 from api.batch.steps import Steps
 from api.http.endpoint import Principal

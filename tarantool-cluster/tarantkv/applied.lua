@@ -1,5 +1,7 @@
---- The record of applied chunks: chunk id, until when it must be remembered, and the outcome.
+--- The record of chunks that are settled: chunk id, until when it must be remembered, and the outcome.
 -- A chunk's record is written in the transaction that applies it, which is what makes it applied once or not at all.
+-- Where a chunk is refused for its buckets that is on record, too: once its sender is told, the chunk's keys are sent
+-- under other ids, and a copy of the chunk must not be applied when the buckets are back here.
 -- An api process numbers the chunks that it sends to a shard, so most of what one transaction applies is a run of ids
 -- that follow each other: one record stands for the whole run. Records never overlap.
 -- Old records are removed by `tarantkv.expiry`.
@@ -18,14 +20,14 @@ M.ID_BYTES = 16
 -- A record's key is the first id of its run, and the number of ids where they are more than one.
 local RUN_BYTES = M.ID_BYTES + 4
 local WORD = 4294967296
-local NIL, UINT32, UINT64 = 0xc0, 0xce, 0xcf
+local NIL, FALSE, UINT32, UINT64 = 0xc0, 0xc2, 0xce, 0xcf
 local STRING, STRING_32 = 0xa0, 0xdb
 
 local words_t = ffi.typeof('uint32_t *')
 local bytes_t = ffi.typeof('const uint8_t *')
 
--- One record: array of 3, string of 16 or 20 bytes, uint64, then nil, uint32, or a string with 32 bits of length.
--- Filled and handed over without a yield between.
+-- One record: array of 3, string of 16 or 20 bytes, uint64, then nil, false, uint32, or a string with 32 bits of
+-- length. Filled and handed over without a yield between.
 local record = ffi.new('uint8_t[48]')
 local AT_ID = 2
 record[0] = 0x93
@@ -86,7 +88,7 @@ end
 --- The recorded result of a chunk.
 -- @tparam string id 16 bytes
 -- @treturn boolean whether there is a record
--- @return number or string, nil for a write
+-- @return number or string, nil for a write, false for one that was refused
 function M.find(id)
     local distance, tuple = nearest(id)
     if distance == nil or distance >= 0 then
@@ -95,6 +97,8 @@ function M.find(id)
     local field = ffi.cast(bytes_t, tuple_field(tuple, 2))
     if field[0] == NIL then
         return true
+    elseif field[0] == FALSE then
+        return true, false
     elseif field[0] == STRING_32 then
         return true, ffi.string(field + 5, uint32_at(field, 1))
     end
@@ -109,11 +113,11 @@ function M.has_none(last, count)
     return distance == nil or distance >= count - 1
 end
 
---- Record applied chunks; inside their transaction. An insert, so that a second application could not be committed.
+--- Record settled chunks; inside their transaction. An insert, so that a second application could not be committed.
 -- @tparam string id the first one's, 16 bytes
 -- @tparam number count how many, each id following the one before
 -- @tparam number retain_until milliseconds since the epoch
--- @param[opt] result of each of them: a number, or a string; nil for writes
+-- @param[opt] result of each of them: a number, or a string; nil for writes, false for a refusal
 -- @treturn boolean false when the database refused (`box.error.last()` says why)
 function M.record(id, count, retain_until, result)
     ffi.copy(record + AT_ID, id, M.ID_BYTES)
@@ -129,8 +133,8 @@ function M.record(id, count, retain_until, result)
     retain_words[1] = bswap(tobit(retain_until % WORD))
     at = at + 9
     local bytes = record
-    if result == nil then
-        record[at] = NIL
+    if not result then
+        record[at] = result == nil and NIL or FALSE
         at = at + 1
     elseif type(result) == 'string' then
         bytes = ffi.new('uint8_t[?]', at + 5 + #result)

@@ -58,7 +58,7 @@ local function understood(chunk, position, now)
     return {
         position = position, id = id, op = chunk[2], deadline = deadline, retain = retain, text = text,
         -- Filled when the body is checked; named here so that the table is made in its final size.
-        bytes = false, count = 0, place = 0, second = 0,
+        bytes = false, count = 0, place = 0, second = 0, refusal = false,
     }
 end
 

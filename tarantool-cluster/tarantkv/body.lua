@@ -8,6 +8,9 @@
 --
 -- An expiry is an integer: 0 as the key has it, above 0 so many milliseconds from now, below 0 the time in milliseconds
 -- since the epoch. The bodies of the other operations are checked in `body_more`.
+--
+-- A body with buckets that its operation must not use here is refused whole; the message is `ownership`'s refusal,
+-- which names them all.
 -- @module tarantkv.body
 
 local ffi = require('ffi')
@@ -29,7 +32,8 @@ local bytes_t = ffi.typeof('const uint8_t *')
 local offsets_t = ffi.typeof('int32_t[?]')
 local cast, copy = ffi.cast, ffi.copy
 local max = math.max
-local owns = ownership.owns
+local state_of, note, refusal = ownership.state, ownership.note, ownership.refusal
+local READABLE, WRITABLE = ownership.READABLE, ownership.WRITABLE
 local array_at, end_of_key, bucket_at = elements.array_at, elements.end_of_key, elements.bucket_at
 local whole_at = elements.whole_at
 local end_of_value = wellformed.end_of_value
@@ -41,7 +45,6 @@ local BAD_VALUE = 'a value of the body is not one well-formed MessagePack value 
 local BAD_BUCKETS = 'the body does not have one bucket for each key'
 local BAD_EXPIRY = 'an expiry of the body is not a whole number of milliseconds'
 local BAD_END = 'bytes follow the body'
-local FOREIGN_BUCKET = 'the shard does not own a bucket of the chunk'
 
 --- Where the values and the entries of the write bodies of a call end, found by the check and used to store them, so
 -- that values are walked once. Shared by all fibers: nothing yields between the first check of a call and the last
@@ -88,7 +91,7 @@ function M.check_entries(bytes, from, size)
         return outcome.MALFORMED, BAD_COUNT
     end
     make_room(2 * count + 1)
-    local found, place = ends, used
+    local found, place, foreign = ends, used, nil
     found[place] = at
     for i = place + 2, place + 2 * count, 2 do
         local form = at < size and bytes[at] or 0
@@ -115,10 +118,13 @@ function M.check_entries(bytes, from, size)
             end
             at = after
         end
-        if not owns(bucket) then
-            return outcome.WRONG_BUCKET, FOREIGN_BUCKET
+        if state_of(bucket) < WRITABLE then
+            foreign = note(foreign, bucket)
         end
         found[i] = at
+    end
+    if foreign ~= nil then
+        return outcome.WRONG_BUCKET, refusal(foreign)
     end
     used = place + 2 * count + 1
     return nil, nil, at, count, place
@@ -144,13 +150,13 @@ function M.check_write(text)
     return nil, nil, bytes, count, place
 end
 
---- Check lists of keys and of their buckets.
+--- Check lists of keys and of their buckets, of which each must allow as much as `needed` says.
 -- @treturn number status nil when all is well
 -- @treturn string message of a fault
 -- @treturn number where the buckets end
 -- @treturn number count of keys, at least 1
 -- @treturn number offset of the first key
-function M.check_named(bytes, size)
+function M.check_named(bytes, size, needed)
     local count, first = array_at(bytes, 1, size)
     if count < 1 or count * MIN_KEY_BYTES > size - first then
         return outcome.MALFORMED, BAD_COUNT
@@ -167,40 +173,53 @@ function M.check_named(bytes, size)
     if buckets ~= count then
         return outcome.MALFORMED, BAD_BUCKETS
     end
+    local foreign = nil
     for _ = 1, count do
         local bucket
         bucket, at = bucket_at(bytes, at, size)
         if at == 0 then
             return outcome.MALFORMED, BAD_BUCKETS
         end
-        if not owns(bucket) then
-            return outcome.WRONG_BUCKET, FOREIGN_BUCKET
+        if state_of(bucket) < needed then
+            foreign = note(foreign, bucket)
         end
+    end
+    if foreign ~= nil then
+        return outcome.WRONG_BUCKET, refusal(foreign)
     end
     return nil, nil, at, count, first
 end
 
 local check_named = M.check_named
 
---- Check the body of a read or delete.
--- @tparam string text must be kept referenced for as long as the pointer is used
--- @treturn number status nil when all is well
--- @treturn string message of a fault
--- @treturn cdata bytes `const uint8_t *`
--- @treturn number count of keys, at least 1
--- @treturn number offset of the first key
-function M.check_keys(text)
+local function check_keys(text, needed)
     local bytes, size = cast(bytes_t, text), #text
     if size == 0 or bytes[0] ~= ARRAY_OF_2 then
         return outcome.MALFORMED, BAD_ENTRY
     end
-    local status, message, at, count, first = check_named(bytes, size)
+    local status, message, at, count, first = check_named(bytes, size, needed)
     if status ~= nil then
         return status, message
     elseif at ~= size then
         return outcome.MALFORMED, BAD_END
     end
     return nil, nil, bytes, count, first
+end
+
+--- Check the body of a delete.
+-- @tparam string text must be kept referenced for as long as the pointer is used
+-- @treturn number status nil when all is well
+-- @treturn string message of a fault
+-- @treturn cdata bytes `const uint8_t *`
+-- @treturn number count of keys, at least 1
+-- @treturn number offset of the first key
+function M.check_delete(text)
+    return check_keys(text, WRITABLE)
+end
+
+--- Check the body of a read; as `check_delete`.
+function M.check_read(text)
+    return check_keys(text, READABLE)
 end
 
 return M

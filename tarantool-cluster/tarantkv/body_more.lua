@@ -25,7 +25,8 @@ local MIN_INCREMENT_BYTES = 10
 
 local bytes_t = ffi.typeof('const uint8_t *')
 local cast = ffi.cast
-local owns = ownership.owns
+local state_of, note, refusal = ownership.state, ownership.note, ownership.refusal
+local WRITABLE = ownership.WRITABLE
 local array_at, end_of_key, bucket_at = elements.array_at, elements.end_of_key, elements.bucket_at
 local whole_at, int64_at, integer_at = elements.whole_at, elements.int64_at, elements.integer_at
 local check_entries, check_named = body.check_entries, body.check_named
@@ -38,7 +39,6 @@ local BAD_CONDITION = 'a condition of the body is not nil, false, true or a vers
 local BAD_LISTS = 'the lists of the body are not of the same length'
 local BAD_INCREMENT = 'an increment of the body is damaged'
 local BAD_END = 'bytes follow the body'
-local FOREIGN_BUCKET = 'the shard does not own a bucket of the chunk'
 
 --- Where a condition ends.
 local function end_of_condition(bytes, at, size)
@@ -104,7 +104,7 @@ local function check_keys_with(text, end_of, fault)
     if size == 0 or bytes[0] ~= ARRAY_OF_3 then
         return outcome.MALFORMED, BAD_FORM
     end
-    local status, message, at, count, first = check_named(bytes, size)
+    local status, message, at, count, first = check_named(bytes, size, WRITABLE)
     if status ~= nil then
         return status, message
     end
@@ -118,12 +118,12 @@ local function check_keys_with(text, end_of, fault)
     return nil, nil, bytes, count, first, third
 end
 
---- Check the body of a delete with conditions; as `check_keys`, and where the first condition is.
+--- Check the body of a delete with conditions; as `check_delete`, and where the first condition is.
 function M.check_delete_if(text)
     return check_keys_with(text, end_of_condition, BAD_CONDITION)
 end
 
---- Check the body of a touch; as `check_keys`, and where the first expiry is.
+--- Check the body of a touch; as `check_delete`, and where the first expiry is.
 function M.check_touch(text)
     return check_keys_with(text, end_of_expiry, BAD_EXPIRY)
 end
@@ -151,7 +151,7 @@ function M.check_increment(text)
     if count < 1 or count * MIN_INCREMENT_BYTES > size - first then
         return outcome.MALFORMED, BAD_COUNT
     end
-    local at = first
+    local at, foreign = first, nil
     for _ = 1, count do
         local after_key = at < size and bytes[at] == ARRAY_OF_8 and end_of_key(bytes, at + 1, size) or 0
         if after_key == 0 then
@@ -163,12 +163,14 @@ function M.check_increment(text)
             return outcome.MALFORMED, BAD_INCREMENT
         end
         at = at + 1
-        if not owns(bucket) then
-            return outcome.WRONG_BUCKET, FOREIGN_BUCKET
+        if state_of(bucket) < WRITABLE then
+            foreign = note(foreign, bucket)
         end
     end
     if at ~= size then
         return outcome.MALFORMED, BAD_END
+    elseif foreign ~= nil then
+        return outcome.WRONG_BUCKET, refusal(foreign)
     end
     return nil, nil, bytes, count, first
 end

@@ -32,6 +32,9 @@ local CHANGES = {
     [operations.TOUCH] = touch,
 }
 
+--- Which buckets a chunk on record was refused for is not: they may be elsewhere by now.
+local REFUSED = outcome.answer(outcome.WRONG_BUCKET, '\x90')
+
 local answer = outcome.answer
 local max = math.max
 
@@ -47,9 +50,9 @@ function M.knows(op)
     return CHANGES[op] ~= nil
 end
 
---- Record applied chunks, a run of ids as one; inside their transaction.
+--- Record chunks, a run of ids as one; inside their transaction.
 -- @tparam table chunks in the order of the call
--- @tparam table results the result of each, nil for a write
+-- @tparam table results the result of each, nil for a write, false for a refusal
 -- @treturn boolean false when the database refused
 local function record(chunks, results, now)
     local i = 1
@@ -71,7 +74,22 @@ local function record(chunks, results, now)
     return true
 end
 
---- Apply everything; inside a transaction.
+--- Apply a chunk; inside a transaction.
+-- @treturn table its answer
+-- @return its result
+-- @raise the database's error
+local function apply_one(chunk, shard_now)
+    local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.count, chunk.place, shard_now, chunk.second)
+    if not ok then
+        box.error(box.error.last())
+    end
+    if applications ~= nil then
+        applications:upsert({chunk.id, 1}, {{'+', 2, 1}})
+    end
+    return answer(outcome.OK, result), result
+end
+
+--- Apply everything, and record what is refused; inside a transaction.
 -- @treturn table the answers of the chunks
 -- @treturn table `{status, payload, changed}` of the control operations
 -- @treturn boolean whether anything was changed
@@ -80,14 +98,11 @@ local function change_all(chunks, controls, now)
     local answers, results = {}, {}
     local shard_now = #chunks > 0 and shard_clock.now_ms() or 0
     for i, chunk in ipairs(chunks) do
-        local ok, result = CHANGES[chunk.op].apply(chunk.bytes, chunk.count, chunk.place, shard_now, chunk.second)
-        if not ok then
-            box.error(box.error.last())
+        if chunk.refusal then
+            answers[i], results[i] = answer(outcome.WRONG_BUCKET, chunk.refusal), false
+        else
+            answers[i], results[i] = apply_one(chunk, shard_now)
         end
-        if applications ~= nil then
-            applications:upsert({chunk.id, 1}, {{'+', 2, 1}})
-        end
-        answers[i], results[i] = answer(outcome.OK, result), result
     end
     if not record(chunks, results, now) then
         box.error(box.error.last())
@@ -101,7 +116,7 @@ local function change_all(chunks, controls, now)
     return answers, said, has_changed
 end
 
---- Apply chunks and run control operations in one transaction, all or nothing.
+--- Apply or refuse chunks and run control operations in one transaction, all or nothing.
 -- @tparam table chunks changes of keys, checked and not on record
 -- @tparam table controls control operations, checked
 -- @tparam number now milliseconds since the epoch
@@ -123,24 +138,29 @@ function M.commit(chunks, controls, now)
 end
 
 --- Check a change that is not on record.
--- @treturn table the answer of a chunk that must not be applied, nil otherwise
+-- @treturn table the answer of a chunk that must not be applied and of which no record is made, nil otherwise
 local function fault_of(chunk, now)
+    chunk.refusal = false
     if chunk.deadline <= now then
         return answer(outcome.EXPIRED, outcome.LATE)
     end
     local status, message, bytes, count, place, second = CHANGES[chunk.op].check(chunk.text)
-    if status ~= nil then
+    if status == outcome.WRONG_BUCKET then
+        chunk.refusal = message
+        return nil
+    elseif status ~= nil then
         return answer(status, message)
     end
     chunk.bytes, chunk.count, chunk.place, chunk.second = bytes, count, place, second
 end
 
---- Answer the chunks that are on record or at fault.
+--- Answer the chunks that are on record or at fault. Records come first: a chunk that was applied here stays so,
+-- whatever has become of its buckets.
 -- @tparam table chunks changes of keys in the order of the call
 -- @tparam table answers by position, filled here
 -- @tparam number now milliseconds since the epoch
 -- @treturn table the chunks found on record
--- @treturn table the chunks left to apply
+-- @treturn table the chunks left to apply or to refuse
 function M.answer_known(chunks, answers, now)
     local on_record, fresh = {}, {}
     body.forget_entries()
@@ -158,7 +178,7 @@ function M.answer_known(chunks, answers, now)
                 is_on_record, result = applied.find(chunk.id)
             end
             if is_on_record then
-                answers[chunk.position] = answer(outcome.OK, result)
+                answers[chunk.position] = result == false and REFUSED or answer(outcome.OK, result)
                 table.insert(on_record, chunk)
             else
                 local fault = fault_of(chunk, now)

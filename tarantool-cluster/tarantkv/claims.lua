@@ -56,6 +56,11 @@ end
 --- Tell the module where claims live, once the space exists, and how many of them one user may have.
 function M.attach(claims, limit)
     space, max_per_user = claims, limit
+    M.count_again()
+end
+
+--- Count all claims, as after some have come from another shard or gone there.
+function M.count_again()
     counts = {}
     for _, claim in space:pairs() do
         count(claim.id:sub(1, USER_BYTES), 1)

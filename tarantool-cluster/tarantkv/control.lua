@@ -23,7 +23,9 @@ local array_at, end_of_value = elements.array_at, wellformed.end_of_value
 --- By operation number:
 --   run          `run(args, late)` gives status, payload and whether it changed anything; inside a transaction, without
 --                a yield. `late`: the deadline has passed; it may tell what is on record and must not change anything.
---   has_bucket   the first argument is a bucket, which this shard must own
+--   has_bucket   the first argument is a bucket, which this shard must be allowed to change or to read. A refusal is
+--                not recorded: what a copy of the operation does that comes when the bucket is back, it does once at
+--                most, and never to something newer (`claims`, `users`).
 --   only_reads   there is nothing on record that a late copy could be told
 --   opaque       the number of the argument that is handed over as MessagePack, of any size
 local OPERATIONS = {
@@ -87,12 +89,8 @@ function M.check(chunk)
     local ok, args = pcall(arguments, operation, chunk.text)
     if not ok or args == nil then
         return outcome.MALFORMED, 'the body is not one MessagePack array of few and small arguments'
-    elseif operation.has_bucket then
-        if not is_bucket(args[1]) then
-            return outcome.MALFORMED, 'the first argument is not a bucket'
-        elseif not ownership.owns(args[1]) then
-            return outcome.WRONG_BUCKET, 'the shard does not own the bucket'
-        end
+    elseif operation.has_bucket and not is_bucket(args[1]) then
+        return outcome.MALFORMED, 'the first argument is not a bucket'
     end
     chunk.args = args
     return nil
@@ -107,6 +105,12 @@ end
 -- @raise the database's error
 function M.run(chunk, now)
     local operation = OPERATIONS[chunk.op]
+    if operation.has_bucket then
+        local may = operation.only_reads and ownership.readable or ownership.writable
+        if not may(chunk.args[1]) then
+            return outcome.WRONG_BUCKET, ownership.refusal({chunk.args[1]}), false
+        end
+    end
     local is_late = chunk.deadline <= now
     if is_late and operation.only_reads then
         return outcome.EXPIRED, outcome.LATE, false

@@ -10,7 +10,7 @@ local remove = store.remove
 
 local M = {}
 
-M.check = body.check_keys
+M.check = body.check_delete
 
 --- Apply a checked body; inside a transaction.
 -- @treturn boolean false when the database refused (`box.error.last()` says why)

@@ -19,17 +19,23 @@ function M.configure(name)
     shard_name = name
 end
 
+local function copy_of(ranges)
+    local copy = setmetatable({}, {__serialize = 'seq'})
+    for i, range in ipairs(ranges) do
+        copy[i] = {range[1], range[2]}
+    end
+    return copy
+end
+
 --- `tarantkv.describe()`.
 -- @treturn table
 function M.call()
-    local ranges = {}
-    for i, range in ipairs(ownership.ranges()) do
-        ranges[i] = {range[1], range[2]}
-    end
     return {
         shard = shard_name,
         bucket_count = ownership.bucket_count(),
-        ranges = ranges,
+        ranges = copy_of(ownership.ranges()),
+        -- Not readable here, but on their way from here or to here.
+        moving = copy_of(ownership.moving()),
         ro = box.info.ro,
         instance = box.info.uuid,
         -- Absent until a worker has had the shard join its cluster.

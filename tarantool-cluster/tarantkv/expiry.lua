@@ -56,7 +56,7 @@ function M.sweep_all()
         {box.space.applied.index.retain_until, now, function(tuple) return tuple.id end},
         {box.space.claims.index.expires, now, function(tuple) return tuple.id end, claims.forget},
         {box.space.revoked.index.expires, math.max(0, retention.revocations_over(now)),
-            function(tuple) return {tuple.name, tuple.jti} end},
+            function(tuple) return {tuple.name, tuple.jti, tuple.bucket_id} end},
     }
     for _, each in ipairs(sweeps) do
         while M.sweep(unpack(each)) == BATCH do

@@ -72,7 +72,7 @@ end
 -- @treturn number status
 -- @treturn string the blob, or the message of a fault
 function M.run(text, budget, now)
-    local status, message, bytes, count, first = body.check_keys(text)
+    local status, message, bytes, count, first = body.check_read(text)
     if status ~= nil then
         return status, message
     end

@@ -28,7 +28,7 @@ end
 
 --- Read the keys of a body; as `tarantkv.read`.
 function M.run(text, budget, now)
-    local status, message, bytes, count, first = body.check_keys(text)
+    local status, message, bytes, count, first = body.check_read(text)
     if status ~= nil then
         return status, message
     end

@@ -5,9 +5,9 @@
 --     payload    [state, wait_us, [[first, last], ...], position or nil, [tuple, ...]]
 --
 -- state: 0 nothing is left, 1 there may be more behind `position`, 2 not now, nothing was looked at. `wait_us`: a scan
--- that comes sooner gets state 2. The ranges are the buckets that the answer is for: those that the shard owns. Tuples
--- are as stored, or with `values` false have nil as their value. Left out are expired keys, keys of other buckets than
--- first_bucket to last_bucket, and keys that are longer than any that a client can name.
+-- that comes sooner gets state 2. The ranges are the buckets that the answer is for: those that the shard may read.
+-- Tuples are as stored, or with `values` false have nil as their value. Left out are expired keys, keys of other
+-- buckets than first_bucket to last_bucket, and keys that are longer than any that a client can name.
 --
 -- A scan is a guest: it is short and never yields, and all scans together get a fifth of the shard's time.
 -- @module tarantkv.scan
@@ -26,7 +26,7 @@ local iterator_free, found, memcmp = box_api.iterator_free, box_api.result, box_
 local tuple_bsize = box_api.tuple_bsize
 local array_at, bucket_at, whole_at = elements.array_at, elements.bucket_at, elements.whole_at
 local parts, expires_of, head_size = tuples.parts, tuples.expires_of, tuples.head_size
-local owns = ownership.owns
+local readable = ownership.readable
 local copy = ffi.copy
 local ceil, max, min = math.ceil, math.max, math.min
 local monotonic = clock.monotonic
@@ -164,8 +164,8 @@ local function is_past(key, length, bytes, bound, included, reverse)
     return order > 0 or (order == 0 and not included)
 end
 
---- Does the shard own any bucket from `first` to `last`?
-local function owns_any(first, last)
+--- May the shard read any bucket from `first` to `last`?
+local function reads_any(first, last)
     for _, range in ipairs(ownership.ranges()) do
         if range[1] <= last and range[2] >= first then
             return true
@@ -219,7 +219,8 @@ local function collect(iterator, bytes, asked, limit, max_bytes, ends, now)
             break
         end
         local bucket = bucket_at(key, after_key, after_key + NUMBER_BYTES)
-        if bucket >= first_bucket and bucket <= last_bucket and owns(bucket) and key_length <= elements.MAX_KEY_BYTES
+        if bucket >= first_bucket and bucket <= last_bucket and readable(bucket)
+                and key_length <= elements.MAX_KEY_BYTES
                 and not (fields >= 5 and expires_of(value, length, fields) <= now) then
             local size
             local before_value = tonumber(value - key)
@@ -266,7 +267,7 @@ function M.run(text, budget, now)
     local began = monotonic()
     if began < next_at then
         return outcome.OK, payload(M.NOT_NOW, next_at - began, nil, 0, '')
-    elseif not owns_any(asked.first_bucket, asked.last_bucket) then
+    elseif not reads_any(asked.first_bucket, asked.last_bucket) then
         return outcome.OK, payload(M.DONE, 0, nil, 0, '')
     end
     local key, size, kind = beginning(bytes, asked)

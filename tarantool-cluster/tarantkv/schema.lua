@@ -42,18 +42,22 @@ local SPACES = {
     }, indexes = {
         {'id', type = 'tree', parts = {1, 'string'}},
         {'expires', type = 'tree', unique = false, parts = {3, 'unsigned'}},
+        {'bucket_id', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
+    -- Accounts stand under two buckets each, whose records may meet on a shard: neither is in the way of the other.
     {name = 'users', format = {
         {'name', 'string'}, {'bucket_id', 'unsigned'}, {'password_hash', 'string'}, {'scopes', 'array'},
         {'disabled', 'boolean'}, {'version', 'unsigned'}, {name = 'not_before', type = 'number', is_nullable = true},
     }, indexes = {
-        {'name', type = 'tree', parts = {1, 'string'}},
+        {'name', type = 'tree', parts = {1, 'string', 2, 'unsigned'}},
+        {'bucket_id', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
     {name = 'revoked', format = {
         {'name', 'string'}, {'jti', 'string'}, {'bucket_id', 'unsigned'}, {'expires', 'unsigned'},
     }, indexes = {
-        {'token', type = 'tree', parts = {1, 'string', 2, 'string'}},
+        {'token', type = 'tree', parts = {1, 'string', 2, 'string', 3, 'unsigned'}},
         {'expires', type = 'tree', unique = false, parts = {4, 'unsigned'}},
+        {'bucket_id', type = 'tree', unique = false, parts = {3, 'unsigned'}},
     }},
     -- How often each chunk was applied; filled only where tests ask for it.
     {name = 'applications', format = {
@@ -83,6 +87,20 @@ local function adapt(space, wanted)
     end
 end
 
+--- Drop the indexes that hold the primary one's fields: Tarantool 3 alters no primary index with such. They are made
+-- again behind it.
+local function drop_secondary(space)
+    local others = {}
+    for id, index in pairs(space.index) do
+        if type(id) == 'number' and id > 0 then
+            table.insert(others, index)
+        end
+    end
+    for _, index in ipairs(others) do
+        index:drop()
+    end
+end
+
 --- Make the spaces that are missing.
 function M.create()
     for _, wanted in ipairs(SPACES) do
@@ -94,9 +112,12 @@ function M.create()
             local made = space:create_index(index[1], {
                 type = index.type, unique = index.unique, parts = index.parts, if_not_exists = true,
             })
-            -- A shard of an earlier version may have made it of another type.
-            if made.type:lower() ~= index.type then
-                made:alter({type = index.type})
+            -- A shard of an earlier version may have made it of another type, or of fewer fields.
+            if made.type:lower() ~= index.type or 2 * #made.parts ~= #index.parts then
+                if made.id == 0 then
+                    drop_secondary(space)
+                end
+                made:alter({type = index.type, parts = index.parts})
             end
         end
     end

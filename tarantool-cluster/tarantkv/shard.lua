@@ -68,6 +68,9 @@ function M.start(settings)
     end
 
     ownership.assign(settings.bucket_count, ranges)
+    if not box.info.ro then
+        upgrade.complete_accounts({box.space.users, box.space.revoked})
+    end
     describe.configure(settings.shard)
     leader.configure(settings.instances)
     shard_clock.attach(box.space.clock, settings.position)

@@ -3,9 +3,11 @@
 -- changed are altered in `schema`.
 -- @module tarantkv.upgrade
 
+local digest = require('digest')
 local log = require('log')
 local msgpack = require('msgpack')
 local claims = require('tarantkv.claims')
+local ownership = require('tarantkv.ownership')
 
 local M = {}
 
@@ -56,6 +58,41 @@ function M.finish()
     end
     old:drop()
     log.info('moved %d claims of an earlier version', moved)
+end
+
+--- The other one of the two buckets under which an account stands, half the buckets away: `api/auth/accounts.py`.
+local function other_bucket(name, bucket)
+    local count = ownership.bucket_count()
+    local home = digest.crc32(name) % count + 1
+    return bucket ~= home and home or (home - 1 + math.floor(count / 2)) % count + 1
+end
+
+--- The key of a record.
+local function key_of(record)
+    return record.jti == nil and {record.name, record.bucket_id} or {record.name, record.jti, record.bucket_id}
+end
+
+--- Give each account, and each revocation, a record under both of its buckets where this shard has both: earlier
+-- versions had one for the two. Without it they would not be where the other bucket goes.
+-- @tparam table spaces those of which bucket and name are fields
+function M.complete_accounts(spaces)
+    for _, space in ipairs(spaces) do
+        local missing = {}
+        for _, record in space:pairs() do
+            local other = other_bucket(record.name, record.bucket_id)
+            local copy = record:update({{'=', 'bucket_id', other}})
+            if ownership.writable(other) and space:get(key_of(copy)) == nil then
+                table.insert(missing, copy)
+            end
+        end
+        for i = 1, #missing, BATCH do
+            box.atomic(function()
+                for j = i, math.min(i + BATCH - 1, #missing) do
+                    space:insert(missing[j])
+                end
+            end)
+        end
+    end
 end
 
 return M

@@ -1,5 +1,6 @@
 --- User records and revoked tokens. Records are replaced by compare-and-set on their version; what a hash, a scope or a
--- version means is the api's business. These users have nothing to do with the database's own (`tarantkv.access`).
+-- version means is the api's business. Each stands under its bucket: those of another bucket are another record, also
+-- where they are of the same user. These users have nothing to do with the database's own (`tarantkv.access`).
 -- @module tarantkv.users
 
 local msgpack = require('msgpack')
@@ -54,8 +55,8 @@ function M.get(args)
     if name == nil or (jti == nil and args[3] ~= nil) then
         return outcome.MALFORMED, 'USER_GET takes bucket, name and token id or nil', false
     end
-    local user = users:get(name)
-    local mark = jti ~= nil and revoked:get({name, jti}) or nil
+    local user = users:get({name, args[1]})
+    local mark = jti ~= nil and revoked:get({name, jti, args[1]}) or nil
     local is_revoked = mark ~= nil and mark.expires > retention.revocations_over(clock.now_ms())
     return outcome.OK, msgpack.encode({user ~= nil and record_of(user) or box.NULL, is_revoked}), false
 end
@@ -68,7 +69,7 @@ function M.put(args, late)
     if new == nil or expected == nil then
         return outcome.MALFORMED, 'USER_PUT takes bucket, name, a record of five and the expected version', false
     end
-    local user = users:get(name)
+    local user = users:get({name, args[1]})
     if user ~= nil and msgpack.encode(user) == msgpack.encode(box.tuple.new(new)) then
         return outcome.OK, nil, false
     elseif (user ~= nil and user.version or 0) ~= expected then
@@ -88,7 +89,7 @@ function M.revoke(args, late)
     if not (name and jti and expires) then
         return outcome.MALFORMED, 'REVOKE takes bucket, name, token id and expiry in milliseconds', false
     end
-    local mark = revoked:get({name, jti})
+    local mark = revoked:get({name, jti, args[1]})
     if mark ~= nil and mark.expires >= expires then
         return outcome.OK, nil, false
     elseif late then
@@ -98,7 +99,8 @@ function M.revoke(args, late)
     return outcome.OK, nil, true
 end
 
---- USER_LIST `[after_name, limit]`, payload `[[name, record], ...]` in the order of names.
+--- USER_LIST `[after_name, limit]`, payload `[[name, record], ...]` in the order of names, each once: of two records of
+-- a user the newer one.
 function M.list(args)
     local after, limit = '', arguments.whole(args[2])
     if args[1] ~= nil then
@@ -107,11 +109,17 @@ function M.list(args)
     if after == nil or limit == nil or limit < 1 or limit > MAX_LISTED then
         return outcome.MALFORMED, 'USER_LIST takes the last name seen and a limit of 1 to 1000', false
     end
-    local found = setmetatable({}, {__serialize = 'seq'})
+    local found, last = setmetatable({}, {__serialize = 'seq'}), nil
     for _, user in users:pairs(after, {iterator = 'GT'}) do
-        table.insert(found, {user.name, record_of(user)})
-        if #found == limit then
-            break
+        if last == nil or user.name ~= last.name then
+            if #found == limit then
+                break
+            end
+            found[#found + 1] = {user.name, record_of(user)}
+            last = user
+        elseif user.version > last.version then
+            found[#found] = {user.name, record_of(user)}
+            last = user
         end
     end
     return outcome.OK, msgpack.encode(found), false

@@ -121,13 +121,14 @@ local function key_at(text, at)
 end
 
 --- Status that the body of a write deserves, and what it would store, value by key; true for one that has an expiry and
--- may be over at once. The first fault counts; a count that the bytes cannot hold comes before all others.
+-- may be over at once. The first fault counts; a count that the bytes cannot hold comes before all others, and buckets
+-- of other shards come after all entries.
 local function verdict_of_write(text)
     local count, at = header(text, 1)
     if count == nil or count < 1 or count * 5 > #text - at + 1 then
         return outcome.MALFORMED
     end
-    local stored = {}
+    local stored, foreign = {}, false
     for _ = 1, count do
         local after_key, key, after_bucket, bucket, after
         local form = text:byte(at)
@@ -146,10 +147,12 @@ local function verdict_of_write(text)
         end
         if after == nil then
             return outcome.MALFORMED
-        elseif status_of(bucket) ~= outcome.OK then
-            return outcome.WRONG_BUCKET
         end
+        foreign = foreign or status_of(bucket) ~= outcome.OK
         stored[key], at = form == 0x94 or text:sub(after_bucket, value_end - 1), after
+    end
+    if foreign then
+        return outcome.WRONG_BUCKET
     end
     return at == #text + 1 and outcome.OK or outcome.MALFORMED, stored
 end
@@ -175,14 +178,17 @@ local function verdict_of_keys(text)
     if buckets ~= count then
         return outcome.MALFORMED
     end
+    local foreign = false
     for _ = 1, count do
         local bucket
         at, bucket = decode(text, at, BUCKET_FORMS)
         if at == nil then
             return outcome.MALFORMED
-        elseif status_of(bucket) ~= outcome.OK then
-            return outcome.WRONG_BUCKET
         end
+        foreign = foreign or status_of(bucket) ~= outcome.OK
+    end
+    if foreign then
+        return outcome.WRONG_BUCKET
     end
     return at == #text + 1 and outcome.OK or outcome.MALFORMED, keys
 end

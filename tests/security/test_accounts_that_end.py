@@ -42,7 +42,8 @@ def remove_user(store: Store) -> Callable[[User], None]:
 
     def remove(user: User) -> None:
         for console in store.consoles.values():
-            console.run(f"box.space.users:delete('{user.name}')")
+            records = f"box.space.users:pairs('{user.name}')"
+            console.run(f"for _, record in {records} do box.space.users:delete({{record[1], record[2]}}) end")
 
     return remove
 

@@ -64,6 +64,20 @@ def test_a_bucket_that_two_shards_own_is_refused() -> None:
         build_shard_map(["s1", "s2"], 10, {"s1": owned("s1", (1, 4)), "s2": owned("s2", (4, 10))})
 
 
+def test_a_bucket_between_two_shards_is_where_it_is_known_to_move() -> None:
+    """Whoever knows that it moves can tell where it has gone; a shard that may still read it comes first."""
+    said = {"s1": Ownership("s1", 10, ((1, 4),), ((5, 6),)), "s2": Ownership("s2", 10, ((6, 10),), ((5, 5), (3, 3)))}
+    shard_map = build_shard_map(["s1", "s2"], 10, said)
+    assert [shard_map.owner(bucket) for bucket in (3, 4, 5, 6)] == ["s1", "s1", "s1", "s2"]
+
+
+def test_a_map_after_a_move_is_another_one() -> None:
+    before = build_shard_map(["s1", "s2"], 10, {"s1": owned("s1", (1, 4)), "s2": owned("s2", (5, 10))})
+    after = before.moved({4: "s2", 5: "s1"})
+    assert [after.owner(bucket) for bucket in (3, 4, 5, 6)] == ["s1", "s2", "s1", "s2"]
+    assert [before.owner(bucket) for bucket in (4, 5)] == ["s1", "s2"]
+
+
 def test_another_bucket_count_is_refused() -> None:
     with pytest.raises(ShardMapError, match="s1 was made with bucket_count 12"):
         build_shard_map(["s1"], 10, {"s1": owned("s1", (1, 12), count=12)})

@@ -6,10 +6,10 @@ import pytest
 
 from api.queue.pending import SMALL_ANSWER, Caller, Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import Chunk, Outcome
-from protocol.operations import CHANGES, Operation, Status
+from protocol.operations import CHANGES, ON_RECORD, Operation, Status
 from tests.unit.queue_fakes import Counts, chunk, outcome_of, pending_of, settle, status_of
 
-REFUSALS = [status for status in Status if status not in (Status.OK, Status.UNKNOWN)]
+REFUSALS = [status for status in Status if status not in (*ON_RECORD, Status.UNKNOWN)]
 
 
 @pytest.fixture
@@ -32,6 +32,14 @@ async def settled(chunks: PendingChunks, status: Status, *, sends: int, operatio
 @pytest.mark.parametrize("status", list(Status))
 def test_a_worker_is_believed_about_a_chunk_that_was_sent_once(chunks: PendingChunks, status: Status) -> None:
     assert asyncio.run(settled(chunks, status, sends=1)) == status
+
+
+@pytest.mark.parametrize("operation", sorted(CHANGES))
+@pytest.mark.parametrize("status", sorted(ON_RECORD))
+def test_what_the_shard_has_on_record_is_believed_however_often_it_was_sent(
+    chunks: PendingChunks, status: Status, operation: Operation
+) -> None:
+    assert asyncio.run(settled(chunks, status, sends=2, operation=operation)) == status
 
 
 @pytest.mark.parametrize("operation", sorted(CHANGES))

@@ -7,15 +7,16 @@ from typing import cast
 import msgspec
 import pytest
 
+from api.batch.errand import Claim
 from api.batch.options import Mark, PerKey, WriteOptions
 from api.batch.outcomes import Result, check
-from api.batch.run import Batches, Claim
+from api.batch.run import Batches
 from api.batch.split import Part
 from api.http.problems import Kind, Problem
 from api.overload.errors import OverloadedError, overloaded
 from api.queue.chunk_ids import ChunkIds
 from api.queue.dispatcher import Dispatcher
-from api.queue.topology import Topology
+from api.queue.topology import Lesson, Topology
 from protocol.buckets import ShardMap
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
@@ -142,6 +143,9 @@ class MovingTopology:
 
     def __init__(self) -> None:
         self.map = ShardMap(("s1", "s2"), 1, (0, 0))
+
+    def learn(self, _: object) -> Lesson:
+        return Lesson(frozenset(), unknown=True)
 
     async def refresh(self) -> None:
         self.map = ShardMap(("s1", "s2"), 1, (0, 1))

@@ -109,6 +109,18 @@ def test_keys_grouped_with_an_old_map_go_where_the_new_map_says(operation: Opera
     assert {key for part in new.parts() for key in part.keys} == set(keys)
 
 
+def test_what_a_refusal_names_goes_again_apart_from_the_rest() -> None:
+    keys = [f"k{number}" for number in range(200)]
+    old, named, rest = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
+    old.add_keys(keys, LIMITS)
+    some = frozenset(range(40, 60))
+    named.add_again(Operation.READ, old.parts(), only=some)
+    rest.add_again(Operation.READ, old.parts(), without=some)
+    buckets = {key: bucket_of(key.encode(), COUNT) for key in keys}
+    assert {key for part in named.parts() for key in part.keys} == {key for key in keys if buckets[key] in some}
+    assert {key for part in rest.parts() for key in part.keys} == {key for key in keys if buckets[key] not in some}
+
+
 def options(versions: bool = False) -> WriteOptions:  # noqa: FBT001, FBT002
     """Options of a write that give every third key a condition or an expiry of its own."""
     own: dict[str, Mark] = {f"k{number}": (number * 1000 or None, number % 2 == 0) for number in range(0, 3000, 3)}

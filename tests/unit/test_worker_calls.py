@@ -59,9 +59,7 @@ def test_a_chunk_whose_call_may_have_reached_the_shard_is_unknown() -> None:
     assert run(FakeShard(LOST, DOWN), turn_of(entry(chunk(1, in_ms=SOON_MS)))) == {1: Status.UNKNOWN}
 
 
-@pytest.mark.parametrize(
-    "status", [Status.NO_MEMORY, Status.REFUSED, Status.READ_ONLY, Status.EXPIRED, Status.WRONG_BUCKET]
-)
+@pytest.mark.parametrize("status", [Status.NO_MEMORY, Status.REFUSED, Status.READ_ONLY, Status.EXPIRED])
 def test_a_refusal_after_a_call_without_an_answer_is_unknown(status: Status) -> None:
     """The bytes of that call may still be on a slow link."""
     assert run(FakeShard(LOST, [(status, b"why")]), turn_of(entry(chunk(1)))) == {1: Status.UNKNOWN}

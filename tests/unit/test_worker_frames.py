@@ -11,7 +11,6 @@ from worker.group import Entry
 
 REFUSALS = [
     Status.EXPIRED,
-    Status.WRONG_BUCKET,
     Status.READ_ONLY,
     Status.NO_MEMORY,
     Status.TOO_LARGE,
@@ -64,12 +63,22 @@ def test_a_read_that_failed_is_reported_as_it_is_wherever_it_was_before(operatio
     assert statuses(turn.report()) == {1: Status.EXPIRED}
 
 
-def test_what_is_on_record_is_reported_before_the_frame_is_finished() -> None:
+@pytest.mark.parametrize("operation", CHANGES)
+def test_a_chunk_refused_for_its_buckets_stays_so_whoever_has_copies(operation: Operation) -> None:
+    """The shard has it on record."""
+    only = chunk(1, operation=operation)
+    turn = turn_of(entry(only), redelivered=True)
+    turn.put(only, Status.WRONG_BUCKET, b"\x90", maybe_sent=True)
+    assert statuses(turn.report()) == {1: Status.WRONG_BUCKET}
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.WRONG_BUCKET])
+def test_what_is_on_record_is_reported_before_the_frame_is_finished(status: Status) -> None:
     first, second = chunk(1), chunk(2)
     turn = turn_of(entry(first, second))
-    turn.put(first, Status.OK, None, maybe_sent=False)
+    turn.put(first, status, None, maybe_sent=False)
     report = turn.report()
-    assert statuses(report) == {1: Status.OK}
+    assert statuses(report) == {1: status}
     assert report.done == []
     turn.reported()
     assert turn.report().empty
@@ -85,17 +94,18 @@ def test_what_was_reported_is_not_reported_again() -> None:
 
 
 def test_of_a_frame_that_is_a_peers_now_only_what_is_on_record_is_reported() -> None:
-    chunks = [chunk(number) for number in range(1, 5)]
-    lost, own = entry(*chunks[:3]), entry(chunks[3], number=2)
+    chunks = [chunk(number) for number in range(1, 6)]
+    lost, own = entry(*chunks[:3], chunks[4]), entry(chunks[3], number=2)
     turn = turn_of(lost, own)
     turn.put(chunks[0], Status.OK, None, maybe_sent=False)
     turn.put(chunks[1], Status.NO_MEMORY, b"full", maybe_sent=False)
+    turn.put(chunks[4], Status.WRONG_BUCKET, b"\x90", maybe_sent=False)
     turn.lose([lost.id])
     assert not turn.waits_for(chunks[2])
     assert turn.waits_for(chunks[3])
     turn.put(chunks[3], Status.OK, None, maybe_sent=False)
     report = turn.report()
-    assert statuses(report) == {1: Status.OK, 4: Status.OK}
+    assert statuses(report) == {1: Status.OK, 4: Status.OK, 5: Status.WRONG_BUCKET}
     assert report.done == [own.id]
 
 

@@ -1,0 +1,150 @@
+"""One batch on its way: makes chunks of its parts, and sends again what shards refuse because buckets have moved.
+
+A refusal names its buckets, and where they are. What it does not name, and what has a place, is sent at once; what is
+on its way is asked for again every 10 to 20 ms until the deadline. The shard has the refusal of a change on record: it
+is final, and no copy of the chunk can be applied when the bucket is back. So the keys may go in other chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from api.batch.outcomes import Result
+from api.batch.split import Groups, Part
+from api.overload.errors import OverloadedError
+from api.queue.dispatcher import Dispatcher
+from api.queue.errors import ShardsSilentError
+from api.queue.pending import NOBODY, Caller
+from api.queue.topology import WAIT_S, Topology
+from protocol.backoff import Backoff
+from protocol.buckets import ShardMapError
+from protocol.clock import now_ms
+from protocol.frames import Chunk, Outcome
+from protocol.operations import Operation, Status
+
+_log = logging.getLogger(__name__)
+
+ROUNDS_AT_ONCE = 3
+"""So often what was refused is sent again without a wait, where its place is known: two shards that each take the other
+for the owner must not be asked without end."""
+
+ON_ITS_WAY = "a bucket is on its way to another shard"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an `Idempotency-Key` stands for in the store. `repeated`: an earlier try may have applied something.
+
+    `asked_ms` is the Unix time in milliseconds at which the claim was made.
+    """
+
+    id: str
+    repeated: bool
+    asked_ms: int
+
+    def chunk_id(self, operation: Operation, body: bytes, refused: int = 0) -> bytes:
+        """The id of a chunk of this content, which was `refused` so often: the same in every try."""
+        content = bytes((operation,)) + body + (refused.to_bytes(4, "big") if refused else b"")
+        return blake2b(content, digest_size=16, key=self.id.encode()).digest()
+
+
+class Errand:
+    """The chunks of one batch share what is given here. `deadline_ms` is Unix time in milliseconds."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        topology: Topology,
+        operation: Operation,
+        deadline_ms: int,
+        *,
+        retain_ms: int = 0,
+        claim: Claim | None = None,
+        caller: Caller = NOBODY,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._topology = topology
+        self._operation = operation
+        self._deadline_ms = deadline_ms
+        self._retain_ms = retain_ms
+        self._claim = claim
+        self._caller = caller
+
+    async def send(self, parts: Sequence[Part], refused: int = 0) -> list[Result]:
+        """Send parts, each of them once; `refused`: so often what they hold was refused before.
+
+        Raises:
+            OverloadedError: not admitted; nothing was sent.
+        """
+        chunks = [(part.shard, self._chunk(part, refused)) for part in parts]
+        outcomes = await self._dispatcher.dispatch(chunks, self._caller)
+        return [Result(part, outcome) for part, outcome in zip(parts, outcomes, strict=True)]
+
+    async def follow(self, results: list[Result], refused: int = 1) -> list[Result]:
+        """Send again what was refused for its buckets, until nothing is or the deadline has come."""
+        settled: list[Result] = []
+        pauses = Backoff(WAIT_S, WAIT_S)
+        while misplaced := [result for result in results if result.outcome.status == Status.WRONG_BUCKET]:
+            settled += [result for result in results if result.outcome.status != Status.WRONG_BUCKET]
+            placed, waiting = await self._regroup(misplaced)
+            pause_s = pauses.next_s()
+            if now_ms() + pause_s * 1000 >= self._deadline_ms:
+                return settled + [_given_up(result) for result in misplaced]
+            soon_s = 0.0 if refused <= ROUNDS_AT_ONCE else pause_s
+            if placed and waiting:
+                # Neither is to wait for the other.
+                both = await asyncio.gather(
+                    self._resend_and_follow(placed, soon_s, refused), self._resend_and_follow(waiting, pause_s, refused)
+                )
+                return settled + both[0] + both[1]
+            results = await self._resend(placed or waiting, pause_s if waiting else soon_s, refused)
+            refused += 1
+        return settled + results
+
+    async def _resend_and_follow(self, parts: Sequence[Part], after_s: float, refused: int) -> list[Result]:
+        return await self.follow(await self._resend(parts, after_s, refused), refused + 1)
+
+    async def _resend(self, parts: Sequence[Part], after_s: float, refused: int) -> list[Result]:
+        await asyncio.sleep(after_s)
+        try:
+            return await self.send(parts, refused)
+        except OverloadedError as error:
+            # Other parts of the batch may have been applied: each key gets its own outcome.
+            return not_admitted(parts, error)
+
+    async def _regroup(self, misplaced: Sequence[Result]) -> tuple[Sequence[Part], Sequence[Part]]:
+        """Parts of the same keys: those whose place is known now, and those that are to be asked for in a while."""
+        lessons = [self._topology.learn(result.outcome.payload) for result in misplaced]
+        if any(lesson.unknown for lesson in lessons):
+            try:
+                await self._topology.refresh()
+            except (ShardMapError, ShardsSilentError) as error:
+                _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
+        placed, waiting = Groups(self._topology.map), Groups(self._topology.map)
+        parts = [result.part for result in misplaced]
+        waits = frozenset[int]().union(*(lesson.waits for lesson in lessons))
+        placed.add_again(self._operation, parts, without=waits)
+        waiting.add_again(self._operation, parts, only=waits)
+        return placed.parts(), waiting.parts()
+
+    def _chunk(self, part: Part, refused: int) -> Chunk:
+        if self._claim is not None:
+            chunk_id = self._claim.chunk_id(self._operation, part.body, refused)
+        elif self._operation is Operation.WRITE:
+            chunk_id = self._dispatcher.ids.next_write(part.shard)
+        else:
+            chunk_id = self._dispatcher.ids.next()
+        return Chunk(chunk_id, self._operation, self._deadline_ms, self._retain_ms, len(part.keys), part.body)
+
+
+def not_admitted(parts: Sequence[Part], error: OverloadedError) -> list[Result]:
+    """What became of parts that were not sent."""
+    return [Result(part, Outcome(b"", Status.UNREACHABLE, str(error))) for part in parts]
+
+
+def _given_up(result: Result) -> Result:
+    return Result(result.part, result.outcome._replace(payload=ON_ITS_WAY))

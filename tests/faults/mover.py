@@ -1,0 +1,145 @@
+"""Moves buckets between the shards of a running cluster, with all that belongs to them, through the shards' consoles.
+
+A mover of the tests' own: it knows no failures. The steps are in `mover.lua`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from localcluster.cluster import Cluster
+from protocol.buckets import bucket_of
+from tests.faults.console import evaluate
+
+_LUA = Path(__file__).with_name("mover.lua")
+
+
+class Mover:
+    """Moves buckets, and knows where it has moved them. `moves` counts those that have arrived."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.shards = [shard.name for shard in cluster.config.shards]
+        self.moves = 0
+        self._away: dict[int, tuple[str, str]] = {}
+        """The home of each bucket that is not there, and where it is."""
+        self._homes: list[tuple[int, int, str]] = []
+        for shard in self.shards:
+            load = f"rawset(_G, 'mover', dofile('{_LUA}'))"
+            (description,) = evaluate(cluster.console_socket(shard), f"{load} and tarantkv.describe()")
+            self._homes += [(first, last, shard) for first, last in description["ranges"]]
+            self.bucket_count = int(description["bucket_count"])
+
+    def buckets(self, keys: Iterable[str]) -> list[int]:
+        """The buckets of keys, each once."""
+        return sorted({bucket_of(key.encode(), self.bucket_count) for key in keys})
+
+    def place(self, bucket: int) -> str:
+        """The shard that has a bucket."""
+        return self._away[bucket][1] if bucket in self._away else self._home(bucket)
+
+    def _home(self, bucket: int) -> str:
+        return next(shard for first, last, shard in self._homes if first <= bucket <= last)
+
+    def step(self, shard: str, step: str, *arguments: object) -> Any:
+        """One step on one shard."""
+        (said,) = evaluate(self.cluster.console_socket(shard), f"mover.{step}({', '.join(map(_lua, arguments))})")
+        return said
+
+    def move(self, buckets: Sequence[int], target: str) -> None:
+        """Move buckets of one shard to another one."""
+        (source,) = {self.place(bucket) for bucket in buckets}
+        self.depart(buckets, target)
+        self.arrive(buckets, source, target)
+
+    def depart(self, buckets: Sequence[int], target: str) -> None:
+        """The first half of a move: from then on the buckets take no changes."""
+        (source,) = {self.place(bucket) for bucket in buckets}
+        self.step(target, "arriving", buckets)
+        self.step(source, "lock", buckets)
+
+    def arrive(self, buckets: Sequence[int], source: str, target: str) -> None:
+        """The second half."""
+        self.step(target, "load", self.step(source, "dump", buckets))
+        stopped_ms = self.step(source, "stop", buckets)
+        self.step(target, "open", buckets, stopped_ms)
+        for bucket in buckets:
+            self._away[bucket] = (self._home(bucket), target)
+        self.moves += len(buckets)
+        self.step(source, "sent", buckets, target)
+
+    def home(self) -> None:
+        """Move every bucket back to where it was at first."""
+        for bucket, (home, place) in list(self._away.items()):
+            if home != place:
+                self.move([bucket], home)
+        self._away.clear()
+
+
+class Wanderer:
+    """Moves buckets at random, a few at a time and one after the other, until it is told to stop."""
+
+    def __init__(self, mover: Mover, buckets: Sequence[int], seed: int) -> None:
+        self._mover = mover
+        self._buckets = list(buckets)
+        self._random = random.Random(seed)
+        self._end = threading.Event()
+        self._thread = ThreadPoolExecutor(1)
+        self._moving = self._thread.submit(self._move)
+
+    def _move(self) -> None:
+        while not self._end.is_set():
+            source = self._mover.place(self._random.choice(self._buckets))
+            there = [bucket for bucket in self._buckets if self._mover.place(bucket) == source]
+            some = self._random.sample(there, self._random.randint(1, min(4, len(there))))
+            target = self._random.choice([shard for shard in self._mover.shards if shard != source])
+            self._mover.move(some, target)
+
+    def stop(self) -> None:
+        """Have it end with its move."""
+        self._end.set()
+        self._moving.result(30)
+        self._thread.shutdown()
+
+
+@contextmanager
+def mover(cluster: Cluster) -> Iterator[Mover]:
+    """A mover; in the end all buckets are where they were."""
+    made = Mover(cluster)
+    try:
+        yield made
+    finally:
+        made.home()
+
+
+@contextmanager
+def wandering(mover: Mover, buckets: Sequence[int], *, seed: int = 1) -> Iterator[None]:
+    """Have buckets move all the time."""
+    wanderer = Wanderer(mover, buckets, seed)
+    try:
+        yield
+    finally:
+        wanderer.stop()
+
+
+@asynccontextmanager
+async def wandering_beside(mover: Mover, buckets: Sequence[int], *, seed: int = 1) -> AsyncIterator[None]:
+    """The same, without holding up the event loop at the end."""
+    wanderer = Wanderer(mover, buckets, seed)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(wanderer.stop)
+
+
+def _lua(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "{" + ", ".join(map(_lua, value)) + "}"
+    return f"'{value}'" if isinstance(value, str) else str(value)
