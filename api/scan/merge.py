@@ -8,7 +8,7 @@ from math import isqrt
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
-from api.http.problems import Problem
+from api.http.problems import Kind, Problem
 from api.queue.pending import Caller
 from api.scan.failures import failed, moved
 from api.scan.ownership import fault_of
@@ -136,18 +136,25 @@ class Merge:
 
     async def _agree(self, limits: Limits, wanted: int) -> None:
         """Have answers of all shards that are together for every bucket once; ask all again where they are not."""
-        moves = 0
+        moves, fault = 0, None
         while True:
-            await self._fill(limits, wanted)
+            try:
+                await self._fill(limits, wanted)
+            except Problem as problem:
+                if fault is None or problem.kind is not Kind.OVERLOADED:
+                    raise
+                # Its time is over because it had to read again.
+                raise moved(fault) from problem
             fault = self._fault()
             if fault is None:
                 return
-            if moves == MAX_MOVES:
+            # Half as long again at most, so that readers of the same move do not come back together.
+            wait_s = MOVE_WAIT_S * 2**moves * (1 + random.random() / 2)  # noqa: S311 - jitter is no secret
+            if moves == MAX_MOVES or asyncio.get_running_loop().time() + wait_s >= limits.until:
                 raise moved(fault)
             for lane in self._lanes:
                 lane.forget()
-            # Half as long again at most, so that readers of the same move do not come back together.
-            await asyncio.sleep(MOVE_WAIT_S * 2**moves * (1 + random.random() / 2))  # noqa: S311 - jitter is no secret
+            await asyncio.sleep(wait_s)
             moves += 1
 
     async def _fill(self, limits: Limits, wanted: int) -> None:

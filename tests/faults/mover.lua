@@ -150,4 +150,14 @@ function M.forget(buckets)
     return true
 end
 
+--- Does the shard store a key?
+function M.holds(key)
+    return box.space.kv:get(key) ~= nil
+end
+
+--- How many records of an account there are, and of tokens of it that were revoked.
+function M.records(name)
+    return {box.space.users:count({name}), box.space.revoked:count({name})}
+end
+
 return M

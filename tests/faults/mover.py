@@ -77,17 +77,21 @@ class Mover:
 
     def home(self) -> None:
         """Move every bucket back to where it was at first."""
-        for bucket, (home, place) in list(self._away.items()):
+        ways: dict[tuple[str, str], list[int]] = {}
+        for bucket, (home, place) in self._away.items():
             if home != place:
-                self.move([bucket], home)
+                ways.setdefault((home, place), []).append(bucket)
+        for (home, _), buckets in ways.items():
+            self.move(buckets, home)
         self._away.clear()
 
 
 class Wanderer:
     """Moves buckets at random, a few at a time and one after the other, until it is told to stop."""
 
-    def __init__(self, mover: Mover, buckets: Sequence[int], seed: int) -> None:
+    def __init__(self, mover: Mover, buckets: Sequence[int], seed: int, most: int) -> None:
         self._mover = mover
+        self._most = most
         self._buckets = list(buckets)
         self._random = random.Random(seed)
         self._end = threading.Event()
@@ -98,7 +102,7 @@ class Wanderer:
         while not self._end.is_set():
             source = self._mover.place(self._random.choice(self._buckets))
             there = [bucket for bucket in self._buckets if self._mover.place(bucket) == source]
-            some = self._random.sample(there, self._random.randint(1, min(4, len(there))))
+            some = self._random.sample(there, self._random.randint(1, min(self._most, len(there))))
             target = self._random.choice([shard for shard in self._mover.shards if shard != source])
             self._mover.move(some, target)
 
@@ -120,9 +124,9 @@ def mover(cluster: Cluster) -> Iterator[Mover]:
 
 
 @contextmanager
-def wandering(mover: Mover, buckets: Sequence[int], *, seed: int = 1) -> Iterator[None]:
-    """Have buckets move all the time."""
-    wanderer = Wanderer(mover, buckets, seed)
+def wandering(mover: Mover, buckets: Sequence[int], *, seed: int = 1, most: int = 4) -> Iterator[None]:
+    """Have buckets move all the time, up to `most` at once."""
+    wanderer = Wanderer(mover, buckets, seed, most)
     try:
         yield
     finally:
@@ -132,7 +136,7 @@ def wandering(mover: Mover, buckets: Sequence[int], *, seed: int = 1) -> Iterato
 @asynccontextmanager
 async def wandering_beside(mover: Mover, buckets: Sequence[int], *, seed: int = 1) -> AsyncIterator[None]:
     """The same, without holding up the event loop at the end."""
-    wanderer = Wanderer(mover, buckets, seed)
+    wanderer = Wanderer(mover, buckets, seed, 4)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ import pytest
 from localcluster.cluster import Cluster
 from localcluster.config import for_tests
 from tests.contract.calls import Api, json_body, obtain_token
+from tests.faults.mover import mover, wandering
 
 STAY = [f"stay:{number:05}" for number in range(0, 6000, 2)]
 """Keys that are there and unchanged all the time; others come, change, expire and go between them."""
@@ -130,6 +131,43 @@ def test_keys_that_stay_come_once_and_in_order_while_all_programs_are_killed(
     cluster.wait_running("api")
     # All of it is up again, for the tests behind this one.
     assert len(page(cluster, token, {"prefix": "stay:", "limit": 10_000})["items"]) >= len(STAY)
+
+
+@pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_keys_that_stay_come_once_and_in_order_while_buckets_move(cluster: Cluster, *, reverse: bool) -> None:
+    token = client_of(cluster).token or ""
+    keys: list[str] = []
+    asked: dict[str, Any] = {"prefix": "stay:", "reverse": reverse, "limit": 400}
+    with mover(cluster) as moved, Changes(cluster), wandering(moved, moved.buckets(STAY[::10]), most=40):
+        while True:
+            answer = page(cluster, token, asked)
+            keys += [item["key"] for item in answer["items"]]
+            if answer["complete"]:
+                break
+            asked = {"cursor": answer["cursor"], "limit": 400}
+        assert moved.moves > 100
+    check_keys(keys, reverse=reverse)
+
+
+def test_an_export_goes_on_while_buckets_move(cluster: Cluster) -> None:
+    token = client_of(cluster).token or ""
+    with mover(cluster) as moved, Changes(cluster), wandering(moved, moved.buckets(STAY[::10]), most=40):
+        found = Exported(cluster, token, prefix="stay:")
+    check_keys(found.keys)
+    assert found.last == {"end": True, "items": len(found.keys)}
+
+
+def test_a_page_says_so_where_a_bucket_is_between_two_shards_for_too_long(cluster: Cluster) -> None:
+    with client_of(cluster) as api, mover(cluster) as moved:
+        buckets = moved.buckets([next(key for key in STAY if moved.place(*moved.buckets([key])) == "s1")])
+        moved.depart(buckets, "s2")
+        assert len(api.done("scan", {"prefix": "stay:", "limit": 10})["items"]) == 10, "it is read until it leaves"
+        moved.step("s1", "stop", buckets)
+        answer = api.ask("scan", {"prefix": "stay:", "limit": 10})
+        assert answer.status_code == 503
+        assert [reason["code"] for reason in answer.json()["reasons"]] == ["bucket_moved"]
+        moved.arrive(buckets, "s1", "s2")
+        assert len(api.done("scan", {"prefix": "stay:", "limit": 10})["items"]) == 10
 
 
 class Exported:
