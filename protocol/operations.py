@@ -20,6 +20,7 @@ class Operation(IntEnum):
     INCREMENT = 7
     TOUCH = 8
     SCAN = 9
+    KEYED = 10
     CLAIM = 16
     FINISH = 17
     USER_GET = 18
@@ -39,6 +40,7 @@ CHANGES = frozenset(
         Operation.DELETE_IF,
         Operation.INCREMENT,
         Operation.TOUCH,
+        Operation.KEYED,
         Operation.CLAIM,
         Operation.FINISH,
         Operation.USER_PUT,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from api.batch.by_bucket import Piece, PiecedPart, parts_of, pieces_of, result_by_piece
 from api.batch.outcomes import Result
 from api.batch.split import Groups, Part
 from api.overload.errors import OverloadedError
@@ -73,6 +74,28 @@ class Errand:
         self._retain_ms = retain_ms
         self._claim = claim
         self._caller = caller
+        self._by_bucket = claim is not None and topology.buckets_move
+
+    async def run(self, parts: Sequence[Part]) -> list[Result]:
+        """Send the parts of the batch, and again what is refused for its buckets; what became of each.
+
+        Raises:
+            OverloadedError: not admitted; nothing was applied, now or by an earlier try under the same claim.
+        """
+        if self._by_bucket:
+            parts = self._by_bucket_again(await pieces_of(self._operation, parts, self._topology.map.bucket_count))
+        try:
+            results = await self.send(parts)
+        except OverloadedError as error:
+            if self._claim is None or not self._claim.repeated:
+                raise
+            # An earlier try may have been applied: each key gets its own outcome.
+            results = not_admitted(parts, error)
+        if any(result.outcome.status == Status.WRONG_BUCKET for result in results):
+            results = await self.follow(results)
+        if self._by_bucket:
+            results = [each for result in results for each in result_by_piece(self._operation, result)]
+        return results
 
     async def send(self, parts: Sequence[Part], refused: int = 0) -> list[Result]:
         """Send parts, each of them once; `refused`: so often what they hold was refused before.
@@ -124,21 +147,35 @@ class Errand:
                 await self._topology.refresh()
             except (ShardMapError, ShardsSilentError) as error:
                 _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
-        placed, waiting = Groups(self._topology.map), Groups(self._topology.map)
         parts = [result.part for result in misplaced]
         waits = frozenset[int]().union(*(lesson.waits for lesson in lessons))
+        if self._by_bucket:
+            pieces = [piece for part in parts if isinstance(part, PiecedPart) for piece in part.pieces]
+            return (
+                self._by_bucket_again([piece for piece in pieces if piece.bucket not in waits]),
+                self._by_bucket_again([piece for piece in pieces if piece.bucket in waits]),
+            )
+        placed, waiting = Groups(self._topology.map), Groups(self._topology.map)
         placed.add_again(self._operation, parts, without=waits)
         waiting.add_again(self._operation, parts, only=waits)
         return placed.parts(), waiting.parts()
 
+    def _by_bucket_again(self, pieces: Sequence[Piece]) -> list[Part]:
+        claim = self._claim.id if self._claim is not None else ""
+        return parts_of(self._operation, pieces, claim, self._topology.map)
+
     def _chunk(self, part: Part, refused: int) -> Chunk:
-        if self._claim is not None:
+        operation = self._operation
+        if self._by_bucket:
+            # The records of its buckets tell a retry what was applied: the id need not.
+            chunk_id, operation = self._dispatcher.ids.next(), Operation.KEYED
+        elif self._claim is not None:
             chunk_id = self._claim.chunk_id(self._operation, part.body, refused)
         elif self._operation is Operation.WRITE:
             chunk_id = self._dispatcher.ids.next_write(part.shard)
         else:
             chunk_id = self._dispatcher.ids.next()
-        return Chunk(chunk_id, self._operation, self._deadline_ms, self._retain_ms, len(part.keys), part.body)
+        return Chunk(chunk_id, operation, self._deadline_ms, self._retain_ms, len(part.keys), part.body)
 
 
 def not_admitted(parts: Sequence[Part], error: OverloadedError) -> list[Result]:

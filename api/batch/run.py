@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from api.batch.errand import Claim, Errand, not_admitted
+from api.batch.errand import Claim, Errand
 from api.batch.outcomes import Result, doubted
 from api.batch.split import Groups
-from api.overload.errors import OverloadedError
 from api.queue.dispatcher import Dispatcher
 from api.queue.pending import NOBODY, Caller
 from api.queue.topology import Topology
 from protocol.clock import now_ms
-from protocol.operations import Operation, Status
+from protocol.operations import Operation
 from protocol.settings import BatchSettings
 
 
@@ -48,18 +47,10 @@ class Batches:
         errand = Errand(
             self._dispatcher, self._topology, operation, deadline_ms, retain_ms=retain_ms, claim=claim, caller=caller
         )
-        parts = groups.parts()
-        repeated = claim is not None and claim.repeated
-        try:
-            results = await errand.send(parts)
-        except OverloadedError as error:
-            if not repeated:
-                raise
-            # An earlier try may have been applied: each key gets its own outcome.
-            results = not_admitted(parts, error)
-        if any(result.outcome.status == Status.WRONG_BUCKET for result in results):
-            results = await errand.follow(results)
-        return [Result(result.part, doubted(result.outcome)) for result in results] if repeated else results
+        results = await errand.run(groups.parts())
+        if claim is not None and claim.repeated:
+            return [Result(result.part, doubted(result.outcome)) for result in results]
+        return results
 
 
 def _began_ms(arrived_ms: int | None, claim: Claim | None) -> int:

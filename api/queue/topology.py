@@ -62,6 +62,7 @@ class _Description(msgspec.Struct, frozen=True):
     instance: str = ""
     cluster: str | None = None
     moving: tuple[tuple[int, int], ...] = ()
+    moves: bool = False
 
 
 _decode = msgspec.msgpack.Decoder(_Description).decode
@@ -77,6 +78,8 @@ class Topology:
         self._bucket_count = settings.bucket_count
         self._refreshing: asyncio.Task[None] | None = None
         self._map: ShardMap | None = None
+        self.buckets_move = False
+        """Whether buckets may move from shard to shard. Where they may not, nothing has to be recorded by bucket."""
 
     @property
     def map(self) -> ShardMap:
@@ -131,6 +134,7 @@ class Topology:
                 for name, shard in said.items()
             }
             try:
+                self.buckets_move = any(shard.moves for shard in said.values())
                 self._map = build_shard_map(self._shards, self._bucket_count, owned)
             except (HoleError, OverlapError) as error:
                 if rounds_left:

@@ -8,6 +8,7 @@ local conditions = require('tarantkv.conditions')
 local control = require('tarantkv.control')
 local delete = require('tarantkv.delete')
 local increment = require('tarantkv.increment')
+local keyed = require('tarantkv.keyed')
 local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local retention = require('tarantkv.retention')
@@ -30,6 +31,7 @@ local CHANGES = {
     [operations.DELETE_IF] = conditions.delete_if,
     [operations.INCREMENT] = increment,
     [operations.TOUCH] = touch,
+    [operations.KEYED] = keyed,
 }
 
 --- Which buckets a chunk on record was refused for is not: they may be elsewhere by now.
@@ -43,6 +45,7 @@ local applications = nil
 --- Take the space in which every application of a chunk is counted; nil: they are not.
 function M.configure(count_space)
     applications = count_space
+    keyed.configure(CHANGES, count_space)
 end
 
 --- Is this the number of an operation that changes keys?
@@ -137,10 +140,34 @@ function M.commit(chunks, controls, now)
     return stored, stored and answers or err, said
 end
 
+--- Plan a change by buckets, which have records of their own.
+-- @treturn table the answer if nothing is to be applied
+-- @treturn boolean whether that is because all of it is on record
+local function planned(chunk, now)
+    local status, message, plan = keyed.plan(chunk.text)
+    if plan ~= nil and plan.missing == 0 then
+        return answer(outcome.OK, keyed.payload(plan)), true
+    elseif chunk.deadline <= now then
+        return answer(outcome.EXPIRED, outcome.LATE), false
+    elseif status == outcome.WRONG_BUCKET then
+        chunk.refusal = message
+    elseif status ~= nil then
+        return answer(status, message), false
+    else
+        plan.retain_until = retention.of_chunk(now, chunk.deadline, chunk.retain)
+        chunk.bytes = plan
+    end
+    return nil, false
+end
+
 --- Check a change that is not on record.
 -- @treturn table the answer of a chunk that must not be applied and of which no record is made, nil otherwise
+-- @treturn boolean whether all that it would apply is on record by bucket
 local function fault_of(chunk, now)
     chunk.refusal = false
+    if chunk.op == operations.KEYED then
+        return planned(chunk, now)
+    end
     if chunk.deadline <= now then
         return answer(outcome.EXPIRED, outcome.LATE)
     end
@@ -181,9 +208,12 @@ function M.answer_known(chunks, answers, now)
                 answers[chunk.position] = result == false and REFUSED or answer(outcome.OK, result)
                 table.insert(on_record, chunk)
             else
-                local fault = fault_of(chunk, now)
+                local fault, is_known = fault_of(chunk, now)
                 if fault ~= nil then
                     answers[chunk.position] = fault
+                    if is_known then
+                        table.insert(on_record, chunk)
+                    end
                 else
                     table.insert(fresh, chunk)
                 end

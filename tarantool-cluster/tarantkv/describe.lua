@@ -34,7 +34,8 @@ function M.call()
         shard = shard_name,
         bucket_count = ownership.bucket_count(),
         ranges = copy_of(ownership.ranges()),
-        -- Not readable here, but on their way from here or to here.
+        -- Whether buckets move at all, and which are not readable here but on their way from here or to here.
+        moves = ownership.moves(),
         moving = copy_of(ownership.moving()),
         ro = box.info.ro,
         instance = box.info.uuid,
@@ -67,7 +68,8 @@ function M.status()
     local expired, late_ms, expiring = sweep.status()
     return outcome.OK, msgpack.encode({
         claims = box.space.claims:len(), claim_bytes = bytes_of(box.space.claims),
-        records = box.space.applied:len(), record_bytes = bytes_of(box.space.applied),
+        records = box.space.applied:len() + box.space.keyed:len(),
+        record_bytes = bytes_of(box.space.applied) + bytes_of(box.space.keyed),
         memory_used = tonumber(memory.arena_used), memory_limit = tonumber(memory.quota_size),
         expired_keys = expired, expiry_lag_ms = late_ms, expiring_keys = expiring,
     }), false

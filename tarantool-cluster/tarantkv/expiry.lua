@@ -1,5 +1,5 @@
---- The fibers that remove what has had its time: records of applied chunks, claims, revocations; and, by `sweep`, keys.
--- In small transactions, so that no request waits behind a long one. When a record is over is decided in
+--- The fibers that remove what has had its time: records of applied chunks and buckets, claims, revocations; and, by
+-- `sweep`, keys. In small transactions, so that no request waits behind a long one. When a record is over is decided in
 -- `tarantkv.retention`; that it counts as absent from then on, by those who read it.
 -- @module tarantkv.expiry
 
@@ -54,6 +54,7 @@ function M.sweep_all()
     local now = clock.now_ms()
     local sweeps = {
         {box.space.applied.index.retain_until, now, function(tuple) return tuple.id end},
+        {box.space.keyed.index.retain_until, now, function(tuple) return {tuple.token, tuple.bucket_id} end},
         {box.space.claims.index.expires, now, function(tuple) return tuple.id end, claims.forget},
         {box.space.revoked.index.expires, math.max(0, retention.revocations_over(now)),
             function(tuple) return {tuple.name, tuple.jti, tuple.bucket_id} end},

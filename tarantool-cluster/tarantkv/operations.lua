@@ -11,6 +11,7 @@ return {
     INCREMENT = 7,
     TOUCH = 8,
     SCAN = 9,
+    KEYED = 10,
     CLAIM = 16,
     FINISH = 17,
     USER_GET = 18,

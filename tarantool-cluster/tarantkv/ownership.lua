@@ -23,6 +23,7 @@ local NONE, READABLE, WRITABLE = M.NONE, M.READABLE, M.WRITABLE
 -- Rebuilt by `assign`; index 0 is never owned because buckets count from 1.
 local states = ffi.new('uint8_t[?]', 1)
 local limit = 0
+local moves = false
 --- By bucket: the name of the shard to which it went, or MOVING.
 local destinations = {}
 --- Ranges of the buckets that may be read, and of the others that are on their way; nil until they are asked for.
@@ -131,6 +132,17 @@ function M.moving()
         return states[bucket] == NONE and destinations[bucket] == M.MOVING
     end)
     return moving_ranges
+end
+
+--- Say whether buckets may move: changes under a claim are to have records by bucket then. It is so or not for as long
+-- as a cluster lives: a retry that asks for other records than the first try would be applied again.
+function M.let_move(may)
+    moves = may
+end
+
+--- May buckets move?
+function M.moves()
+    return moves
 end
 
 --- Buckets of the whole cluster.

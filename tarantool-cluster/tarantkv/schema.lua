@@ -35,6 +35,15 @@ local SPACES = {
         {'id', type = 'tree', parts = {1, 'string'}},
         {'retain_until', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
+    -- What came of each bucket of a change under a claim, where buckets move: `keyed`.
+    {name = 'keyed', format = {
+        {'token', 'string'}, {'bucket_id', 'unsigned'}, {'retain_until', 'unsigned'},
+        {name = 'result', type = 'scalar', is_nullable = true},
+    }, indexes = {
+        {'token', type = 'tree', parts = {1, 'string', 2, 'unsigned'}},
+        {'retain_until', type = 'tree', unique = false, parts = {3, 'unsigned'}},
+        {'bucket_id', type = 'tree', unique = false, parts = {2, 'unsigned'}},
+    }},
     -- Kept small, since each keyed request makes one that lasts for the window; `claims` says what the fields hold.
     {name = 'claims', format = {
         {'id', 'string'}, {'bucket_id', 'unsigned'}, {'expires', 'unsigned'}, {'digest', 'string'},

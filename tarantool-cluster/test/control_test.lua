@@ -154,7 +154,7 @@ end)
 suite:case('describe', function(test)
     local described = _G.tarantkv.describe()
     test:is_deeply(described, {
-        shard = 's1', bucket_count = 30000, ranges = {{1, 30000}}, moving = {}, ro = false,
+        shard = 's1', bucket_count = 30000, ranges = {{1, 30000}}, moving = {}, moves = false, ro = false,
         instance = box.info.uuid, protocol = 1,
     }, 'says who it is')
     local _, payload = support.control(support.DESCRIBE, {})

@@ -7,6 +7,7 @@
 
 local digest = require('digest')
 local ffi = require('ffi')
+local json = require('json')
 local msgpack = require('msgpack')
 local box_api = require('tarantkv.box_api')
 local claims = require('tarantkv.claims')
@@ -17,7 +18,7 @@ local visibility = require('tarantkv.visibility')
 local M = {}
 
 --- What moves with a bucket, and the number of the field that names it. `expiring` goes with `kv`.
-local SPACES = {kv = 2, claims = 2, users = 2, revoked = 3}
+local SPACES = {kv = 2, claims = 2, keyed = 2, users = 2, revoked = 3}
 local EXPIRES = 5
 
 local function change(buckets, state, destination)
@@ -158,6 +159,23 @@ end
 --- How many records of an account there are, and of tokens of it that were revoked.
 function M.records(name)
     return {box.space.users:count({name}), box.space.revoked:count({name})}
+end
+
+--- Have apis that start from now on record changes under claims by bucket, or not.
+function M.let_move(may)
+    ownership.let_move(may)
+    return true
+end
+
+--- How often each bucket of each change under a claim was applied here.
+function M.applications()
+    local counts = setmetatable({}, {__serialize = 'map'})
+    for _, counted in box.space.applications:pairs() do
+        if counted.id:find('^%x+/%d+$') then
+            counts[counted.id] = counted.count
+        end
+    end
+    return json.encode(counts)
 end
 
 return M

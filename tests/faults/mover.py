@@ -6,8 +6,10 @@ A mover of the tests' own: it knows no failures. The steps are in `mover.lua`.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -124,6 +126,31 @@ def mover(cluster: Cluster) -> Iterator[Mover]:
 
 
 @contextmanager
+def recording_by_bucket(mover: Mover) -> Iterator[None]:
+    """Have the api record changes under claims by bucket, as it does where buckets move."""
+    try:
+        _let_move(mover, may=True)
+        yield
+    finally:
+        _let_move(mover, may=False)
+
+
+def _let_move(mover: Mover, *, may: bool) -> None:
+    for shard in mover.shards:
+        mover.step(shard, "let_move", may)
+    mover.cluster.restart("api")
+    mover.cluster.wait_ready()
+
+
+def applications_by_bucket(mover: Mover) -> Counter[str]:
+    """How often each bucket of each change under a claim was applied, on all shards together."""
+    counts: Counter[str] = Counter()
+    for shard in mover.shards:
+        counts.update(json.loads(mover.step(shard, "applications")))
+    return counts
+
+
+@contextmanager
 def wandering(mover: Mover, buckets: Sequence[int], *, seed: int = 1, most: int = 4) -> Iterator[None]:
     """Have buckets move all the time, up to `most` at once."""
     wanderer = Wanderer(mover, buckets, seed, most)
@@ -146,4 +173,6 @@ async def wandering_beside(mover: Mover, buckets: Sequence[int], *, seed: int = 
 def _lua(value: object) -> str:
     if isinstance(value, list | tuple):
         return "{" + ", ".join(map(_lua, value)) + "}"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"'{value}'" if isinstance(value, str) else str(value)

@@ -29,8 +29,9 @@ class MovingShards:
 
     cluster = "c"
 
-    def __init__(self, where: dict[str, dict[int, Where]]) -> None:
+    def __init__(self, where: dict[str, dict[int, Where]], *, moves: bool = False) -> None:
         self.where = where
+        self.moves = moves
         self.ids = ChunkIds(SHARDS)
         self.sent: list[tuple[str, Chunk]] = []
         self.asked = 0
@@ -50,6 +51,8 @@ class MovingShards:
         refused = {bucket: self.where[shard][bucket] for bucket in buckets_of(chunk) if bucket in self.where[shard]}
         if refused:
             return Outcome(chunk.id, Status.WRONG_BUCKET, pack(list(refused.items())))
+        if chunk.operation == Operation.KEYED:
+            return Outcome(chunk.id, Status.OK, pack([[bucket] for bucket in buckets_of(chunk)]))
         return Outcome(chunk.id, Status.OK, b"")
 
     def described(self, shard: str) -> dict[str, Any]:
@@ -61,11 +64,14 @@ class MovingShards:
             "ranges": [(bucket, bucket) for bucket in range(1, BUCKETS + 1) if bucket not in lacks],
             "moving": [(bucket, bucket) for bucket, where in lacks.items() if where is MOVING],
             "cluster": "c",
+            "moves": self.moves,
         }
 
 
 def buckets_of(chunk: Chunk) -> list[int]:
-    """The buckets of a read, a delete, or of an operation on one bucket."""
+    """The buckets of a read, a delete, a change by buckets, or of an operation on one bucket."""
+    if chunk.operation == Operation.KEYED:
+        return list(unpack(chunk.body[17:])[::2])
     first, *rest = unpack(chunk.body)
     return list(rest[0]) if isinstance(first, list) else [first]
 

@@ -40,6 +40,7 @@ class FakeDispatcher:
 
 
 class FakeTopology:
+    buckets_move = False
     map = ShardMap(("s1",), 10, (0,) * 11)
 
 
@@ -140,6 +141,8 @@ def test_every_status_but_success_is_a_problem(status: Status) -> None:
 
 class MovingTopology:
     """A map by which one bucket has moved to another shard than the dispatcher below thinks, until it is refreshed."""
+
+    buckets_move = False
 
     def __init__(self) -> None:
         self.map = ShardMap(("s1", "s2"), 1, (0, 0))
