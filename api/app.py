@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -18,13 +18,17 @@ from api.batch.change_endpoints import Delete, Increment, Touch, Write
 from api.batch.endpoints import Read
 from api.batch.steps import LongWork
 from api.http.access_log import AccessLog
-from api.http.asgi import Outermost, handler
+from api.http.asgi import AsgiHandler, Outermost, handler
+from api.http.by_method import ByMethod, NoMethod
 from api.http.endpoint import Endpoint
+from api.http.head import Head
 from api.http.problems import MEDIA_TYPE, Kind, Problem
 from api.http.proxies import TrustedProxies
 from api.http.request_ids import RequestIds
 from api.http.response import Renderer
 from api.http.routes import Routes
+from api.keys import path as keys
+from api.keys.endpoints import DeleteKey, GetKey, PutKey
 from api.lifecycle import Lifecycle
 from api.ops import documentation, health, scrape
 from api.scan.endpoint import Scan
@@ -62,13 +66,21 @@ def endpoints(services: Services) -> list[Endpoint]:
         Importing(*batch),
         # The other half of the time is for the client to read the last line.
         Export(services.reading, services.lifecycle, services.settings.http.drain_timeout_s / 2, *base),
+        GetKey(services.answers, *batch),
+        PutKey(*batch),
+        DeleteKey(*batch),
     ]
 
 
-def _registered(endpoint: Endpoint, services: Services) -> ASGIRouteHandler:
-    """An endpoint as a route of Litestar's, which any ASGI server can reach it by."""
+def _served(endpoints: Callable[[Head], Endpoint | NoMethod], services: Services) -> AsgiHandler:
+    """Endpoints as any ASGI server can reach them."""
     http = services.settings.http
-    serve = handler(endpoint, services.budget, http.body_timeout_s, http.send_timeout_s)
+    return handler(endpoints, services.budget, http.body_timeout_s, http.send_timeout_s)
+
+
+def _registered(endpoint: Endpoint, services: Services) -> ASGIRouteHandler:
+    """An endpoint as a route of Litestar's."""
+    serve = _served(lambda _: endpoint, services)
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         await serve(scope, receive, send)
@@ -115,14 +127,22 @@ class Parts:
 
     def __init__(self, services: Services) -> None:
         http = services.settings.http
-        self.endpoints = endpoints(services)
-        self.litestar = _litestar(services, self.endpoints)
-        self.routes = Routes(route.path for route in self.litestar.routes)
+        every = endpoints(services)
+        self.endpoints = {endpoint.path: endpoint for endpoint in every if endpoint.path != keys.PATTERN}
+        self.patterns = {keys.PATTERN: ByMethod([endpoint for endpoint in every if endpoint.path == keys.PATTERN])}
+        self.litestar = _litestar(services, list(self.endpoints.values()))
+        self.routes = Routes((route.path for route in self.litestar.routes), self.patterns)
         self.log = AccessLog(services.metrics, http.access_log)
         self.ids = RequestIds()
         self.proxies = TrustedProxies(http.trusted_proxies)
         self.asgi = Outermost(
-            self.litestar, self.routes, self.log, self.ids, self.proxies, lambda: services.start_failure
+            self.litestar,
+            self.routes,
+            self.log,
+            self.ids,
+            self.proxies,
+            lambda: services.start_failure,
+            {path: _served(pattern.of, services) for path, pattern in self.patterns.items()},
         )
 
 
@@ -168,7 +188,8 @@ def build() -> Application:
     parts = Parts(services)
     renderer = Renderer()
     serving = Serving(
-        endpoints={endpoint.path: endpoint for endpoint in parts.endpoints},
+        endpoints=parts.endpoints,
+        patterns=parts.patterns,
         rest=AsgiRoute(parts.litestar),
         routes=parts.routes,
         gate=services.gate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.batch.bodies import DeleteBody, TouchBody
@@ -19,11 +19,14 @@ from api.batch.steps import AT_ONCE, Steps
 from api.batch.write_body import add_large_write, add_write
 from api.http.endpoint import Principal
 from api.http.negotiation import accepted, format_of
-from api.http.problems import Problem
+from api.http.problems import Kind, Problem
 from api.http.request import Request
 from api.http.response import Answer, document
 from api.queue.pending import Caller
 from protocol.operations import Operation
+
+Try = tuple[Asked, Groups]
+"""A change, and the parts of its batch."""
 
 
 class ChangeEndpoint(BatchEndpoint):
@@ -35,30 +38,50 @@ class ChangeEndpoint(BatchEndpoint):
         self, request: Request, body: bytes, principal: Principal | None, asked: Asked, groups: Groups
     ) -> Answer:
         """Make a change, once if the request has an `Idempotency-Key`."""
+        content = await self._once(request, self.path, body, principal, [(asked, groups)])
+        return document(content, accepted(request.headers.get(b"accept")))
+
+    async def _once(
+        self, request: Request, route: str, body: bytes, principal: Principal | None, tries: Sequence[Try]
+    ) -> Mapping[str, Any]:
+        """The content of the answer to a change, which is made once if the request has an `Idempotency-Key`.
+
+        Each of `tries` is made if the conditions of the one before did not hold. `route` tells requests under the same
+        key apart, with the body.
+        """
         key = request.headers.get(b"idempotency-key")
         caller = Caller(principal.name if principal is not None else None, request.trace)
         arrived_ms = request.arrived_ms
+        *firsts, last = tries
 
         async def work(claim: Claim | None) -> Mapping[str, Any]:
-            retain_ms = self._idempotency.retain_ms if claim is not None else 0
-            results = await self._batches.run(
-                asked.operation, groups, retain_ms=retain_ms, claim=claim, caller=caller, arrived_ms=arrived_ms
-            )
-            try:
-                return success_or_problem(results, asked)
-            except Problem as problem:
-                self._count_refused(problem)
-                raise
+            for each in firsts:
+                try:
+                    return await self._try(each, claim, caller, arrived_ms)
+                except Problem as problem:
+                    if problem.kind is not Kind.CONDITION_FAILED:
+                        raise
+            return await self._try(last, claim, caller, arrived_ms)
 
         if key is None or principal is None:
-            content = await work(None)
-        else:
-            digest = fingerprint(self.path, request.headers.get(b"content-type"), body)
-            # A retry may come while this runs: it must find the outcome even if this client goes away.
-            content = await asyncio.shield(
-                asyncio.ensure_future(self._idempotency.run(principal.name, check_key(key), digest, work))
-            )
-        return document(content, accepted(request.headers.get(b"accept")))
+            return await work(None)
+        digest = fingerprint(route, request.headers.get(b"content-type"), body)
+        # A retry may come while this runs: it must find the outcome even if this client goes away.
+        return await asyncio.shield(
+            asyncio.ensure_future(self._idempotency.run(principal.name, check_key(key), digest, work))
+        )
+
+    async def _try(self, each: Try, claim: Claim | None, caller: Caller, arrived_ms: int) -> Mapping[str, Any]:
+        asked, groups = each
+        retain_ms = self._idempotency.retain_ms if claim is not None else 0
+        results = await self._batches.run(
+            asked.operation, groups, retain_ms=retain_ms, claim=claim, caller=caller, arrived_ms=arrived_ms
+        )
+        try:
+            return success_or_problem(results, asked)
+        except Problem as problem:
+            self._count_refused(problem)
+            raise
 
     def _count_refused(self, problem: Problem) -> None:
         for reason in problem.members["reasons"]:

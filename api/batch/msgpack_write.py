@@ -66,6 +66,15 @@ def decode_large_msgpack_write(body: bytes, limits: BatchSettings) -> Steps[tupl
     return data, beside(request)
 
 
+def check_msgpack(key: str, value: msgspec.Raw) -> Steps[None]:
+    """See that an encoded value can be kept.
+
+    Raises:
+        Problem: 400, it cannot; the problem names `key`.
+    """
+    yield from _walk([key], [value], in_doubt([value]))
+
+
 def _refuse(body: bytes, error: Exception) -> Steps[NoReturn]:
     if not body:
         raise empty_body()

@@ -19,6 +19,7 @@ from api.batch.values import ValueNotKeptError
 from api.http.negotiation import Format
 from api.http.problems import Kind, Problem, at
 from api.http.response import MEDIA_TYPES, Answer
+from protocol.changes import Stored
 from protocol.chunks import ChunkError, array_header, decode_values, head_size, map_header, slice_values, split_lengths
 
 # orjson would write dates, dataclasses and subclasses in a form of its own; stored values must not change.
@@ -151,14 +152,45 @@ def _members(piece: _Piece) -> bytes:
 def _one_by_one(piece: _Piece) -> Iterator[bytes]:
     for key, length, end in zip(piece.keys, piece.lengths, accumulate(piece.lengths), strict=True):
         encoded = bytes(piece.values[end - length : end])
-        try:
-            # It refuses map keys that are neither texts nor bytes before it makes anything of them.
-            value = msgpack.unpackb(encoded, strict_map_key=True)
-            yield orjson.dumps({key: value}, option=_STRICT)[1:-1]
-        except (ValueError, TypeError):
-            _check_sound(encoded)
-            detail = f"JSON cannot express the value of key {key!r}; ask with 'Accept: application/msgpack'"
-            raise at(Kind.NOT_ACCEPTABLE, detail, "data", key) from None
+        yield _any_json(key, encoded, as_member=True)[1:-1]
+
+
+def _any_json(key: str, encoded: bytes, *, as_member: bool) -> bytes:
+    """The JSON of a value, or of an object with it, in whatever form of MessagePack it is stored."""
+    try:
+        # It refuses map keys that are neither texts nor bytes before it makes anything of them.
+        value = msgpack.unpackb(encoded, strict_map_key=True)
+        return orjson.dumps({key: value} if as_member else value, option=_STRICT)
+    except (ValueError, TypeError):
+        _check_sound(encoded)
+        detail = f"JSON cannot express the value of key {key!r}; ask with 'Accept: application/msgpack'"
+        raise at(Kind.NOT_ACCEPTABLE, detail, "data", key) from None
+
+
+def json_value(key: str, encoded: bytes) -> bytes:
+    """The JSON text of the value that is stored under a key.
+
+    Raises:
+        Problem: 406, JSON cannot express it.
+        ChunkError: it is no value.
+    """
+    try:
+        (value,) = plain_decoder.decode(array_header(1) + encoded)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _any_json(key, encoded, as_member=False)
+    return orjson.dumps(value, option=_STRICT)
+
+
+def check_stored(found: Stored, max_bytes: int) -> int:
+    """The bytes of one stored value.
+
+    Raises:
+        Problem: 413, they are too many.
+    """
+    size = memoryview(found.value).nbytes
+    if size > max_bytes:
+        raise Problem(Kind.ANSWER_TOO_LARGE, f"the value has {size} bytes, {max_bytes} are allowed")
+    return size
 
 
 def _check_sound(encoded: bytes) -> None:

@@ -6,6 +6,8 @@ import logging
 import time
 from typing import Protocol
 
+from api.http.routes import OTHER
+
 _log = logging.getLogger("api.access")
 
 MAX_FAILURES_PER_S = 50
@@ -31,7 +33,10 @@ class AccessLog:
     def answered(
         self, request_id: bytes, method: str, path: str, route: str, status: int, seconds: float, client: str
     ) -> None:
-        """Count an answered request under its `route`, and log it if it is to be logged."""
+        """Count an answered request under its `route`, and log it if it is to be logged.
+
+        A path is logged only where it is no route: what stands for the name in a route's braces may be secret.
+        """
         self._metrics.request(route, status, seconds)
         if status < self._least_status or (400 <= status < 500 and self._is_one_too_many()):
             return
@@ -41,7 +46,7 @@ class AccessLog:
             extra={
                 "request_id": request_id.decode("ascii"),
                 "method": method,
-                "path": path[:256],
+                "path": path[:256] if route == OTHER else route,
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "client": client,

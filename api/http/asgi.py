@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from api.http.access_log import AccessLog
 from api.http.asgi_stream import stream_answer
+from api.http.by_method import NoMethod
 from api.http.endpoint import Endpoint, body_too_large, error_answer, problem_answer
 from api.http.fields import collect
 from api.http.head import Head
@@ -23,11 +25,16 @@ from api.http.problems import Kind, Problem
 from api.http.proxies import TrustedProxies
 from api.http.request import Request
 from api.http.request_ids import RequestIds
-from api.http.response import CLIENT_CLOSED, COMMON, LARGE_BODY, Answer
+from api.http.response import CLIENT_CLOSED, COMMON, LARGE_BODY, NOT_MODIFIED, Answer
 from api.http.routes import Routes
 from api.overload.memory_budgets import BodyBudget
 
 AsgiHandler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
+
+
+def spelt(scope: HTTPScope) -> str:
+    """The path of a request as the client spelt it, where the server tells that; else as it may have been."""
+    return scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"])
 
 
 class ClientGoneError(Exception):
@@ -42,8 +49,8 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 class Outermost:
     """The layer around the whole application: request ids, paths, the headers of all answers, and the access log.
 
-    `start_failure` says why the application could not start, where that was to be expected: one line for the server to
-    log in place of a traceback.
+    `patterns` are the handlers of routes whose paths are not all known, by name. `start_failure` says why the
+    application could not start, where that was to be expected: one line for the server to log in place of a traceback.
     """
 
     def __init__(
@@ -54,8 +61,10 @@ class Outermost:
         ids: RequestIds,
         proxies: TrustedProxies,
         start_failure: Callable[[], str | None] = lambda: None,
+        patterns: Mapping[str, AsgiHandler] | None = None,
     ) -> None:
         self._app = app
+        self._patterns = patterns or {}
         self._start_failure = start_failure
         self._routes = routes
         self._log = log
@@ -86,8 +95,7 @@ class Outermost:
                 message["headers"] = [*message["headers"], *COMMON, (b"x-request-id", request_id)]
             await send(message)
 
-        # As the client spelt it, where the server tells that.
-        path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        path = spelt(scope)
         client = scope.get("client")
         address = str(client[0]) if client else "unknown"
         try:
@@ -99,7 +107,11 @@ class Outermost:
                 (b"x-request-id", request_id),
             ]
             scope["client"] = (address, client[1] if client else 0)
-            await self._app(scope, receive, send_with_headers)
+            served = self._patterns.get(self._routes.pattern_of(path) or "")
+            if served is None:
+                await self._app(scope, receive, send_with_headers)
+            else:
+                await served(scope, receive, send_with_headers)
         except Problem as problem:
             await send_answer(send_with_headers, problem_answer(problem, request_id))
         finally:
@@ -108,12 +120,15 @@ class Outermost:
             self._log.answered(request_id, scope["method"], path, route, status, seconds, address)
 
 
-def handler(endpoint: Endpoint, budget: BodyBudget, body_timeout_s: float, send_timeout_s: float) -> AsgiHandler:
-    """An ASGI handler that serves an endpoint."""
+def handler(
+    endpoints: Callable[[Head], Endpoint | NoMethod], budget: BodyBudget, body_timeout_s: float, send_timeout_s: float
+) -> AsgiHandler:
+    """An ASGI handler that serves the endpoint which `endpoints` finds for a request."""
 
     async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
         fields = dict(scope["headers"])
-        head = Head(scope["method"], endpoint.path, scope["query_string"], fields)
+        head = Head(scope["method"], spelt(scope), scope["query_string"], fields)
+        endpoint = endpoints(head)
         length = fields.get(b"content-length", b"")
         head.length = int(length) if length.isdigit() else None
         request_id = fields.get(b"x-request-id", b"")
@@ -175,11 +190,9 @@ async def _body(receive: Receive, limit: int, timeout_s: float, held: BodyBudget
 
 async def send_answer(send: Send, answer: Answer) -> None:
     """Send a finished answer, and give back what it holds once it is sent."""
-    headers = [
-        (b"content-type", answer.media_type),
-        (b"content-length", str(len(answer.body)).encode()),
-        *answer.headers,
-    ]
+    headers = [(b"content-type", answer.media_type), *answer.headers]
+    if answer.status != NOT_MODIFIED:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
     try:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         large = answer.share is not None and len(answer.body) > LARGE_BODY

@@ -63,6 +63,9 @@ class Endpoint(ABC):
 
     path: str
     method = "POST"
+    answers_head = False
+    """Whether it answers HEAD as well, as its method without the body."""
+
     scope: str | None = None
     """The scope that a token must have; None: any valid token."""
 
@@ -75,13 +78,18 @@ class Endpoint(ABC):
         self._limits = limits
         self.body_limit = limits.max_body_bytes if self.max_body is None else self.max_body
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it answers."""
+        return (self.method, "HEAD") if self.answers_head else (self.method,)
+
     def check(self, head: Head) -> None:
         """See from the head alone, and without asking anybody, whether the request can be served.
 
         Raises:
             Problem: 405, 413 or 415.
         """
-        if head.method != self.method:
+        if head.method != self.method and head.method not in self.methods:
             detail = f"{self.path} takes {self.method}"
             raise Problem(Kind.METHOD_NOT_ALLOWED, detail, headers={"Allow": self.method})
         if head.fields.get(b"content-encoding", b"identity").lower() != b"identity":

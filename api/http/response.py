@@ -28,6 +28,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLIENT_CLOSED = 499
 """Counted for a client that went away before its answer; the number is nginx's."""
 
+NOT_MODIFIED = 304
+
 LARGE_BODY = 64 * 1024
 """Bytes of a body that is not copied behind its head: the kernel may not take it at once."""
 
@@ -49,10 +51,10 @@ class Answer(NamedTuple):
     pieces: AsyncGenerator[bytes, None] | None = None
 
 
-def document(content: Mapping[str, Any], accept: Format) -> Answer:
-    """An answer of 200 with a small document."""
+def document(content: Mapping[str, Any], accept: Format, status: int = 200) -> Answer:
+    """An answer with a small document."""
     body = orjson.dumps(content) if accept is Format.JSON else _pack(content)
-    return Answer(200, MEDIA_TYPES[accept], body)
+    return Answer(status, MEDIA_TYPES[accept], body)
 
 
 class Renderer:
@@ -71,6 +73,9 @@ class Renderer:
 
     def render(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool = False) -> list[bytes]:
         """The pieces of an answer, to be written one after the other."""
+        if answer.status == NOT_MODIFIED:
+            # Its length would be that of the answer which the client has already (RFC 9110, section 8.6).
+            return [self.render_head(answer, request_id, close=close, chunked=False)]
         kind = answer.status, answer.media_type
         head = self._heads.get(kind)
         if head is None:

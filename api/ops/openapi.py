@@ -30,7 +30,7 @@ def build(limits: BatchSettings) -> Document:
         "info": {"title": "tarant-kv", "version": VERSION, "description": _DESCRIPTION.strip()},
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"bare": []}],
-        "paths": paths(),
+        "paths": paths(limits),
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},

@@ -180,6 +180,7 @@ def answers(values: Document, missing: Document) -> Document:
             },
             ("data",),
         ),
+        "KeyStored": _object({"status": success, "version": _VERSION}, ("status", "version")),
         "Written": _object({"status": success, "versions": VERSIONS}, ("status",)),
         "Touched": _object(
             {

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.http.problems import Kind
+from api.ops.openapi_keys import key_path
 from api.ops.openapi_problems import problems
 from api.ops.openapi_scans import scan_paths
 from api.ops.openapi_schemas import Document
+from protocol.settings import BatchSettings
 
 _EVERY = (
     Kind.MALFORMED_BODY,
@@ -40,8 +42,8 @@ _CONDITIONAL = (*_CHANGE, Kind.CONDITION_FAILED)
 _IDEMPOTENCY: Document = {"$ref": "#/components/parameters/Idempotency-Key"}
 
 
-def paths() -> Document:
-    """Every path with its operations."""
+def paths(limits: BatchSettings) -> Document:
+    """Every path with its operations, with the limits that are set."""
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     return {
         "/api/login": _post(
@@ -150,6 +152,7 @@ def paths() -> Document:
             kinds=_CONDITIONAL,
             parameters=[_IDEMPOTENCY],
         ),
+        **key_path(_WITH_TOKEN, limits),
         **scan_paths(_WITH_TOKEN),
         "/health/live": _get(
             "live",

@@ -32,6 +32,13 @@ _EXAMPLES: dict[Kind, Document] = {
         "versions": {"key1": "6b2"},
         "reasons": [{"shard": "s2", "code": "condition_failed", "keys": 1}],
     },
+    Kind.KEY_NOT_FOUND: {"detail": "the key 'key4' is not there"},
+    Kind.PRECONDITION_FAILED: {
+        "detail": "the precondition does not hold: the key has version 6b1",
+        "failed": {"key1": "condition_failed"},
+        "current": {"key1": {"version": "6b1"}},
+        "reasons": [{"shard": "s2", "code": "condition_failed", "keys": 1}],
+    },
     Kind.OVERLOADED: {"detail": "shard s1 has as much under way as is allowed; nothing was applied"},
     Kind.SHARD_UNAVAILABLE: {
         "detail": "1 of 2 keys failed; 'failed' tells what happened to each",

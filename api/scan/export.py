@@ -10,6 +10,7 @@ import orjson
 from api.batch.steps import PAUSE_S
 from api.http.endpoint import Authenticator, Endpoint, Principal, error_answer
 from api.http.problems import Kind, retry_later
+from api.http.query import flag, number, parameters
 from api.http.request import Request
 from api.http.response import Answer
 from api.lifecycle import Lifecycle
@@ -19,7 +20,6 @@ from api.scan.body import beside_cursor, bound
 from api.scan.cursors import CursorOf, Place
 from api.scan.items import groups, lines
 from api.scan.merge import Limits, Merge
-from api.scan.query import flag, number, parameters
 from api.scan.reading import Reading
 from api.scan.selection import Selection, bounds
 from protocol.scans import Item

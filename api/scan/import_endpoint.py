@@ -15,13 +15,13 @@ from api.batch.steps import Steps
 from api.http.endpoint import Principal
 from api.http.negotiation import accepted
 from api.http.problems import Kind, Problem
+from api.http.query import number, parameters
 from api.http.request import Request
 from api.http.response import Answer, document
 from api.overload.errors import OverloadedError
 from api.queue.pending import Caller
 from api.scan.import_lines import Import, Item, read_lines
 from api.scan.import_result import result_of
-from api.scan.query import number, parameters
 from protocol.frames import Outcome
 from protocol.operations import Operation, Status
 

@@ -137,7 +137,7 @@ class Connection(Responder):
         """Begin with a request, of which the head is there."""
         serving = self._serving
         fields = head.fields
-        route = serving.endpoints.get(head.path)
+        route = serving.route_of(head)
         exchange = self._exchange = Exchange(
             head,
             serving.rest if route is None else route,

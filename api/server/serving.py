@@ -9,6 +9,7 @@ from typing import Protocol
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.http.access_log import AccessLog
+from api.http.by_method import ByMethod
 from api.http.head import Head
 from api.http.proxies import TrustedProxies
 from api.http.request import Request
@@ -51,6 +52,7 @@ class Serving:
         self,
         *,
         endpoints: Mapping[str, Route],
+        patterns: Mapping[str, ByMethod],
         rest: Route,
         routes: Routes,
         gate: Gate,
@@ -65,6 +67,7 @@ class Serving:
         tls: ssl.SSLContext | None,
     ) -> None:
         self.endpoints = endpoints
+        self.patterns = patterns
         self.rest = rest
         self.routes = routes
         self.gate = gate
@@ -77,6 +80,13 @@ class Serving:
         self.connections = connections
         self.renderer = renderer
         self.tls = tls
+
+    def route_of(self, head: Head) -> Route | None:
+        """What answers a request; None: what is there for all other paths."""
+        route = self.endpoints.get(head.path)
+        if route is None and (pattern := self.routes.pattern_of(head.path)) is not None:
+            return self.patterns[pattern].of(head)
+        return route
 
 
 class Application:

@@ -25,7 +25,8 @@ def target(request: Request, number: int) -> None:
     odd = (b"*", b"x:80", b"api/write", b"?", b"#", b"/api/write#x", b"/api/wri te", b"/api/wri\tte", b"/api/wri\0te")
     rare = (b"/api/write\x7f", b"/api/\xff", b"", b"/" + b"a" * LONG, b"/api/write\\", b"http://x:y/api/write", b"/?%")
     others = (b"/api/read", b"/api/touch", b"/api/login", b"/health/live", b"/metrics", b"/schema/files/x", b"/nothing")
-    request.target = one(forms + spellings + odd + rare + others, number)
+    keys = (b"/api/keys/", b"/api/keys/a%2Fb", b"/api/keys/a/b", b"/api/keys/%", b"/api/keys/..", b"/api/keys/a?ttl=0")
+    request.target = one(forms + spellings + odd + rare + others + keys, number)
 
 
 @oddity

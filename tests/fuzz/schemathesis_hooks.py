@@ -112,13 +112,28 @@ def tidy(path: str, body: dict[str, Any]) -> None:
             place["max"] = None
 
 
+def tidy_head(case: Case) -> None:
+    """Keep the rules of the headers and the query of one key: which exclude each other, and the form of tags."""
+    headers, query = case.headers, case.query or {}
+    if case.method != "GET" and "If-None-Match" in headers:
+        headers.pop("If-Match", None)
+        headers["If-None-Match"] = "*"
+    for name in ("If-Match", "If-None-Match"):
+        if name in headers and '"' not in headers[name]:
+            headers[name] = "*" if headers[name] == "*" else '"0"'
+    if "ttl" in query:
+        query.pop("expires_at", None)
+
+
 @schemathesis.hook
 def before_call(_: schemathesis.HookContext, case: Case, __: dict[str, Any]) -> None:
     """Let the example stand for what a client would put there: credentials that are right."""
     if CREDENTIALS["username"] and case.body == EXAMPLE_CREDENTIALS:
         case.body = dict(CREDENTIALS)
     is_good = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
-    if is_good and isinstance(case.body, dict) and case.operation.path.startswith("/api/"):
+    if is_good and case.operation.path == "/api/keys/{key}":
+        tidy_head(case)
+    elif is_good and isinstance(case.body, dict) and case.operation.path.startswith("/api/"):
         tidy(case.operation.path, case.body)
 
 

@@ -64,7 +64,12 @@ def run(url: str, report: Path, **credentials: str) -> dict[str, Any]:
 
 def operations(documented: Documented) -> set[str]:
     """All operations of the document, as schemathesis calls them."""
-    return {f"{method.upper()} {path}" for path, methods in documented.document["paths"].items() for method in methods}
+    return {
+        f"{method.upper()} {path}"
+        for path, methods in documented.document["paths"].items()
+        for method in methods
+        if method != "parameters"
+    }
 
 
 def accepted(report: dict[str, Any]) -> set[str]:

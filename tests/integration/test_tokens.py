@@ -181,6 +181,19 @@ def test_a_call_without_its_scope_is_forbidden(
     assert api.post("logout", b"", token).status_code == 200
 
 
+@pytest.mark.parametrize(("scopes", "allowed"), [("read", ["GET", "HEAD"]), ("write", ["PUT", "DELETE"])])
+def test_one_key_by_its_url_needs_the_scope_of_what_is_done_to_it(
+    api: Api, new_user: NewUser, fresh_key: FreshKey, scopes: str, allowed: list[str]
+) -> None:
+    key = fresh_key()
+    token = {"authorization": login(api, new_user(scopes)), "content-type": "application/json"}
+    for method in ("PUT", "GET", "HEAD", "DELETE"):
+        api.write({key: 1})
+        content = b"1" if method == "PUT" else None
+        answer = api.http.request(method, f"/api/keys/{key}", content=content, headers=token)
+        assert answer.status_code == (200 if method in allowed else 403), method
+
+
 def test_a_token_has_no_scope_that_its_user_lacks(api: Api, secret: str, new_user: NewUser) -> None:
     issued = jwt.decode(login(api, new_user("read")), options={"verify_signature": False})
     token = jwt.encode({**issued, "scopes": ["read", "write", "admin"]}, secret, "HS256")

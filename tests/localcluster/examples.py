@@ -51,7 +51,7 @@ class Variables:
     values: dict[str, str] = field(default_factory=dict)
 
     def filled(self, text: str) -> str:
-        """A request with the values in it."""
+        """A request, or a field of its head, with the values in it."""
         for shown, value in self.values.items():
             text = text.replace(json.dumps(shown, ensure_ascii=False), json.dumps(value))
         return text

@@ -158,6 +158,7 @@ class Server:
         self.connections = Connections(self.http, self.http.max_connections, renderer)
         self.serving = Serving(
             endpoints={self.endpoint.path: self.endpoint},
+            patterns={},
             rest=AsgiRoute(asgi),
             routes=Routes((self.endpoint.path, "/health/live", "/metrics")),
             gate=self.gate,

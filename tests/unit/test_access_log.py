@@ -24,6 +24,14 @@ def test_the_setting_says_which_requests_are_logged(
     assert metrics.counted == [("/api/write", status) for status in (200, 404, 503)]
 
 
+def test_a_key_in_a_path_is_not_logged_and_an_unknown_path_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "api.access")
+    log = AccessLog(Metrics(), "all")
+    log.answered(b"id", "GET", "/api/keys/secret", "/api/keys/{key}", 200, 0.001, "203.0.113.9")
+    log.answered(b"id", "GET", "/nothing", "other", 404, 0.001, "203.0.113.9")
+    assert [record.__dict__["path"] for record in caplog.records] == ["/api/keys/{key}", "/nothing"]
+
+
 def test_lines_of_failed_requests_are_bounded_and_what_is_left_out_is_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from tests.unit.http_corpus import BODY
 from tests.unit.memory_server import Metrics, Recorder
 
 LIMITS = BatchSettings(max_body_bytes=4096)
+KEYS = "/api/keys/{key}"
 FIELDS = {"authorization": "alice", "content-type": "application/json"}
 
 
@@ -33,14 +34,16 @@ class Parts:
         self.endpoint = endpoint or Recorder(LIMITS)
         self.metrics = Metrics()
         self.budget = BodyBudget(LIMITS.max_buffered_bytes)
-        serve = handler(self.endpoint, self.budget, 30.0, send_timeout_s)
+        serve = handler(lambda _: self.endpoint, self.budget, 30.0, send_timeout_s)
 
         async def route(scope: Any, receive: Any, send: Any) -> None:
             await serve(scope, receive, send)
 
         litestar = Litestar([asgi_route(self.endpoint.path, copy_scope=False)(route)], openapi_config=None)
         log = AccessLog(self.metrics, "off")
-        self.app = Outermost(litestar, Routes([self.endpoint.path]), log, RequestIds(), TrustedProxies("127.0.0.1"))
+        ids, proxies = RequestIds(), TrustedProxies("127.0.0.1")
+        routes = Routes([self.endpoint.path], [KEYS])
+        self.app = Outermost(litestar, routes, log, ids, proxies, patterns={KEYS: serve})
 
 
 @asynccontextmanager
@@ -83,12 +86,20 @@ def test_it_serves_its_routes_and_refuses_as_behind_our_own_server(parser: str) 
                 if status >= 400:
                     assert answer.headers["content-type"] == "application/problem+json"
                     assert answer.json()["request_id"] == "mine"
+            spelt = "/api/keys/a%2F%2e%2e%2Fb"
+            one_key = await client.post("/", content=BODY, headers=FIELDS, extensions={"target": spelt.encode()})
+            assert one_key.status_code == 200
             chunked = await client.post("/api/write", content=pieces(), headers=FIELDS)
             assert chunked.status_code == 200
             twice = [*FIELDS.items(), ("idempotency-key", "a"), ("idempotency-key", "b")]
             assert (await client.post("/api/write", content=BODY, headers=twice)).status_code == 400
             assert (await client.get("/api/write", headers=FIELDS)).status_code == 405
-        assert [body for _, _, _, body in parts.endpoint.asked] == [BODY, BODY]
+        assert [(path, body) for _, path, _, body in parts.endpoint.asked] == [
+            ("/api/write", BODY),
+            (spelt, BODY),
+            ("/api/write", BODY),
+        ]
+        assert (KEYS, 200) in parts.metrics.counted
         assert parts.budget.held == 0
         assert ("/api/write", 200) in parts.metrics.counted
         assert ("other", 404) in parts.metrics.counted

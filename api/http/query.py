@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection
 from urllib.parse import unquote_to_bytes
 
-from api.batch.refused_body import LONGEST_NAME
-from api.http.problems import Problem
-from api.scan.body import fault
+from api.http.problems import Kind, Problem, at
+
+LONGEST_NAME = 4096
+"""Characters of the longest name of a parameter that is shown, whole."""
 
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
@@ -57,6 +58,11 @@ def flag(found: dict[str, str], name: str, *, default: bool) -> bool:
     if text not in (None, "true", "false"):
         raise fault(f"the parameter {name} must be true or false", name)
     return default if text is None else text == "true"
+
+
+def fault(detail: str, *path: str | int) -> Problem:
+    """The problem of a parameter that is not valid; `path` is its name."""
+    return at(Kind.INVALID_REQUEST, detail, *path)
 
 
 def _text(raw: bytes, what: str, *path: str) -> str:
