@@ -201,6 +201,7 @@ def build() -> Application:
         request_timeout_s=settings.batch.request_timeout_s,
         connections=Connections(http, raise_file_limit(http.max_connections), renderer),
         renderer=renderer,
+        stage=services.metrics.stage,
         tls=server_context(http.tls_cert, http.tls_key) if http.tls_cert else None,
     )
     collector.settle()

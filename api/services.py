@@ -22,6 +22,7 @@ from api.batch.run import Batches
 from api.lifecycle import Lifecycle
 from api.ops.health import ShardHealth
 from api.ops.metrics import Metrics
+from api.ops.process_memory import resident_bytes
 from api.ops.shard_status import ShardStatus
 from api.overload.gate import Gate
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
@@ -164,7 +165,8 @@ class Services:
 
     async def _set_gauges(self) -> None:
         while True:
-            self.metrics.waiting(self.dispatcher.waiting)
+            self.metrics.process(self.dispatcher.waiting, self.dispatcher.oldest_s(), resident_bytes())
+            self.metrics.flush()
             self._count_rejected()
             await asyncio.sleep(GAUGE_EVERY_S)
 

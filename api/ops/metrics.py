@@ -14,13 +14,13 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from api.ops.durations import SECONDS, Durations, Shown
 from api.ops.scan_metrics import ScanMetrics
 from protocol.operations import Status
 from protocol.version import VERSION
 
 MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
-_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _KEYS = (1, 10, 100, 1000, 10_000)
 
 
@@ -31,6 +31,7 @@ _SHARD_GAUGES = {
     "record_bytes": ("tarantkv_chunk_record_bytes", "Memory that they take, with their indexes."),
     "memory_used": ("tarantkv_shard_memory_used_bytes", "Memory in use by a shard's data."),
     "memory_limit": ("tarantkv_shard_memory_limit_bytes", "Memory that a shard has for its data."),
+    "keys": ("tarantkv_keys", "Keys of a shard, those included that have expired and are not removed yet."),
     "expiring_keys": ("tarantkv_expiring_keys", "Keys of a shard that expire at some time."),
     "expired_keys": ("tarantkv_expired_keys_total", "Keys that a shard has removed as they had expired."),
     "expiry_lag_ms": (
@@ -39,6 +40,12 @@ _SHARD_GAUGES = {
     ),
 }
 """Name and help of each gauge of a shard, by what the shard calls it."""
+
+_TOTALS = ("tarantkv_expired_keys_total",)
+"""Counters that the shards keep: several api processes ask for the same number, so that here they are gauges."""
+
+STAGES = "tarantkv_stage_duration_seconds"
+CHUNKS = "tarantkv_chunk_duration_seconds"
 
 
 class Metrics:
@@ -50,10 +57,10 @@ class Metrics:
             "tarantkv_requests", "Requests answered.", ("route", "status"), registry=self._registry
         )
         self._seconds = Histogram(
-            "tarantkv_request_seconds",
+            "tarantkv_request_duration_seconds",
             "Time from a request's head to the end of its answer.",
             ("route",),
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=self._registry,
         )
         self._keys = Histogram(
@@ -76,6 +83,35 @@ class Metrics:
             "Chunks that wait for their outcome.",
             registry=self._registry,
             multiprocess_mode="livesum",
+        )
+        self.stages = Durations(STAGES, "Time that requests spend in a stage.", "stage", self._registry)
+        self.chunks = Durations(CHUNKS, "Time from handing a chunk over to its outcome.", "shard", self._registry)
+        self._oldest = Gauge(
+            "tarantkv_queue_oldest_seconds",
+            "For how long the oldest chunk has waited for its outcome, in any api process.",
+            ("shard",),
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
+        self._memory = Gauge(
+            "tarantkv_api_memory_bytes",
+            "Memory of all api processes, resident.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._leader = Gauge(
+            "tarantkv_shard_leader",
+            "Whether a shard answers and has a leader, which takes changes: 1 or 0.",
+            ("shard",),
+            registry=self._registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._skew = Gauge(
+            "tarantkv_clock_skew_seconds",
+            "How far a shard's clock is ahead of this api's, to within half of the time that asking took.",
+            ("shard",),
+            registry=self._registry,
+            multiprocess_mode="mostrecent",
         )
         build = Gauge(
             "tarantkv_build_info",
@@ -132,22 +168,46 @@ class Metrics:
         """Count chunks that were sent again."""
         self._resent.inc(chunks)
 
-    def waiting(self, chunks: int) -> None:
-        """Set how many chunks wait."""
-        self._waiting.set(chunks)
+    def took(self, shard: str, seconds: float) -> None:
+        """Count how long a chunk took."""
+        self.chunks.of(shard).add(seconds)
 
-    def shard(self, shard: str, status: Mapping[str, int]) -> None:
+    def stage(self, stage: str, seconds: float) -> None:
+        """Count how long a stage took."""
+        self.stages.of(stage).add(seconds)
+
+    def process(self, waiting: int, oldest_s: Mapping[str, float], memory: int) -> None:
+        """Set what changes all the time of this process: chunks that wait, since when, and bytes of memory."""
+        self._waiting.set(waiting)
+        for shard, seconds in oldest_s.items():
+            self._oldest.labels(shard).set(seconds)
+        self._memory.set(memory)
+
+    def shard(self, shard: str, status: Mapping[str, int], *, skew_s: float) -> None:
         """Set what a shard says of itself."""
         for field, gauge in self._shards.items():
             gauge.labels(shard).set(status[field] / 1000 if field.endswith("_ms") else status[field])
+        self._skew.labels(shard).set(skew_s)
+
+    def flush(self) -> None:
+        """Hand over what was counted since the last time."""
+        self.stages.flush()
+        self.chunks.flush()
+
+    def leader(self, shard: str, *, there: bool) -> None:
+        """Set whether a shard takes changes."""
+        self._leader.labels(shard).set(there)
 
     def render(self) -> bytes:
         """All counters, of all processes, in Prometheus' text format."""
-        if MULTIPROCESS_DIRECTORY not in os.environ:
-            return generate_latest(self._registry)
-        _forget_the_dead(Path(os.environ[MULTIPROCESS_DIRECTORY]))
+        self.flush()
+        kept = self._registry
+        if MULTIPROCESS_DIRECTORY in os.environ:
+            _forget_the_dead(Path(os.environ[MULTIPROCESS_DIRECTORY]))
+            kept = CollectorRegistry()
+            MultiProcessCollector(kept)  # type: ignore[no-untyped-call]  # the library leaves it untyped
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        registry.register(Shown(kept, (STAGES, CHUNKS), _TOTALS))
         return generate_latest(registry)
 
 

@@ -15,6 +15,7 @@ from api.ops.metrics import Metrics
 from api.overload.errors import OverloadedError
 from api.queue.errors import StoreCallError
 from api.queue.store_calls import StoreCalls
+from protocol.clock import now_ms
 from protocol.operations import Operation
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ ASK_EVERY_S = 15.0
 
 class Status(msgspec.Struct, frozen=True):
     """What a shard says of itself: claims and records of applied chunks, with their indexes, and memory, in bytes; keys
-    that expire, how many were removed since its start, and for how long the first of those to remove has been over.
+    that expire, how many were removed since its start, and for how long the first of those to remove has been over. Its
+    clock, and whether it is read-only, as a shard without a leader is.
     """
 
     claims: int
@@ -36,6 +38,9 @@ class Status(msgspec.Struct, frozen=True):
     expiring_keys: int
     expired_keys: int
     expiry_lag_ms: int
+    keys: int
+    now_ms: int
+    ro: bool
 
 
 class ShardStatus:
@@ -53,10 +58,15 @@ class ShardStatus:
             await asyncio.sleep(ASK_EVERY_S)
 
     async def _ask(self, shard: str) -> None:
+        asked_ms = now_ms()
         try:
             answer = await self._calls.call_shard(shard, Operation.STATUS, ())
             status = msgspec.convert(answer, Status)
         except (StoreCallError, OverloadedError, msgspec.ValidationError) as error:
             _log.debug("a shard did not tell its status", extra={"shard": shard, "error": str(error)})
+            if not isinstance(error, OverloadedError):
+                self._metrics.leader(shard, there=False)
         else:
-            self._metrics.shard(shard, msgspec.to_builtins(status))
+            skew_s = (status.now_ms - (asked_ms + now_ms()) / 2) / 1000
+            self._metrics.shard(shard, msgspec.to_builtins(status), skew_s=skew_s)
+            self._metrics.leader(shard, there=not status.ro)

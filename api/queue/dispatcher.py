@@ -46,6 +46,8 @@ class Dispatcher:
             max_wait_s=settings.max_wait_s,
         )
         self._redis_settings = redis_settings
+        self._observer = observer
+        self._shards = shards
         self._pending = PendingChunks(self.admission, observer)
         outgoing = Outgoing(shards, self._pending)
         self._sender = Sender(
@@ -72,6 +74,10 @@ class Dispatcher:
     def waiting(self) -> int:
         """Chunks that wait for their outcome."""
         return len(self._pending)
+
+    def oldest_s(self) -> dict[str, float]:
+        """For how long the oldest chunk of each shard has waited for its outcome, in seconds."""
+        return self._pending.oldest_s(self._shards)
 
     @property
     def cluster(self) -> str:
@@ -125,6 +131,7 @@ class Dispatcher:
             self._pending.add(pending)
         self._sender.add(chunks)
         await gathering.future
+        self._observer.stage("shards", time.monotonic() - gathering.began)
         return [outcome for outcome in gathering.outcomes if outcome is not None]
 
     def _session_began(self, had_session: bool) -> None:  # noqa: FBT001 - the sender's callback has one argument

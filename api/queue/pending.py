@@ -7,6 +7,7 @@ sent the chunk, which is judged here (`Pending.believed`).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -40,6 +41,12 @@ class Observer(Protocol):
     def resent(self, chunks: int) -> None:
         """Count chunks that were sent again."""
 
+    def took(self, shard: str, seconds: float) -> None:
+        """Count how long a chunk took, from here to its outcome."""
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Count how long a stage of a request took."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -60,9 +67,10 @@ class Gathering:
     """The outcomes of one request's chunks, complete when `future` is done.
 
     `ends` is when their deadline is on the monotonic clock: no step of the system's makes a request wait for longer.
+    `began` is when they were handed over.
     """
 
-    __slots__ = ("_missing", "caller", "ends", "future", "outcomes")
+    __slots__ = ("_missing", "began", "caller", "ends", "future", "outcomes")
 
     def __init__(
         self,
@@ -73,6 +81,7 @@ class Gathering:
     ) -> None:
         self.caller = caller
         self.ends = ends
+        self.began = time.monotonic()
         self.outcomes: list[Outcome | None] = [None] * chunks
         self.future: asyncio.Future[None] = loop.create_future()
         self._missing = chunks
@@ -154,6 +163,7 @@ class PendingChunks:
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Hand outcomes to the requests that wait for them; a second one for the same chunk finds nobody."""
         counts: dict[tuple[str, int], int] = {}
+        now, took = time.monotonic(), self._observer.took
         for outcome in outcomes:
             pending = self._by_id.pop(outcome.id, None)
             if pending is None:
@@ -165,6 +175,7 @@ class PendingChunks:
             size, user = len(pending.chunk.body), pending.gathering.caller.user
             self._admission.release(shard, size, user, worked=status not in NOT_WORKED)
             pending.gathering.put(pending.position, believed)
+            took(shard, now - pending.gathering.began)
             counts[shard, status] = counts.get((shard, status), 0) + 1
         for (shard, status), count in counts.items():
             self._observer.outcomes(shard, status, count)
@@ -174,6 +185,14 @@ class PendingChunks:
         if pending in self:
             status = Status.UNKNOWN if pending.sends else Status.UNREACHABLE
             self.settle((Outcome(pending.chunk.id, status, reason),))
+
+    def oldest_s(self, shards: Iterable[str]) -> dict[str, float]:
+        """For how long the oldest chunk of each shard has waited, in seconds; 0 where none does."""
+        now = time.monotonic()
+        oldest = dict.fromkeys(shards, now)
+        for pending in self._by_id.values():
+            oldest[pending.shard] = min(oldest[pending.shard], pending.gathering.began)
+        return {shard: now - began for shard, began in oldest.items()}
 
     def overdue(self, now: float) -> list[Pending]:
         """The chunks whose deadline is before `now`, on the monotonic clock."""

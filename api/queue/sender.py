@@ -158,7 +158,10 @@ class Sender:
         if not commands:
             return True
         try:
+            began = time.monotonic()
             replies = await wire.run(commands)
+            if frames:
+                self._observer.stage("append", time.monotonic() - began)
             for (frame, chunks), reply in zip(frames, replies, strict=False):
                 self._appended(frame, chunks, reply)
         except BaseException:

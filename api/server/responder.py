@@ -105,9 +105,13 @@ class Responder(Link):
         """Ask the endpoint, unless the request's client has gone or its time is over."""
         if exchange.gone:
             exchange.drop_body()
-        elif self._loop.time() - exchange.arrived >= self._serving.request_timeout_s:
+            return
+        waited_s = self._loop.time() - exchange.arrived
+        if waited_s >= self._serving.request_timeout_s:
             self._reject(exchange)
         else:
+            if self._is_guarded(exchange):
+                self._serving.stage("gate", waited_s)
             task = self._loop.create_task(self._run(exchange))
             self._state.tasks.add(task)
             task.add_done_callback(self._state.tasks.discard)

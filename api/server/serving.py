@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -65,6 +65,7 @@ class Serving:
         connections: Connections,
         renderer: Renderer,
         tls: ssl.SSLContext | None,
+        stage: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
         self.endpoints = endpoints
         self.patterns = patterns
@@ -80,6 +81,8 @@ class Serving:
         self.connections = connections
         self.renderer = renderer
         self.tls = tls
+        self.stage = stage
+        """Counts for how many seconds a request was in a stage."""
 
     def route_of(self, head: Head) -> Route | None:
         """What answers a request; None: what is there for all other paths."""

@@ -2,6 +2,7 @@
 -- @module tarantkv.describe
 
 local msgpack = require('msgpack')
+local clock = require('tarantkv.clock')
 local identity = require('tarantkv.identity')
 local outcome = require('tarantkv.outcome')
 local ownership = require('tarantkv.ownership')
@@ -62,7 +63,8 @@ local function bytes_of(space)
 end
 
 --- Control operation STATUS `[]`, payload a map: numbers and bytes of the claims and of the records of applied chunks,
--- of the memory for data, and of keys that expire. All of it is counted as it goes.
+-- of the memory for data, of keys and of those that expire; the wall clock, and whether it is read-only. All of it is
+-- counted as it goes.
 function M.status()
     local memory = box.slab.info()
     local expired, late_ms, expiring = sweep.status()
@@ -71,6 +73,7 @@ function M.status()
         records = box.space.applied:len() + box.space.keyed:len(),
         record_bytes = bytes_of(box.space.applied) + bytes_of(box.space.keyed),
         memory_used = tonumber(memory.arena_used), memory_limit = tonumber(memory.quota_size),
+        keys = box.space.kv:len(), now_ms = clock.now_ms(), ro = box.info.ro,
         expired_keys = expired, expiry_lag_ms = late_ms, expiring_keys = expiring,
     }), false
 end

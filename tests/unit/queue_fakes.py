@@ -27,6 +27,12 @@ class Counts:
     def release(self, shard: str, size: int, user: str | None = None, *, worked: bool = True) -> None:
         self.released.append((shard, size, user, worked))
 
+    def took(self, shard: str, seconds: float) -> None:
+        """Count nothing."""
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Count nothing."""
+
     def outcomes(self, shard: str, status: int, chunks: int) -> None:
         self.seen[shard, status] += chunks
 

@@ -1,0 +1,13 @@
+"""How much memory this process has."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+_STATM = Path("/proc/self/statm")
+
+
+def resident_bytes() -> int:
+    """Resident memory, in bytes."""
+    return int(_STATM.read_text().split()[1]) * resource.getpagesize()
