@@ -30,7 +30,9 @@ TIERS = ("api", "worker", "shard")
 
 CLIENT_VARIABLES = frozenset(
     {
+        "TARANTKV_GRAFANA_IMAGE",
         "TARANTKV_NEW_PASSWORD",
+        "TARANTKV_PROMETHEUS_IMAGE",
         "TARANTKV_PUBLISH",
         "TARANTKV_REDIS_IMAGE",
         "TARANTKV_REDIS_MEMORY_LIMIT",

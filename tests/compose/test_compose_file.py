@@ -32,7 +32,8 @@ def test_every_setting_that_a_program_reads_can_be_given_to_its_container(servic
 
 
 def test_only_the_api_publishes_a_port_and_on_this_machine_alone_unless_told_otherwise() -> None:
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api"}
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "grafana"}
+    assert SERVICES["grafana"]["ports"] == ["127.0.0.1:3000:3000"]
     assert SERVICES["api"]["ports"] == ["${TARANTKV_PUBLISH:-127.0.0.1}:${TARANTKV_PORT:-8081}:8081"]
 
 
@@ -145,6 +146,28 @@ def test_each_shard_has_a_name_and_a_volume_of_its_own() -> None:
 def test_images_of_servers_can_be_replaced() -> None:
     assert SERVICES["redis"]["image"] == "${TARANTKV_REDIS_IMAGE:-redis:8-alpine}"
     assert {SERVICES[name]["image"] for name in SHARDS} == {"${TARANTKV_TARANTOOL_IMAGE:-tarantool/tarantool:3.8.0}"}
+
+
+def test_what_watches_starts_only_where_it_is_asked_for_and_its_images_are_pinned() -> None:
+    watching = {name for name, service in SERVICES.items() if service.get("profiles") == ["observability"]}
+    assert watching == {"prometheus", "grafana"}
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == watching
+    for name in watching:
+        assert re.search(r":v?\d+\.\d+\.\d+\}$", SERVICES[name]["image"])
+        for mount in SERVICES[name]["volumes"]:
+            assert isinstance(mount, str) or (ROOT / mount["source"]).exists()
+
+
+def test_grafana_finds_prometheus_and_the_board() -> None:
+    provisioning = ROOT / "deploy" / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    assert f'"uid": "{source["uid"]}"' in (ROOT / "deploy" / "grafana" / "tarant-kv.json").read_text()
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "tarant-kv.yml").read_text())["providers"]
+    mounts = [mount["target"] for mount in SERVICES["grafana"]["volumes"]]
+    assert f"{provider['options']['path']}/tarant-kv.json" in mounts
+    scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    assert scraped[0]["static_configs"] == [{"targets": ["api:8081"]}]
 
 
 def test_the_image_leaves_out_everything_but_what_runs() -> None:
