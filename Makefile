@@ -6,7 +6,7 @@ CLUSTER := $(PYTHON) -m localcluster
 MANAGE := $(CLUSTER) exec -- -m api.manage
 
 # Arguments of targets come from the command line alone: the environment has a NAME on WSL, and may have any of these.
-$(foreach name,ARGS FOLLOW HEADLESS MINUTES NAME NAMES OUT PROCESSES QUICK SCENARIOS SCOPES SEED TIME UPGRADE USERS WORKERS,\
+$(foreach name,ARGS FOLLOW FROM HEADLESS MINUTES NAME NAMES OUT PROCESSES QUICK SCENARIOS SCOPES SEED TIME UPGRADE USERS WORKERS,\
 	$(if $(filter command,$(origin $(name))),,$(eval override undefine $(name))))
 # $(call quoted,NAME) is the argument as it was typed, as one word of the shell; nothing is pasted without it but ARGS,
 # which is a piece of a command line. `each` quotes each word, `given` has a default, `who` insists on a name.
@@ -47,7 +47,7 @@ LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint
 .DEFAULT_GOAL := help
 .PHONY: help install installed up down status logs scale credentials test chaos faults-report fuzz test-lua test-python \
 	test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
-	user-add user-set-password user-disable user-enable user-list
+	user-add user-set-password user-disable user-enable user-list backup restore
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -76,6 +76,12 @@ scale: installed ## change the number of workers: make scale WORKERS=4
 
 credentials: installed ## the administrator's login as JSON, from .env: make -s credentials | curl -d @- …
 	@$(CLUSTER) credentials
+
+backup: installed ## copy every shard's data while all runs, into .backups/ or OUT=directory
+	@$(CLUSTER) backup $(if $(value OUT),-- $(call quoted,OUT))
+
+restore: installed ## put a backup into an empty .data/, before make up: FROM=.backups/2026-01-31T12-00-00
+	@$(CLUSTER) restore -- $(if $(value FROM),$(call quoted,FROM),$(error say which: FROM=.backups/2026-01-31T12-00-00))
 
 check: lint test ## all that continuous integration runs
 

@@ -1,4 +1,4 @@
-"""What the command line does: up, down, status, logs, scale, wait, credentials, exec, clean.
+"""What the command line does: up, down, status, logs, scale, wait, credentials, exec, backup, restore, clean.
 
 An expected error is one line on standard error, and exit code 1; Ctrl-C ends with 130.
 """
@@ -9,9 +9,10 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
-from localcluster import dotenv, files, report
+from localcluster import backup, dotenv, files, report
 from localcluster.cluster import Cluster, ClusterError
 from localcluster.config import for_machine, overridden, worker_count
 from localcluster.supervisor import SupervisorDownError
@@ -46,17 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    # What follows is another program's command line, which is not looked into.
     if arguments[:1] == ["exec"]:
-        _exec(_cluster(), arguments[2:] if arguments[1:2] == ["--"] else arguments[1:])
+        _exec(_cluster(), arguments[1:])
     options = _parser().parse_args(arguments)
     cluster = _cluster()
     match options.command:
         case "up":
             _up(cluster)
-        case "down":
-            cluster.stop()
-            print("Stopped; the data stays in .data/")
+        case "down" | "clean":
+            _stop(cluster, clean=options.command == "clean")
         case "status":
             return _status(cluster)
         case "logs":
@@ -69,9 +68,8 @@ def _run(arguments: list[str]) -> int:
             cluster.wait_ready(timeout_s=options.timeout)
         case "credentials":
             print(json.dumps({"username": cluster.admin_user, "password": cluster.admin_password}))
-        case "clean":
-            cluster.wipe()
-            print("Stopped and removed .data/; .env stays")
+        case "backup" | "restore":
+            _keep(cluster, options.command, options.directory)
     return 0
 
 
@@ -79,6 +77,15 @@ def _cluster() -> Cluster:
     cluster = Cluster(for_machine(dotenv.REPOSITORY))
     cluster.announce = _say
     return cluster
+
+
+def _stop(cluster: Cluster, *, clean: bool) -> None:
+    if clean:
+        cluster.wipe()
+        print("Stopped and removed .data/; .env stays")
+    else:
+        cluster.stop()
+        print("Stopped; the data stays in .data/")
 
 
 def _status(cluster: Cluster) -> int:
@@ -109,6 +116,19 @@ def _up(cluster: Cluster) -> None:
     print(report.welcome(cluster))
 
 
+def _keep(cluster: Cluster, command: str, directory: str | None) -> None:
+    """Back up, or restore what was backed up."""
+    if command == "restore" and directory:
+        size = backup.restore(cluster, Path(directory), _say)
+        print(f"Restored {size / 2**20:.1f} MiB into {cluster.config.data_dir}; make up starts from it.")
+        return
+    if not cluster.is_running():
+        raise SupervisorDownError
+    target = Path(directory) if directory else dotenv.REPOSITORY / ".backups" / time.strftime("%Y-%m-%dT%H-%M-%S")
+    size = backup.backup(cluster, target, _say)
+    print(f"{target} has {size / 2**20:.1f} MiB. Keep .env with it: its secrets are not in there.")
+
+
 def _logs(cluster: Cluster, names: list[str], *, follow: bool) -> NoReturn:
     known = files.known(cluster.layout)
     unknown = [name for name in names if not cluster.log_path(name).exists()]
@@ -124,6 +144,8 @@ def _logs(cluster: Cluster, names: list[str], *, follow: bool) -> NoReturn:
 def _exec(cluster: Cluster, argv: list[str]) -> NoReturn:
     if not cluster.is_running():
         raise SupervisorDownError
+    # What follows is another program's command line, which is not looked into.
+    argv = argv[1:] if argv[:1] == ["--"] else argv
     os.chdir(dotenv.REPOSITORY)
     command = [sys.executable, *argv]
     os.execve(command[0], command, {**os.environ, **cluster.settings})  # noqa: S606  it replaces this process
@@ -148,5 +170,9 @@ def _parser() -> argparse.ArgumentParser:
     wait.add_argument("--timeout", type=float, default=60.0)
     commands.add_parser("credentials", help="the administrator's login as JSON, for a pipe into curl")
     commands.add_parser("exec", help="run Python with the settings of the api: exec -- -m api.manage list")
+    making = commands.add_parser("backup", help="copy the data of every shard while it runs")
+    making.add_argument("directory", nargs="?", help="a new one; .backups/ and the time by default")
+    restoring = commands.add_parser("restore", help="put a backup where there is no data yet")
+    restoring.add_argument("directory")
     commands.add_parser("clean", help="stop everything and remove the data")
     return parser

@@ -51,6 +51,13 @@ def test_no_argument_of_a_target_is_taken_from_the_environment() -> None:
     assert make("--dry-run", "scale", **environment).returncode != 0
 
 
+def test_a_restore_says_from_where_and_a_backup_may_say_to_where() -> None:
+    assert make("--dry-run", "restore").returncode != 0
+    assert "restore -- 'a b'" in recipe("restore", "FROM=a b")
+    assert "backup -- 'it'\\''s'" in recipe("backup", "OUT=it's")
+    assert "--" not in recipe("backup").partition("backup")[2]
+
+
 def test_variables_for_other_programs_do_not_reach_ours() -> None:
     names = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "VIRTUAL_ENV")
     leaking = dict.fromkeys(names, "/nowhere")

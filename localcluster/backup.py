@@ -1,0 +1,182 @@
+"""Backups: every shard's newest snapshot and the logs after it, copied while the shard runs, and put back.
+
+Each shard is backed up as it is at one moment, the shards at slightly different ones: no promise reaches over keys of
+different shards. A backup is there under its name when it is complete; `backup.json` lists its files with their
+checksums. Redis holds nothing to back up.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from localcluster import shard_console
+from localcluster.cluster import Cluster
+from localcluster.config import shard_dir
+from localcluster.waiting import ClusterError
+
+MANIFEST = "backup.json"
+FORMAT = 1
+
+_PIECE = 4 * 1024 * 1024
+_TELL_EVERY_S = 1.0
+
+# What was started by a backup that was killed would hold its snapshot for ever.
+_BEGIN = """
+    pcall(box.backup.stop)
+    box.snapshot()
+    local files = box.backup.start()
+    local fio = require('fio')
+    for i, file in ipairs(files) do files[i] = fio.abspath(file) end
+    return files
+"""
+_END = "box.backup.stop() return true"
+
+Say = Callable[[str], None]
+
+
+class Progress:
+    """Says how far the copying is, about once a second."""
+
+    def __init__(self, say: Say, what: str, total: int) -> None:
+        self._say = say
+        self._what = what
+        self._total = total
+        self._done = 0
+        self._next = time.monotonic() + _TELL_EVERY_S
+
+    def add(self, size: int) -> None:
+        """Count bytes that were copied."""
+        self._done += size
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TELL_EVERY_S
+            share = 100 * self._done // max(1, self._total)
+            self._say(f"{self._what}: {min(share, 100)} % of {self._total / 2**20:.0f} MiB")
+
+
+def backup(cluster: Cluster, target: Path, say: Say) -> int:
+    """Back up every shard of a running cluster into the new directory `target`; returns the number of bytes.
+
+    Raises:
+        ClusterError: a shard does not run, or `target` is there.
+    """
+    if target.exists():
+        raise ClusterError(f"{target} is there already")
+    scratch = target.with_name(target.name + ".unfinished")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(cluster):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(mode=0o700)
+        shards: dict[str, Any] = {}
+        for shard in cluster.config.shards:
+            say(f"{shard.name}: makes a snapshot ...")
+            shards[shard.name] = _back_up_shard(cluster, shard.name, scratch / shard.name, say)
+        manifest = {"format": FORMAT, "made_at": int(time.time()), "shards": shards}
+        _write(scratch / MANIFEST, json.dumps(manifest, indent=1).encode())
+        scratch.rename(target)
+    return sum(file["size"] for files in shards.values() for file in files.values())
+
+
+def _back_up_shard(cluster: Cluster, shard: str, target: Path, say: Say) -> dict[str, Any]:
+    console = cluster.console_socket(shard)
+    source = shard_dir(cluster.config.data_dir, shard)
+    target.mkdir(mode=0o700)
+    snapshots = [Path(file) for file in shard_console.run(console, _BEGIN)]
+    try:
+        first = max(file.stem for file in snapshots if file.suffix == ".snap")
+        # A log is copied as far as it goes now, which may be in the middle of a transaction, as after a crash.
+        logs = sorted(file for file in source.glob("*.xlog") if file.stem >= first)
+        sizes = {file: file.stat().st_size for file in (*snapshots, *logs)}
+        progress = Progress(say, shard, sum(sizes.values()))
+        return {file.name: _copy(file, target / file.name, size, progress) for file, size in sizes.items()}
+    finally:
+        shard_console.run(console, _END)
+
+
+def restore(cluster: Cluster, source: Path, say: Say) -> int:
+    """Put a backup where the shards of a cluster that was never started look for their data; returns its bytes.
+
+    Raises:
+        ClusterError: it is no whole backup, or there is data already.
+    """
+    shards = _read_manifest(source)
+    there = cluster.config.data_dir / "shards"
+    if cluster.is_running():
+        raise ClusterError("the cluster runs: stop it first (make down)")
+    if there.exists() and any(there.iterdir()):
+        raise ClusterError(f"{there} holds data: move it away first")
+    configured = {shard.name for shard in cluster.config.shards}
+    if "TARANTKV_SHARDS" in cluster.config.settings and configured != set(shards):
+        raise ClusterError(f"the backup is of shards {', '.join(shards)}, TARANTKV_SHARDS names others")
+    scratch = there.with_name("shards.unfinished")
+    shutil.rmtree(scratch, ignore_errors=True)
+    for shard, files in shards.items():
+        target = scratch / shard
+        target.mkdir(parents=True, mode=0o700)
+        progress = Progress(say, shard, sum(file["size"] for file in files.values()))
+        for name, expected in files.items():
+            copied = _copy(source / shard / name, target / name, expected["size"], progress)
+            if copied != expected:
+                raise ClusterError(f"{source / shard / name} is damaged: it is not what was backed up")
+    if there.exists():
+        there.rmdir()
+    scratch.rename(there)
+    return sum(file["size"] for files in shards.values() for file in files.values())
+
+
+def _read_manifest(source: Path) -> dict[str, dict[str, Any]]:
+    try:
+        manifest = json.loads((source / MANIFEST).read_text())
+        if manifest["format"] != FORMAT:
+            raise ClusterError(f"{source} has format {manifest['format']}, this version reads {FORMAT}")
+        shards: dict[str, dict[str, Any]] = manifest["shards"]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise ClusterError(f"{source} is no backup: it has no {MANIFEST} that can be read") from None
+    for shard, files in shards.items():
+        if any(not name or Path(name).name != name for name in (shard, *files)):
+            raise ClusterError(f"{source}: {MANIFEST} names a file outside of it")
+    return shards
+
+
+def _copy(source: Path, target: Path, size: int, progress: Progress) -> dict[str, Any]:
+    """Copy the first `size` bytes of a file; returns how many there were, and their checksum."""
+    digest = hashlib.sha256()
+    left = size
+    try:
+        with source.open("rb") as read, target.open("xb") as written:
+            target.chmod(0o600)
+            while left and (piece := read.read(min(left, _PIECE))):
+                written.write(piece)
+                digest.update(piece)
+                left -= len(piece)
+                progress.add(len(piece))
+            written.flush()
+            os.fsync(written.fileno())
+    except OSError as error:
+        raise ClusterError(f"{error.filename or source}: {error.strerror}") from None
+    return {"size": size - left, "sha256": digest.hexdigest()}
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        path.chmod(0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _alone(cluster: Cluster) -> Iterator[None]:
+    """One backup at a time: the end of another one would give its files free."""
+    with (cluster.layout.run_dir / "backup.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClusterError("another backup is under way") from None
+        yield
