@@ -31,6 +31,8 @@ from api.keys import path as keys
 from api.keys.endpoints import DeleteKey, GetKey, PutKey
 from api.lifecycle import Lifecycle
 from api.ops import documentation, health, scrape
+from api.ops.queue_view import queues
+from api.ops.status import Status
 from api.scan.endpoint import Scan
 from api.scan.export import Export
 from api.scan.import_endpoint import Importing
@@ -66,6 +68,12 @@ def endpoints(services: Services) -> list[Endpoint]:
         Importing(*batch),
         # The other half of the time is for the client to read the last line.
         Export(services.reading, services.lifecycle, services.settings.http.drain_timeout_s / 2, *base),
+        Status(
+            services.shard_status,
+            services.reports,
+            lambda: queues(services.settings.redis, services.shard_status.names),
+            *base,
+        ),
         GetKey(services.answers, *batch),
         PutKey(*batch),
         DeleteKey(*batch),
@@ -132,7 +140,7 @@ class Parts:
         self.patterns = {keys.PATTERN: ByMethod([endpoint for endpoint in every if endpoint.path == keys.PATTERN])}
         self.litestar = _litestar(services, list(self.endpoints.values()))
         self.routes = Routes((route.path for route in self.litestar.routes), self.patterns)
-        self.log = AccessLog(services.metrics, http.access_log)
+        self.log = AccessLog(services.metrics, http.access_log, services.problems)
         self.ids = RequestIds()
         self.proxies = TrustedProxies(http.trusted_proxies)
         self.asgi = Outermost(

@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     add = commands.add_parser("user-add", help="make a user")
     add.add_argument("name")
-    add.add_argument("--scopes", default="read,write", help="some of read, write, admin; separated by commas")
+    add.add_argument("--scopes", default="read,write", help="some of read, write, observe, admin; separated by commas")
     for command, text in (
         ("set-password", "give a user a new password; its tokens become void"),
         ("disable", "refuse a user's logins and tokens"),

@@ -23,6 +23,8 @@ from api.lifecycle import Lifecycle
 from api.ops.health import ShardHealth
 from api.ops.metrics import Metrics
 from api.ops.process_memory import resident_bytes
+from api.ops.process_reports import ProcessReports
+from api.ops.recent import Problems, Recent
 from api.ops.shard_status import ShardStatus
 from api.overload.gate import Gate
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
@@ -102,6 +104,15 @@ class Services:
         self.throttle = LoginThrottle(settings.redis, settings.auth)
         self.batches = Batches(self.dispatcher, self.topology, settings.batch)
         self.shard_status = ShardStatus(self.control, shards, self.metrics)
+        self.problems = Problems()
+        self.recent = Recent()
+        self.reports = ProcessReports(
+            self.recent,
+            self.problems,
+            lambda: self.dispatcher.waiting,
+            self.dispatcher.oldest_s,
+            self.dispatcher.process,
+        )
         self.idempotency = Idempotency(self.control, self.topology, settings.batch)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)
         self.answers = AnswerBudget(settings.batch.max_answering_bytes)
@@ -158,7 +169,7 @@ class Services:
             return
         password_hash = self.passwords.hash(auth.admin_password)
         try:
-            await self.accounts.create(auth.admin_user, password_hash, ("admin", "read", "write"))
+            await self.accounts.create(auth.admin_user, password_hash, ("admin", "observe", "read", "write"))
         except AccountError:
             return  # another api process was faster
         _log.info("made the admin user", extra={"user": auth.admin_user})
@@ -166,7 +177,8 @@ class Services:
     async def _set_gauges(self) -> None:
         while True:
             self.metrics.process(self.dispatcher.waiting, self.dispatcher.oldest_s(), resident_bytes())
-            self.metrics.flush()
+            self.recent.add(*self.metrics.flush())
+            self.reports.write()
             self._count_rejected()
             await asyncio.sleep(GAUGE_EVERY_S)
 

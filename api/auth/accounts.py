@@ -22,7 +22,7 @@ from protocol.buckets import bucket_of
 from protocol.operations import Operation, Status
 from protocol.settings.auth import USER_NAME
 
-SCOPES = frozenset({"read", "write", "admin"})
+SCOPES = frozenset({"read", "write", "observe", "admin"})
 NAME = re.compile(USER_NAME)
 SECOND_ANSWER_S = 0.5
 """How long a look-up waits for its second answer once it has one."""

@@ -21,11 +21,19 @@ class RequestMetrics(Protocol):
         """Count an answered request."""
 
 
+class KeepsProblems(Protocol):
+    """Keeps the last requests that failed."""
+
+    def add(self, request_id: bytes, method: str, route: str, status: int, seconds: float) -> None:
+        """Keep a request that failed."""
+
+
 class AccessLog:
     """Counts requests and logs them. `logged` is the setting: `all`, `errors` or `off`."""
 
-    def __init__(self, metrics: RequestMetrics, logged: str) -> None:
+    def __init__(self, metrics: RequestMetrics, logged: str, problems: KeepsProblems | None = None) -> None:
         self._metrics = metrics
+        self._problems = problems
         self._least_status = {"all": 0, "errors": 400, "off": 1000}[logged]
         self._second = 0.0
         self._failures = 0
@@ -38,6 +46,8 @@ class AccessLog:
         A path is logged only where it is no route: what stands for the name in a route's braces may be secret.
         """
         self._metrics.request(route, status, seconds)
+        if status >= 400 and self._problems is not None:
+            self._problems.add(request_id, method, route, status, seconds)
         if status < self._least_status or (400 <= status < 500 and self._is_one_too_many()):
             return
         _log.log(

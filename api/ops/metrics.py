@@ -14,7 +14,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from api.ops.durations import SECONDS, Durations, Shown
+from api.ops.durations import SECONDS, Durations, Shown, Tally
 from api.ops.scan_metrics import ScanMetrics
 from protocol.operations import Status
 from protocol.version import VERSION
@@ -189,10 +189,10 @@ class Metrics:
             gauge.labels(shard).set(status[field] / 1000 if field.endswith("_ms") else status[field])
         self._skew.labels(shard).set(skew_s)
 
-    def flush(self) -> None:
-        """Hand over what was counted since the last time."""
-        self.stages.flush()
-        self.chunks.flush()
+    def flush(self) -> tuple[Mapping[str, Tally], int]:
+        """Hand over what was counted since the last time; returns the chunks of each shard, and requests started."""
+        stages = self.stages.flush()
+        return self.chunks.flush(), sum(stages["gate"].counts) if "gate" in stages else 0
 
     def leader(self, shard: str, *, there: bool) -> None:
         """Set whether a shard takes changes."""
@@ -200,7 +200,6 @@ class Metrics:
 
     def render(self) -> bytes:
         """All counters, of all processes, in Prometheus' text format."""
-        self.flush()
         kept = self._registry
         if MULTIPROCESS_DIRECTORY in os.environ:
             _forget_the_dead(Path(os.environ[MULTIPROCESS_DIRECTORY]))

@@ -9,6 +9,7 @@ from api.batch.values import MAX_DEPTH
 from api.http.problems import Kind
 from api.ops.openapi_options import COUNTERS, CURRENT, FAILED, REASONS, VERSIONS, answers, requests
 from api.ops.openapi_scan_schemas import OF_FAILED_IMPORTS, scan_schemas
+from api.ops.openapi_status_schema import status_schema
 from protocol.settings import BatchSettings
 
 Document = dict[str, Any]
@@ -52,6 +53,7 @@ def schemas(limits: BatchSettings) -> Document:
             {"type": "array", "items": key, "description": "Present if some keys are not there."},
         ),
         **scan_schemas(key),
+        "Status": status_schema(),
         "Success": _object({"status": {"type": "string", "enum": ["success"]}}),
         "Deleted": _object(
             {

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +24,9 @@ from protocol.operations import Operation
 _log = logging.getLogger(__name__)
 
 ASK_EVERY_S = 15.0
+
+ANSWER_WITHIN_S = 2.0
+"""Seconds for which somebody who wants to know now waits for the answers."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -43,22 +49,50 @@ class Status(msgspec.Struct, frozen=True):
     ro: bool
 
 
+class Told(NamedTuple):
+    """What a shard has told last, if anything, and whether it still answers. `at` is on the monotonic clock."""
+
+    status: Status | None
+    at: float
+    skew_s: float
+    answers: bool
+
+
 class ShardStatus:
     """Keeps the gauges of `shards` up to date. A shard that does not answer keeps the values that it had."""
 
     def __init__(self, calls: StoreCalls, shards: Sequence[str], metrics: Metrics) -> None:
         self._calls = calls
-        self._shards = shards
+        self.names = tuple(shards)
         self._metrics = metrics
+        self._told: dict[str, Told] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Ask again and again; never returns."""
         while True:
-            await asyncio.gather(*map(self._ask, self._shards))
+            await asyncio.gather(*map(self._ask, self.names))
             await asyncio.sleep(ASK_EVERY_S)
+
+    async def fresh(self) -> Mapping[str, Told]:
+        """What the shards tell now, or told before where they have not answered within `ANSWER_WITHIN_S`."""
+        for shard in self.names:
+            if shard not in self._asking:
+                task = self._asking[shard] = asyncio.create_task(self._ask(shard), name="shard_status.ask")
+                task.add_done_callback(partial(self._asked, shard))
+        asked = dict(self._asking)
+        _, silent = await asyncio.wait(asked.values(), timeout=ANSWER_WITHIN_S)
+        return {
+            shard: told._replace(answers=False) if asked.get(shard) in silent else told
+            for shard, told in self._told.items()
+        }
+
+    def _asked(self, shard: str, _: asyncio.Task[None]) -> None:
+        self._asking.pop(shard, None)
 
     async def _ask(self, shard: str) -> None:
         asked_ms = now_ms()
+        before = self._told.get(shard, Told(None, 0.0, 0.0, answers=False))
         try:
             answer = await self._calls.call_shard(shard, Operation.STATUS, ())
             status = msgspec.convert(answer, Status)
@@ -66,7 +100,9 @@ class ShardStatus:
             _log.debug("a shard did not tell its status", extra={"shard": shard, "error": str(error)})
             if not isinstance(error, OverloadedError):
                 self._metrics.leader(shard, there=False)
+                self._told[shard] = before._replace(answers=False)
         else:
             skew_s = (status.now_ms - (asked_ms + now_ms()) / 2) / 1000
+            self._told[shard] = Told(status, time.monotonic(), skew_s, answers=True)
             self._metrics.shard(shard, msgspec.to_builtins(status), skew_s=skew_s)
             self._metrics.leader(shard, there=not status.ro)

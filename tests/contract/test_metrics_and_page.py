@@ -110,6 +110,7 @@ def test_every_call_of_the_api_is_documented(documented: Documented) -> None:
         "export",
         "import",
         "keys/{key}",
+        "status",
     }
     assert {path for path in documented.document["paths"] if path.startswith("/api/")} == {
         f"/api/{call}" for call in calls

@@ -36,6 +36,8 @@ def used(second: Api, fresh_key: Callable[[], str], used_api: ApiProcess) -> str
     second.ask("write", {"data": {key: 1}, "if": "absent"})
     second.ask("scan", {"prefix": key})
     second.post("import", b'{"key": "x"}', {"content-type": "application/x-ndjson"})
+    # Durations are handed over once a second.
+    until(lambda: 'stage="append"' in scraped(used_api.base_url), 10, "no stage is timed")
     return scraped(used_api.base_url)
 
 

@@ -38,7 +38,7 @@ def test_the_life_of_a_user(cluster: Cluster, api: Api, fresh_key: FreshKey) -> 
     assert not can_log_in(api, name, PASSWORD)
     users = listed(cluster)
     assert users[name] == ("read,write", "disabled")
-    assert users[cluster.admin_user] == ("admin,read,write", "enabled")
+    assert users[cluster.admin_user] == ("admin,observe,read,write", "enabled")
     assert list(users) == sorted(users)
 
     enabled = manage(cluster, "enable", name)

@@ -23,11 +23,17 @@ ALWAYS_ALLOWED = {("auth",), ("hello",), ("quit",), ("reset",)}
 """Redis lets everybody say who they are, and leave."""
 
 OWN_KEYS = {
-    "api": (shard_stream("s1"), reply_stream("p"), alive_key("p"), login_counter("user", "d")),
+    "api": (
+        shard_stream("s1"),
+        shard_workers("s1", VERSION),
+        reply_stream("p"),
+        alive_key("p"),
+        login_counter("user", "d"),
+    ),
     "worker": (shard_stream("s1"), shard_workers("s1", VERSION), reply_stream("p")),
 }
 FOREIGN_KEYS = {
-    "api": ("kv", "reply", "other", "xkv:s1", shard_workers("s1", VERSION), "session:1", ""),
+    "api": ("kv", "reply", "other", "xkv:s1", "session:1", ""),
     "worker": ("kv", "other", "xkv:s1", alive_key("p"), login_counter("user", "d"), ""),
 }
 

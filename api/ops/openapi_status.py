@@ -1,0 +1,93 @@
+"""The OpenAPI document's path of `/api/status`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.http.problems import Kind
+from api.ops.openapi_problems import problems
+
+Document = dict[str, Any]
+
+_EXAMPLE: Document = {
+    "at": 1798761600.5,
+    "version": "1.0.0",
+    "host": "kv1",
+    "shards": [
+        {
+            "shard": "s1",
+            "state": "up",
+            "leader": True,
+            "told_s_ago": 0.002,
+            "keys": 120000,
+            "expiring_keys": 4000,
+            "memory_used_bytes": 41943040,
+            "memory_limit_bytes": 536870912,
+            "expiry_lag_s": 0.0,
+            "clock_skew_s": 0.001,
+            "chunks_per_s": 812.4,
+            "p99_s": 0.01,
+            "oldest_s": 0.004,
+        }
+    ],
+    "queues": [{"shard": "s1", "depth": 2, "in_hand": 2, "oldest_s": 0.004, "workers": 2}],
+    "workers": [
+        {
+            "worker": "7d3e/kv1:4711:a1b2",
+            "cluster": "7d3e",
+            "host": "kv1",
+            "pid": "4711",
+            "in_hand": 2,
+            "shards": ["s1"],
+            "seen_at": 1798761600.1,
+        }
+    ],
+    "api": [
+        {
+            "process": "5f0c2a9be1d40000",
+            "pid": 4712,
+            "version": "1.0.0",
+            "started_at": 1798750000.0,
+            "memory_bytes": 91226112,
+            "waiting": 3,
+            "requests_per_s": 790.1,
+            "oldest_s": 0.004,
+        }
+    ],
+    "problems": [
+        {
+            "at": 1798761599.9,
+            "request_id": "5f0c2a9be1d4-2a",
+            "method": "POST",
+            "route": "/api/write",
+            "status": 503,
+            "ms": 5001.2,
+        }
+    ],
+}
+
+
+def status_path(kinds: Sequence[Kind]) -> Document:
+    """The path and its operation; `kinds` are the problems of every request with a token."""
+    reference: Document = {"$ref": "#/components/schemas/Status"}
+    return {
+        "/api/status": {
+            "get": {
+                "operationId": "status",
+                "summary": "What runs and how it does: shards, queues, workers, api processes, the last problems",
+                "parameters": [{"$ref": "#/components/parameters/X-Request-Id"}],
+                "responses": {
+                    "200": {
+                        "description": "What is known now.",
+                        "headers": {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}},
+                        "content": {
+                            "application/json": {"schema": reference, "example": _EXAMPLE},
+                            "application/msgpack": {"schema": reference},
+                        },
+                    },
+                    **problems([*kinds, Kind.FORBIDDEN]),
+                },
+            }
+        }
+    }

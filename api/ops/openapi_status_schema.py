@@ -1,0 +1,83 @@
+"""The OpenAPI document's schema of the answer of `/api/status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Document = dict[str, Any]
+
+_TEXT: Document = {"type": "string"}
+_NUMBER: Document = {"type": "number"}
+_WHOLE: Document = {"type": "integer"}
+_MAYBE: Document = {"type": ["number", "null"]}
+
+
+def _rows(members: Document) -> Document:
+    row = {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
+    return {"type": "array", "items": row}
+
+
+def status_schema() -> Document:
+    """The schema of the answer."""
+    members: Document = {
+        "at": _NUMBER,
+        "version": _TEXT,
+        "host": {**_TEXT, "description": "The machine of the api that answers."},
+        "shards": _rows(
+            {
+                "shard": _TEXT,
+                "state": {"type": "string", "enum": ["up", "read_only", "down"]},
+                "leader": {"type": "boolean"},
+                "told_s_ago": _MAYBE,
+                "keys": _MAYBE,
+                "expiring_keys": _MAYBE,
+                "memory_used_bytes": _MAYBE,
+                "memory_limit_bytes": _MAYBE,
+                "expiry_lag_s": _MAYBE,
+                "clock_skew_s": _MAYBE,
+                "chunks_per_s": _NUMBER,
+                "p99_s": _MAYBE,
+                "oldest_s": _NUMBER,
+            }
+        ),
+        "queues": _rows({"shard": _TEXT, "depth": _MAYBE, "in_hand": _MAYBE, "oldest_s": _NUMBER, "workers": _MAYBE}),
+        "workers": {
+            "anyOf": [
+                _rows(
+                    {
+                        **dict.fromkeys(("worker", "cluster", "host", "pid"), _TEXT),
+                        "in_hand": _WHOLE,
+                        "shards": {"type": "array", "items": _TEXT},
+                        "seen_at": _NUMBER,
+                    }
+                ),
+                {"type": "null"},
+            ]
+        },
+        "api": _rows(
+            {
+                "process": _TEXT,
+                "pid": _WHOLE,
+                "version": _TEXT,
+                "started_at": _NUMBER,
+                "memory_bytes": _WHOLE,
+                "waiting": _WHOLE,
+                "requests_per_s": _NUMBER,
+                "oldest_s": _NUMBER,
+            }
+        ),
+        "problems": {
+            **_rows(
+                {
+                    "at": _NUMBER,
+                    "request_id": _TEXT,
+                    "method": _TEXT,
+                    "route": _TEXT,
+                    "status": _WHOLE,
+                    "ms": _NUMBER,
+                }
+            ),
+            "maxItems": 100,
+        },
+    }
+    return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}

@@ -1,0 +1,91 @@
+"""What each api process of a machine says of itself: written to a file once a second where there are several."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from api.ops.metrics import MULTIPROCESS_DIRECTORY
+from api.ops.process_memory import resident_bytes
+from api.ops.recent import Problems, Recent
+from protocol.version import VERSION
+
+STALE_S = 10.0
+"""A report that is older is of a process that stands still or is gone."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class ProcessReports:
+    """The report of this process, and those of its siblings."""
+
+    def __init__(
+        self,
+        recent: Recent,
+        problems: Problems,
+        waiting: Callable[[], int],
+        oldest_s: Callable[[], dict[str, float]],
+        process: str,
+    ) -> None:
+        self._recent = recent
+        self._problems = problems
+        self._waiting = waiting
+        self._oldest_s = oldest_s
+        self._process = process
+        self._started = time.time()
+        directory = os.environ.get(MULTIPROCESS_DIRECTORY)
+        self._directory = Path(directory) if directory else None
+
+    def own(self) -> dict[str, Any]:
+        """What this process says of itself."""
+        return {
+            "process": self._process,
+            "pid": os.getpid(),
+            "version": VERSION,
+            "at": time.time(),
+            "started_at": self._started,
+            "memory_bytes": resident_bytes(),
+            "waiting": self._waiting(),
+            "oldest_s": self._oldest_s(),
+            "seconds": self._recent.seconds,
+            "requests": self._recent.requests,
+            "chunks": self._recent.chunks(),
+            "problems": [each._asdict() for each in self._problems.all()],
+        }
+
+    def write(self) -> None:
+        """Let the siblings know, where there are any."""
+        if self._directory is None:
+            return
+        path = self._directory / f"status-{os.getpid()}.json"
+        scratch = path.with_suffix(".new")
+        scratch.write_bytes(_encode(self.own()))
+        scratch.replace(path)
+
+    def all(self) -> list[dict[str, Any]]:
+        """The reports of all living processes of this machine, this one first."""
+        return [self.own(), *self._siblings()]
+
+    def _siblings(self) -> list[dict[str, Any]]:
+        if self._directory is None:
+            return []
+        found = []
+        for file in self._directory.glob("status-*.json"):
+            pid = file.stem.partition("-")[2]
+            if pid == str(os.getpid()):
+                continue
+            try:
+                report = _decode(file.read_bytes())
+                if Path(f"/proc/{pid}").exists() and time.time() - report["at"] < STALE_S:
+                    found.append(report)
+                else:
+                    file.unlink()
+            except (OSError, ValueError, LookupError):
+                continue
+        return sorted(found, key=lambda report: str(report["pid"]))

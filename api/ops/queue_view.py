@@ -1,0 +1,65 @@
+"""What stands in Redis of each shard: how deep its stream is, what workers have in hand, which workers there are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import redis
+
+from protocol.frames import VERSION
+from protocol.names import GROUP, shard_stream, shard_workers
+from protocol.redis_wire import AsyncWire
+from protocol.settings import RedisSettings
+
+_log = logging.getLogger(__name__)
+
+_COMMANDS = 3
+
+
+class Queue(NamedTuple):
+    """One shard's stream. What Redis does not tell is None.
+
+    `depth` counts frames that are not answered yet, `in_hand` those of them that workers have, and `by_worker` whose.
+    `workers` are those present, with the Unix time in ms at which each last said so.
+    """
+
+    depth: int | None = None
+    in_hand: int | None = None
+    by_worker: Mapping[str, int] | None = None
+    workers: Mapping[str, int] | None = None
+
+
+async def queues(settings: RedisSettings, shards: Sequence[str]) -> dict[str, Queue]:
+    """The queue of each shard; nothing is known of any where Redis is out of reach."""
+    wire = AsyncWire(settings, name="api-status")
+    commands: list[tuple[str | int, ...]] = []
+    for shard in shards:
+        commands += [
+            ("XLEN", shard_stream(shard)),
+            ("XPENDING", shard_stream(shard), GROUP),
+            ("ZRANGE", shard_workers(shard, VERSION), 0, -1, "WITHSCORES"),
+        ]
+    try:
+        replies = await wire.run(commands)
+    except (redis.RedisError, OSError, TimeoutError) as error:
+        _log.debug("redis did not tell its queues", extra={"error": str(error)})
+        return dict.fromkeys(shards, Queue())
+    finally:
+        wire.close()
+    return {shard: _queue(*replies[place * _COMMANDS : (place + 1) * _COMMANDS]) for place, shard in enumerate(shards)}
+
+
+def _queue(depth: Any, pending: Any, present: Any) -> Queue:
+    """What three replies say; an error, as of a missing right, says nothing."""
+    queue = Queue()
+    if isinstance(depth, int):
+        queue = queue._replace(depth=depth)
+    if isinstance(pending, list) and len(pending) == 4:
+        consumers = {name.decode("utf-8", "replace"): int(count) for name, count in pending[3] or ()}
+        queue = queue._replace(in_hand=int(pending[0]), by_worker=consumers)
+    if isinstance(present, list):
+        names = (name.decode("utf-8", "replace") for name in present[::2])
+        queue = queue._replace(workers=dict(zip(names, (int(float(at)) for at in present[1::2]), strict=True)))
+    return queue

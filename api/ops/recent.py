@@ -1,0 +1,99 @@
+"""What this process has lately done: rates, times and problems of the last seconds, for `/api/status`."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from api.ops.durations import Tally, quantile
+
+WINDOW_S = 10.0
+"""Rates and times are of so many seconds."""
+
+MAX_PROBLEMS = 100
+
+
+class Answered(NamedTuple):
+    """A request that failed. `at` is Unix time in seconds."""
+
+    at: float
+    request_id: str
+    method: str
+    route: str
+    status: int
+    ms: float
+
+
+class Problems:
+    """The last requests that failed. Those of 500 and above are kept apart: nobody can push them out."""
+
+    def __init__(self) -> None:
+        self._theirs: deque[Answered] = deque(maxlen=MAX_PROBLEMS)
+        self._ours: deque[Answered] = deque(maxlen=MAX_PROBLEMS)
+
+    def add(self, request_id: bytes, method: str, route: str, status: int, seconds: float) -> None:
+        """Keep a request that failed."""
+        kept = self._ours if status >= 500 else self._theirs
+        kept.append(Answered(time.time(), request_id.decode("ascii"), method, route, status, round(seconds * 1000, 2)))
+
+    def all(self) -> list[Answered]:
+        """All that are kept."""
+        return [*self._theirs, *self._ours]
+
+
+def newest(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most so many problems as are shown, the newest first; at least half of the room is for those of 500 up."""
+    ours = sorted((each for each in problems if each["status"] >= 500), key=_at, reverse=True)
+    theirs = sorted((each for each in problems if each["status"] < 500), key=_at, reverse=True)
+    room = max(MAX_PROBLEMS // 2, MAX_PROBLEMS - len(theirs))
+    shown = ours[:room]
+    return sorted((*shown, *theirs[: MAX_PROBLEMS - len(shown)]), key=_at, reverse=True)
+
+
+def _at(problem: Mapping[str, Any]) -> float:
+    at: float = problem["at"]
+    return at
+
+
+class Recent:
+    """The tallies of the last seconds, as they were flushed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._flushed: deque[tuple[float, Mapping[str, Tally], int]] = deque()
+
+    def add(self, chunks: Mapping[str, Tally], requests: int) -> None:
+        """Take what was counted since the last time: the chunks of each shard, and requests."""
+        now = self._clock()
+        self._flushed.append((now, chunks, requests))
+        while self._flushed and self._flushed[0][0] < now - WINDOW_S:
+            self._since = self._flushed.popleft()[0]
+
+    def chunks(self) -> dict[str, list[int]]:
+        """Chunks of each shard in the buckets of `api.ops.durations`."""
+        counts: dict[str, list[int]] = {}
+        for _, tallies, _ in self._flushed:
+            for shard, tally in tallies.items():
+                so_far = counts.get(shard)
+                counts[shard] = (
+                    list(tally.counts) if so_far is None else [a + b for a, b in zip(so_far, tally.counts, strict=True)]
+                )
+        return counts
+
+    @property
+    def requests(self) -> int:
+        """Requests that were started."""
+        return sum(requests for _, _, requests in self._flushed)
+
+    @property
+    def seconds(self) -> float:
+        """For how long that was counted."""
+        return max(1.0, self._clock() - self._since)
+
+
+def p99_s(counts: list[int]) -> float | None:
+    """The time within which 99 of 100 chunks had their outcome, to the bucket."""
+    return quantile(counts, 0.99)

@@ -1,0 +1,139 @@
+"""`GET /api/status`: what runs and how it does, for a console, the command line and scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from api.http.endpoint import Authenticator, Endpoint, Principal
+from api.http.negotiation import accepted
+from api.http.query import parameters
+from api.http.request import Request
+from api.http.response import Answer, document
+from api.ops.process_reports import ProcessReports
+from api.ops.queue_view import Queue
+from api.ops.recent import newest, p99_s
+from api.ops.shard_status import ShardStatus, Told
+from protocol.settings import BatchSettings
+from protocol.version import VERSION
+
+FRESH_S = 1.0
+"""An answer is given again for so long: a console asks every second or two, and there may be many."""
+
+Report = dict[str, Any]
+
+
+class Status(Endpoint):
+    """`GET /api/status`: shards, queues, workers, api processes and the last problems."""
+
+    path = "/api/status"
+    method = "GET"
+    answers_head = True
+    scope = "observe"
+    max_body = 0
+
+    def __init__(
+        self,
+        shards: ShardStatus,
+        reports: ProcessReports,
+        queues: Callable[[], Awaitable[Mapping[str, Queue]]],
+        authenticator: Authenticator,
+        limits: BatchSettings,
+    ) -> None:
+        super().__init__(authenticator, limits)
+        self._shards = shards
+        self._reports = reports
+        self._queues = queues
+        self._made_at = float("-inf")
+        self._making: asyncio.Task[Report] | None = None
+
+    async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
+        parameters(request.query, ())
+        if self._making is None or (self._making.done() and time.monotonic() - self._made_at >= FRESH_S):
+            self._making = asyncio.create_task(self._make(), name="status.make")
+        content = await asyncio.shield(self._making)
+        return document(content, accepted(request.headers.get(b"accept")))
+
+    async def _make(self) -> Report:
+        told, queues = await asyncio.gather(self._shards.fresh(), self._queues())
+        reports = self._reports.all()
+        self._made_at = time.monotonic()
+        return {
+            "at": round(time.time(), 3),
+            "version": VERSION,
+            "host": socket.gethostname(),
+            "shards": [_shard(shard, told.get(shard), reports) for shard in self._shards.names],
+            "queues": [_queue(shard, queues[shard], reports) for shard in self._shards.names],
+            "workers": _workers(queues),
+            "api": [_process(report) for report in reports],
+            "problems": newest(list(chain.from_iterable(report["problems"] for report in reports))),
+        }
+
+
+def _oldest_s(shard: str, reports: Sequence[Report]) -> float:
+    return round(max((report["oldest_s"].get(shard, 0.0) for report in reports), default=0.0), 3)
+
+
+def _shard(shard: str, told: Told | None, reports: Sequence[Report]) -> Report:
+    """A row of a shard. What it has not told is null."""
+    counts = [report["chunks"][shard] for report in reports if shard in report["chunks"]]
+    summed = [sum(column) for column in zip(*counts, strict=True)]
+    rate = sum(sum(report["chunks"].get(shard, ())) / report["seconds"] for report in reports)
+    status = told.status if told is not None else None
+    answers = told is not None and told.answers
+    return {
+        "shard": shard,
+        "state": "down" if not answers or status is None else "read_only" if status.ro else "up",
+        "leader": answers and status is not None and not status.ro,
+        "told_s_ago": None if told is None or status is None else round(time.monotonic() - told.at, 3),
+        "keys": status and status.keys,
+        "expiring_keys": status and status.expiring_keys,
+        "memory_used_bytes": status and status.memory_used,
+        "memory_limit_bytes": status and status.memory_limit,
+        "expiry_lag_s": None if status is None else status.expiry_lag_ms / 1000,
+        "clock_skew_s": None if told is None or status is None else round(told.skew_s, 3),
+        "chunks_per_s": round(rate, 1),
+        "p99_s": p99_s(summed),
+        "oldest_s": _oldest_s(shard, reports),
+    }
+
+
+def _queue(shard: str, queue: Queue, reports: Sequence[Report]) -> Report:
+    return {
+        "shard": shard,
+        "depth": queue.depth,
+        "in_hand": queue.in_hand,
+        "oldest_s": _oldest_s(shard, reports),
+        "workers": None if queue.workers is None else len(queue.workers),
+    }
+
+
+def _workers(queues: Mapping[str, Queue]) -> list[Report] | None:
+    """A row of each worker that is present at some shard; None where Redis does not tell."""
+    if all(queue.workers is None for queue in queues.values()):
+        return None
+    rows: dict[str, Report] = {}
+    for shard, queue in queues.items():
+        for name, said_ms in (queue.workers or {}).items():
+            cluster, _, place = name.rpartition("/")
+            host, pid, *_ = (*place.split(":"), "")
+            row = rows.setdefault(
+                name, {"worker": name, "cluster": cluster, "host": host, "pid": pid, "in_hand": 0, "shards": []}
+            )
+            row["shards"].append(shard)
+            row["in_hand"] += (queue.by_worker or {}).get(name, 0)
+            row["seen_at"] = max(row.get("seen_at", 0.0), said_ms / 1000)
+    return [rows[name] for name in sorted(rows)]
+
+
+def _process(report: Report) -> Report:
+    names = ("process", "pid", "version", "started_at", "memory_bytes", "waiting")
+    return {
+        **{name: report[name] for name in names},
+        "requests_per_s": round(report["requests"] / report["seconds"], 1),
+        "oldest_s": round(max(report["oldest_s"].values(), default=0.0), 3),
+    }

@@ -1,0 +1,72 @@
+"""`/api/status` as things fail: dead shards, workers that are held up, several api processes, missing rights."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.calls import Api, obtain_token
+from tests.integration.conftest import NewApi, NewUser, login
+from tests.integration.store import Store
+from tests.integration.waiting import until
+
+
+def rows(api: Api, kind: str) -> dict[str, dict[str, Any]]:
+    answer = api.http.get("/api/status", headers={"authorization": str(api.token)})
+    assert answer.status_code == 200, answer.text
+    return {row["shard"]: row for row in answer.json()[kind]}
+
+
+@pytest.mark.parametrize(("scopes", "expected"), [("observe", 200), ("read,write", 403), ("admin", 403)])
+def test_it_needs_a_scope_of_its_own(api: Api, new_user: NewUser, scopes: str, expected: int) -> None:
+    token = {"authorization": login(api, new_user(scopes))}
+    assert api.http.get("/api/status", headers=token).status_code == expected
+    if scopes == "observe":
+        body = {"keys": ["x"]}
+        assert api.http.post("/api/read", json=body, headers=token).status_code == 403
+
+
+def test_a_shard_that_takes_no_changes_is_told_from_the_others(api: Api, store: Store) -> None:
+    with store.read_only("s2"):
+        until(lambda: rows(api, "shards")["s2"]["state"] == "read_only", 10, "it is not noticed")
+        found = rows(api, "shards")
+        assert found["s2"]["leader"] is False
+        assert found["s1"]["state"] == "up"
+    until(lambda: rows(api, "shards")["s2"]["state"] == "up", 10, "it is not noticed")
+
+
+def test_what_nobody_works_grows_old_and_the_shards_do_not_answer(
+    second: Api, paused_workers: Callable[[], Any], fresh_key: Callable[[], str]
+) -> None:
+    rows(second, "shards")
+    with ThreadPoolExecutor() as threads, Api(str(second.http.base_url), second.token) as other, paused_workers():
+        # While nobody works, a token is known for as long as the api remembers its account.
+        writing = threads.submit(other.ask, "write", {"data": {fresh_key(): 1}})
+        found = rows(second, "shards")
+        assert {row["state"] for row in found.values()} == {"down"}
+        assert all(row["memory_limit_bytes"] for row in found.values()), "what they told before is forgotten"
+        assert max(row["oldest_s"] for row in rows(second, "queues").values()) > 0.5
+        answer = writing.result(20)
+        assert answer.status_code in (503, 504)
+    until(lambda: {row["state"] for row in rows(second, "shards").values()} == {"up"}, 20, "they do not come back")
+    problems = second.http.get("/api/status", headers={"authorization": str(second.token)}).json()["problems"]
+    assert answer.headers["x-request-id"] in {row["request_id"] for row in problems}
+
+
+def test_all_processes_of_a_machine_are_told_whichever_is_asked(cluster: Any, new_api: NewApi) -> None:
+    process = new_api(TARANTKV_API_PROCESSES="2")
+    token = obtain_token(process.base_url, cluster.admin_user, cluster.admin_password)
+
+    def pids() -> tuple[int, ...]:
+        with httpx.Client(base_url=process.base_url, trust_env=False, headers={"authorization": token}) as http:
+            return tuple(row["pid"] for row in http.get("/api/status").json()["api"])
+
+    def asked_of_either() -> set[tuple[int, ...]]:
+        return {pids() for _ in range(10)}
+
+    # Each names itself first.
+    until(lambda: len(both := asked_of_either()) == 2 and all(len(each) == 2 for each in both), 20, "one is missing")
+    one, other = asked_of_either()
+    assert one == other[::-1]
