@@ -133,7 +133,8 @@ lint-types: | lint-tools
 
 # The program without its wrapper in .venv/bin: a wrapper cannot start where the path has a space.
 lint-layers: | lint-tools
-	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo --no-cache
+	$(PYTHON) -c 'import sys; sys.path.insert(0, "client/src"); from importlinter.cli import lint_imports_command as run; run()' \
+		--no-logo --no-cache
 
 lint-lengths: | lint-tools
 	$(PYTHON) scripts/lengths.py --check
@@ -186,10 +187,10 @@ env: ## write .env with random secrets where it is missing or incomplete; needs 
 lock: install ## write the lock files anew after a change of pyproject.toml; UPGRADE=1 takes newer versions
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) --group contract -c requirements.lock -o requirements-contract.lock
-	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
+	$(UV_COMPILE) pyproject.toml client/pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
 	$(UV_COMPILE) --group bench -c requirements-dev.lock -o requirements-bench.lock
 	$(UV_COMPILE) --group audit -c requirements-dev.lock -c requirements-bench.lock -o requirements-audit.lock
-	$(UV_COMPILE) --resolution lowest-direct pyproject.toml --group dev -o requirements-lowest.lock
+	$(UV_COMPILE) --resolution lowest-direct pyproject.toml client/pyproject.toml --group dev -o requirements-lowest.lock
 
 audit: ## ask for known vulnerabilities of the locked packages; fails with 1 where there are any, 2 where nobody answers
 	@scripts/install.sh audit

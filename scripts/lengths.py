@@ -15,7 +15,7 @@ from statistics import median
 
 MAX_LINES = 300
 SUFFIXES = {".lua", ".py", ".sh"}
-ROOMS = {"api", "tests", "loadtest", "protocol", "tarantool-cluster"}
+ROOMS = {"api", "client", "tests", "loadtest", "protocol", "tarantool-cluster"}
 """Folders whose own folders are packages of the report."""
 
 TO_BE_SPLIT = {

@@ -1,0 +1,3 @@
+"""The version of the client. Stated here alone."""
+
+VERSION = "0.1.0"

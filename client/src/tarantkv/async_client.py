@@ -1,0 +1,183 @@
+"""The asynchronous client: the calls of `Client`, to be awaited."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from tarantkv.async_iterators import AsyncExport, AsyncScan
+from tarantkv.async_runner import AsyncRunner
+from tarantkv.calls import Calls
+from tarantkv.effects import Steps
+from tarantkv.imports import ImportPart, Line, new_import, parts_of
+from tarantkv.models import (
+    DeleteOptions,
+    ExportOptions,
+    ImportResult,
+    IncrementOptions,
+    ReadResult,
+    Ready,
+    ScanOptions,
+    TouchOptions,
+    TouchResult,
+    With,
+    WriteOptions,
+)
+from tarantkv.opening import selected, session_of
+from tarantkv.policy import Policy
+from tarantkv.session import Ask
+from tarantkv.transport import AsyncTransport
+from tarantkv.transport.with_httpx import AsyncHttpxTransport
+
+if TYPE_CHECKING:
+    import ssl
+
+
+class AsyncClient:
+    """A client of the api at `url`, for asyncio. Tasks may share it; it goes on in another event loop.
+
+    Pass a `token`, or a `username` and a `password`, or `credentials`, a function that gives both when they are needed:
+    a token that ends is replaced by logging in again. `transport` takes the place of the connections made here.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8081",
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        credentials: Ask | None = None,
+        policy: Policy | None = None,
+        tls: ssl.SSLContext | None = None,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        session = session_of(username, password, token, credentials)
+        self._calls = Calls(session, policy or Policy(), time.monotonic)
+        self._runner = AsyncRunner(transport or AsyncHttpxTransport(url, tls=tls))
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key; `default` where it is not there."""
+        return (await self.read([key])).data.get(key, default)
+
+    async def read(
+        self,
+        keys: Iterable[str],
+        *,
+        with_: Iterable[With] = (),
+        partial: bool = False,
+        deadline: float | None = None,
+    ) -> ReadResult:
+        """Read keys. `partial`: where some shards cannot answer, give what the others have, and `failed`."""
+        return await self._runner.run(self._calls.read(keys, with_=with_, partial=partial, deadline=deadline))
+
+    async def set(self, key: str, value: Any, **options: Unpack[WriteOptions]) -> None:
+        """Store a value."""
+        await self.write({key: value}, **options)
+
+    async def write(self, data: Mapping[str, Any], **options: Unpack[WriteOptions]) -> dict[str, str]:
+        """Store pairs. Gives the new version of each key where `versions=True` asks for them."""
+        return await self._runner.run(self._calls.write(data, **options))
+
+    async def delete(self, *keys: str, **options: Unpack[DeleteOptions]) -> int:
+        """Remove keys; gives how many were there."""
+        return await self._runner.run(self._calls.delete(keys, **options))
+
+    async def touch(self, *keys: str, **options: Unpack[TouchOptions]) -> TouchResult:
+        """Give keys another expiry."""
+        return await self._runner.run(self._calls.touch(keys, **options))
+
+    async def increment(self, data: Mapping[str, int], **options: Unpack[IncrementOptions]) -> dict[str, int]:
+        """Add to counters; gives their results."""
+        return await self._runner.run(self._calls.increment(data, **options))
+
+    async def incr(self, key: str, by: int = 1, **options: Unpack[IncrementOptions]) -> int:
+        """Add to one counter; gives its result."""
+        return (await self.increment({key: by}, **options))[key]
+
+    def scan(
+        self,
+        prefix: str | None = None,
+        *,
+        cursor: str | None = None,
+        page_size: int = 1000,
+        **options: Unpack[ScanOptions],
+    ) -> AsyncScan:
+        """Keys in the order of their bytes."""
+        return AsyncScan(self._runner, self._calls.scan(cursor, page_size, selected(prefix, options)))
+
+    def export(
+        self, prefix: str | None = None, *, cursor: str | None = None, **options: Unpack[ExportOptions]
+    ) -> AsyncExport:
+        """Keys in the order of their bytes, as one stream, which is resumed where it breaks.
+
+        Where it cannot be resumed, iterating raises `ExportBrokenError`, which names the cursor.
+        """
+        return AsyncExport(self._runner, self._calls.export(cursor, selected(prefix, options)))
+
+    async def import_lines(
+        self,
+        lines: Iterable[Line] | AsyncIterable[Line],
+        *,
+        name: str | None = None,
+        first_line: int = 1,
+        deadline: float | None = None,
+    ) -> AsyncIterator[tuple[ImportPart, ImportResult]]:
+        """As `Client.import_lines`; the lines may come from an asynchronous iterator."""
+        cut: dict[int, ImportPart] = {}
+
+        async def steps() -> AsyncIterator[Steps[ImportResult]]:
+            async for part in parts_of(lines, name or new_import(), first_line):
+                cut[len(cut)] = part
+                yield self._calls.import_part(part, deadline)
+
+        async with aclosing(self._runner.beside_each_other(steps(), self._calls.policy.parallel)) as done:
+            async for position, outcome in done:
+                if outcome.error is not None:
+                    raise outcome.error
+                yield cut[position], outcome.value
+
+    async def login(self) -> str:
+        """Log in now; gives the token."""
+        return await self._runner.run(self._calls.login())
+
+    async def logout(self) -> None:
+        """Revoke the token."""
+        await self._runner.run(self._calls.logout())
+
+    @property
+    def token(self) -> str | None:
+        """The token that requests carry."""
+        return self._calls.session.token
+
+    async def live(self) -> dict[str, Any]:
+        """`status` and `version` of the api."""
+        return await self._runner.run(self._calls.live())
+
+    async def ready(self) -> Ready:
+        """Whether the api is ready, and which shards are down; asked once, without tries."""
+        return await self._runner.run(self._calls.ready())
+
+    async def metrics(self) -> str:
+        """What `/metrics` says, in Prometheus' text format."""
+        return await self._runner.run(self._calls.metrics())
+
+    async def date(self) -> str | None:
+        """The server's clock, as the `Date` of an answer."""
+        return await self._runner.run(self._calls.date())
+
+    async def close(self) -> None:
+        """Close all connections; later calls raise `ClosedError`."""
+        self._runner.closed = True
+        await self._runner.transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,165 @@
+"""Runs a batch: cuts it, sends its parts beside each other, and puts their answers or errors together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tarantkv.cutting import Batch, Entry, cut
+from tarantkv.effects import Outcome, Steps, Together
+from tarantkv.errors import (
+    NOT_APPLIED,
+    NOT_READ,
+    ConditionFailedError,
+    DatabaseRefusedError,
+    InternalError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    RequestError,
+    TarantKVError,
+    TooLargeError,
+)
+from tarantkv.policy import MAX_DEADLINE_S
+from tarantkv.sending import IDEMPOTENCY_KEY, Call, Sender
+
+LONGEST_KEY = 200
+"""Of an `Idempotency-Key` that is given: the parts of a batch add to it, and the server takes 256."""
+
+_RANK: tuple[type[TarantKVError], ...] = (
+    OutcomeUnknownError,
+    InternalError,
+    DatabaseRefusedError,
+    RequestError,
+    ConditionFailedError,
+)
+"""Of several errors in one batch the first of these kinds is the batch's; unavailable ranks above a condition."""
+
+
+class Part(NamedTuple):
+    """A part of a batch. `key` is its `Idempotency-Key`, None in a read."""
+
+    entries: Sequence[Entry]
+    key: str | None
+
+
+Documents = list[dict[str, Any]]
+
+
+def idempotency_key(given: str | None) -> str:
+    """The key of a change: the one that is given, or a new one.
+
+    Raises:
+        InvalidRequestError: the server would not take it.
+    """
+    if given is None:
+        return os.urandom(16).hex()
+    if not 1 <= len(given) <= LONGEST_KEY or not given.isascii() or not given.isprintable():
+        raise InvalidRequestError(f"an Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters")
+    return given
+
+
+def run(sender: Sender, batch: Batch, *, key: str | None, deadline_s: float | None) -> Steps[Documents]:
+    """The documents of all parts; none for a batch without keys. `key`: the batch's `Idempotency-Key`; None: it reads.
+
+    Raises:
+        TarantKVError: the worst of what happened to the parts, with what became of each key.
+    """
+    if not batch.entries:
+        return []
+    if deadline_s is not None and not 0 < deadline_s <= MAX_DEADLINE_S:
+        raise InvalidRequestError(f"a deadline must be above 0 and at most {MAX_DEADLINE_S:.0f} seconds")
+    policy = sender.policy
+    until = sender.until(deadline_s)
+    pieces = list(cut(batch.entries, policy.batch_keys, policy.batch_bytes))
+    if len(pieces) == 1:
+        return (yield from _halving(sender, batch, Part(pieces[0], key), until))
+    parts = [Part(piece, None if key is None else f"{key}/{number}") for number, piece in enumerate(pieces, 1)]
+    steps = [_halving(sender, batch, part, until) for part in parts]
+    outcomes: Sequence[Outcome] = yield Together(steps, policy.parallel, is_hopeless)
+    if all(outcome.begun and outcome.error is None for outcome in outcomes):
+        return [document for outcome in outcomes for document in outcome.value]
+    raise together(parts, outcomes)
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """Whether further parts of the batch would fail as this one did, or nobody waits for them."""
+    return not isinstance(error, TarantKVError) or isinstance(error, RequestError)
+
+
+def _halving(sender: Sender, batch: Batch, part: Part, until: float) -> Steps[Documents]:
+    """Send a part; where the server takes no part of this size, send its halves, one after the other."""
+    headers = {} if part.key is None else {IDEMPOTENCY_KEY: part.key}
+    keys = [entry.key for entry in part.entries]
+    call = Call(batch.path, batch.body(part.entries), keys, headers, changes=part.key is not None)
+    try:
+        return [(yield from sender.document(call, until))]
+    except TooLargeError:
+        if len(part.entries) == 1:
+            raise
+    middle = len(part.entries) // 2
+    halves = [
+        Part(entries, None if part.key is None else part.key + mark)
+        for entries, mark in ((part.entries[:middle], "a"), (part.entries[middle:], "b"))
+    ]
+    outcomes = []
+    for half in halves:
+        try:
+            documents = yield from _halving(sender, batch, half, until)
+        except TarantKVError as error:
+            outcomes.append(Outcome(begun=True, error=error))
+            if is_hopeless(error):
+                break
+        else:
+            outcomes.append(Outcome(begun=True, value=documents))
+    if all(outcome.error is None for outcome in outcomes):
+        return [document for outcome in outcomes for document in outcome.value]
+    raise together(halves, outcomes)
+
+
+def together(parts: Sequence[Part], outcomes: Sequence[Outcome]) -> TarantKVError:
+    """The error of a batch some of whose parts failed: the worst, with what became of the keys of all parts."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    worst = min(errors, key=_rank)
+    if not isinstance(worst, TarantKVError):
+        return _unforeseen(worst)
+    failed: dict[str, str] = {}
+    applied: list[str] = []
+    problem: dict[str, Any] = dict(worst.problem)
+    for number, part in enumerate(parts):
+        outcome = outcomes[number] if number < len(outcomes) else None
+        keys = [entry.key for entry in part.entries]
+        if outcome is None or not outcome.begun:
+            failed.update(dict.fromkeys(keys, NOT_READ if part.key is None else NOT_APPLIED))
+        elif isinstance(outcome.error, TarantKVError):
+            failed.update(outcome.error.failed)
+            applied += outcome.error.applied
+            _join(problem, outcome.error.problem)
+        elif part.key is not None:
+            applied += keys
+            for document in outcome.value:
+                _join(problem, document)
+    error = type(worst)(worst.detail, problem=problem, status=worst.status, retry_after=worst.retry_after)
+    error.failed, error.applied = failed, applied
+    error.__cause__ = worst
+    return error
+
+
+def _join(problem: dict[str, Any], other: dict[str, Any]) -> None:
+    """Add what another part tells of its keys."""
+    for member in ("versions", "current", "data", "failed"):
+        if isinstance(other.get(member), dict):
+            problem[member] = {**(problem.get(member) or {}), **other[member]}
+
+
+def _rank(error: Exception) -> float:
+    if not isinstance(error, TarantKVError):
+        return -1
+    found = [position for position, kind in enumerate(_RANK) if isinstance(error, kind)]
+    return found[0] if found else len(_RANK) - 1.5
+
+
+def _unforeseen(error: Exception) -> TarantKVError:
+    found = InternalError(f"the client failed: {error!r}")
+    found.__cause__ = error
+    return found

@@ -1,0 +1,77 @@
+"""What a scan and an export are to the synchronous client: iterators that know where to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from tarantkv.models import Item, Page
+from tarantkv.runner import Runner
+
+if TYPE_CHECKING:
+    from tarantkv.export import ExportReader
+    from tarantkv.scan import ScanReader
+
+
+class Scan:
+    """Iterates over the keys of a scan, or by `pages()`; `cursor` says where a later one can go on.
+
+    While the items of a page are given, `cursor` leads to that page: no key is lost, some may come again. It is None
+    before the second page.
+    """
+
+    def __init__(self, runner: Runner, reader: ScanReader) -> None:
+        self._runner = runner
+        self._reader = reader
+        self.cursor = reader.cursor
+
+    def pages(self) -> Iterator[Page]:
+        """Page by page; `Page.cursor` leads to the next one."""
+        while (page := self._runner.run(self._reader.next())) is not None:
+            yield page
+            self.cursor = page.cursor
+
+    def __iter__(self) -> Iterator[Item]:
+        for page in self.pages():
+            yield from page.items
+
+
+class Export:
+    """Iterates over the keys of an export. `cursor` is the last one that came, `items` counts what was given.
+
+    Whoever stops before its end calls `close()`, or uses it in a `with` block.
+    """
+
+    def __init__(self, runner: Runner, reader: ExportReader) -> None:
+        self._runner = runner
+        self._reader = reader
+
+    @property
+    def cursor(self) -> str | None:
+        """Where another export can go on: behind it may be items that were given already."""
+        return self._reader.cursor
+
+    @property
+    def items(self) -> int:
+        """How many items were given."""
+        return self._reader.items
+
+    @property
+    def complete(self) -> bool:
+        """Whether the export's last line has come."""
+        return self._reader.complete
+
+    def __iter__(self) -> Iterator[Item]:
+        while (items := self._runner.run(self._reader.next())) is not None:
+            yield from items
+
+    def close(self) -> None:
+        """End the connection."""
+        self._runner.run(self._reader.shut())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,38 @@
+"""What both clients do with their arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tarantkv.session import Ask, Credentials, Session
+
+
+def session_of(username: str | None, password: str | None, token: str | None, credentials: Ask | None) -> Session:
+    """Who the client is.
+
+    Raises:
+        ValueError: the arguments contradict each other.
+    """
+    if (username is None) != (password is None):
+        raise ValueError("a user name needs a password, and a password a user name")
+    if username is not None and password is not None:
+        if credentials is not None:
+            raise ValueError("give either a user name and a password or credentials")
+        known = Credentials(username, password)
+        return Session(token, lambda: known)
+    return Session(token, credentials)
+
+
+def proxied(url: str) -> bool:
+    """Whether the environment names a proxy for this address; which hosts it leaves out is for httpx2 to judge."""
+    scheme = url.partition(":")[0].lower()
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    return any(os.environ.get(name) for name in names)
+
+
+def selected(prefix: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The selectors of a scan or an export by the names of the api."""
+    given = {} if prefix is None else {"prefix": prefix}
+    return given | {name.rstrip("_"): value for name, value in options.items()}

@@ -1,0 +1,212 @@
+"""One request, sent until it is answered for good or its deadline ends. This is where all retries happen.
+
+Sent again is what was not applied, and what may have been applied where a repetition does no harm: what only reads, and
+changes under an `Idempotency-Key`. The same bytes go with the same key each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tarantkv.answers import document_of, error_of
+from tarantkv.effects import Alone, Send, Sleep, Steps
+from tarantkv.errors import (
+    NOT_APPLIED,
+    NOT_READ,
+    UNKNOWN,
+    ConditionFailedError,
+    ConnectionLostError,
+    InternalError,
+    OutcomeUnknownError,
+    TarantKVError,
+    TooManyLoginsError,
+    UnauthorizedError,
+    UnavailableError,
+    UnreachableError,
+)
+from tarantkv.policy import Policy
+from tarantkv.session import Session
+from tarantkv.wire import MSGPACK, Request, Response, TransportError, packer
+
+IDEMPOTENCY_KEY = "idempotency-key"
+
+LOGINS_PER_CALL = 3
+"""So often the tries of one call may get another token."""
+
+
+class Call(NamedTuple):
+    """A request as the core means it. `keys` are those whose fate an error tells; `changes`: it is no read, and may be
+    repeated where it may have been carried out only if `headers` have an `Idempotency-Key`. One that is not `patient`
+    is sent once.
+    """
+
+    path: str
+    body: bytes = b""
+    keys: Sequence[str] = ()
+    headers: Mapping[str, str] = {}
+    method: str = "POST"
+    changes: bool = False
+    authenticated: bool = True
+    patient: bool = True
+
+
+class Attempts:
+    """What is known of a call after some tries: which keys were applied, and whether a try may still be under way."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.number = 0
+        self.in_doubt = False
+        self.applied: set[str] = set()
+        self.failed: dict[str, str] | None = None
+
+    def note(self, error: TarantKVError) -> None:
+        """Take in how a try failed."""
+        if isinstance(error, (OutcomeUnknownError, InternalError)):
+            self.in_doubt = True
+        if error.failed:
+            self.failed = error.failed
+            if self.call.changes:
+                self.applied.update(key for key in self.call.keys if key not in error.failed)
+
+    def verdict(self, error: TarantKVError) -> TarantKVError:
+        """The last error, with what is known of each key from all tries."""
+        if not self.call.changes:
+            error.failed = error.failed or dict.fromkeys(self.call.keys, NOT_READ)
+            return error
+        word = UNKNOWN if self.in_doubt else NOT_APPLIED
+        failed = self.failed if self.failed is not None else dict.fromkeys(self.call.keys, word)
+        if not isinstance(error, ConditionFailedError) and self.in_doubt:
+            failed = {key: UNKNOWN if found == NOT_APPLIED else found for key, found in failed.items()}
+            if not isinstance(error, (OutcomeUnknownError, InternalError)):
+                doubt = OutcomeUnknownError(
+                    f"{error.detail}; an earlier try may have been applied",
+                    problem=error.problem,
+                    status=error.status,
+                    retry_after=error.retry_after,
+                )
+                doubt.__cause__ = error
+                error = doubt
+        error.failed = {key: found for key, found in failed.items() if key not in self.applied}
+        error.applied = [key for key in self.call.keys if key not in error.failed]
+        return error
+
+
+class Sender:
+    """Sends the calls of one client. `clock` is a monotonic one, in seconds; `chance` gives numbers from 0 to 1."""
+
+    def __init__(
+        self, session: Session, policy: Policy, clock: Callable[[], float], chance: Callable[[], float], agent: str
+    ) -> None:
+        self.session = session
+        self.policy = policy
+        self.clock = clock
+        self.chance = chance
+        self._agent = agent
+
+    def until(self, deadline_s: float | None = None) -> float:
+        """When a call that begins now must end."""
+        return self.clock() + (self.policy.deadline_s if deadline_s is None else deadline_s)
+
+    def document(self, call: Call, until: float) -> Steps[dict[str, Any]]:
+        """The document of the answer.
+
+        Raises:
+            TarantKVError: what became of it, with what is known of each key.
+        """
+        return document_of((yield from self.response(call, until)))
+
+    def response(self, call: Call, until: float) -> Steps[Response]:
+        """The answer, which is a success.
+
+        Raises:
+            TarantKVError: what became of it, with what is known of each key.
+        """
+        attempts = Attempts(call)
+        if call.authenticated and self.session.token is None and self.session.ask is not None:
+            yield Alone(self._log_in_instead_of(None, until))
+        while True:
+            attempts.number += 1
+            token = self.session.token
+            try:
+                return (yield from self._once(call, until))
+            except TarantKVError as found:
+                error = found
+            attempts.note(error)
+            if isinstance(error, UnauthorizedError) and call.authenticated:
+                if (yield from self._renewed(token, until, attempts)):
+                    continue
+                raise attempts.verdict(error)
+            if not may_repeat(error, call):
+                raise attempts.verdict(error)
+            wait = self.policy.wait_s(attempts.number, error.retry_after, self.chance)
+            if self.clock() + wait >= until:
+                raise attempts.verdict(error)
+            yield Sleep(wait)
+
+    def request(self, call: Call, timeout: float) -> Request:
+        """A call as a request, with the token of this moment."""
+        every = {
+            "accept": MSGPACK,
+            "accept-encoding": "identity",
+            "user-agent": self._agent,
+            **({"content-type": MSGPACK} if call.body else {}),
+            **(self.session.headers() if call.authenticated else {}),
+            **call.headers,
+        }
+        return Request(call.method, call.path, every, call.body, timeout)
+
+    def _once(self, call: Call, until: float) -> Steps[Response]:
+        timeout = max(0.001, min(self.policy.attempt_s, until - self.clock()))
+        try:
+            response: Response = yield Send(self.request(call, timeout))
+        except TransportError as lost:
+            raise error_of_transport(lost) from lost
+        if not 200 <= response.status < 300:
+            raise error_of(response)
+        return response
+
+    def _renewed(self, token: str | None, until: float, attempts: Attempts) -> Steps[bool]:
+        """Log in again, unless another call of this client has done so since; False: nobody can."""
+        if self.session.token != token:
+            return attempts.number <= LOGINS_PER_CALL
+        if self.session.ask is None or attempts.number > LOGINS_PER_CALL:
+            return False
+        yield Alone(self._log_in_instead_of(token, until))
+        return True
+
+    def _log_in_instead_of(self, token: str | None, until: float) -> Steps[None]:
+        if self.session.token == token:
+            yield from self.log_in(until)
+
+    def log_in(self, until: float) -> Steps[str]:
+        """Get a token.
+
+        Raises:
+            TarantKVError: there is none.
+        """
+        if self.session.ask is None:
+            raise UnauthorizedError("there is neither a token nor a user name and a password")
+        username, password = self.session.ask()
+        body = packer()({"username": username, "password": password})
+        document = yield from self.document(Call("/api/login", body, authenticated=False), until)
+        token = document.get("token")
+        if not isinstance(token, str):
+            raise InternalError("the answer to a login has no token")
+        self.session.token = token
+        return token
+
+
+def may_repeat(error: TarantKVError, call: Call) -> bool:
+    """Whether a call that failed so can be sent again, and may then succeed."""
+    if not call.patient:
+        return False
+    if isinstance(error, (UnavailableError, TooManyLoginsError)):
+        return True
+    return isinstance(error, OutcomeUnknownError) and (not call.changes or IDEMPOTENCY_KEY in call.headers)
+
+
+def error_of_transport(lost: TransportError) -> TarantKVError:
+    """What it means that a request was not answered."""
+    return ConnectionLostError(str(lost)) if lost.sent else UnreachableError(str(lost))

@@ -1,0 +1,34 @@
+"""Who the client is: the token, and how to get another one when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+
+class Credentials(NamedTuple):
+    """A user name and a password."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r}, password=…)"
+
+
+Ask: TypeAlias = Callable[[], Credentials]
+
+
+class Session:
+    """The token that requests carry. `ask` gives the credentials when they are needed; None: nobody can log in."""
+
+    def __init__(self, token: str | None, ask: Ask | None) -> None:
+        self.token = token
+        self.ask = ask
+
+    def headers(self) -> dict[str, str]:
+        """What a request carries."""
+        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+
+    def __getstate__(self) -> Any:
+        raise TypeError("a client holds a token and connections, and cannot be pickled")

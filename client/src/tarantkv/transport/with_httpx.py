@@ -1,0 +1,169 @@
+"""Transports of httpx2: for asyncio, and for proxies. They read `HTTP_PROXY` and the like from the environment.
+
+A pool belongs to one process, and for asyncio to one event loop: after a fork, or in another loop, a new one is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from tarantkv.effects import Stream
+from tarantkv.transport.plain import CONNECT_S, MAX_IDLE, MAX_IDLE_S
+from tarantkv.wire import Request, Response, TransportError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Iterator
+
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+)
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE, keepalive_expiry=MAX_IDLE_S)
+_left_to_parents: list[Any] = []
+"""Pools of the process that this one was forked from: nobody here may close them."""
+
+
+class HttpxTransport:
+    """Connections to the api at `url`, for threads. `client`: in place of one made here, which is not closed."""
+
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None, client: httpx2.Client | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._tls = tls
+        self._given = client
+        self._pid = 0
+        self._client: httpx2.Client | None = None
+
+    def send(self, request: Request) -> Response:
+        """Send a request and read its answer."""
+        try:
+            return _response(self._pool().send(self._request(request)))
+        except httpx2.HTTPError as error:
+            raise _lost(error) from error
+
+    def open(self, request: Request) -> Stream:
+        """Send a request and read the head of its answer."""
+        try:
+            response = self._pool().send(self._request(request), stream=True)
+        except httpx2.HTTPError as error:
+            raise _lost(error) from error
+        pieces: Iterator[bytes] = response.iter_raw()
+        return Stream(_head(response), (response, pieces))
+
+    def read(self, stream: Stream, timeout: float) -> bytes:  # noqa: ARG002 - that of the request holds for each read
+        """The next piece of an answer."""
+        try:
+            return next(stream.handle[1], b"")
+        except httpx2.HTTPError as error:
+            raise _lost(error) from error
+
+    def shut(self, stream: Stream) -> None:
+        """Close the connection of an answer."""
+        stream.handle[0].close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None and self._pid == os.getpid():
+            self._client.close()
+
+    def _pool(self) -> httpx2.Client:
+        if self._given is not None:
+            return self._given
+        if self._client is None or self._pid != os.getpid():
+            _left_to_parents.append(self._client)
+            self._client = httpx2.Client(limits=_LIMITS, verify=True if self._tls is None else self._tls)
+            self._pid = os.getpid()
+        return self._client
+
+    def _request(self, request: Request) -> httpx2.Request:
+        return self._pool().build_request(request.method, self._url + request.path, **_arguments(request))
+
+
+class AsyncHttpxTransport:
+    """Connections to the api at `url`, for asyncio. `client`: in place of one made here, which is not closed."""
+
+    def __init__(
+        self, url: str, *, tls: ssl.SSLContext | None = None, client: httpx2.AsyncClient | None = None
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._tls = tls
+        self._given = client
+        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._client: httpx2.AsyncClient | None = None
+
+    async def send(self, request: Request) -> Response:
+        """Send a request and read its answer."""
+        try:
+            async with asyncio.timeout(request.timeout):
+                return _response(await self._pool().send(self._request(request)))
+        except (httpx2.HTTPError, TimeoutError) as error:
+            raise _lost(error) from error
+
+    async def open(self, request: Request) -> Stream:
+        """Send a request and read the head of its answer."""
+        try:
+            async with asyncio.timeout(request.timeout):
+                response = await self._pool().send(self._request(request), stream=True)
+        except (httpx2.HTTPError, TimeoutError) as error:
+            raise _lost(error) from error
+        pieces: AsyncIterator[bytes] = response.aiter_raw()
+        return Stream(_head(response), (response, pieces))
+
+    async def read(self, stream: Stream, timeout: float) -> bytes:  # noqa: ASYNC109 - part of what is asked for
+        """The next piece of an answer."""
+        try:
+            async with asyncio.timeout(timeout):
+                piece: bytes = await anext(stream.handle[1], b"")
+        except (httpx2.HTTPError, TimeoutError) as error:
+            raise _lost(error) from error
+        return piece
+
+    async def shut(self, stream: Stream) -> None:
+        """Close the connection of an answer."""
+        await stream.handle[0].aclose()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None and self._owner == (os.getpid(), asyncio.get_running_loop()):
+            await self._client.aclose()
+
+    def _pool(self) -> httpx2.AsyncClient:
+        if self._given is not None:
+            return self._given
+        owner = os.getpid(), asyncio.get_running_loop()
+        if self._client is None or self._owner != owner:
+            _left_to_parents.append(self._client)
+            self._client = httpx2.AsyncClient(limits=_LIMITS, verify=True if self._tls is None else self._tls)
+            self._owner = owner
+        return self._client
+
+    def _request(self, request: Request) -> httpx2.Request:
+        return self._pool().build_request(request.method, self._url + request.path, **_arguments(request))
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    timeout = httpx2.Timeout(request.timeout, connect=min(CONNECT_S, request.timeout))
+    return {"headers": dict(request.headers), "content": request.body or None, "timeout": timeout}
+
+
+def _head(response: httpx2.Response) -> Response:
+    return Response(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+
+
+def _response(response: httpx2.Response) -> Response:
+    return _head(response)._replace(body=response.content)
+
+
+def _lost(error: Exception) -> TransportError:
+    text = str(error) or type(error).__name__
+    if isinstance(error, _NOT_SENT):
+        return TransportError(f"cannot connect: {text}", sent=False)
+    return TransportError(f"the connection was lost before the answer was there: {text}")
