@@ -54,8 +54,13 @@ class AsyncExport:
         """Whether the export's last line has come."""
         return self._reader.complete
 
-    async def __aiter__(self) -> AsyncIterator[Item]:
+    async def pieces(self) -> AsyncIterator[list[Item]]:
+        """Items as they come, at least one at a time."""
         while (items := await self._runner.run(self._reader.next())) is not None:
+            yield items
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        async for items in self.pieces():
             for item in items:
                 yield item
 

@@ -106,11 +106,11 @@ class Calls:
 
         return ScanReader(self.sender, cursor, limit, selection)
 
-    def export(self, cursor: str | None, selection: Mapping[str, Any]) -> ExportReader:
+    def export(self, cursor: str | None, after: str | None, selection: Mapping[str, Any]) -> ExportReader:
         """Keys in order as a stream."""
         from tarantkv.export import ExportReader
 
-        return ExportReader(self.sender, cursor, selection)
+        return ExportReader(self.sender, cursor, after, selection)
 
     def import_part(self, part: ImportPart, deadline_s: float | None = None) -> Steps[ImportResult]:
         """Store the lines of one part of an import."""

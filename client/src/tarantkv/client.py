@@ -121,13 +121,19 @@ class Client:
         return Scan(self._runner, self._calls.scan(cursor, page_size, selected(prefix, options)))
 
     def export(
-        self, prefix: str | None = None, *, cursor: str | None = None, **options: Unpack[ExportOptions]
+        self,
+        prefix: str | None = None,
+        *,
+        cursor: str | None = None,
+        after: str | None = None,
+        **options: Unpack[ExportOptions],
     ) -> Export:
         """Keys in the order of their bytes, as one stream, which is resumed where it breaks.
 
-        Where it cannot be resumed, iterating raises `ExportBrokenError`, which names the cursor.
+        Where it cannot be resumed, iterating raises `ExportBrokenError`, which names the cursor. To go on from there,
+        pass that `cursor`, and its `last_key` as `after`: keys up to this one are passed over.
         """
-        return Export(self._runner, self._calls.export(cursor, selected(prefix, options)))
+        return Export(self._runner, self._calls.export(cursor, after, selected(prefix, options)))
 
     def import_lines(
         self, lines: Iterable[Line], *, name: str | None = None, first_line: int = 1, deadline: float | None = None

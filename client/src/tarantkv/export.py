@@ -36,7 +36,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 class ExportReader:
     """`cursor` is the last one that came, `items` counts what was given, `complete`: the `end` line has come."""
 
-    def __init__(self, sender: Sender, cursor: str | None, selection: Mapping[str, Any]) -> None:
+    def __init__(self, sender: Sender, cursor: str | None, after: str | None, selection: Mapping[str, Any]) -> None:
         if cursor is not None and selection:
             raise InvalidRequestError("a cursor holds the selection: give either")
         self._sender = sender
@@ -49,7 +49,7 @@ class ExportReader:
         self._until = 0.0
         self.cursor = cursor
         self.items = 0
-        self.last_key: str | None = None
+        self.last_key = after
         self.complete = False
 
     def next(self) -> Steps[list[Item] | None]:

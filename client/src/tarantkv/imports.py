@@ -53,11 +53,16 @@ class Cutter:
     """
 
     def __init__(
-        self, name: str, first_line: int = 1, most_lines: int = PART_LINES, most_bytes: int = PART_BYTES
+        self,
+        name: str,
+        first_line: int = 1,
+        most_lines: int = PART_LINES,
+        most_bytes: int = PART_BYTES,
+        number: int = 1,
     ) -> None:
         self._name = name
         self._most = most_lines, most_bytes
-        self._number, self._first = 1, first_line
+        self._number, self._first = number, first_line
         self._lines: list[bytes] = []
         self._size = 0
 

@@ -62,8 +62,13 @@ class Export:
         """Whether the export's last line has come."""
         return self._reader.complete
 
-    def __iter__(self) -> Iterator[Item]:
+    def pieces(self) -> Iterator[list[Item]]:
+        """Items as they come, at least one at a time."""
         while (items := self._runner.run(self._reader.next())) is not None:
+            yield items
+
+    def __iter__(self) -> Iterator[Item]:
+        for items in self.pieces():
             yield from items
 
     def close(self) -> None:

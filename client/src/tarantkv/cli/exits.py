@@ -1,0 +1,39 @@
+"""Exit codes, and which of them an error is."""
+
+from __future__ import annotations
+
+from tarantkv.errors import (
+    ConditionFailedError,
+    DatabaseRefusedError,
+    InternalError,
+    NotAllowedError,
+    RequestError,
+    TarantKVError,
+)
+
+DONE = 0
+PART_FAILED = 1
+USAGE = 2
+NOT_ALLOWED = 3
+NOT_FOUND = 4
+UNAVAILABLE = 5
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""As a program that the closed pipe's signal has ended."""
+
+
+class UsageError(Exception):
+    """The command line asks for what cannot be done; the text says why."""
+
+
+def code_of(error: TarantKVError) -> int:
+    """The exit code of a command that failed."""
+    if isinstance(error, ConditionFailedError):
+        return PART_FAILED
+    if isinstance(error, NotAllowedError):
+        return NOT_ALLOWED
+    if isinstance(error, (RequestError, ValueError)):
+        return USAGE
+    if isinstance(error, (DatabaseRefusedError, InternalError)) and error.applied:
+        return PART_FAILED
+    return UNAVAILABLE

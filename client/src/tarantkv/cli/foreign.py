@@ -1,0 +1,146 @@
+"""Reads what other systems export: the JSON of `wrangler kv bulk` and DynamoDB's exports to S3."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any, BinaryIO
+
+from tarantkv.cli.exits import UsageError
+from tarantkv.cli.formats import MAX_LINE_BYTES, Options, Record, rejected
+
+_PIECE_BYTES = 1024 * 1024
+_SPACE = " \t\r\n"
+
+
+def wrangler(file: BinaryIO, options: Options) -> Iterator[Record]:
+    """An array of objects with `key`, `value`, and perhaps `base64`, `expiration`, `expiration_ttl` (`metadata` is no
+    part of the value, and left out).
+    """
+    for element in array_elements(file):
+        if not isinstance(element, dict) or not isinstance(element.get("key"), str) or "value" not in element:
+            yield rejected("invalid_line", "the element has no 'key' or no 'value'", json.dumps(element))
+            continue
+        members: dict[str, Any] = {"key": element["key"], "value": element["value"]}
+        if element.get("base64"):
+            try:
+                members["value"] = base64.b64decode(element["value"], validate=True)
+            except (binascii.Error, ValueError, TypeError):
+                yield rejected("invalid_value", "the value is not base64", element["key"])
+                continue
+        if element.get("expiration") is not None:
+            members["expires_at"] = element["expiration"]
+        elif element.get("expiration_ttl") is not None:
+            members["ttl"] = element["expiration_ttl"]
+        yield options.record(members)
+
+
+def array_elements(file: BinaryIO) -> Iterator[Any]:
+    """The elements of a JSON array, one at a time: the array may be larger than the memory.
+
+    Raises:
+        UsageError: the input is no such array.
+    """
+    decoder = json.JSONDecoder()
+    text, ended, first = "", False, True
+    while True:
+        text = text.lstrip(_SPACE)
+        if not ended and len(text) < _PIECE_BYTES:
+            piece = file.read(_PIECE_BYTES)
+            # An element may be cut within a character: read on to the end of a line or of the file.
+            piece += file.readline(MAX_LINE_BYTES) if piece else b""
+            ended = not piece
+            try:
+                text += piece.decode("utf-8-sig" if first else "utf-8")
+            except UnicodeDecodeError:
+                raise UsageError("the input is not UTF-8") from None
+            if first and not text.lstrip(_SPACE).startswith("["):
+                raise UsageError("the input is no JSON array")
+            text = text.lstrip(_SPACE).removeprefix("[") if first else text
+            first = False
+            continue
+        if text.startswith("]"):
+            return
+        try:
+            element, end = decoder.raw_decode(text.removeprefix(",").lstrip(_SPACE))
+        except ValueError as error:
+            if ended or len(text) > MAX_LINE_BYTES:
+                raise UsageError(f"the input is no JSON array: {error}") from None
+            piece = file.read(_PIECE_BYTES) + file.readline(MAX_LINE_BYTES)
+            ended = not piece
+            text += piece.decode("utf-8", "replace")
+            continue
+        text = text.removeprefix(",").lstrip(_SPACE)[end:]
+        yield element
+
+
+def dynamodb(file: BinaryIO, options: Options) -> Iterator[Record]:
+    """Lines of `{"Item": {attribute: {type: value}}}`. The key is made of the attributes that `--key` names; the value
+    is an object of the others.
+    """
+    if not options.keys:
+        raise UsageError("say which attributes are the key: --key pk, or --key pk --key sk")
+    while line := file.readline(MAX_LINE_BYTES):
+        text = line.decode("utf-8", "replace").strip()
+        if not text:
+            yield Record(b"\n")
+            continue
+        try:
+            attributes = json.loads(text)["Item"]
+            item = {name: typed(value) for name, value in attributes.items()}
+            key = options.separator.join(_key_part(item.pop(name)) for name in options.keys)
+        except KeyError as error:
+            yield rejected("invalid_line", f"the line has no {error}", text)
+        except (ValueError, TypeError, AttributeError, InvalidOperation, RecursionError) as error:
+            yield rejected("invalid_value", f"not an item of DynamoDB: {error}", text)
+        else:
+            members = {"key": key, "value": item}
+            expiry = item.get(options.ttl_attribute) if options.ttl_attribute else None
+            if isinstance(expiry, (int, float)):
+                members["expires_at"] = item.pop(options.ttl_attribute)
+            yield options.record(members)
+
+
+def typed(value: Any) -> Any:  # noqa: PLR0911 - one for each type
+    """An attribute of DynamoDB as the value that it means. Sets become arrays.
+
+    Raises:
+        ValueError, TypeError, InvalidOperation: it is none, or a number with more digits than can be kept.
+    """
+    ((kind, content),) = value.items()
+    match kind:
+        case "S" | "SS" | "BOOL":
+            return content
+        case "N":
+            return _number(content)
+        case "B":
+            return base64.b64decode(content, validate=True)
+        case "NULL":
+            return None
+        case "M":
+            return {name: typed(member) for name, member in content.items()}
+        case "L":
+            return [typed(element) for element in content]
+        case "NS":
+            return [_number(element) for element in content]
+        case "BS":
+            return [base64.b64decode(element, validate=True) for element in content]
+    raise ValueError(f"{kind!r} is no type of an attribute")
+
+
+def _number(text: str) -> int | float:
+    exact = Decimal(text)
+    if exact == exact.to_integral_value() and abs(exact) < 2**63:
+        return int(exact)
+    if Decimal(repr(float(exact))) != exact:
+        raise ValueError(f"the number {text} has more digits than can be kept")
+    return float(exact)
+
+
+def _key_part(value: Any) -> str:
+    if isinstance(value, bytes):
+        raise ValueError("a key cannot be made of bytes")  # noqa: TRY004 - one kind of error for all that is refused
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,174 @@
+"""Reads the formats that `import` takes. Each record of the input becomes a line of the api, or is rejected here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from tarantkv.cli.exits import UsageError
+from tarantkv.errors import InvalidValueError
+from tarantkv.imports import json_line
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""The server takes 16 MiB for a whole part; no line that it stores is longer than this."""
+
+
+class Record(NamedTuple):
+    """A line for the api. Where it is rejected here, `why` has code and detail, and an empty line takes its number.
+
+    `end` is where the record ends in the input, in bytes; -1 where nobody can begin to read there.
+    """
+
+    line: bytes
+    end: int = -1
+    why: tuple[str, str] | None = None
+    text: str = ""
+
+
+class Options(NamedTuple):
+    """What the command line says of lines."""
+
+    keys: tuple[str, ...] = ()
+    separator: str = ":"
+    ttl: float | None = None
+    if_absent: bool = False
+    ttl_attribute: str | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether lines get further members."""
+        return self.ttl is not None or self.if_absent
+
+    def line(self, members: dict[str, Any]) -> bytes:
+        """A line with the members that all get.
+
+        Raises:
+            InvalidValueError: it cannot be stored.
+        """
+        if self.ttl is not None and "ttl" not in members and "expires_at" not in members:
+            members["ttl"] = self.ttl
+        if self.if_absent:
+            members.setdefault("if", "absent")
+        return json_line(members)
+
+    def record(self, members: dict[str, Any]) -> Record:
+        """A record of members; rejected where it cannot be stored."""
+        try:
+            return Record(self.line(members))
+        except InvalidValueError as error:
+            return rejected("invalid_value", str(error), str(members.get("key", "")))
+
+
+def rejected(code: str, detail: str, text: str = "", end: int = -1) -> Record:
+    """A record that is not sent."""
+    return Record(b"\n", end, (code, detail), text[:1000])
+
+
+Reader = Callable[[BinaryIO, Options], Iterator[Record]]
+
+
+def ndjson(file: BinaryIO, options: Options) -> Iterator[Record]:
+    """Lines as `scan` and `export` print them. They go as they are, unless they get further members."""
+    at = file.tell() if file.seekable() else -1
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        size = len(line)
+        if size > MAX_LINE_BYTES and not line.endswith(b"\n"):
+            while (more := file.readline(MAX_LINE_BYTES)) and not more.endswith(b"\n"):
+                size += len(more)
+            at = -1 if at < 0 else at + size + len(more)
+            yield rejected("invalid_line", f"the line has more than {MAX_LINE_BYTES} bytes", end=at)
+            continue
+        at = -1 if at < 0 else at + size
+        yield Record(_with_members(line, options) if options.changes else line, at)
+
+
+def _with_members(line: bytes, options: Options) -> bytes:
+    try:
+        members = json.loads(line)
+    except (ValueError, RecursionError):
+        # The server rejects it, and says why.
+        return line
+    if not isinstance(members, dict) or "key" not in members:
+        return line
+    try:
+        return options.line(members)
+    except InvalidValueError:
+        return line
+
+
+def comma_separated(file: BinaryIO, options: Options) -> Iterator[Record]:
+    """CSV with a header: one column, or several, make the key; a column `value` alone is the value, else all others."""
+    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+    csv.field_size_limit(MAX_LINE_BYTES)
+    rows = csv.DictReader(text, strict=True)
+    keys = options.keys or ("key",)
+    missing = [name for name in keys if name not in (rows.fieldnames or ())]
+    if missing:
+        columns = ", ".join(rows.fieldnames or ()) or "no columns"
+        raise UsageError(f"the CSV has no column {missing[0]!r}: name those of the key with --key; it has {columns}")
+    others = [name for name in rows.fieldnames or () if name not in keys]
+    for row in _each(rows):
+        if isinstance(row, Record):
+            yield row
+        elif None in row or None in row.values():
+            yield rejected("invalid_line", "the row has more or fewer fields than the header", str(row))
+        else:
+            value: Any = row[others[0]] if others == ["value"] else {name: row[name] for name in others}
+            yield options.record({"key": options.separator.join(row[name] for name in keys), "value": value})
+
+
+def _each(rows: csv.DictReader[str]) -> Iterator[dict[Any, Any] | Record]:
+    while True:
+        try:
+            yield next(rows)
+        except StopIteration:
+            return
+        except (csv.Error, UnicodeDecodeError) as error:
+            yield rejected("invalid_line", f"line {rows.line_num}: {error}")
+            if isinstance(error, UnicodeDecodeError):
+                raise UsageError(f"the CSV is not UTF-8 behind line {rows.line_num}") from None
+
+
+def pairs(file: BinaryIO, options: Options) -> Iterator[Record]:
+    """A line with a key and a line with its value, in turn, as `redis-cli --raw hgetall` and the like print them."""
+    while key := file.readline(MAX_LINE_BYTES):
+        value = file.readline(MAX_LINE_BYTES)
+        name = key.rstrip(b"\r\n")
+        if not value and not name:
+            return
+        if not value and not key.endswith(b"\n"):
+            yield rejected("invalid_line", "a key without a value ends the input", name.decode("utf-8", "replace"))
+            return
+        text = value.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            members: dict[str, Any] = {"key": name.decode()}
+        except UnicodeDecodeError:
+            yield rejected("invalid_key", "the key is not UTF-8", name.decode("utf-8", "replace"))
+            continue
+        try:
+            members["value"] = text.decode()
+        except UnicodeDecodeError:
+            members["value"] = text
+        yield options.record(members)
+
+
+def reader_of(name: str, asked: str | None) -> tuple[str, Reader]:
+    """The format that is asked for, or that the file's name tells, and what reads it."""
+    from tarantkv.cli import foreign
+
+    readers: dict[str, Reader] = {
+        "ndjson": ndjson,
+        "csv": comma_separated,
+        "wrangler": foreign.wrangler,
+        "dynamodb": foreign.dynamodb,
+        "pairs": pairs,
+    }
+    plain = name.removesuffix(".gz")
+    found = asked or ("csv" if plain.endswith(".csv") else "wrangler" if plain.endswith(".json") else "ndjson")
+    if asked is None and name.endswith(".json.gz"):
+        # DynamoDB's exports are named so.
+        found = "dynamodb"
+    return found, readers[found]

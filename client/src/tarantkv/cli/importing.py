@@ -1,0 +1,204 @@
+"""`import`: sends a file in parts, several at a time, and can go on where it was interrupted."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from tarantkv.cli.exits import DONE, PART_FAILED, UsageError
+from tarantkv.cli.formats import Options, Reader, Record, reader_of
+from tarantkv.cli.journal import Done, Journal, fingerprint
+from tarantkv.cli.opening import client_of, target_of
+from tarantkv.cli.output import Output
+from tarantkv.cli.program import say
+from tarantkv.cli.progress import Progress
+from tarantkv.cli.rejects import Rejects, rejected_of
+from tarantkv.errors import TarantKVError
+from tarantkv.imports import PART_BYTES, Cutter, ImportPart, new_import
+from tarantkv.models import ImportResult
+from tarantkv.policy import Policy
+
+MAX_PART_LINES = 10_000
+
+
+class Part(NamedTuple):
+    """A part with what was rejected before it was sent, and where its lines end in the input."""
+
+    part: ImportPart
+    rejected: list[dict[str, Any]]
+    end: int
+
+
+def run(asked: Namespace) -> int:
+    """Store the lines of a file."""
+    if not 1 <= asked.part_lines <= MAX_PART_LINES:
+        raise UsageError(f"--part-lines must be 1 to {MAX_PART_LINES}")
+    if not 1 <= asked.parallel <= 64:
+        raise UsageError("--parallel must be 1 to 64")
+    options = Options(tuple(asked.key or ()), asked.separator, asked.ttl, asked.if_absent, asked.ttl_attribute)
+    name, reader = reader_of(asked.file, asked.format)
+    if asked.file == "-" and (asked.resume or asked.journal):
+        raise UsageError("the input cannot be resumed: import a file")
+    with ExitStack() as stack:
+        file, total = _opened(asked.file, stack)
+        journal = None if asked.file == "-" else _journal(asked, name, options)
+        if journal is not None:
+            stack.callback(journal.close)
+        path = asked.rejected or ("import" if asked.file == "-" else asked.file) + ".rejected.ndjson"
+        bar = stack.enter_context(Progress("import", "lines", total, quiet=asked.quiet))
+        work = Import(asked, journal, Rejects(path, journal.rejected_size if journal else 0), bar)
+        work.send(work.parts(file, reader, options))
+        if journal is not None:
+            journal.remove()
+    return work.report()
+
+
+class Import:
+    """An import under way."""
+
+    def __init__(self, asked: Namespace, journal: Journal | None, rejects: Rejects, bar: Progress) -> None:
+        self._asked = asked
+        self._journal = journal
+        self._rejects = rejects
+        self._bar = bar
+        self._name = journal.name if journal is not None else new_import()
+        self._done: list[Done] = list(journal.done.values()) if journal is not None else []
+        self._read_to = 0
+        if journal is not None and journal.resumed:
+            say(f"going on: {len(journal.done)} parts are done, {sum(done.lines for done in self._done)} lines")
+
+    def parts(self, file: BinaryIO, reader: Reader, options: Options) -> Iterator[Part]:
+        """The parts that are not done. Where the file can be read from anywhere, those done first are not read."""
+        done = self._journal.done if self._journal is not None else {}
+        prefix = self._journal.prefix() if self._journal is not None else []
+        first_line, number = 1, 1
+        if prefix and prefix[-1].end >= 0 and file.seekable():
+            file.seek(prefix[-1].end)
+            first_line, number = prefix[-1].first_line + prefix[-1].lines, len(prefix) + 1
+        cutter = Cutter(self._name, first_line, self._asked.part_lines, PART_BYTES, number)
+        for part in _cut(cutter, reader(file, options), first_line):
+            if part.part.number not in done:
+                yield part
+
+    def send(self, parts: Iterator[Part]) -> None:
+        """Send parts; what each became is noted before the next is.
+
+        Raises:
+            TarantKVError: a part failed; those under way were waited for.
+        """
+        under_way: dict[int, Part] = {}
+        failed: TarantKVError | None = None
+
+        def each() -> Iterator[ImportPart]:
+            for part in parts:
+                if failed is not None:
+                    return
+                under_way[part.part.number] = part
+                yield part.part
+
+        policy = Policy(parallel=self._asked.parallel)
+        with client_of(self._asked, policy=policy) as kv:
+            for sent, outcome in kv.import_parts(each()):
+                part = under_way.pop(sent.number)
+                if isinstance(outcome.error, TarantKVError):
+                    failed = failed or outcome.error
+                elif outcome.error is not None:
+                    raise outcome.error
+                else:
+                    self._note(part, outcome.value)
+        if failed is not None:
+            if self._journal is not None:
+                say("to go on: the same command with --resume")
+            raise failed
+
+    def report(self) -> int:
+        """Print what became of all lines."""
+        rejected = sum(done.rejected for done in self._done)
+        Output(as_json=self._asked.json).record(
+            {
+                "lines": sum(done.items for done in self._done),
+                "applied": sum(done.applied for done in self._done),
+                "already_there": sum(done.already_there for done in self._done),
+                "rejected": rejected,
+            }
+        )
+        if rejected:
+            say(f"rejected lines are in {self._rejects.path}")
+        return PART_FAILED if rejected else DONE
+
+    def _note(self, part: Part, result: ImportResult) -> None:
+        rejected = part.rejected + rejected_of(part.part, result)
+        self._rejects.add(sorted(rejected, key=lambda each: int(each["line"])))
+        count = len(part.rejected)
+        done = Done(
+            part.part.number,
+            part.part.first_line,
+            part.part.lines,
+            part.end,
+            result.lines + count,
+            result.applied,
+            result.already_there,
+            count + len(result.rejected) + result.rejected_more,
+            self._rejects.size,
+        )
+        if self._journal is not None:
+            self._journal.add(done)
+        self._done.append(done)
+        self._read_to = max(self._read_to, part.end)
+        self._bar.at(sum(each.lines for each in self._done), self._read_to)
+
+
+def _cut(cutter: Cutter, records: Iterator[Record], line: int) -> Iterator[Part]:
+    rejected: list[dict[str, Any]] = []
+    end = -1
+    for number, record in enumerate(records, line):
+        part = cutter.add(record.line)
+        if part is not None:
+            yield Part(part, rejected, end)
+            rejected = []
+        if record.why is not None:
+            code, detail = record.why
+            rejected.append({"line": number, "code": code, "detail": detail, "text": record.text})
+        end = record.end
+    last = cutter.rest()
+    if last is not None:
+        yield Part(last, rejected, end)
+
+
+def _opened(path: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
+    """The input, and how many bytes it has if that is known."""
+    if path == "-":
+        return sys.stdin.buffer, None
+    try:
+        if path.endswith(".gz"):
+            return cast("BinaryIO", stack.enter_context(_Unpacked(path))), None
+        file = stack.enter_context(open(path, "rb"))  # noqa: SIM115 - it is one
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    return file, os.fstat(file.fileno()).st_size
+
+
+class _Unpacked(gzip.GzipFile):
+    """What a compressed file contains. To seek in it is to read all before."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _journal(asked: Namespace, name: str, options: Options) -> Journal:
+    what = {
+        "file": fingerprint(asked.file),
+        "url": target_of(asked).url,
+        "format": name,
+        "part_lines": asked.part_lines,
+        **{member: list(value) if isinstance(value, tuple) else value for member, value in options._asdict().items()},
+    }
+    return Journal(asked.journal or f"{asked.file}.journal", what, new_import(), resume=asked.resume)
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {"import": run}

@@ -1,0 +1,122 @@
+"""Notes which parts of an import are done, so that it can go on after any end: Ctrl-C, a crash, a day.
+
+The first line says what is imported and how; each further one that a part is done, and is on the disk before the next
+is written. A line that was cut off counts as not written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from typing import Any, NamedTuple
+
+from tarantkv.cli.exits import UsageError
+
+VERSION = 1
+_SAMPLE_BYTES = 64 * 1024
+
+
+class Done(NamedTuple):
+    """A part that is done. `end` is where its lines end in the file, -1 where nobody can begin to read there;
+    `rejected_size` how long the file of rejected lines was then.
+    """
+
+    part: int
+    first_line: int
+    lines: int
+    end: int
+    items: int
+    applied: int
+    already_there: int
+    rejected: int
+    rejected_size: int
+
+
+class Journal:
+    """A journal that is open, and locked against other imports of the same file."""
+
+    def __init__(self, path: str, what: dict[str, Any], name: str, *, resume: bool) -> None:
+        self.path = path
+        self.done: dict[int, Done] = {}
+        self.rejected_size = 0
+        self._file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")  # noqa: SIM115 - open until `close`
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise UsageError(f"another import with {path} is under way") from None
+        header, size = self._read()
+        if header is not None and not resume:
+            self.close()
+            raise UsageError(f"an import of this file was interrupted: use --resume, or remove {path}")
+        if header is not None and header.get("what") != what:
+            differs = [name for name in what if header.get("what", {}).get(name) != what[name]]
+            self.close()
+            raise UsageError(
+                f"{path} is of an import with other options, or the file has changed: {', '.join(differs)}"
+            )
+        self.name = name if header is None else str(header["name"])
+        self.resumed = header is not None
+        self._file.truncate(size)
+        self._file.seek(size)
+        if header is None:
+            self._write({"version": VERSION, "name": self.name, "what": what})
+
+    def add(self, done: Done) -> None:
+        """Note a part."""
+        self._write(done._asdict())
+        self.done[done.part] = done
+
+    def prefix(self) -> list[Done]:
+        """The parts that are done from the first one on, without a gap."""
+        found: list[Done] = []
+        while (done := self.done.get(len(found) + 1)) is not None:
+            found.append(done)
+        return found
+
+    def remove(self) -> None:
+        """The import is done."""
+        os.unlink(self.path)
+        self.close()
+
+    def close(self) -> None:
+        """Leave the journal to a later import."""
+        self._file.close()
+
+    def _read(self) -> tuple[dict[str, Any] | None, int]:
+        """The first line, and the length of all whole ones."""
+        header, size = None, 0
+        for line in self._file:
+            try:
+                found = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                found = None
+            if not isinstance(found, dict):
+                break
+            if header is None:
+                if found.get("version") != VERSION:
+                    raise UsageError(f"{self.path} is no journal of this version")
+                header = found
+            else:
+                done = Done(**found)
+                self.done[done.part] = done
+                self.rejected_size = done.rejected_size
+            size += len(line)
+        return header, size
+
+    def _write(self, members: dict[str, Any]) -> None:
+        self._file.write(json.dumps(members).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def fingerprint(path: str) -> str:
+    """By which a file is known again: its size, its beginning and its end."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        digest = hashlib.sha256(file.read(_SAMPLE_BYTES))
+        file.seek(max(0, size - _SAMPLE_BYTES))
+        digest.update(file.read(_SAMPLE_BYTES))
+    return f"{size}:{digest.hexdigest()[:32]}"

@@ -1,0 +1,196 @@
+"""The command line's grammar: a table of commands and their arguments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tarantkv._version import VERSION
+
+_EPILOG = """\
+exit codes: 0 done, 1 part failed, 2 usage, 3 not allowed, 4 not found, 5 unavailable or unknown, 130 interrupted.
+TARANTKV_URL, TARANTKV_USER, TARANTKV_PASSWORD, TARANTKV_TOKEN and TARANTKV_PROFILE stand in for flags."""
+
+Parser: TypeAlias = argparse.ArgumentParser
+
+
+def parser(only: str | None = None) -> Parser:
+    """All commands; where `only` is one of them, the others without their arguments, which takes less time."""
+    top = argparse.ArgumentParser(
+        prog="tarantkv",
+        description="Reads and changes what a tarant-kv stores.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"tarantkv {VERSION}")
+    # With a name: to make one of its own argparse would first format the usage.
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="tarantkv")
+    for name, (text, add) in COMMANDS.items():
+        one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if only in COMMANDS and name != only:
+            continue
+        add(one)
+        _common(one)
+    return top
+
+
+def _common(one: Parser) -> None:
+    group = one.add_argument_group("which api")
+    group.add_argument("--url", help="address of the api")
+    group.add_argument("--user", help="name of the user")
+    group.add_argument("--profile", help="a profile of the configuration file")
+    group.add_argument("--deadline", type=float, metavar="S", help="seconds for all tries of a request (30)")
+    one.add_argument("--json", action="store_true", help="lines of JSON also on a terminal")
+    one.add_argument("--quiet", "-q", action="store_true", help="no progress bar")
+
+
+def _login(one: Parser) -> None:
+    source = one.add_mutually_exclusive_group()
+    source.add_argument("--password-stdin", action="store_true", help="the password is the first line of the input")
+    source.add_argument(
+        "--credentials-stdin",
+        action="store_true",
+        help='the input is {"username": …, "password": …}',
+    )
+
+
+def _nothing(_: Parser) -> None:
+    pass
+
+
+def _get(one: Parser) -> None:
+    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - for lines of the input")
+    one.add_argument("--raw", action="store_true", help="print values alone, texts without quotes")
+    one.add_argument("--with", dest="with_", metavar="WHAT", help="version, expires_at, or both with a comma")
+    one.add_argument("--partial", action="store_true", help="print what can be read while shards are down")
+    _lines(one)
+
+
+def _expiry(one: Parser, keep: bool = False, never: bool = False) -> None:  # noqa: FBT001, FBT002 - private
+    group = one.add_mutually_exclusive_group(required=never)
+    group.add_argument("--ttl", type=float, metavar="S", help="expire after so many seconds")
+    group.add_argument("--expires-at", type=float, metavar="T", help="expire at this Unix time")
+    if keep:
+        group.add_argument("--keep-ttl", action="store_true", help="keep the expiry that the key has")
+    if never:
+        group.add_argument("--never", action="store_true", help="never expire")
+
+
+def _condition(one: Parser) -> None:
+    group = one.add_mutually_exclusive_group()
+    group.add_argument("--if-absent", action="store_true", help="only where the key is not there")
+    group.add_argument("--if-present", action="store_true", help="only where the key is there")
+    group.add_argument("--if-version", metavar="VERSION", help="only where the key has this version")
+
+
+def _once(one: Parser) -> None:
+    one.add_argument("--idempotency-key", metavar="TEXT", help="the same key within ten minutes: applied once")
+
+
+def _lines(one: Parser) -> None:
+    one.add_argument("--lines", action="store_true", help="the input's lines are keys as they stand, not JSON")
+
+
+def _set(one: Parser) -> None:
+    one.add_argument("key", metavar="KEY")
+    one.add_argument("value", metavar="VALUE", help="JSON; - for the input")
+    one.add_argument("--text", action="store_true", help="the value is a text as it stands")
+    _expiry(one, keep=True)
+    _condition(one)
+    _once(one)
+
+
+def _delete(one: Parser) -> None:
+    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - for lines of the input")
+    _condition(one)
+    _lines(one)
+
+
+def _incr(one: Parser) -> None:
+    one.add_argument("key", metavar="KEY")
+    one.add_argument("by", metavar="BY", nargs="?", type=int, default=1)
+    one.add_argument("--initial", type=int, help="what the key counts as where it is not there")
+    one.add_argument("--min", type=int, help="refuse a result below")
+    one.add_argument("--max", type=int, help="refuse a result above")
+    one.add_argument("--ttl-always", action="store_true", help="move the expiry with each increment")
+    _expiry(one)
+    _once(one)
+
+
+def _touch(one: Parser) -> None:
+    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - for lines of the input")
+    _expiry(one, never=True)
+    _lines(one)
+
+
+def _selection(one: Parser) -> None:
+    one.add_argument("prefix", nargs="?", metavar="PREFIX", help="keys that begin with this text")
+    one.add_argument("--start", metavar="KEY", help="from this key on")
+    one.add_argument("--end", metavar="KEY", help="up to this key, without it")
+    one.add_argument("--keys-only", action="store_true", help="without values")
+
+
+def _scan(one: Parser) -> None:
+    _selection(one)
+    one.add_argument("--reverse", action="store_true", help="from the last key to the first")
+    one.add_argument("--limit", type=int, metavar="N", help="so many keys at most")
+    one.add_argument("--with", dest="with_", metavar="WHAT", help="version, expires_at, or both with a comma")
+    one.add_argument("--cursor", help="go on where a scan has ended")
+    one.add_argument("--page-size", type=int, default=1000, metavar="N", help="keys a request (1000)")
+
+
+def _export(one: Parser) -> None:
+    _selection(one)
+    one.add_argument("--output", "-o", metavar="FILE", help="write to this file")
+    one.add_argument("--resume", action="store_true", help="go on with the file where its export broke off")
+    one.add_argument("--cursor", help="go on behind a cursor")
+
+
+def _import(one: Parser) -> None:
+    one.add_argument("file", metavar="FILE", help="- for the input, which cannot be resumed")
+    one.add_argument(
+        "--format", choices=("ndjson", "csv", "wrangler", "dynamodb", "pairs"), help="by the file's name where it tells"
+    )
+    one.add_argument(
+        "--key", action="append", metavar="NAME", help="column or attribute of the key; several are joined"
+    )
+    one.add_argument("--separator", default=":", metavar="TEXT", help="between the parts of a key (:)")
+    one.add_argument("--ttl-attribute", metavar="NAME", help="dynamodb: the attribute that has the expiry")
+    one.add_argument("--ttl", type=float, metavar="S", help="lines without an expiry expire after so many seconds")
+    one.add_argument("--if-absent", action="store_true", help="leave keys alone that are there")
+    one.add_argument("--resume", action="store_true", help="go on where an import of this file was interrupted")
+    one.add_argument("--journal", metavar="FILE", help="where the import notes what is done (FILE.journal)")
+    one.add_argument("--rejected", metavar="FILE", help="where rejected lines go (FILE.rejected.ndjson)")
+    one.add_argument("--parallel", type=int, default=4, metavar="N", help="requests under way at a time (4)")
+    one.add_argument("--part-lines", type=int, default=5000, metavar="N", help="lines a request (5000)")
+
+
+def _top(one: Parser) -> None:
+    one.add_argument("--interval", type=float, default=2.0, metavar="S", help="seconds between two looks (2)")
+    one.add_argument("--count", type=int, metavar="N", help="end after so many")
+
+
+def _completion(one: Parser) -> None:
+    one.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
+    "login": ("get a token and keep it; asks for the password unless TARANTKV_PASSWORD has it", _login),
+    "logout": ("revoke the token", _nothing),
+    "whoami": ("user, scopes and end of the token", _nothing),
+    "get": ("read keys", _get),
+    "set": ("store a value", _set),
+    "delete": ("remove keys", _delete),
+    "incr": ("add to a counter", _incr),
+    "touch": ("give keys another expiry", _touch),
+    "scan": ("list keys in order", _scan),
+    "export": ("write all keys as lines of JSON", _export),
+    "import": ("store lines of a file", _import),
+    "status": ("whether the api is ready, and its shards", _nothing),
+    "top": ("requests, latencies and shards, again and again", _top),
+    "doctor": ("look for what is wrong, and say what to do", _nothing),
+    "completion": ("print a shell's completions", _completion),
+}
+"""What each command is for, and what adds its arguments."""

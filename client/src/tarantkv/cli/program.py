@@ -1,0 +1,80 @@
+"""Runs a command and turns whatever ends it into an exit code and a line on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from tarantkv.cli import exits
+from tarantkv.cli.exits import UsageError
+from tarantkv.cli.parser import parser
+from tarantkv.errors import ConditionFailedError, NotAllowedError, TarantKVError
+
+Command = Callable[[Namespace], int]
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run a command; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    asked = parser(words[0] if words else None).parse_args(words)
+    try:
+        code = command(asked.command)(asked)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would flush again at the end, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.PIPE_CLOSED
+    except KeyboardInterrupt:
+        say("interrupted")
+        return exits.INTERRUPTED
+    except UsageError as error:
+        say(str(error))
+        return exits.USAGE
+    except TarantKVError as error:
+        say(text_of(error))
+        return exits.code_of(error)
+    return code
+
+
+_MODULES = {
+    "accounts": ("login", "logout", "whoami"),
+    "keys": ("get", "set", "delete", "incr", "touch"),
+    "scans": ("scan", "export"),
+    "importing": ("import",),
+    "watching": ("status", "top"),
+    "doctor": ("doctor",),
+    "completion": ("completion",),
+}
+"""The module of each command. Only that of the one which runs is imported."""
+
+
+def command(name: str) -> Command:
+    """What runs a command."""
+    (module,) = (module for module, names in _MODULES.items() if name in names)
+    found: Command = import_module(f"tarantkv.cli.{module}").COMMANDS[name]
+    return found
+
+
+def say(text: str) -> None:
+    """A line on standard error, for people."""
+    sys.stderr.write(f"tarantkv: {text}\n")
+
+
+def text_of(error: TarantKVError) -> str:
+    """An error in a few lines: what happened, to which keys, and what to do."""
+    from tarantkv.cli.output import printable
+
+    lines = [printable(str(error))]
+    lines += [f"  {printable(key)}: {word}" for key, word in list(error.failed.items())[:10]]
+    if len(error.failed) > 10:
+        lines.append(f"  and {len(error.failed) - 10} more keys")
+    if error.applied and error.failed:
+        lines.append(f"  {len(error.applied)} other keys were applied")
+    if isinstance(error, NotAllowedError) and error.status in (None, 401):
+        lines.append("  log in: tarantkv login")
+    if isinstance(error, ConditionFailedError) and error.current:
+        lines += [f"  {printable(key)} has {found or 'nothing'}" for key, found in list(error.current.items())[:10]]
+    return "\n".join(lines)

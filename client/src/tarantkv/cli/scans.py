@@ -1,0 +1,143 @@
+"""`scan` and `export`. What they print is the input of `import`, `delete -` and `touch -`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple
+
+from tarantkv.cli.exits import DONE, UsageError
+from tarantkv.cli.opening import client_of
+from tarantkv.cli.output import Output
+from tarantkv.cli.program import say
+from tarantkv.cli.progress import Progress
+from tarantkv.imports import item_members, json_line
+from tarantkv.models import Item
+
+
+def scan(asked: Namespace) -> int:
+    """Print keys in order, page by page."""
+    output = Output(as_json=asked.json)
+    selection: dict[str, Any] = {} if asked.cursor else _selection(asked)
+    if not asked.cursor:
+        selection |= {"with_": asked.with_.split(",")} if asked.with_ else {}
+        selection |= {"reverse": True} if asked.reverse else {}
+    elif asked.prefix or asked.start or asked.end or asked.reverse or asked.with_ or asked.keys_only:
+        raise UsageError("--cursor holds the selection: give either")
+    left = asked.limit
+    size = asked.page_size if left is None else min(asked.page_size, left)
+    with client_of(asked) as kv:
+        keys = kv.scan(cursor=asked.cursor, page_size=size, **selection)
+        try:
+            for page in keys.pages():
+                items = page.items if left is None else page.items[:left]
+                output.records([_members(item, keys_only=asked.keys_only) for item in items])
+                left = None if left is None else left - len(items)
+                if left == 0:
+                    if page.cursor is not None and len(items) == len(page.items):
+                        say(f"there may be more: --cursor {page.cursor}")
+                    break
+        except BaseException:
+            if keys.cursor is not None:
+                say(f"to go on: --cursor {keys.cursor}")
+            raise
+    return DONE
+
+
+def export(asked: Namespace) -> int:
+    """Write lines of all keys; the last one says that they are all."""
+    if asked.resume and not asked.output:
+        raise UsageError("--resume needs --output FILE")
+    if asked.cursor and (asked.prefix or asked.start or asked.end or asked.keys_only or asked.resume):
+        raise UsageError("--cursor holds the selection: give either")
+    begun = _begun(asked.output) if asked.resume else _Begun(asked.cursor, None, 0, 0, complete=False)
+    if begun.complete:
+        say(f"{asked.output} is whole: {begun.items} items")
+        return DONE
+    with _opened(asked, begun) as file, client_of(asked) as kv, Progress("export", "keys", quiet=asked.quiet) as bar:
+        selection = {} if begun.cursor else _selection(asked)
+        with kv.export(cursor=begun.cursor, after=begun.last_key, **selection) as keys:
+            cursor, before = begun.cursor, begun.items
+            for items in keys.pieces():
+                file.writelines(json_line(_members(item, keys_only=asked.keys_only)) for item in items)
+                if keys.cursor != cursor:
+                    cursor = keys.cursor
+                    file.write(_line({"cursor": cursor, "items": before + keys.items}))
+                    file.flush()
+                bar.at(before + keys.items)
+            file.write(_line({"end": True, "items": before + keys.items}))
+    return DONE
+
+
+def _selection(asked: Namespace) -> dict[str, Any]:
+    found = {name: getattr(asked, name) for name in ("prefix", "start", "end") if getattr(asked, name) is not None}
+    return found | ({"values": False} if asked.keys_only else {})
+
+
+def _members(item: Item, *, keys_only: bool) -> dict[str, Any]:
+    members = item_members(item)
+    if keys_only:
+        del members["value"]
+    return members
+
+
+def _line(members: dict[str, Any]) -> bytes:
+    return json.dumps(members).encode() + b"\n"
+
+
+class _Begun(NamedTuple):
+    """What a file has of an export: its last cursor and key, the number of its items, and where its last line ends."""
+
+    cursor: str | None
+    last_key: str | None
+    items: int
+    size: int
+    complete: bool
+
+
+def _begun(path: str) -> _Begun:
+    """Read a file that an export has begun. A line that was cut off is not part of it.
+
+    Raises:
+        UsageError: it is no such file.
+    """
+    begun = _Begun(None, None, 0, 0, complete=False)
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed by `with` below
+    except FileNotFoundError:
+        return begun
+    with file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                found = json.loads(line)
+            except ValueError:
+                found = None
+            if not isinstance(found, dict):
+                raise UsageError(f"{path} is no export: it has a line that is no object of JSON")
+            if "key" in found:
+                begun = begun._replace(last_key=found["key"], items=begun.items + 1)
+            elif "cursor" in found:
+                begun = begun._replace(cursor=found["cursor"])
+            begun = begun._replace(size=begun.size + len(line), complete=found.get("end") is True)
+    return begun
+
+
+@contextmanager
+def _opened(asked: Namespace, begun: _Begun) -> Iterator[BinaryIO]:
+    """The file to write to, cut behind its last whole line, or standard output."""
+    if asked.output is None:
+        yield sys.stdout.buffer
+        return
+    with open(os.open(asked.output, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        file.truncate(begun.size)
+        file.seek(begun.size)
+        yield file
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {"scan": scan, "export": export}
