@@ -1,0 +1,60 @@
+"""What these tests share with the integration tests: the session's cluster, clients, users, apis beside its own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from tarantkv import Client, Policy
+
+from tests.client.lossy import LossyProxy
+from tests.contract.conftest import FreshKeys, Service
+from tests.integration.conftest import api, documented, fresh_key, new_api, new_user, sending, service, token
+
+__all__ = [
+    "api",
+    "documented",
+    "fresh_key",
+    "new_api",
+    "new_user",
+    "sending",
+    "service",
+    "token",
+]
+
+NewClient = Callable[..., Client]
+QUICK = Policy(first_wait_s=0.01, last_wait_s=0.05)
+
+
+@pytest.fixture
+def new_client(service: Service, token: str) -> Iterator[NewClient]:
+    """Makes clients that are closed at the end."""
+    with ExitStack() as stack:
+
+        def new(url: str = service.base_url, **options: Any) -> Client:
+            who = {} if {"token", "username", "credentials"} & options.keys() else {"token": token}
+            return stack.enter_context(Client(url, **{"policy": QUICK, **who, **options}))
+
+        yield new
+
+
+@pytest.fixture
+def kv(new_client: NewClient) -> Client:
+    return new_client()
+
+
+@pytest.fixture
+def prefix(fresh_key: FreshKeys, kv: Client) -> Iterator[str]:
+    """The beginning of keys that nobody else uses; those that are there at the end are removed."""
+    found = fresh_key() + ":"
+    yield found
+    left = [item.key for item in kv.scan(found, values=False)]
+    if left:
+        kv.delete(*left)
+
+
+@pytest.fixture
+def lossy(service: Service) -> Iterator[LossyProxy]:
+    """A proxy before the api that loses what it is told to lose."""
+    with LossyProxy(service.base_url) as proxy:
+        yield proxy

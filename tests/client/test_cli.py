@@ -1,0 +1,250 @@
+"""The commands as they are typed: what they print, and how they end."""
+
+import os
+import pty
+import re
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tarantkv import Client
+
+from tests.client.command import Command
+from tests.contract.conftest import Service
+from tests.integration.conftest import NewUser
+
+
+@pytest.fixture
+def tkv(tmp_path: Path, service: Service, token: str) -> Command:
+    return Command(tmp_path, service.base_url, token)
+
+
+def test_a_value_is_stored_read_counted_touched_and_removed(tkv: Command, prefix: str) -> None:
+    a, n = prefix + "a", prefix + "n"
+    (stored,) = tkv.done("set", a, '{"x": [1, null]}', "--ttl", "60")
+    assert tkv.done("get", a, "--with", "version,expires_at")[0].keys() == {"key", "value", "version", "expires_at"}
+    assert tkv.done("set", a, "2", "--if-version", stored["version"], "--keep-ttl")[0]["version"] != stored["version"]
+    assert tkv.done("incr", n, "5", "--initial", "10") == [{"key": n, "value": 15}]
+    assert tkv.done("incr", n, "--", "-1") == [{"key": n, "value": 14}]
+    assert tkv.done("touch", a, "--never") == [{"touched": 1, "not_found": 0}]
+    assert tkv.done("get", a) == [{"key": a, "value": 2}]
+    assert tkv.done("delete", a, n, prefix + "nobody") == [{"deleted": 2}]
+
+
+def test_what_is_raw_is_the_value_alone(tkv: Command, kv: Client, prefix: str) -> None:
+    kv.write({prefix + "a": "é\n", prefix + "b": b"\xff\x00", prefix + "c": [1]})
+    assert tkv.run("get", "--raw", prefix + "a").out == "é\n\n".encode()
+    assert tkv.run("get", "--raw", prefix + "b").out == b"\xff\x00"
+    assert tkv.run("get", "--raw", prefix + "c").out == b"[1]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("get", "cli:nobody:has:this"), 4, "not found: cli:nobody:has:this"),
+        (("touch", "cli:nobody:has:this", "--ttl", "1"), 4, "not found"),
+        (("set", "a", "hello"), 2, "--text"),
+        (("set", "a", "NaN"), 2, "not JSON"),
+        (("set", "a", "1", "--ttl", "0"), 2, "ttl"),
+        (("frobnicate",), 2, "invalid choice"),
+        (("get",), 2, "required"),
+        (("get", "a", "--password", "secret"), 2, "unrecognized"),
+        (("set", "a", "1", "--if-version", "x"), 1, "condition_failed"),
+        (("get", "a", "--url", "http://127.0.0.1:1", "--deadline", "0.2"), 5, "cannot connect"),
+        (("get", "a", "--url", "nonsense"), 2, "address"),
+        (("get", "a", "--profile", "nobody"), 2, "no profile"),
+        (("touch", "a"), 2, "--ttl"),
+        (("scan", "a", "--cursor", "x"), 2, "either"),
+        (("scan", "--cursor", "x"), 2, "cursor"),
+        (("import", "no-such-file"), 2, "no-such-file"),
+    ],
+)
+def test_each_failure_has_its_exit_code_and_says_why(
+    tkv: Command, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    ended = tkv.run(*arguments)
+    assert (ended.code, ended.out) == (code, b"")
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_who_is_not_logged_in_is_told_what_to_do(tkv: Command, new_user: NewUser) -> None:
+    tkv.token = None
+    assert tkv.run("get", "a").code == 3
+    assert "tarantkv login" in tkv.run("whoami").err
+    reader = new_user("read")
+    env = {"TARANTKV_USER": reader.name, "TARANTKV_PASSWORD": reader.password}
+    assert tkv.run("get", "cli:nobody:has:this", env=env).code == 4
+    ended = tkv.run("set", "a", "1", env=env)
+    assert ended.code == 3
+    assert "tarantkv login" not in ended.err
+
+
+def test_a_login_is_kept_where_only_its_owner_reads_it_until_the_logout(
+    tkv: Command, new_user: NewUser, service: Service
+) -> None:
+    user, tkv.token = new_user("read"), None
+    tkv.url = ""
+    login = ("login", "--url", service.base_url, "--user", user.name, "--password-stdin")
+    assert tkv.run(*login, stdin=b"wrong-password\n").code == 3
+    assert tkv.run(*login, stdin=user.password.encode() + b"\n").code == 0
+    kept = tkv.home / ".local/state/tarantkv/tokens.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert user.password not in kept.read_text() + (tkv.home / ".config/tarantkv/config.toml").read_text()
+    # The login has made the profile, too.
+    (who,) = tkv.done("whoami")
+    assert (who["user"], who["scopes"], who["url"]) == (user.name, "read", service.base_url)
+    assert tkv.run("logout").code == 0
+    assert tkv.run("whoami").code == 3
+
+
+def test_credentials_come_as_the_api_takes_them(tkv: Command, new_user: NewUser) -> None:
+    user, tkv.token = new_user("read"), None
+    given = f'{{"username": "{user.name}", "password": "{user.password}"}}'.encode()
+    assert tkv.run("login", "--credentials-stdin", stdin=given).code == 0
+    assert tkv.done("whoami")[0]["user"] == user.name
+    assert tkv.run("login", "--credentials-stdin", stdin=b"{}").code == 2
+
+
+def test_flags_win_over_the_environment_and_that_over_the_configuration(tkv: Command, service: Service) -> None:
+    config = tkv.home / ".config/tarantkv/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        f'profile = "far"\n[profiles.far]\nurl = "http://127.0.0.1:1"\n[profiles.near]\nurl = "{service.base_url}"\n'
+    )
+    quick = ("get", "cli:nobody:has:this", "--deadline", "0.2")
+    assert tkv.run(*quick).code == 4
+    assert tkv.run(*quick, env={"TARANTKV_URL": ""}).code == 5
+    assert tkv.run(*quick, "--profile", "near", env={"TARANTKV_URL": ""}).code == 4
+    assert tkv.run(*quick, env={"TARANTKV_URL": "", "TARANTKV_PROFILE": "near"}).code == 4
+    assert tkv.run(*quick, "--url", "http://127.0.0.1:1").code == 5
+    config.write_text("[profiles.far]\npassword = 'x'\n")
+    assert tkv.run(*quick).code == 2
+
+
+def test_what_scan_prints_is_the_input_of_import_touch_and_delete(tkv: Command, kv: Client, prefix: str) -> None:
+    kv.write({f"{prefix}{n}": {"n": n} for n in range(5)})
+    kv.set(prefix + "bytes", b"\xff")
+    scanned = tkv.run("scan", prefix).out
+    assert len(scanned.splitlines()) == 6
+    assert tkv.done("touch", "-", "--ttl", "60", stdin=scanned) == [{"touched": 6, "not_found": 0}]
+    assert tkv.done("delete", "-", stdin=scanned) == [{"deleted": 6}]
+    assert tkv.done("import", "-", stdin=scanned)[0]["applied"] == 6
+    assert kv.get(prefix + "bytes") == b"\xff"
+    keys = tkv.run("scan", prefix, "--keys-only", "--reverse", "--limit", "2", "--page-size", "1").records()
+    assert keys == [{"key": prefix + "bytes"}, {"key": prefix + "4"}]
+    assert tkv.done("delete", "-", "--lines", stdin=f"{prefix}0\n{prefix}1\n".encode()) == [{"deleted": 2}]
+    assert tkv.run("delete", "-", stdin=b"no json\n").code == 2
+
+
+def test_a_scan_that_ends_early_says_where_to_go_on(tkv: Command, kv: Client, prefix: str) -> None:
+    kv.write({f"{prefix}{n}": n for n in range(4)})
+    ended = tkv.run("scan", prefix, "--limit", "2")
+    cursor = re.search(r"--cursor (\S+)", ended.err)
+    assert cursor
+    assert [each["value"] for each in tkv.run("scan", "--cursor", cursor[1]).records()] == [2, 3]
+
+
+def on_a_terminal(tkv: Command, *arguments: str) -> str:
+    """What a command prints on a terminal."""
+    ours, theirs = pty.openpty()
+    process = tkv.start(*arguments, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    out = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        out += piece
+    os.close(ours)
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    process.stderr.close()
+    return out.decode()
+
+
+def test_a_terminal_gets_a_table_whose_data_cannot_move_its_cursor(tkv: Command, kv: Client, prefix: str) -> None:
+    evil = prefix + "\x1b[2J\x1b]0;x\x07\u202e\x9b31m"
+    kv.write({evil: "\x1b[31mred", prefix + "b": None})
+    for arguments in (("scan", prefix), ("scan", prefix, "--json"), ("get", evil)):
+        shown = on_a_terminal(tkv, *arguments)
+        assert "KEY" in shown or "--json" in arguments
+        assert not re.search(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", shown), shown
+
+
+def test_a_reader_that_has_seen_enough_ends_a_scan_quietly(tkv: Command, kv: Client, prefix: str) -> None:
+    kv.write({f"{prefix}{n}": "x" * 1000 for n in range(500)})
+    process = tkv.start("scan", prefix, "--page-size", "10")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
+
+
+def test_ctrl_c_ends_top_with_its_code(tkv: Command) -> None:
+    process = tkv.start("top", "--interval", "0.1")
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+
+
+def test_status_top_and_doctor_see_a_system_that_is_well(tkv: Command, kv: Client, prefix: str) -> None:
+    assert {shard["state"] for shard in tkv.done("status")} == {"up"}
+    kv.get(prefix)
+    (look,) = tkv.done("top", "--count", "1", "--interval", "0.2")
+    assert look["requests_per_s"] > 0
+    assert [shard["state"] for shard in look["shards"]] == ["up"] * 3
+    found = {each["check"]: each["state"] for each in tkv.done("doctor")}
+    assert found.pop("memory", "ok") == "ok"
+    assert found == dict.fromkeys(("api", "versions", "clock", "redis", "shards", "token", "expiry", "disk"), "ok")
+
+
+def test_doctor_says_what_to_do_where_nothing_listens_or_nobody_is_logged_in(tkv: Command) -> None:
+    ended = tkv.run("doctor", "--url", "http://127.0.0.1:1", "--deadline", "0.2")
+    assert (ended.code, ended.records()[0]["state"]) == (5, "failure")
+    tkv.token = "void"
+    ended = tkv.run("doctor")
+    assert ended.code == 1
+    assert {each["check"]: each["to_do"] for each in ended.records()}["token"] == "tarantkv login"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completions_name_every_command_and_option(tkv: Command, shell: str) -> None:
+    script = tkv.run("completion", shell).out.decode()
+    for word in ("whoami", "doctor", "credentials-stdin", "part-lines", "wrangler"):
+        assert word in script
+
+
+def test_bash_completes_commands_and_options(tkv: Command) -> None:
+    script = tkv.run("completion", "bash").out.decode()
+    ask = 'COMP_WORDS=(tarantkv import --res); COMP_CWORD=2; _tarantkv; echo "${COMPREPLY[@]}"'
+    ask += '; COMP_WORDS=(tarantkv ex); COMP_CWORD=1; _tarantkv; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
+    assert done.stdout == "--resume\nexport\n"
+
+
+def test_a_get_imports_nothing_that_takes_long(tkv: Command, kv: Client, prefix: str) -> None:
+    kv.set(prefix + "a", 1)
+    process = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "tarantkv", "get", prefix + "a"],
+        env=tkv.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(re.findall(r"\|\s+([\w.]+)$", process.stderr, re.MULTILINE))
+    assert "tarantkv.cli.keys" in imported
+    slow = {"asyncio", "httpx2", "http.client", "ssl", "email", "inspect", "dataclasses", "urllib.request", "pathlib"}
+    assert not imported & slow

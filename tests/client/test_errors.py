@@ -1,0 +1,79 @@
+import copy
+import pickle
+from collections.abc import Iterator
+
+import pytest
+from tarantkv import errors
+from tarantkv.answers import error_of
+
+from api.http.problems import Kind
+from tests.client.scripted import problem
+
+
+def classes(base: type[errors.TarantKVError] = errors.TarantKVError) -> Iterator[type[errors.TarantKVError]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from classes(kind)
+
+
+# Nobody can be told more of these than that the request was refused.
+GENERAL = {
+    "target-too-long",
+    "unsupported-media-type",
+    "unsupported-content-coding",
+    "expectation-failed",
+    "head-too-large",
+    "not-implemented",
+    "version-not-supported",
+}
+
+
+@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.value[0])
+def test_every_problem_of_the_api_is_an_error_of_its_own_class(kind: Kind) -> None:
+    name = kind.value[0]
+    error = error_of(problem(kind.status, name, 3))
+    assert (name in errors.CLASSES) != (name in GENERAL)
+    assert type(error) is errors.CLASSES.get(name, type(error))
+    assert error.kind == name
+    assert error.status == kind.status
+    assert error.retry_after == 3
+    retried = isinstance(error, (errors.UnavailableError, errors.OutcomeUnknownError, errors.TooManyLoginsError))
+    assert retried == (kind.status in (408, 429, 503, 504))
+
+
+@pytest.mark.parametrize("make", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("kind", [*classes()], ids=lambda kind: kind.__name__)
+def test_every_error_pickles_and_copies(kind: type[errors.TarantKVError], make: object) -> None:
+    error = kind("what happened")
+    error.failed, error.applied, error.retry_after, error.status = {"a": "unknown"}, ["b"], 2.0, 504
+    error.problem = {"request_id": "r-1", "type": "urn:tarant-kv:problem:x", "current": {"a": {}}}
+    if isinstance(error, errors.ExportBrokenError):
+        error.cursor, error.items, error.last_key = "c", 7, "k"
+    twin = make(error)  # type: ignore[operator]  # one of the functions above
+    assert type(twin) is kind
+    assert vars(twin) == vars(error)
+    assert str(twin) == str(error) == "what happened (request r-1)"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (502, errors.OutcomeUnknownError),
+        (503, errors.UnavailableError),
+        (504, errors.OutcomeUnknownError),
+        (413, errors.TooLargeError),
+        (401, errors.UnauthorizedError),
+        (404, errors.RequestError),
+        (500, errors.InternalError),
+    ],
+)
+def test_what_a_proxy_answers_by_itself_is_an_error_by_its_status(status: int, kind: type) -> None:
+    answer = problem(status, "x")._replace(body=b"<html>Bad gateway</html>")
+    assert type(error_of(answer)) is kind
+    assert "Bad gateway" in str(error_of(answer))
+
+
+def test_a_retry_after_that_is_a_date_or_damaged_counts_as_none() -> None:
+    for text in ("Wed, 21 Oct 2026 07:28:00 GMT", "-1", "1e9", "٣", "9" * 40):
+        answer = problem(503, "overloaded")
+        assert error_of(answer._replace(headers={"retry-after": text})).retry_after is None

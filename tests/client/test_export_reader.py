@@ -1,0 +1,91 @@
+"""However an export breaks, every key is given once, and an export without its last line is never taken for whole."""
+
+import json
+
+import pytest
+from tarantkv import Policy, errors
+from tarantkv.export import ExportReader
+
+from tests.client.scripted import LOST, Script, ok
+
+KEYS = ["a", "b", "ä", "\U0001f600", "\U0001f601"]
+PATIENT = Policy(deadline_s=5.0, first_wait_s=0.1, last_wait_s=0.1)
+
+
+def line(**members: object) -> bytes:
+    return json.dumps(members).encode() + b"\n"
+
+
+ITEMS = [line(key=key, value=number) for number, key in enumerate(KEYS)]
+WHOLE = b"".join([*ITEMS[:2], line(cursor="c2", items=2), *ITEMS[2:], line(end=True, items=5)])
+REST = b"".join([*ITEMS[2:], line(end=True, items=5)])
+
+
+def drained(script: Script, reader: ExportReader) -> list[str]:
+    given = []
+    while (items := script.run(reader.next())) is not None:
+        given += [item.key for item in items]
+    return given
+
+
+def test_an_export_that_comes_whole_is_given_whole() -> None:
+    script = Script(ok())
+    script.streams = [[WHOLE[:10], WHOLE[10:]]]
+    reader = script.calls.export(None, None, {"prefix": "ü&"})
+    assert drained(script, reader) == KEYS
+    assert reader.complete
+    assert script.opened[0].path == "/api/export?prefix=%C3%BC%26"
+
+
+@pytest.mark.parametrize("broken", [[], [LOST]], ids=["ends", "breaks"])
+def test_cut_at_any_byte_it_goes_on_and_gives_every_key_once(broken: list[object]) -> None:
+    for cut in range(len(WHOLE) - 1):
+        script = Script(ok(), policy=PATIENT)
+        behind_cursor = cut >= WHOLE.index(b'"c2"') + len(line(cursor="c2", items=2)) - len('{"cursor": ')
+        reader = script.calls.export(None, None, {})
+        script.streams = [[WHOLE[:cut], *broken], [REST if behind_cursor else WHOLE]]  # type: ignore[list-item]
+        assert drained(script, reader) == KEYS, cut
+        assert script.opened[1].path == ("/api/export?cursor=c2" if behind_cursor else "/api/export"), cut
+        assert reader.items == len(KEYS)
+
+
+def test_an_error_line_leads_to_its_cursor() -> None:
+    failed = {"type": "urn:tarant-kv:problem:shard-unavailable", "status": 503, "title": "x"}
+    script = Script(ok(), policy=PATIENT)
+    script.streams = [[b"".join(ITEMS[:2]) + line(error=failed, cursor="c9")], [REST]]
+    assert drained(script, script.calls.export(None, None, {})) == KEYS
+    assert script.opened[1].path == "/api/export?cursor=c9"
+
+
+def test_one_that_cannot_be_resumed_names_the_cursor_and_the_last_key() -> None:
+    script = Script(ok(), policy=PATIENT)
+    script.streams = [[WHOLE[: WHOLE.index(ITEMS[3])]], *([LOST] for _ in range(100))]
+    reader = script.calls.export(None, None, {})
+    assert [item.key for item in script.run(reader.next()) or ()] == KEYS[:3]
+    with pytest.raises(errors.ExportBrokenError) as caught:
+        script.run(reader.next())
+    assert (caught.value.cursor, caught.value.items, caught.value.last_key) == ("c2", 3, "ä")
+    assert "c2" in str(caught.value)
+    again = Script(ok())
+    again.streams = [[REST]]
+    assert drained(again, again.calls.export("c2", "ä", {})) == KEYS[3:]
+
+
+def test_an_error_that_does_not_pass_ends_it() -> None:
+    script = Script(ok())
+    refused = {"type": "urn:tarant-kv:problem:database-refused", "status": 500, "title": "x"}
+    script.streams = [[ITEMS[0] + line(error=refused, cursor="c1")]]
+    reader = script.calls.export(None, None, {})
+    script.run(reader.next())
+    with pytest.raises(errors.ExportBrokenError) as caught:
+        script.run(reader.next())
+    assert caught.value.cursor == "c1"
+    assert len(script.opened) == 1
+
+
+def test_a_value_that_json_cannot_express_comes_back_as_it_is() -> None:
+    script = Script(ok())
+    script.streams = [[b'{"key":"a","value_msgpack":"xAH/","version":"v"}\n{"end":true,"items":1}\n']]
+    items = script.run(script.calls.export(None, None, {}).next())
+    assert items is not None
+    assert (items[0].value, items[0].version) == (b"\xff", "v")
