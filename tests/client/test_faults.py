@@ -101,7 +101,7 @@ def test_a_read_that_nobody_answers_says_which_keys_were_not_read(
     new_api: NewApi, new_client: NewClient, prefix: str
 ) -> None:
     with ExitStack() as stack:
-        api = new_api(TARANTKV_REQUEST_TIMEOUT_S="0.5")
+        api = new_api()
         kv = new_client(api.base_url, policy=QUICK._replace(deadline_s=1.0))
         api.signal(signal.SIGSTOP)
         stack.callback(api.signal, signal.SIGCONT)

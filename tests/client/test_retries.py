@@ -168,3 +168,11 @@ def test_a_success_that_is_no_document_is_an_error_of_the_server() -> None:
     script = Script(ok()._replace(headers={"content-type": "text/html"}, body=b"<html>"))
     with pytest.raises(errors.InternalError):
         script.run(script.calls.read(["a"]))
+
+
+def test_a_success_that_did_not_come_whole_is_asked_for_again() -> None:
+    whole = ok({"data": {"n": 1}})
+    script = Script(whole._replace(body=whole.body[:-1]), whole)
+    assert script.run(script.calls.increment({"n": 1})) == {"n": 1}
+    one, other = script.sent
+    assert one.headers["idempotency-key"] == other.headers["idempotency-key"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tarantkv.errors import InternalError, TarantKVError, class_of
+from tarantkv.errors import ConnectionLostError, InternalError, TarantKVError, class_of
 from tarantkv.wire import MSGPACK, Response, unpacked
 
 LONGEST_DETAIL = 500
@@ -14,15 +14,18 @@ def document_of(response: Response) -> dict[str, Any]:
     """The document of a success.
 
     Raises:
-        InternalError: it has none.
+        ConnectionLostError: it did not come whole.
+        InternalError: it is none of this api.
     """
     media_type = response.headers.get("content-type", "").partition(";")[0].strip()
+    if media_type not in (MSGPACK, "application/json"):
+        raise InternalError(f"what answers is not this api: {media_type or 'no media type'}", status=response.status)
     try:
         document = unpacked(response.body) if media_type == MSGPACK else _json(response.body)
     except (ValueError, RecursionError) as error:
-        raise InternalError(f"the answer is no document of this api: {error}", status=response.status) from None
+        raise ConnectionLostError(f"the answer is damaged: {error}") from None
     if not isinstance(document, dict):
-        raise InternalError("the answer is no document of this api", status=response.status)
+        raise InternalError("what answers is not this api", status=response.status)
     return document
 
 

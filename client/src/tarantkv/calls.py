@@ -57,7 +57,7 @@ class Calls:
         fixed = _fixed(options)
         if options.get("versions"):
             fixed["return"] = ["version"]
-        documents = yield from self._change("/api/write", "data", data, fixed, options)
+        documents = yield from self._change("/api/write", data, data, fixed, options)
         return _joined(documents, "versions")
 
     def read(
@@ -72,7 +72,7 @@ class Calls:
         fixed: dict[str, Any] = {"with": list(with_)} if with_ else {}
         if partial:
             fixed["partial"] = True
-        asked = batch("/api/read", "keys", keys, fixed)
+        asked = batch("/api/read", keys, None, fixed)
         documents = yield from batches.run(self.sender, asked, key=None, deadline_s=deadline)
         return ReadResult(
             _joined(documents, "data"),
@@ -83,12 +83,12 @@ class Calls:
 
     def delete(self, keys: Iterable[str], **options: Unpack[DeleteOptions]) -> Steps[int]:
         """Remove keys; gives how many were there."""
-        documents = yield from self._change("/api/delete", "keys", keys, _fixed(options), options)
+        documents = yield from self._change("/api/delete", keys, None, _fixed(options), options)
         return sum(document["deleted"] for document in documents)
 
     def touch(self, keys: Iterable[str], **options: Unpack[TouchOptions]) -> Steps[TouchResult]:
         """Give keys another expiry."""
-        documents = yield from self._change("/api/touch", "keys", keys, _fixed(options), options)
+        documents = yield from self._change("/api/touch", keys, None, _fixed(options), options)
         return TouchResult(
             sum(document["touched"] for document in documents),
             [key for document in documents for key in document.get("not_found", ())],
@@ -96,7 +96,7 @@ class Calls:
 
     def increment(self, data: Mapping[str, int], **options: Unpack[IncrementOptions]) -> Steps[dict[str, int]]:
         """Add to counters; gives their results."""
-        documents = yield from self._change("/api/increment", "data", data, _fixed(options), options)
+        documents = yield from self._change("/api/increment", data, data, _fixed(options), options)
         return _joined(documents, "data")
 
     def scan(self, cursor: str | None, limit: int, selection: Mapping[str, Any]) -> ScanReader:
@@ -165,12 +165,12 @@ class Calls:
     def _change(
         self,
         path: str,
-        member: str,
-        keys: Mapping[str, Any] | Iterable[str],
+        keys: Iterable[str],
+        values: Mapping[str, Any] | None,
         fixed: Mapping[str, Any],
         options: ChangeOptions,
     ) -> Steps[Documents]:
-        asked = batch(path, member, keys, fixed, options.get("options"))
+        asked = batch(path, keys, values, fixed, options.get("options"))
         key = batches.idempotency_key(options.get("idempotency_key"))
         return (yield from batches.run(self.sender, asked, key=key, deadline_s=options.get("deadline")))
 

@@ -43,12 +43,12 @@ class Batch(NamedTuple):
 
 def batch(
     path: str,
-    member: str,
-    keys: Mapping[str, Any] | Iterable[str],
+    keys: Iterable[str],
+    values: Mapping[str, Any] | None,
     fixed: Mapping[str, Any],
     options: Mapping[str, Any] | None = None,
 ) -> Batch:
-    """A batch of keys, or of keys and values where `keys` is a mapping. A key that comes again counts once.
+    """A batch of keys, or of keys and `values`. A key that comes again counts once.
 
     Raises:
         InvalidKeyError, InvalidValueError: a key or a value cannot be stored.
@@ -59,18 +59,17 @@ def batch(
         raise InvalidRequestError("keys must be several: put a single one in a list")
     names = dict.fromkeys(keys)
     of_each = dict(options or {})
-    pairs = isinstance(keys, Mapping)
     entries = []
     for key in names:
         encoded = packed_key(key)
         option = encoded + packed(pack, of_each.pop(key), key) if key in of_each else b""
-        if isinstance(keys, Mapping):
-            encoded += packed(pack, keys[key], key)
+        if values is not None:
+            encoded += packed(pack, values[key], key)
         entries.append(Entry(key, encoded, option))
     for key in of_each:
         raise InvalidRequestError(f"options has the key {key!r}, which is not in the batch")
     members = [packed_key(name) + packed(pack, value, name) for name, value in fixed.items()]
-    return Batch(path, member, pairs, members, entries)
+    return Batch(path, "keys" if values is None else "data", values is not None, members, entries)
 
 
 def cut(entries: Sequence[Entry], most_keys: int, most_bytes: int) -> Iterator[Sequence[Entry]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 from tarantkv.effects import NOT_BEGUN, Alone, Effect, Open, Outcome, Read, Send, Shut, Sleep, Steps, Together
 from tarantkv.errors import ClosedError
+from tarantkv.forks import renew_after_fork
 from tarantkv.transport import Transport
 
 T = TypeVar("T")
@@ -23,8 +23,12 @@ class Runner:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.closed = False
+        self.renew_after_fork()
+        renew_after_fork(self)
+
+    def renew_after_fork(self) -> None:
+        """A thread of the parent may have held the lock when this process was forked."""
         self._alone = threading.Lock()
-        self._pid = os.getpid()
 
     def run(self, steps: Steps[T]) -> T:
         """Run steps to their end; raises what they raise."""
@@ -88,16 +92,10 @@ class Runner:
             case Shut(stream):
                 return self.transport.shut(stream)
             case Alone(steps):
-                with self._lock():
+                with self._alone:
                     return self.run(steps)
             case Together(steps, limit, stop):
                 outcomes = [NOT_BEGUN] * len(steps)
                 for position, outcome in self.beside_each_other(steps, limit, stop):
                     outcomes[position] = outcome
                 return outcomes
-
-    def _lock(self) -> threading.Lock:
-        if self._pid != os.getpid():
-            # A thread of the parent may have held the lock when this process was forked.
-            self._alone, self._pid = threading.Lock(), os.getpid()
-        return self._alone

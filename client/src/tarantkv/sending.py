@@ -7,7 +7,7 @@ changes under an `Idempotency-Key`. The same bytes go with the same key each tim
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tarantkv.answers import document_of, error_of
 from tarantkv.effects import Alone, Send, Sleep, Steps
@@ -28,6 +28,8 @@ from tarantkv.errors import (
 from tarantkv.policy import Policy
 from tarantkv.session import Session
 from tarantkv.wire import MSGPACK, Request, Response, TransportError, packer
+
+T = TypeVar("T")
 
 IDEMPOTENCY_KEY = "idempotency-key"
 
@@ -115,14 +117,17 @@ class Sender:
         Raises:
             TarantKVError: what became of it, with what is known of each key.
         """
-        return document_of((yield from self.response(call, until)))
+        return (yield from self._tried(call, until, document_of))
 
     def response(self, call: Call, until: float) -> Steps[Response]:
-        """The answer, which is a success.
+        """The answer, which is a success, as it came.
 
         Raises:
             TarantKVError: what became of it, with what is known of each key.
         """
+        return (yield from self._tried(call, until, lambda response: response))
+
+    def _tried(self, call: Call, until: float, read: Callable[[Response], T]) -> Steps[T]:
         attempts = Attempts(call)
         if call.authenticated and self.session.token is None and self.session.ask is not None:
             yield Alone(self._log_in_instead_of(None, until))
@@ -130,7 +135,7 @@ class Sender:
             attempts.number += 1
             token = self.session.token
             try:
-                return (yield from self._once(call, until))
+                return read((yield from self._once(call, until)))
             except TarantKVError as found:
                 error = found
             attempts.note(error)

@@ -6,7 +6,6 @@ each other's answers otherwise.
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import threading
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tarantkv.effects import Stream
 from tarantkv.errors import InvalidRequestError
+from tarantkv.forks import renew_after_fork
 from tarantkv.transport.http1 import Connection, HttpError
 from tarantkv.wire import Request, Response, TransportError
 
@@ -45,10 +45,11 @@ class PlainTransport:
         self._prefix = parts.path.rstrip("/")
         self._tls = tls
         self._closed = False
-        self._renew()
+        self.renew_after_fork()
+        renew_after_fork(self)
 
-    def _renew(self) -> None:
-        self._pid = os.getpid()
+    def renew_after_fork(self) -> None:
+        """Leave the connections to the parent. Only this process's ends of them are closed as they are dropped."""
         self._lock = threading.Lock()
         self._idle: list[tuple[float, Connection]] = []
 
@@ -86,8 +87,6 @@ class PlainTransport:
     def close(self) -> None:
         """Close all idle connections; those in use close with their answers."""
         self._closed = True
-        if self._pid != os.getpid():
-            self._renew()
         with self._lock:
             idle, self._idle = self._idle, []
         for _, connection in idle:
@@ -108,9 +107,6 @@ class PlainTransport:
         return connection, Response(status, headers)
 
     def _connection(self, end: float) -> Connection:
-        if self._pid != os.getpid():
-            # The parent's connections: only this process's ends of them are closed as they are dropped.
-            self._renew()
         while True:
             with self._lock:
                 if not self._idle:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from tarantkv.effects import Stream
+from tarantkv.forks import renew_after_fork
 from tarantkv.transport.plain import CONNECT_S, MAX_IDLE, MAX_IDLE_S
 from tarantkv.wire import Request, Response, TransportError
 
@@ -39,20 +40,29 @@ class HttpxTransport:
         self._url = url.rstrip("/")
         self._tls = tls
         self._given = client
-        self._pid = 0
-        self._client: httpx2.Client | None = None
+        self._client = client or self._new()
+        renew_after_fork(self)
+
+    def _new(self) -> httpx2.Client:
+        return httpx2.Client(limits=_LIMITS, verify=True if self._tls is None else self._tls)
+
+    def renew_after_fork(self) -> None:
+        """Make connections of this process's own. A client that was given is for its owner to renew."""
+        if self._given is None:
+            _left_to_parents.append(self._client)
+            self._client = self._new()
 
     def send(self, request: Request) -> Response:
         """Send a request and read its answer."""
         try:
-            return _response(self._pool().send(self._request(request)))
+            return _response(self._client.send(self._request(request)))
         except httpx2.HTTPError as error:
             raise _lost(error) from error
 
     def open(self, request: Request) -> Stream:
         """Send a request and read the head of its answer."""
         try:
-            response = self._pool().send(self._request(request), stream=True)
+            response = self._client.send(self._request(request), stream=True)
         except httpx2.HTTPError as error:
             raise _lost(error) from error
         pieces: Iterator[bytes] = response.iter_raw()
@@ -71,20 +81,11 @@ class HttpxTransport:
 
     def close(self) -> None:
         """Close all connections."""
-        if self._client is not None and self._pid == os.getpid():
+        if self._given is None:
             self._client.close()
 
-    def _pool(self) -> httpx2.Client:
-        if self._given is not None:
-            return self._given
-        if self._client is None or self._pid != os.getpid():
-            _left_to_parents.append(self._client)
-            self._client = httpx2.Client(limits=_LIMITS, verify=True if self._tls is None else self._tls)
-            self._pid = os.getpid()
-        return self._client
-
     def _request(self, request: Request) -> httpx2.Request:
-        return self._pool().build_request(request.method, self._url + request.path, **_arguments(request))
+        return self._client.build_request(request.method, self._url + request.path, **_arguments(request))
 
 
 class AsyncHttpxTransport:
