@@ -45,36 +45,53 @@ def array_elements(file: BinaryIO) -> Iterator[Any]:
         UsageError: the input is no such array.
     """
     decoder = json.JSONDecoder()
-    text, ended, first = "", False, True
+    text, ended = _more(file, "", "utf-8-sig")
+    if not text.startswith("["):
+        raise UsageError("the input is no JSON array")
+    text, separator = text[1:].lstrip(_SPACE), ""
     while True:
-        text = text.lstrip(_SPACE)
         if not ended and len(text) < _PIECE_BYTES:
-            piece = file.read(_PIECE_BYTES)
-            # An element may be cut within a character: read on to the end of a line or of the file.
-            piece += file.readline(MAX_LINE_BYTES) if piece else b""
-            ended = not piece
-            try:
-                text += piece.decode("utf-8-sig" if first else "utf-8")
-            except UnicodeDecodeError:
-                raise UsageError("the input is not UTF-8") from None
-            if first and not text.lstrip(_SPACE).startswith("["):
-                raise UsageError("the input is no JSON array")
-            text = text.lstrip(_SPACE).removeprefix("[") if first else text
-            first = False
+            text, ended = _more(file, text)
             continue
         if text.startswith("]"):
+            if text[1:].strip(_SPACE):
+                raise UsageError("something follows the array")
             return
         try:
-            element, end = decoder.raw_decode(text.removeprefix(",").lstrip(_SPACE))
+            if not text.startswith(separator):
+                raise ValueError("a comma is missing")  # noqa: TRY301 - as what the decoder raises
+            rest = text.removeprefix(separator).lstrip(_SPACE)
+            element, end = decoder.raw_decode(rest)
         except ValueError as error:
             if ended or len(text) > MAX_LINE_BYTES:
                 raise UsageError(f"the input is no JSON array: {error}") from None
-            piece = file.read(_PIECE_BYTES) + file.readline(MAX_LINE_BYTES)
-            ended = not piece
-            text += piece.decode("utf-8", "replace")
+            text, ended = _more(file, text)
             continue
-        text = text.removeprefix(",").lstrip(_SPACE)[end:]
+        text, separator = rest[end:].lstrip(_SPACE), ","
         yield element
+
+
+def _more(file: BinaryIO, text: str, encoding: str = "utf-8") -> tuple[str, bool]:
+    """A text with some more of the file, and whether that was all."""
+    piece = file.read(_PIECE_BYTES)
+    # A character may be cut: at most three more bytes make it whole.
+    while piece and _is_cut(piece) and (more := file.read(1)):
+        piece += more
+    try:
+        return (text + piece.decode(encoding)).lstrip(_SPACE), not piece
+    except UnicodeDecodeError:
+        raise UsageError("the input is not UTF-8") from None
+
+
+def _is_cut(piece: bytes) -> bool:
+    """Whether the last character of a piece goes on behind it."""
+    for back in range(1, min(4, len(piece)) + 1):
+        byte = piece[-back]
+        if byte < 0x80:
+            return False
+        if byte >= 0xC0:
+            return back < (2 if byte < 0xE0 else 3 if byte < 0xF0 else 4)
+    return False
 
 
 def dynamodb(file: BinaryIO, options: Options) -> Iterator[Record]:

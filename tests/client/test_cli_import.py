@@ -1,0 +1,165 @@
+"""An import can be killed at any moment, and goes on; an export can be cut anywhere, and goes on."""
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from tarantkv import Client
+
+from tests.client.command import Command
+from tests.client.lossy import Fate, LossyProxy
+from tests.contract.conftest import Service
+
+LINES = 3000
+BAD = {7: "bad", 1500: '{"key": 1, "value": 1}', 2999: '{"key": "x"}'}
+
+
+@pytest.fixture
+def tkv(tmp_path: Path, service: Service, token: str) -> Command:
+    return Command(tmp_path, service.base_url, token)
+
+
+def written(path: Path, prefix: str) -> dict[str, int]:
+    """Make a file to import; what it stores."""
+    data = {f"{prefix}{n:05}": n for n in range(1, LINES + 1) if n not in BAD}
+    lines = [BAD.get(n) or json.dumps({"key": f"{prefix}{n:05}", "value": n}) for n in range(1, LINES + 1)]
+    path.write_text("\n".join(lines) + "\n")
+    return data
+
+
+def rejected(path: Path) -> list[int]:
+    return sorted(json.loads(line)["line"] for line in path.read_text().splitlines())
+
+
+def test_an_import_that_is_killed_again_and_again_stores_every_line_and_tells_each_once(
+    tkv: Command, kv: Client, prefix: str
+) -> None:
+    path = tkv.home / "data.ndjson"
+    data = written(path, prefix)
+    rng = random.Random(3)
+    asked = ("import", path.name, "--resume", "--part-lines", "100", "--parallel", "2")
+    journal = tkv.home / "data.ndjson.journal"
+    for _ in range(6):
+        process = tkv.start(*asked)
+        # From the moment on at which it has begun; the journal grows by a line with each part.
+        end = time.monotonic() + 20
+        size = journal.stat().st_size if journal.exists() else 0
+        while process.poll() is None and time.monotonic() < end:
+            if journal.exists() and journal.stat().st_size > size + rng.choice([0, 150, 500]):
+                break
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    ended = tkv.run(*asked)
+    (result,) = ended.records()
+    assert ended.code == 1, ended.err
+    assert result == {"lines": LINES, "applied": len(data), "already_there": 0, "rejected": 3}
+    assert rejected(tkv.home / "data.ndjson.rejected.ndjson") == sorted(BAD)
+    assert not journal.exists()
+    assert kv.read(data).data == data
+
+
+@pytest.mark.parametrize("cut", [1, 0.3, 0.6, 0.97])
+def test_an_import_goes_on_from_a_journal_that_was_cut_anywhere(
+    tkv: Command, lossy: LossyProxy, prefix: str, cut: float
+) -> None:
+    path = tkv.home / "data.ndjson"
+    data = written(path, prefix)
+    asked = ("import", path.name, "--url", lossy.url, "--part-lines", "300", "--parallel", "1", "--if-absent")
+    lossy.plan = lambda number, _path: Fate.PASS if number <= 5 else Fate.LOSE_REQUEST
+    first = tkv.run(*asked, "--deadline", "0.3")
+    assert first.code == 5
+    assert "--resume" in first.err
+    journal = tkv.home / "data.ndjson.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[: cut if cut == 1 else int(len(whole) * cut)])
+    kept = max(0, journal.read_bytes().count(b"\n") - 1)
+    lossy.plan = lambda _number, _path: Fate.PASS
+    lossy.seen.clear()
+    (result,) = tkv.run(*asked, "--resume").records()
+    assert len(lossy.seen) == 10 - kept
+    # Parts whose note was cut off are sent again under their keys and get their first outcome, unless the journal has
+    # lost even its name.
+    assert result["applied"] + result["already_there"] == len(data)
+    assert (result["already_there"] > 0) == (cut == 1)
+    assert rejected(tkv.home / "data.ndjson.rejected.ndjson") == sorted(BAD)
+
+
+def test_an_interrupted_import_is_not_begun_anew_by_mistake(tkv: Command, lossy: LossyProxy, prefix: str) -> None:
+    path = tkv.home / "data.ndjson"
+    written(path, prefix)
+    lossy.plan = lambda number, _path: Fate.PASS if number <= 2 else Fate.LOSE_REQUEST
+    asked = ("import", path.name, "--url", lossy.url, "--part-lines", "500")
+    assert tkv.run(*asked, "--deadline", "0.3").code == 5
+    assert "--resume" in tkv.run(*asked).err
+    assert "part_lines" in tkv.run(*asked[:-1], "600", "--resume").err
+    path.write_text(path.read_text() + "{}\n")
+    assert "changed" in tkv.run(*asked, "--resume").err
+
+
+def test_ctrl_c_ends_an_import_at_once_and_it_can_go_on(
+    tkv: Command, lossy: LossyProxy, kv: Client, prefix: str
+) -> None:
+    path = tkv.home / "data.ndjson"
+    data = written(path, prefix)
+    lossy.plan = lambda number, _path: Fate.PASS if number <= 3 else Fate.LOSE_REQUEST
+    asked = ("import", path.name, "--url", lossy.url, "--part-lines", "500", "--parallel", "1")
+    process = tkv.start(*asked)
+    journal = tkv.home / "data.ndjson.journal"
+    end = time.monotonic() + 20
+    while time.monotonic() < end and not (journal.exists() and journal.read_bytes().count(b"\n") == 4):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    lossy.plan = lambda _number, _path: Fate.PASS
+    assert tkv.run(*asked, "--resume").code == 1
+    assert kv.read(data).data == data
+
+
+def test_every_rejected_line_of_a_part_is_named_also_past_those_that_the_api_lists(tkv: Command, prefix: str) -> None:
+    path = tkv.home / "data.ndjson"
+    faults = ["no json", '{"key": ""}', '{"key": "a", "value": 1, "ttl": -1}', '{"key": "a", "value": NaN}', "[]"]
+    lines = [faults[n % len(faults)] for n in range(300)]
+    lines += [json.dumps({"key": prefix + "same", "value": n}) for n in range(200)]
+    path.write_text("\n".join(lines))
+    ended = tkv.run("import", path.name)
+    assert ended.records() == [{"lines": 500, "applied": 1, "already_there": 0, "rejected": 499}]
+    assert rejected(tkv.home / "data.ndjson.rejected.ndjson") == list(range(1, 500))
+    assert json.loads((tkv.home / "data.ndjson.rejected.ndjson").read_text().splitlines()[0])["text"] == "no json"
+
+
+def test_an_export_to_a_file_that_was_cut_anywhere_goes_on_and_is_whole(tkv: Command, kv: Client, prefix: str) -> None:
+    data = {f"{prefix}{n:03}": {"n": n} for n in range(200)}
+    kv.write(data)
+    path = tkv.home / "out.ndjson"
+    asked = ("export", prefix, "--output", path.name)
+    assert tkv.run(*asked).code == 0
+    whole = path.read_bytes()
+    assert json.loads(whole.splitlines()[-1]) == {"end": True, "items": 200}
+    for cut in (0, 1, len(whole) // 3, len(whole) - 3):
+        path.write_bytes(whole[:cut])
+        ended = tkv.run(*asked, "--resume")
+        assert ended.code == 0, ended.err
+        assert path.read_bytes() == whole
+    assert "whole" in tkv.run(*asked, "--resume").err
+
+
+def test_an_export_that_breaks_for_good_is_not_taken_for_whole(
+    tkv: Command, lossy: LossyProxy, kv: Client, prefix: str
+) -> None:
+    kv.write({f"{prefix}{n:03}": n for n in range(200)})
+    lossy.cut_at = 4000
+    lossy.plan = lambda _number, _path: Fate.CUT_ANSWER
+    ended = tkv.run("export", prefix, "-o", "out.ndjson", "--url", lossy.url, "--deadline", "0.5")
+    assert ended.code == 5
+    assert "broke off" in ended.err
+    lines = (tkv.home / "out.ndjson").read_text().splitlines()
+    assert lines
+    assert "end" not in json.loads(lines[-1])
+    assert tkv.run("export", prefix, "-o", "out.ndjson", "--resume").code == 0
+    assert json.loads((tkv.home / "out.ndjson").read_text().splitlines()[-1]) == {"end": True, "items": 200}

@@ -1,0 +1,168 @@
+"""What other programs write, as lines of the api; and the rules by which the api rejects lines."""
+
+import base64
+import io
+import json
+import random
+from typing import Any
+
+import pytest
+from tarantkv.cli.exits import UsageError
+from tarantkv.cli.foreign import array_elements, dynamodb, wrangler
+from tarantkv.cli.formats import Options, Reader, Record, comma_separated, ndjson, pairs, reader_of
+from tarantkv.cli.rejects import why_rejected
+
+from tests.contract.calls import Api
+
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+def read(reader: Reader, content: bytes | str, **options: Any) -> list[Record]:
+    return list(reader(io.BytesIO(content.encode() if isinstance(content, str) else content), Options(**options)))
+
+
+def members(records: list[Record]) -> list[Any]:
+    return [json.loads(record.line) if record.why is None else record.why[0] for record in records]
+
+
+def test_lines_go_as_they_are_and_know_where_they_end() -> None:
+    content = b'{"key": "a", "value": 1.0}\r\n\nbad\n{"key": "b"}'
+    records = read(ndjson, content)
+    assert b"".join(record.line for record in records) == content
+    assert [record.end for record in records] == [28, 29, 33, len(content)]
+
+
+def test_lines_get_what_all_shall_have_unless_they_say_otherwise() -> None:
+    content = '{"key": "a", "value": 1}\n{"key": "b", "value": 2, "expires_at": 9}\n{"end": true, "items": 2}\nbad\n'
+    first, second, end, bad = read(ndjson, content, ttl=60.0, if_absent=True)
+    assert json.loads(first.line) == {"key": "a", "value": 1, "ttl": 60.0, "if": "absent"}
+    assert json.loads(second.line) == {"key": "b", "value": 2, "expires_at": 9, "if": "absent"}
+    assert json.loads(end.line) == {"end": True, "items": 2}
+    assert bad.line == b"bad\n"
+
+
+def test_csv_makes_keys_of_columns() -> None:
+    content = '\ufeffid,region,name,note\r\n1,eu,"Ada, L.","two\nlines"\r\n2,us,Grace,\r\n3,us\r\n'
+    assert members(read(comma_separated, content, keys=("region", "id"))) == [
+        {"key": "eu:1", "value": {"name": "Ada, L.", "note": "two\nlines"}},
+        {"key": "us:2", "value": {"name": "Grace", "note": ""}},
+        "invalid_line",
+    ]
+    assert members(read(comma_separated, "key,value\na,1\n")) == [{"key": "a", "value": "1"}]
+    with pytest.raises(UsageError, match="--key"):
+        read(comma_separated, "a,b\n1,2\n")
+
+
+def test_what_wrangler_writes() -> None:
+    elements = [
+        {"key": "a", "value": "x", "expiration": 4102444800, "metadata": {"m": 1}},
+        {"key": "b", "value": base64.b64encode(b"\xff").decode(), "base64": True, "expiration_ttl": 60},
+        {"key": "c", "value": "!", "base64": True},
+        {"name": "d"},
+    ]
+    assert members(read(wrangler, json.dumps(elements))) == [
+        {"key": "a", "value": "x", "expires_at": 4102444800},
+        {"key": "b", "value_msgpack": "xAH/", "ttl": 60},
+        "invalid_value",
+        "invalid_line",
+    ]
+
+
+class Dripping(io.BytesIO):
+    """A file that gives little at a time."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(7, size or 7))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_is_read_piece_by_piece(indent: int | None) -> None:
+    rng = random.Random(4)
+    elements = [{"key": "é" * rng.randrange(5) + "\U0001f600", "value": [n, "]", '"', {"a": "[,"}]} for n in range(40)]
+    text = json.dumps(elements, indent=indent, ensure_ascii=False)
+    assert list(array_elements(io.BytesIO(text.encode()))) == elements
+    assert list(array_elements(Dripping(text.encode()))) == elements
+    assert list(array_elements(io.BytesIO(b" [ ] "))) == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1, 2", '["a', "[1 2]x", b"\xff"])
+def test_what_is_no_array_is_said_so(content: bytes | str) -> None:
+    with pytest.raises(UsageError):
+        list(array_elements(io.BytesIO(content.encode() if isinstance(content, str) else content)))
+
+
+def test_what_dynamodb_exports() -> None:
+    item = {
+        "pk": {"S": "user"},
+        "sk": {"N": "42"},
+        "ends": {"N": "4102444800"},
+        "all": {"M": {"l": {"L": [{"BOOL": True}, {"NULL": True}, {"N": "1.5"}]}, "b": {"BS": ["/w=="]}}},
+        "set": {"SS": ["a", "b"]},
+    }
+    lines = [json.dumps({"Item": item}), "", json.dumps({"Item": {"pk": {"S": "x"}}}), "bad"]
+    lines.append(json.dumps({"Item": {"pk": {"S": "x"}, "sk": {"N": "0.12345678901234567890123"}}}))
+    found = read(dynamodb, "\n".join(lines), keys=("pk", "sk"), ttl_attribute="ends")
+    assert json.loads(found[0].line)["key"] == "user:42"
+    assert json.loads(found[0].line)["expires_at"] == 4102444800
+    assert found[1].line == b"\n"
+    assert [record.why and record.why[0] for record in found[2:]] == ["invalid_line", "invalid_value", "invalid_value"]
+    with pytest.raises(UsageError, match="--key"):
+        read(dynamodb, "{}")
+
+
+def test_pairs_of_lines_as_redis_cli_prints_them() -> None:
+    assert members(read(pairs, b"a\n1\nb\n\xff\n\xff\n1\n")) == [
+        {"key": "a", "value": "1"},
+        {"key": "b", "value_msgpack": "xAH/"},
+        "invalid_key",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "found"),
+    [
+        ("a.ndjson", None, "ndjson"),
+        ("a", None, "ndjson"),
+        ("a.csv.gz", None, "csv"),
+        ("a.json", None, "wrangler"),
+        ("x.json.gz", None, "dynamodb"),
+        ("a.csv", "pairs", "pairs"),
+    ],
+)
+def test_the_name_of_a_file_tells_its_format(name: str, asked: str | None, found: str) -> None:
+    assert reader_of(name, asked)[0] == found
+
+
+LINES = [
+    '{"key": "PREFIXa", "value": 1}',
+    '{"key": "PREFIXb", "value": null, "ttl": 1, "if": "absent", "version": "x"}',
+    '{"key": "PREFIXc", "value_msgpack": "AQ=="}',
+    '{"cursor": "x", "items": 1}',
+    '{"end": true, "items": 1}',
+    "   ",
+    "bad",
+    "[]",
+    "{}",
+    '{"error": {}, "cursor": "x"}',
+    '{"key": 1, "value": 1}',
+    '{"key": "PREFIXd"}',
+    '{"key": "PREFIXd", "value": 1, "value_msgpack": "AQ=="}',
+    '{"key": "PREFIXd", "value": 1, "other": 1}',
+    '{"key": "", "value": 1}',
+    '{"key": "PREFIX' + "x" * 1020 + '", "value": 1}',
+    '{"key": "PREFIXd", "value": NaN}',
+    '{"key": "PREFIXd", "value": 18446744073709551616}',
+    '{"key": "PREFIXd", "value": "\\ud800"}',
+    '{"key": "PREFIXd", "value": 1, "ttl": 0}',
+    '{"key": "PREFIXd", "value": 1, "ttl": 1, "expires_at": 1}',
+    '{"key": "PREFIXd", "value": 1, "expires_at": "x"}',
+    '{"key": "PREFIXd", "value": "' + "x" * 600_000 + '"}',
+]
+
+
+def test_lines_that_the_api_rejects_are_known_by_the_same_rules(api: Api, prefix: str) -> None:
+    lines = [line.replace("PREFIX", prefix) for line in LINES]
+    answer = api.post("import", "\n".join(lines).encode(), NDJSON).json()
+    rejected = {each["line"]: each["code"] for each in answer["rejected"]}
+    found = {number: why_rejected(line.encode()) for number, line in enumerate(lines, 1)}
+    assert {number for number, why in found.items() if why is not None} == rejected.keys()
