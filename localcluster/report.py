@@ -25,7 +25,7 @@ def table(cluster: Cluster) -> str:
 
 
 def welcome(cluster: Cluster) -> str:
-    """Address, administrator, three lines that work when pasted, and what to do next.
+    """Address, administrator, lines that work when pasted, with curl and with `tarantkv`, and what to do next.
 
     The password goes from `.env` through a pipe: it never stands in an argument, nor on the screen.
     """
@@ -36,6 +36,8 @@ def welcome(cluster: Cluster) -> str:
     token = r"""sed 's/.*"token" *: *"\([^"]*\)".*/\1/'"""
     write = """-d '{"data": {"greeting": "hello", "answer": {"value": 42, "tags": ["a", "b"]}}}'"""
     read = """-d '{"keys": ["greeting", "answer", "nobody"]}'"""
+    # Not .venv/bin/tarantkv, whose first line names the place where the clone was when it was installed.
+    client = f'tarantkv() {{ {shlex.quote(str(dotenv.REPOSITORY / ".venv/bin/python"))} -Im tarantkv "$@"; }}'
     call = f'{_CURL} {_JSON} -H "Authorization: $TOKEN"'
     return "\n".join(
         [
@@ -49,6 +51,13 @@ def welcome(cluster: Cluster) -> str:
             f"TOKEN=$({credentials} | {login} | {token})",
             f"{call} {write} {cluster.base_url}/api/write; echo",
             f"{call} {read} {cluster.base_url}/api/read; echo",
+            "",
+            "The same with the command line (docs/cli.md), which is installed here:",
+            "",
+            client,
+            f"{credentials} | tarantkv login --url {cluster.base_url} --credentials-stdin",
+            f"""tarantkv set answer '{{"value": 42, "tags": ["a", "b"]}}' --url {cluster.base_url}""",
+            f"tarantkv get greeting answer --url {cluster.base_url}",
             "",
             "make status shows what runs, make logs what it says, make down stops all, make help lists the rest.",
         ]

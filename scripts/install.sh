@@ -269,8 +269,25 @@ install_more() { # install_more bench|audit : never changes a version that anoth
     cp "$lock" "$stamp"
 }
 
+install_client() { # the client of this clone: built from a copy, so that nothing is left in its folder
+    [ -d client ] || return 0
+    local stamp=.venv/installed-client.sum copy sum said
+    sum=$(find client -type f \( -name '*.py' -o -name '*.toml' -o -name 'py.typed' \) -exec cksum {} + | sort)
+    if [ "$sum" = "$(cat "$stamp" 2>/dev/null)" ]; then return; fi
+    exec {client_lock}<"$LOCK"
+    if have flock; then flock "$client_lock"; fi
+    if [ "$sum" = "$(cat "$stamp" 2>/dev/null)" ]; then return; fi
+    copy=$(mktemp -d)
+    cp -R client/pyproject.toml client/README.md client/src "$copy"
+    said=$(pip install --no-user --no-deps --no-index --no-build-isolation --force-reinstall "$copy" 2>&1) ||
+        { rm -rf "$copy"; say "$said"; fail "could not install the client (client/)"; }
+    rm -rf "$copy"
+    printf '%s\n' "$sum" >"$stamp"
+}
+
 install_packages "${1:-}"
 check_version redis-server "$MIN_REDIS"
 check_version tarantool "$MIN_TARANTOOL"
 install_environment
+install_client
 case ${1:-} in bench | audit) install_more "$1" ;; esac

@@ -32,6 +32,8 @@ CLIENT_VARIABLES = frozenset(
     {
         "TARANTKV_GRAFANA_IMAGE",
         "TARANTKV_NEW_PASSWORD",
+        "TARANTKV_PASSWORD",
+        "TARANTKV_PROFILE",
         "TARANTKV_PROMETHEUS_IMAGE",
         "TARANTKV_PUBLISH",
         "TARANTKV_REDIS_IMAGE",
@@ -42,10 +44,14 @@ CLIENT_VARIABLES = frozenset(
         "TARANTKV_SHARD_MEMORY_LIMIT",
         "TARANTKV_TARANTOOL_IMAGE",
         "TARANTKV_TEST_URL",
+        "TARANTKV_TOKEN",
+        "TARANTKV_URL",
+        "TARANTKV_USER",
         "TARANTKV_WORKER_PROCESSES",
     }
 )
-"""Variables that no process reads as a setting: what `api.manage`, `localcluster`, the compose file or a test reads."""
+"""Variables that no process reads as a setting: what `api.manage`, `localcluster`, the
+client, the compose file or a test reads."""
 
 
 def fields_of(tier: str) -> frozenset[str]:

@@ -42,6 +42,7 @@ def test_an_import_that_is_killed_again_and_again_stores_every_line_and_tells_ea
     rng = random.Random(3)
     asked = ("import", path.name, "--resume", "--part-lines", "100", "--parallel", "2")
     journal = tkv.home / "data.ndjson.journal"
+    interrupted = 0
     for _ in range(6):
         process = tkv.start(*asked)
         # From the moment on at which it has begun; the journal grows by a line with each part.
@@ -53,6 +54,8 @@ def test_an_import_that_is_killed_again_and_again_stores_every_line_and_tells_ea
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        interrupted += journal.exists()
+    assert interrupted
     ended = tkv.run(*asked)
     (result,) = ended.records()
     assert ended.code == 1, ended.err
@@ -75,7 +78,7 @@ def test_an_import_goes_on_from_a_journal_that_was_cut_anywhere(
     assert "--resume" in first.err
     journal = tkv.home / "data.ndjson.journal"
     whole = journal.read_bytes()
-    journal.write_bytes(whole[: cut if cut == 1 else int(len(whole) * cut)])
+    journal.write_bytes(whole[: int(cut) or int(len(whole) * cut)])
     kept = max(0, journal.read_bytes().count(b"\n") - 1)
     lossy.plan = lambda _number, _path: Fate.PASS
     lossy.seen.clear()

@@ -5,6 +5,7 @@ import json
 import pytest
 from tarantkv import Policy, errors
 from tarantkv.export import ExportReader
+from tarantkv.wire import TransportError
 
 from tests.client.scripted import LOST, Script, ok
 
@@ -38,12 +39,12 @@ def test_an_export_that_comes_whole_is_given_whole() -> None:
 
 
 @pytest.mark.parametrize("broken", [[], [LOST]], ids=["ends", "breaks"])
-def test_cut_at_any_byte_it_goes_on_and_gives_every_key_once(broken: list[object]) -> None:
+def test_cut_at_any_byte_it_goes_on_and_gives_every_key_once(broken: list[bytes | TransportError]) -> None:
     for cut in range(len(WHOLE) - 1):
         script = Script(ok(), policy=PATIENT)
         behind_cursor = cut >= WHOLE.index(b'"c2"') + len(line(cursor="c2", items=2)) - len('{"cursor": ')
         reader = script.calls.export(None, None, {})
-        script.streams = [[WHOLE[:cut], *broken], [REST if behind_cursor else WHOLE]]  # type: ignore[list-item]
+        script.streams = [[WHOLE[:cut], *broken], [REST if behind_cursor else WHOLE]]
         assert drained(script, reader) == KEYS, cut
         assert script.opened[1].path == ("/api/export?cursor=c2" if behind_cursor else "/api/export"), cut
         assert reader.items == len(KEYS)
@@ -59,7 +60,7 @@ def test_an_error_line_leads_to_its_cursor() -> None:
 
 def test_one_that_cannot_be_resumed_names_the_cursor_and_the_last_key() -> None:
     script = Script(ok(), policy=PATIENT)
-    script.streams = [[WHOLE[: WHOLE.index(ITEMS[3])]], *([LOST] for _ in range(100))]
+    script.streams = [[WHOLE[: WHOLE.index(ITEMS[3])]], *[[LOST] for _ in range(100)]]
     reader = script.calls.export(None, None, {})
     assert [item.key for item in script.run(reader.next()) or ()] == KEYS[:3]
     with pytest.raises(errors.ExportBrokenError) as caught:

@@ -25,7 +25,7 @@ def test_each_change_has_a_key_of_its_own_and_a_read_none() -> None:
         script.calls.touch(["a"], ttl=1),
         script.calls.increment({"a": 1}),
     ):
-        script.run(change)  # type: ignore[arg-type]  # each gives something else
+        script.run(change)
     script.run(script.calls.read(["a"]))
     keys = [request.headers.get("idempotency-key") for request in script.sent]
     assert keys[4] is None
