@@ -67,6 +67,8 @@ class LossyProxy:
             client.settimeout(TIMEOUT_S)
             stream = client.makefile("rb")
             method, path, _ = stream.readline().decode().split(" ")
+            # A client that takes it for a proxy of its own names the whole address.
+            path = urlsplit(path).path + (f"?{urlsplit(path).query}" if "?" in path else "")
             headers = {}
             while line := stream.readline().decode("latin-1").strip():
                 name, _, value = line.partition(":")

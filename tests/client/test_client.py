@@ -13,6 +13,7 @@ from tarantkv import AsyncClient, Client, errors
 from tarantkv.transport.with_httpx import AsyncHttpxTransport, HttpxTransport
 
 from tests.client.conftest import QUICK, NewClient
+from tests.client.lossy import LossyProxy
 from tests.contract.calls import Api
 from tests.contract.conftest import Service
 from tests.contract.samples import JSON_VALUES, same
@@ -265,12 +266,16 @@ def test_an_own_client_of_httpx_is_used_and_left_open(service: Service, token: s
     asyncio.run(scenario())
 
 
-def test_a_proxy_of_the_environment_is_used(new_client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    with pytest.raises(errors.UnreachableError):
-        new_client(policy=QUICK._replace(deadline_s=0.3)).live()
+def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine(
+    new_client: NewClient, monkeypatch: pytest.MonkeyPatch, lossy: LossyProxy
+) -> None:
+    monkeypatch.setenv("http_proxy", lossy.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    new_client().live()
+    assert not lossy.seen
+    new_client("http://tarantkv.invalid/").live()
+    assert [path for path, _, _ in lossy.seen] == ["/health/live"]
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8081", "ftp://x", "http://", "http://x?y"])

@@ -49,6 +49,10 @@ def test_everything_works_in_a_path_and_with_passwords_of_every_character(
         wrote, read = map(json.loads, pasted.stdout.splitlines())
         assert wrote == {"status": "success"}
         assert read["not_found"] == ["nobody"]
+    own = [line for line in up.stdout.splitlines() if line.startswith(("tarantkv", "make -s"))]
+    assert len(own) == 4
+    pasted = clone.run("bash", "-c", "\n".join(own), env={"http_proxy": "http://127.0.0.1:1", "HOME": str(clone.root)})
+    assert [json.loads(line)["key"] for line in pasted.stdout.splitlines()] == ["answer", "greeting", "answer"]
 
     assert clone.make("scale", "WORKERS=3").returncode == 0
     added = clone.make("user-add", "NAME=alice", env={"TARANTKV_NEW_PASSWORD": PASSWORD})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from tarantkv.session import Ask, Credentials, Session
 
@@ -26,9 +27,15 @@ def session_of(username: str | None, password: str | None, token: str | None, cr
 
 
 def proxied(url: str) -> bool:
-    """Whether the environment names a proxy for this address; which hosts it leaves out is for httpx2 to judge."""
-    scheme = url.partition(":")[0].lower()
-    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    """Whether the environment names a proxy for this address; which hosts it leaves out is for httpx2 to judge.
+
+    No proxy is asked about this machine's own addresses: it would look for the api on its own machine.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return False
+    names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
     return any(os.environ.get(name) for name in names)
 
 
