@@ -150,9 +150,9 @@ def test_a_scan_that_ends_early_says_where_to_go_on(tkv: Command, kv: Client, pr
 
 
 def on_a_terminal(tkv: Command, *arguments: str) -> str:
-    """What a command prints on a terminal."""
+    """What a command prints on a terminal, of both outputs."""
     ours, theirs = pty.openpty()
-    process = tkv.start(*arguments, stdout=theirs, stderr=subprocess.PIPE)
+    process = tkv.start(*arguments, stdout=theirs, stderr=theirs)
     os.close(theirs)
     out = b""
     while True:
@@ -165,8 +165,6 @@ def on_a_terminal(tkv: Command, *arguments: str) -> str:
         out += piece
     os.close(ours)
     assert process.wait(60) == 0
-    assert process.stderr is not None
-    process.stderr.close()
     return out.decode()
 
 
@@ -177,6 +175,14 @@ def test_a_terminal_gets_a_table_whose_data_cannot_move_its_cursor(tkv: Command,
         shown = on_a_terminal(tkv, *arguments)
         assert "KEY" in shown or "--json" in arguments
         assert not re.search(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", shown), shown
+
+
+def test_top_and_an_import_draw_on_a_terminal(tkv: Command, prefix: str) -> None:
+    assert "median" in on_a_terminal(tkv, "top", "--count", "1", "--interval", "0.2")
+    lines = "".join(f'{{"key": "{prefix}{n:05}", "value": {n}}}\n' for n in range(3000))
+    (tkv.home / "data.ndjson").write_text(lines)
+    assert "import [#" in on_a_terminal(tkv, "import", "data.ndjson", "--part-lines", "100")
+    assert "import [#" not in on_a_terminal(tkv, "import", "data.ndjson", "--part-lines", "500", "--quiet")
 
 
 def test_a_reader_that_has_seen_enough_ends_a_scan_quietly(tkv: Command, kv: Client, prefix: str) -> None:
@@ -240,7 +246,7 @@ def test_a_get_imports_nothing_that_takes_long(tkv: Command, kv: Client, prefix:
     kv.set(prefix + "a", 1)
     process = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "tarantkv", "get", prefix + "a"],
-        env=tkv.environment(),
+        env={name: value for name, value in tkv.environment().items() if not name.startswith("COVERAGE")},
         capture_output=True,
         text=True,
         check=True,

@@ -32,7 +32,8 @@ def test_the_client_page_s_examples_do_what_they_assert(cluster: Cluster) -> Non
 
 
 def test_the_command_line_page_s_examples_print_what_it_shows(cluster: Cluster, tmp_path: Path) -> None:
-    shown, lines = [], []
+    shown: list[str] = []
+    lines: list[str] = []
     for block in blocks("cli.md", "sh"):
         for line in block.splitlines():
             (shown if line.startswith("# ") else lines).append(line.removeprefix("# "))

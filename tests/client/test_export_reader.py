@@ -60,7 +60,8 @@ def test_an_error_line_leads_to_its_cursor() -> None:
 
 def test_one_that_cannot_be_resumed_names_the_cursor_and_the_last_key() -> None:
     script = Script(ok(), policy=PATIENT)
-    script.streams = [[WHOLE[: WHOLE.index(ITEMS[3])]], *[[LOST] for _ in range(100)]]
+    lost: list[list[bytes | TransportError]] = [[LOST] for _ in range(100)]
+    script.streams = [[WHOLE[: WHOLE.index(ITEMS[3])]], *lost]
     reader = script.calls.export(None, None, {})
     assert [item.key for item in script.run(reader.next()) or ()] == KEYS[:3]
     with pytest.raises(errors.ExportBrokenError) as caught:

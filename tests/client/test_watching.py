@@ -1,0 +1,83 @@
+"""What `top`, `doctor` and the progress bar make of numbers, and how they look on a terminal."""
+
+import pytest
+from tarantkv.cli.doctor import _metrics, _redis, _shards, _versions
+from tarantkv.cli.progress import Progress
+from tarantkv.cli.samples import Samples, quantile, rates
+from tarantkv.cli.watching import screen, shards_of
+from tarantkv.models import Ready
+
+BEFORE = """
+# HELP tarantkv_requests_total Requests answered.
+tarantkv_requests_total{route="/api/read",status="200"} 100.0
+tarantkv_request_seconds_bucket{le="0.001",route="/api/read"} 50.0
+tarantkv_request_seconds_bucket{le="0.01",route="/api/read"} 100.0
+tarantkv_request_seconds_bucket{le="+Inf",route="/api/read"} 100.0
+"""
+AFTER = """
+tarantkv_requests_total{route="/api/read",status="200"} 300.0
+tarantkv_requests_total{route="/api/read",status="503"} 20.0
+tarantkv_request_seconds_bucket{le="0.001",route="/api/read"} 150.0
+tarantkv_request_seconds_bucket{le="0.01",route="/api/read"} 310.0
+tarantkv_request_seconds_bucket{le="+Inf",route="/api/read"} 320.0
+tarantkv_shard_memory_used_bytes{shard="s1"} 9.0e+07
+tarantkv_shard_memory_limit_bytes{shard="s1"} 1.0e+08
+tarantkv_shard_memory_used_bytes{shard="s2"} 1.0e+07
+tarantkv_shard_memory_limit_bytes{shard="s2"} 1.0e+08
+tarantkv_expiry_lag_seconds{shard="s2"} 96.0
+tarantkv_chunk_outcomes_total{shard="s1",status="no_memory"} 3.0
+tarantkv_chunk_outcomes_total{shard="s2",status="ok"} 3.0
+"""
+
+
+def test_rates_and_latencies_are_of_the_time_between_two_looks() -> None:
+    found = rates(Samples(BEFORE, 10.0), Samples(AFTER, 12.0))
+    assert found.requests == {"/api/read": 110.0}
+    assert found.failed == 10.0
+    assert found.p50_ms == pytest.approx(1 + 9 * 10 / 110)
+    assert found.p99_ms == 10.0
+
+
+def test_a_quantile_without_requests_is_none() -> None:
+    assert quantile([(0.1, 0.0), (float("inf"), 0.0)], 0.5) is None
+    assert quantile([], 0.5) is None
+
+
+def test_doctor_names_what_is_wrong_and_what_to_do() -> None:
+    found = {(each.check, each.state): each for each in _metrics(Samples(AFTER, 0.0))}
+    assert found["memory", "warning"].found == "shard s1 is 90 % full"
+    assert "TARANTKV_SHARD_MEMORY_MIB" in found["memory", "warning"].to_do
+    assert "shard s2 is 96 s behind" in found["expiry", "warning"].found
+    assert "s1 3 times" in found["disk", "warning"].found
+    (shards,) = _shards(Ready(["s1", "s2"], ["s2"]))
+    assert (shards.state, "s2" in shards.found, "shard-s2" in shards.to_do) == ("failure", True, True)
+    assert _redis(Ready([], [], "Redis is out of reach")).state == "failure"
+    assert [each.state for each in _shards(Ready([], [], "x"))] == ["not seen"]
+    assert _versions("99.0.0").state == "warning"
+    assert [each.state for each in _metrics(None)] == ["not seen"]
+
+
+def test_the_screen_of_top_has_every_shard_and_no_control_characters() -> None:
+    shards = shards_of(["s1", "s2\x1b"], ["s2\x1b"], Samples(AFTER, 0.0))
+    record = {
+        "requests_per_s": 110.0,
+        "failed_per_s": 10.0,
+        "p50_ms": 1.5,
+        "p99_ms": None,
+        "chunks_waiting": 2,
+        "routes": {"/api/read": 110.0},
+        "shards": shards,
+    }
+    text = screen("http://x\x1b", record)
+    assert "\x1b" not in text
+    assert "85.8 MiB 90.0 %" in text
+    assert "p99 -" in text
+    assert "down" in text
+
+
+def test_the_bar_tells_share_rate_and_time_left() -> None:
+    bar = Progress("import", "lines", 1000)
+    bar.at(0, 0)
+    assert bar.text(500, 250, 10.0) == "import [######..................]  25% 500 lines, 50/s, 0:30 left"
+    assert bar.text(1000, 1000, 0.5) == "import [########################] 100% 1,000 lines"
+    assert Progress("export", "keys").text(7, 0, 2.0) == "export 7 keys, 4/s"
