@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 from tarantkv import Client, Policy
 
+from localcluster.cluster import Cluster
 from tests.client.lossy import LossyProxy
 from tests.contract.conftest import FreshKeys, Service
-from tests.integration.conftest import api, documented, fresh_key, new_api, new_user, sending, service, token
+from tests.integration.conftest import PASSWORD, User, api, documented, fresh_key, new_api, sending, service, token
+from tests.integration.processes import manage
 
 __all__ = [
     "api",
     "documented",
     "fresh_key",
     "new_api",
-    "new_user",
     "sending",
     "service",
     "token",
@@ -36,6 +37,15 @@ def new_client(service: Service, token: str) -> Iterator[NewClient]:
             return stack.enter_context(Client(url, **{"policy": QUICK, **who, **options}))
 
         yield new
+
+
+@pytest.fixture(scope="session")
+def reader(cluster: Cluster) -> User:
+    """A user who may only read, shared by all tests: to make one takes a second."""
+    user = User("client-reader", PASSWORD)
+    done = manage(cluster, "user-add", user.name, "--scopes", "read", password=user.password)
+    assert done.returncode == 0, done.stderr
+    return user
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from tarantkv import __version__
 
 from localcluster.dotenv import REPOSITORY
@@ -40,14 +41,10 @@ def needed(name: str, found: set[str]) -> set[str]:
     """A distribution and all that it needs here."""
     if name not in found:
         found.add(name)
-        for requirement in distribution(name).requires or ():
-            text, _, marker = requirement.partition(";")
-            if (
-                "extra" not in marker
-                and "emscripten'" not in marker.replace("!= 'emscripten'", "")
-                and "python_version" not in marker
-            ):
-                needed(re.split(r"[^A-Za-z0-9_.-]", text.strip())[0], found)
+        for text in distribution(name).requires or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                needed(requirement.name, found)
     return found
 
 
@@ -60,8 +57,6 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     names: set[str] = set()
     for name in ("httpx2", "msgpack"):
         needed(name, names)
-    if sys.version_info < (3, 13):
-        needed("typing_extensions", names)
     for name in names:
         one = distribution(name)
         for top in {file.parts[0] for file in one.files or () if file.parts[0] not in ("..", "__pycache__")}:
@@ -86,6 +81,8 @@ def test_the_wheel_has_its_types_and_nothing_of_the_servers(wheel: Path) -> None
     assert f"Version: {__version__}\n" in metadata
 
 
+# Building takes two seconds, copying what it needs several more.
+@pytest.mark.long
 def test_alone_it_makes_calls_with_both_clients_and_the_command_line(
     clean: Path, service: Service, token: str, tmp_path: Path
 ) -> None:
