@@ -53,7 +53,7 @@ suite:case('nothing is left of the form of before', function(test)
     end
     table.sort(names)
     test:is_deeply(names, {
-        'applications', 'applied', 'claims', 'clock', 'expiring', 'identity', 'kv', 'revoked', 'users',
+        'applications', 'applied', 'claims', 'clock', 'expiring', 'identity', 'keyed', 'kv', 'revoked', 'users',
     }, 'the spaces')
 end)
 
