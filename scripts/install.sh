@@ -274,8 +274,10 @@ install_client() { # the client of this clone: built from a copy, so that nothin
     local stamp=.venv/installed-client.sum copy sum said
     sum=$(find client -type f \( -name '*.py' -o -name '*.toml' -o -name 'py.typed' \) -exec cksum {} + | sort)
     if [ "$sum" = "$(cat "$stamp" 2>/dev/null)" ]; then return; fi
+    # The lock of the environment is one on the same file: who holds it there would wait for itself here.
+    if [ -n "${lock:-}" ]; then exec {lock}<&-; fi
     exec {client_lock}<"$LOCK"
-    if have flock; then flock "$client_lock"; fi
+    if have flock; then flock -w 300 "$client_lock" || fail "another installation does not end"; fi
     if [ "$sum" = "$(cat "$stamp" 2>/dev/null)" ]; then return; fi
     copy=$(mktemp -d)
     cp -R client/pyproject.toml client/README.md client/src "$copy"
