@@ -78,6 +78,7 @@ def test_an_import_goes_on_from_a_journal_that_was_cut_anywhere(
     assert "--resume" in first.err
     journal = tkv.home / "data.ndjson.journal"
     whole = journal.read_bytes()
+    assert whole.count(b"\n") == 1 + 5
     journal.write_bytes(whole[: int(cut) or int(len(whole) * cut)])
     kept = max(0, journal.read_bytes().count(b"\n") - 1)
     lossy.plan = lambda _number, _path: Fate.PASS
