@@ -1,6 +1,7 @@
 """Bodies of scans, queries of exports and lines of imports, against the contract's rules as they are written again."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -38,7 +39,7 @@ def bound(chance: Chance) -> Any:
 
 def scan(chance: Chance) -> dict[str, Any]:
     """The body of a scan, which may break a rule."""
-    makers = {
+    makers: dict[str, Callable[[], Any]] = {
         "prefix": lambda: bound(chance),
         "start": lambda: bound(chance),
         "end": lambda: bound(chance),

@@ -36,8 +36,9 @@ def target(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         target.shard.disconnect()
         process.__exit__(None, None, None)
         process = target.start()
-        # Claims and revoked tokens may have had their time.
-        assert {**target.sums(), "claims": 0, "revoked": 0} == {**before, "claims": 0, "revoked": 0}
+        # Claims and revoked tokens may have had their time, and a start completes accounts that have one record of two.
+        may_differ = {"claims": 0, "revoked": 0, "users": 0}
+        assert {**target.sums(), **may_differ} == {**before, **may_differ}
     finally:
         target.shard.disconnect()
         process.__exit__(None, None, None)

@@ -55,6 +55,7 @@ def shown(second: Api, fresh_key: Callable[[], str]) -> dict[str, set[str]]:
         return second.http.get("/metrics").text
 
     until(lambda: "tarantkv_shard_leader{" in scraped(), 20, "no shard was asked")
+    until(lambda: "tarantkv_stage_duration_seconds_bucket{" in scraped(), 20, "no stage was counted")
     labels: dict[str, set[str]] = {}
     for name, inside in re.findall(r"^(tarantkv_\w+)(?:\{(.*?)\})? ", scraped(), re.MULTILINE):
         labels.setdefault(name, set()).update(re.findall(r'(\w+)="', inside))
