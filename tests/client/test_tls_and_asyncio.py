@@ -37,7 +37,7 @@ def test_each_client_speaks_https_and_checks_the_certificate(
     secure_url: str, certificate: Certificate, token: str, tmp_path: Path
 ) -> None:
     ours = ssl.create_default_context(cafile=str(certificate.chain))
-    hasty = QUICK._replace(deadline_s=0.1)
+    hasty = QUICK._replace(deadline_s=0.5)
     for transport in (None, HttpxTransport(secure_url, tls=ours)):
         with Client(secure_url, token=token, tls=ours, transport=transport) as kv:
             assert kv.read(["tls:nobody"]).not_found == ["tls:nobody"]

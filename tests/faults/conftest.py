@@ -11,8 +11,11 @@ import redis
 from localcluster.cluster import Cluster
 from localcluster.config import for_tests
 from tests import redis_client
+from tests.faults.load import login
 from tests.faults.networked import Networked, networked_cluster
+from tests.faults.overloaded import PASSWORD, SETTINGS
 from tests.faults.scenario import Scenario
+from tests.integration.processes import ApiProcess, manage
 
 CHAOS_USER = "chaos"
 
@@ -30,6 +33,28 @@ def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def api(breakable: Cluster) -> Iterator[ApiProcess]:
+    """An api with small limits."""
+    breakable.start()
+    with ApiProcess(breakable, SETTINGS) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def token(breakable: Cluster, api: ApiProcess) -> str:
+    return login(api.base_url, breakable.admin_user, breakable.admin_password)
+
+
+@pytest.fixture(scope="session")
+def modest_token(breakable: Cluster) -> str:
+    """Of a user who asks for little."""
+    breakable.start()
+    done = manage(breakable, "user-add", "modest", "--scopes", "read,write", password=PASSWORD)
+    assert done.returncode == 0, done.stderr
+    return login(breakable.base_url, "modest", PASSWORD)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from localcluster.cluster import Cluster
 from localcluster.dotenv import REPOSITORY
 
 SCENARIOS = REPOSITORY / "loadtest" / "scenarios"
-SECONDS = 5
+SECONDS = 8
 
 
 def names() -> set[str]:

@@ -53,6 +53,10 @@ class Call(NamedTuple):
     patient: bool = True
 
 
+SHORTEST_S = 0.02
+"""A try that has less time than this is not begun: it would only hide why the one before it failed."""
+
+
 class Attempts:
     """What is known of a call after some tries: which keys were applied, and whether a try may still be under way."""
 
@@ -146,7 +150,7 @@ class Sender:
             if not may_repeat(error, call):
                 raise attempts.verdict(error)
             wait = self.policy.wait_s(attempts.number, error.retry_after, self.chance)
-            if self.clock() + wait >= until:
+            if self.clock() + wait + SHORTEST_S >= until:
                 raise attempts.verdict(error)
             yield Sleep(wait)
 
