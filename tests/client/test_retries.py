@@ -61,6 +61,13 @@ def test_no_try_may_take_longer_than_is_left() -> None:
     assert [request.timeout for request in script.sent] == [6.0, 2.5]
 
 
+def test_a_try_with_hardly_any_time_left_is_not_begun() -> None:
+    script = Script(PARTLY, LOST, policy=Policy(deadline_s=2.01))
+    with pytest.raises(errors.ShardUnavailableError):
+        script.run(script.calls.write({"a": 1}))
+    assert len(script.sent) == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -10,16 +10,16 @@ from tarantkv.models import Ready
 BEFORE = """
 # HELP tarantkv_requests_total Requests answered.
 tarantkv_requests_total{route="/api/read",status="200"} 100.0
-tarantkv_request_seconds_bucket{le="0.001",route="/api/read"} 50.0
-tarantkv_request_seconds_bucket{le="0.01",route="/api/read"} 100.0
-tarantkv_request_seconds_bucket{le="+Inf",route="/api/read"} 100.0
+tarantkv_request_duration_seconds_bucket{le="0.001",route="/api/read"} 50.0
+tarantkv_request_duration_seconds_bucket{le="0.01",route="/api/read"} 100.0
+tarantkv_request_duration_seconds_bucket{le="+Inf",route="/api/read"} 100.0
 """
 AFTER = """
 tarantkv_requests_total{route="/api/read",status="200"} 300.0
 tarantkv_requests_total{route="/api/read",status="503"} 20.0
-tarantkv_request_seconds_bucket{le="0.001",route="/api/read"} 150.0
-tarantkv_request_seconds_bucket{le="0.01",route="/api/read"} 310.0
-tarantkv_request_seconds_bucket{le="+Inf",route="/api/read"} 320.0
+tarantkv_request_duration_seconds_bucket{le="0.001",route="/api/read"} 150.0
+tarantkv_request_duration_seconds_bucket{le="0.01",route="/api/read"} 310.0
+tarantkv_request_duration_seconds_bucket{le="+Inf",route="/api/read"} 320.0
 tarantkv_shard_memory_used_bytes{shard="s1"} 9.0e+07
 tarantkv_shard_memory_limit_bytes{shard="s1"} 1.0e+08
 tarantkv_shard_memory_used_bytes{shard="s2"} 1.0e+07

@@ -10,8 +10,7 @@ _LINE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
 
 REQUESTS = "tarantkv_requests_total"
-SECONDS = ("tarantkv_request_duration_seconds_bucket", "tarantkv_request_seconds_bucket")
-"""The histogram of latencies by its names, the newest first."""
+SECONDS = "tarantkv_request_duration_seconds_bucket"
 
 
 class Sample(NamedTuple):
@@ -83,7 +82,7 @@ def _failed(samples: Samples) -> float:
 
 
 def _buckets(before: Samples, after: Samples) -> Iterator[tuple[float, float]]:
-    old, new = before.by("le", *SECONDS), after.by("le", *SECONDS)
+    old, new = before.by("le", SECONDS), after.by("le", SECONDS)
     for bound, count in sorted(new.items(), key=lambda pair: _number(pair[0])):
         yield _number(bound), max(0.0, count - old.get(bound, 0.0))
 
