@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Iterator
 
 # Below the range that Linux takes source ports from (32768 and up): a server that is down for a moment must not
 # find its port taken by somebody's outgoing connection, nor may a client that retries connect to itself.
@@ -9,20 +10,45 @@ _FIRST = 12000
 _BLOCK = 80
 _BLOCKS = 240
 
-_handed_out: set[int] = set()
+_reservations: list[socket.socket] = []
+_reserved: list[int] = []
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """`count` ports that nobody listens on. Processes that run side by side look in different blocks first."""
+    """`count` ports that nobody listens on, each handed out once.
+
+    A process takes them from blocks that it alone has, so that of processes side by side none finds a port free that
+    another is about to listen on.
+    """
     found: list[int] = []
-    for offset in range(_BLOCK * _BLOCKS):
-        port = _FIRST + ((os.getpid() % _BLOCKS) * _BLOCK + offset) % (_BLOCK * _BLOCKS)
-        if port not in _handed_out and not is_taken(port):
-            _handed_out.add(port)
+    for port in _ports():
+        if not is_taken(port):
             found.append(port)
             if len(found) == count:
                 return tuple(found)
     raise OSError(f"no {count} free TCP ports between {_FIRST} and {_FIRST + _BLOCK * _BLOCKS}")
+
+
+def _ports() -> Iterator[int]:
+    while _reserved or _reserve_block():
+        yield _reserved.pop(0)
+
+
+def _reserve_block() -> bool:
+    # An abstract Unix socket is the reservation: it lives in the network namespace, as ports do, and goes with its
+    # process.
+    for offset in range(_BLOCKS):
+        block = (os.getpid() + offset) % _BLOCKS
+        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            reservation.bind(f"\0tarantkv-ports-{block}")
+        except OSError:
+            reservation.close()
+            continue
+        _reservations.append(reservation)
+        _reserved.extend(range(_FIRST + block * _BLOCK, _FIRST + (block + 1) * _BLOCK))
+        return True
+    return False
 
 
 def is_taken(port: int) -> bool:

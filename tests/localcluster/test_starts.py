@@ -88,6 +88,22 @@ def test_free_ports_are_free_distinct_and_below_the_ephemeral_range() -> None:
     assert max(ports) < 32768
 
 
+def test_processes_side_by_side_are_never_handed_the_same_port() -> None:
+    """Nobody listens on these ports yet: only what the other has reserved keeps one from taking them, too."""
+    script = "from localcluster.ports import free_ports; print(*free_ports(500), flush=True); input()"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    try:
+        handed_out = [port for process in processes if process.stdout for port in process.stdout.readline().split()]
+    finally:
+        for process in processes:
+            process.communicate("\n", timeout=20)
+    assert len(handed_out) == 1500
+    assert len(set(handed_out)) == 1500
+
+
 def test_a_process_that_ended_and_that_nobody_collects_holds_up_no_stop(tmp_path: Path) -> None:
     """Process 1 of a container may be a program that collects nobody's children."""
     layout = Layout(tmp_path)
