@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -205,3 +206,22 @@ def test_every_package_is_pinned_with_hashes_and_installed_by_them(lock: Path) -
         # What takes nothing from anywhere else needs no hashes: the client, from this clone.
         pinned = ("--require-hashes", "--no-index")
         assert all(any(way in line for way in pinned) and "--no-deps" in line for line in installs), source
+
+
+def test_the_contract_tests_are_whole_in_the_image_of_the_api(tmp_path: Path) -> None:
+    """There they stand without the other tests: `docker compose exec api pytest tests/contract`."""
+    copied = re.findall(r"^COPY (\S+) (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for source, target in copied:
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, tmp_path / target)
+        else:
+            shutil.copy2(ROOT / source, tmp_path / target)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/contract"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.calls import JSON, MSGPACK, Api
 from tests.contract.conftest import FreshKeys
 from tests.contract.problems import problem_of
-from tests.integration.waiting import until
+from tests.contract.waiting import until
 
 
 def asked(api: Api, query: str = "", method: str = "GET", **headers: str) -> httpx.Response:

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.contract.waiting import until
 from tests.integration.processes import ApiProcess
-from tests.integration.waiting import until
 
 
 def metrics(process: ApiProcess) -> dict[tuple[str, str], float]:

@@ -14,7 +14,7 @@ import yaml
 
 from localcluster.dotenv import REPOSITORY
 from tests.contract.calls import Api
-from tests.integration.waiting import until
+from tests.contract.waiting import until
 
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
 PROMTOOL = shutil.which("promtool")

@@ -4,8 +4,8 @@ from typing import Any
 
 from localcluster.cluster import Cluster
 from tests.contract.calls import Api, json_body
+from tests.contract.waiting import until
 from tests.integration.store import Store
-from tests.integration.waiting import until
 
 NOTICED_WITHIN_S = 10
 """A round of questions, the time in which a shard may answer one, and a worker's try to connect."""

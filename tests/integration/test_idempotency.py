@@ -8,10 +8,10 @@ from localcluster.cluster import Cluster
 from tests.contract.calls import MSGPACK, Api, json_body, msgpack_body
 from tests.contract.documented import Documented
 from tests.contract.problems import assert_usable, problem_of
+from tests.contract.waiting import until
 from tests.integration.claims import is_finished, refusing_outcomes
 from tests.integration.conftest import NewUser, PausedWorkers, login
 from tests.integration.store import Store
-from tests.integration.waiting import until
 
 FreshKey = Callable[[], str]
 

@@ -9,9 +9,9 @@ import pytest
 from localcluster.cluster import Cluster
 from tests.contract.calls import JSON, MSGPACK, Api, decoded
 from tests.contract.problems import problem_of
+from tests.contract.waiting import until
 from tests.integration.claims import is_finished, refusing_outcomes
 from tests.integration.store import Store
-from tests.integration.waiting import until
 
 FreshKey = Callable[[], str]
 Document = dict[str, Any]

@@ -5,8 +5,8 @@ import httpx
 from tests.contract.calls import Api, json_body
 from tests.contract.documented import Documented
 from tests.contract.problems import assert_usable, problem_of
+from tests.contract.waiting import until
 from tests.integration.conftest import LIMITS, NewApi, NewUser, User
-from tests.integration.waiting import until
 
 FreshKey = Callable[[], str]
 PER_USER = int(LIMITS["TARANTKV_LOGIN_TRIES_PER_USER"])

@@ -10,8 +10,8 @@ import pytest
 
 from localcluster.dotenv import REPOSITORY
 from tests.contract.calls import Api
+from tests.contract.waiting import until
 from tests.integration.processes import ApiProcess
-from tests.integration.waiting import until
 
 DOCUMENTED = re.compile(r"`(tarantkv_[a-z_]+)(?:\{([a-z,]+)\})?`")
 PROMTOOL = shutil.which("promtool")

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from localcluster.cluster import Cluster
+from tests.contract.waiting import until
 from tests.integration.processes import ApiProcess
-from tests.integration.waiting import until
 
 PROCESSES = 2
 STARTUP_TIMEOUT_S = 1.0

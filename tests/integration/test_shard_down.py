@@ -9,9 +9,9 @@ from localcluster.cluster import Cluster
 from tests.contract.calls import JSON, MSGPACK, Api, json_body
 from tests.contract.documented import Documented
 from tests.contract.problems import assert_usable, problem_of
+from tests.contract.waiting import until
 from tests.integration.processes import ApiProcess
 from tests.integration.store import Store
-from tests.integration.waiting import until
 
 FreshKey = Callable[[], str]
 

@@ -6,9 +6,9 @@ import httpx
 
 from localcluster.cluster import Cluster
 from tests.contract.calls import Api, json_body
+from tests.contract.waiting import until
 from tests.integration.processes import ApiProcess
 from tests.integration.store import Store
-from tests.integration.waiting import until
 
 
 def gauges(api: ApiProcess) -> dict[tuple[str, str], float]:

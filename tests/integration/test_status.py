@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from tests.contract.calls import Api, obtain_token
+from tests.contract.waiting import until
 from tests.integration.conftest import NewApi, NewUser, login
 from tests.integration.store import Store
-from tests.integration.waiting import until
 
 
 def rows(api: Api, kind: str) -> dict[str, dict[str, Any]]:

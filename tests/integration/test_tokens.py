@@ -15,9 +15,9 @@ from localcluster.cluster import Cluster
 from tests.contract.calls import Api, json_body
 from tests.contract.documented import Documented
 from tests.contract.problems import assert_usable, problem_of
+from tests.contract.waiting import until
 from tests.integration.conftest import PASSWORD, NewApi, NewUser, User, login
 from tests.integration.processes import manage
-from tests.integration.waiting import until
 
 FreshKey = Callable[[], str]
 _HEADER = b'{"alg":"HS256"}'

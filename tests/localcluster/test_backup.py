@@ -15,7 +15,7 @@ from localcluster import backup, shard_console
 from localcluster.cluster import Cluster, ClusterError
 from localcluster.config import ClusterConfig, for_tests
 from tests.conftest import NewCluster
-from tests.integration.waiting import until
+from tests.contract.waiting import until
 
 KEYS = 3000
 

@@ -11,11 +11,11 @@ from localcluster.cluster import Cluster
 from protocol.settings.deadlines import CLOCK_SKEW_S
 from tests.contract.calls import Api, json_body
 from tests.contract.problems import problem_of
+from tests.contract.waiting import until
 from tests.faults.injections_shards import ShardClock
 from tests.integration.conftest import Claims, NewUser, User, login
 from tests.integration.processes import manage
 from tests.integration.store import Store
-from tests.integration.waiting import until
 
 STOPS_WITHIN_S = 5.0
 SKEW_S = 28

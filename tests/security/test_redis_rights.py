@@ -16,7 +16,7 @@ from localcluster.ports import free_ports
 from protocol.frames import VERSION
 from protocol.names import alive_key, login_counter, reply_stream, shard_stream, shard_workers
 from protocol.settings import RedisSettings
-from tests.integration.waiting import until
+from tests.contract.waiting import until
 from tests.security.redis_users import TIERS, administrator, every_command, is_refused, run, settings_of
 
 ALWAYS_ALLOWED = {("auth",), ("hello",), ("quit",), ("reset",)}

@@ -15,8 +15,8 @@ from localcluster import dotenv, leftovers
 from localcluster.cluster import Cluster
 from localcluster.config import for_tests
 from tests.contract.calls import TIMEOUT_S, json_body
+from tests.contract.waiting import until
 from tests.integration.processes import manage, run_module
-from tests.integration.waiting import until
 
 # On a busy machine a start of everything, and two of half of it, take a while.
 pytestmark = pytest.mark.timeout(180)

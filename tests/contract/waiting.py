@@ -1,4 +1,4 @@
-"""Waiting for something to become so."""
+"""Waiting for something to become so. It is here because the contract tests run alone in the api's image."""
 
 import time
 from collections.abc import Callable
