@@ -14,18 +14,55 @@ local M = {}
 M.PROTOCOL = 1
 
 local shard_name = ''
+local announced
 
 --- Take the shard's name.
 function M.configure(name)
     shard_name = name
 end
 
-local function copy_of(ranges)
+local function copy_of(pairs_of)
     local copy = setmetatable({}, {__serialize = 'seq'})
-    for i, range in ipairs(ranges) do
-        copy[i] = {range[1], range[2]}
+    for i, pair in ipairs(pairs_of) do
+        copy[i] = {pair[1], pair[2]}
     end
     return copy
+end
+
+--- May this be announced as the instances of a shard?
+local function are_instances(instances)
+    if type(instances) ~= 'table' or #instances == 0 then
+        return false
+    end
+    for _, instance in ipairs(instances) do
+        local host, port = unpack(type(instance) == 'table' and instance or {})
+        if type(host) ~= 'string' or host == '' or type(port) ~= 'number' or port < 1 or port > 65535 then
+            return false
+        end
+    end
+    return true
+end
+
+--- Say from now on which shards the cluster has: api and workers learn it from here, without a restart. May be called
+-- at any time; what is announced is not persistent.
+-- @tparam ?table shards by name an array of `{host, port}`, one for each instance; nil to announce nothing, as on one
+-- machine, where the settings name all shards
+-- @raise what is wrong with the shards
+function M.announce(shards)
+    local copy
+    for name, instances in pairs(shards or {}) do
+        if type(name) ~= 'string' or not name:find('^[a-z][a-z0-9-]*$') or #name > 32 then
+            error(('cannot announce %s: it is no name of a shard'):format(tostring(name)), 0)
+        elseif not are_instances(instances) then
+            error(('cannot announce shard %s: its instances are not an array of {host, port}'):format(name), 0)
+        end
+        copy = copy or {}
+        copy[name] = copy_of(instances)
+    end
+    if shards ~= nil and copy == nil then
+        error('cannot announce no shards', 0)
+    end
+    announced = copy
 end
 
 --- `tarantkv.describe()`.
@@ -42,6 +79,8 @@ function M.call()
         instance = box.info.uuid,
         -- Absent until a worker has had the shard join its cluster.
         cluster = identity.cluster(),
+        -- All shards of the cluster; absent where the settings name them.
+        shards = announced,
         protocol = M.PROTOCOL,
     }
 end

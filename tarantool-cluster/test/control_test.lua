@@ -8,6 +8,7 @@ local fiber = require('fiber')
 local msgpack = require('msgpack')
 local support = require('support')
 local clock = require('tarantkv.clock')
+local describe = require('tarantkv.describe')
 local outcome
 
 local suite = support.suite('control operations')
@@ -149,6 +150,24 @@ suite:case('users are listed in order, page by page', function(test)
     test:is_deeply(all[1], {'ann', {'new hash', {}, true, 2, 1700000000000}}, 'with their records')
     local _, raw = support.run(support.USER_LIST, msgpack.encode({'zzz', 10}))
     test:is(raw, '\x90', 'nobody is an empty array')
+end)
+
+suite:case('announce', function(test)
+    local shards = {s1 = {{'127.0.0.1', 3301}}, ['s-2'] = {{'h2', 3301}, {'h2', 3302}}}
+    test:is(_G.tarantkv.describe().shards, nil, 'nothing at first')
+    describe.announce(shards)
+    test:is_deeply(_G.tarantkv.describe().shards, shards, 'all shards and their instances')
+    for name, wrong in pairs({
+        ['a bad name'] = {S1 = {{'h', 1}}}, ['no instance'] = {s1 = {}}, ['no port'] = {s1 = {{'h'}}},
+        ['a port that is none'] = {s1 = {{'h', 65536}}}, ['no host'] = {s1 = {{'', 1}}}, ['no list'] = {s1 = 'h:1'},
+        ['no shards'] = {},
+    }) do
+        local ok, err = pcall(describe.announce, wrong)
+        test:ok(not ok and tostring(err):find('^cannot announce'), name)
+    end
+    test:is_deeply(_G.tarantkv.describe().shards, shards, 'what is wrong changes nothing')
+    describe.announce(nil)
+    test:is(_G.tarantkv.describe().shards, nil, 'nothing again')
 end)
 
 suite:case('describe', function(test)
