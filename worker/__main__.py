@@ -12,8 +12,10 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from protocol import collector, names
+from protocol.announced import Address, Shards, announced
 from protocol.logs import configure
 from protocol.redis_wire import Wire
 from protocol.settings import (
@@ -31,60 +33,75 @@ from worker.cluster import learn_cluster
 from worker.errors import WrongInstanceError
 from worker.group import Group
 from worker.loop import ShardLoop
+from worker.loops import LoopKey, Loops
 from worker.presence import Presence
 from worker.shard import Shard
 from worker.standby import Standby
 from worker.stream import BLOCK_MS, ShardStream
 from worker.takeover import TakeOver
+from worker.watch import ShardWatch
 
 _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+ASK_TIMEOUT_S = 1.0
 STALLED_S = 15.0
 """A loop that has not come round for so long is stuck: every wait in it is shorter."""
 
 
-def build_loops(
-    cluster: ClusterSettings,
-    redis: RedisSettings,
-    store: StoreSettings,
-    settings: WorkerSettings,
-    cluster_id: str = "",
-) -> list[ShardLoop]:
-    """One loop for each shard of the settings, all under one consumer name."""
-    shards = parse_shards(cluster.shards)
-    positions = {name: position for position, name in enumerate(sorted(shards))}
-    consumer = names.consumer(cluster_id, socket.gethostname(), os.getpid(), secrets.token_hex(4))
-    loops: list[ShardLoop] = []
-    for name, instances in shards.items():
-        shard = Shard(name, instances, store, settings.call_timeout_s, cluster_id)
-        group = Group(Wire(redis, name="worker", block_ms=BLOCK_MS, identify=True), name, consumer)
+class Worker:
+    """The parts of one worker, all under one consumer name. `seeds` are the shards of the settings."""
+
+    def __init__(
+        self, seeds: Shards, redis: RedisSettings, store: StoreSettings, settings: WorkerSettings, cluster: str = ""
+    ) -> None:
+        self._redis = redis
+        self._store = store
+        self._settings = settings
+        self._cluster = cluster
+        self._consumer = names.consumer(cluster, socket.gethostname(), os.getpid(), secrets.token_hex(4))
+        self.loops = Loops(self._make, seeds)
+        self._watch: ShardWatch | None = None
+
+    def start(self, shards: Shards) -> None:
+        """Work these shards, and those that are announced from now on."""
+        self._watch = ShardWatch(shards, self._asked, self.loops.ensure)
+        self.loops.ensure(shards)
+        self._watch.start()
+
+    def supervise(self, stop: threading.Event, heartbeat: Path | None) -> None:
+        """Watch over the threads until `stop` is set; raises what ended one of them."""
+        watch = self._watch
+        while watch is not None and not stop.wait(TICK_S):
+            self.loops.tick()
+            if not watch.is_alive():
+                raise watch.failure or RuntimeError(f"{watch.name} ended")
+            oldest = min(self.loops.oldest_turn(), watch.last_turn)
+            if heartbeat is not None and time.monotonic() - oldest < STALLED_S:
+                heartbeat.touch()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Let every loop finish what it has in hand; returns whether all did in time."""
+        if self._watch is not None:
+            self._watch.stop()
+        return self.loops.drain(timeout_s)
+
+    def _make(self, key: LoopKey, instances: Sequence[Address], position: int) -> ShardLoop:
+        settings = self._settings
+        shard = Shard(key.shard, instances, self._store, settings.call_timeout_s, self._cluster)
+        group = Group(Wire(self._redis, name="worker", block_ms=BLOCK_MS, identify=True), key.shard, self._consumer)
         stream = ShardStream(group, count=settings.read_frames)
         takeover = TakeOver(group, count=settings.read_frames, claim_idle_ms=int(settings.claim_idle_s * 1000))
-        standby = Standby(positions[name], consumer)
-        loops.append(ShardLoop(shard, group, stream, takeover, Presence(group), standby, settings))
-    return loops
+        standby = Standby(position, self._consumer)
+        return ShardLoop(shard, group, stream, takeover, Presence(group), standby, settings, self._refused)
 
+    def _asked(self, name: str, instances: Sequence[Address]) -> Shard:
+        """A shard that is asked one question."""
+        return Shard(name, instances, self._store, min(ASK_TIMEOUT_S, self._settings.call_timeout_s), self._cluster)
 
-def supervise(loops: Sequence[ShardLoop], stop: threading.Event, heartbeat: Path | None) -> None:
-    """Watch over the loops until `stop` is set; raises what ended one of them."""
-    while not stop.wait(TICK_S):
-        for loop in loops:
-            if not loop.is_alive():
-                raise loop.failure or RuntimeError(f"{loop.name} ended")
-        oldest = min(loop.last_turn for loop in loops)
-        if heartbeat is not None and time.monotonic() - oldest < STALLED_S:
-            heartbeat.touch()
-
-
-def drain(loops: Sequence[ShardLoop], timeout_s: float) -> bool:
-    """Let every loop finish what it has in hand; returns whether all did in time."""
-    for loop in loops:
-        loop.stop()
-    end = time.monotonic() + timeout_s
-    for loop in loops:
-        loop.join(max(0.0, end - time.monotonic()))
-    return not any(loop.is_alive() for loop in loops)
+    def _refused(self, payload: Any) -> None:
+        if self._watch is not None:
+            self._watch.refused(payload)
 
 
 def check(heartbeat: str) -> int:
@@ -114,25 +131,22 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     collector.settle()
+    seeds = parse_shards(cluster.shards)
     try:
-        shards = [
-            Shard(name, instances, store, settings.call_timeout_s)
-            for name, instances in parse_shards(cluster.shards).items()
-        ]
+        shards = [Shard(name, instances, store, settings.call_timeout_s) for name, instances in seeds.items()]
         cluster_id = learn_cluster(shards, stop, heartbeat)
         if cluster_id is None:
             return 0
-        loops = build_loops(cluster, redis, store, settings, cluster_id)
-        for loop in loops:
-            loop.start()
-        _log.info("worker started", extra={"shards": len(loops), "cluster": cluster_id})
-        supervise(loops, stop, heartbeat)
+        worker = Worker(seeds, redis, store, settings, cluster_id)
+        worker.start(announced({shard.name: shard.said_shards for shard in shards}) or seeds)
+        _log.info("worker started", extra={"shards": len(worker.loops), "cluster": cluster_id})
+        worker.supervise(stop, heartbeat)
     except WrongInstanceError as error:
         exit_with(str(error))
     except Exception:  # noqa: BLE001 - whatever it was, it ends this process and its supervisor starts the next
         _log.exception("a shard's loop failed")
         return 1
-    if not drain(loops, settings.worker_drain_timeout_s):
+    if not worker.drain(settings.worker_drain_timeout_s):
         _log.error("stopped with frames in hand; other workers will take them over")
         return 1
     _log.info("worker stopped")

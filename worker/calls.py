@@ -42,14 +42,25 @@ def grouped(chunks: Sequence[Chunk], settings: WorkerSettings) -> Iterator[list[
 
 
 class Caller:
-    """Makes the calls to one shard. `renew` renews the claim on a turn's frames; `beat` is called before each try."""
+    """Makes the calls to one shard.
+
+    `renew` renews the claim on a turn's frames, `beat` is called before each try, `refused` with the payload of each
+    refusal for a bucket.
+    """
 
     def __init__(
-        self, shard: Shard, settings: WorkerSettings, *, renew: Callable[[Turn], None], beat: Callable[[], None]
+        self,
+        shard: Shard,
+        settings: WorkerSettings,
+        *,
+        renew: Callable[[Turn], None],
+        beat: Callable[[], None],
+        refused: Callable[[Any], None],
     ) -> None:
         self._shard = shard
         self._renew = renew
         self._beat = beat
+        self._refused = refused
         # A claim must outlast the call that is made under it.
         self._renew_after_s = max(0.0, settings.claim_idle_s - settings.call_timeout_s)
 
@@ -104,6 +115,8 @@ class Caller:
             elif status == Status.READ_ONLY and self._shard.has_replicas:
                 read_only = True
             else:
+                if status == Status.WRONG_BUCKET:
+                    self._refused(payload)
                 turn.put(chunk, status, payload, maybe_sent=maybe_sent)
         if len(crowded) == len(chunks):
             # The first read of a call has all its room: where even that is refused, the shard has no memory left.

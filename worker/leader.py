@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
+from protocol.announced import Address
 from worker.errors import ShardUnreachableError, WrongInstanceError
 
 SEARCH_S = 0.3
@@ -17,8 +18,6 @@ SEARCH_S = 0.3
 
 AVOIDED_S = 1.0
 """For how long an instance is left out that has let a call time out: the kernel of a frozen one still connects."""
-
-Address = tuple[str, int]
 
 
 class Found(NamedTuple):

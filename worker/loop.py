@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import redis
 
+from protocol.announced import Address
 from protocol.backoff import Backoff
 from protocol.settings import WorkerSettings
 from worker.calls import Caller, grouped
@@ -43,10 +46,11 @@ class ShardLoop(threading.Thread):
         presence: Presence,
         standby: Standby,
         settings: WorkerSettings,
+        refused: Callable[[Any], None] = lambda _: None,
     ) -> None:
         super().__init__(name=f"shard-{shard.name}", daemon=True)
         self.failure: BaseException | None = None
-        self.last_turn = time.monotonic()
+        self.last_turn = self.last_frame = time.monotonic()
         self._shard = shard
         self._group = group
         self._stream = stream
@@ -54,7 +58,7 @@ class ShardLoop(threading.Thread):
         self._presence = presence
         self._standby = standby
         self._settings = settings
-        self._caller = Caller(shard, settings, renew=self._renew, beat=self._beat)
+        self._caller = Caller(shard, settings, renew=self._renew, beat=self._beat, refused=refused)
         self._stopping = threading.Event()
         self._turn: Turn | None = None
         self._next_tidy = self._next_forget = 0.0
@@ -62,6 +66,11 @@ class ShardLoop(threading.Thread):
     def stop(self) -> None:
         """Ask the loop to finish what it has in hand and end."""
         self._stopping.set()
+
+    def update(self, instances: Sequence[Address], position: int) -> None:
+        """Take the addresses of the shard's instances, and its position among all shards; called by other threads."""
+        self._shard.readdress(instances)
+        self._standby.position = position
 
     def run(self) -> None:
         """Work until asked to stop. What ends the loop otherwise is kept in `failure` for the owner to see."""
@@ -165,6 +174,7 @@ class ShardLoop(threading.Thread):
         """Work the frames of a delivery. What is not reported when this returns is kept for the next report."""
         if not delivery.entries:
             return
+        self.last_frame = time.monotonic()
         turn = self._turn = Turn(self._shard.name, delivery, self._shard.cluster)
         in_reach = True
         for call in grouped(turn.chunks, self._settings):

@@ -10,20 +10,21 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgpack
 from tarantool import Connection
 from tarantool.error import Error
 
+from protocol.announced import Address, Shards
 from protocol.clock import now_ms
 from protocol.frames import Chunk
 from protocol.operations import Operation, Status
 from protocol.settings import StoreSettings
 from worker.errors import ShardUnreachableError, WrongInstanceError
 from worker.iproto import CallRefusedError, Procedure
-from worker.leader import Address, Found, LeaderSearch
+from worker.leader import Found, LeaderSearch
 
 # Tarantool refuses these before the procedure runs: no such procedure, access denied, wrong credentials, still loading.
 _NOT_EXECUTED = frozenset({33, 42, 47, 116})
@@ -50,13 +51,23 @@ class Shard:
         """The cluster to which the shard must belong; empty: any."""
         self.said_cluster = ""
         """The cluster to which it said to belong when this worker last connected; empty: none yet."""
-        self.has_replicas = len(instances) > 1
-        """Whether another instance could be the leader."""
+        self.said_shards: Shards | None = None
+        """The shards that its leader announced when this worker last connected; None: it announced none."""
         self._settings = settings
         self._timeout_s = timeout_s
-        self._search = LeaderSearch(instances, self._ask, timeout_s)
         self._leader: Address | None = None
         self._procedure: Procedure | None = None
+        self._instances = self._announced = tuple(instances)
+        self._search = LeaderSearch(self._instances, self._ask, timeout_s)
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether another instance could be the leader."""
+        return len(self._instances) > 1
+
+    def readdress(self, instances: Sequence[Address]) -> None:
+        """Have the leader searched among these instances from the next call on; may be called by any thread."""
+        self._announced = tuple(instances)
 
     @property
     def connected(self) -> bool:
@@ -70,6 +81,11 @@ class Shard:
             ShardUnreachableError: no leader could be found.
             WrongInstanceError: an instance says that it belongs to another shard or cluster.
         """
+        if self._announced != self._instances:
+            self._instances = self._announced
+            self._search = LeaderSearch(self._instances, self._ask, self._timeout_s)
+            if self._leader not in self._instances:
+                self.disconnect()
         if self._procedure is None:
             self._use(*self._search.find())
             if self.cluster and not self.said_cluster:
@@ -205,7 +221,22 @@ class Shard:
         self.said_cluster = (description.get(b"cluster") or b"").decode()
         self._check_cluster(f"the instance at {address}, shard {self.name},")
         # A shard of one instance has no other leader to look for: it answers itself that it is read-only.
-        return not description[b"ro"] or not self.has_replicas
+        if description[b"ro"] and self.has_replicas:
+            return False
+        self.said_shards = _shards_in(description)
+        return True
+
+
+def _shards_in(description: Mapping[bytes, Any]) -> Shards | None:
+    """The shards that a description announces.
+
+    Raises:
+        ValueError, TypeError, AttributeError: it has another form.
+    """
+    word = description.get(b"shards") or {}
+    return {
+        name.decode(): tuple((host.decode(), int(port)) for host, port in instances) for name, instances in word.items()
+    } or None
 
 
 def _are_answers(answers: Any, count: int) -> bool:

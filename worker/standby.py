@@ -27,13 +27,14 @@ _MAX_PAUSE_S = 0.5
 
 
 class Standby:
-    """One worker's part at one shard. The shards are divided by `position`, the shard's among all shards by name.
+    """One worker's part at one shard. The shards are divided by `position`, the shard's among all shards by name; it
+    may be set at any time, and counts from the next announcement on.
 
     Until it is known who else is present, the worker reads.
     """
 
     def __init__(self, position: int, consumer: str) -> None:
-        self._position = position
+        self.position = position
         self._consumer = consumer.encode()
         self._others = 0
         self._leads = True
@@ -44,7 +45,7 @@ class Standby:
         """Take note of all workers that are present, this one among them; none if that is unknown."""
         names = sorted(present)
         leading = max(1, len(names) // 2)
-        self._leads = not names or names[self._position % leading] == self._consumer
+        self._leads = not names or names[self.position % leading] == self._consumer
         self._others = max(0, len(names) - 1)
 
     def reads(self) -> bool:

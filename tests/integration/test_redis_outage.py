@@ -19,11 +19,10 @@ from protocol import redis_wire
 from protocol.clock import now_ms
 from protocol.frames import Chunk
 from protocol.operations import Operation, Status
-from protocol.settings import BatchSettings, ClusterSettings, StoreSettings, WorkerSettings, load
+from protocol.settings import BatchSettings, ClusterSettings, StoreSettings, WorkerSettings, load, parse_shards
 from tests.integration.redis_server import RedisServer
 from worker import loop as loop_module
-from worker.__main__ import build_loops, drain
-from worker.loop import ShardLoop
+from worker.__main__ import Worker
 
 TRIES = 1100
 """The 1,024th doubling of a float overflows."""
@@ -54,16 +53,14 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.fixture
-def loops(cluster: Cluster, server: RedisServer) -> Iterator[list[ShardLoop]]:
+def worker(cluster: Cluster, server: RedisServer) -> Iterator[Worker]:
     """A worker of the cluster's shards, on the test's own Redis."""
     settings = programs.settings_for(cluster.config, "worker")
-    made = build_loops(
-        load(ClusterSettings, settings), server.settings, load(StoreSettings, settings), WorkerSettings()
-    )
-    for loop in made:
-        loop.start()
+    seeds = parse_shards(load(ClusterSettings, settings).shards)
+    made = Worker(seeds, server.settings, load(StoreSettings, settings), WorkerSettings())
+    made.start(seeds)
     yield made
-    assert drain(made, 30)
+    assert made.drain(30)
 
 
 async def described(dispatcher: Dispatcher, shard: str) -> int:
@@ -81,7 +78,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def test_api_and_worker_go_on_by_themselves_after_any_number_of_tries(
-    cluster: Cluster, server: RedisServer, tries: Counter[str], loops: list[ShardLoop]
+    cluster: Cluster, server: RedisServer, tries: Counter[str], worker: Worker
 ) -> None:
     shard = cluster.config.shards[0].name
 
@@ -93,7 +90,7 @@ def test_api_and_worker_go_on_by_themselves_after_any_number_of_tries(
         tries.clear()
         await until(lambda: tries["AsyncWire MainThread"] > 2 * TRIES and tries[f"Wire shard-{shard}"] > TRIES)
         assert not failed.done()
-        assert all(loop.is_alive() for loop in loops)
+        assert all(loop.is_alive() for loop in worker.loops)
         waiting = asyncio.create_task(described(dispatcher, shard))
         server.start()
         assert await waiting == Status.OK

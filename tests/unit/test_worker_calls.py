@@ -36,7 +36,7 @@ def test_no_chunks_make_no_call() -> None:
 
 
 def caller_of(shard: FakeShard, renew: Callable[[Turn], None] = lambda _: None) -> Caller:
-    return Caller(cast("Shard", shard), SETTINGS, renew=renew, beat=lambda: None)
+    return Caller(cast("Shard", shard), SETTINGS, renew=renew, beat=lambda: None, refused=lambda _: None)
 
 
 def run(shard: FakeShard, turn: Turn, renew: Callable[[Turn], None] = lambda _: None) -> dict[int, int]:

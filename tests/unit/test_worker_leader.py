@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from protocol.announced import Address
 from worker.errors import ShardUnreachableError, WrongInstanceError
-from worker.leader import AVOIDED_S, SEARCH_S, Address, Found, LeaderSearch
+from worker.leader import AVOIDED_S, SEARCH_S, Found, LeaderSearch
 
 A, B, C = ("127.0.0.1", 1), ("127.0.0.1", 2), ("127.0.0.1", 3)
 MANY = 4 * SEARCH_S

@@ -8,7 +8,6 @@ import pytest
 import redis
 
 from protocol.operations import Operation, Status
-from protocol.settings import ClusterSettings, RedisSettings, StoreSettings
 from tests.unit.worker_fakes import (
     DOWN,
     LOST,
@@ -24,7 +23,6 @@ from tests.unit.worker_fakes import (
     statuses,
 )
 from worker import loop as loop_module
-from worker.__main__ import build_loops
 from worker.group import Group
 from worker.loop import MAX_HELD_BYTES, ShardLoop
 from worker.presence import Presence
@@ -32,9 +30,6 @@ from worker.shard import Shard
 from worker.standby import Standby
 from worker.stream import Delivery, ShardStream
 from worker.takeover import TakeOver
-
-REDIS = RedisSettings(redis_url="redis://localhost", redis_password="x")
-STORE = StoreSettings(store_password="x")
 
 
 def loop_of(shard: FakeShard, redis: FakeRedis, standby: Standby | None = None) -> ShardLoop:
@@ -244,12 +239,3 @@ def test_a_loop_survives_any_number_of_tries_at_redis(monkeypatch: pytest.Monkey
     redis_ = Failing(delivery(entry(chunk(1))), failures=2000)
     run_until(loop_of(FakeShard(), redis_), lambda: bool(redis_.reports))
     assert redis_.failures == 0
-
-
-def test_workers_divide_the_shards_alike_in_whatever_order_these_are_named() -> None:
-    def parts(shards: str) -> dict[str, int]:
-        loops = build_loops(ClusterSettings(shards=shards), REDIS, STORE, SETTINGS)
-        return {loop.name: loop._standby._position for loop in loops}
-
-    first, second = "s1=localhost:3301", "s2=localhost:3302"
-    assert parts(f"{first};{second}") == parts(f"{second};{first}")

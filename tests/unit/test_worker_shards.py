@@ -1,0 +1,227 @@
+"""The loops of a worker come and go with the shards that these announce."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import pytest
+
+from protocol.announced import Address, Shards, announced, in_order
+from protocol.refusals import MOVING
+from tests.unit.moving_shards import pack
+from worker.errors import ShardUnreachableError, WrongInstanceError
+from worker.loops import LoopKey, Loops
+from worker.shard import Shard
+from worker.watch import AT_ONCE, ShardWatch
+
+Words = Mapping[str, Shards | Exception | None]
+
+
+def at(*names: str) -> dict[str, tuple[Address, ...]]:
+    return {name: ((f"host-{name}", 1),) for name in names}
+
+
+class FakeLoop:
+    """A loop that is alive from its start until it is told to end, or `failure` is set."""
+
+    def __init__(self, key: LoopKey, instances: Sequence[Address], position: int) -> None:
+        self.name = key.shard
+        self.failure: BaseException | None = None
+        self.last_turn = self.last_frame = 0.0
+        self.at, self.position = tuple(instances), position
+        self.alive = self.told = False
+
+    def start(self) -> None:
+        self.alive = True
+
+    def stop(self) -> None:
+        self.told = True
+
+    def join(self, timeout: float | None = None) -> None:
+        del timeout
+        self.alive = False
+
+    def is_alive(self) -> bool:
+        return self.alive and self.failure is None
+
+    def update(self, instances: Sequence[Address], position: int) -> None:
+        self.at, self.position = tuple(instances), position
+
+
+class Made:
+    """The loops of a worker whose settings name s1, and all that were ever made."""
+
+    def __init__(self, *names: str, linger_s: float = 0.0) -> None:
+        self.all: list[FakeLoop] = []
+        self.loops = Loops(self._make, at("s1"), linger_s=linger_s)
+        self.loops.ensure(at(*names))
+
+    def _make(self, key: LoopKey, instances: Sequence[Address], position: int) -> FakeLoop:
+        self.all.append(FakeLoop(key, instances, position))
+        return self.all[-1]
+
+    def loop(self, name: str) -> FakeLoop:
+        return next(loop for loop in reversed(self.all) if loop.name == name)
+
+    def names(self) -> list[str]:
+        return sorted(loop.name for loop in self.loops)
+
+
+def test_a_shard_that_comes_gets_a_loop_and_the_others_keep_theirs() -> None:
+    made = Made("s1", "s3")
+    made.loops.ensure(at("s1", "s2", "s3"))
+    assert [loop.name for loop in made.all] == ["s1", "s3", "s2"]
+    assert all(loop.is_alive() for loop in made.all)
+    assert {loop.name: loop.position for loop in made.all} == {"s1": 0, "s2": 1, "s3": 2}, "workers divide them alike"
+
+
+def test_workers_divide_the_shards_alike_in_whatever_order_these_are_named() -> None:
+    assert [Made(*names).loop("s2").position for names in (("s1", "s2"), ("s2", "s1"))] == [1, 1]
+
+
+def test_a_shard_that_goes_has_its_loop_drained_once_nothing_more_comes_for_it() -> None:
+    made = Made("s1", "s2", linger_s=1000.0)
+    made.loops.ensure(at("s1"))
+    made.loops.tick()
+    assert not made.loop("s2").told, "an api may not know it yet"
+    made = Made("s1", "s2")
+    gone = made.loop("s2")
+    made.loops.ensure(at("s1"))
+    gone.last_frame = float("inf")
+    made.loops.tick()
+    assert [loop.told for loop in made.all] == [False, False], "an api does not know it yet"
+    gone.last_frame = 0.0
+    made.loops.tick()
+    assert [loop.told for loop in made.all] == [False, True]
+    assert made.names() == ["s1", "s2"], "it has frames in hand"
+    gone.join()
+    made.loops.tick()
+    assert made.names() == ["s1"]
+
+
+def test_a_shard_that_comes_back_keeps_its_loop_or_gets_another_one() -> None:
+    made = Made("s1", "s2", linger_s=1000.0)
+    made.loops.ensure(at("s1"))
+    made.loops.ensure(at("s1", "s2"))
+    made.loops.tick()
+    assert len(made.all) == 2
+    made = Made("s1", "s2")
+    made.loops.ensure(at("s1"))
+    made.loops.tick()
+    made.loops.ensure(at("s1", "s2"))
+    assert len(made.all) == 2, "the one before still drains, and two may not work side by side"
+    made.loop("s2").join()
+    made.loops.tick()
+    assert [loop.name for loop in made.all] == ["s1", "s2", "s2"]
+    assert made.loop("s2").is_alive()
+
+
+def test_a_loop_gets_the_addresses_that_its_shard_has_now() -> None:
+    made = Made("s1", "s2")
+    made.loops.ensure({**at("s1"), "s2": (("new", 2), ("newer", 3))})
+    assert made.loop("s2").at == (("new", 2), ("newer", 3))
+    assert len(made.all) == 2
+
+
+def test_what_ends_a_loop_ends_the_worker() -> None:
+    made = Made("s1", "s2")
+    made.loop("s2").failure = RuntimeError("broken")
+    with pytest.raises(RuntimeError, match="broken"):
+        made.loops.tick()
+
+
+@pytest.mark.parametrize("named", ["settings", "announced"])
+def test_another_instance_at_a_shards_address_ends_the_worker_only_if_the_settings_say_so(named: str) -> None:
+    made = Made("s1", "s2")
+    made.loop("s1" if named == "settings" else "s2").failure = WrongInstanceError("another")
+    if named == "settings":
+        with pytest.raises(WrongInstanceError):
+            made.loops.tick()
+        return
+    made.loops.tick()
+    assert made.loop("s1").is_alive()
+    made.loops.ensure(at("s1"))
+    made.loops.tick()
+    made.loops.ensure(at("s1", "s2"))
+    assert made.loop("s2").is_alive(), "it is tried again"
+
+
+def test_a_drain_ends_all_loops_and_begins_none() -> None:
+    made = Made("s1", "s2")
+    assert made.loops.drain(1.0)
+    made.loops.ensure(at("s1", "s2", "s3"))
+    assert [loop.told for loop in made.all] == [True, True]
+
+
+class Asked:
+    """Shards that announce `words`, those who watch them, and what these were told."""
+
+    def __init__(self, known: Shards, words: Words) -> None:
+        self.words = words
+        self.asked: list[str] = []
+        self.told: list[Shards] = []
+        self.watch = ShardWatch(known, self._make, self.told.append)
+
+    def _make(self, name: str, _: Sequence[Address]) -> Shard:
+        asked, words = self.asked, self.words
+
+        class Connection:
+            said_shards: Shards | None = None
+
+            def connect(self) -> None:
+                asked.append(name)
+                word = words[name]
+                if isinstance(word, Exception):
+                    raise word
+                self.said_shards = word
+
+            def disconnect(self) -> None:
+                """There is no connection."""
+
+        return cast("Shard", Connection())
+
+
+def test_a_new_shard_is_learnt_from_any_other_one_while_some_are_down() -> None:
+    down = ShardUnreachableError("down", sent=False)
+    asked = Asked(at("s1", "s2"), {"s1": down, "s2": at("s1", "s2", "s3"), "s3": down})
+    asked.watch.round()
+    assert asked.told == [at("s1", "s2", "s3")]
+    asked.watch.round()
+    assert len(asked.told) == 1, "nothing has changed"
+
+
+def test_a_shard_has_gone_only_when_all_were_asked_and_no_other_one_names_it() -> None:
+    many = [f"s{number:02}" for number in range(AT_ONCE + 1)]
+    without = at(*many[:-1])
+    asked = Asked(at(*many), dict.fromkeys(many[:-1], without) | {many[-1]: at(*many)})
+    asked.watch.round()
+    assert asked.told == []
+    asked.watch.round()
+    assert asked.told == [without]
+    assert sorted(asked.asked) == many
+
+
+def test_shards_that_announce_nothing_stay_what_the_settings_say() -> None:
+    asked = Asked(at("s1", "s2"), {"s1": None, "s2": ShardUnreachableError("down", sent=False)})
+    asked.watch.round()
+    assert asked.told == []
+
+
+@pytest.mark.parametrize(("where", "wakes"), [("s9", True), ("s2", False), (MOVING, False), (None, False)])
+def test_a_refusal_that_names_an_unknown_shard_has_the_shards_asked_soon(where: object, wakes: bool) -> None:  # noqa: FBT001
+    watch = Asked(at("s1", "s2"), {}).watch
+    watch.refused(pack([[1, where]]))
+    assert watch._wake.is_set() == wakes
+
+
+def test_the_last_to_learn_that_a_shard_has_gone_may_be_that_shard() -> None:
+    """As long as others are behind too, it stays."""
+    assert announced({"s1": at("s1", "s2"), "s2": at("s1", "s2"), "s3": at("s1", "s2", "s3")}) == at("s1", "s2")
+    assert announced({"s1": at("s1", "s2"), "s2": at("s1", "s2", "s3")}) == at("s1", "s2", "s3")
+    assert announced({"s1": at("s1", "s2"), "s2": None}) == at("s1", "s2")
+    assert announced({"s1": None}) is None
+    own, other = (("own", 1),), (("other", 1),)
+    assert announced({"s1": {"s1": own, "s2": other}, "s2": {"s1": other, "s2": own}}) == {"s1": own, "s2": own}
+
+
+def test_shards_of_the_settings_come_first_and_the_others_by_name() -> None:
+    assert in_order(["s3", "s1", "gone"], at("s1", "s2", "s3", "s0")) == ("s3", "s1", "s0", "s2")

@@ -1,0 +1,163 @@
+"""The loops of a worker, which come and go with the shards: the one owner of all of them.
+
+Starts a loop for a shard that has come, gives a loop the addresses that its shard has now, and ends the loop of a shard
+that has gone, once nobody has sent that shard anything for a while: an api learns later than a worker that it has gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from protocol.announced import Address, Shards
+from worker.errors import WrongInstanceError
+
+_log = logging.getLogger(__name__)
+
+LINGER_S = 10.0
+"""A loop goes on for so long after the last frame for its shard, once that has gone. The api asks every two seconds."""
+
+AGAIN_S = 5.0
+"""After which a loop is tried again whose shard was announced at an address where another instance is."""
+
+
+class LoopKey(NamedTuple):
+    """What one loop is for."""
+
+    shard: str
+
+
+class Loop(Protocol):
+    """A thread that works one stream."""
+
+    name: str
+    failure: BaseException | None
+    last_turn: float
+    last_frame: float
+    """When it was last given a frame, on the monotonic clock."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+    def is_alive(self) -> bool: ...
+
+    def update(self, instances: Sequence[Address], position: int) -> None:
+        """Take the addresses of the shard's instances, and the shard's position among all of them."""
+
+
+Make = Callable[[LoopKey, Sequence[Address], int], Loop]
+"""Makes the loop of a key, with its shard's instances and position."""
+
+
+class _Kept:
+    """A loop. `gone_at`: since when its shard is gone; `again_at`: when it may be tried again after its end."""
+
+    __slots__ = ("again_at", "gone_at", "loop", "stopping")
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.gone_at: float | None = None
+        self.again_at: float | None = None
+        self.stopping = False
+
+
+class Loops:
+    """The loops of one worker. May be called by several threads.
+
+    The shards in `seeds` are in the settings: where another instance is at the address of one, the worker ends, as
+    somebody has to correct that. Of other shards' faults only their own loops take notice.
+    """
+
+    def __init__(self, make: Make, seeds: Shards, *, linger_s: float = LINGER_S) -> None:
+        self._make = make
+        self._seeds = seeds
+        self._linger_s = linger_s
+        self._lock = threading.Lock()
+        self._wanted: dict[LoopKey, Sequence[Address]] = {}
+        self._kept: dict[LoopKey, _Kept] = {}
+        self._draining = False
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __iter__(self) -> Iterator[Loop]:
+        with self._lock:
+            return iter([kept.loop for kept in self._kept.values()])
+
+    def ensure(self, shards: Shards) -> None:
+        """Have a loop for each of these shards, and none for others."""
+        with self._lock:
+            if self._draining:
+                return
+            self._wanted = {LoopKey(name): instances for name, instances in shards.items()}
+            for key, kept in self._kept.items():
+                if key in self._wanted:
+                    kept.gone_at = None
+                elif kept.gone_at is None:
+                    kept.gone_at = time.monotonic()
+            self._settle()
+
+    def tick(self) -> None:
+        """End loops that are not needed any more, and start what can be started by now.
+
+        Raises:
+            whatever ended a loop that should go on.
+        """
+        with self._lock:
+            now = time.monotonic()
+            for key, kept in list(self._kept.items()):
+                if not kept.loop.is_alive():
+                    self._ended(key, kept, now)
+                elif kept.gone_at is not None and now - max(kept.gone_at, kept.loop.last_frame) > self._linger_s:
+                    kept.loop.stop()
+                    kept.stopping = True
+            self._settle()
+
+    def oldest_turn(self) -> float:
+        """When the loop came round that has not done so for longest, on the monotonic clock."""
+        return min((loop.last_turn for loop in self if loop.is_alive()), default=time.monotonic())
+
+    def drain(self, timeout_s: float) -> bool:
+        """Let every loop finish what it has in hand, and start none any more; returns whether all did in time."""
+        with self._lock:
+            self._draining = True
+            loops = [kept.loop for kept in self._kept.values()]
+        for loop in loops:
+            loop.stop()
+        end = time.monotonic() + timeout_s
+        for loop in loops:
+            loop.join(max(0.0, end - time.monotonic()))
+        return not any(loop.is_alive() for loop in loops)
+
+    def _settle(self) -> None:
+        """Start the loops that are missing, and tell the others their shard's place and addresses."""
+        if self._draining:
+            return
+        for position, key in enumerate(sorted(self._wanted)):
+            kept = self._kept.get(key)
+            if kept is None:
+                kept = self._kept[key] = _Kept(self._make(key, self._wanted[key], position))
+                kept.loop.start()
+                _log.info("a loop began", extra={"loop": kept.loop.name})
+            elif not kept.stopping:
+                kept.loop.update(self._wanted[key], position)
+
+    def _ended(self, key: LoopKey, kept: _Kept, now: float) -> None:
+        """See why a loop has ended; forget it where it was to end, or may begin again."""
+        failure = kept.loop.failure
+        if kept.stopping and failure is None:
+            _log.info("a loop ended, its shard has gone", extra={"loop": kept.loop.name})
+            del self._kept[key]
+        elif not isinstance(failure, WrongInstanceError) or key.shard in self._seeds:
+            raise failure or RuntimeError(f"{kept.loop.name} ended")
+        elif kept.again_at is None:
+            kept.again_at = now + AGAIN_S
+            _log.error("a shard is announced where it is not", extra={"loop": kept.loop.name, "error": str(failure)})
+        elif now >= kept.again_at or key not in self._wanted:
+            del self._kept[key]
