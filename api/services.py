@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -124,6 +124,13 @@ class Services:
             self.metrics.scans,
         )
         self.gate = Gate(self.dispatcher.admission, settings.batch.max_wait_s)
+        self.topology.on_shards = self._use
+
+    def _use(self, shards: Sequence[str]) -> None:
+        """Take note that shards have come or gone."""
+        self.shard_health.use(shards)
+        self.shard_status.use(shards)
+        self.metrics.shards = frozenset(shards)
 
     @property
     def ready(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import TypeAlias
 
@@ -50,11 +51,12 @@ class Ownership:
     moving: Ranges = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShardMap:
     """Which shard owns which bucket.
 
-    `owners[bucket]` is an index into `shards`; `owners[0]` stands for nothing, since buckets count from 1.
+    `owners[bucket]` is an index into `shards`; `owners[0]` stands for nothing, since buckets count from 1. A shard may
+    own none: it was added a moment ago, or is about to go.
     """
 
     shards: tuple[str, ...]
@@ -64,6 +66,16 @@ class ShardMap:
     def owner(self, bucket: int) -> str:
         """The name of the shard that owns `bucket`."""
         return self.shards[self.owners[bucket]]
+
+    @cached_property
+    def holders(self) -> tuple[str, ...]:
+        """The shards that own a bucket."""
+        return tuple(self.shards[index] for index in sorted(set(self.owners[1:])))
+
+    def buckets(self, shard: str) -> Iterator[int]:
+        """The buckets that a shard owns."""
+        index = self.shards.index(shard) if shard in self.shards else -1
+        return (bucket for bucket in range(1, self.bucket_count + 1) if self.owners[bucket] == index)
 
     def moved(self, places: Mapping[int, str]) -> ShardMap:
         """The map after buckets have moved to other shards of it."""
@@ -76,23 +88,25 @@ class ShardMap:
 def build_shard_map(shards: Sequence[str], bucket_count: int, answers: Mapping[str, Ownership]) -> ShardMap:
     """Check that the shards' own accounts make one whole map, and build it.
 
-    `answers` holds, under the name the settings give a shard, what the instance found there said of itself. A bucket
-    between two shards is where one of them says that it moves: that shard can tell where it has gone.
+    `answers` holds, under the name that a shard is known by, what the instance found there said of itself; nothing of a
+    shard that does not answer, which is no fault where the others own every bucket. A bucket between two shards is
+    where one of them says that it moves: that shard can tell where it has gone.
 
     Raises:
         HoleError, OverlapError: a bucket is owned by no shard, or by several.
         ShardMapError: another shard answered under a name, or a bucket count differs.
     """
-    for name in shards:
-        _check(name, answers[name], bucket_count)
+    there = [(index, name, answers[name]) for index, name in enumerate(shards) if name in answers]
+    for _, name, answer in there:
+        _check(name, answer, bucket_count)
     owners = [-1] * (bucket_count + 1)
-    for index, name in enumerate(shards):
-        for bucket in _buckets(answers[name].ranges):
+    for index, name, answer in there:
+        for bucket in _buckets(answer.ranges):
             if owners[bucket] != -1:
                 raise OverlapError(f"shards {shards[owners[bucket]]} and {name} both own bucket {bucket}")
             owners[bucket] = index
-    for index, name in enumerate(shards):
-        for bucket in _buckets(answers[name].moving):
+    for index, _, answer in there:
+        for bucket in _buckets(answer.moving):
             if owners[bucket] == -1:
                 owners[bucket] = index
     missing = [bucket for bucket in range(1, bucket_count + 1) if owners[bucket] == -1]

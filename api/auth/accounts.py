@@ -178,7 +178,7 @@ class Accounts:
             StoreCallError: a shard could not be asked.
         """
         found: dict[str, User] = {}
-        for shard in self._topology.map.shards:
+        for shard in self._topology.map.holders:
             after = ""
             while True:
                 page = await self._control.call_shard(shard, Operation.USER_LIST, (after, LIST_PAGE))

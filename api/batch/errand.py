@@ -8,7 +8,6 @@ is final, and no copy of the chunk can be applied when the bucket is back. So th
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,16 +17,12 @@ from api.batch.outcomes import Result
 from api.batch.split import Groups, Part
 from api.overload.errors import OverloadedError
 from api.queue.dispatcher import Dispatcher
-from api.queue.errors import ShardsSilentError
 from api.queue.pending import NOBODY, Caller
 from api.queue.topology import WAIT_S, Topology
 from protocol.backoff import Backoff
-from protocol.buckets import ShardMapError
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
-
-_log = logging.getLogger(__name__)
 
 ROUNDS_AT_ONCE = 3
 """So often what was refused is sent again without a wait, where its place is known: two shards that each take the other
@@ -143,10 +138,7 @@ class Errand:
         """Parts of the same keys: those whose place is known now, and those that are to be asked for in a while."""
         lessons = [self._topology.learn(result.outcome.payload) for result in misplaced]
         if any(lesson.unknown for lesson in lessons):
-            try:
-                await self._topology.refresh()
-            except (ShardMapError, ShardsSilentError) as error:
-                _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
+            await self._topology.try_refresh()
         parts = [result.part for result in misplaced]
         waits = frozenset[int]().union(*(lesson.waits for lesson in lessons))
         if self._by_bucket:

@@ -71,10 +71,16 @@ def quantile(counts: Iterable[int], share: float) -> float | None:
 
 
 class Shown:
-    """What is scraped, made of what the library keeps: `names` are histograms, `totals` counters kept as gauges."""
+    """What is scraped, made of what the library keeps: `names` are histograms, `totals` counters kept as gauges.
 
-    def __init__(self, kept: CollectorRegistry, names: Iterable[str], totals: Iterable[str]) -> None:
+    Of samples of shards those of `shards` are shown, all if it is None.
+    """
+
+    def __init__(
+        self, kept: CollectorRegistry, names: Iterable[str], totals: Iterable[str], shards: frozenset[str] | None = None
+    ) -> None:
         self._kept = kept
+        self._shards = shards
         self._parts = {name + part: (name, part) for name in names for part in _PARTS}
         self._totals = frozenset(totals)
 
@@ -86,6 +92,8 @@ class Shown:
         """All metrics."""
         parts: dict[str, dict[str, Metric]] = {}
         for family in self._kept.collect():
+            if self._shards is not None:
+                family.samples = [each for each in family.samples if each.labels.get("shard") in (None, *self._shards)]
             if family.name in self._parts:
                 name, part = self._parts[family.name]
                 parts.setdefault(name, {})[part] = family

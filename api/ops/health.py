@@ -40,13 +40,18 @@ class ShardHealth:
     """Which shards answered when they were last asked, as this process sees them through its queue and a worker."""
 
     def __init__(self, shards: Sequence[str], ask: Ask) -> None:
-        self.shards = tuple(shards)
         self._ask = ask
         self._down: set[str] = set()
+        self.use(shards)
+
+    def use(self, shards: Sequence[str]) -> None:
+        """From now on these are the shards."""
+        self.shards = tuple(shards)
+        self._down.intersection_update(shards)
 
     @property
     def down(self) -> list[str]:
-        """The shards that did not answer, in the order of the settings."""
+        """The shards that did not answer, in the order of `shards`."""
         return [shard for shard in self.shards if shard in self._down]
 
     async def watch(self) -> None:
@@ -59,6 +64,8 @@ class ShardHealth:
         try:
             answers = await self._ask(shard, ANSWER_WITHIN_S)
         except OverloadedError:
+            return
+        if shard not in self.shards:
             return
         if answers and shard in self._down:
             self._down.discard(shard)

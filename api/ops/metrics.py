@@ -52,6 +52,9 @@ class Metrics:
     """The counters of one api process."""
 
     def __init__(self) -> None:
+        self.shards: frozenset[str] | None = None
+        """Series of other shards are not shown; None: all are. What was counted of a shard that has gone stays here,
+        for the case that it comes back: the library cannot take a series out of files that processes share."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "tarantkv_requests", "Requests answered.", ("route", "status"), registry=self._registry
@@ -206,7 +209,7 @@ class Metrics:
             kept = CollectorRegistry()
             MultiProcessCollector(kept)  # type: ignore[no-untyped-call]  # the library leaves it untyped
         registry = CollectorRegistry()
-        registry.register(Shown(kept, (STAGES, CHUNKS), _TOTALS))
+        registry.register(Shown(kept, (STAGES, CHUNKS), _TOTALS, self.shards))
         return generate_latest(registry)
 
 

@@ -63,10 +63,15 @@ class ShardStatus:
 
     def __init__(self, calls: StoreCalls, shards: Sequence[str], metrics: Metrics) -> None:
         self._calls = calls
-        self.names = tuple(shards)
         self._metrics = metrics
         self._told: dict[str, Told] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self.use(shards)
+
+    def use(self, shards: Sequence[str]) -> None:
+        """From now on these are the shards."""
+        self.names = tuple(shards)
+        self._told = {shard: told for shard, told in self._told.items() if shard in shards}
 
     async def run(self) -> None:
         """Ask again and again; never returns."""
@@ -98,10 +103,12 @@ class ShardStatus:
             status = msgspec.convert(answer, Status)
         except (StoreCallError, OverloadedError, msgspec.ValidationError) as error:
             _log.debug("a shard did not tell its status", extra={"shard": shard, "error": str(error)})
-            if not isinstance(error, OverloadedError):
+            if not isinstance(error, OverloadedError) and shard in self.names:
                 self._metrics.leader(shard, there=False)
                 self._told[shard] = before._replace(answers=False)
         else:
+            if shard not in self.names:
+                return
             skew_s = (status.now_ms - (asked_ms + now_ms()) / 2) / 1000
             self._told[shard] = Told(status, time.monotonic(), skew_s, answers=True)
             self._metrics.shard(shard, msgspec.to_builtins(status), skew_s=skew_s)

@@ -69,12 +69,23 @@ class Admission:
         self._max_chunks = max_chunks
         self._max_bytes = max_bytes
         self._max_wait_s = max_wait_s
-        first = (max_chunks, max_chunks)
+        self._first = (max_chunks, max_chunks)
         if max_wait_s is not None:
-            first = (min(max_chunks, LEAST_CHUNKS), min(max_chunks, LEAST_READY))
-        self._shards = {shard: _Shard(*first) for shard in shards}
-        self.chunks = dict.fromkeys(shards, 0)
-        self.bytes = dict.fromkeys(shards, 0)
+            self._first = (min(max_chunks, LEAST_CHUNKS), min(max_chunks, LEAST_READY))
+        self._shards: dict[str, _Shard] = {}
+        self.chunks: dict[str, int] = {}
+        self.bytes: dict[str, int] = {}
+        self.use(shards, shards)
+
+    def use(self, shards: Iterable[str], placed: Iterable[str]) -> None:
+        """From now on these are the shards. Keys are on those `placed`, the others have room that no request can use.
+
+        A shard that has gone is forgotten once nothing is under way for it any more.
+        """
+        self._names = frozenset(shards)
+        self._placed = tuple(placed)
+        for shard in (*self._names, *self._placed):
+            self._add(shard)
 
     def admit(self, parts: Iterable[tuple[str, int]], user: str | None = None) -> None:
         """Count `(shard, bytes)` of every part of a batch in, or none. Without a user there is no share to keep to.
@@ -91,6 +102,7 @@ class Admission:
                 total[0] += 1
                 total[1] += size
         for shard, (chunks, size) in batch.items():
+            self._add(shard)
             fault = self._fault(shard, chunks, size, user)
             if fault is not None:
                 raise overloaded(fault)
@@ -105,14 +117,16 @@ class Admission:
 
     def calm(self) -> bool:
         """Whether some shard has so little under way that any user's chunk would be admitted."""
-        for shard, state in self._shards.items():
+        for shard in self._placed:
+            state = self._shards[shard]
             if 2 * self.chunks[shard] < state.max_chunks and 2 * self.bytes[shard] < self._max_bytes:
                 return True
         return False
 
     def has_room(self, user: str | None) -> bool:
         """Whether some shard would take a chunk of this user's after those of the requests that have been admitted."""
-        for shard, state in self._shards.items():
+        for shard in self._placed:
+            state = self._shards[shard]
             margin = min(ROOM, state.ready_chunks // 4)
             if self.chunks[shard] + margin < state.ready_chunks and self._fault(shard, 1, 1, user, margin) is None:
                 return True
@@ -125,6 +139,7 @@ class Admission:
         shard or the network is. The pause may end at any moment. Until then, and while the shard catches up, as much
         may wait as the settings allow. To take overload for a pause would admit many seconds' work.
         """
+        self._forget_gone()
         if self._max_wait_s is None:
             return
         for shard, state in self._shards.items():
@@ -146,6 +161,16 @@ class Admission:
             state.catching_up = 0
             state.max_chunks = min(chunks, self._max_chunks)
             state.ready_chunks = min(max(LEAST_READY, int(state.rate * READY_S)), self._max_chunks)
+
+    def _add(self, shard: str) -> None:
+        if shard not in self._shards:
+            self._shards[shard] = _Shard(*self._first)
+            self.chunks[shard] = self.bytes[shard] = 0
+
+    def _forget_gone(self) -> None:
+        for shard in self._shards.keys() - self._names:
+            if not self.chunks[shard] and shard not in self._placed:
+                del self._shards[shard], self.chunks[shard], self.bytes[shard]
 
     def _count(self, shard: str, chunks: int, size: int, user: str | None) -> None:
         """Count chunks in, or out where there are less than none."""

@@ -7,7 +7,7 @@ any unique ids would be right.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 ID_BYTES = 16
 _PROCESS_BYTES = 8
@@ -33,12 +33,21 @@ class ChunkIds:
     """Ids of 16 bytes that nobody else uses: half of each is random for this process."""
 
     def __init__(self, shards: Iterable[str]) -> None:
-        process = secrets.token_bytes(_PROCESS_BYTES)
-        lanes = [process + lane.to_bytes(_LANE_BYTES, "big") for lane in range(len(tuple(shards)) + 1)]
-        self.next = _Sequence(lanes[0]).next
+        self._process = secrets.token_bytes(_PROCESS_BYTES)
+        self._lanes = 0
+        self.next = self._sequence()
         """An id of no shard's sequence."""
-        self._writes = {shard: _Sequence(lane).next for shard, lane in zip(shards, lanes[1:], strict=True)}
+        self._writes = {shard: self._sequence() for shard in shards}
 
     def next_write(self, shard: str) -> bytes:
         """The next id of a shard's sequence; its chunk is to be sent in this order."""
-        return self._writes[shard]()
+        make = self._writes.get(shard)
+        if make is None:
+            # Kept for good: a sequence that began anew would give ids a second time.
+            make = self._writes[shard] = self._sequence()
+        return make()
+
+    def _sequence(self) -> Callable[[], bytes]:
+        made = _Sequence(self._process + self._lanes.to_bytes(_LANE_BYTES, "big"))
+        self._lanes += 1
+        return made.next

@@ -79,6 +79,14 @@ class Dispatcher:
         """For how long the oldest chunk of each shard has waited for its outcome, in seconds."""
         return self._pending.oldest_s(self._shards)
 
+    def use(self, shards: Sequence[str], placed: Sequence[str]) -> None:
+        """From now on these are the shards, and requests have keys on those `placed`.
+
+        Chunks for a shard that has gone keep waiting: it may still answer them.
+        """
+        self._shards = shards
+        self.admission.use(shards, placed)
+
     @property
     def cluster(self) -> str:
         """The id of the cluster to which this process belongs; empty until it is known."""

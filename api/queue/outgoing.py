@@ -21,7 +21,7 @@ class Outgoing:
 
     def __init__(self, shards: Sequence[str], pending: PendingChunks) -> None:
         self._pending = pending
-        self._queues: dict[str, deque[Pending]] = {shard: deque() for shard in shards}
+        self._queues = defaultdict[str, deque[Pending]](deque, {shard: deque() for shard in shards})
         self._deletions: defaultdict[str, list[bytes]] = defaultdict(list)
 
     def __len__(self) -> int:

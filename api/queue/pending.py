@@ -191,7 +191,8 @@ class PendingChunks:
         now = time.monotonic()
         oldest = dict.fromkeys(shards, now)
         for pending in self._by_id.values():
-            oldest[pending.shard] = min(oldest[pending.shard], pending.gathering.began)
+            if pending.shard in oldest:
+                oldest[pending.shard] = min(oldest[pending.shard], pending.gathering.began)
         return {shard: now - began for shard, began in oldest.items()}
 
     def overdue(self, now: float) -> list[Pending]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from api.queue.dispatcher import Dispatcher
-from api.queue.errors import ShardsSilentError, StoreCallError
+from api.queue.errors import StoreCallError
 from api.queue.topology import WAIT_S, Topology
 from protocol.backoff import Backoff
-from protocol.buckets import ShardMapError
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
-
-_log = logging.getLogger(__name__)
 
 
 class StoreCalls:
@@ -52,10 +48,7 @@ class StoreCalls:
                 return _result(outcome)
             lesson = self._topology.learn(outcome.payload)
             if lesson.unknown:
-                try:
-                    await self._topology.refresh()
-                except (ShardMapError, ShardsSilentError) as error:
-                    _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
+                await self._topology.try_refresh()
             pause_s = 0.0 if at_once and not lesson.waits else pauses.next_s()
             at_once = False
             if now_ms() + pause_s * 1000 >= deadline_ms:

@@ -1,33 +1,31 @@
-"""Which shard owns which bucket, and to which cluster the shards belong.
+"""Which shards there are, which of them owns which bucket, and to which cluster they belong.
 
 The shards are asked for their buckets at start. When one refuses a bucket it says where that has gone, and the map is
-mended from that; all are asked again only where a shard does not know. The cluster is learnt once, before all that:
-from then on every frame carries its id, and workers of another cluster that uses the same Redis refuse it.
+mended from that; all are asked again only where a shard does not know, or names one that this process does not know.
+Where shards come and go they announce all that there are; the settings name those that are asked first. The cluster is
+learnt once, before all that: from then on every frame carries its id, and workers of another cluster that uses the same
+Redis refuse it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from api.queue.descriptions import Round, ask, ask_all
 from api.queue.dispatcher import Dispatcher
 from api.queue.errors import ShardsSilentError, TwoClustersError
 from api.queue.greeting import instances_at
-from protocol.buckets import HoleError, OverlapError, Ownership, ShardMap, build_shard_map
-from protocol.clock import now_ms
-from protocol.frames import Chunk, Outcome
-from protocol.operations import Operation, Status
+from protocol.announced import Address, Shards, in_order
+from protocol.buckets import HoleError, OverlapError, Ownership, ShardMap, ShardMapError, build_shard_map
+from protocol.frames import Outcome
 from protocol.refusals import MOVING, refused_buckets
 from protocol.settings import ClusterSettings, parse_shards
 
 _log = logging.getLogger(__name__)
-
-ASK_TIMEOUT_MS = 2000
 
 CLUSTER_ROUNDS = 3
 """How often all shards are asked for their cluster where their addresses cannot be reached from here: if two clusters
@@ -39,6 +37,9 @@ MAP_ROUNDS = 4
 two answers is in neither, or in both."""
 
 MAP_ROUND_S = 0.05
+
+REFRESH_EVERY_S = 0.1
+"""All shards are asked this often at most, whatever is refused."""
 
 WAIT_S = 0.02
 """After so long at most, and half of it at least, a bucket that is on its way is asked for again."""
@@ -55,29 +56,19 @@ class Lesson:
     unknown: bool
 
 
-class _Description(msgspec.Struct, frozen=True):
-    shard: str
-    bucket_count: int
-    ranges: tuple[tuple[int, int], ...]
-    instance: str = ""
-    cluster: str | None = None
-    moving: tuple[tuple[int, int], ...] = ()
-    moves: bool = False
-
-
-_decode = msgspec.msgpack.Decoder(_Description).decode
-
-
 class Topology:
     """The shard map of this process. `map` is only there after the first `refresh`."""
 
     def __init__(self, dispatcher: Dispatcher, settings: ClusterSettings) -> None:
         self._dispatcher = dispatcher
-        self._instances = parse_shards(settings.shards)
-        self._shards: Sequence[str] = tuple(self._instances)
+        self._seeds: Shards = parse_shards(settings.shards)
+        self._instances: Shards = self._seeds
         self._bucket_count = settings.bucket_count
         self._refreshing: asyncio.Task[None] | None = None
+        self._refreshed_at = float("-inf")
         self._map: ShardMap | None = None
+        self.on_shards: Callable[[Sequence[str]], None] = lambda _: None
+        """Called with the names of all shards when some have come or gone."""
         self.buckets_move = False
         """Whether buckets may move from shard to shard. Where they may not, nothing has to be recorded by bucket."""
 
@@ -116,6 +107,8 @@ class Topology:
     async def refresh(self) -> None:
         """Learn the map again; calls at the same time share one round of questions.
 
+        Of a shard that does not answer the map keeps what it had, as far as no other one has its buckets.
+
         Raises:
             ShardMapError, ShardsSilentError: as `load`; the map that was there stays.
         """
@@ -123,27 +116,56 @@ class Topology:
             self._refreshing = asyncio.create_task(self._refresh(), name="topology.refresh")
         await asyncio.shield(self._refreshing)
 
+    async def try_refresh(self) -> None:
+        """The same; what goes wrong is logged."""
+        try:
+            await self.refresh()
+        except (ShardMapError, ShardsSilentError, TwoClustersError) as error:
+            _log.warning("the shard map could not be learnt again", extra={"error": str(error)})
+
     async def _refresh(self) -> None:
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._refreshed_at + REFRESH_EVERY_S - clock()))
+        self._refreshed_at = clock()
         if not self._dispatcher.cluster:
             self._dispatcher.cluster = await self._learn_cluster()
             _log.info("belongs to a cluster", extra={"cluster": self._dispatcher.cluster})
         for rounds_left in reversed(range(MAP_ROUNDS)):
-            said = await self._ask_all()
-            owned = {
-                name: Ownership(shard.shard, shard.bucket_count, shard.ranges, shard.moving)
-                for name, shard in said.items()
-            }
+            asked = await ask_all(self._dispatcher, self._instances)
+            if not asked.said:
+                raise ShardsSilentError(asked.no_answer())
+            names = in_order(self._seeds, asked.shards)
             try:
-                self.buckets_move = any(shard.moves for shard in said.values())
-                self._map = build_shard_map(self._shards, self._bucket_count, owned)
+                self.buckets_move = any(shard.moves for shard in asked.said.values())
+                shard_map = build_shard_map(names, self._bucket_count, self._owned(asked))
             except (HoleError, OverlapError) as error:
+                if asked.silent and isinstance(error, HoleError):
+                    raise ShardsSilentError(asked.no_answer()) from error
                 if rounds_left:
                     await asyncio.sleep(MAP_ROUND_S)
                     continue
                 if isinstance(error, OverlapError):
                     _log.critical("two shards own one bucket", extra={"error": str(error)})
                 raise
+            self._use(shard_map, asked.shards)
             return
+
+    def _owned(self, asked: Round) -> dict[str, Ownership]:
+        """What each shard owns; one that does not answer has what nobody else has of what it had."""
+        owned = {name: shard.ownership for name, shard in asked.said.items()}
+        current = self._map
+        for name in asked.silent if current is not None else ():
+            kept = tuple((bucket, bucket) for bucket in current.buckets(name)) if current is not None else ()
+            owned[name] = Ownership(name, self._bucket_count, (), kept)
+        return owned
+
+    def _use(self, shard_map: ShardMap, instances: Shards) -> None:
+        before, self._map, self._instances = self._instances, shard_map, instances
+        self._dispatcher.use(shard_map.shards, shard_map.holders)
+        if before.keys() != instances.keys():
+            come, gone = sorted(instances.keys() - before.keys()), sorted(before.keys() - instances.keys())
+            _log.info("shards have come or gone", extra={"come": come, "gone": gone})
+            self.on_shards(shard_map.shards)
 
     def learn(self, payload: Any) -> Lesson:
         """Mend the map from the payload of a refusal."""
@@ -157,6 +179,7 @@ class Topology:
         moved = {bucket: shard for bucket, shard in known.items() if current.owner(bucket) != shard}
         if moved:
             self._map = current.moved(moved)
+            self._dispatcher.use(self._map.shards, self._map.holders)
         waits = frozenset(where.keys() - known.keys())
         return Lesson(waits, unknown=not where or any(where[bucket] is not MOVING for bucket in waits))
 
@@ -171,10 +194,16 @@ class Topology:
         """
         found: set[str] = set()
         for _ in range(CLUSTER_ROUNDS):
-            for name, said in (await self._ask_all()).items():
+            asked = await ask_all(self._dispatcher, self._seeds)
+            if self._seeds.keys() & asked.silent.keys():
+                raise ShardsSilentError(asked.no_answer())
+            if not self._seeds.keys() & asked.said.keys():
+                raise ShardsSilentError("no answer from any shard of TARANTKV_SHARDS that the others name")
+            for name in filter(asked.said.__contains__, self._seeds):
+                said = asked.said[name]
                 if said.cluster is None:
                     raise ShardsSilentError(f"no answer from {name} (it belongs to no cluster yet)")
-                instances = await instances_at(self._instances[name])
+                instances = await instances_at(_addresses(self._seeds[name], asked.shards[name]))
                 if instances is None:
                     found.add(said.cluster)
                 elif said.instance in instances:
@@ -192,29 +221,22 @@ class Topology:
             )
         return found.pop()
 
-    async def _ask_all(self) -> dict[str, _Description]:
-        answers = await asyncio.gather(*map(self._ask, self._shards))
-        by_shard = dict(zip(self._shards, answers, strict=True))
-        silent = [f"{shard} ({said.text})" for shard, said in by_shard.items() if isinstance(said, Outcome)]
-        if silent:
-            raise ShardsSilentError(f"no answer from {', '.join(silent)}")
-        return {shard: said for shard, said in by_shard.items() if isinstance(said, _Description)}
-
     async def answers(self, shard: str, within_s: float) -> bool:
         """Whether a shard answers a question of this process within so many seconds.
+
+        The answer also tells which shards there are; where it differs from what is known all are asked.
 
         Raises:
             Problem: 503, not admitted: the shard was not asked.
         """
-        return (await self._describe(shard, int(within_s * 1000))).status == Status.OK
+        said = await ask(self._dispatcher, shard, int(within_s * 1000))
+        if isinstance(said, Outcome):
+            return False
+        if said.shards is not None and said.shards != self._instances:
+            await self.try_refresh()
+        return True
 
-    async def _ask(self, shard: str) -> _Description | Outcome:
-        outcome = await self._describe(shard, ASK_TIMEOUT_MS)
-        return _decode(outcome.payload) if outcome.status == Status.OK else outcome
 
-    async def _describe(self, shard: str, timeout_ms: int) -> Outcome:
-        chunk = Chunk(
-            self._dispatcher.ids.next(), Operation.DESCRIBE, now_ms() + timeout_ms, 0, 1, msgspec.msgpack.encode([])
-        )
-        (outcome,) = await self._dispatcher.dispatch([(shard, chunk)])
-        return outcome
+def _addresses(seeds: Sequence[Address], announced: Sequence[Address]) -> Sequence[Address]:
+    """All addresses of the shard that the settings mean: what is announced, only if it is no other cluster's shard."""
+    return announced if set(seeds) <= set(announced) else seeds

@@ -36,6 +36,17 @@ class Shards(Protocol):
         """The next piece of a shard and the bytes that it came in."""
 
 
+class Maps(Protocol):
+    """Knows which shards own buckets."""
+
+    @property
+    def map(self) -> ShardMap:
+        """The map as far as it is known."""
+
+    async def try_refresh(self) -> None:
+        """Learn it again."""
+
+
 class Limits(NamedTuple):
     """What one reading may take: keys, bytes of values, and until when, by the loop's time.
 
@@ -92,13 +103,14 @@ class Merge:
     """One scan over all shards. `position` is up to where all has been given; `complete`: nothing is left."""
 
     def __init__(
-        self, shards: Shards, shard_map: ShardMap, selection: Selection, position: bytes | None, caller: Caller
+        self, shards: Shards, maps: Maps, selection: Selection, position: bytes | None, caller: Caller
     ) -> None:
         self._shards = shards
+        self._maps = maps
         self._selection = selection
-        self._buckets = selection.buckets(shard_map.bucket_count)
+        self._buckets = selection.buckets(maps.map.bucket_count)
         self._caller = caller
-        self._lanes = [_Lane(shard) for shard in shard_map.shards]
+        self._lanes = [_Lane(shard) for shard in maps.map.holders]
         self._checked: list[Ranges | None] = []
         self.position = position
         self.complete = False
@@ -115,6 +127,9 @@ class Merge:
             Problem: 500 or 503, a shard has not answered in time, or buckets move all the time.
         """
         loop = asyncio.get_running_loop()
+        if self._maps.map.holders != tuple(lane.shard for lane in self._lanes):
+            # Shards have come or gone since the last reading.
+            self._begin_again()
         items: list[Item] = []
         size, began = 0, self.position
         while not self.complete and len(items) < limits.keys and size < limits.value_bytes:
@@ -152,10 +167,16 @@ class Merge:
             wait_s = MOVE_WAIT_S * 2**moves * (1 + random.random() / 2)  # noqa: S311 - jitter is no secret
             if moves == MAX_MOVES or asyncio.get_running_loop().time() + wait_s >= limits.until:
                 raise moved(fault)
-            for lane in self._lanes:
-                lane.forget()
             await asyncio.sleep(wait_s)
+            # A shard may have been given its first bucket.
+            await self._maps.try_refresh()
+            self._begin_again()
             moves += 1
+
+    def _begin_again(self) -> None:
+        """Ask those shards that own buckets now, from where the merge is."""
+        self._lanes = [_Lane(shard) for shard in self._maps.map.holders]
+        self._checked = []
 
     async def _fill(self, limits: Limits, wanted: int) -> None:
         """Ask every shard of which nothing is left and that has more."""

@@ -29,4 +29,4 @@ class Reading:
         Raises:
             Problem: 400, the place is in a segment that this cluster does not have.
         """
-        return Merge(self.shards, self.topology.map, place.selection, place.position, caller)
+        return Merge(self.shards, self.topology, place.selection, place.position, caller)

@@ -34,6 +34,13 @@ class MovingShards:
         self.moves = moves
         self.ids = ChunkIds(SHARDS)
         self.sent: list[tuple[str, Chunk]] = []
+        self.announced: dict[str, list[tuple[str, int]]] | None = None
+        self.silent: set[str] = set()
+        """Shards that answer nothing."""
+        self.shards: list[str] = []
+        """All shards, as far as the api has been told."""
+        self.placed: list[str] = []
+        """Those that own buckets."""
         self.asked = 0
         """How often all shards were asked for their buckets."""
         self.on_dispatch: Callable[[], None] = lambda: None
@@ -42,7 +49,12 @@ class MovingShards:
         await asyncio.sleep(0)
         return [self._run(shard, chunk) for shard, chunk in parts]
 
+    def use(self, shards: Sequence[str], placed: Sequence[str]) -> None:
+        self.shards, self.placed = list(shards), list(placed)
+
     def _run(self, shard: str, chunk: Chunk) -> Outcome:
+        if shard in self.silent:
+            return Outcome(chunk.id, Status.UNREACHABLE, "down")
         if chunk.operation == Operation.DESCRIBE:
             self.asked += shard == SHARDS[0]
             return Outcome(chunk.id, Status.OK, pack(self.described(shard)))
@@ -65,6 +77,7 @@ class MovingShards:
             "moving": [(bucket, bucket) for bucket, where in lacks.items() if where is MOVING],
             "cluster": "c",
             "moves": self.moves,
+            **({"shards": self.announced} if self.announced else {}),
         }
 
 

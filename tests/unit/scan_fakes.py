@@ -34,7 +34,10 @@ class FakeShards:
 
     @property
     def map(self) -> ShardMap:
-        return ShardMap(self.names, BUCKETS, tuple(self.owner(bucket) for bucket in range(BUCKETS + 1)))
+        return ShardMap(self.names, BUCKETS, tuple(max(0, self.owner(bucket)) for bucket in range(BUCKETS + 1)))
+
+    async def try_refresh(self) -> None:
+        """Do nothing: the map is always right."""
 
     async def ask(self, shard: str, asked: Asked, caller: Caller | None, *_: object) -> tuple[Piece, int] | Failure:
         self.before(len(self.asked))
@@ -61,7 +64,7 @@ class FakeShards:
         return Piece(State.MORE if more else State.DONE, 0.0, ranges, seen[-1] if more else None, items), 10
 
     def merge(self, selection: Selection = Selection(), position: bytes | None = None) -> Merge:  # noqa: B008
-        return Merge(self, self.map, selection, position, None)  # type: ignore[arg-type]  # nobody is asked for
+        return Merge(self, self, selection, position, None)  # type: ignore[arg-type]  # nobody is asked for
 
 
 def _within(key: bytes, asked: Asked) -> bool:

@@ -150,7 +150,7 @@ class MovingTopology:
     def learn(self, _: object) -> Lesson:
         return Lesson(frozenset(), unknown=True)
 
-    async def refresh(self) -> None:
+    async def try_refresh(self) -> None:
         self.map = ShardMap(("s1", "s2"), 1, (0, 1))
 
 
