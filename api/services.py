@@ -101,7 +101,7 @@ class Services:
         self.tokens = Tokens(settings.auth.jwt_secrets, settings.auth.token_ttl_s)
         self.authenticator = Authenticator(self.tokens, self.accounts, settings.auth.auth_cache_s)
         self.passwords = Passwords()
-        self.throttle = LoginThrottle(settings.redis, settings.auth)
+        self.throttle = LoginThrottle(self.dispatcher.lanes.for_logins, settings.auth)
         self.batches = Batches(self.dispatcher, self.topology, settings.batch)
         self.shard_status = ShardStatus(self.control, shards, self.metrics)
         self.problems = Problems()

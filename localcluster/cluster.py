@@ -24,7 +24,7 @@ class Cluster(Members):
     """One cluster on this machine, running or not.
 
     All state is on disk and in supervisord, so two objects with the same data directory are the same cluster.
-    Programs are named `redis`, `shard-<name>`, `worker-<number>`, `api`.
+    Programs are named `redis` (and `redis-2` and so on, one for each lane), `shard-<name>`, `worker-<number>`, `api`.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -113,7 +113,7 @@ class Cluster(Members):
 
     def _check_ports(self) -> None:
         """Here the reason is one line, and not a program's log."""
-        wanted = [("127.0.0.1", self.config.redis_port, "TARANTKV_REDIS_URL")]
+        wanted = [("127.0.0.1", port, "TARANTKV_REDIS_URL") for port in self.config.redis_ports]
         wanted += [("127.0.0.1", shard.port, "TARANTKV_SHARDS") for shard in self.config.shards]
         host = self.settings["TARANTKV_HOST"]
         wanted.insert(0, (host, self.config.api_port, "TARANTKV_PORT"))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from localcluster import capacity, dotenv
 from localcluster.ports import free_ports
 from protocol.settings import CLIENT_VARIABLES, parse_shards
-from protocol.settings.redis import parse_address
+from protocol.settings.redis import parse_addresses
 
 API_PORT = 8081
 REDIS_PORT = 7379
@@ -65,7 +65,8 @@ class ClusterConfig:
     settings: Mapping[str, str]
     """`TARANTKV_*` for every program: at least the secrets that `dotenv.random_secrets` names."""
     shards: tuple[Shard, ...]
-    redis_port: int = REDIS_PORT
+    redis_ports: tuple[int, ...] = (REDIS_PORT,)
+    """One for each lane."""
     api_port: int = API_PORT
     workers: int = USUAL_WORKERS
     redis_administrator: bool = False
@@ -80,6 +81,16 @@ class ClusterConfig:
     """How long one program may take to stop before it is killed; longer than the drain of the api."""
     owned: bool = False
     """True: everything stops when the process (thread) that called `start` ends, however it ends."""
+
+    @property
+    def redis_port(self) -> int:
+        """The port of the first Redis."""
+        return self.redis_ports[0]
+
+    @property
+    def redis_names(self) -> tuple[str, ...]:
+        """The programs of the lanes: `redis`, `redis-2`, and so on."""
+        return ("redis", *(f"redis-{number}" for number in range(2, len(self.redis_ports) + 1)))
 
     def for_tier(self, tier: str) -> Mapping[str, str]:
         return self.tier_settings.get(tier, _NOTHING)
@@ -101,7 +112,7 @@ def for_machine(root: Path) -> ClusterConfig:
         data_dir=data_dir,
         settings={name: value for name, value in settings.items() if name not in CLIENT_VARIABLES - _OF_WORKERS},
         shards=_shards_of(settings.get("TARANTKV_SHARDS", "")) or _usual_shards(data_dir),
-        redis_port=_redis_port_of(settings.get("TARANTKV_REDIS_URL", "")),
+        redis_ports=_redis_ports_of(settings.get("TARANTKV_REDIS_URL", "")),
         api_port=_port("TARANTKV_PORT", settings.get("TARANTKV_PORT", str(API_PORT))),
         workers=worker_count(workers) if workers else USUAL_WORKERS,
         # Redis reads no environment; it stands there so that a change shows among the settings that have changed.
@@ -115,6 +126,7 @@ def for_tests(
     *,
     shards: int = 3,
     workers: int = 2,
+    lanes: int = 1,
     settings: Mapping[str, str] = _NOTHING,
     tier_settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> ClusterConfig:
@@ -122,7 +134,8 @@ def for_tests(
 
     The Redis user of its settings is an administrator, for tests that look into Redis or break it.
     """
-    redis_port, api_port, *shard_ports = free_ports(2 + shards)
+    api_port, *others = free_ports(1 + lanes + shards)
+    redis_ports, shard_ports = tuple(others[:lanes]), others[lanes:]
     tiers = {tier: dict(values) for tier, values in (tier_settings or {}).items()}
     tiers["shard"] = {"TARANTKV_SHARD_MEMORY_MIB": "256", **tiers.get("shard", {})}
     of_api = {REDIS_USER: "tarantkv-api", dotenv.REDIS_PASSWORD: secrets.token_urlsafe(18)}
@@ -131,7 +144,7 @@ def for_tests(
         data_dir=data_dir,
         settings={**dotenv.random_secrets(), dotenv.ADMIN_PASSWORD: secrets.token_urlsafe(18), **settings},
         shards=tuple(Shard(f"s{number}", port) for number, port in enumerate(shard_ports, start=1)),
-        redis_port=redis_port,
+        redis_ports=redis_ports,
         api_port=api_port,
         workers=workers,
         redis_administrator=True,
@@ -199,16 +212,19 @@ def _parsed(text: str) -> dict[str, tuple[tuple[str, int], ...]]:
         raise ConfigError(str(error)) from None
 
 
-def _redis_port_of(url: str) -> int:
-    if not url:
-        return REDIS_PORT
+def _redis_ports_of(urls: str) -> tuple[int, ...]:
+    if not urls:
+        return (REDIS_PORT,)
     try:
-        address = parse_address(url)
+        addresses = parse_addresses(urls)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    if address.tls or address.database or address.host not in _LOCAL_HOSTS:
-        raise ConfigError("TARANTKV_REDIS_URL: on one machine it is redis://127.0.0.1:port/0")
-    return address.port if urlsplit(url).port else REDIS_PORT
+    if any(address.tls or address.database or address.host not in _LOCAL_HOSTS for address in addresses):
+        raise ConfigError("TARANTKV_REDIS_URL: on one machine each address is redis://127.0.0.1:port/0")
+    ports = tuple(address.port for address in addresses)
+    if len(set(ports)) < len(ports):
+        raise ConfigError("TARANTKV_REDIS_URL: two lanes have one port")
+    return ports if len(ports) > 1 or urlsplit(urls).port else (REDIS_PORT,)
 
 
 def _port(name: str, text: str) -> int:

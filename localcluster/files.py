@@ -17,7 +17,8 @@ def write(config: ClusterConfig, programs: Iterable[Program]) -> None:
     """Write the configuration of Redis, and what the launcher needs to start each program."""
     layout = Layout(config.data_dir)
     layout.make(config)
-    _write_private(layout.redis_dir / "redis.conf", redis_conf.configuration(config))
+    for name in config.redis_names:
+        _write_private(layout.redis_dir_of(name) / "redis.conf", redis_conf.configuration(config))
     # Names without odd characters for what supervisord calls.
     _link(layout.run_dir / "python", Path(sys.executable))
     _link(layout.run_dir / "launch.py", Path(launch.__file__).resolve())

@@ -23,7 +23,12 @@ class Layout:
 
     @property
     def redis_dir(self) -> Path:
-        return self.data_dir / "redis"
+        """That of the first Redis."""
+        return self.redis_dir_of("redis")
+
+    def redis_dir_of(self, name: str) -> Path:
+        """That of the Redis which is the program `name`."""
+        return self.data_dir / name
 
     def shard_dir(self, shard: Shard) -> Path:
         return shard_dir(self.data_dir, shard.name)
@@ -51,7 +56,7 @@ class Layout:
             self.data_dir,
             self.run_dir,
             self.log_dir,
-            self.redis_dir,
+            *map(self.redis_dir_of, config.redis_names),
             *map(self.shard_dir, config.shards),
         ):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)

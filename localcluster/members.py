@@ -37,7 +37,8 @@ class Members:
 
     @property
     def redis_url(self) -> str:
-        return self.settings["TARANTKV_REDIS_URL"]
+        """Where the first Redis is."""
+        return f"redis://127.0.0.1:{self.config.redis_port}/0"
 
     @property
     def admin_user(self) -> str:
@@ -162,8 +163,9 @@ class Members:
         wait_until(condition, time.monotonic() + timeout_s, lambda: with_logs(failure, logs))
 
     def _answers(self, name: str) -> bool:
-        if name == "redis":
-            return probes.redis_answers(self.config)
+        if tier_of(name) == "redis":
+            ports = dict(zip(self.config.redis_names, self.config.redis_ports, strict=True))
+            return name not in ports or probes.redis_answers(self.config, ports[name])
         if name == "api":
             return self.is_ready()
         if tier_of(name) == "worker":

@@ -16,10 +16,10 @@ from localcluster.config import ClusterConfig, Shard
 _TIMEOUT_S = 2.0
 
 
-def redis_answers(config: ClusterConfig) -> bool:
+def redis_answers(config: ClusterConfig, port: int) -> bool:
     client = redis.Redis(
         host="127.0.0.1",
-        port=config.redis_port,
+        port=port,
         username=config.settings.get("TARANTKV_REDIS_USER", "tarantkv"),
         password=config.settings[dotenv.REDIS_PASSWORD],
         socket_timeout=_TIMEOUT_S,

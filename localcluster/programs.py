@@ -54,13 +54,9 @@ def programs(config: ClusterConfig, workers: int) -> tuple[Program, ...]:
     layout = Layout(config.data_dir)
     base = _base_env()
     return (
-        Program(
-            "redis",
-            "redis",
-            (_executable("redis-server"), *redis_conf.arguments(config)),
-            base | dict(config.for_tier("redis")),
-            layout.redis_dir,
-            stdin=layout.redis_dir / "redis.conf",
+        *(
+            _redis_program(config, layout, name, port, base)
+            for name, port in zip(config.redis_names, config.redis_ports, strict=True)
         ),
         *(_shard_program(config, layout, shard, base) for shard in config.shards),
         *(_worker_program(config, f"worker-{number}", base) for number in range(1, workers + 1)),
@@ -76,6 +72,18 @@ def _base_env() -> dict[str, str]:
     """The same for every shell that a cluster is started from, but for what names places on this machine."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _redis_program(config: ClusterConfig, layout: Layout, name: str, port: int, base: Mapping[str, str]) -> Program:
+    directory = layout.redis_dir_of(name)
+    return Program(
+        name,
+        "redis",
+        (_executable("redis-server"), *redis_conf.arguments(name, port)),
+        {**base, **config.for_tier("redis")},
+        directory,
+        stdin=directory / "redis.conf",
+    )
 
 
 def _worker_program(config: ClusterConfig, name: str, base: Mapping[str, str]) -> Program:

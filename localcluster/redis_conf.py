@@ -15,12 +15,12 @@ from localcluster.tier_settings import all_settings, settings_for
 _PLAIN = re.compile(r"[A-Za-z0-9._@:-]+")
 
 
-def arguments(config: ClusterConfig) -> tuple[str, ...]:
+def arguments(name: str, port: int) -> tuple[str, ...]:
     """What follows the program's name. Holds no path that depends on where the cluster lies."""
     options = {
         "bind": "127.0.0.1",
-        "port": str(config.redis_port),
-        "unixsocket": f"/proc/self/fd/{RUN_FD}/redis.sock",
+        "port": str(port),
+        "unixsocket": f"/proc/self/fd/{RUN_FD}/{name}.sock",
         "unixsocketperm": "700",
         "daemonize": "no",
     }

@@ -43,14 +43,17 @@ def all_settings(config: ClusterConfig) -> dict[str, str]:
         "TARANTKV_STORE_USER": "tarantkv",
         **config.settings,
         "TARANTKV_PORT": str(config.api_port),
-        "TARANTKV_REDIS_URL": f"redis://127.0.0.1:{config.redis_port}/0",
+        "TARANTKV_REDIS_URL": ",".join(f"redis://127.0.0.1:{port}/0" for port in config.redis_ports),
         "TARANTKV_SHARDS": ";".join(f"{shard.name}={shard.address}" for shard in config.shards),
     }
 
 
 def _redis_url(config: ClusterConfig) -> str:
     """A unix socket costs both ends far less than a TCP connection; TCP where the socket's path is too long."""
-    socket = Layout(config.data_dir).socket("redis")
-    if len(os.fsencode(socket)) > _SOCKET_PATH_LIMIT:
-        return f"redis://127.0.0.1:{config.redis_port}/0"
-    return f"unix://{quote(os.fsencode(socket))}?db=0"
+    layout = Layout(config.data_dir)
+    urls = []
+    for name, port in zip(config.redis_names, config.redis_ports, strict=True):
+        socket = layout.socket(name)
+        too_long = len(os.fsencode(socket)) > _SOCKET_PATH_LIMIT
+        urls.append(f"redis://127.0.0.1:{port}/0" if too_long else f"unix://{quote(os.fsencode(socket))}?db=0")
+    return ",".join(urls)

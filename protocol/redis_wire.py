@@ -172,16 +172,19 @@ class Wire:
 class AsyncWire(asyncio.Protocol):
     """One asyncio connection, for one task. It connects at the first `run`, and is of no use after a failure.
 
-    With `identify` it asks the server for its run id.
+    With `identify` it asks the server for its run id. `silent_s`: how long it waits for a word of the server's.
     """
 
     server = ""
     """The run id of the server, once it has connected."""
 
-    def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0, identify: bool = False) -> None:
+    def __init__(
+        self, settings: RedisSettings, *, name: str, block_ms: int = 0, identify: bool = False, silent_s: float = 0.0
+    ) -> None:
         self._address = _Address(settings, name, identify=identify)
         self._identify = identify
-        self._timeout_s = COMMAND_TIMEOUT_S + block_ms / 1000
+        self._connect_timeout_s = silent_s or CONNECT_TIMEOUT_S
+        self._timeout_s = (silent_s or COMMAND_TIMEOUT_S) + block_ms / 1000
         self._transport: asyncio.Transport | None = None
         self._reader = _reader()
         self._replies: list[Any] = []
@@ -218,7 +221,7 @@ class AsyncWire(asyncio.Protocol):
         address, loop = self._address, asyncio.get_running_loop()
         self._reader = _reader()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(self._connect_timeout_s):
                 if address.path is not None:
                     transport, _ = await loop.create_unix_connection(lambda: self, address.path)
                 else:

@@ -55,12 +55,12 @@ class Worker:
     def __init__(
         self, seeds: Shards, redis: RedisSettings, store: StoreSettings, settings: WorkerSettings, cluster: str = ""
     ) -> None:
-        self._redis = redis
+        self._lanes = redis.lanes
         self._store = store
         self._settings = settings
         self._cluster = cluster
         self._consumer = names.consumer(cluster, socket.gethostname(), os.getpid(), secrets.token_hex(4))
-        self.loops = Loops(self._make, seeds)
+        self.loops = Loops(self._make, seeds, lanes=len(self._lanes))
         self._watch: ShardWatch | None = None
 
     def start(self, shards: Shards) -> None:
@@ -89,7 +89,10 @@ class Worker:
     def _make(self, key: LoopKey, instances: Sequence[Address], position: int) -> ShardLoop:
         settings = self._settings
         shard = Shard(key.shard, instances, self._store, settings.call_timeout_s, self._cluster)
-        group = Group(Wire(self._redis, name="worker", block_ms=BLOCK_MS, identify=True), key.shard, self._consumer)
+        lane = self._lanes[key.lane]
+        wire = Wire(lane, name="worker", block_ms=BLOCK_MS, identify=True)
+        # Where there is one alone it needs no name.
+        group = Group(wire, key.shard, self._consumer, lane.address.name if len(self._lanes) > 1 else "")
         stream = ShardStream(group, count=settings.read_frames)
         takeover = TakeOver(group, count=settings.read_frames, claim_idle_ms=int(settings.claim_idle_s * 1000))
         standby = Standby(position, self._consumer)
@@ -139,7 +142,7 @@ def main() -> int:
             return 0
         worker = Worker(seeds, redis, store, settings, cluster_id)
         worker.start(announced({shard.name: shard.said_shards for shard in shards}) or seeds)
-        _log.info("worker started", extra={"shards": len(worker.loops), "cluster": cluster_id})
+        _log.info("worker started", extra={"loops": len(worker.loops), "cluster": cluster_id})
         worker.supervise(stop, heartbeat)
     except WrongInstanceError as error:
         exit_with(str(error))

@@ -26,10 +26,11 @@ class Entry(NamedTuple):
 
 
 class Group:
-    """One shard's stream and its group, over one connection."""
+    """One shard's stream and its group on one lane, over one connection. `lane` is what logs call it."""
 
-    def __init__(self, wire: Wire, shard: str, consumer: str) -> None:
+    def __init__(self, wire: Wire, shard: str, consumer: str, lane: str = "") -> None:
         self.shard = shard
+        self.lane = lane
         self.stream = shard_stream(shard)
         self.consumer = consumer
         self._wire = wire

@@ -1,4 +1,4 @@
-"""The loop of one shard: read frames, call the shard, report; again and again until told to stop."""
+"""The loop of one shard and lane: read frames, call the shard, report; again and again until told to stop."""
 
 from __future__ import annotations
 
@@ -30,12 +30,18 @@ MAX_HELD_BYTES = 8 * 1024 * 1024
 FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
 """Waits between tries at Redis."""
 
+FORGOTTEN_AFTER_S = 0.5
+"""For how long a loop tries to tell a Redis that is out of reach that it leaves."""
+
+FAILURE_LINE_EVERY_S = 5.0
+"""How often a loop logs at most that Redis fails."""
+
 _TIDY_EVERY_S = 0.5
 _FORGET_EVERY_S = 30.0
 
 
 class ShardLoop(threading.Thread):
-    """The thread that works one shard's stream."""
+    """The thread that works one shard's stream on one lane. A Redis that says nothing holds up nobody else."""
 
     def __init__(
         self,
@@ -48,9 +54,10 @@ class ShardLoop(threading.Thread):
         settings: WorkerSettings,
         refused: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        super().__init__(name=f"shard-{shard.name}", daemon=True)
+        super().__init__(name=f"shard-{shard.name}" + (f" at {group.lane}" if group.lane else ""), daemon=True)
         self.failure: BaseException | None = None
         self.last_turn = self.last_frame = time.monotonic()
+        self._where = {"shard": shard.name, **({"lane": group.lane} if group.lane else {})}
         self._shard = shard
         self._group = group
         self._stream = stream
@@ -61,7 +68,7 @@ class ShardLoop(threading.Thread):
         self._caller = Caller(shard, settings, renew=self._renew, beat=self._beat, refused=refused)
         self._stopping = threading.Event()
         self._turn: Turn | None = None
-        self._next_tidy = self._next_forget = 0.0
+        self._next_tidy = self._next_forget = self._next_failure_line = 0.0
 
     def stop(self) -> None:
         """Ask the loop to finish what it has in hand and end."""
@@ -105,21 +112,31 @@ class ShardLoop(threading.Thread):
         A leader that has become a replica would refuse everything for ever, and a connection that has lost bytes may
         still have replies in it that belong to nothing.
         """
-        _log.warning("redis failed", extra={"shard": self._shard.name, "error": str(error)})
+        now = time.monotonic()
+        if now >= self._next_failure_line:
+            # A lane may be away for days.
+            self._next_failure_line = now + FAILURE_LINE_EVERY_S
+            _log.warning("redis failed", extra={**self._where, "error": str(error)})
         self._group.disconnect()
 
     def _leave(self) -> None:
-        """Report what is in hand, trying again for a while, and take this consumer out of the group."""
+        """Report what is in hand, trying again for a while, and take this consumer out of the group.
+
+        Where nothing is in hand a short while is enough: Redis forgets by itself who is gone.
+        """
         backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
-        give_up = time.monotonic() + self._settings.worker_drain_timeout_s / 2
+        began = time.monotonic()
+        give_up = began + self._settings.worker_drain_timeout_s / 2
         while True:
             try:
                 self._report()
                 self._presence.leave()
                 break
             except redis.RedisError as error:
+                if self._turn is None and time.monotonic() > began + FORGOTTEN_AFTER_S:
+                    break
                 if time.monotonic() > give_up:
-                    _log.warning("left without reporting", extra={"shard": self._shard.name, "error": str(error)})
+                    _log.warning("left without reporting", extra={**self._where, "error": str(error)})
                     break
                 self._group.disconnect()
                 time.sleep(backoff.next_s())
@@ -164,7 +181,7 @@ class ShardLoop(threading.Thread):
         self._standby.announced(self._presence.announce())
         taken = self._takeover.take_over()
         if taken.entries:
-            _log.info("took frames over", extra={"shard": self._shard.name, "frames": len(taken.entries)})
+            _log.info("took frames over", extra={**self._where, "frames": len(taken.entries)})
             self._work(taken)
         if now >= self._next_forget:
             self._next_forget = now + _FORGET_EVERY_S

@@ -1,6 +1,6 @@
 """The loops of a worker, which come and go with the shards: the one owner of all of them.
 
-Starts a loop for a shard that has come, gives a loop the addresses that its shard has now, and ends the loop of a shard
+Every shard has a loop on each lane. Starts those of a shard that has come, gives a loop the addresses that its shard has now, and ends the loop of a shard
 that has gone, once nobody has sent that shard anything for a while: an api learns later than a worker that it has gone.
 """
 
@@ -25,9 +25,10 @@ AGAIN_S = 5.0
 
 
 class LoopKey(NamedTuple):
-    """What one loop is for."""
+    """What one loop is for: a shard, and the position of a lane."""
 
     shard: str
+    lane: int = 0
 
 
 class Loop(Protocol):
@@ -74,12 +75,14 @@ class Loops:
     somebody has to correct that. Of other shards' faults only their own loops take notice.
     """
 
-    def __init__(self, make: Make, seeds: Shards, *, linger_s: float = LINGER_S) -> None:
+    def __init__(self, make: Make, seeds: Shards, *, lanes: int = 1, linger_s: float = LINGER_S) -> None:
         self._make = make
+        self._lanes = range(lanes)
         self._seeds = seeds
         self._linger_s = linger_s
         self._lock = threading.Lock()
         self._wanted: dict[LoopKey, Sequence[Address]] = {}
+        self._positions: dict[str, int] = {}
         self._kept: dict[LoopKey, _Kept] = {}
         self._draining = False
 
@@ -91,11 +94,12 @@ class Loops:
             return iter([kept.loop for kept in self._kept.values()])
 
     def ensure(self, shards: Shards) -> None:
-        """Have a loop for each of these shards, and none for others."""
+        """Have a loop on each lane for each of these shards, and none for others."""
         with self._lock:
             if self._draining:
                 return
-            self._wanted = {LoopKey(name): instances for name, instances in shards.items()}
+            self._positions = {name: position for position, name in enumerate(sorted(shards))}
+            self._wanted = {LoopKey(name, lane): shards[name] for name in shards for lane in self._lanes}
             for key, kept in self._kept.items():
                 if key in self._wanted:
                     kept.gone_at = None
@@ -139,7 +143,8 @@ class Loops:
         """Start the loops that are missing, and tell the others their shard's place and addresses."""
         if self._draining:
             return
-        for position, key in enumerate(sorted(self._wanted)):
+        for key in sorted(self._wanted):
+            position = self._positions[key.shard]
             kept = self._kept.get(key)
             if kept is None:
                 kept = self._kept[key] = _Kept(self._make(key, self._wanted[key], position))

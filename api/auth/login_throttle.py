@@ -4,12 +4,15 @@ Only a wrong name or password counts, and only once it was found wrong: as many 
 (`api.auth.passwords`) can pass beside each other, and a login that is right is never refused for trying. Names and
 addresses are hashed: they may be of any length, and Redis holds nobody's. While Redis is out of reach no login is
 answered: a try that cannot be counted would be a free one, and without Redis the store cannot be asked either.
+
+Of several lanes one has the counters. While that one is out of order the next one counts, from zero.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -17,6 +20,7 @@ from typing import Any
 import redis.exceptions
 
 from api.http.problems import Kind, Problem, retry_later
+from api.queue.lane import SILENT_S
 from protocol.names import login_counter
 from protocol.redis_wire import COMMAND_TIMEOUT_S, AsyncWire, Command, check
 from protocol.settings import AuthSettings, RedisSettings
@@ -52,12 +56,12 @@ def _not_counted() -> Problem:
 
 
 class LoginThrottle:
-    """Counts failed logins per user and per address."""
+    """Counts failed logins per user and per address. `lanes` tells where to count: at the first one that answers."""
 
-    def __init__(self, redis_settings: RedisSettings, settings: AuthSettings) -> None:
-        self._redis_settings = redis_settings
+    def __init__(self, lanes: Callable[[], Sequence[RedisSettings]], settings: AuthSettings) -> None:
+        self._lanes = lanes
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._idle: list[AsyncWire] = []
+        self._idle: dict[RedisSettings, list[AsyncWire]] = {}
         self._window_s = settings.login_window_s
         self._limits = (settings.login_tries_per_user, settings.login_tries_per_address)
 
@@ -96,8 +100,9 @@ class LoginThrottle:
 
     async def close(self) -> None:
         """Close the connections."""
-        while self._idle:
-            self._idle.pop().close()
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
 
     async def _run(self, commands: Sequence[Command]) -> Sequence[Any]:
         """Run commands as one transaction and return their replies.
@@ -109,19 +114,29 @@ class LoginThrottle:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 await self._free.acquire()
             try:
-                *_, replies = check(await self._exchange([("MULTI",), *commands, ("EXEC",)]))
-                return check(replies)
+                return await self._run_somewhere([("MULTI",), *commands, ("EXEC",)])
             finally:
                 self._free.release()
         # The last two: bytes of the answer were lost on its way.
         except (redis.exceptions.RedisError, OSError, ValueError, TypeError) as error:
             raise _not_counted() from error
 
-    async def _exchange(self, commands: Sequence[Command]) -> Sequence[Any]:
+    async def _run_somewhere(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """Run a transaction on the first lane that takes it, or on the last; returns what its commands replied."""
+        *others, last = self._lanes()
+        for lane in others:
+            with suppress(redis.exceptions.RedisError, OSError):
+                *_, replies = check(await self._exchange(lane, commands, silent_s=SILENT_S))
+                return check(replies)
+        *_, replies = check(await self._exchange(last, commands, silent_s=SILENT_S if others else 0.0))
+        return check(replies)
+
+    async def _exchange(self, lane: RedisSettings, commands: Sequence[Command], *, silent_s: float) -> Sequence[Any]:
         """One round trip, on a connection that is there if one of them still stands."""
-        wire = AsyncWire(self._redis_settings, name="api-login")
-        while self._idle:
-            idle = self._idle.pop()
+        wire = AsyncWire(lane, name="api-login", silent_s=silent_s)
+        there = self._idle.setdefault(lane, [])
+        while there:
+            idle = there.pop()
             if not idle.closed:
                 wire = idle
                 break
@@ -130,5 +145,5 @@ class LoginThrottle:
         except BaseException:
             wire.close()
             raise
-        self._idle.append(wire)
+        there.append(wire)
         return replies

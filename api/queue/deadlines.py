@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from api.queue.outgoing import Outgoing
 from api.queue.pending import PendingChunks
 
 SWEEP_S = 0.1
@@ -18,9 +17,8 @@ GRACE_S = 0.3
 class Deadlines:
     """Sweeps the chunks that wait. `adapt` is told how long it was since the sweep before, in seconds."""
 
-    def __init__(self, pending: PendingChunks, outgoing: Outgoing, adapt: Callable[[float], None]) -> None:
+    def __init__(self, pending: PendingChunks, adapt: Callable[[float], None]) -> None:
         self._pending = pending
-        self._outgoing = outgoing
         self._adapt = adapt
 
     async def run(self) -> None:
@@ -38,4 +36,4 @@ class Deadlines:
             self._pending.give_up(pending, reason)
             frame = pending.frame
             if frame is not None and not frame.waiting:
-                self._outgoing.abandon(frame)
+                frame.abandon()

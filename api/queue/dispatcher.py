@@ -1,6 +1,7 @@
 """The way of chunks to the shards and of outcomes back, for one api process: one object in front of its parts.
 
-`sender` sends, `reply_reader` reads the replies, `deadlines` ends every wait, and `pending` knows who waits for what.
+`lanes` send and read the replies, over one Redis or several, `deadlines` ends every wait, and `pending` knows who waits
+for what.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import redis.exceptions
 
 from api.overload.shard_limits import Admission
 from api.queue.chunk_ids import ChunkIds
 from api.queue.deadlines import Deadlines
-from api.queue.outgoing import Outgoing
+from api.queue.lane_watch import LaneWatch
+from api.queue.lanes import Lanes
 from api.queue.pending import NOBODY, Caller, Gathering, Observer, Pending, PendingChunks
-from api.queue.reply_reader import ReplyReader
-from api.queue.sender import Sender
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.names import alive_key, reply_stream
@@ -29,6 +30,13 @@ from protocol.redis_wire import AsyncWire
 from protocol.settings import BatchSettings, RedisSettings
 
 _log = logging.getLogger(__name__)
+
+
+class _Part(Protocol):
+    """A task of the dispatcher."""
+
+    async def run(self) -> None:
+        """Run; never returns."""
 
 
 class Dispatcher:
@@ -45,30 +53,18 @@ class Dispatcher:
             max_bytes=settings.max_inflight_bytes,
             max_wait_s=settings.max_wait_s,
         )
-        self._redis_settings = redis_settings
         self._observer = observer
         self._shards = shards
         self._pending = PendingChunks(self.admission, observer)
-        outgoing = Outgoing(shards, self._pending)
-        self._sender = Sender(
-            redis_settings, self.process, self._pending, outgoing, observer, on_session=self._session_began
-        )
-        self._reader = ReplyReader(
-            redis_settings,
-            self.process,
-            outgoing,
-            settle=self._pending.settle,
-            refused=self._sender.frame_refused,
-            wake_sender=self._sender.wake,
-        )
-        self._deadlines = Deadlines(self._pending, outgoing, self.admission.adapt)
+        self.lanes = Lanes(redis_settings, self.process, shards, self._pending, observer)
+        self._deadlines = Deadlines(self._pending, self.admission.adapt)
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] | None = None
 
     @property
     def connected(self) -> bool:
-        """Whether both connections to Redis work, as far as is known."""
-        return self._sender.connected and self._reader.connected
+        """Whether some lane works, as far as is known."""
+        return self.lanes.connected
 
     @property
     def waiting(self) -> int:
@@ -90,17 +86,23 @@ class Dispatcher:
     @property
     def cluster(self) -> str:
         """The id of the cluster to which this process belongs; empty until it is known."""
-        return self._sender.cluster
+        return self.lanes.all[0].sender.cluster
 
     @cluster.setter
     def cluster(self, cluster: str) -> None:
-        self._sender.cluster = cluster
+        for lane in self.lanes.all:
+            lane.sender.cluster = cluster
 
     def start(self) -> asyncio.Future[None]:
         """Start the tasks. The future returned fails when one of them dies, which its owner must not survive."""
         loop = asyncio.get_running_loop()
         self._failed = loop.create_future()
-        for part in (self._sender, self._reader, self._deadlines):
+        parts: list[_Part] = [self._deadlines]
+        for lane in self.lanes.all:
+            parts += (lane.sender, lane.reader)
+        if self.lanes.several:
+            parts.append(LaneWatch(self.lanes, self._pending, self.admission, self.ids))
+        for part in parts:
             task = loop.create_task(part.run(), name=f"dispatcher.{type(part).__name__}")
             task.add_done_callback(self._task_ended)
             self._tasks.append(task)
@@ -113,7 +115,11 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for pending in self._pending:
             self._pending.give_up(pending, "the api is shutting down")
-        wire = AsyncWire(self._redis_settings, name="api-stop")
+        await asyncio.gather(*(self._leave(lane.settings) for lane in self.lanes.all))
+
+    async def _leave(self, lane: RedisSettings) -> None:
+        """Leave nothing in one Redis."""
+        wire = AsyncWire(lane, name="api-stop")
         with suppress(redis.exceptions.RedisError, OSError):
             await wire.run([("DEL", alive_key(self.process), reply_stream(self.process))])
         wire.close()
@@ -137,13 +143,10 @@ class Dispatcher:
         chunks = [Pending(shard, chunk, gathering, position) for position, (shard, chunk) in enumerate(parts)]
         for pending in chunks:
             self._pending.add(pending)
-        self._sender.add(chunks)
+        self.lanes.add(chunks)
         await gathering.future
         self._observer.stage("shards", time.monotonic() - gathering.began)
         return [outcome for outcome in gathering.outcomes if outcome is not None]
-
-    def _session_began(self, had_session: bool) -> None:  # noqa: FBT001 - the sender's callback has one argument
-        self._reader.begin_again(had_session)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._failed is None or self._failed.done():

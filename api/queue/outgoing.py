@@ -1,4 +1,4 @@
-"""What the sender has to send with its next round trip: chunks, cut into frames, and deletions."""
+"""What the sender of a lane has to send with its next round trip: chunks, cut into frames, and deletions."""
 
 from __future__ import annotations
 
@@ -28,15 +28,30 @@ class Outgoing:
         return sum(map(len, self._queues.values()))
 
     def add(self, pending: Pending) -> None:
-        """Queue a chunk."""
+        """Queue a chunk for this lane."""
+        pending.outgoing = self
         self._queues[pending.shard].append(pending)
 
-    def add_all_again(self) -> None:
-        """Queue every chunk that waits for its outcome, and nothing else."""
+    def add_all_again(self) -> int:
+        """Queue every chunk of this lane that waits for its outcome, and nothing else; how many were sent before."""
         for queue in self._queues.values():
             queue.clear()
-        for pending in self._pending:
+        mine = self.waiting()
+        for pending in mine:
             self.add(pending)
+        return sum(1 for pending in mine if pending.sends)
+
+    def waiting(self) -> list[Pending]:
+        """The chunks of this lane that wait for their outcome, queued or sent."""
+        return [pending for pending in self._pending if pending.outgoing is self]
+
+    def forget_moved(self) -> None:
+        """Take out of the queues what another lane is to carry by now."""
+        for queue in self._queues.values():
+            if queue:
+                mine = [pending for pending in queue if pending.outgoing is self]
+                queue.clear()
+                queue.extend(mine)
 
     def delete(self, stream: str, entry_id: bytes) -> None:
         """Have an entry deleted."""
@@ -80,10 +95,10 @@ class Outgoing:
                 chunks.append(queue.popleft())
             if not chunks:
                 return
-            frame = SentFrame(shard, len(chunks))
+            frame = SentFrame(shard, len(chunks), self)
             for pending in chunks:
                 if pending.frame is not None:
                     # The frame that it was sent in before, if Redis still has it, is answered by this one.
-                    self.abandon(pending.frame)
+                    pending.frame.abandon()
                 pending.frame = frame
             yield frame, chunks

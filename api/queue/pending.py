@@ -10,10 +10,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from protocol.frames import Chunk, Outcome
 from protocol.operations import CHANGES, ON_RECORD, Status
+
+if TYPE_CHECKING:
+    from api.queue.outgoing import Outgoing
 
 SMALL_ANSWER = 4096
 """Bytes of a chunk's answer that are not worth counting: there are never more of these than chunks under way."""
@@ -101,22 +104,30 @@ class Gathering:
 class SentFrame:
     """A frame in a shard's stream: how many of its chunks still wait, and whether they were given up.
 
-    `entry_id` is None until Redis has named it.
+    `entry_id` is None until Redis has named it. `outgoing` is that of the lane that it went to.
     """
 
-    __slots__ = ("entry_id", "given_up", "shard", "waiting")
+    __slots__ = ("entry_id", "given_up", "outgoing", "shard", "waiting")
 
-    def __init__(self, shard: str, waiting: int) -> None:
+    def __init__(self, shard: str, waiting: int, outgoing: Outgoing) -> None:
         self.entry_id: bytes | None = None
         self.given_up = False
+        self.outgoing = outgoing
         self.shard = shard
         self.waiting = waiting
 
+    def abandon(self) -> None:
+        """Have the frame deleted where it is: nobody waits for its chunks, or they went out in another frame."""
+        self.outgoing.abandon(self)
+
 
 class Pending:
-    """A chunk under way. `sends` counts how often it was handed to Redis, or may have been."""
+    """A chunk under way. `sends` counts how often it was handed to Redis, or may have been.
 
-    __slots__ = ("chunk", "frame", "gathering", "position", "sends", "shard")
+    `outgoing` is that of the lane that is to carry it, or does.
+    """
+
+    __slots__ = ("chunk", "frame", "gathering", "outgoing", "position", "sends", "shard")
 
     def __init__(self, shard: str, chunk: Chunk, gathering: Gathering, position: int) -> None:
         self.shard = shard
@@ -125,6 +136,7 @@ class Pending:
         self.position = position
         self.sends = 0
         self.frame: SentFrame | None = None
+        self.outgoing: Outgoing | None = None
 
     def believed(self, outcome: Outcome) -> Outcome:
         """What the outcome of one copy says about the chunk.
@@ -160,8 +172,11 @@ class PendingChunks:
             raise ValueError(f"chunk {pending.chunk.id.hex()} is under way already")
         self._by_id[pending.chunk.id] = pending
 
-    def settle(self, outcomes: Iterable[Outcome]) -> None:
-        """Hand outcomes to the requests that wait for them; a second one for the same chunk finds nobody."""
+    def settle(self, outcomes: Iterable[Outcome]) -> Iterable[str]:
+        """Hand outcomes to the requests that wait for them; a second one for the same chunk finds nobody.
+
+        Returns the shards whose chunks they were, some of them more than once.
+        """
         counts: dict[tuple[str, int], int] = {}
         now, took = time.monotonic(), self._observer.took
         for outcome in outcomes:
@@ -179,6 +194,7 @@ class PendingChunks:
             counts[shard, status] = counts.get((shard, status), 0) + 1
         for (shard, status), count in counts.items():
             self._observer.outcomes(shard, status, count)
+        return (shard for shard, _ in counts)
 
     def give_up(self, pending: Pending, reason: str) -> None:
         """Stop waiting for a chunk. Its outcome is unknown if it may have been sent; otherwise nobody will send it."""

@@ -1,4 +1,4 @@
-"""The reader of an api process's reply stream: takes the workers' replies and settles the chunks they are about."""
+"""The reader of a lane: takes the workers' replies from the api process's stream there, and settles their chunks."""
 
 from __future__ import annotations
 
@@ -38,11 +38,17 @@ Refused = Callable[[str, bytes, str], None]
 """Takes the shard, the entry id and the reason of a frame that a worker could not read."""
 
 
+def _nobody(works: bool) -> None:  # noqa: FBT001 - a callback of one argument
+    """Nobody wants to know."""
+
+
 class ReplyReader:
     """Reads replies.
 
     `outgoing` gets the deletions of those that were read. They go with the sender's next round trip: in the reader's
-    own their reply would wake the process once more. `wake_sender` makes that soon.
+    own their reply would wake the process once more. `wake_sender` makes that soon. `changed` is called with True
+    when a session begins, and with False when one or a try at one has failed. `silent_s` is for how long Redis may say
+    nothing, 0 the usual time.
     """
 
     def __init__(
@@ -51,9 +57,11 @@ class ReplyReader:
         process: str,
         outgoing: Outgoing,
         *,
-        settle: Callable[[Iterable[Outcome]], None],
+        settle: Callable[[Iterable[Outcome]], object],
         refused: Refused,
         wake_sender: Callable[[], None],
+        changed: Callable[[bool], None] = _nobody,
+        silent_s: float = 0.0,
     ) -> None:
         self.connected = False
         self._redis_settings = redis_settings
@@ -62,9 +70,13 @@ class ReplyReader:
         self._settle = settle
         self._refused = refused
         self._wake_sender = wake_sender
+        self._changed = changed
+        self._silent_s = silent_s
+        self._lane = redis_settings.address.name
         self._undeleted_bytes = 0
         self._logged_at = float("-inf")
         self._rewind = False
+        self._reconnects = False
         self._wire: AsyncWire | None = None
 
     def begin_again(self, had_session: bool) -> None:  # noqa: FBT001 - the sender's callback has one argument
@@ -72,22 +84,32 @@ class ReplyReader:
         self._rewind = True
         if had_session and self._wire is not None and self.connected:
             # It may be connected to the leader of before, where it could wait for ever for what nobody writes there.
+            self._reconnects = True
             self._wire.close()
 
     async def run(self) -> None:
         """Read, on one connection after the other; never returns."""
         backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
         while True:
-            wire = self._wire = AsyncWire(self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS)
+            wire = self._wire = AsyncWire(
+                self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS, silent_s=self._silent_s
+            )
             try:
                 check(await wire.run([("PING",)]))
                 self.connected = True
+                self._reconnects = False
                 backoff.reset()
+                self._changed(True)
                 await self._session(wire)
             except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-                if self.connected:
-                    _log.warning("reading from redis failed", extra={"error": str(error)})
-                self.connected = False
+                if self._reconnects:
+                    # Closed here, on purpose: it has not failed unless the next connection fails.
+                    self._reconnects = False
+                else:
+                    if self.connected:
+                        _log.warning("reading from redis failed", extra={"lane": self._lane, "error": str(error)})
+                    self.connected = False
+                    self._changed(False)
             finally:
                 wire.close()
             await asyncio.sleep(backoff.next_s())

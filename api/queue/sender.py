@@ -1,4 +1,4 @@
-"""The sender of an api process: appends chunks to the shards' streams, one frame a shard, all in one round trip.
+"""The sender of a lane: appends chunks to the shards' streams, one frame a shard, all in one round trip.
 
 What gathers while one append is on its way goes out with the next; an idle system sends at once. While chunks are under
 way the sender first lets the requests that are here already add theirs, so that a busy system sends full frames. Each
@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import redis.exceptions
 
@@ -47,8 +47,32 @@ LAST_TRY_MS = 500
 """A refused chunk is not sent again so shortly before its deadline: the next refusal might come too late."""
 
 
+class Others(Protocol):
+    """What the other lanes can do for one that has failed."""
+
+    def take_over(self) -> None:
+        """Take the waiting chunks of this lane, where there is a lane that can."""
+
+    def can_take_over(self) -> bool:
+        """Whether there is one."""
+
+
+class NoOthers:
+    """There is one lane alone."""
+
+    def take_over(self) -> None:
+        """Nobody can: what waits is sent again in the next session."""
+
+    def can_take_over(self) -> bool:
+        """Nobody can."""
+        return False
+
+
 class Sender:
-    """Sends chunks. `on_session` is called when a session begins: True if there was one before."""
+    """Sends chunks. `on_session` is called when a session begins: True if there was one before.
+
+    `others` take the chunks over while there is no session. `silent_s` is how long Redis may be silent, 0 the usual.
+    """
 
     def __init__(
         self,
@@ -58,6 +82,9 @@ class Sender:
         outgoing: Outgoing,
         observer: Observer,
         on_session: Callable[[bool], None],
+        *,
+        others: Others | None = None,
+        silent_s: float = 0.0,
     ) -> None:
         self.connected = False
         self.cluster = ""
@@ -69,6 +96,9 @@ class Sender:
         self._outgoing = outgoing
         self._observer = observer
         self._on_session = on_session
+        self._others = others or NoOthers()
+        self._silent_s = silent_s
+        self._lane = redis_settings.address.name
         self._had_session = False
         self._wake = asyncio.Event()
         self._added = 0
@@ -89,14 +119,15 @@ class Sender:
         """Send, on one connection after the other; never returns."""
         backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
         while True:
-            wire = AsyncWire(self._redis_settings, name="api-send", identify=True)
+            wire = AsyncWire(self._redis_settings, name="api-send", identify=True, silent_s=self._silent_s)
             try:
                 await self._session(wire)
             except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
                 if self.connected:
-                    _log.warning("sending to redis failed", extra={"error": str(error)})
+                    _log.warning("sending to redis failed", extra={"lane": self._lane, "error": str(error)})
                     backoff.reset()
                 self.connected = False
+                self._others.take_over()
             finally:
                 wire.close()
             await asyncio.sleep(backoff.next_s())
@@ -104,7 +135,6 @@ class Sender:
     async def _session(self, wire: AsyncWire) -> None:
         """Send on one connection until it breaks."""
         await self._begin(wire)
-        self.connected = True
         loop = asyncio.get_running_loop()
         timer = loop.call_later(HEARTBEAT_S, self._ask_for_heartbeat)
         try:
@@ -116,7 +146,8 @@ class Sender:
                 if heartbeat:
                     timer = loop.call_later(HEARTBEAT_S, self._ask_for_heartbeat)
                 if not await self._flush(wire, heartbeat=heartbeat):
-                    _log.warning("redis lost its data, sending again", extra={"chunks": len(self._pending)})
+                    extra = {"lane": self._lane, "chunks": len(self._pending)}
+                    _log.warning("redis lost its data, sending again", extra=extra)
                     await self._begin(wire)
         finally:
             timer.cancel()
@@ -140,10 +171,11 @@ class Sender:
         """Mark this process as alive, and queue every chunk that waits: it may have been lost."""
         check(await wire.run([("SET", self._alive_key, b"1", "EX", EPHEMERAL_TTL_S)]))
         had_session, self._had_session = self._had_session, True
+        self.connected = True
+        sent_again = self._outgoing.add_all_again()
         self._on_session(had_session)
-        self._outgoing.add_all_again()
-        if len(self._pending):
-            self._observer.resent(sum(1 for pending in self._pending if pending.sends))
+        if len(self._outgoing):
+            self._observer.resent(sent_again)
             self.wake()
 
     async def _flush(self, wire: AsyncWire, *, heartbeat: bool) -> bool:
@@ -162,8 +194,11 @@ class Sender:
             replies = await wire.run(commands)
             if frames:
                 self._observer.stage("append", time.monotonic() - began)
-            for (frame, chunks), reply in zip(frames, replies, strict=False):
-                self._appended(frame, chunks, reply)
+            refused = [
+                self._appended(frame, chunks, reply) for (frame, chunks), reply in zip(frames, replies, strict=False)
+            ]
+            # Another lane takes what is not in this one, and all that comes until Redis takes a command again.
+            check([error for error in refused if error is not None])
         except BaseException:
             self._outgoing.delete_again(deletions)
             raise
@@ -188,24 +223,33 @@ class Sender:
         )
         return ("XADD", shard_stream(frame.shard), "*", FIELD, data)
 
-    def _appended(self, frame: SentFrame, chunks: Sequence[Pending], reply: Any) -> None:
+    def _appended(
+        self, frame: SentFrame, chunks: Sequence[Pending], reply: Any
+    ) -> redis.exceptions.ResponseError | None:
+        """Take note of Redis' answer to a frame; returns why this lane is of no use, if another one is."""
         if isinstance(reply, redis.exceptions.ResponseError):
             if str(reply).startswith("ERR "):
                 # It did not understand: bytes were lost on the way, and which command this is for is uncertain.
                 raise reply
-            self._not_taken(chunks, reply)
-        else:
-            frame.entry_id = reply
-            if frame.given_up:
-                self._outgoing.abandon(frame)
+            return self._not_taken(chunks, reply)
+        frame.entry_id = reply
+        if frame.given_up:
+            frame.abandon()
+        return None
 
-    def _not_taken(self, chunks: Sequence[Pending], error: Exception) -> None:
+    def _not_taken(
+        self, chunks: Sequence[Pending], error: redis.exceptions.ResponseError
+    ) -> redis.exceptions.ResponseError | None:
         """Redis answered that it did not take a frame (out of memory, read-only, no permission)."""
-        _log.warning("redis refused a frame", extra={"error": str(error), "chunks": len(chunks)})
+        extra = {"lane": self._lane, "error": str(error), "chunks": len(chunks)}
+        _log.warning("redis refused a frame", extra=extra)
+        elsewhere = self._others.can_take_over()
         for pending in chunks:
             # This copy is nowhere; an earlier one may be.
             pending.sends -= 1
-            self._pending.give_up(pending, "the queue refused the chunk")
+            if not elsewhere:
+                self._pending.give_up(pending, "the queue refused the chunk")
+        return error if elsewhere else None
 
     def frame_refused(self, shard: str, entry_id: bytes, reason: str) -> None:
         """A worker could not read a frame and has deleted it: after a while another may take it.
@@ -218,7 +262,10 @@ class Sender:
         """Queue the chunks of a refused frame as if they had never been sent: nobody else was given it."""
         for pending in self._pending:
             frame = pending.frame
-            if frame is not None and frame.entry_id == entry_id and frame.shard == shard:
+            # Two lanes may give two entries one id.
+            if frame is None or frame.outgoing is not self._outgoing:
+                continue
+            if frame.entry_id == entry_id and frame.shard == shard:
                 pending.sends -= 1
                 frame.waiting -= 1
                 pending.frame = None

@@ -32,7 +32,7 @@ def main() -> None:
     config = dataclasses.replace(
         usual,
         data_dir=data_dir / "cluster",
-        redis_port=redis_port,
+        redis_ports=(redis_port,),
         api_port=api_port,
         shards=tuple(Shard(shard.name, port) for shard, port in zip(usual.shards, shard_ports, strict=True)),
         owned=True,

@@ -1,4 +1,4 @@
-"""Settings of Redis: its address and the user of this process."""
+"""Settings of Redis: its address, or one of each lane, and the user of this process."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import re
 from typing import Annotated, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from protocol.settings.base import Settings
 
 DEFAULT_PORT = 6379
 _NUMBER = re.compile(r"[0-9]{1,5}")
 _FORMS = "redis://host:port/0, rediss://host:port/0 or unix:///path?db=0"
+_NEXT_LANE = re.compile(r"\s*,\s*(?=(?:redis|rediss|unix)://)")
+"""Between two addresses. The path of a socket may have commas."""
+
+MOST_LANES = 16
+"""A worker has a thread and two connections for each shard and lane."""
 
 
 class RedisAddress(NamedTuple):
@@ -24,23 +29,69 @@ class RedisAddress(NamedTuple):
     database: int
     tls: bool
 
+    @property
+    def server(self) -> str:
+        """Which server it is, whatever the database."""
+        if self.path is not None:
+            return self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def name(self) -> str:
+        """What logs and metrics call it; it holds no secret."""
+        return f"{self.server}/{self.database}" if self.database else self.server
+
 
 class RedisSettings(Settings, frozen=True, kw_only=True):
-    """Where Redis is."""
+    """Where Redis is. Several addresses are as many lanes: Redis servers that know nothing of each other."""
 
-    redis_url: Annotated[str, Meta(description=f"Address of Redis, without credentials: {_FORMS.replace('0', 'n')}.")]
+    redis_url: Annotated[
+        str,
+        Meta(
+            description=f"Address of Redis, without credentials: {_FORMS.replace('0', 'n')}. "
+            "Several, separated by commas, are lanes: independent servers, which share user and password."
+        ),
+    ]
     redis_user: Annotated[str, Meta(min_length=1, pattern=r"^[!-~]+\Z", description="Redis ACL user; no spaces.")] = (
         "tarantkv"
     )
     redis_password: Annotated[str, Meta(min_length=1, description="Its password.")]
 
     def __post_init__(self) -> None:
-        parse_address(self.redis_url)
+        parse_addresses(self.redis_url)
 
     @property
     def address(self) -> RedisAddress:
-        """The address, taken apart."""
-        return parse_address(self.redis_url)
+        """The address of the only lane, taken apart.
+
+        Raises:
+            ValueError: there are several lanes.
+        """
+        (address,) = parse_addresses(self.redis_url)
+        return address
+
+    @property
+    def lanes(self) -> tuple[RedisSettings, ...]:
+        """The settings of each lane by itself."""
+        return tuple(structs.replace(self, redis_url=url) for url in _split(self.redis_url))
+
+
+def parse_addresses(urls: str) -> tuple[RedisAddress, ...]:
+    """Take the addresses of all lanes apart.
+
+    Raises:
+        ValueError: as `parse_address`; or two lanes are one server, which would fail as one.
+    """
+    addresses = tuple(map(parse_address, _split(urls)))
+    if len({address.server for address in addresses}) < len(addresses):
+        raise _wrong("names one server twice: lanes are independent servers, not databases of one")
+    if len(addresses) > MOST_LANES:
+        raise _wrong(f"names {len(addresses)} servers, {MOST_LANES} are the most")
+    return addresses
+
+
+def _split(urls: str) -> list[str]:
+    return _NEXT_LANE.split(urls.strip())
 
 
 def parse_address(url: str) -> RedisAddress:
@@ -57,10 +108,7 @@ def parse_address(url: str) -> RedisAddress:
         raise _wrong(f"is not of the form {_FORMS}") from None
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise _wrong(f"is not of the form {_FORMS}")
-    if "@" in parts.netloc:
-        raise _wrong("holds a user or a password, which TARANTKV_REDIS_USER and TARANTKV_REDIS_PASSWORD give")
-    if "#" in url:
-        raise _wrong("has a fragment, which means nothing here")
+    _refuse_what_means_nothing(url, parts.netloc)
     database = _database_of_query(parts.query) if "?" in url else None
     if parts.scheme == "unix":
         if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
@@ -73,6 +121,15 @@ def parse_address(url: str) -> RedisAddress:
             raise _wrong("gives the database twice")
         database = _number(parts.path.removeprefix("/").removesuffix("/"), "its path is the number of the database")
     return RedisAddress(None, parts.hostname, port or DEFAULT_PORT, database or 0, tls=parts.scheme == "rediss")
+
+
+def _refuse_what_means_nothing(url: str, place: str) -> None:
+    if "@" in place:
+        raise _wrong("holds a user or a password, which TARANTKV_REDIS_USER and TARANTKV_REDIS_PASSWORD give")
+    if "#" in url:
+        raise _wrong("has a fragment, which means nothing here")
+    if "," in place or url.endswith(","):
+        raise _wrong(f"has a comma that no address follows: {_FORMS}")
 
 
 def _database_of_query(query: str) -> int:

@@ -140,7 +140,7 @@ def test_a_shards_stream_never_expires_and_its_entries_go_with_their_report(serv
 def test_counters_of_failed_logins_go_with_their_window_and_are_not_prolonged(server: RedisServer) -> None:
     async def scenario() -> None:
         secret = "a secret of these tests that is long enough"
-        throttle = LoginThrottle(server.settings, AuthSettings(jwt_secret=secret, login_window_s=TTL_S))
+        throttle = LoginThrottle(lambda: [server.settings], AuthSettings(jwt_secret=secret, login_window_s=TTL_S))
         await throttle.failed("ann", "192.0.2.1")
         names = server.client.keys("login:*")
         assert len(names) == 2

@@ -15,7 +15,7 @@ def parts() -> tuple[PendingChunks, Outgoing, Deadlines]:
     counts = Counts()
     chunks = PendingChunks(counts, counts)
     outgoing = Outgoing(("s1",), chunks)
-    return chunks, outgoing, Deadlines(chunks, outgoing, lambda _: None)
+    return chunks, outgoing, Deadlines(chunks, lambda _: None)
 
 
 def sent(chunks: PendingChunks, outgoing: Outgoing, *pending: Pending) -> None:
@@ -61,7 +61,7 @@ def test_it_sweeps_by_itself_and_tells_how_long_it_was() -> None:
         counts = Counts()
         chunks = PendingChunks(counts, counts)
         told: list[float] = []
-        deadlines = Deadlines(chunks, Outgoing(("s1",), chunks), told.append)
+        deadlines = Deadlines(chunks, told.append)
         pending = pending_of(chunk(1), ends=0.0)
         chunks.add(pending)
         task = asyncio.create_task(deadlines.run())

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from api.queue.outgoing import Outgoing
 from api.queue.pending import SMALL_ANSWER, Caller, Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import Chunk, Outcome
 from protocol.operations import CHANGES, ON_RECORD, Operation, Status
@@ -170,7 +171,7 @@ def test_a_large_answer_is_dropped_where_its_caller_has_no_room(chunks: PendingC
 
 def test_a_frame_counts_those_of_its_chunks_that_wait(chunks: PendingChunks) -> None:
     async def scenario() -> int:
-        frame = SentFrame("s1", 2)
+        frame = SentFrame("s1", 2, Outgoing(("s1",), chunks))
         pair = [pending_of(chunk(number)) for number in (1, 2)]
         for pending in pair:
             pending.frame = frame

@@ -61,6 +61,8 @@ class FakeRedis:
     `shared` are frames that others were given too, `lost` those that are a peer's now.
     """
 
+    lane = ""
+
     def __init__(self, *deliveries: Delivery) -> None:
         self.reports: list[Report] = []
         self.shared: set[bytes] = set()

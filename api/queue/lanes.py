@@ -1,0 +1,150 @@
+"""All lanes of an api process: gives each chunk to the lane of its shard, and to another one when that fails.
+
+Which lane is whose is decided in `lane_choice`; here chunks are moved. A chunk that was handed over has two copies. The
+shard's records make that safe, and `Pending.believed` keeps what one copy came to from being told as final.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+from api.queue.lane import Lane
+from api.queue.lane_choice import LaneChoice, order
+from api.queue.outgoing import Outgoing
+from api.queue.pending import Observer, Pending, PendingChunks
+from protocol.settings import RedisSettings
+
+_log = logging.getLogger(__name__)
+
+
+class Lanes:
+    """The lanes, in the order of the settings."""
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        process: str,
+        shards: Sequence[str],
+        pending: PendingChunks,
+        observer: Observer,
+    ) -> None:
+        self._observer = observer
+        each = settings.lanes
+        self.choice = LaneChoice([one.address.name for one in each], shards)
+        self.moved_at: dict[str, float] = {}
+        """When chunks of a shard were last handed to its lane, on the monotonic clock."""
+
+        self.all = [
+            Lane(
+                one,
+                process,
+                shards,
+                pending,
+                observer,
+                began=partial(self._began, position),
+                others=_OtherLanes(self, position) if len(each) > 1 else None,
+            )
+            for position, one in enumerate(each)
+        ]
+        self._only = self.all[0].sender if len(self.all) == 1 else None
+        self._login_order = order("", self.choice.lanes)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is a choice."""
+        return self._only is None
+
+    @property
+    def connected(self) -> bool:
+        """Whether some lane works, as far as is known."""
+        return any(lane.connected for lane in self.all)
+
+    def up(self) -> dict[str, bool]:
+        """Whether each lane works, as far as is known."""
+        return {lane.name: lane.connected for lane in self.all}
+
+    def for_logins(self) -> list[RedisSettings]:
+        """Where to count failed logins: first the lane that all processes take, unless it is out of order."""
+        usable_first = sorted(self._login_order, key=lambda position: not self.choice.is_up(position))
+        return [self.all[position].settings for position in usable_first]
+
+    def add(self, chunks: Sequence[Pending]) -> None:
+        """Queue chunks, each for its lane, and send them soon."""
+        if self._only is not None:
+            self._only.add(chunks)
+            return
+        by_lane: dict[int, list[Pending]] = {}
+        for pending in chunks:
+            by_lane.setdefault(self.choice.of(pending.shard), []).append(pending)
+        for position, some in by_lane.items():
+            self.all[position].sender.add(some)
+
+    def tick(self) -> None:
+        """Bring shards home whose lane has been in order for long enough; call it some times a second."""
+        if self.several:
+            self.choice.settle(time.monotonic())
+
+    def mute(self, shard: str, position: int) -> None:
+        """Have another lane carry a shard, whose answers do not come through this one, and what waits for them."""
+        self.choice.mute(shard, position, time.monotonic())
+        self._move([each for each in self.all[position].outgoing.waiting() if each.shard == shard])
+        lane = self.all[position].name
+        _log.warning("a lane carries no answers of a shard", extra={"lane": lane, "shard": shard})
+
+    def broke(self, position: int) -> None:
+        """Take note of a failed lane, and hand what waits to others."""
+        if self.choice.is_up(position):
+            shards = self.choice.shards_of(position)
+            self.choice.down(position, time.monotonic())
+            _log.warning("a lane has failed", extra={"lane": self.all[position].name, "shards": shards})
+        self._rescue()
+
+    def can_take_over(self, position: int) -> bool:
+        """Whether there is a lane for what this one cannot take."""
+        return any(self.choice.is_up(other) for other in range(len(self.all)) if other != position)
+
+    def _began(self, position: int) -> None:
+        if not self.several or not self.all[position].connected:
+            return
+        if not self.choice.is_up(position):
+            self.choice.up(position, time.monotonic())
+            _log.info("a lane is back", extra={"lane": self.all[position].name})
+        self._rescue()
+
+    def _rescue(self) -> None:
+        """Hand over what waits on lanes that are out of order."""
+        for position, lane in enumerate(self.all):
+            if not self.choice.is_up(position):
+                self._move(lane.outgoing.waiting())
+
+    def _move(self, chunks: Sequence[Pending]) -> None:
+        """Give chunks, all of one lane, to the lanes of their shards."""
+        moved = [each for each in chunks if each.outgoing is not self.all[self.choice.of(each.shard)].outgoing]
+        if not moved:
+            return
+        before = cast("Outgoing", moved[0].outgoing)
+        now = time.monotonic()
+        self.moved_at.update((each.shard, now) for each in moved)
+        self.add(moved)
+        before.forget_moved()
+        self._observer.resent(sum(1 for each in moved if each.sends))
+
+
+class _OtherLanes:
+    """The other lanes, as the one at `position` sees them."""
+
+    def __init__(self, lanes: Lanes, position: int) -> None:
+        self._lanes = lanes
+        self._position = position
+
+    def take_over(self) -> None:
+        """Hand what waits to others."""
+        self._lanes.broke(self._position)
+
+    def can_take_over(self) -> bool:
+        """Whether there is a lane for what this one cannot take."""
+        return self._lanes.can_take_over(self._position)
