@@ -72,6 +72,7 @@ def endpoints(services: Services) -> list[Endpoint]:
             services.shard_status,
             services.reports,
             lambda: queues(services.settings.redis, services.shard_status.names),
+            services.dispatcher.lanes.views,
             *base,
         ),
         GetKey(services.answers, *batch),
@@ -166,7 +167,7 @@ def _litestar(services: Services, served: list[Endpoint]) -> Litestar:
         route_handlers=[
             *(_registered(endpoint, services) for endpoint in served),
             *documentation.routes(services.settings.batch),
-            *health.routes(services.shard_health, partial(_unready, services)),
+            *health.routes(services.shard_health, services.dispatcher.lanes.views, partial(_unready, services)),
             *scrape.routes(services.metrics),
         ],
         lifespan=[lifespan],

@@ -184,6 +184,7 @@ class Services:
     async def _set_gauges(self) -> None:
         while True:
             self.metrics.process(self.dispatcher.waiting, self.dispatcher.oldest_s(), resident_bytes())
+            self.metrics.lanes(self.dispatcher.lanes.views())
             self.recent.add(*self.metrics.flush())
             self.reports.write()
             self._count_rejected()

@@ -1,7 +1,8 @@
 """The loops of a worker, which come and go with the shards: the one owner of all of them.
 
-Every shard has a loop on each lane. Starts those of a shard that has come, gives a loop the addresses that its shard has now, and ends the loop of a shard
-that has gone, once nobody has sent that shard anything for a while: an api learns later than a worker that it has gone.
+Every shard has a loop on each lane. Starts those of a shard that has come, gives a loop the addresses that its shard
+has now, and ends the loop of a shard that has gone, once nobody has sent that shard anything there for a while: an api
+learns later than a worker that it has gone.
 """
 
 from __future__ import annotations

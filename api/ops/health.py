@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from api.http.problems import Kind, retry_later
 from api.overload.errors import OverloadedError
+from api.queue.lanes import LaneView
 from protocol.version import VERSION
 
 _log = logging.getLogger(__name__)
@@ -75,8 +76,13 @@ class ShardHealth:
             _log.warning("a shard does not answer", extra={"shard": shard})
 
 
-def routes(shards: ShardHealth, unready: Callable[[], str | None]) -> list[HTTPRouteHandler]:
-    """The routes under `/health/`. `unready` says why the process should not be sent requests; None: it should."""
+def routes(
+    shards: ShardHealth, lanes: Callable[[], Sequence[LaneView]], unready: Callable[[], str | None]
+) -> list[HTTPRouteHandler]:
+    """The routes under `/health/`. `unready` says why the process should not be sent requests; None: it should.
+
+    Anybody may ask: of the lanes, whose names are addresses, only their number is told.
+    """
 
     @route("/health/live", http_method=READ_ONLY, include_in_schema=False, sync_to_thread=False)
     def live() -> dict[str, str]:
@@ -87,6 +93,13 @@ def routes(shards: ShardHealth, unready: Callable[[], str | None]) -> list[HTTPR
         reason = unready()
         if reason is not None:
             raise retry_later(Kind.NOT_READY, reason)
-        return {"status": "ready", "shards": shards.shards, "shards_down": shards.down}
+        seen = lanes()
+        return {
+            "status": "ready",
+            "shards": shards.shards,
+            "shards_down": shards.down,
+            "lanes": len(seen),
+            "lanes_down": sum(not lane.up for lane in seen),
+        }
 
     return [live, ready]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from api.ops.durations import SECONDS, Durations, Shown, Tally
 from api.ops.scan_metrics import ScanMetrics
+from api.queue.lanes import LaneView
 from protocol.operations import Status
 from protocol.version import VERSION
 
@@ -116,6 +117,20 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="mostrecent",
         )
+        self._lane_up = Gauge(
+            "tarantkv_redis_lane_up",
+            "Whether a Redis lane works for every api process: 1 or 0.",
+            ("lane",),
+            registry=self._registry,
+            multiprocess_mode="livemin",
+        )
+        self._lane_shards = Gauge(
+            "tarantkv_redis_lane_shards",
+            "Shards whose chunks a Redis lane carries, in the api process where they are most.",
+            ("lane",),
+            registry=self._registry,
+            multiprocess_mode="livemax",
+        )
         build = Gauge(
             "tarantkv_build_info",
             "The version of tarant-kv and of Python, as labels; the value is always 1.",
@@ -185,6 +200,12 @@ class Metrics:
         for shard, seconds in oldest_s.items():
             self._oldest.labels(shard).set(seconds)
         self._memory.set(memory)
+
+    def lanes(self, lanes: Iterable[LaneView]) -> None:
+        """Set what each lane does for this process."""
+        for lane in lanes:
+            self._lane_up.labels(lane.name).set(lane.up)
+            self._lane_shards.labels(lane.name).set(len(lane.shards))
 
     def shard(self, shard: str, status: Mapping[str, int], *, skew_s: float) -> None:
         """Set what a shard says of itself."""

@@ -167,7 +167,16 @@ def paths(limits: BatchSettings) -> Document:
             {
                 "200": {
                     "description": "It should, also while some shards are down.",
-                    "content": _json("Ready", {"status": "ready", "shards": ["s1", "s2"], "shards_down": ["s2"]}),
+                    "content": _json(
+                        "Ready",
+                        {
+                            "status": "ready",
+                            "shards": ["s1", "s2"],
+                            "shards_down": ["s2"],
+                            "lanes": 2,
+                            "lanes_down": 0,
+                        },
+                    ),
                 },
                 **problems([Kind.NOT_READY]),
             },

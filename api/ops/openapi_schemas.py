@@ -72,6 +72,11 @@ def schemas(limits: BatchSettings) -> Document:
                     "description": "Shards that did not answer when this process last asked, some seconds ago at most. "
                     "Batches with keys of these shards fail for those keys.",
                 },
+                "lanes": {"type": "integer", "description": "How many Redis servers there are."},
+                "lanes_down": {
+                    "type": "integer",
+                    "description": "How many of them do not work for this process. The others carry everything.",
+                },
             }
         ),
         "Value": {"description": _ANY_VALUE},

@@ -32,6 +32,7 @@ _EXAMPLE: Document = {
         }
     ],
     "queues": [{"shard": "s1", "depth": 2, "in_hand": 2, "oldest_s": 0.004, "workers": 2}],
+    "lanes": [{"lane": "127.0.0.1:7379", "up": True, "shards": ["s1"]}],
     "workers": [
         {
             "worker": "7d3e/kv1:4711:a1b2",
@@ -75,7 +76,7 @@ def status_path(kinds: Sequence[Kind]) -> Document:
         "/api/status": {
             "get": {
                 "operationId": "status",
-                "summary": "What runs and how it does: shards, queues, workers, api processes, the last problems",
+                "summary": "What runs and how it does: shards, queues, lanes, workers, api processes, problems",
                 "parameters": [{"$ref": "#/components/parameters/X-Request-Id"}],
                 "responses": {
                     "200": {

@@ -41,6 +41,10 @@ def status_schema() -> Document:
             }
         ),
         "queues": _rows({"shard": _TEXT, "depth": _MAYBE, "in_hand": _MAYBE, "oldest_s": _NUMBER, "workers": _MAYBE}),
+        "lanes": {
+            **_rows({"lane": _TEXT, "up": {"type": "boolean"}, "shards": {"type": "array", "items": _TEXT}}),
+            "description": "The Redis servers, as the process that answers sees them, and whose chunks each carries.",
+        },
         "workers": {
             "anyOf": [
                 _rows(

@@ -1,13 +1,19 @@
-"""What stands in Redis of each shard: how deep its stream is, what workers have in hand, which workers there are."""
+"""What stands in Redis of each shard: how deep its stream is, what workers have in hand, which workers there are.
+
+Where there are several lanes a shard has a stream on each of them; what stands there is added up.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
 
+from api.queue.lane import SILENT_S
 from protocol.frames import VERSION
 from protocol.names import GROUP, shard_stream, shard_workers
 from protocol.redis_wire import AsyncWire
@@ -32,8 +38,15 @@ class Queue(NamedTuple):
 
 
 async def queues(settings: RedisSettings, shards: Sequence[str]) -> dict[str, Queue]:
-    """The queue of each shard; nothing is known of any where Redis is out of reach."""
-    wire = AsyncWire(settings, name="api-status")
+    """The queue of each shard, over all lanes; nothing is known of any where every Redis is out of reach."""
+    lanes = settings.lanes
+    silent_s = SILENT_S if len(lanes) > 1 else 0.0
+    found = await asyncio.gather(*(_of_lane(lane, shards, silent_s) for lane in lanes))
+    return {shard: _sum([queue[shard] for queue in found]) for shard in shards}
+
+
+async def _of_lane(settings: RedisSettings, shards: Sequence[str], silent_s: float) -> dict[str, Queue]:
+    wire = AsyncWire(settings, name="api-status", silent_s=silent_s)
     commands: list[tuple[str | int, ...]] = []
     for shard in shards:
         commands += [
@@ -49,6 +62,26 @@ async def queues(settings: RedisSettings, shards: Sequence[str]) -> dict[str, Qu
     finally:
         wire.close()
     return {shard: _queue(*replies[place * _COMMANDS : (place + 1) * _COMMANDS]) for place, shard in enumerate(shards)}
+
+
+def _sum(queues: Sequence[Queue]) -> Queue:
+    """What several lanes tell of one shard; a lane that tells nothing counts for nothing."""
+    first, *others = queues
+    for queue in others:
+        by_worker = Counter(first.by_worker or {}) + Counter(queue.by_worker or {})
+        said = [workers for workers in (first.workers, queue.workers) if workers is not None]
+        seen = {name: max(each.get(name, 0) for each in said) for name in set().union(*said)} if said else None
+        first = Queue(
+            _added(first.depth, queue.depth),
+            _added(first.in_hand, queue.in_hand),
+            None if first.by_worker is None and queue.by_worker is None else by_worker,
+            seen,
+        )
+    return first
+
+
+def _added(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)
 
 
 def _queue(depth: Any, pending: Any, present: Any) -> Queue:

@@ -18,6 +18,7 @@ from api.ops.process_reports import ProcessReports
 from api.ops.queue_view import Queue
 from api.ops.recent import newest, p99_s
 from api.ops.shard_status import ShardStatus, Told
+from api.queue.lanes import LaneView
 from protocol.settings import BatchSettings
 from protocol.version import VERSION
 
@@ -28,7 +29,7 @@ Report = dict[str, Any]
 
 
 class Status(Endpoint):
-    """`GET /api/status`: shards, queues, workers, api processes and the last problems."""
+    """`GET /api/status`: shards, queues, lanes, workers, api processes and the last problems."""
 
     path = "/api/status"
     method = "GET"
@@ -41,6 +42,7 @@ class Status(Endpoint):
         shards: ShardStatus,
         reports: ProcessReports,
         queues: Callable[[], Awaitable[Mapping[str, Queue]]],
+        lanes: Callable[[], Sequence[LaneView]],
         authenticator: Authenticator,
         limits: BatchSettings,
     ) -> None:
@@ -48,6 +50,7 @@ class Status(Endpoint):
         self._shards = shards
         self._reports = reports
         self._queues = queues
+        self._lanes = lanes
         self._made_at = float("-inf")
         self._making: asyncio.Task[Report] | None = None
 
@@ -68,6 +71,7 @@ class Status(Endpoint):
             "host": socket.gethostname(),
             "shards": [_shard(shard, told.get(shard), reports) for shard in queues],
             "queues": [_queue(shard, queue, reports) for shard, queue in queues.items()],
+            "lanes": [{"lane": lane.name, "up": lane.up, "shards": sorted(lane.shards)} for lane in self._lanes()],
             "workers": _workers(queues),
             "api": [_process(report) for report in reports],
             "problems": newest(list(chain.from_iterable(report["problems"] for report in reports))),

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 ID_BYTES = 16
 _PROCESS_BYTES = 8
-_LANE_BYTES = 2
-_COUNTER_BYTES = ID_BYTES - _PROCESS_BYTES - _LANE_BYTES
+_SEQUENCE_BYTES = 2
+_COUNTER_BYTES = ID_BYTES - _PROCESS_BYTES - _SEQUENCE_BYTES
 
 
 class _Sequence:
@@ -34,7 +34,7 @@ class ChunkIds:
 
     def __init__(self, shards: Iterable[str]) -> None:
         self._process = secrets.token_bytes(_PROCESS_BYTES)
-        self._lanes = 0
+        self._sequences = 0
         self.next = self._sequence()
         """An id of no shard's sequence."""
         self._writes = {shard: self._sequence() for shard in shards}
@@ -48,6 +48,6 @@ class ChunkIds:
         return make()
 
     def _sequence(self) -> Callable[[], bytes]:
-        made = _Sequence(self._process + self._lanes.to_bytes(_LANE_BYTES, "big"))
-        self._lanes += 1
+        made = _Sequence(self._process + self._sequences.to_bytes(_SEQUENCE_BYTES, "big"))
+        self._sequences += 1
         return made.next

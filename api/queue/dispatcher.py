@@ -82,6 +82,7 @@ class Dispatcher:
         """
         self._shards = shards
         self.admission.use(shards, placed)
+        self.lanes.choice.use(shards)
 
     @property
     def cluster(self) -> str:

@@ -68,6 +68,17 @@ class LaneChoice:
         """All shards that are known."""
         return list(self._now)
 
+    def use(self, shards: Iterable[str]) -> None:
+        """From now on these are the shards."""
+        wanted = frozenset(shards)
+        for shard in self._now.keys() - wanted:
+            del self._now[shard], self._orders[shard]
+        for notes in (self._mute, self._proven):
+            for key in [key for key in notes if key[0] not in wanted]:
+                del notes[key]
+        for shard in wanted:
+            self.of(shard)
+
     def shards_of(self, lane: int) -> list[str]:
         """The shards that a lane carries."""
         return [shard for shard, carrier in self._now.items() if carrier == lane]

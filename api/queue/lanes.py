@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 from api.queue.lane import Lane
 from api.queue.lane_choice import LaneChoice, order
@@ -19,6 +19,14 @@ from api.queue.pending import Observer, Pending, PendingChunks
 from protocol.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
+
+
+class LaneView(NamedTuple):
+    """A lane: its name, whether it works as far as is known, and the shards that it carries."""
+
+    name: str
+    up: bool
+    shards: Sequence[str]
 
 
 class Lanes:
@@ -63,9 +71,10 @@ class Lanes:
         """Whether some lane works, as far as is known."""
         return any(lane.connected for lane in self.all)
 
-    def up(self) -> dict[str, bool]:
-        """Whether each lane works, as far as is known."""
-        return {lane.name: lane.connected for lane in self.all}
+    def views(self) -> list[LaneView]:
+        """Every lane as this process sees it."""
+        carried = [self.choice.shards_of(position) for position in range(len(self.all))]
+        return [LaneView(lane.name, lane.connected, shards) for lane, shards in zip(self.all, carried, strict=True)]
 
     def for_logins(self) -> list[RedisSettings]:
         """Where to count failed logins: first the lane that all processes take, unless it is out of order."""

@@ -61,6 +61,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Chunks sent again", "cps", ((rate("tarantkv_chunks_resent_total", "instance"), "{{instance}}"),)),
         Panel("Chunks, p99", "s", ((quantile(0.99, "tarantkv_chunk_duration_seconds", "shard"), "{{shard}}"),)),
         Panel("Outcomes", "cps", ((rate("tarantkv_chunk_outcomes_total", "shard, status"), "{{shard}} {{status}}"),)),
+        Panel("Lanes that work", "bool_yes_no", (("min by (lane) (tarantkv_redis_lane_up)", "{{lane}}"),)),
+        Panel("Shards a lane carries", "short", (("max by (lane) (tarantkv_redis_lane_shards)", "{{lane}}"),)),
         Panel("Memory of api processes", "bytes", (("sum by (instance) (tarantkv_api_memory_bytes)", "{{instance}}"),)),
     ),
     "Shards": (

@@ -51,7 +51,9 @@ def test_doctor_names_what_is_wrong_and_what_to_do() -> None:
     assert "s1 3 times" in found["disk", "warning"].found
     (shards,) = _shards(Ready(["s1", "s2"], ["s2"]))
     assert (shards.state, "s2" in shards.found, "shard-s2" in shards.to_do) == ("failure", True, True)
-    assert _redis(Ready([], [], "Redis is out of reach")).state == "failure"
+    assert _redis(Ready([], [], "Redis is out of reach"), None).state == "failure"
+    lanes = Samples('tarantkv_redis_lane_up{lane="a:1"} 1.0\ntarantkv_redis_lane_up{lane="b:1"} 0.0\n', 0.0)
+    assert _redis(Ready(["s1"], []), lanes).found == "1 of 2 lanes do not work: b:1"
     assert [each.state for each in _shards(Ready([], [], "x"))] == ["not seen"]
     assert _versions("99.0.0").state == "warning"
     assert [each.state for each in _metrics(None)] == ["not seen"]

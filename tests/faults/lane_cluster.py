@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+import httpx
 
 from api.queue.lane_choice import order
 from localcluster.cluster import Cluster
 from localcluster.config import for_tests
-from protocol.names import shard_stream
+from tests.faults.load import login
 from tests.faults.network import Link, Proxy
-from tests.redis_client import as_tarantkv
+from tests.faults.processes import wait_for
 
 LANES = 2
 
@@ -45,17 +45,21 @@ class LaneCluster:
             link.heal()
         self.cluster.start()
 
-    def carried(self, lane: int, shard: str = "s1") -> int:
-        """How many frames of a shard a lane has carried since its Redis started, or was emptied."""
-        with as_tarantkv(self.cluster, lane=lane) as client:
-            if not client.exists(shard_stream(shard)):
-                return 0
-            entries_added = client.xinfo_groups(shard_stream(shard))
-            return int(entries_added[0].get("entries-read") or 0) if entries_added else 0
+    def wait_home(self, timeout_s: float = 20.0) -> None:
+        """Until every lane is in order and every shard at home, as the api sees it."""
+        token = login(self.cluster.base_url, self.cluster.admin_user, self.cluster.admin_password)
+        homes = {shard.name: self.home(shard.name) for shard in self.cluster.config.shards}
 
-    def threads(self, worker: str = "worker-1") -> int:
-        """How many threads a worker has."""
-        return psutil.Process(self.cluster.pid(worker)).num_threads()
+        def at_home() -> bool:
+            answer = httpx.get(
+                f"{self.cluster.base_url}/api/status", headers={"Authorization": token}, trust_env=False, timeout=10
+            )
+            rows = answer.raise_for_status().json()["lanes"]
+            assert [row["lane"] for row in rows] == [link.address for link in self.api]
+            carried = {shard: lane for lane, row in enumerate(rows) for shard in row["shards"]}
+            return all(row["up"] for row in rows) and carried == homes
+
+        wait_for(at_home, "the shards have not come home", timeout_s)
 
 
 @contextmanager

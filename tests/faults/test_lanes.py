@@ -2,13 +2,15 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.answers import DEADLINE_S
 from tests.faults.lane_cluster import LaneCluster, lane_cluster
-from tests.faults.load import Load
+from tests.faults.load import Load, login
 from tests.faults.network import CUT, Condition, Treatment
 from tests.faults.scenario import Scenario
 from tests.redis_client import as_tarantkv
@@ -16,7 +18,10 @@ from tests.redis_client import as_tarantkv
 STALL_S = 1.0
 FROZEN_STALL_S = 2.0
 
+PAST_DEADLINES_S = DEADLINE_S + 1.0
+
 HALF_OPEN = Condition(requests=Treatment(swallow=True), answers=Treatment(swallow=True))
+DEAF = Condition(answers=Treatment(swallow=True))
 HELD = Condition(requests=Treatment(hold=True), answers=Treatment(hold=True))
 
 
@@ -29,14 +34,45 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaneCluster]:
 @pytest.fixture
 def lane_scenario(lanes: LaneCluster, request: pytest.FixtureRequest, tmp_path: Path) -> Scenario:
     lanes.heal()
+    lanes.wait_home()
     return Scenario(request.node.name.removeprefix("test_"), lanes.cluster, tmp_path)
 
 
-def test_a_killed_lane_fails_no_request(lane_scenario: Scenario, lanes: LaneCluster) -> None:
+def test_a_killed_lane_fails_no_request_nor_login_and_gets_its_shards_back(
+    lane_scenario: Scenario, lanes: LaneCluster
+) -> None:
+    cluster, program = lanes.cluster, lanes.redis(lanes.home())
+
+    def kill() -> None:
+        cluster.kill(program)
+        cluster.stop_program(program)
+        for _ in range(2):
+            login(cluster.base_url, cluster.admin_user, cluster.admin_password)
+
     async def fault(load: Load) -> None:
-        await asyncio.to_thread(lanes.cluster.stop_program, lanes.redis(lanes.home()))
-        await load.good(200)
-        await asyncio.to_thread(lanes.cluster.start_program, lanes.redis(lanes.home()))
+        await asyncio.to_thread(kill)
+        await load.good(50)
+        await asyncio.to_thread(cluster.start_program, program)
+
+    run = lane_scenario.run(fault, before=50, after=50, clients=4)
+    assert run.failures() == {}
+    assert run.stall_s() < STALL_S
+    lanes.wait_home()
+
+
+@pytest.mark.long
+def test_a_lane_killed_again_and_again_fails_no_request(lane_scenario: Scenario, lanes: LaneCluster) -> None:
+    cluster = lanes.cluster
+
+    def kill(program: str) -> None:
+        pid = cluster.kill(program)
+        cluster.wait_ended(program, pid)
+        cluster.wait_running(program)
+
+    async def fault(load: Load) -> None:
+        for turn in range(10):
+            await asyncio.to_thread(kill, lanes.redis(turn % 2))
+            await load.good(50)
 
     run = lane_scenario.run(fault)
     assert run.failures() == {}
@@ -44,21 +80,28 @@ def test_a_killed_lane_fails_no_request(lane_scenario: Scenario, lanes: LaneClus
 
 
 @pytest.mark.long
-def test_a_frozen_lane_fails_no_request_and_does_no_harm_when_it_wakes(
-    lane_scenario: Scenario, lanes: LaneCluster
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("frozen_s", [1.5, 6.0], ids=["within", "past"])
+def test_a_lane_frozen_within_and_past_the_deadlines_does_no_harm_when_it_wakes(
+    lane_scenario: Scenario, lanes: LaneCluster, frozen_s: float
 ) -> None:
+    program = lanes.redis(lanes.home())
+
     async def fault(load: Load) -> None:
-        program = lanes.redis(lanes.home())
-        await asyncio.to_thread(lanes.cluster.kill, program, signal.SIGSTOP)
-        try:
-            await load.good(400)
-            await asyncio.sleep(6)
-        finally:
-            await asyncio.to_thread(lanes.cluster.kill, program, signal.SIGCONT)
+        for _ in range(3):
+            began = time.monotonic()
+            await asyncio.to_thread(lanes.cluster.kill, program, signal.SIGSTOP)
+            try:
+                while time.monotonic() - began < frozen_s:
+                    await load.good(20)
+            finally:
+                await asyncio.to_thread(lanes.cluster.kill, program, signal.SIGCONT)
+            await load.good(50)
 
     run = lane_scenario.run(fault)
     assert run.failures() == {}
     assert run.stall_s() < FROZEN_STALL_S
+    lanes.wait_home()
 
 
 @pytest.mark.long
@@ -75,7 +118,33 @@ def test_an_emptied_lane_fails_no_request(lane_scenario: Scenario, lanes: LaneCl
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("condition", [CUT, HALF_OPEN, HELD], ids=["cut", "half-open", "held"])
+@pytest.mark.parametrize(
+    ("settings", "healthy"),
+    [({"maxmemory": "1"}, {"maxmemory": "256mb"}), ({"min-replicas-to-write": "1"}, {"min-replicas-to-write": "0"})],
+    ids=["full", "read-only"],
+)
+def test_a_lane_that_takes_no_frames_fails_no_request(
+    lane_scenario: Scenario, lanes: LaneCluster, settings: dict[str, str], healthy: dict[str, str]
+) -> None:
+    async def fault(load: Load) -> None:
+        with as_tarantkv(lanes.cluster, lane=lanes.home()) as client:
+            for name, value in settings.items():
+                await asyncio.to_thread(client.config_set, name, value)
+            try:
+                await load.good(200)
+            finally:
+                for name, value in healthy.items():
+                    await asyncio.to_thread(client.config_set, name, value)
+
+    run = lane_scenario.run(fault)
+    assert run.failures() == {}
+    assert run.stall_s() < FROZEN_STALL_S
+    lanes.wait_home()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("condition", [CUT, HALF_OPEN, HELD, DEAF], ids=["cut", "half-open", "held", "answers-lost"])
 @pytest.mark.parametrize("whose", ["api", "workers", "both"])
 def test_a_lane_that_is_cut_off_fails_no_request(
     lane_scenario: Scenario, lanes: LaneCluster, whose: str, condition: Condition
@@ -84,15 +153,17 @@ def test_a_lane_that_is_cut_off_fails_no_request(
     links = {"api": [lanes.api[home]], "workers": [lanes.workers[home]], "both": lanes.links(home)}[whose]
 
     async def fault(load: Load) -> None:
+        began = time.monotonic()
         for link in links:
             await asyncio.to_thread(link.set, condition)
         try:
-            await load.good(400)
-            await asyncio.sleep(6)
+            while time.monotonic() - began < PAST_DEADLINES_S:
+                await load.good(20)
         finally:
             for link in links:
                 await asyncio.to_thread(link.heal)
 
-    run = lane_scenario.run(fault)
+    run = lane_scenario.run(fault, clients=4)
     assert run.failures() == {}
     assert run.stall_s() < FROZEN_STALL_S
+    lanes.wait_home()

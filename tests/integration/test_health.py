@@ -19,7 +19,13 @@ def ready(api: Api) -> dict[str, Any]:
 
 
 def test_readiness_names_a_shard_that_is_down_without_failing(cluster: Cluster, api: Api, store: Store) -> None:
-    assert ready(api) == {"status": "ready", "shards": ["s1", "s2", "s3"], "shards_down": []}
+    assert ready(api) == {
+        "status": "ready",
+        "shards": ["s1", "s2", "s3"],
+        "shards_down": [],
+        "lanes": 1,
+        "lanes_down": 0,
+    }
     cluster.stop_program("shard-s2")
     try:
         until(lambda: ready(api)["shards_down"] == ["s2"], NOTICED_WITHIN_S, "a shard that is down is not named")

@@ -45,6 +45,24 @@ def test_the_file_overrides_defaults_and_the_environment_overrides_the_file(
     assert dotenv.JWT_SECRET in config.settings
 
 
+def test_every_address_of_redis_is_a_redis_with_a_directory_and_a_socket_of_its_own(tmp_path: Path) -> None:
+    config = for_machine(write(tmp_path, REDIS_URL="redis://127.0.0.1:7001,redis://localhost:7002/0"))
+    wanted = {program.name: program for program in programs.programs(config, 1) if program.tier == "redis"}
+    assert list(wanted) == ["redis", "redis-2"]
+    assert len({(program.cwd, program.stdin, program.argv) for program in wanted.values()}) == 2
+    for tier in ("api", "worker"):
+        urls = programs.settings_for(config, tier)["TARANTKV_REDIS_URL"].split(",")
+        assert [url.rpartition("/")[2] for url in urls] == ["redis.sock?db=0", "redis-2.sock?db=0"]
+
+
+@pytest.mark.parametrize(
+    "urls", ["redis://127.0.0.1:7001,redis://elsewhere:7002", "redis://127.0.0.1:7001,redis://localhost:7001"]
+)
+def test_lanes_that_one_machine_cannot_have_are_refused(tmp_path: Path, urls: str) -> None:
+    with pytest.raises(ConfigError, match=r"^TARANTKV_REDIS_URL"):
+        for_machine(write(tmp_path, REDIS_URL=urls))
+
+
 def test_what_is_no_setting_reaches_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dotenv.ensure(tmp_path / ".env")
     plain = for_machine(tmp_path)

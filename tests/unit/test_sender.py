@@ -50,15 +50,30 @@ class Redis:
         return int(self.alive) if command[0] == "EXPIRE" else b"OK"
 
 
+class OtherLane:
+    """Another lane that works; notes how often it was to take what waits."""
+
+    def __init__(self) -> None:
+        self.took_over = 0
+
+    def take_over(self) -> None:
+        self.took_over += 1
+
+    def can_take_over(self) -> bool:
+        return True
+
+
 class Sending:
     """A sender, and the connections that it makes."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Callable[[Command], Any]) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *answers: Callable[[Command], Any], others: OtherLane | None = None
+    ) -> None:
         self.counts = Counts()
         self.chunks = PendingChunks(self.counts, self.counts)
         self.outgoing = Outgoing(("s1", "s2"), self.chunks)
         self.sessions: list[bool] = []
-        self.sender = Sender(REDIS, "p", self.chunks, self.outgoing, self.counts, self.sessions.append)
+        self.sender = Sender(REDIS, "p", self.chunks, self.outgoing, self.counts, self.sessions.append, others=others)
         self.connections = Connections(*answers)
         monkeypatch.setattr(sender_module, "AsyncWire", self.connections)
         monkeypatch.setattr(sender_module, "FIRST_WAIT_S", 0.000001)
@@ -172,6 +187,20 @@ def test_a_chunk_that_redis_does_not_take_was_never_sent(monkeypatch: pytest.Mon
         pending = sending.add(1)
         await pending.gathering.future
         assert status_of(pending) == Status.UNREACHABLE
+
+    sending.run(scenario)
+
+
+def test_a_chunk_that_redis_does_not_take_waits_unsent_for_another_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, others = Redis(), OtherLane()
+    server.on_append = lambda: redis.exceptions.ResponseError("OOM command not allowed")
+    sending = Sending(monkeypatch, server, refuse, others=others)
+
+    async def scenario() -> None:
+        pending = sending.add(1)
+        await until(lambda: others.took_over > 1)
+        assert (status_of(pending), pending.sends) == (None, 0)
+        assert not sending.sender.connected
 
     sending.run(scenario)
 

@@ -8,8 +8,10 @@ from litestar.testing import TestClient
 from api.ops import health
 from api.ops.health import ShardHealth
 from api.overload.errors import OverloadedError
+from api.queue.lanes import LaneView
 
 SHARDS = ("s1", "s2", "s3")
+LANES = [LaneView("a:1", True, ("s1",)), LaneView("secret.example:2", False, ())]
 Answers = dict[str, bool | Exception]
 
 
@@ -66,8 +68,14 @@ def test_a_shard_that_could_not_be_asked_stays_what_it_was() -> None:
 
 
 def test_readiness_stays_200_while_a_shard_is_down() -> None:
-    app = Litestar(health.routes(watched({"s2": False}), lambda: None), openapi_config=None)
+    app = Litestar(health.routes(watched({"s2": False}), lambda: LANES, lambda: None), openapi_config=None)
     with TestClient(app) as http:
         answer = http.get("/health/ready")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ready", "shards": list(SHARDS), "shards_down": ["s2"]}
+    assert answer.json() == {
+        "status": "ready",
+        "shards": list(SHARDS),
+        "shards_down": ["s2"],
+        "lanes": 2,
+        "lanes_down": 1,
+    }

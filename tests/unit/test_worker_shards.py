@@ -225,3 +225,20 @@ def test_the_last_to_learn_that_a_shard_has_gone_may_be_that_shard() -> None:
 
 def test_shards_of_the_settings_come_first_and_the_others_by_name() -> None:
     assert in_order(["s3", "s1", "gone"], at("s1", "s2", "s3", "s0")) == ("s3", "s1", "s0", "s2")
+
+
+def test_every_shard_has_a_loop_on_each_lane_and_the_same_place_among_the_shards_there() -> None:
+    made: dict[LoopKey, FakeLoop] = {}
+
+    def make(key: LoopKey, instances: Sequence[Address], position: int) -> FakeLoop:
+        made[key] = FakeLoop(key, instances, position)
+        return made[key]
+
+    loops = Loops(make, at("s1"), lanes=2, linger_s=0.0)
+    loops.ensure(at("s2", "s1"))
+    assert {key: loop.position for key, loop in made.items()} == {
+        LoopKey(shard, lane): position for position, shard in enumerate(("s1", "s2")) for lane in (0, 1)
+    }
+    loops.ensure(at("s1"))
+    loops.tick()
+    assert {key for key, loop in made.items() if loop.told} == {LoopKey("s2", 0), LoopKey("s2", 1)}

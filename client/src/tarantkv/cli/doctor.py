@@ -49,7 +49,7 @@ def run(asked: Namespace) -> int:
             return UNAVAILABLE if isinstance(error, UnreachableError) else PART_FAILED
         findings = [Finding("api", OK, f"{where.url} answers"), _versions(version), *_clock(kv)]
         ready, samples = kv.ready(), samples_of(kv)
-        findings += [_redis(ready), *_shards(ready), *_token(kv), *_metrics(samples)]
+        findings += [_redis(ready, samples), *_shards(ready), *_token(kv), *_metrics(samples)]
     output.records([finding._asdict() for finding in findings], Finding._fields)
     return PART_FAILED if any(finding.state in (WARNING, FAILURE) for finding in findings) else DONE
 
@@ -75,8 +75,13 @@ def _clock(kv: Client) -> Iterator[Finding]:
         yield Finding("clock", WARNING, text, "run NTP on both: docs/operations.md#clocks")
 
 
-def _redis(ready: Ready) -> Finding:
+def _redis(ready: Ready, samples: Samples | None) -> Finding:
     if ready.reason is None:
+        lanes = samples.by("lane", "tarantkv_redis_lane_up") if samples is not None else {}
+        down = sorted(lane for lane, up in lanes.items() if not up)
+        if down:
+            to_do = "the others carry everything: look after these: docs/operations.md#redis-lanes"
+            return Finding("redis", WARNING, f"{len(down)} of {len(lanes)} lanes do not work: {', '.join(down)}", to_do)
         return Finding("redis", OK, "the api is ready, so it reaches Redis")
     return Finding("redis", FAILURE, ready.reason, "make status, and the logs of redis and the api: make logs")
 
