@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 ASK_EVERY_S = 2.0
 """Between two rounds of questions, unless there is a reason to ask sooner."""
 
+SELDOM_S = 10.0
+"""The same while no shard announces anything, as on one machine, where none ever will."""
+
 LEAST_S = 0.2
 """Between two rounds whatever the reason."""
 
@@ -48,6 +51,7 @@ class ShardWatch(threading.Thread):
         self._known = dict(shards)
         self._make = make
         self._ensure = ensure
+        self._announced = True
         self._words: dict[str, Shards | None] = {}
         self._unasked = sorted(self._known)
         self._wake = threading.Event()
@@ -67,7 +71,7 @@ class ShardWatch(threading.Thread):
         """Ask until told to stop. What ends it otherwise is kept in `failure` for the owner to see."""
         try:
             while not self._stopping.is_set():
-                self._wake.wait(_about(ASK_EVERY_S))
+                self._wake.wait(_about(ASK_EVERY_S if self._announced else SELDOM_S))
                 self._wake.clear()
                 self.round()
                 self._stopping.wait(_about(LEAST_S))
@@ -83,6 +87,8 @@ class ShardWatch(threading.Thread):
             self._words[name] = self._ask(name)
         del self._unasked[:AT_ONCE]
         found = announced(self._words)
+        if found is not None or not self._unasked:
+            self._announced = found is not None
         if found is not None:
             known = found if not self._unasked else {**self._known, **found}
             if known != self._known:

@@ -20,7 +20,8 @@ class ClusterSettings(Settings, frozen=True, kw_only=True):
         str,
         Meta(
             description="The shards and their instances: `s1=host:port,host:port;s2=host:port`. Order matters: it "
-            "decides which buckets a shard is given at its first start."
+            "decides which buckets a shard is given at its first start. Where shards announce each other, api and "
+            "workers need only some of them."
         ),
     ]
     bucket_count: Annotated[int, Meta(ge=1, le=1_000_000, description="Buckets in all; fixed once there is data.")] = (
