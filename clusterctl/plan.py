@@ -1,0 +1,52 @@
+"""Which replica sets and instances a cluster has, and which buckets each is given at first. No behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MOST_POSITIONS = 1023
+"""Greatest position of an instance: so many fit into a version (`shard_clock.lua`)."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance of a shard."""
+
+    name: str
+    """Begins with the shard's name and a hyphen: what begins so and is not in the configuration is expelled."""
+    address: str
+    """`host:port` under which the other instances and the workers reach it."""
+    position: int
+    """1 to `MOST_POSITIONS`, no other instance's of the cluster, and kept for good: it is part of the versions that the
+    instance makes."""
+    listen: str = ""
+    """`host:port` on which it listens; empty: its address."""
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One shard: a replica set, and the buckets that it makes at its first start."""
+
+    name: str
+    instances: tuple[Instance, ...]
+    first_buckets: tuple[int, int] | None = None
+    """First and last bucket; None for a shard that joins later, and is given all its buckets by the others."""
+
+
+def first_buckets(position: int, shards: int, bucket_count: int) -> tuple[int, int]:
+    """The range of shard number `position`, from 1, as `ownership.range_of` in Lua divides them."""
+    return (position - 1) * bucket_count // shards + 1, position * bucket_count // shards
+
+
+def plan(addresses: Sequence[Sequence[str]], bucket_count: int) -> tuple[ShardPlan, ...]:
+    """Shards s1, s2, ... with instances s1-1, s1-2, ... at these addresses, one inner sequence a shard."""
+    shards = []
+    position = 0
+    for number, of_shard in enumerate(addresses, start=1):
+        instances = []
+        for replica, address in enumerate(of_shard, start=1):
+            position += 1
+            instances.append(Instance(f"s{number}-{replica}", address, position))
+        shards.append(ShardPlan(f"s{number}", tuple(instances), first_buckets(number, len(addresses), bucket_count)))
+    return tuple(shards)
