@@ -83,6 +83,7 @@ def document(
         "vinyl": {"dir": "."},
         "snapshot": {"dir": ".", "by": {"wal_size": max(1024, 2 * shard.shard_memory_mib) * _MEBIBYTE}},
         "database": {"txn_synchro_timeout": SYNCHRO_TIMEOUT_S},
+        "feedback": {"enabled": False},
         "compat": {"replication_synchro_timeout": "new"},
         "replication": {
             "failover": "election",

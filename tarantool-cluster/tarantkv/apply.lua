@@ -12,6 +12,7 @@ local changes = require('tarantkv.changes')
 local clock = require('tarantkv.clock')
 local control = require('tarantkv.control')
 local leader = require('tarantkv.leader')
+local lease = require('tarantkv.lease')
 local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local read = require('tarantkv.read')
@@ -128,13 +129,14 @@ end
 
 --- Run reads, writes and deletes, and control operations, and return when every answer may be told.
 -- Nothing yields between the look at the records and the commit: another worker may hold the same chunk.
--- Whatever was answered from what is stored is provisional until it is confirmed: reads, chunks found on record, and
--- control operations that changed nothing.
+-- Whatever was answered from what is stored is provisional until it is confirmed: reads, chunks found on record or at
+-- fault, and control operations that changed nothing.
 function run(reads, writes, controls, answers)
     local latest = 0
     for _, chunk in ipairs(reads) do
         latest = max(latest, chunk.deadline)
     end
+    local at_fault = {}
     local verdict
     repeat
         if not leader.leads() then
@@ -146,23 +148,31 @@ function run(reads, writes, controls, answers)
         local now = clock.now_ms()
         local seen, failed = visibility.mark()
         answer_reads(reads, answers, now)
-        local on_record, fresh = changes.answer_known(writes, answers, now)
+        local on_record, fresh, faults = changes.answer_known(writes, answers, now)
         local only_looked = NONE
         if #fresh > 0 or #controls > 0 then
             only_looked = change(fresh, controls, answers, now)
         end
+        for _, chunk in ipairs(faults) do
+            table.insert(at_fault, chunk)
+        end
         local on_reads_only = #on_record == 0 and #only_looked == 0
-        if #reads == 0 and on_reads_only then
+        if #reads == 0 and on_reads_only and (#at_fault == 0 or not lease.is_needed()) then
             return
         end
         -- A chunk on record has an outcome, and EXPIRED would deny it: that waits for as long as the log takes.
-        verdict = visibility.confirm(seen, failed, on_reads_only and latest or nil)
+        verdict = visibility.confirm(seen, failed, #reads > 0 and on_reads_only and #at_fault == 0 and latest or nil)
         writes, controls = on_record, only_looked
     until verdict ~= 'again'
     if verdict == 'late' then
         for _, chunk in ipairs(reads) do
             answers[chunk.position] = answer(outcome.EXPIRED, outcome.LATE)
         end
+    elseif verdict == 'lost' then
+        -- But for what is on record: that has happened, whoever leads.
+        refer(reads, answers)
+        refer(at_fault, answers)
+        refer(controls, answers)
     end
 end
 

@@ -188,8 +188,9 @@ end
 -- @tparam number now milliseconds since the epoch
 -- @treturn table the chunks found on record
 -- @treturn table the chunks left to apply or to refuse
+-- @treturn table the chunks at fault
 function M.answer_known(chunks, answers, now)
-    local on_record, fresh = {}, {}
+    local on_record, fresh, at_fault = {}, {}, {}
     body.forget_entries()
     local i = 1
     while i <= #chunks do
@@ -211,9 +212,7 @@ function M.answer_known(chunks, answers, now)
                 local fault, is_known = fault_of(chunk, now)
                 if fault ~= nil then
                     answers[chunk.position] = fault
-                    if is_known then
-                        table.insert(on_record, chunk)
-                    end
+                    table.insert(is_known and on_record or at_fault, chunk)
                 else
                     table.insert(fresh, chunk)
                 end
@@ -221,7 +220,7 @@ function M.answer_known(chunks, answers, now)
         end
         i = stop + 1
     end
-    return on_record, fresh
+    return on_record, fresh, at_fault
 end
 
 return M

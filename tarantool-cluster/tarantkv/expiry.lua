@@ -7,6 +7,7 @@ local fiber = require('fiber')
 local log = require('log')
 local claims = require('tarantkv.claims')
 local clock = require('tarantkv.clock')
+local leader = require('tarantkv.leader')
 local retention = require('tarantkv.retention')
 local sweep = require('tarantkv.sweep')
 local visibility = require('tarantkv.visibility')
@@ -76,7 +77,7 @@ local function work(name, round, pause_s)
     fiber.name(name)
     while true do
         -- A read-only instance gets the removals from its leader.
-        if not box.info.ro then
+        if leader.takes_changes() then
             local ok, err = pcall(round)
             fiber.testcancel()
             if not ok then

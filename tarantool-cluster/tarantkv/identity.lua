@@ -47,14 +47,17 @@ end
 
 --- What differs between the stored identity and the one wanted; stores the wanted one if there is none.
 -- @tparam space space the space `identity`
--- @tparam table wanted `{shard = string, bucket_count = number, ranges = {{first, last}}}`
+-- @tparam table wanted `{shard = string, bucket_count = number, ranges = {{first, last}}}`, without ranges
+-- where buckets move
 -- @treturn string one line, or nil when they are the same
 function M.establish(space, wanted)
     if space:len() == 0 then
         box.atomic(function()
             space:insert({'shard', wanted.shard})
             space:insert({'bucket_count', wanted.bucket_count})
-            space:insert({'ranges', wanted.ranges})
+            if wanted.ranges ~= nil then
+                space:insert({'ranges', wanted.ranges})
+            end
         end)
         return nil
     end

@@ -38,9 +38,13 @@ local STATUS_OF_CODE = {
     [box.error.MEMTX_MAX_TUPLE_SIZE] = M.TOO_LARGE,
 }
 
--- What a leader says that is one no longer: another one took its place, and its transaction back with that. It is not
--- applied, and the next leader may be asked. Not every version of Tarantool has all of them.
-for _, name in ipairs({'SYNC_ROLLBACK', 'INTERFERING_PROMOTE', 'INTERFERING_ELECTIONS', 'NOT_LEADER'}) do
+-- What a leader says that is one no longer: another one took its place, and its transaction back with that. Or that its
+-- replicas are too far behind. It is not applied, and the next leader may be asked. Not every version of Tarantool has
+-- all of them.
+for _, name in ipairs({
+    'SYNC_ROLLBACK', 'SYNC_QUEUE_UNCLAIMED', 'SYNC_QUEUE_FOREIGN', 'SYNC_QUEUE_FULL', 'INTERFERING_PROMOTE',
+    'INTERFERING_ELECTIONS', 'NOT_LEADER',
+}) do
     local code = box.error[name]
     if code ~= nil then
         STATUS_OF_CODE[code] = M.READ_ONLY
@@ -48,8 +52,11 @@ for _, name in ipairs({'SYNC_ROLLBACK', 'INTERFERING_PROMOTE', 'INTERFERING_ELEC
 end
 
 -- Its replicas did not confirm a transaction in time: they may still.
-if box.error.SYNC_QUORUM_TIMEOUT ~= nil then
-    STATUS_OF_CODE[box.error.SYNC_QUORUM_TIMEOUT] = M.UNKNOWN
+for _, name in ipairs({'SYNC_QUORUM_TIMEOUT', 'SYNC_TIMEOUT'}) do
+    local code = box.error[name]
+    if code ~= nil then
+        STATUS_OF_CODE[code] = M.UNKNOWN
+    end
 end
 
 --- Status and message for an error of the database.

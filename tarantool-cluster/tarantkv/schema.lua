@@ -5,7 +5,7 @@
 local M = {}
 
 local SPACES = {
-    -- One entry per key. No index on bucket_id: it would double the cost of a write, and only vshard needs it.
+    -- One entry per key. Where no buckets move it has no index on bucket_id, which would double the cost of a write.
     -- The third field, the value, is left out of the format: "any" is not any, it refuses extensions of a negative type
     -- (MessagePack's own timestamps) and of some others. `tuple` says what follows it.
     {name = 'kv', format = {
@@ -110,14 +110,33 @@ local function drop_secondary(space)
     end
 end
 
+--- Indexes that a space has only where buckets move.
+local MOVING = {
+    kv = {{'bucket_id', type = 'tree', unique = false, parts = {2, 'unsigned'}}},
+}
+
+--- All indexes that a space is to have.
+local function indexes_of(wanted, in_replica_set)
+    local indexes = {}
+    for _, index in ipairs(wanted.indexes) do
+        table.insert(indexes, index)
+    end
+    for _, index in ipairs(in_replica_set and MOVING[wanted.name] or {}) do
+        table.insert(indexes, index)
+    end
+    return indexes
+end
+
 --- Make the spaces that are missing.
-function M.create()
+-- @tparam[opt] boolean in_replica_set whether a change counts only once a quorum of replicas has it, and buckets move
+function M.create(in_replica_set)
     for _, wanted in ipairs(SPACES) do
         local space = box.schema.space.create(wanted.name, {
             format = wanted.format, field_count = wanted.field_count, if_not_exists = true,
+            is_sync = in_replica_set or nil,
         })
         adapt(space, wanted)
-        for _, index in ipairs(wanted.indexes) do
+        for _, index in ipairs(indexes_of(wanted, in_replica_set)) do
             local made = space:create_index(index[1], {
                 type = index.type, unique = index.unique, parts = index.parts, if_not_exists = true,
             })

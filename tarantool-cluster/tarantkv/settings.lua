@@ -111,6 +111,29 @@ local function position_of(shard, names)
     fail('TARANTKV_SHARD', ('is %q, which TARANTKV_SHARDS does not name'):format(shard))
 end
 
+local function checked_store_user(environment)
+    local store_user = text(environment, 'TARANTKV_STORE_USER')
+    if not store_user:match('^[%a_][%w_.-]*$') or RESERVED_USERS[store_user] then
+        fail('TARANTKV_STORE_USER', ('is %q, expected the name of a user of its own'):format(store_user))
+    end
+    return store_user
+end
+
+--- Read and check the settings that an instance has on one machine and in a replica set.
+-- @tparam table environment as `os.environ()` gives it
+-- @treturn table the settings
+-- @raise as `read` does
+function M.shared(environment)
+    return {
+        bucket_count = whole(environment, 'TARANTKV_BUCKET_COUNT'),
+        store_user = checked_store_user(environment),
+        store_password = text(environment, 'TARANTKV_STORE_PASSWORD'),
+        clock_skew_s = whole(environment, 'TARANTKV_CLOCK_SKEW_S'),
+        max_claims_per_user = whole(environment, 'TARANTKV_MAX_CLAIMS_PER_USER'),
+        count_applications = truth(environment, 'TARANTKV_COUNT_APPLICATIONS'),
+    }
+end
+
 --- Read and check the settings.
 -- @tparam table environment as `os.environ()` gives it
 -- @treturn table the settings
@@ -118,33 +141,21 @@ end
 function M.read(environment)
     local names, instances = shard_names(environment)
     local shard = text(environment, 'TARANTKV_SHARD')
-    local position = position_of(shard, names)
-    local bucket_count = whole(environment, 'TARANTKV_BUCKET_COUNT')
-    if #names > bucket_count then
-        fail('TARANTKV_BUCKET_COUNT', ('is %d, fewer than the %d shards'):format(bucket_count, #names))
+    local settings = M.shared(environment)
+    settings.shard = shard
+    settings.position = position_of(shard, names)
+    settings.shards = #names
+    settings.instances = instances[shard]
+    if #names > settings.bucket_count then
+        fail('TARANTKV_BUCKET_COUNT', ('is %d, fewer than the %d shards'):format(settings.bucket_count, #names))
     end
-    local store_user = text(environment, 'TARANTKV_STORE_USER')
-    if not store_user:match('^[%a_][%w_.-]*$') or RESERVED_USERS[store_user] then
-        fail('TARANTKV_STORE_USER', ('is %q, expected the name of a user of its own'):format(store_user))
-    end
-    return {
-        shard = shard,
-        position = position,
-        shards = #names,
-        instances = instances[shard],
-        bucket_count = bucket_count,
-        listen = address(environment, 'TARANTKV_SHARD_LISTEN'),
-        directory = text(environment, 'TARANTKV_SHARD_DIR'),
-        memory_mib = whole(environment, 'TARANTKV_SHARD_MEMORY_MIB'),
-        wal_mode = one_of(environment, 'TARANTKV_WAL_MODE'),
-        store_user = store_user,
-        store_password = text(environment, 'TARANTKV_STORE_PASSWORD'),
-        clock_skew_s = whole(environment, 'TARANTKV_CLOCK_SKEW_S'),
-        max_claims_per_user = whole(environment, 'TARANTKV_MAX_CLAIMS_PER_USER'),
-        count_applications = truth(environment, 'TARANTKV_COUNT_APPLICATIONS'),
-        console = text(environment, 'TARANTKV_SHARD_CONSOLE'),
-        log_level = LOG_LEVELS[one_of(environment, 'TARANTKV_LOG_LEVEL')],
-    }
+    settings.listen = address(environment, 'TARANTKV_SHARD_LISTEN')
+    settings.directory = text(environment, 'TARANTKV_SHARD_DIR')
+    settings.memory_mib = whole(environment, 'TARANTKV_SHARD_MEMORY_MIB')
+    settings.wal_mode = one_of(environment, 'TARANTKV_WAL_MODE')
+    settings.console = text(environment, 'TARANTKV_SHARD_CONSOLE')
+    settings.log_level = LOG_LEVELS[one_of(environment, 'TARANTKV_LOG_LEVEL')]
+    return settings
 end
 
 return M

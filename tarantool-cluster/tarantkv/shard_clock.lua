@@ -5,8 +5,8 @@
 -- alone, so that no key comes back.
 --
 -- Every chunk that stores values gets a version of 64 bits, greater than all before: a hybrid logical clock (Kulkarni
--- and others, "Logical Physical Clocks", 2014) of the milliseconds, times 1,024, and then the position of the shard, so
--- that two shards never make the same one.
+-- and others, "Logical Physical Clocks", 2014) of the milliseconds, times 1,024, and then the position of the shard or
+-- of the instance, so that two of them never make the same one.
 --
 -- A mark in the log runs ahead of both, by LEAD_MS at most. A shard that starts again makes versions from there on, and
 -- its clock begins there, too, where the wall clock was set back meanwhile.
@@ -40,7 +40,8 @@ local function monotonic_ms()
     return system.monotonic() * 1000
 end
 
---- Take the space of the mark and the position of the shard in the list of shards, from 1.
+--- Take the space of the mark and the position, from 1: that of the shard in the list of shards, or that of the
+-- instance among all of the cluster.
 function M.attach(marks, shard_position)
     space, position = marks, shard_position
     local stored = space:get(MARK)
@@ -51,6 +52,13 @@ function M.attach(marks, shard_position)
     -- expire before its time for that.
     said = wall < mark - 2 * LEAD_MS and mark or max(wall, mark - LEAD_MS)
     seen = monotonic_ms()
+end
+
+--- Go on where another instance of the shard, which led before this one, has stopped.
+function M.take_over()
+    local before = M.now_ms()
+    M.attach(space, position)
+    said = max(said, before)
 end
 
 --- Now, in whole milliseconds since the epoch; never less than before.

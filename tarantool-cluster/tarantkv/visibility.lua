@@ -8,6 +8,7 @@
 
 local fiber = require('fiber')
 local clock = require('tarantkv.clock')
+local lease = require('tarantkv.lease')
 
 local M = {}
 
@@ -24,9 +25,12 @@ M.log_write = box.commit
 -- @return the error
 function M.commit()
     prepared = prepared + 1
+    local began = lease.now()
     local ok, err = pcall(M.log_write)
     settled = settled + 1
-    if not ok then
+    if ok then
+        lease.confirm(began)
+    else
         failures = failures + 1
         box.rollback()
     end
@@ -41,11 +45,13 @@ function M.mark()
     return prepared, failures
 end
 
---- Wait until everything that was visible at the mark is in the log.
+--- Wait until everything that was visible at the mark is in the log, and no other instance can have become the leader
+-- before what was read.
 -- @tparam number seen first value of the mark
 -- @tparam number failed second value of the mark
 -- @tparam[opt] number deadline_ms give up then; nil waits for as long as the log takes
--- @treturn string 'stored', 'again' (something seen was taken back: read again) or 'late'
+-- @treturn string 'stored', 'again' (something seen was taken back: read again), 'late', or 'lost' (what was seen is
+-- stored, but another instance may lead by now, and know more)
 function M.confirm(seen, failed, deadline_ms)
     while settled < seen and failures == failed do
         if deadline_ms == nil then
@@ -58,7 +64,11 @@ function M.confirm(seen, failed, deadline_ms)
             settling:wait(left / 1000)
         end
     end
-    return failures == failed and 'stored' or 'again'
+    if failures ~= failed then
+        return 'again'
+    end
+    local held = lease.wait(deadline_ms)
+    return held == 'held' and 'stored' or held
 end
 
 return M

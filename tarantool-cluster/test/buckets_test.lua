@@ -1,0 +1,103 @@
+--- What a change of vshard's space `_bucket` forbids is forbidden at once, and what it permits once it is stored. The
+-- space is made here as vshard makes it.
+
+local fio = require('fio')
+local here = fio.dirname(fio.abspath(arg[0]))
+package.path = fio.pathjoin(here, '?.lua') .. ';' .. fio.pathjoin(here, '..', '?.lua') .. ';' .. package.path
+
+local msgpack = require('msgpack')
+local support = require('support')
+local buckets, ownership
+
+local suite = support.suite('buckets of vshard')
+
+local COUNT = 30
+
+local function told(bucket)
+    return msgpack.decode(ownership.refusal({bucket}))[1][2]
+end
+
+local function put(bucket, status, destination)
+    box.space._bucket:replace({bucket, status, destination})
+end
+
+suite:case('each status allows what vshard allows', function(test)
+    for status, state in pairs({
+        active = ownership.WRITABLE, pinned = ownership.WRITABLE, readonly = ownership.READABLE,
+        sending = ownership.READABLE, sent = ownership.NONE, receiving = ownership.NONE, garbage = ownership.NONE,
+        ['something new'] = ownership.NONE,
+    }) do
+        put(1, status, 's2')
+        test:is(ownership.state(1), state, status)
+    end
+end)
+
+suite:case('a bucket that leaves is on its way, and then elsewhere', function(test)
+    put(2, 'active')
+    put(2, 'readonly')
+    test:is(told(2), true, 'it is about to leave')
+    put(2, 'sending', 's2')
+    test:is(told(2), true, 'it is on its way')
+    put(2, 'sent', 's2')
+    test:is(told(2), 's2', 'it is there')
+    box.space._bucket:delete(2)
+    test:is(told(2), 's2', 'which is remembered when its row is gone')
+    put(2, 'receiving', 's2')
+    test:is(told(2), true, 'it is on its way back')
+    test:is_deeply(ownership.moving(), {{2, 2}}, 'and told to be so')
+    put(2, 'active')
+    test:is(ownership.state(2), ownership.WRITABLE, 'it is here')
+end)
+
+suite:case('what is not stored yet may forbid, but not permit', function(test)
+    put(3, 'active')
+    box.begin()
+    put(3, 'readonly')
+    test:is(ownership.state(3), ownership.READABLE, 'forbidden at once')
+    put(3, 'active')
+    test:is(ownership.state(3), ownership.READABLE, 'not permitted before the end')
+    box.commit()
+    test:is(ownership.state(3), ownership.WRITABLE, 'but then')
+end)
+
+suite:case('what is taken back is as if it had not been', function(test)
+    put(4, 'active')
+    box.begin()
+    put(4, 'readonly')
+    put(4, 'sending', 's2')
+    box.rollback()
+    test:is(ownership.state(4), ownership.WRITABLE, 'it may be changed')
+    box.begin()
+    put(5, 'receiving', 's2')
+    put(5, 'active')
+    box.rollback()
+    test:is(ownership.state(5), ownership.NONE, 'it is not here')
+end)
+
+suite:case('the first buckets are made once, also by a start that was interrupted', function(test)
+    put(11, 'receiving')
+    put(11, 'active')
+    buckets.make_first({11, 20})
+    test:is(#box.space._bucket:select({11}, {iterator = 'GE'}), 10, 'those that are missing')
+    box.space._bucket:delete(15)
+    buckets.make_first({11, 20})
+    test:isnil(box.space._bucket:get(15), 'what has left since is not made again')
+end)
+
+suite:case('an instance that starts learns what is there', function(test)
+    put(21, 'active')
+    put(22, 'sending', 's2')
+    buckets.learn(COUNT)
+    test:is(ownership.state(21), ownership.WRITABLE, 'here')
+    test:is(ownership.state(22), ownership.READABLE, 'about to leave')
+    test:is(ownership.state(23), ownership.NONE, 'elsewhere')
+end)
+
+support.start({bucket_count = COUNT})
+buckets, ownership = require('tarantkv.buckets'), require('tarantkv.ownership')
+local space = box.schema.space.create('_bucket', {format = {
+    {'id', 'unsigned'}, {'status', 'string'}, {name = 'destination', type = 'string', is_nullable = true},
+}})
+space:create_index('pk', {parts = {1, 'unsigned'}})
+buckets.follow(COUNT)
+suite:run()
