@@ -3,10 +3,11 @@
 
 PYTHON := .venv/bin/python
 CLUSTER := $(PYTHON) -m localcluster
+REPLICATED := $(PYTHON) -m clusterctl
 MANAGE := $(CLUSTER) exec -- -m api.manage
 
 # Arguments of targets come from the command line alone: the environment has a NAME on WSL, and may have any of these.
-$(foreach name,ARGS FOLLOW FROM HEADLESS MINUTES NAME NAMES OUT PROCESSES QUICK SCENARIOS SCOPES SEED TIME UPGRADE USERS WORKERS,\
+$(foreach name,ARGS FOLLOW FROM HEADLESS MINUTES NAME NAMES OUT PROCESSES QUICK REPLICAS SCENARIOS SCOPES SEED SHARDS TIME UPGRADE USERS WORKERS,\
 	$(if $(filter command,$(origin $(name))),,$(eval override undefine $(name))))
 # $(call quoted,NAME) is the argument as it was typed, as one word of the shell; nothing is pasted without it but ARGS,
 # which is a piece of a command line. `each` quotes each word, `given` has a default, `who` insists on a name.
@@ -47,7 +48,8 @@ LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint
 .DEFAULT_GOAL := help
 .PHONY: help install installed up down status logs scale credentials test chaos faults-report fuzz test-lua test-python \
 	test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
-	user-add user-set-password user-disable user-enable user-list backup restore
+	user-add user-set-password user-disable user-enable user-list backup restore \
+	cluster-up cluster-status cluster-down
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -82,6 +84,15 @@ backup: installed ## copy every shard's data while all runs, into .backups/ or O
 
 restore: installed ## put a backup into an empty .data/, before make up: FROM=.backups/2026-01-31T12-00-00
 	@$(CLUSTER) restore -- $(if $(value FROM),$(call quoted,FROM),$(error say which: FROM=.backups/2026-01-31T12-00-00))
+
+cluster-up: install ## start a cluster of replica sets on Tarantool 3 here: SHARDS=2 REPLICAS=3; docs/operations.md
+	@$(REPLICATED) up $(if $(value SHARDS),--shards $(call quoted,SHARDS)) $(if $(value REPLICAS),--replicas $(call quoted,REPLICAS))
+
+cluster-status: installed ## that cluster's leaders, instances, lags, memory and buckets
+	@$(REPLICATED) status
+
+cluster-down: installed ## stop that cluster; the data stays in .cluster/
+	@$(REPLICATED) down
 
 check: lint test ## all that continuous integration runs
 

@@ -88,7 +88,7 @@ class Cluster(Members):
 
     def outdated(self) -> list[str]:
         """Programs that would get other settings if they were started now."""
-        return files.differing(self.config, programs.programs(self.config, self.workers()))
+        return files.differing(self.config, self.programs(self.workers()))
 
     # -- workers
 
@@ -128,10 +128,10 @@ class Cluster(Members):
             raise ClusterError(f"TARANTKV_HOST: {address!r} is no address of this machine: {error.strerror}")
 
     def _start_supervisor(self) -> None:
-        wanted = programs.programs(self.config, self.config.workers)
+        wanted = self.programs(self.config.workers)
         supervisord = programs.supervisor_program(self.config, self._supervisor.command())
         files.forget(self.layout, files.known(self.layout))
-        files.write(self.config, (supervisord, *wanted))
+        self.write((supervisord, *wanted))
         self._supervisor.configure(self.config, wanted)
         daemon = self._daemon = self._supervisor.spawn()
         self._wait(
@@ -167,9 +167,9 @@ class Cluster(Members):
 
     def _supervise_workers(self, count: int) -> list[str]:
         """Have `count` workers supervised: stops those past it; returns the names of the new ones, not started."""
-        wanted = programs.programs(self.config, count)
+        wanted = self.programs(count)
         known = {status.name for status in self._supervisor.statuses()}
-        files.write(self.config, tuple(program for program in wanted if program.name not in known))
+        self.write(tuple(program for program in wanted if program.name not in known))
         self._supervisor.configure(self.config, wanted)
         added, removed = self._supervisor.reload_groups()
         for name in removed:

@@ -46,10 +46,17 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard, which on one machine is one instance."""
+    """One shard, which on one machine is one instance; or one instance of a replica set."""
 
     name: str
     port: int
+    replica_set: str = ""
+    """The shard to which an instance of this name belongs; empty: it is the shard."""
+
+    @property
+    def shard(self) -> str:
+        """The name of the shard, as the settings and the instance itself say it."""
+        return self.replica_set or self.name
 
     @property
     def address(self) -> str:

@@ -18,12 +18,12 @@ def write(config: ClusterConfig, programs: Iterable[Program]) -> None:
     layout = Layout(config.data_dir)
     layout.make(config)
     for name in config.redis_names:
-        _write_private(layout.redis_dir_of(name) / "redis.conf", redis_conf.configuration(config))
+        write_private(layout.redis_dir_of(name) / "redis.conf", redis_conf.configuration(config))
     # Names without odd characters for what supervisord calls.
-    _link(layout.run_dir / "python", Path(sys.executable))
-    _link(layout.run_dir / "launch.py", Path(launch.__file__).resolve())
+    link(layout.run_dir / "python", Path(sys.executable))
+    link(layout.run_dir / "launch.py", Path(launch.__file__).resolve())
     for program in programs:
-        _write_private(layout.spec(program.name), _spec(config, layout, program))
+        write_private(layout.spec(program.name), _spec(config, layout, program))
 
 
 def forget(layout: Layout, names: Iterable[str]) -> None:
@@ -71,14 +71,16 @@ def _spec(config: ClusterConfig, layout: Layout, program: Program) -> str:
     return json.dumps(spec, sort_keys=True, indent=1)
 
 
-def _link(path: Path, target: Path) -> None:
+def link(path: Path, target: Path) -> None:
+    """Make `path` a link to `target`, whatever it was."""
     scratch = path.with_name(path.name + ".new")
     scratch.unlink(missing_ok=True)
     scratch.symlink_to(target)
     scratch.replace(path)
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, all of it or nothing."""
     scratch = path.with_name(path.name + ".new")
     scratch.unlink(missing_ok=True)
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -75,6 +75,14 @@ class Members:
         """How many workers are supervised now."""
         return sum(tier_of(status.name) == "worker" for status in self._supervisor.statuses())
 
+    def programs(self, workers: int) -> tuple[Program, ...]:
+        """All programs, in the order of starting."""
+        return programs.programs(self.config, workers)
+
+    def write(self, wanted: tuple[Program, ...]) -> None:
+        """Write what these programs are started from."""
+        files.write(self.config, wanted)
+
     # -- one program
 
     def pid(self, name: str) -> int:
@@ -101,7 +109,7 @@ class Members:
         """Start a stopped program and return when it is running; `settings` are added to its environment for good."""
         if settings:
             program = self._program(name)
-            files.write(self.config, (replace(program, env={**program.env, **settings}),))
+            self.write((replace(program, env={**program.env, **settings}),))
         self._start_and_wait([name])
 
     def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
@@ -182,7 +190,7 @@ class Members:
         return [found[name] for name in names]
 
     def _program(self, name: str) -> Program:
-        for program in programs.programs(self.config, self.workers()):
+        for program in self.programs(self.workers()):
             if program.name == name:
                 return program
         raise ClusterError(f"no such program: {name}")

@@ -57,7 +57,7 @@ def shard_answers(config: ClusterConfig, shard: Shard) -> bool:
         return False
     finally:
         connection.close()
-    return bool(description["shard"] == shard.name)
+    return bool(description["shard"] == shard.shard)
 
 
 def api_is_ready(host: str, port: int, *, tls: bool) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "Layout",
     "Program",
     "all_settings",
+    "base_env",
     "programs",
     "settings_for",
     "supervisor_program",
@@ -49,26 +50,31 @@ class Program:
     """The file that it reads from standard input; None: it reads nothing."""
 
 
-def programs(config: ClusterConfig, workers: int) -> tuple[Program, ...]:
-    """All programs, in the order of starting. Raises `ConfigError` when a server is not installed."""
+def programs(config: ClusterConfig, workers: int, shards: tuple[Program, ...] | None = None) -> tuple[Program, ...]:
+    """All programs, in the order of starting; `shards` are those of the shards where they are no single instances.
+
+    Raises `ConfigError` when a server is not installed.
+    """
     layout = Layout(config.data_dir)
-    base = _base_env()
+    base = base_env()
+    if shards is None:
+        shards = tuple(_shard_program(config, layout, shard, base) for shard in config.shards)
     return (
         *(
             _redis_program(config, layout, name, port, base)
             for name, port in zip(config.redis_names, config.redis_ports, strict=True)
         ),
-        *(_shard_program(config, layout, shard, base) for shard in config.shards),
+        *shards,
         *(_worker_program(config, f"worker-{number}", base) for number in range(1, workers + 1)),
         Program("api", "api", (sys.executable, "-m", "api"), base | settings_for(config, "api"), REPOSITORY),
     )
 
 
 def supervisor_program(config: ClusterConfig, command: tuple[str, ...]) -> Program:
-    return Program("supervisord", "supervisor", command, _base_env(), config.data_dir)
+    return Program("supervisord", "supervisor", command, base_env(), config.data_dir)
 
 
-def _base_env() -> dict[str, str]:
+def base_env() -> dict[str, str]:
     """The same for every shell that a cluster is started from, but for what names places on this machine."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}

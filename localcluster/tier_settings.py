@@ -44,8 +44,15 @@ def all_settings(config: ClusterConfig) -> dict[str, str]:
         **config.settings,
         "TARANTKV_PORT": str(config.api_port),
         "TARANTKV_REDIS_URL": ",".join(f"redis://127.0.0.1:{port}/0" for port in config.redis_ports),
-        "TARANTKV_SHARDS": ";".join(f"{shard.name}={shard.address}" for shard in config.shards),
+        "TARANTKV_SHARDS": _shard_list(config),
     }
+
+
+def _shard_list(config: ClusterConfig) -> str:
+    instances: dict[str, list[str]] = {}
+    for shard in config.shards:
+        instances.setdefault(shard.shard, []).append(shard.address)
+    return ";".join(f"{name}={','.join(addresses)}" for name, addresses in instances.items())
 
 
 def _redis_url(config: ClusterConfig) -> str:

@@ -30,6 +30,12 @@ TIERS = ("api", "worker", "shard")
 
 CLIENT_VARIABLES = frozenset(
     {
+        "TARANTKV_CLUSTER_API_PORT",
+        "TARANTKV_CLUSTER_FIRST_PORT",
+        "TARANTKV_CLUSTER_PASSWORD",
+        "TARANTKV_CLUSTER_REDIS_PORT",
+        "TARANTKV_CLUSTER_TARANTOOL",
+        "TARANTKV_CLUSTER_VSHARD",
         "TARANTKV_GRAFANA_IMAGE",
         "TARANTKV_NEW_PASSWORD",
         "TARANTKV_PASSWORD",
@@ -43,14 +49,16 @@ CLIENT_VARIABLES = frozenset(
         "TARANTKV_REDIS_WORKER_USER",
         "TARANTKV_SHARD_MEMORY_LIMIT",
         "TARANTKV_TARANTOOL_IMAGE",
+        "TARANTKV_TEST_TARANTOOL",
         "TARANTKV_TEST_URL",
+        "TARANTKV_TEST_VSHARD",
         "TARANTKV_TOKEN",
         "TARANTKV_URL",
         "TARANTKV_USER",
         "TARANTKV_WORKER_PROCESSES",
     }
 )
-"""Variables that no process reads as a setting: what `api.manage`, `localcluster`, the
+"""Variables that no process reads as a setting: what `api.manage`, `localcluster`, `clusterctl`, the
 client, the compose file or a test reads."""
 
 

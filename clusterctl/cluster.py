@@ -1,0 +1,128 @@
+"""`ReplicatedCluster`: start and stop of replica sets, Redis, workers and the api on one machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from clusterctl import state
+from clusterctl.config import ReplicatedConfig, remember
+from clusterctl.config_yaml import CLUSTER_PASSWORD, document, render
+from clusterctl.engine import Engine
+from localcluster import files, programs
+from localcluster.cluster import Cluster
+from localcluster.config import Shard
+from localcluster.launch import RUN_FD
+from localcluster.members import tier_of
+from localcluster.programs import REPOSITORY, Program
+from localcluster.waiting import ClusterError, wait_until
+
+CONFIGURATION = "config.yaml"
+_RUN = f"/proc/self/fd/{RUN_FD}"
+_CONSOLE = f"{_RUN}/shard-{{{{ instance_name }}}}.sock"
+
+# Through links in the run directory, as `?` and `;` of a directory's name would be syntax.
+_LUA_PATH = ";".join(f"{_RUN}/{link}/{form}" for link in ("lua", "vshard") for form in ("?.lua", "?/init.lua")) + ";;"
+
+
+class ReplicatedCluster(Cluster):
+    """One cluster of replica sets on this machine. Its programs are those of `Cluster`, a shard's one an instance:
+    `shard-s1-2`.
+    """
+
+    config: ReplicatedConfig
+
+    def __init__(self, config: ReplicatedConfig) -> None:
+        super().__init__(config)
+
+    def start(self) -> None:
+        """As `Cluster.start`; when it returns every bucket belongs to one shard.
+
+        Raises `ClusterError` as that does, or where the map of buckets has a hole or an overlap.
+        """
+        remember(self.config)
+        super().start()
+        self.check_map(self.config.start_timeout_s)
+
+    def programs(self, workers: int) -> tuple[Program, ...]:
+        instances = tuple(map(self._instance, self.config.shards))
+        return programs.programs(self.config, workers, instances)
+
+    def write(self, wanted: tuple[Program, ...]) -> None:
+        files.write(self.config, wanted)
+        run = self.layout.run_dir
+        files.link(run / "lua", REPOSITORY / "tarantool-cluster")
+        files.link(run / "vshard", self._engine.vshard)
+        settings = programs.settings_for(self.config, "shard")
+        files.write_private(run / CONFIGURATION, render(document(self.config.plan, settings, console=_CONSOLE)))
+
+    def states(self) -> dict[str, dict[str, Any] | None]:
+        """What each instance says of itself; None: nothing."""
+        return {shard.name: state.of(self.console_socket(shard.name)) for shard in self.config.shards}
+
+    def leader(self, shard: str) -> str | None:
+        """The instance that leads a shard; None: none says that it does."""
+        for instance in self.config.shards:
+            if instance.shard == shard:
+                said = state.of(self.console_socket(instance.name))
+                if said is not None and said["leads"]:
+                    return instance.name
+        return None
+
+    def check_map(self, timeout_s: float) -> None:
+        """Wait until every bucket is one shard's, as its leader says. Raises `ClusterError`."""
+        fault: list[str | None] = [None]
+
+        def is_whole() -> bool:
+            leading = {
+                instance.shard: said["ranges"]
+                for instance in self.config.shards
+                if (said := state.of(self.console_socket(instance.name))) is not None and said["leads"]
+            }
+            missing = [shard.name for shard in self.config.plan if shard.name not in leading]
+            fault[0] = f"no instance leads {', '.join(missing)}" if missing else state.map_fault(leading, self._buckets)
+            return fault[0] is None
+
+        wait_until(is_whole, time.monotonic() + timeout_s, lambda: str(fault[0]))
+
+    def _answers(self, name: str) -> bool:
+        if not super()._answers(name):
+            return False
+        if tier_of(name) != "shard":
+            return True
+        said = state.of(self.layout.socket(name))
+        return said is not None and said["has_first_buckets"]
+
+    def _instance(self, shard: Shard) -> Program:
+        own = {
+            "LUA_PATH": _LUA_PATH,
+            CLUSTER_PASSWORD: self.config.instances_password,
+            "TARANTKV_STORE_PASSWORD": self.config.settings["TARANTKV_STORE_PASSWORD"],
+        }
+        command = (str(self._engine.tarantool), "--name", shard.name, "--config", f"{_RUN}/{CONFIGURATION}")
+        return Program(
+            f"shard-{shard.name}",
+            "shard",
+            command,
+            programs.base_env() | own,
+            self.layout.shard_dir(shard),
+            # It would read Lua from the supervisor's pipe, and everything in it would wait for that.
+            stdin=Path(os.devnull),
+        )
+
+    @property
+    def _engine(self) -> Engine:
+        if self.config.engine is None:
+            raise ClusterError("the cluster has no Tarantool to run on")
+        return self.config.engine
+
+    @property
+    def _buckets(self) -> int:
+        return int(self.config.settings.get("TARANTKV_BUCKET_COUNT", "30000"))
+
+    @property
+    def configuration(self) -> Path:
+        """The `config.yaml` of its instances."""
+        return self.layout.run_dir / CONFIGURATION
