@@ -62,10 +62,10 @@ class ReplicatedCluster(Cluster):
         """What each instance says of itself; None: nothing."""
         return {shard.name: state.of(self.console_socket(shard.name)) for shard in self.config.shards}
 
-    def leader(self, shard: str) -> str | None:
-        """The instance that leads a shard; None: none says that it does."""
+    def leader(self, shard: str, *, but: str | None = None) -> str | None:
+        """The instance that leads a shard, `but` not asked; None: none says that it does."""
         for instance in self.config.shards:
-            if instance.shard == shard:
+            if instance.shard == shard and instance.name != but:
                 said = state.of(self.console_socket(instance.name))
                 if said is not None and said["leads"]:
                     return instance.name
