@@ -157,8 +157,9 @@ lint-shell: | lint-tools
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh docker/*.sh .ci/run; else echo "shellcheck: not installed"; fi
 
 lint-compose: | lint-tools
-	$(PYTHON) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-	@if docker compose version >/dev/null 2>&1; then $(LINT_ENV) docker compose config --quiet; fi
+	$(PYTHON) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.cluster.yml
+	@if docker compose version >/dev/null 2>&1; then \
+		$(LINT_ENV) docker compose config --quiet; $(LINT_ENV) docker compose -f docker-compose.cluster.yml config --quiet; fi
 	@if command -v docker-compose >/dev/null; then $(LINT_ENV) docker-compose config --quiet; fi
 
 hooks: install ## check with each commit what make lint checks (pre-commit); git commit --no-verify skips it once

@@ -24,8 +24,9 @@ def test_the_project_reads_its_version_from_there() -> None:
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "protocol.version.VERSION"}
 
 
-def test_the_image_is_labelled_with_it() -> None:
-    labels = re.findall(r'org\.opencontainers\.image\.version="([^"]*)"', (ROOT / "Dockerfile").read_text())
+@pytest.mark.parametrize("file", ["Dockerfile", "docker/shard.Dockerfile"])
+def test_the_image_is_labelled_with_it(file: str) -> None:
+    labels = re.findall(r'org\.opencontainers\.image\.version="([^"]*)"', (ROOT / file).read_text())
     assert labels == [VERSION]
 
 
