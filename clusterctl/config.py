@@ -60,7 +60,7 @@ def of_machine(
     settings = {name: value for name, value in base.settings.items() if name not in single}
     ports = tuple(range(first, first + wanted[0] * wanted[1]))
     config = _replicated(base, data_dir, settings, ports, wanted, find(given) if starts else None, given)
-    return replace(config, redis_port=_port(given, REDIS_PORT), api_port=_port(given, API_PORT))
+    return replace(config, redis_ports=(_port(given, REDIS_PORT),), api_port=_port(given, API_PORT))
 
 
 def of_tests(
