@@ -112,6 +112,7 @@ class Services:
             lambda: self.dispatcher.waiting,
             self.dispatcher.oldest_s,
             self.dispatcher.process,
+            lambda: self.metrics.chunks_resent,
         )
         self.idempotency = Idempotency(self.control, self.topology, settings.batch)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)

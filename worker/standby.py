@@ -11,6 +11,8 @@ import random
 import time
 from collections.abc import Sequence
 
+from protocol.readers import reader
+
 POLL_EVERY_S = 0.05
 """How often the workers that stand by poll a stream, all together, while they find something there."""
 
@@ -43,10 +45,8 @@ class Standby:
 
     def announced(self, present: Sequence[bytes]) -> None:
         """Take note of all workers that are present, this one among them; none if that is unknown."""
-        names = sorted(present)
-        leading = max(1, len(names) // 2)
-        self._leads = not names or names[self.position % leading] == self._consumer
-        self._others = max(0, len(names) - 1)
+        self._leads = not present or reader(present, self.position) == self._consumer
+        self._others = max(0, len(present) - 1)
 
     def reads(self) -> bool:
         """Whether this worker is to wait for frames; otherwise it polls now and then."""

@@ -70,6 +70,17 @@ def quantile(counts: Iterable[int], share: float) -> float | None:
     return SECONDS[place] if place < len(SECONDS) else None
 
 
+def estimate(counts: Iterable[int], share: float) -> float | None:
+    """A quantile as if the observations of its bucket were spread evenly, None where there is nothing or no bound."""
+    every = list(counts)
+    most = quantile(every, share)
+    if most is None:
+        return None
+    place = SECONDS.index(most)
+    least = SECONDS[place - 1] if place else 0.0
+    return least + (most - least) * (share * sum(every) - sum(every[:place])) / every[place]
+
+
 class Shown:
     """What is scraped, made of what the library keeps: `names` are histograms, `totals` counters kept as gauges.
 

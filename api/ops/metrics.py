@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from api.ops.durations import SECONDS, Durations, Shown, Tally
+from api.ops.recent import Answers
 from api.ops.scan_metrics import ScanMetrics
 from api.queue.lanes import LaneView
 from protocol.operations import Status
@@ -144,23 +145,31 @@ class Metrics:
             for field, (name, text) in _SHARD_GAUGES.items()
         }
         self.scans = ScanMetrics(self._registry)
+        self._answers = Answers()
+        self.chunks_resent = 0
+        """Since the process started."""
         # Looking a child up by its labels costs more than counting.
         self._batch_children: dict[str, Histogram] = {}
         self._outcome_children: dict[tuple[str, int], Counter] = {}
-        self._request_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._request_children: dict[tuple[str, int], tuple[Counter, Histogram, bool]] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
         children = self._request_children.get((route, status))
         if children is None:
-            children = (self._requests.labels(route, str(status)), self._seconds.labels(route))
+            counts = Answers.counts(route)
+            children = (self._requests.labels(route, str(status)), self._seconds.labels(route), counts)
             self._request_children[route, status] = children
         children[0].inc()
         children[1].observe(seconds)
+        if children[2]:
+            self._answers.add(status, seconds)
 
     def refused(self, route: str, requests: int) -> None:
         """Count requests that were answered 503 before anything of them was looked at; they have no time."""
         self._requests.labels(route, "503").inc(requests)
+        if Answers.counts(route):
+            self._answers.refused += requests
 
     def batch(self, route: str, keys: int) -> None:
         """Count the keys of a batch."""
@@ -185,6 +194,7 @@ class Metrics:
     def resent(self, chunks: int) -> None:
         """Count chunks that were sent again."""
         self._resent.inc(chunks)
+        self.chunks_resent += chunks
 
     def took(self, shard: str, seconds: float) -> None:
         """Count how long a chunk took."""
@@ -213,10 +223,11 @@ class Metrics:
             gauge.labels(shard).set(status[field] / 1000 if field.endswith("_ms") else status[field])
         self._skew.labels(shard).set(skew_s)
 
-    def flush(self) -> tuple[Mapping[str, Tally], int]:
-        """Hand over what was counted since the last time; returns the chunks of each shard, and requests started."""
+    def flush(self) -> tuple[Mapping[str, Tally], int, Answers]:
+        """Hand over what was counted since the last time: the chunks of each shard, requests started, and answers."""
         stages = self.stages.flush()
-        return self.chunks.flush(), sum(stages["gate"].counts) if "gate" in stages else 0
+        answers, self._answers = self._answers, Answers()
+        return self.chunks.flush(), sum(stages["gate"].counts) if "gate" in stages else 0, answers
 
     def leader(self, shard: str, *, there: bool) -> None:
         """Set whether a shard takes changes."""

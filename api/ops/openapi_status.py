@@ -14,6 +14,7 @@ _EXAMPLE: Document = {
     "at": 1798761600.5,
     "version": "1.0.0",
     "host": "kv1",
+    "requests": {"per_s": 790.1, "p50_s": 0.0031, "p99_s": 0.0094, "by_status": {"200": 789.9, "404": 0.1, "503": 0.1}},
     "shards": [
         {
             "shard": "s1",
@@ -31,7 +32,7 @@ _EXAMPLE: Document = {
             "oldest_s": 0.004,
         }
     ],
-    "queues": [{"shard": "s1", "depth": 2, "in_hand": 2, "oldest_s": 0.004, "workers": 2}],
+    "queues": [{"shard": "s1", "depth": 2, "in_hand": 2, "redelivered": 0, "oldest_s": 0.004, "workers": 2}],
     "lanes": [{"lane": "127.0.0.1:7379", "up": True, "shards": ["s1"]}],
     "workers": [
         {
@@ -41,6 +42,7 @@ _EXAMPLE: Document = {
             "pid": "4711",
             "in_hand": 2,
             "shards": ["s1"],
+            "reads": ["s1"],
             "seen_at": 1798761600.1,
         }
     ],
@@ -52,6 +54,7 @@ _EXAMPLE: Document = {
             "started_at": 1798750000.0,
             "memory_bytes": 91226112,
             "waiting": 3,
+            "resent": 0,
             "requests_per_s": 790.1,
             "oldest_s": 0.004,
         }
@@ -64,6 +67,13 @@ _EXAMPLE: Document = {
             "route": "/api/write",
             "status": 503,
             "ms": 5001.2,
+        }
+    ],
+    "findings": [
+        {
+            "state": "warning",
+            "text": "0.1 requests a second are refused (503); nothing of them was applied",
+            "to_do": "if all shards answer, there is more load than is worked off: docs/operations.md#overload",
         }
     ],
 }

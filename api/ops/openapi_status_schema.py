@@ -23,6 +23,18 @@ def status_schema() -> Document:
         "at": _NUMBER,
         "version": _TEXT,
         "host": {**_TEXT, "description": "The machine of the api that answers."},
+        "requests": {
+            "type": "object",
+            "properties": {
+                "per_s": _NUMBER,
+                "p50_s": _MAYBE,
+                "p99_s": _MAYBE,
+                "by_status": {"type": "object", "additionalProperties": _NUMBER},
+            },
+            "required": ["per_s", "p50_s", "p99_s", "by_status"],
+            "additionalProperties": False,
+            "description": "Requests answered, a second, but for exports, imports and this call; of the last seconds.",
+        },
         "shards": _rows(
             {
                 "shard": _TEXT,
@@ -40,7 +52,16 @@ def status_schema() -> Document:
                 "oldest_s": _NUMBER,
             }
         ),
-        "queues": _rows({"shard": _TEXT, "depth": _MAYBE, "in_hand": _MAYBE, "oldest_s": _NUMBER, "workers": _MAYBE}),
+        "queues": _rows(
+            {
+                "shard": _TEXT,
+                "depth": _MAYBE,
+                "in_hand": _MAYBE,
+                "redelivered": _MAYBE,
+                "oldest_s": _NUMBER,
+                "workers": _MAYBE,
+            }
+        ),
         "lanes": {
             **_rows({"lane": _TEXT, "up": {"type": "boolean"}, "shards": {"type": "array", "items": _TEXT}}),
             "description": "The Redis servers, as the process that answers sees them, and whose chunks each carries.",
@@ -52,6 +73,7 @@ def status_schema() -> Document:
                         **dict.fromkeys(("worker", "cluster", "host", "pid"), _TEXT),
                         "in_hand": _WHOLE,
                         "shards": {"type": "array", "items": _TEXT},
+                        "reads": {"type": "array", "items": _TEXT},
                         "seen_at": _NUMBER,
                     }
                 ),
@@ -66,6 +88,7 @@ def status_schema() -> Document:
                 "started_at": _NUMBER,
                 "memory_bytes": _WHOLE,
                 "waiting": _WHOLE,
+                "resent": _WHOLE,
                 "requests_per_s": _NUMBER,
                 "oldest_s": _NUMBER,
             }
@@ -82,6 +105,10 @@ def status_schema() -> Document:
                 }
             ),
             "maxItems": 100,
+        },
+        "findings": {
+            **_rows({"state": {"type": "string", "enum": ["failure", "warning"]}, "text": _TEXT, "to_do": _TEXT}),
+            "description": "What is wrong and what to do, the worst first; empty where all is well.",
         },
     }
     return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}

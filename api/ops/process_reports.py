@@ -32,12 +32,14 @@ class ProcessReports:
         waiting: Callable[[], int],
         oldest_s: Callable[[], dict[str, float]],
         process: str,
+        resent: Callable[[], int],
     ) -> None:
         self._recent = recent
         self._problems = problems
         self._waiting = waiting
         self._oldest_s = oldest_s
         self._process = process
+        self._resent = resent
         self._started = time.time()
         directory = os.environ.get(MULTIPROCESS_DIRECTORY)
         self._directory = Path(directory) if directory else None
@@ -56,6 +58,9 @@ class ProcessReports:
             "seconds": self._recent.seconds,
             "requests": self._recent.requests,
             "chunks": self._recent.chunks(),
+            "answers": self._recent.answers(),
+            "refused": self._recent.refused,
+            "resent": self._resent(),
             "problems": [each._asdict() for each in self._problems.all()],
         }
 

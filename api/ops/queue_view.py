@@ -21,18 +21,23 @@ from protocol.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
 
-_COMMANDS = 3
+_COMMANDS = 4
+
+MAX_LOOKED_AT = 100
+"""Frames in hand of which it is counted how many were delivered before."""
 
 
 class Queue(NamedTuple):
     """One shard's stream. What Redis does not tell is None.
 
     `depth` counts frames that are not answered yet, `in_hand` those of them that workers have, and `by_worker` whose.
+    Of the first `MAX_LOOKED_AT` in hand `redelivered` were taken over from a worker that had them before.
     `workers` are those present, with the Unix time in ms at which each last said so.
     """
 
     depth: int | None = None
     in_hand: int | None = None
+    redelivered: int | None = None
     by_worker: Mapping[str, int] | None = None
     workers: Mapping[str, int] | None = None
 
@@ -52,6 +57,7 @@ async def _of_lane(settings: RedisSettings, shards: Sequence[str], silent_s: flo
         commands += [
             ("XLEN", shard_stream(shard)),
             ("XPENDING", shard_stream(shard), GROUP),
+            ("XPENDING", shard_stream(shard), GROUP, "-", "+", MAX_LOOKED_AT),
             ("ZRANGE", shard_workers(shard, VERSION), 0, -1, "WITHSCORES"),
         ]
     try:
@@ -74,6 +80,7 @@ def _sum(queues: Sequence[Queue]) -> Queue:
         first = Queue(
             _added(first.depth, queue.depth),
             _added(first.in_hand, queue.in_hand),
+            _added(first.redelivered, queue.redelivered),
             None if first.by_worker is None and queue.by_worker is None else by_worker,
             seen,
         )
@@ -84,14 +91,16 @@ def _added(one: int | None, other: int | None) -> int | None:
     return None if one is None and other is None else (one or 0) + (other or 0)
 
 
-def _queue(depth: Any, pending: Any, present: Any) -> Queue:
-    """What three replies say; an error, as of a missing right, says nothing."""
+def _queue(depth: Any, pending: Any, frames: Any, present: Any) -> Queue:
+    """What four replies say; an error, as of a missing right, says nothing."""
     queue = Queue()
     if isinstance(depth, int):
         queue = queue._replace(depth=depth)
     if isinstance(pending, list) and len(pending) == 4:
         consumers = {name.decode("utf-8", "replace"): int(count) for name, count in pending[3] or ()}
         queue = queue._replace(in_hand=int(pending[0]), by_worker=consumers)
+    if isinstance(frames, list):
+        queue = queue._replace(redelivered=sum(int(deliveries) > 1 for _, _, _, deliveries in frames))
     if isinstance(present, list):
         names = (name.decode("utf-8", "replace") for name in present[::2])
         queue = queue._replace(workers=dict(zip(names, (int(float(at)) for at in present[1::2]), strict=True)))

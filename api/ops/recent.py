@@ -57,41 +57,81 @@ def _at(problem: Mapping[str, Any]) -> float:
     return at
 
 
+class Answers:
+    """Answers to requests, by status, and how many requests were refused before anything of them was looked at.
+
+    What a client waits for counts; exports and imports take as long as they are large.
+    """
+
+    __slots__ = ("by_status", "refused")
+
+    def __init__(self) -> None:
+        self.by_status: dict[int, Tally] = {}
+        self.refused = 0
+
+    @staticmethod
+    def counts(route: str) -> bool:
+        """Whether answers of a route count."""
+        return route.startswith("/api/") and route not in ("/api/status", "/api/export", "/api/import")
+
+    def add(self, status: int, seconds: float) -> None:
+        """Count an answer."""
+        tally = self.by_status.get(status)
+        if tally is None:
+            tally = self.by_status[status] = Tally()
+        tally.add(seconds)
+
+
 class Recent:
     """The tallies of the last seconds, as they were flushed."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since = clock()
-        self._flushed: deque[tuple[float, Mapping[str, Tally], int]] = deque()
+        self._flushed: deque[tuple[float, Mapping[str, Tally], int, Answers]] = deque()
 
-    def add(self, chunks: Mapping[str, Tally], requests: int) -> None:
-        """Take what was counted since the last time: the chunks of each shard, and requests."""
+    def add(self, chunks: Mapping[str, Tally], requests: int, answers: Answers) -> None:
+        """Take what was counted since the last time: the chunks of each shard, requests, and answers."""
         now = self._clock()
-        self._flushed.append((now, chunks, requests))
+        self._flushed.append((now, chunks, requests, answers))
         while self._flushed and self._flushed[0][0] < now - WINDOW_S:
             self._since = self._flushed.popleft()[0]
 
     def chunks(self) -> dict[str, list[int]]:
         """Chunks of each shard in the buckets of `api.ops.durations`."""
         counts: dict[str, list[int]] = {}
-        for _, tallies, _ in self._flushed:
+        for _, tallies, _, _ in self._flushed:
             for shard, tally in tallies.items():
-                so_far = counts.get(shard)
-                counts[shard] = (
-                    list(tally.counts) if so_far is None else [a + b for a, b in zip(so_far, tally.counts, strict=True)]
-                )
+                _add(counts, shard, tally)
         return counts
+
+    def answers(self) -> dict[str, list[int]]:
+        """Answers by status in the same buckets."""
+        counts: dict[str, list[int]] = {}
+        for *_, answers in self._flushed:
+            for status, tally in answers.by_status.items():
+                _add(counts, str(status), tally)
+        return counts
+
+    @property
+    def refused(self) -> int:
+        """Requests that were refused before anything of them was looked at."""
+        return sum(answers.refused for *_, answers in self._flushed)
 
     @property
     def requests(self) -> int:
         """Requests that were started."""
-        return sum(requests for _, _, requests in self._flushed)
+        return sum(requests for _, _, requests, _ in self._flushed)
 
     @property
     def seconds(self) -> float:
         """For how long that was counted."""
         return max(1.0, self._clock() - self._since)
+
+
+def _add(counts: dict[str, list[int]], name: str, tally: Tally) -> None:
+    so_far = counts.get(name)
+    counts[name] = list(tally.counts) if so_far is None else [a + b for a, b in zip(so_far, tally.counts, strict=True)]
 
 
 def p99_s(counts: list[int]) -> float | None:

@@ -14,11 +14,15 @@ from api.http.negotiation import accepted
 from api.http.query import parameters
 from api.http.request import Request
 from api.http.response import Answer, document
+from api.ops.durations import estimate
+from api.ops.findings import findings
 from api.ops.process_reports import ProcessReports
 from api.ops.queue_view import Queue
 from api.ops.recent import newest, p99_s
 from api.ops.shard_status import ShardStatus, Told
 from api.queue.lanes import LaneView
+from protocol.names import may_be_of_one_cluster
+from protocol.readers import reader
 from protocol.settings import BatchSettings
 from protocol.version import VERSION
 
@@ -65,10 +69,11 @@ class Status(Endpoint):
         told, queues = await asyncio.gather(self._shards.fresh(), self._queues())
         reports = self._reports.all()
         self._made_at = time.monotonic()
-        return {
+        report = {
             "at": round(time.time(), 3),
             "version": VERSION,
             "host": socket.gethostname(),
+            "requests": _requests(reports),
             "shards": [_shard(shard, told.get(shard), reports) for shard in queues],
             "queues": [_queue(shard, queue, reports) for shard, queue in queues.items()],
             "lanes": [{"lane": lane.name, "up": lane.up, "shards": sorted(lane.shards)} for lane in self._lanes()],
@@ -76,6 +81,26 @@ class Status(Endpoint):
             "api": [_process(report) for report in reports],
             "problems": newest(list(chain.from_iterable(report["problems"] for report in reports))),
         }
+        return {**report, "findings": [finding._asdict() for finding in findings(report)]}
+
+
+def _requests(reports: Sequence[Report]) -> Report:
+    """Requests that were answered lately, a second, and for how long they took."""
+    rates: dict[str, float] = {}
+    counts: list[int] = []
+    for report in reports:
+        for status, tally in report["answers"].items():
+            rates[status] = rates.get(status, 0.0) + sum(tally) / report["seconds"]
+            counts = [a + b for a, b in zip(counts, tally, strict=True)] if counts else list(tally)
+        if report["refused"]:
+            rates["503"] = rates.get("503", 0.0) + report["refused"] / report["seconds"]
+    p50, p99 = estimate(counts, 0.5), estimate(counts, 0.99)
+    return {
+        "per_s": round(sum(rates.values()), 2),
+        "p50_s": None if p50 is None else round(p50, 5),
+        "p99_s": None if p99 is None else round(p99, 5),
+        "by_status": {status: round(rates[status], 2) for status in sorted(rates)},
+    }
 
 
 def _oldest_s(shard: str, reports: Sequence[Report]) -> float:
@@ -111,6 +136,7 @@ def _queue(shard: str, queue: Queue, reports: Sequence[Report]) -> Report:
         "shard": shard,
         "depth": queue.depth,
         "in_hand": queue.in_hand,
+        "redelivered": queue.redelivered,
         "oldest_s": _oldest_s(shard, reports),
         "workers": None if queue.workers is None else len(queue.workers),
     }
@@ -121,21 +147,34 @@ def _workers(queues: Mapping[str, Queue]) -> list[Report] | None:
     if all(queue.workers is None for queue in queues.values()):
         return None
     rows: dict[str, Report] = {}
-    for shard, queue in queues.items():
+    for position, (shard, queue) in enumerate(sorted(queues.items())):
+        reading = _readers(list(queue.workers or ()), position)
         for name, said_ms in (queue.workers or {}).items():
             cluster, _, place = name.rpartition("/")
             host, pid, *_ = (*place.split(":"), "")
             row = rows.setdefault(
-                name, {"worker": name, "cluster": cluster, "host": host, "pid": pid, "in_hand": 0, "shards": []}
+                name,
+                {"worker": name, "cluster": cluster, "host": host, "pid": pid, "in_hand": 0, "shards": [], "reads": []},
             )
             row["shards"].append(shard)
+            if name in reading:
+                row["reads"].append(shard)
             row["in_hand"] += (queue.by_worker or {}).get(name, 0)
             row["seen_at"] = max(row.get("seen_at", 0.0), said_ms / 1000)
     return [rows[name] for name in sorted(rows)]
 
 
+def _readers(present: Sequence[str], position: int) -> set[str]:
+    """The workers that read a shard: one of each cluster whose workers are there."""
+    found = set()
+    for name in present:
+        others = [other for other in present if may_be_of_one_cluster(other.encode(), name.encode())]
+        found.add(reader(others, position))
+    return found
+
+
 def _process(report: Report) -> Report:
-    names = ("process", "pid", "version", "started_at", "memory_bytes", "waiting")
+    names = ("process", "pid", "version", "started_at", "memory_bytes", "waiting", "resent")
     return {
         **{name: report[name] for name in names},
         "requests_per_s": round(report["requests"] / report["seconds"], 1),

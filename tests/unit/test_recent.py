@@ -1,7 +1,7 @@
 """What `/api/status` says of the last seconds."""
 
 from api.ops.durations import Tally
-from api.ops.recent import MAX_PROBLEMS, WINDOW_S, Problems, Recent, newest, p99_s
+from api.ops.recent import MAX_PROBLEMS, WINDOW_S, Answers, Problems, Recent, newest, p99_s
 
 
 def tally(*seconds: float) -> Tally:
@@ -16,16 +16,22 @@ def test_what_is_older_than_the_window_does_not_count() -> None:
     recent = Recent(lambda: now)
     for _ in range(30):
         now += 1.0
-        recent.add({"s1": tally(0.0015, 0.3)}, 5)
+        answers = Answers()
+        answers.add(200, 0.0015)
+        answers.refused = 3
+        recent.add({"s1": tally(0.0015, 0.3)}, 5, answers)
     assert WINDOW_S <= recent.seconds <= WINDOW_S + 1
     assert recent.requests / recent.seconds == 5
     counts = recent.chunks()["s1"]
     assert sum(counts) / recent.seconds == 2
     assert p99_s(counts) == 0.5
+    assert sum(recent.answers()["200"]) / recent.seconds == 1
+    assert recent.refused / recent.seconds == 3
     now += 100
-    recent.add({}, 0)
+    recent.add({}, 0, Answers())
     assert recent.requests == 0
     assert recent.chunks() == {}
+    assert (recent.answers(), recent.refused) == ({}, 0)
 
 
 def test_strangers_cannot_push_out_what_went_wrong_here() -> None:

@@ -1,0 +1,17 @@
+"""Which of the workers that are present reads a shard's stream; the others stand by. Everybody must think the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+Name = TypeVar("Name", str, bytes)
+
+
+def reader(present: Sequence[Name], position: int) -> Name:
+    """The worker that reads a shard; `position` is the shard's among all shards by name, and somebody is present.
+
+    Half of the workers divide the shards among them: two that read a stream in turn make two half-full calls.
+    """
+    names = sorted(present)
+    return names[position % max(1, len(names) // 2)]
