@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -17,17 +17,18 @@ from api.auth.endpoints import Login, Logout
 from api.batch.change_endpoints import Delete, Increment, Touch, Write
 from api.batch.endpoints import Read
 from api.batch.steps import LongWork
+from api.console import files
+from api.console.calls import ConsoleLogin, ConsoleLogout, FromConsole, SessionOf
 from api.http.access_log import AccessLog
 from api.http.asgi import AsgiHandler, Outermost, handler
 from api.http.by_method import ByMethod, NoMethod
-from api.http.endpoint import Endpoint
+from api.http.endpoint import Endpoint, Served
 from api.http.head import Head
 from api.http.problems import MEDIA_TYPE, Kind, Problem
 from api.http.proxies import TrustedProxies
 from api.http.request_ids import RequestIds
 from api.http.response import Renderer
 from api.http.routes import Routes
-from api.keys import path as keys
 from api.keys.endpoints import DeleteKey, GetKey, PutKey
 from api.lifecycle import Lifecycle
 from api.ops import documentation, health, scrape
@@ -81,13 +82,24 @@ def endpoints(services: Services) -> list[Endpoint]:
     ]
 
 
-def _served(endpoints: Callable[[Head], Endpoint | NoMethod], services: Services) -> AsgiHandler:
+def console(services: Services, every: Iterable[Endpoint]) -> list[Served]:
+    """The routes under `/console/api/`: what the console's page asks of the API."""
+    base = (services.authenticator, services.settings.batch)
+    used = [each for each in every if isinstance(each, (Status, Scan, Export, GetKey, PutKey, DeleteKey))]
+    return [
+        ConsoleLogin(services.accounts, services.tokens, services.passwords, services.throttle, *base),
+        ConsoleLogout(Logout(services.accounts, *base), services.authenticator),
+        *(FromConsole(each, services.authenticator) for each in (SessionOf(*base), *used)),
+    ]
+
+
+def _served(endpoints: Callable[[Head], Served | NoMethod], services: Services) -> AsgiHandler:
     """Endpoints as any ASGI server can reach them."""
     http = services.settings.http
     return handler(endpoints, services.budget, http.body_timeout_s, http.send_timeout_s)
 
 
-def _registered(endpoint: Endpoint, services: Services) -> ASGIRouteHandler:
+def _registered(endpoint: Served, services: Services) -> ASGIRouteHandler:
     """An endpoint as a route of Litestar's."""
     serve = _served(lambda _: endpoint, services)
 
@@ -136,9 +148,11 @@ class Parts:
 
     def __init__(self, services: Services) -> None:
         http = services.settings.http
-        every = endpoints(services)
-        self.endpoints = {endpoint.path: endpoint for endpoint in every if endpoint.path != keys.PATTERN}
-        self.patterns = {keys.PATTERN: ByMethod([endpoint for endpoint in every if endpoint.path == keys.PATTERN])}
+        of_the_api = endpoints(services)
+        every = [*of_the_api, *console(services, of_the_api)]
+        self.endpoints = {endpoint.path: endpoint for endpoint in every if "{" not in endpoint.path}
+        patterns = {endpoint.path for endpoint in every if "{" in endpoint.path}
+        self.patterns = {path: ByMethod([each for each in every if each.path == path]) for path in sorted(patterns)}
         self.litestar = _litestar(services, list(self.endpoints.values()))
         self.routes = Routes((route.path for route in self.litestar.routes), self.patterns)
         self.log = AccessLog(services.metrics, http.access_log, services.problems)
@@ -155,7 +169,7 @@ class Parts:
         )
 
 
-def _litestar(services: Services, served: list[Endpoint]) -> Litestar:
+def _litestar(services: Services, served: list[Served]) -> Litestar:
     """Litestar's application, with the background tasks run by its lifespan."""
 
     @asynccontextmanager
@@ -167,6 +181,7 @@ def _litestar(services: Services, served: list[Endpoint]) -> Litestar:
         route_handlers=[
             *(_registered(endpoint, services) for endpoint in served),
             *documentation.routes(services.settings.batch),
+            *files.routes(),
             *health.routes(services.shard_health, services.dispatcher.lanes.views, partial(_unready, services)),
             *scrape.routes(services.metrics),
         ],

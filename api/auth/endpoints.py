@@ -39,6 +39,16 @@ class Login(Endpoint):
         self._throttle = throttle
 
     async def handle(self, request: Request, body: bytes, principal: endpoint.Principal | None) -> Answer:  # noqa: ARG002
+        name, user = await self.checked(request, body)
+        token = self._tokens.issue(name, user.scopes, user.generation)
+        return document({"token": token}, accepted(request.headers.get(b"accept")))
+
+    async def checked(self, request: Request, body: bytes) -> tuple[str, User]:
+        """Who logs in: the name and the user.
+
+        Raises:
+            Problem: 400, the body is not valid; 401, the name or the password is wrong; 429; 503.
+        """
         login = decode_login(body, format_of(request.headers.get(b"content-type")))
         await self._throttle.check(login.username, request.address)
         user = await self._look_up(login.username)
@@ -47,8 +57,7 @@ class Login(Endpoint):
         if not right or user is None or user.disabled:
             await self._throttle.failed(login.username, request.address)
             raise unauthorized("the user name or the password is wrong")
-        token = self._tokens.issue(login.username, user.scopes, user.generation)
-        return document({"token": token}, accepted(request.headers.get(b"accept")))
+        return login.username, user
 
     async def _look_up(self, name: str) -> User | None:
         try:

@@ -18,14 +18,14 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from api.http.access_log import AccessLog
 from api.http.asgi_stream import stream_answer
 from api.http.by_method import NoMethod
-from api.http.endpoint import Endpoint, body_too_large, error_answer, problem_answer
+from api.http.endpoint import Served, body_too_large, error_answer, problem_answer
 from api.http.fields import collect
 from api.http.head import Head
 from api.http.problems import Kind, Problem
 from api.http.proxies import TrustedProxies
 from api.http.request import Request
 from api.http.request_ids import RequestIds
-from api.http.response import CLIENT_CLOSED, COMMON, LARGE_BODY, NOT_MODIFIED, Answer
+from api.http.response import CLIENT_CLOSED, LARGE_BODY, NOT_MODIFIED, Answer, common
 from api.http.routes import Routes
 from api.overload.memory_budgets import BodyBudget
 
@@ -92,7 +92,8 @@ class Outermost:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *COMMON, (b"x-request-id", request_id)]
+                given = list(message["headers"])
+                message["headers"] = [*given, *common(given), (b"x-request-id", request_id)]
             await send(message)
 
         path = spelt(scope)
@@ -121,7 +122,7 @@ class Outermost:
 
 
 def handler(
-    endpoints: Callable[[Head], Endpoint | NoMethod], budget: BodyBudget, body_timeout_s: float, send_timeout_s: float
+    endpoints: Callable[[Head], Served | NoMethod], budget: BodyBudget, body_timeout_s: float, send_timeout_s: float
 ) -> AsgiHandler:
     """An ASGI handler that serves the endpoint which `endpoints` finds for a request."""
 

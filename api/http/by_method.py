@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from api.http.endpoint import Endpoint
+from api.http.endpoint import Served
 from api.http.head import Head
 from api.http.problems import Kind, Problem
 from api.http.request import Request
@@ -39,11 +39,11 @@ class NoMethod:
 class ByMethod:
     """The endpoints of one route."""
 
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, endpoints: Sequence[Served]) -> None:
         self.path = endpoints[0].path
         self._by_method = {method: endpoint for endpoint in endpoints for method in endpoint.methods}
         self._none = NoMethod(self.path, ", ".join(self._by_method))
 
-    def of(self, head: Head) -> Endpoint | NoMethod:
+    def of(self, head: Head) -> Served | NoMethod:
         """What answers a request."""
         return self._by_method.get(head.method) or self._none

@@ -43,6 +43,34 @@ class Authenticator(Protocol):
         """
 
 
+class Served(Protocol):
+    """What answers the requests for a path, or for some methods of it."""
+
+    path: str
+    body_limit: int
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it answers."""
+
+    def check(self, head: Head) -> None:
+        """See from the head alone whether the request can be served.
+
+        Raises:
+            Problem: it cannot.
+        """
+
+    def user_of(self, head: Head) -> str | None:
+        """Whose request this is; None where that does not matter.
+
+        Raises:
+            Problem: 401, 403.
+        """
+
+    async def answer(self, request: Request, body: bytes) -> Answer:
+        """Answer a request that passed `check`, whatever comes."""
+
+
 def problem_answer(problem: Problem, request_id: bytes) -> Answer:
     """A problem as an answer."""
     headers = tuple((name.lower().encode(), value.encode()) for name, value in problem.headers.items())

@@ -34,6 +34,7 @@ class Kind(Enum):
     INVALID_HEADER = ("invalid-header", 400, "A header is not valid")
     UNAUTHORIZED = ("unauthorized", 401, "Valid credentials are needed")
     FORBIDDEN = ("forbidden", 403, "The token lacks a scope")
+    FOREIGN_ORIGIN = ("foreign-origin", 403, "Only the console's own page may ask for this")
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
     KEY_NOT_FOUND = ("key-not-found", 404, "The key is not there")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not allowed here")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
@@ -22,6 +22,8 @@ COMMON = (
     (b"referrer-policy", b"no-referrer"),
 )
 """The headers of every answer, besides its date and its request id."""
+
+_COMMON_BUT_CACHING = COMMON[1:]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -57,6 +59,16 @@ def document(content: Mapping[str, Any], accept: Format, status: int = 200) -> A
     return Answer(status, MEDIA_TYPES[accept], body)
 
 
+def names_caching(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether headers say for how long their answer may be kept."""
+    return any(name == b"cache-control" for name, _ in headers)
+
+
+def common(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """What of `COMMON` an answer with these headers gets."""
+    return _COMMON_BUT_CACHING if names_caching(headers) else COMMON
+
+
 class Renderer:
     """Makes the bytes of answers. What many of them begin with is kept until the date changes."""
 
@@ -76,6 +88,8 @@ class Renderer:
         if answer.status == NOT_MODIFIED:
             # Its length would be that of the answer which the client has already (RFC 9110, section 8.6).
             return [self.render_head(answer, request_id, close=close, chunked=False)]
+        if answer.headers and names_caching(answer.headers):
+            return self._render_kept(answer, request_id, close=close, without_body=without_body)
         kind = answer.status, answer.media_type
         head = self._heads.get(kind)
         if head is None:
@@ -88,11 +102,18 @@ class Renderer:
         first = b"%b%d\r\n%bx-request-id: %b\r\n%b%b" % (head, len(body), more, request_id, end, written)
         return [first] if without_body or written is body else [first, body]
 
+    def _render_kept(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool) -> list[bytes]:
+        """The pieces of an answer that says itself for how long it may be kept."""
+        length = (b"content-length", str(len(answer.body)).encode())
+        measured = answer._replace(headers=(*answer.headers, length))
+        head = self.render_head(measured, request_id, close=close, chunked=False)
+        return [head] if without_body else [head, cast("bytes", answer.body)]
+
     def render_head(self, answer: Answer, request_id: bytes, *, close: bool, chunked: bool) -> bytes:
         """The head of an answer whose body comes in pieces: in chunks, or until the connection ends."""
         fields = [
             (b"date", self._date),
-            *COMMON,
+            *common(answer.headers),
             (b"content-type", answer.media_type),
             *answer.headers,
             (b"x-request-id", request_id),

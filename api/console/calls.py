@@ -1,0 +1,132 @@
+"""The API's endpoints as the console's page calls them: `/console/api/…`, by the session's cookie.
+
+The API itself takes tokens alone. A cookie becomes one here, and only for a request of the console's own page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.auth.accounts import SCOPES
+from api.auth.authenticator import Principal as Session
+from api.auth.authenticator import unauthorized
+from api.auth.endpoints import Login, Logout
+from api.console import session_cookie
+from api.http.endpoint import Authenticator, Endpoint, Principal, error_answer
+from api.http.head import Head
+from api.http.negotiation import accepted
+from api.http.problems import Kind, Problem
+from api.http.request import Request
+from api.http.response import Answer, document
+from protocol.settings import BatchSettings
+from protocol.version import VERSION
+
+PREFIX = "/console"
+
+SCOPE = "observe"
+"""Who lacks it does not get in."""
+
+_USED = SCOPES - {"admin"}
+"""The scopes that a session has at most: those that the console has a use for."""
+
+
+class FromConsole:
+    """An endpoint of the API behind the session's cookie. Everything but the cookie is the endpoint's to judge."""
+
+    def __init__(self, endpoint: Endpoint, authenticator: Authenticator) -> None:
+        self._endpoint = endpoint
+        self._authenticator = authenticator
+        self.path = PREFIX + endpoint.path
+        self.body_limit = endpoint.body_limit
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it answers."""
+        return self._endpoint.methods
+
+    def check(self, head: Head) -> None:
+        """See from the head alone whether the request can be served.
+
+        Raises:
+            Problem: as the endpoint's.
+        """
+        self._endpoint.check(head)
+
+    def user_of(self, head: Head) -> str | None:
+        """Whose session it is, by the signature of its token.
+
+        Raises:
+            Problem: 401, 403.
+        """
+        return self._authenticator.user_of(session_cookie.token_of(head.method, head.fields))
+
+    async def answer(self, request: Request, body: bytes) -> Answer:
+        """Answer a request that passed `check`, whatever comes."""
+        try:
+            token = session_cookie.token_of(request.method, request.headers)
+        except Problem as problem:
+            return error_answer(problem, request.request_id)
+        # A token of its own, beside the cookie, would be another user's.
+        fields = {name: value for name, value in request.headers.items() if name not in (b"cookie", b"authorization")}
+        asked = Request(
+            request.method,
+            request.path.removeprefix(PREFIX),
+            request.query,
+            {**fields, b"authorization": token},
+            address=request.address,
+            request_id=request.request_id,
+            arrived=request.arrived,
+        )
+        return await self._endpoint.answer(asked, body)
+
+
+class ConsoleLogin(Login):
+    """`POST /console/api/login`: name and password in, a session out."""
+
+    path = PREFIX + Login.path
+
+    async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
+        # Nobody may log a browser in but its user: not even as somebody else.
+        session_cookie.check_origin(request.method, request.headers)
+        name, user = await self.checked(request, body)
+        if SCOPE not in user.scopes:
+            raise Problem(Kind.FORBIDDEN, f"the user lacks the scope {SCOPE!r}, which the console needs")
+        token = self._tokens.issue(name, sorted(_USED.intersection(user.scopes)), user.generation)
+        answer = document({"status": "success"}, accepted(request.headers.get(b"accept")))
+        return answer._replace(headers=(session_cookie.begin(token),))
+
+
+class ConsoleLogout(FromConsole):
+    """`POST /console/api/logout`: revokes the session's token, and lets the browser forget it."""
+
+    def __init__(self, endpoint: Logout, authenticator: Authenticator) -> None:
+        super().__init__(endpoint, authenticator)
+
+    async def answer(self, request: Request, body: bytes) -> Answer:
+        """Answer a request. What was not revoked everywhere is kept, so that it can be tried again."""
+        answer = await super().answer(request, body)
+        ended = answer.status in (200, 401)
+        return answer._replace(headers=(*answer.headers, session_cookie.end())) if ended else answer
+
+
+class SessionOf(Endpoint):
+    """`GET /console/api/session`: who is logged in, and with which scopes."""
+
+    path = "/api/session"
+    method = "GET"
+    scope = SCOPE
+    max_body = 0
+
+    def __init__(self, authenticator: Authenticator, limits: BatchSettings) -> None:
+        super().__init__(authenticator, limits)
+
+    async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
+        if not isinstance(principal, Session):
+            raise unauthorized("nobody is logged in here")
+        content: dict[str, Any] = {
+            "user": principal.name,
+            "scopes": sorted(principal.scopes),
+            "expires_at": principal.claims.exp,
+            "version": VERSION,
+        }
+        return document(content, accepted(request.headers.get(b"accept")))
