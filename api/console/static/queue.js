@@ -1,0 +1,87 @@
+// The second screen: what waits in Redis, who works it off, which api processes there are, and the last problems.
+
+import { useState } from "preact/hooks";
+import { bytes, clock, count, rate, seconds, span } from "./format.js";
+import { html } from "./html.js";
+import { status } from "./poll.js";
+import { Table } from "./table.js";
+import { Foreign } from "./text.js";
+
+export function Queue() {
+  const report = status.value;
+  if (!report) return html`<p class="empty">The status is on its way…</p>`;
+  const resent = report.api.reduce((sum, row) => sum + row.resent, 0);
+  return html`
+    <section aria-labelledby="streams">
+      <h2 id="streams">Streams</h2>
+      <${Table} label="Streams" columns=${STREAM} rows=${report.queues} keyOf=${(row) => row.shard} />
+      <p class="hint">A frame carries chunks of one or more requests. Redelivered frames are those in hand that another worker had before (of the first 100).
+        ${" "}${count(resent)} chunks were sent again since the api started, after Redis was lost.</p>
+    </section>
+    <section aria-labelledby="workers">
+      <h2 id="workers">Workers</h2>
+      <${Workers} report=${report} />
+    </section>
+    <section aria-labelledby="processes">
+      <h2 id="processes">Api processes of ${report.host}</h2>
+      <${Table} label="Api processes" columns=${PROCESS} rows=${report.api.map((row) => ({ ...row, now: report.at }))} keyOf=${(row) => row.process} />
+    </section>
+    <${Problems} rows=${report.problems} />`;
+}
+
+const STREAM = [
+  { name: "shard", title: "Shard" },
+  { name: "depth", title: "Frames", number: true, cell: (row) => count(row.depth), hint: "Frames that are not answered yet" },
+  { name: "in_hand", title: "In hand", number: true, cell: (row) => count(row.in_hand), hint: "Frames that workers have" },
+  { name: "redelivered", title: "Redelivered", number: true, cell: (row) => count(row.redelivered) },
+  { name: "oldest", title: "Oldest waiting", number: true, cell: (row) => (row.oldest_s ? seconds(row.oldest_s) : "nothing waits") },
+  { name: "workers", title: "Workers", number: true, cell: (row) => count(row.workers) },
+];
+
+function Workers({ report }) {
+  if (report.workers === null) return html`<p class="empty">Redis does not let the api see the workers: its user lacks a right, or it is out of reach.</p>`;
+  const inHand = report.workers.reduce((sum, row) => sum + row.in_hand, 0);
+  const rows = report.workers.map((row) => ({ ...row, now: report.at, share: inHand ? row.in_hand / inHand : null }));
+  return html`<${Table} label="Workers" columns=${WORKER} rows=${rows} keyOf=${(row) => row.worker} empty="No worker is there. Start some: make up" />
+    <p class="hint">Half of the workers read; the others stand by until a frame waits for too long, or a reader dies.</p>`;
+}
+
+const WORKER = [
+  { name: "worker", title: "Worker", cell: (row) => html`<${Foreign} text=${`${row.host}:${row.pid}`} />` },
+  { name: "reads", title: "Reads", cell: (row) => (row.reads.length ? row.reads.join(", ") : "–") },
+  { name: "standby", title: "Stands by for", cell: (row) => row.shards.filter((shard) => !row.reads.includes(shard)).join(", ") || "–" },
+  { name: "in_hand", title: "In hand", number: true, cell: (row) => count(row.in_hand) },
+  { name: "share", title: "Share of the work", number: true, hint: "Of the frames that are in hand now", cell: (row) => (row.share === null ? "–" : `${Math.round(100 * row.share)} %`) },
+  { name: "seen", title: "Seen", number: true, cell: (row) => `${seconds(Math.max(0, row.now - row.seen_at))} ago` },
+];
+
+const PROCESS = [
+  { name: "pid", title: "Process", cell: (row) => row.pid },
+  { name: "version", title: "Version" },
+  { name: "up", title: "Runs for", number: true, cell: (row) => span(row.now - row.started_at) },
+  { name: "rate", title: "Requests/s", number: true, cell: (row) => rate(row.requests_per_s) },
+  { name: "waiting", title: "Chunks waiting", number: true, cell: (row) => count(row.waiting) },
+  { name: "resent", title: "Resent", number: true, cell: (row) => count(row.resent) },
+  { name: "memory", title: "Memory", number: true, cell: (row) => bytes(row.memory_bytes) },
+];
+
+function Problems({ rows }) {
+  const [wanted, setWanted] = useState("");
+  const text = wanted.trim().toLowerCase();
+  const found = rows.filter((row) => `${row.request_id} ${row.method} ${row.route} ${row.status}`.toLowerCase().includes(text));
+  return html`<section aria-labelledby="problems">
+    <h2 id="problems">The last problems</h2>
+    <p class="search"><label for="wanted">Request id</label>
+      <input id="wanted" type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} autocomplete="off" spellcheck="false" placeholder="or a route, or a status" />
+      <span role="status" class="muted">${text ? `${found.length} of ${rows.length}` : `${rows.length}`}</span></p>
+    <${Table} label="Problems" columns=${PROBLEM} rows=${found} keyOf=${(row) => `${row.request_id} ${row.at}`} empty=${rows.length ? "No problem has this id." : "No request has failed."} />
+  </section>`;
+}
+
+const PROBLEM = [
+  { name: "request_id", title: "Request id", cell: (row) => html`<code><${Foreign} text=${row.request_id} /></code>` },
+  { name: "at", title: "At", cell: (row) => html`<time datetime=${new Date(row.at * 1000).toISOString()}>${clock(row.at)}</time>` },
+  { name: "status", title: "Status", cell: (row) => html`<span class=${row.status >= 500 ? "state down" : ""}>${row.status}</span>` },
+  { name: "route", title: "Request", cell: (row) => html`<code>${row.method} <${Foreign} text=${row.route} /></code>` },
+  { name: "ms", title: "Took", number: true, cell: (row) => seconds(row.ms / 1000) },
+];
