@@ -105,8 +105,7 @@ class ConsoleLogout(FromConsole):
     async def answer(self, request: Request, body: bytes) -> Answer:
         """Answer a request. What was not revoked everywhere is kept, so that it can be tried again."""
         answer = await super().answer(request, body)
-        ended = answer.status in (200, 401)
-        return answer._replace(headers=(*answer.headers, session_cookie.end())) if ended else answer
+        return answer._replace(headers=(*answer.headers, session_cookie.end())) if answer.status == 200 else answer
 
 
 class SessionOf(Endpoint):

@@ -22,6 +22,7 @@ TELLING = ("server", "x-powered-by", "via")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 PATHS = (
     *(f"/api/{call}" for call in ("login", "logout", "write", "read", "delete", "touch", "increment")),
+    *(f"/console/api/{call}" for call in ("login", "logout", "session", "status", "scan", "export", "keys/x")),
     *("/health/live", "/health/ready", "/metrics", "/schema", "/schema/openapi.json", "/schema/page.js"),
     *("/", "/nothing", "/schema/files/swagger-ui.css", "/schema/files/nothing"),
 )

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.ops.durations import SECONDS, Durations, Shown, quantile
+from api.ops.durations import SECONDS, Durations, Shown, estimate, quantile
 
 NAME = "tarantkv_stage_duration_seconds"
 SEEN = (0.0, 0.0005, 0.001, 0.0011, 0.3, 5.0, 5.1, 60.0, 0.3)
@@ -57,3 +57,15 @@ def test_a_quantile_is_the_bound_of_its_bucket() -> None:
     assert quantile(counts, 1.0) == SECONDS[4]
     assert quantile([0] * 13, 0.99) is None
     assert quantile([0] * 12 + [1], 0.99) is None
+
+
+def test_a_quantile_is_estimated_within_its_bucket() -> None:
+    counts = [0] * (len(SECONDS) + 1)
+    assert estimate(counts, 0.5) is None
+    counts[SECONDS.index(0.02)] = 100
+    assert estimate(counts, 0.5) == pytest.approx(0.015)
+    assert estimate(counts, 0.99) == pytest.approx(0.0199)
+    counts[0] = 300
+    assert estimate(counts, 0.5) == pytest.approx(0.001 * 200 / 300)
+    counts[-1] = 10_000
+    assert estimate(counts, 0.99) is None

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from api.ops.metrics import Metrics
+
 COUNT = """
 from api.ops.metrics import Metrics
 metrics = Metrics()
@@ -32,3 +34,19 @@ def test_a_process_that_died_counts_no_longer_as_waiting_but_what_it_did_stays(s
         [],
         ["tarantkv_chunks_waiting 0.0"],
     )
+
+
+def test_answers_are_handed_over_by_status_without_what_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    metrics = Metrics()
+    for route in ("/api/write", "/api/status", "/api/export", "/api/import", "/health/ready", "/console/api/status"):
+        metrics.request(route, 200, 0.003)
+    metrics.request("/api/read", 503, 0.001)
+    metrics.refused("/api/read", 4)
+    metrics.resent(2)
+    *_, answers = metrics.flush()
+    assert {status: sum(tally.counts) for status, tally in answers.by_status.items()} == {200: 1, 503: 1}
+    assert answers.refused == 4
+    assert metrics.chunks_resent == 2
+    *_, answers = metrics.flush()
+    assert (answers.by_status, answers.refused) == ({}, 0)

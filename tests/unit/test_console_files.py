@@ -1,0 +1,124 @@
+"""The console's page and files: what they may load, how they are kept, and that they are what their authors wrote."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from posixpath import dirname, join, normpath
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from api.console import files as console_files
+
+STATIC = files("api.console") / "static"
+VENDOR = STATIC / "vendor"
+PAGES = {"/console": "index.html", "/console/login": "login.html"}
+IMPORT = re.compile(r"""\b(?:from|import)\s*["']([^"'\s]+)["']""")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient[Litestar]]:
+    app = Litestar(console_files.routes(), openapi_config=None)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def served(client: TestClient[Litestar]) -> list[str]:
+    return sorted(route.path for route in client.app.routes if route.path.startswith("/console"))
+
+
+def rules_of(policy: str) -> dict[str, list[str]]:
+    return {name: values for name, *values in (rule.split() for rule in policy.split(";"))}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_runs_the_packages_own_files_and_nothing_else(client: TestClient[Litestar], path: str) -> None:
+    page = client.get(path)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    rules = rules_of(page.headers["content-security-policy"])
+    assert "unsafe" not in page.headers["content-security-policy"]
+    for name in ("default-src", "base-uri", "form-action", "frame-ancestors", "trusted-types"):
+        assert rules[name] == ["'none'"], name
+    for name in ("style-src", "img-src", "connect-src"):
+        assert rules[name] == ["'self'"], name
+    assert rules["require-trusted-types-for"] == ["'script'"]
+    inline = re.findall(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", page.text, re.DOTALL)
+    assert rules["script-src"][0] == "'self'"
+    assert len(rules["script-src"]) == 1 + len(inline)
+    for script in inline:
+        json.loads(script)
+    assert not re.search(r"\son\w+=|\sstyle=|<style|javascript:|https?://", page.text, re.IGNORECASE)
+    assert page.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+def test_everything_that_a_page_or_a_module_names_is_served(client: TestClient[Litestar]) -> None:
+    known = json.loads(re.findall(r'importmap">(.*?)</script>', client.get("/console").text, re.DOTALL)[0])["imports"]
+    assert set(known.values()) <= set(served(client))
+    for path in PAGES:
+        for source in re.findall(r'(?:src|href)="([^"]+)"', client.get(path).text):
+            assert client.get(source).status_code == 200, source
+    modules = [path for path in served(client) if path.endswith((".js", ".mjs"))]
+    assert len(modules) > 10
+    for path in modules:
+        for name in IMPORT.findall(client.get(path).text):
+            target = normpath(join(dirname(path), name)) if name.startswith(".") else known[name]
+            assert target in served(client), f"{path} imports {name}"
+
+
+def test_no_file_reaches_for_another_host(client: TestClient[Litestar]) -> None:
+    for path in served(client):
+        text = client.get(path).text
+        found = re.findall(r"""(?:fetch|import|url|src|href)\s*[(=:]\s*["'`(]*(https?:)?//""", text)
+        assert not found, path
+
+
+def test_nothing_is_served_but_pages_scripts_styles_and_pictures(client: TestClient[Litestar]) -> None:
+    kinds = {client.get(path).headers["content-type"].partition(";")[0] for path in served(client)}
+    assert kinds == {"text/html", "text/css", "text/javascript", "image/svg+xml"}
+    for name in ("", "SHA256SUMS", "preact.LICENSE", "README.md", "../files.py", "%2e%2e/files.py", "nothing.js"):
+        assert client.get(f"/console/static/vendor/{name}").status_code == 404, name
+
+
+def test_a_file_is_kept_by_the_browser_and_asked_about_each_time(client: TestClient[Litestar]) -> None:
+    for path in served(client):
+        first = client.get(path)
+        assert first.headers["cache-control"] == "no-cache", path
+        tag = first.headers["etag"]
+        assert tag == f'"{hashlib.sha256(first.content).hexdigest()[:32]}"'
+        for header in (tag, f"W/{tag}", f'"other", {tag}'):
+            again = client.get(path, headers={"if-none-match": header})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert client.get(path, headers={"if-none-match": '"other"'}).status_code == 200
+        assert client.head(path).status_code == 200
+        assert client.post(path).status_code == 405
+
+
+def test_the_files_of_others_are_what_their_authors_wrote_with_their_licences() -> None:
+    sums = dict(reversed(line.split("  ")) for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
+    there = {entry.name for entry in VENDOR.iterdir()} - {"SHA256SUMS", "README.md"}
+    assert there == set(sums)
+    for name, expected in sums.items():
+        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == expected, name
+    told = (VENDOR / "README.md").read_text()
+    for name in there - {each for each in there if each.endswith(".LICENSE")}:
+        assert f"`{name}`" in told
+        licence = next(each for each in there if each.endswith(".LICENSE") and _is_of(name, each))
+        assert re.search(r"MIT License|Apache License", (VENDOR / licence).read_text()), licence
+
+
+def _is_of(name: str, licence: str) -> bool:
+    stem = name.rpartition(".")[0].removesuffix("-hooks")
+    return licence.removesuffix(".LICENSE") == stem
+
+
+def test_no_module_makes_markup_of_text() -> None:
+    markup = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|dangerouslySetInnerHTML|\beval\(|new Function"
+    )
+    for entry in STATIC.iterdir():
+        if entry.name.endswith(".js"):
+            assert not markup.search(entry.read_text()), entry.name
+            assert len(entry.read_text().splitlines()) <= 300, entry.name

@@ -1,0 +1,96 @@
+"""What `/api/status` says is wrong, by what it tells, and in which order."""
+
+from typing import Any
+
+import pytest
+
+from api.ops.findings import FAILURE, WARNING, Finding, findings
+
+
+def shard(name: str = "s1", **told: Any) -> dict[str, Any]:
+    usual = {
+        "state": "up",
+        "memory_used_bytes": 10,
+        "memory_limit_bytes": 100,
+        "expiry_lag_s": 0.0,
+        "clock_skew_s": 0.0,
+    }
+    return {"shard": name, **usual, **told}
+
+
+def queue(name: str = "s1", **told: Any) -> dict[str, Any]:
+    return {"shard": name, "depth": 0, "workers": 2, "oldest_s": 0.0, **told}
+
+
+def report(**members: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {
+        "requests": {"by_status": {"200": 100.0}},
+        "shards": [shard("s1"), shard("s2")],
+        "queues": [queue("s1"), queue("s2")],
+        "api": [{"version": "1.0.0"}, {"version": "1.0.0"}],
+    }
+    return {**usual, **members}
+
+
+def only(status: dict[str, Any]) -> Finding:
+    (finding,) = findings(status)
+    return finding
+
+
+def test_of_a_system_that_is_well_nothing_is_said() -> None:
+    assert findings(report()) == []
+    unknown = {"memory_used_bytes": None, "memory_limit_bytes": None, "expiry_lag_s": None, "clock_skew_s": None}
+    assert findings(report(shards=[shard(**unknown)], queues=[queue(workers=None)])) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "state", "text", "to_do"),
+    [
+        ({"shards": [shard("s1", state="down"), shard("s2")]}, FAILURE, "1 of 2 shards do not answer: s1", "shard-s1"),
+        ({"shards": [shard("s1", state="read_only")]}, FAILURE, "shard s1 takes no changes", "leader"),
+        ({"queues": [queue("s1", depth=None, workers=None)]}, FAILURE, "Redis does not answer", "logs of redis"),
+        ({"queues": [queue("s1", workers=0), queue("s2", workers=0)]}, FAILURE, "no worker is there", "start workers"),
+        ({"queues": [queue("s1", workers=0), queue("s2")]}, FAILURE, "no worker works for shard s1", "TARANTKV_SHARDS"),
+        (
+            {"requests": {"by_status": {"504": 0.4}}},
+            FAILURE,
+            "0.4 requests a second end with an unknown",
+            "Idempotency",
+        ),
+        ({"requests": {"by_status": {"503": 3.0}}}, WARNING, "3.0 requests a second are refused", "#overload"),
+        ({"shards": [shard(memory_used_bytes=85)]}, WARNING, "shard s1 is 85 % full", "TARANTKV_SHARD_MEMORY_MIB"),
+        ({"shards": [shard(expiry_lag_s=61.0)]}, WARNING, "61 s behind in giving memory back", "spread the ttl"),
+        ({"shards": [shard(clock_skew_s=-7.0)]}, WARNING, "7 s behind this api's", "NTP"),
+        ({"queues": [queue("s2", oldest_s=2.5)]}, WARNING, "waits for shard s2 has waited for 2.5 s", "scale WORKERS"),
+        (
+            {"api": [{"version": "1.0.0"}, {"version": "1.1.0"}]},
+            WARNING,
+            "several versions run: 1.0.0, 1.1.0",
+            "upgrade",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_to_do(members: dict[str, Any], state: str, text: str, to_do: str) -> None:
+    finding = only(report(**members))
+    assert finding.state == state
+    assert text in finding.text
+    assert to_do in finding.to_do
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"requests": {"by_status": {"503": 0.05, "504": 0.05}}},
+        {"shards": [shard(memory_used_bytes=84, expiry_lag_s=60.0, clock_skew_s=5.0)]},
+        {"queues": [queue(oldest_s=1.0)]},
+        # Why what waits for it is old is known: the shard is down.
+        {"shards": [], "queues": [queue(oldest_s=30.0)]},
+    ],
+)
+def test_what_is_within_bounds_is_not_worth_a_sentence(members: dict[str, Any]) -> None:
+    assert findings(report(**members)) == []
+
+
+def test_failures_come_before_warnings() -> None:
+    status = report(shards=[shard("s1", memory_used_bytes=99), shard("s2", state="down")])
+    assert [finding.state for finding in findings(status)] == [FAILURE, WARNING]
