@@ -1,0 +1,153 @@
+"""Chromium, driven by playwright, in front of the test cluster's console. Both are skipped where they are missing."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from localcluster.cluster import Cluster
+from tests.contract.calls import obtain_token
+from tests.integration.conftest import fresh_key, service
+from tests.integration.processes import manage
+
+__all__ = ["fresh_key", "service"]
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    *("--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"),
+    "--disable-sync",
+)
+PASSWORD = "correct horse battery staple"
+WAIT_MS = 15_000
+
+NewPage = Callable[..., Any]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(120))
+
+
+class Person(NamedTuple):
+    """A user, and what the browser does not see: its token for the API."""
+
+    name: str
+    password: str
+    token: str
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: make test-browser does it"
+    )
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        pytest.skip("there is no Chromium: make test-browser installs it")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def people(cluster: Cluster) -> dict[str, Person]:
+    """Who may do all, who may read, and who may only watch."""
+    found = {"editor": (cluster.admin_user, cluster.admin_password)}
+    for name, scopes in (("reader", "observe,read"), ("watcher", "observe")):
+        done = manage(cluster, "user-add", name, "--scopes", scopes, password=PASSWORD)
+        assert done.returncode == 0, done.stderr
+        found[name] = (name, PASSWORD)
+    return {role: Person(*user, obtain_token(cluster.base_url, *user)) for role, user in found.items()}
+
+
+class Store:
+    """The data beside the browser, as another client sees it."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def put(self, key: str, text: str, query: str = "") -> None:
+        headers = {"content-type": "application/json"}
+        assert self._http.put(self._path(key) + query, content=text.encode(), headers=headers).status_code == 200
+
+    def put_many(self, values: dict[str, Any]) -> None:
+        assert self._http.post("/api/write", json={"data": values}).status_code == 200
+
+    def get(self, key: str) -> httpx.Response:
+        return self._http.get(self._path(key))
+
+    def _path(self, key: str) -> str:
+        return "/api/keys/" + "".join(f"%{byte:02X}" for byte in key.encode())
+
+
+@pytest.fixture
+def store(cluster: Cluster, people: dict[str, Person]) -> Iterator[Store]:
+    headers = {"authorization": people["editor"].token}
+    with httpx.Client(base_url=cluster.base_url, trust_env=False, headers=headers) as http:
+        yield Store(http)
+
+
+@pytest.fixture
+def new_page(chromium: Any, cluster: Cluster, people: dict[str, Person]) -> Iterator[NewPage]:
+    """Opens a page in a browser of its own, logged in as `role` unless that is None; nothing may go wrong in it."""
+    faults: list[str] = []
+    with ExitStack() as stack:
+
+        def new(role: str | None = "editor", screen: str = "overview", **options: Any) -> Any:
+            context = chromium.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
+            stack.callback(context.close)
+            context.set_default_timeout(WAIT_MS)
+            page = context.new_page()
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("console", lambda message: faults.append(message.text) if is_fault(message) else None)
+            page.goto(f"{cluster.base_url}/console#/{screen}")
+            page.wait_for_url("**/console/login**")
+            if role is not None:
+                log_in(page, people[role].name, people[role].password)
+                page.get_by_role("button", name="Log out").wait_for()
+            return page
+
+        yield new
+    assert not faults, faults
+
+
+def is_fault(message: Any) -> bool:
+    # Chromium says so of every answer from 400 up, also of those that a test asks for; and of a server that is gone.
+    return message.type in ("error", "warning") and not message.text.startswith("Failed to load resource:")
+
+
+def log_in(page: Any, name: str, password: str) -> None:
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+@pytest.fixture
+def picture() -> Callable[[Any, str], None]:
+    """Keeps a screenshot for the documentation, where CONSOLE_PICTURES names the folder."""
+    folder = os.environ.get("CONSOLE_PICTURES")
+
+    def keep(page: Any, name: str) -> None:
+        if folder:
+            page.screenshot(path=str(Path(folder) / f"console-{name}.png"), animations="disabled")
+
+    return keep
+
+
+def look_up(page: Any, key: str) -> None:
+    page.get_by_label("Key, exactly").fill(key)
+    page.get_by_role("button", name="Look up").click()
+
+
+def text_of(value: Any) -> str:
+    """A value as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
