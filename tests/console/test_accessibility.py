@@ -32,7 +32,7 @@ def test_axe_finds_nothing_on_any_screen(
     page.get_by_role("table", name="Problems").wait_for()
     assert violations(page) == [], "queue"
     page.get_by_role("link", name="Data").click()
-    page.get_by_label("Prefix").fill(key)
+    page.get_by_role("textbox", name="Prefix").fill(key)
     page.get_by_role("button", name="List").click()
     page.locator(".names button").click()
     page.get_by_role("button", name="Delete…").wait_for()

@@ -127,7 +127,7 @@ def test_hostile_keys_and_values_are_text(new_page: NewPage, store: Store, fresh
     key = f"{prefix}{attack}\u202egnp.exe\u0000%2F/?#&'\""
     store.put(key, text_of({attack: [attack, "\u202eabc\u2066", "</pre>", "ملف", "\U000e0041"]}))
     page = new_page(screen="data")
-    page.get_by_label("Prefix").fill(prefix)
+    page.get_by_role("textbox", name="Prefix").fill(prefix)
     page.get_by_role("button", name="List").click()
     name = page.locator(".names button")
     assert name.inner_text() == f"{prefix}{attack}\\u202egnp.exe\\u0000%2F/?#&'\""
@@ -169,7 +169,7 @@ def test_names_come_by_the_hundred_and_go_as_a_file(
     prefix = fresh_key()
     store.put_many({f"{prefix}:{number:03}": number for number in range(150)})
     page = new_page(screen="data")
-    page.get_by_label("Prefix").fill(prefix)
+    page.get_by_role("textbox", name="Prefix").fill(prefix)
     page.get_by_role("button", name="List").click()
     page.get_by_text("Keys 1 to 100", exact=True).wait_for()
     assert page.locator(".names li").count() == 100

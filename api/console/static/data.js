@@ -42,7 +42,7 @@ function ByName() {
   return html`<section aria-labelledby="by-name"><h2 id="by-name">A key</h2>
     <form class="line" onSubmit=${look}>
       <label for="name" class="unseen">Key, exactly</label>
-      <input id="name" value=${name} onInput=${(event) => setName(event.target.value)} placeholder="The whole key, exactly" autocomplete="off" autocapitalize="none" spellcheck="false" required />
+      <input id="name" value=${name} onInput=${(event) => setName(event.target.value)} placeholder="The whole key, exactly" autocomplete="off" autocapitalize="none" spellcheck=${false} required />
       <button class="primary">Look up</button>
     </form></section>`;
 }
@@ -70,7 +70,7 @@ function ByPrefix() {
   return html`<section aria-labelledby="by-prefix"><h2 id="by-prefix">Keys by prefix</h2>
     <form class="line" onSubmit=${begin}>
       <label for="prefix" class="unseen">Prefix</label>
-      <input id="prefix" value=${prefix} onInput=${(event) => setPrefix(event.target.value)} placeholder="Prefix; empty for all keys" autocomplete="off" autocapitalize="none" spellcheck="false" />
+      <input id="prefix" value=${prefix} onInput=${(event) => setPrefix(event.target.value)} placeholder="Prefix; empty for all keys" autocomplete="off" autocapitalize="none" spellcheck=${false} />
       <button disabled=${busy}>List</button>
     </form>
     ${problem && html`<p class="problem" role="alert">${problem}</p>`}

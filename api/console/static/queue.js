@@ -72,7 +72,7 @@ function Problems({ rows }) {
   return html`<section aria-labelledby="problems">
     <h2 id="problems">The last problems</h2>
     <p class="search"><label for="wanted">Request id</label>
-      <input id="wanted" type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} autocomplete="off" spellcheck="false" placeholder="or a route, or a status" />
+      <input id="wanted" type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} autocomplete="off" spellcheck=${false} placeholder="or a route, or a status" />
       <span role="status" class="muted">${text ? `${found.length} of ${rows.length}` : `${rows.length}`}</span></p>
     <${Table} label="Problems" columns=${PROBLEM} rows=${found} keyOf=${(row) => `${row.request_id} ${row.at}`} empty=${rows.length ? "No problem has this id." : "No request has failed."} />
   </section>`;
