@@ -7,7 +7,7 @@ REPLICATED := $(PYTHON) -m clusterctl
 MANAGE := $(CLUSTER) exec -- -m api.manage
 
 # Arguments of targets come from the command line alone: the environment has a NAME on WSL, and may have any of these.
-$(foreach name,ARGS FOLLOW FROM HEADLESS MINUTES NAME NAMES OUT PROCESSES QUICK REPLICAS SCENARIOS SCOPES SEED SHARDS TIME UPGRADE USERS WORKERS,\
+$(foreach name,ARGS FOLLOW FROM HEADLESS MINUTES NAME NAMES OUT PICTURES PROCESSES QUICK REPLICAS SCENARIOS SCOPES SEED SHARDS TIME UPGRADE USERS WORKERS,\
 	$(if $(filter command,$(origin $(name))),,$(eval override undefine $(name))))
 # $(call quoted,NAME) is the argument as it was typed, as one word of the shell; nothing is pasted without it but ARGS,
 # which is a piece of a command line. `each` quotes each word, `given` has a default, `who` insists on a name.
@@ -47,7 +47,7 @@ LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint
 
 .DEFAULT_GOAL := help
 .PHONY: help install installed up down status logs scale credentials test chaos faults-report fuzz test-lua test-python \
-	test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
+	test-browser test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
 	user-add user-set-password user-disable user-enable user-list backup restore \
 	cluster-up cluster-status cluster-down
 
@@ -113,6 +113,10 @@ test-lua: install
 test-python:
 	@scripts/install.sh test
 	$(PYTHON) -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+test-browser: ## try the console in Chromium, which is installed first; PICTURES=1 takes the screenshots of docs/console.md anew
+	@scripts/install.sh browser
+	$(if $(PICTURES),CONSOLE_PICTURES=docs/images )$(PYTHON) -m pytest -m browser tests/console $(ARGS)
 
 coverage: ## run the Python tests and say which branches none of them takes; fails below the floor
 	@scripts/install.sh test
@@ -201,6 +205,7 @@ lock: install ## write the lock files anew after a change of pyproject.toml; UPG
 	$(UV_COMPILE) --group contract -c requirements.lock -o requirements-contract.lock
 	$(UV_COMPILE) pyproject.toml client/pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
 	$(UV_COMPILE) --group bench -c requirements-dev.lock -o requirements-bench.lock
+	$(UV_COMPILE) --group browser -c requirements-dev.lock -c requirements-bench.lock -o requirements-browser.lock
 	$(UV_COMPILE) --group audit -c requirements-dev.lock -c requirements-bench.lock -o requirements-audit.lock
 	$(UV_COMPILE) --resolution lowest-direct pyproject.toml client/pyproject.toml --group dev -o requirements-lowest.lock
 

@@ -16,7 +16,7 @@ COOKIE = "__Host-tarantkv"
 
 ASK = """async ([url, method]) => {
     try {
-        const answer = await fetch(url, {method, mode: "no-cors", credentials: "include", redirect: "manual"});
+        const answer = await fetch(url, {method, mode: "no-cors", credentials: "include"});
         return answer.type;
     } catch (error) { return String(error); }
 }"""

@@ -135,10 +135,10 @@ def test_a_key_is_read_changed_onto_its_version_exported_and_deleted(
     assert seen.text == "1"
     tag = seen.headers["etag"]
     digits = '{"n": 9007199254740993, "f": 1.0, "u": 18446744073709551615}'
-    body = {"headers": {"if-match": tag, "content-type": "application/json"}, "content": digits}
-    assert editor.ask("PUT", path, **body).status_code == 200
+    onto = {"if-match": tag, "content-type": "application/json"}
+    assert editor.ask("PUT", path, headers=onto, content=digits).status_code == 200
     assert editor.ask("GET", path).text == digits.replace(" ", "")
-    refused = editor.ask("PUT", path, **body)
+    refused = editor.ask("PUT", path, headers=onto, content=digits)
     assert refused.status_code == 412
     assert refused.json()["current"][key]["version"]
     exported = editor.ask("GET", f"export?prefix={quote(key, safe='')}")

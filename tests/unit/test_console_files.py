@@ -97,7 +97,8 @@ def test_a_file_is_kept_by_the_browser_and_asked_about_each_time(client: TestCli
 
 
 def test_the_files_of_others_are_what_their_authors_wrote_with_their_licences() -> None:
-    sums = dict(reversed(line.split("  ")) for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
+    lines = [line.split("  ") for line in (VENDOR / "SHA256SUMS").read_text().splitlines()]
+    sums = {name: digest for digest, name in lines}
     there = {entry.name for entry in VENDOR.iterdir()} - {"SHA256SUMS", "README.md"}
     assert there == set(sums)
     for name, expected in sums.items():

@@ -7,7 +7,7 @@ import pytest
 from api.ops.findings import FAILURE, WARNING, Finding, findings
 
 
-def shard(name: str = "s1", **told: Any) -> dict[str, Any]:
+def shard(name: Any = "s1", **told: Any) -> dict[str, Any]:
     usual = {
         "state": "up",
         "memory_used_bytes": 10,

@@ -47,7 +47,7 @@ export function Editor({ name, entry, done, leave }) {
   };
   return html`<form onSubmit=${send}>
     <label for="text">${isNew ? "Value of the new key, JSON" : html`New value in place of version <code>${versionOf(onto.tag ?? "")}</code>, JSON`}</label>
-    <textarea id="text" rows="14" spellcheck=${false} autocapitalize="none" value=${text} onInput=${(event) => setText(event.target.value)} aria-describedby="edit-problem"></textarea>
+    <textarea id="text" rows=${Math.min(20, Math.max(6, text.split("\n").length + 1))} spellcheck=${false} autocapitalize="none" value=${text} onInput=${(event) => setText(event.target.value)} aria-describedby="edit-problem"></textarea>
     <p id="edit-problem" class="problem" role="alert">${problem}</p>
     ${conflict
       ? html`<${Conflict} conflict=${conflict} over=${over} leave=${leave} done=${done} />`
