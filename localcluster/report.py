@@ -43,6 +43,7 @@ def welcome(cluster: Cluster) -> str:
         [
             "",
             f"  address         {cluster.base_url}",
+            f"  console         {cluster.base_url}/console",
             f"  admin user      {cluster.admin_user}",
             f"  admin password  in {env_file} ({dotenv.ADMIN_PASSWORD})",
             "",

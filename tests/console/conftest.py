@@ -1,8 +1,10 @@
 """Chromium, driven by playwright, in front of the test cluster's console. Both are skipped where they are missing."""
 
 import json
+import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +27,8 @@ ARGUMENTS = (
 )
 PASSWORD = "correct horse battery staple"
 WAIT_MS = 15_000
+SHOWN = {"overview-light", "overview-dark", "overview-phone", "queue-light", "data-light", "dead-shard", "conflict"}
+"""The screenshots of docs/console.md."""
 
 NewPage = Callable[..., Any]
 
@@ -131,16 +135,29 @@ def log_in(page: Any, name: str, password: str) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
+class Pictures:
+    """Screenshots for the documentation, kept where CONSOLE_PICTURES names the folder."""
+
+    def __init__(self, folder: str | None, store: Store) -> None:
+        self._folder = folder
+        self._store = store
+
+    def keep(self, page: Any, name: str) -> None:
+        """Keep a screenshot, if it is one of the documentation's."""
+        if self._folder and name in SHOWN:
+            page.screenshot(path=str(Path(self._folder) / f"console-{name}.png"), animations="disabled")
+
+    def work(self, seconds: float) -> None:
+        """Give the charts something to show, where somebody will look at them."""
+        end = time.monotonic() + (seconds if self._folder else 0)
+        while (left := end - time.monotonic()) > 0:
+            for number in range(1 + int(6 * (1 + math.sin(left)))):
+                self._store.get(f"session:{number:03}")
+
+
 @pytest.fixture
-def picture() -> Callable[[Any, str], None]:
-    """Keeps a screenshot for the documentation, where CONSOLE_PICTURES names the folder."""
-    folder = os.environ.get("CONSOLE_PICTURES")
-
-    def keep(page: Any, name: str) -> None:
-        if folder:
-            page.screenshot(path=str(Path(folder) / f"console-{name}.png"), animations="disabled")
-
-    return keep
+def pictures(store: Store) -> Pictures:
+    return Pictures(os.environ.get("CONSOLE_PICTURES"), store)
 
 
 def look_up(page: Any, key: str) -> None:

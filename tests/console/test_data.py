@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.console.conftest import NewPage, Store, look_up, text_of
+from tests.console.conftest import NewPage, Pictures, Store, look_up, text_of
 
 DIGITS = '{"n":9007199254740993,"f":1.0,"u":18446744073709551615,"e":1e400}'
 KEPT = '{"n":9007199254740993,"f":1.0,"u":18446744073709551615}'
@@ -60,7 +60,7 @@ def test_a_text_that_is_no_json_is_not_sent(new_page: NewPage, store: Store, fre
 
 @pytest.mark.parametrize("answer", ["over", "drop"])
 def test_an_edit_that_conflicts_shows_both_and_overwrites_nothing_by_itself(
-    new_page: NewPage, store: Store, fresh_key: Callable[[], str], picture: Callable[[Any, str], None], answer: str
+    new_page: NewPage, store: Store, fresh_key: Callable[[], str], pictures: Pictures, answer: str
 ) -> None:
     key = fresh_key()
     store.put(key, '{"name":"Mary","visits":7}')
@@ -74,7 +74,7 @@ def test_an_edit_that_conflicts_shows_both_and_overwrites_nothing_by_itself(
     assert '"visits": 9' in value(page, "What the key holds now").inner_text()
     assert '"visits": 8' in editor(page).input_value()
     assert store.get(key).text == '{"name":"Mary","visits":9}'
-    picture(page, "conflict")
+    pictures.keep(page, "conflict")
     if answer == "over":
         page.get_by_role("button", name="Save my text over it").click()
         page.get_by_text("Saved.").wait_for()

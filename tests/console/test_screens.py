@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from localcluster.cluster import Cluster
-from tests.console.conftest import NewPage, Person, Store
+from tests.console.conftest import NewPage, Person, Pictures, Store
 
 LOOKS = [("light", 1200, 820), ("dark", 1200, 820), ("phone", 390, 844)]
 
@@ -24,7 +24,7 @@ def is_as_wide_as_its_window(page: Any) -> bool:
 
 @pytest.mark.parametrize(("name", "width", "height"), LOOKS)
 def test_each_screen_fits_and_shows_what_runs(
-    new_page: NewPage, store: Store, picture: Callable[[Any, str], None], name: str, width: int, height: int
+    new_page: NewPage, store: Store, pictures: Pictures, name: str, width: int, height: int
 ) -> None:
     store.put_many({f"session:{number:03}": {"user": number, "name": "Mary"} for number in range(120)})
     for number in range(60):
@@ -39,15 +39,15 @@ def test_each_screen_fits_and_shows_what_runs(
     page.wait_for_function("document.querySelectorAll('canvas').length === 4")
     # Two looks make the first line of a chart.
     page.get_by_text("since this page was opened").wait_for()
-    page.wait_for_timeout(4500 if name == "light" else 0)
+    pictures.work(40)
     assert is_as_wide_as_its_window(page)
-    picture(page, f"overview-{name}")
+    pictures.keep(page, f"overview-{name}")
     page.get_by_role("link", name="Queue and workers").click()
     page.get_by_role("table", name="Workers").wait_for()
     assert page.get_by_role("table", name="Streams").get_by_role("rowheader").count() == 3
     assert page.get_by_role("table", name="Workers").get_by_role("rowheader").count() == 2
     assert is_as_wide_as_its_window(page)
-    picture(page, f"queue-{name}")
+    pictures.keep(page, f"queue-{name}")
     page.get_by_role("link", name="Data").click()
     page.get_by_role("textbox", name="Prefix").fill("session:")
     page.get_by_role("button", name="List").click()
@@ -55,11 +55,11 @@ def test_each_screen_fits_and_shows_what_runs(
     page.get_by_role("button", name="session:007").click()
     page.get_by_role("region", name="Value").wait_for()
     assert is_as_wide_as_its_window(page)
-    picture(page, f"data-{name}")
+    pictures.keep(page, f"data-{name}")
 
 
 def test_a_dead_shard_appears_with_what_to_do_and_goes_when_it_is_back(
-    new_page: NewPage, cluster: Cluster, picture: Callable[[Any, str], None]
+    new_page: NewPage, cluster: Cluster, pictures: Pictures
 ) -> None:
     page = new_page()
     page.get_by_text("All is well").wait_for()
@@ -70,7 +70,7 @@ def test_a_dead_shard_appears_with_what_to_do_and_goes_when_it_is_back(
         assert "make logs NAMES=shard-s2" in page.get_by_role("status").inner_text()
         row.get_by_text("down", exact=True).wait_for()
         assert "MiB of" in row.inner_text(), "what it told before is gone"
-        picture(page, "dead-shard")
+        pictures.keep(page, "dead-shard")
     finally:
         cluster.kill("shard-s2", signal.SIGCONT)
     page.get_by_text("All is well").wait_for(timeout=30_000)

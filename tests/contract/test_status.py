@@ -40,7 +40,7 @@ def test_it_tells_of_shards_queues_workers_and_processes(api: Api, fresh_key: Fr
     assert sum(row["keys"] for row in found["shards"]) >= 50
     for row in found["queues"]:
         assert row["depth"] >= 0
-        assert row["in_hand"] >= 0
+        assert row["in_hand"] >= row["redelivered"] >= 0
         assert row["oldest_s"] < 5
         assert row["workers"] >= 1
     assert {shard for row in found["workers"] for shard in row["shards"]} == set(shards)
@@ -62,6 +62,29 @@ def test_rates_and_times_are_of_the_last_seconds(api: Api, fresh_key: FreshKeys)
         )
 
     until(shows, 15, "nothing is counted")
+
+
+def test_whole_requests_are_counted_by_status(api: Api, fresh_key: FreshKeys) -> None:
+    def shows() -> bool:
+        api.write({fresh_key(): 1})
+        api.http.get(f"/api/keys/{fresh_key()}", headers={"authorization": str(api.token)})
+        found = status(api)["requests"]
+        times = (found["p50_s"], found["p99_s"])
+        return found["by_status"].get("200", 0) > 0 and found["by_status"].get("404", 0) > 0 and None not in times
+
+    until(shows, 15, "nothing is counted")
+    found = status(api)["requests"]
+    assert found["per_s"] == pytest.approx(sum(found["by_status"].values()), abs=0.1)
+    assert 0 < found["p50_s"] <= found["p99_s"] < 60
+
+
+def test_each_shard_is_read_by_a_worker(api: Api) -> None:
+    found = status(api)
+    shards = {row["shard"] for row in found["shards"]}
+    assert {shard for row in found["workers"] for shard in row["reads"]} == shards
+    assert all(set(row["reads"]) <= set(row["shards"]) for row in found["workers"])
+    assert {row["state"] for row in found["findings"]} <= {"failure", "warning"}
+    assert all(row["text"] and row["to_do"] for row in found["findings"])
 
 
 def test_a_failed_request_is_found_by_its_id_and_without_its_key(api: Api) -> None:

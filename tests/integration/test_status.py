@@ -38,6 +38,8 @@ def test_a_shard_that_takes_no_changes_is_told_from_the_others(api: Api, store: 
         found = rows(api, "shards")
         assert found["s2"]["leader"] is False
         assert found["s1"]["state"] == "up"
+        answer = api.http.get("/api/status", headers={"authorization": str(api.token)})
+        assert "shard s2 takes no changes" in answer.json()["findings"][0]["text"]
     until(lambda: rows(api, "shards")["s2"]["state"] == "up", 10, "it is not noticed")
 
 

@@ -1,5 +1,6 @@
 """The console's page and files: what they may load, how they are kept, and that they are what their authors wrote."""
 
+import asyncio
 import hashlib
 import json
 import re
@@ -7,11 +8,18 @@ from collections.abc import Iterator
 from importlib.resources import files
 from posixpath import dirname, join, normpath
 
+import httpx
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
 from api.console import files as console_files
+from api.http.access_log import AccessLog
+from api.http.asgi import Outermost
+from api.http.proxies import TrustedProxies
+from api.http.request_ids import RequestIds
+from api.http.routes import Routes
+from tests.unit.memory_server import Metrics
 
 STATIC = files("api.console") / "static"
 VENDOR = STATIC / "vendor"
@@ -94,6 +102,22 @@ def test_a_file_is_kept_by_the_browser_and_asked_about_each_time(client: TestCli
         assert client.get(path, headers={"if-none-match": '"other"'}).status_code == 200
         assert client.head(path).status_code == 200
         assert client.post(path).status_code == 405
+
+
+def test_all_answers_headers_are_there_where_an_asgi_server_carries_them_too(client: TestClient[Litestar]) -> None:
+    log = AccessLog(Metrics(), "off")
+    whole = Outermost(client.app, Routes(served(client)), log, RequestIds(), TrustedProxies(""))
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(whole)  # type: ignore[arg-type]  # its own types of the same messages
+        async with httpx.AsyncClient(transport=transport, base_url="http://console") as around:
+            for path in ("/console", "/console/static/main.js"):
+                headers = (await around.get(path)).headers
+                assert headers.get_list("cache-control") == ["no-cache"]
+                assert headers["x-content-type-options"] == "nosniff"
+            assert (await around.get("/console/nothing")).headers.get_list("cache-control") == ["no-store"]
+
+    asyncio.run(scenario())
 
 
 def test_the_files_of_others_are_what_their_authors_wrote_with_their_licences() -> None:
