@@ -26,7 +26,7 @@ ARGUMENTS = (
     "--disable-sync",
 )
 PASSWORD = "correct horse battery staple"
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 SHOWN = {"overview-light", "overview-dark", "overview-phone", "queue-light", "data-light", "dead-shard", "conflict"}
 """The screenshots of docs/console.md."""
 

@@ -58,11 +58,10 @@ def test_a_text_that_is_no_json_is_not_sent(new_page: NewPage, store: Store, fre
     value(page).wait_for()
 
 
-@pytest.mark.parametrize("answer", ["over", "drop"])
+@pytest.mark.parametrize(("key", "answer"), [("customer:4711", "over"), ("customer:4712", "drop")])
 def test_an_edit_that_conflicts_shows_both_and_overwrites_nothing_by_itself(
-    new_page: NewPage, store: Store, fresh_key: Callable[[], str], pictures: Pictures, answer: str
+    new_page: NewPage, store: Store, pictures: Pictures, key: str, answer: str
 ) -> None:
-    key = fresh_key()
     store.put(key, '{"name":"Mary","visits":7}')
     page = new_page(screen="data")
     look_up(page, key)
