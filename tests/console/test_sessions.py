@@ -10,7 +10,7 @@ import pytest
 
 from localcluster.cluster import Cluster
 from tests.console.conftest import NewPage, Person, log_in
-from tests.integration.waiting import until
+from tests.contract.waiting import until
 
 COOKIE = "__Host-tarantkv"
 

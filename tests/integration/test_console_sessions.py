@@ -9,9 +9,9 @@ import pytest
 
 from localcluster.cluster import Cluster
 from tests.contract.calls import Api
+from tests.contract.waiting import until
 from tests.integration.conftest import NewUser, User
 from tests.integration.processes import manage
-from tests.integration.waiting import until
 
 COOKIE = "__Host-tarantkv"
 OPEN = {"/console", "/console/login"}
