@@ -46,7 +46,7 @@ LOWEST_TESTS := tests/unit tests/contract
 LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint-compose
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale credentials test chaos faults-report fuzz test-lua test-python \
+.PHONY: help install installed up down status logs scale credentials test chaos pairs faults-report fuzz test-lua test-python \
 	test-browser test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
 	user-add user-set-password user-disable user-enable user-list backup restore \
 	cluster-up cluster-status cluster-down
@@ -100,6 +100,9 @@ test: test-lua test-python ## run all tests, on servers of their own
 
 chaos: install ## random faults under load for MINUTES=30, all promises checked; prints its seed; SEED=n repeats one
 	$(PYTHON) -m tests.faults.chaos --minutes $(call given,MINUTES,30) $(if $(value SEED),--seed $(call quoted,SEED)) $(ARGS)
+
+pairs: install ## every two faults at the same time, on TEST_PROCESSES clusters at once; about an hour
+	$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m long $(or $(ARGS),tests/faults/test_pairs.py)
 
 faults-report: install ## every fault in its long form, then chaos; what came of it goes into docs/reliability.md; about an hour
 	$(PYTHON) -m tests.faults.report run --minutes $(call given,MINUTES,30) $(if $(value SEED),--seed $(call quoted,SEED))

@@ -17,13 +17,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import SystemRandom
 
 import jwt
 
 from localcluster.cluster import Cluster, ClusterError
+from tests.faults.answers import DEADLINE_S
 from tests.faults.catalogue import FAULTS, Stage
 from tests.faults.catalogue import SKEW_S as CLOCK_OFF_S
 from tests.faults.clocks import ProcessClock
@@ -38,9 +39,6 @@ from tests.integration.processes import ApiProcess
 
 KEYS = 16
 CLIENTS = 8
-BEFORE = 60
-AFTER = 100
-"""Calls that must succeed before the faults of an epoch and after them."""
 
 RECOVERY_S = 30.0
 """How long that may take, and until every program runs again."""
@@ -51,8 +49,28 @@ LATE_S = 3.0
 TOKEN_TTL_S = 7 * 24 * 3600
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How much load an epoch has."""
+
+    before: int = 60
+    after: int = 100
+    """Calls that must succeed before the faults of an epoch and after them."""
+    pause_s: float = 0.0
+    """Between two calls of a client."""
+    deadline_s: float = DEADLINE_S
+    """The cluster's TARANTKV_REQUEST_TIMEOUT_S."""
+
+
+FULL_LOAD = Pace()
+
+
 class ChaosError(Exception):
-    """What a run must not come to."""
+    """What a run must not come to. `over` is the number of strikes that need not be tried again."""
+
+    def __init__(self, text: str, over: int) -> None:
+        super().__init__(text)
+        self.over = over
 
 
 @dataclass
@@ -72,8 +90,9 @@ class Totals:
 class Chaos:
     """One run."""
 
-    def __init__(self, stage: Stage, urls: Sequence[str], seed: int, directory: Path) -> None:
+    def __init__(self, stage: Stage, urls: Sequence[str], seed: int, directory: Path, pace: Pace = FULL_LOAD) -> None:
         self.totals = Totals()
+        self._pace = pace
         self._stage = stage
         self._urls = urls
         self._seed = seed
@@ -96,7 +115,7 @@ class Chaos:
             say(f"{number:4}  {' + '.join(strike.faults)}: {described(run)}")
         await self._check_last()
         if twice := list(applied_twice(self._stage.cluster)):
-            raise ChaosError("\n".join(twice))
+            raise ChaosError("\n".join(twice), len(strikes))
 
     async def _epoch(self, number: int, strike: Strike, began: float) -> Run:
         keys = [f"chaos/{self._seed}/{number}/{key}" for key in range(KEYS)]
@@ -106,20 +125,21 @@ class Chaos:
         name = f"chaos-{self._seed}-{number}"
         try:
             async with load:
-                await asyncio.wait_for(load.good(BEFORE), RECOVERY_S)
+                await asyncio.wait_for(load.good(self._pace.before), RECOVERY_S)
                 await _hold(load, began + strike.at_s - time.monotonic())
                 struck = time.monotonic()
                 await self._strike(strike, load)
                 healed = time.monotonic()
-                await asyncio.wait_for(load.good(AFTER), RECOVERY_S)
+                await asyncio.wait_for(load.good(self._pace.after), RECOVERY_S)
                 await load.stop()
             await self._all_running()
         except (AssertionError, TimeoutError, ClusterError, OSError) as error:
             path = save_history(load.calls, name, self._directory)
             what = "the system did not recover" if isinstance(error, TimeoutError) else str(error)
-            raise ChaosError(f"epoch {number}, {' + '.join(strike.faults)}: {what}; its history is {path}") from error
+            text = f"epoch {number}, {' + '.join(strike.faults)}: {what}; its history is {path}"
+            raise ChaosError(text, number) from error
         late_s = float("inf") if touched & {"api", "client-api", "api-clock"} else LATE_S
-        return Run(name, load.calls, struck, healed, late_s)
+        return Run(name, load.calls, struck, healed, late_s, self._pace.deadline_s)
 
     async def _strike(self, strike: Strike, load: Load) -> None:
         """Have all faults there for their time; their ends are in the opposite order."""
@@ -150,11 +170,12 @@ class Chaos:
         again = self._load(run.calls[-1].keys, 0, 0)
         async with again:
             await again.stop()
-        whole = Run(run.name, [*run.calls, *again.calls], run.struck, run.healed, run.late_s)
+        whole = replace(run, calls=[*run.calls, *again.calls])
         self.totals.operations += sum(map(len, operations(whole.calls).values()))
         if found := violations(whole):
             path = save_history(whole.calls, run.name, self._directory)
-            raise ChaosError("\n".join([f"{run.name}: {len(found)} violations, the history is {path}", *found[:10]]))
+            text = "\n".join([f"{run.name}: {len(found)} violations, the history is {path}", *found[:10]])
+            raise ChaosError(text, self.totals.strikes)
 
     def _load(self, keys: Sequence[str], clients: int, number: int, step_s: float = 0.0) -> Load:
         away_s = clocks_off_s(self._stage.cluster)
@@ -170,6 +191,7 @@ class Chaos:
             refusals=True,
             off_s=CLOCK_OFF_S + away_s,
             step_s=max(step_s, away_s),
+            pause_s=self._pace.pause_s,
         )
 
     def _count(self, strike: Strike, run: Run) -> None:
@@ -211,12 +233,14 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def run_on(networked: Networked, directory: Path, seed: int, strikes: Sequence[Strike], out: Path) -> Totals:
+def run_on(
+    networked: Networked, directory: Path, seed: int, strikes: Sequence[Strike], out: Path, pace: Pace = FULL_LOAD
+) -> Totals:
     """Run on a cluster, with a second api process whose clock can be set off."""
     clock = ProcessClock(directory / "clock", 0)
     with ApiProcess(networked.cluster, clock.settings) as second:
         stage = Stage(networked.cluster, networked.network, clock)
-        chaos = Chaos(stage, [networked.base_url, second.base_url], seed, out)
+        chaos = Chaos(stage, [networked.base_url, second.base_url], seed, out, pace)
         asyncio.run(chaos.run(strikes))
         return chaos.totals
 

@@ -62,8 +62,9 @@ class Load:
         http_timeout_s: float = HTTP_TIMEOUT_S,
         off_s: float = 0.0,
         step_s: float = 0.0,
+        pause_s: float = 0.0,
     ) -> None:
-        """Clients and tries take turns between `base_url` and `other_urls`.
+        """Clients and tries take turns between `base_url` and `other_urls`; a client waits `pause_s` between its calls.
 
         `skew_s`, `refusals` and `garbled` are as in `Answers`, `off_s` and `step_s` as in `Call`.
         """
@@ -75,6 +76,7 @@ class Load:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._keys = list(keys)
         self._clients = clients
+        self._pause_s = pause_s
         self._asker = Asker(self._keys, mix or Mix(), wall_s, off_s, step_s)
         self._seed = seed
         self._numbers = count(1)
@@ -161,8 +163,8 @@ class Load:
             self._ended(call)
             if call.idempotency_key and call.succeeded and chance.random() < self._asker.mix.again:
                 await self._again(call)
-            if not call.succeeded:
-                await asyncio.sleep(RETRY_S)
+            if not call.succeeded or self._pause_s:
+                await asyncio.sleep(self._pause_s if call.succeeded else max(RETRY_S, self._pause_s))
 
     async def _perform(self, call: Call) -> None:
         """Make a call; with an `Idempotency-Key` until it succeeds."""

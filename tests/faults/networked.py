@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from localcluster.cluster import Cluster
 from localcluster.config import ClusterConfig, for_tests
 from tests.faults.network import Link, Proxy
 
 _SHARDS = ("s1", "s2", "s3")
+_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Networked:
 
 
 @contextmanager
-def networked_cluster(data_dir: Path) -> Iterator[Networked]:
+def networked_cluster(data_dir: Path, settings: Mapping[str, str] = _NO_SETTINGS) -> Iterator[Networked]:
     """A running cluster of three shards and two workers, all links whole."""
     proxy = Proxy()
     try:
@@ -59,7 +61,7 @@ def networked_cluster(data_dir: Path) -> Iterator[Networked]:
             proxy.link("worker-redis"),
             {shard: proxy.link(f"worker-{shard}") for shard in _SHARDS},
         )
-        cluster = Cluster(_config(data_dir, network))
+        cluster = Cluster(_config(data_dir, network, settings))
         network.client_api.lead_to(("127.0.0.1", cluster.config.api_port))
         for link in (network.api_redis, network.worker_redis):
             link.lead_to(("127.0.0.1", cluster.config.redis_port))
@@ -75,11 +77,12 @@ def networked_cluster(data_dir: Path) -> Iterator[Networked]:
         proxy.close()
 
 
-def _config(data_dir: Path, network: Network) -> ClusterConfig:
+def _config(data_dir: Path, network: Network, settings: Mapping[str, str]) -> ClusterConfig:
     shards = ";".join(f"{name}={link.address}" for name, link in network.worker_shard.items())
     return for_tests(
         data_dir,
         shards=len(_SHARDS),
+        settings=settings,
         tier_settings={
             "shard": {"TARANTKV_COUNT_APPLICATIONS": "true"},
             "api": {"TARANTKV_REDIS_URL": f"redis://{network.api_redis.address}/0"},

@@ -28,6 +28,7 @@ class Run:
     healed: float
     """When the fault was over; what was killed may still be starting then."""
     late_s: float = LATE_S
+    deadline_s: float = DEADLINE_S
 
     def failures(self, calls: Sequence[Call] | None = None) -> dict[str, int]:
         """How often each answer was given that did not serve a call, retries included."""
@@ -97,5 +98,5 @@ def _not_linearizable(run: Run) -> Iterator[str]:
 def _late(run: Run) -> Iterator[str]:
     """Answers long after the deadline."""
     for call in run.calls:
-        if call.longest_s > DEADLINE_S + run.late_s + run.usual_wait_s:
+        if call.longest_s > run.deadline_s + run.late_s + run.usual_wait_s:
             yield f"answered after {call.longest_s:.2f} s: {call}"
