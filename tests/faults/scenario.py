@@ -23,6 +23,9 @@ REPORT = "FAULT_REPORT"
 HISTORIES = "FAULT_HISTORIES"
 """A directory named by this variable gets the history of each run, in Jepsen's form."""
 
+PAUSE_S = 0.01
+"""Between two calls of a client. Without it the clients take most of the time of the processors."""
+
 Fault = Callable[[Load], Awaitable[None]]
 
 
@@ -56,8 +59,8 @@ class Scenario:
         self,
         fault: Fault,
         *,
-        before: int = 100,
-        after: int = 150,
+        before: int = 60,
+        after: int = 80,
         clients: int = 8,
         mix: Mix | None = None,
         keys: Sequence[str] | None = None,
@@ -95,6 +98,7 @@ class Scenario:
                 http_timeout_s=http_timeout_s,
                 off_s=off_s + away_s,
                 step_s=max(step_s, away_s),
+                pause_s=PAUSE_S,
             )
             async with load:
                 await load.good(before)

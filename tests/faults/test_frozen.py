@@ -48,4 +48,4 @@ def test_what_is_frozen_past_every_expiry_does_no_harm_when_it_wakes(scenario: S
 
     # Few clients: where a worker is frozen the others go on all the time, and all of it is checked.
     run = scenario.run(fault, clients=2, late_s=EXPIRED_S)
-    assert run.failures().keys() <= {"503", "504", "broken (ReadTimeout)"}
+    assert run.failures().keys() <= {"503", "504", "broken (SocketTimeoutError)"}
