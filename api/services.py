@@ -20,11 +20,11 @@ from api.auth.tokens import Tokens
 from api.batch.idempotency import Idempotency
 from api.batch.run import Batches
 from api.lifecycle import Lifecycle
-from api.ops.health import ShardHealth
 from api.ops.metrics import Metrics
 from api.ops.process_memory import resident_bytes
 from api.ops.process_reports import ProcessReports
 from api.ops.recent import Problems, Recent
+from api.ops.shard_health import ShardHealth
 from api.ops.shard_status import ShardStatus
 from api.overload.gate import Gate
 from api.overload.memory_budgets import AnswerBudget, BodyBudget

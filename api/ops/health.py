@@ -1,79 +1,19 @@
-"""Health: whether the process lives, whether it should be sent requests, and which shards do not answer.
-
-A shard that is down does not make the process unready: the keys of the other shards still work here, and no other
-process reaches that shard either.
-"""
+"""The routes of health: whether the process lives, whether it should be sent requests, and which shards are down."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
 
 from api.http.problems import Kind, retry_later
-from api.overload.errors import OverloadedError
+from api.ops.shard_health import ShardHealth
 from api.queue.lanes import LaneView
 from protocol.version import VERSION
 
-_log = logging.getLogger(__name__)
-
-ASK_EVERY_S = 2.0
-"""Seconds between two rounds of questions to the shards. A round is one small chunk for each shard."""
-
-ANSWER_WITHIN_S = 2.0
-"""Seconds after which a shard that has not answered is called down."""
-
 READ_ONLY = (HttpMethod.GET, HttpMethod.HEAD)
-
-Ask = Callable[[str, float], Awaitable[bool]]
-"""Asks a shard, by name, for any answer within so many seconds. False: it gave none.
-
-Raises:
-    OverloadedError: the question was not asked, which says nothing about the shard.
-"""
-
-
-class ShardHealth:
-    """Which shards answered when they were last asked, as this process sees them through its queue and a worker."""
-
-    def __init__(self, shards: Sequence[str], ask: Ask) -> None:
-        self._ask = ask
-        self._down: set[str] = set()
-        self.use(shards)
-
-    def use(self, shards: Sequence[str]) -> None:
-        """From now on these are the shards."""
-        self.shards = tuple(shards)
-        self._down.intersection_update(shards)
-
-    @property
-    def down(self) -> list[str]:
-        """The shards that did not answer, in the order of `shards`."""
-        return [shard for shard in self.shards if shard in self._down]
-
-    async def watch(self) -> None:
-        """Ask every shard again and again."""
-        while True:
-            await asyncio.gather(*map(self._ask_one, self.shards))
-            await asyncio.sleep(ASK_EVERY_S)
-
-    async def _ask_one(self, shard: str) -> None:
-        try:
-            answers = await self._ask(shard, ANSWER_WITHIN_S)
-        except OverloadedError:
-            return
-        if shard not in self.shards:
-            return
-        if answers and shard in self._down:
-            self._down.discard(shard)
-            _log.info("a shard answers again", extra={"shard": shard})
-        elif not answers and shard not in self._down:
-            self._down.add(shard)
-            _log.warning("a shard does not answer", extra={"shard": shard})
 
 
 def routes(

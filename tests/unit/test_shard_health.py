@@ -5,8 +5,8 @@ import asyncio
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from api.ops import health
-from api.ops.health import ShardHealth
+from api.ops import health, shard_health
+from api.ops.shard_health import ShardHealth
 from api.overload.errors import OverloadedError
 from api.queue.lanes import LaneView
 
@@ -22,7 +22,7 @@ def watched(answers: Answers) -> ShardHealth:
     return watch
 
 
-def asker(answers: Answers) -> health.Ask:
+def asker(answers: Answers) -> shard_health.Ask:
     async def ask(shard: str, _: float) -> bool:
         answer = answers.get(shard, True)
         if isinstance(answer, Exception):
