@@ -22,6 +22,7 @@ from api.queue.deadlines import Deadlines
 from api.queue.lane_watch import LaneWatch
 from api.queue.lanes import Lanes
 from api.queue.pending import NOBODY, Caller, Gathering, Observer, Pending, PendingChunks
+from api.queue.turns import TURN_BYTES, turns_of
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.names import alive_key, reply_stream
@@ -30,6 +31,8 @@ from protocol.redis_wire import AsyncWire
 from protocol.settings import BatchSettings, RedisSettings
 
 _log = logging.getLogger(__name__)
+
+TOO_LATE = "the deadline passed before the chunk was sent"
 
 
 class _Part(Protocol):
@@ -60,6 +63,7 @@ class Dispatcher:
         self._deadlines = Deadlines(self._pending, self.admission.adapt)
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] | None = None
+        self._stopping = False
 
     @property
     def connected(self) -> bool:
@@ -111,6 +115,7 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Cancel the tasks and leave nothing in Redis; requests that still wait get what is known of their chunks."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -136,18 +141,56 @@ class Dispatcher:
         """
         left_s = (parts[0][1].deadline_ms - now_ms()) / 1000
         if left_s <= 0:
-            reason = "the deadline passed before the chunk was sent"
-            return [Outcome(chunk.id, Status.EXPIRED, reason) for _, chunk in parts]
+            return [Outcome(chunk.id, Status.EXPIRED, TOO_LATE) for _, chunk in parts]
         self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], caller.user)
-        ends = time.monotonic() + left_s
+        began = time.monotonic()
+        ends = began + left_s
+        if sum(len(chunk.body) for _, chunk in parts) <= TURN_BYTES:
+            outcomes = await self._send(parts, caller, ends)
+        else:
+            outcomes = await self._send_in_turns(parts, caller, ends)
+        self._observer.stage("shards", time.monotonic() - began)
+        return outcomes
+
+    async def _send(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float) -> list[Outcome]:
         gathering = Gathering(len(parts), asyncio.get_running_loop(), caller, ends)
         chunks = [Pending(shard, chunk, gathering, position) for position, (shard, chunk) in enumerate(parts)]
         for pending in chunks:
             self._pending.add(pending)
         self.lanes.add(chunks)
         await gathering.future
-        self._observer.stage("shards", time.monotonic() - gathering.began)
         return [outcome for outcome in gathering.outcomes if outcome is not None]
+
+    async def _send_in_turns(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float) -> list[Outcome]:
+        """Send a large batch, all shards at the same time and each turn by turn."""
+        outcomes: dict[int, Outcome] = {}
+        left = set(range(len(parts)))
+
+        async def send(turns: Sequence[Sequence[int]]) -> None:
+            for turn in turns:
+                if self._stopping or time.monotonic() >= ends:
+                    return
+                left.difference_update(turn)
+                sent = await self._send([parts[position] for position in turn], caller, ends)
+                outcomes.update(zip(turn, sent, strict=True))
+
+        tasks = [asyncio.ensure_future(send(turns)) for turns in turns_of(parts).values()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for position in left:
+                shard, chunk = parts[position]
+                self.admission.release(shard, len(chunk.body), caller.user, worked=False)
+        for position in left:
+            outcomes[position] = self._never_sent(parts[position][1])
+        return [outcomes[position] for position in range(len(parts))]
+
+    def _never_sent(self, chunk: Chunk) -> Outcome:
+        if self._stopping:
+            return Outcome(chunk.id, Status.UNREACHABLE, "the api is shutting down")
+        return Outcome(chunk.id, Status.EXPIRED, TOO_LATE)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._failed is None or self._failed.done():

@@ -1,0 +1,29 @@
+"""Cuts the chunks of one large batch into turns: a shard is given the next when it has answered the one before.
+
+All at once would stand in the shard's stream before whatever comes after them, as a small read of another client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol.frames import Chunk
+
+TURN_BYTES = 1024 * 1024
+"""Bytes of one batch that a shard is given at a time: some 20 ms of its work, a few times the way there and back."""
+
+
+def turns_of(parts: Sequence[tuple[str, Chunk]]) -> dict[str, list[list[int]]]:
+    """The turns of each shard in order, each the positions of its parts: as many as have `TURN_BYTES`, one at least."""
+    turns: dict[str, list[list[int]]] = {}
+    sizes: dict[str, int] = {}
+    for position, (shard, chunk) in enumerate(parts):
+        size = sizes.get(shard, 0) + len(chunk.body)
+        own = turns.setdefault(shard, [])
+        if own and size <= TURN_BYTES:
+            own[-1].append(position)
+        else:
+            own.append([position])
+            size = len(chunk.body)
+        sizes[shard] = size
+    return turns

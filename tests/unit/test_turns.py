@@ -1,0 +1,117 @@
+"""A large batch is given to its shards in turns, so that what others send comes between."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+import pytest
+
+from api.queue.dispatcher import TOO_LATE, Dispatcher
+from api.queue.pending import Caller, Pending
+from api.queue.turns import TURN_BYTES, turns_of
+from protocol.clock import now_ms
+from protocol.frames import Chunk, Outcome
+from protocol.operations import Operation, Status
+from protocol.settings import BatchSettings
+from tests.unit.queue_fakes import REDIS, Counts
+
+HALF = TURN_BYTES // 2
+CALLER = Caller("alice")
+
+
+def part(shard: str, size: int, left_ms: int = 5_000) -> tuple[str, Chunk]:
+    return shard, Chunk(os.urandom(16), Operation.WRITE, now_ms() + left_ms, 0, 1, bytes(size))
+
+
+class Sending:
+    """A dispatcher whose sender only notes what it is to send."""
+
+    def __init__(self) -> None:
+        self.dispatcher = Dispatcher(REDIS, BatchSettings(), ("s1", "s2"), Counts())
+        self.sent: list[Pending] = []
+        self.dispatcher._sender.add = self.sent.extend  # type: ignore[method-assign]
+
+    def answer(self) -> list[bytes]:
+        """Say that all that was sent is done; what it was."""
+        sent, self.sent[:] = [pending.chunk.id for pending in self.sent], []
+        self.dispatcher._pending.settle([Outcome(chunk_id, Status.OK, b"") for chunk_id in sent])
+        return sent
+
+    def under_way(self) -> int:
+        return sum(self.dispatcher.admission.bytes.values())
+
+
+async def begun(sending: Sending, parts: Sequence[tuple[str, Chunk]]) -> "asyncio.Task[list[Outcome]]":
+    task = asyncio.ensure_future(sending.dispatcher.dispatch(parts, CALLER))
+    await steps()
+    return task
+
+
+async def steps() -> None:
+    for _ in range(6):
+        await asyncio.sleep(0)
+
+
+def test_turns_have_their_bytes_and_keep_the_order_of_each_shard() -> None:
+    sizes = [("s1", HALF), ("s2", 10), ("s1", HALF), ("s1", 1), ("s2", 10), ("s1", 3 * TURN_BYTES), ("s1", 1)]
+    assert turns_of([part(*each) for each in sizes]) == {"s1": [[0, 2], [3], [5], [6]], "s2": [[1, 4]]}
+
+
+def test_a_shard_gets_the_next_turn_when_it_has_answered_the_one_before() -> None:
+    async def test() -> None:
+        sending = Sending()
+        parts = [part("s1", HALF) for _ in range(5)] + [part("s2", 1)]
+        ids = [chunk.id for _, chunk in parts]
+        task = await begun(sending, parts)
+        small = await begun(sending, [part("s1", 1)])
+        first = sending.answer()
+        assert sorted(first[:3]) == sorted([ids[0], ids[1], ids[5]])
+        assert len(first) == 4, "the small batch waited for a turn"
+        await steps()
+        assert small.done()
+        assert sending.answer() == ids[2:4]
+        await steps()
+        assert sending.answer() == ids[4:5]
+        outcomes = await task
+        assert [outcome.id for outcome in outcomes] == ids
+        assert sending.under_way() == 0
+
+    asyncio.run(test())
+
+
+def test_what_has_had_no_turn_at_the_deadline_is_never_sent_and_said_so() -> None:
+    async def test() -> None:
+        sending = Sending()
+        parts = [part("s1", HALF, left_ms=30) for _ in range(4)]
+        task = await begun(sending, parts)
+        while now_ms() <= parts[0][1].deadline_ms:  # noqa: ASYNC110 - a clock has no event
+            await asyncio.sleep(0.005)
+        sending.answer()
+        outcomes = await task
+        assert [outcome.status for outcome in outcomes] == [Status.OK] * 2 + [Status.EXPIRED] * 2
+        assert outcomes[-1].payload == TOO_LATE
+        assert sending.sent == []
+        assert sending.under_way() == 0
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "stopped"])
+def test_what_has_had_no_turn_when_all_ends_is_counted_out(ends: str) -> None:
+    async def test() -> None:
+        sending = Sending()
+        task = await begun(sending, [part("s1", HALF) for _ in range(4)])
+        if ends == "cancelled":
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            sending.answer()
+        else:
+            sending.dispatcher._stopping = True
+            sending.answer()
+            outcomes = await task
+            assert [outcome.status for outcome in outcomes] == [Status.OK] * 2 + [Status.UNREACHABLE] * 2
+        assert sending.under_way() == 0
+        assert sending.sent == []
+
+    asyncio.run(test())
