@@ -1,6 +1,7 @@
 """One client that reads one key again and again, in a process of its own, and tells how long it had to wait.
 
-Writes a line when it is ready, reads for as long as its standard input is open, and writes its latencies as JSON.
+Writes a line when it is ready, reads for as long as its standard input is open, and writes its latencies as JSON. A 503
+counts as the wait of `REFUSED_S`: the client is to come back after a second.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 
 EVERY_S = 0.002
 TIMEOUT_S = 120.0
+REFUSED_S = 1.0
 
 
 def main() -> None:
@@ -32,9 +34,10 @@ def main() -> None:
             began = time.perf_counter()
             connection.sendall(request)
             answer = connection.recv(65536)
-            if not answer.startswith(b"HTTP/1.1 200"):
+            if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503")):
                 raise SystemExit(f"the small read was answered {answer[:200]!r}")
-            latencies.append(time.perf_counter() - began)
+            refused_s = REFUSED_S if answer.startswith(b"HTTP/1.1 503") else 0.0
+            latencies.append(time.perf_counter() - began + refused_s)
     print(json.dumps(latencies), flush=True)
 
 
