@@ -1,3 +1,5 @@
+"""The client's errors: one class for each problem of the api, and what each tells."""
+
 import copy
 import pickle
 from collections.abc import Iterator

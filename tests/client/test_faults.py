@@ -1,4 +1,4 @@
-"""Answers are lost, connections cut, an api killed: each change is applied once, and nobody is told otherwise."""
+"""Answers are lost, connections cut, an api killed: each change is applied once, and the client reports just that."""
 
 import random
 import signal

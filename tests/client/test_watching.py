@@ -1,4 +1,4 @@
-"""What `top`, `doctor` and the progress bar make of numbers, and how they look on a terminal."""
+"""What `top`, `doctor` and the progress bar show, and how they look on a terminal."""
 
 import pytest
 from tarantkv.cli.doctor import _metrics, _redis, _shards, _versions

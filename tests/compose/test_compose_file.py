@@ -1,3 +1,5 @@
+"""The compose file: settings reach their containers, and nothing is published or open that need not be."""
+
 import os
 import re
 import shutil

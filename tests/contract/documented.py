@@ -1,4 +1,4 @@
-"""The OpenAPI document as a witness: every answer that a test gets must be one that it promises."""
+"""The OpenAPI document as a check: every answer that a test gets must be one that the document promises."""
 
 import json
 from dataclasses import dataclass

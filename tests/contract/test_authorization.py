@@ -1,3 +1,5 @@
+"""Tokens and logins: how a token is sent, what is refused, and what a refusal says."""
+
 from collections.abc import Callable
 
 import pytest

@@ -1,3 +1,5 @@
+"""`/api/write`, `/api/read` and `/api/delete` with ordinary batches, up to the most keys."""
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""What every answer has, whatever its status: headers, request ids, no server name."""
+
 import json
 import re
 

@@ -1,3 +1,5 @@
+"""Keys: which are allowed, and that each is kept apart from all others."""
+
 import random
 from typing import Any
 from urllib.parse import quote

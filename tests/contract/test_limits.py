@@ -1,3 +1,5 @@
+"""The limits of bodies, values and answers: the largest that passes, and one byte more."""
+
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest

@@ -1,3 +1,5 @@
+"""Malformed requests: each is refused with a problem that names the fault, and the connection goes on."""
+
 import json
 from collections.abc import Callable
 from typing import Any

@@ -1,3 +1,5 @@
+"""`/metrics` counts what was asked, and the page of the documentation loads nothing from elsewhere."""
+
 import re
 from collections.abc import Callable
 from urllib.parse import urljoin

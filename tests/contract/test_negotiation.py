@@ -1,3 +1,5 @@
+"""`Content-Type` and `Accept`: which formats are taken and given."""
+
 import gzip
 from collections.abc import Callable
 

@@ -1,3 +1,5 @@
+"""Values come back as they went in, in both formats."""
+
 from collections.abc import Callable
 from typing import Any
 

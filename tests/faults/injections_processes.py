@@ -47,7 +47,7 @@ class Killed:
             self._pids[program] = cluster.kill(program)
 
     def stop(self, cluster: Cluster) -> None:
-        """See that all are gone. That they run again is nobody's doing here, and may wait for other faults' ends."""
+        """Wait until all have ended. The supervisor starts them again, which may take until other faults are over."""
         for program, pid in self._pids.items():
             cluster.wait_ended(program, pid)
         self._pids.clear()

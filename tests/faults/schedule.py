@@ -1,4 +1,4 @@
-"""When which faults strike: drawn by chance, from a seed alone, so that a run can be repeated. Starts nothing."""
+"""Which faults strike when: drawn from a seed alone, so that a run can be repeated. Starts nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clocks are half a minute off, which is as much as the settings allow: that may cost answers, never a promise."""
+"""Clocks are half a minute off, the most that the settings allow: requests may fail, but every promise is kept."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Clients that take more than their part, by want of care or by intent: the others must not notice."""
+"""Clients that take more than their share, by mistake or on purpose: other clients must not notice."""
 
 import asyncio
 import signal

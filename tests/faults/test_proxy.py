@@ -1,4 +1,4 @@
-"""The network that other tests break: does it break in the way it says?"""
+"""The proxy that breaks the network for other tests breaks it as it says."""
 
 import contextlib
 import random

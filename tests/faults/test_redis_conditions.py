@@ -1,4 +1,4 @@
-"""Redis is there, and of no use: it stands still, refuses, has forgotten, or is not the leader any more. Under load."""
+"""Redis runs but cannot serve, under load: it is paused, rejects commands, lost its data, or is no leader any more."""
 
 import time
 from collections.abc import Callable

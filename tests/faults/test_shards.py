@@ -1,4 +1,4 @@
-"""A shard dies, and comes back at once or after a while, under load."""
+"""A shard dies under load, and comes back at once or after a while."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Clients that are slow, by want of care or by intent, or that only hold connections: the others must not notice."""
+"""Clients that are slow, by mistake or on purpose, or that only hold connections: other clients must not notice."""
 
 import asyncio
 import select

@@ -1,4 +1,4 @@
-"""Made up by chance from one drawn number: hypothesis draws and repeats it, and Python's generator does the rest.
+"""Random data from one drawn number: hypothesis draws and repeats it, and Python's generator makes the data.
 
 Ten times as many examples a second come from this as from hypothesis' own strategies for nested data.
 """

@@ -1,4 +1,4 @@
-"""JSON's dark corners, each named: what is kept and as what, and what no JSON value is.
+"""JSON's corner cases, each named: those that are kept, with what they come back as, and those that are not JSON.
 
 Cases of the kinds that the public test suites of JSON parsers have, written for this API: `KEPT` is what RFC 8259
 allows and the API keeps (with what it must come back as), `REFUSED` what either of them does not allow.

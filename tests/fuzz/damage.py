@@ -1,4 +1,4 @@
-"""Damaged bytes: cut, flipped, moved, and numbers in them that lie."""
+"""Damaged bytes: cut, flipped, moved, and with wrong numbers in them."""
 
 import struct
 from collections.abc import Callable

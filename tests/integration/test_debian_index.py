@@ -1,3 +1,5 @@
+"""Debian's package index as data: imported by the command line, and read back record by record."""
+
 import json
 import os
 import shutil

@@ -1,3 +1,5 @@
+"""`Idempotency-Key`: a request with the same key is applied once, through whichever api and whatever dies."""
+
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

@@ -1,3 +1,5 @@
+"""Large answers and large logins: several at a time are answered, and hold up nobody."""
+
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,3 +1,5 @@
+"""Failed logins are counted by user and by address, and held up past a limit."""
+
 from collections.abc import Callable
 
 import httpx

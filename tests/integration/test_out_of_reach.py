@@ -1,3 +1,5 @@
+"""Shards that do not answer in time: what is reported of changes and reads, and that nothing comes later."""
+
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

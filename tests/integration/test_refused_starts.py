@@ -1,3 +1,5 @@
+"""Starts that are refused: wrong settings, and shards that do not make one whole cluster."""
+
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping

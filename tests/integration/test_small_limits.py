@@ -1,3 +1,5 @@
+"""Each limit is a setting: an api with small ones refuses what is past them."""
+
 import socket
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit

@@ -1,3 +1,5 @@
+"""Shards that refuse: full, read-only, or with tuples that are too large."""
+
 from collections.abc import Callable
 from typing import Any
 

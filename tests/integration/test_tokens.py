@@ -1,3 +1,5 @@
+"""Tokens against a running system: signatures, scopes, revocation, replaced secrets and passwords."""
+
 import base64
 import hashlib
 import hmac

@@ -1,3 +1,5 @@
+"""`python -m api.manage`: the life of a user, and errors in one line."""
+
 import re
 import sys
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""A running api says which version it is."""
+
 import httpx
 
 from localcluster.cluster import Cluster

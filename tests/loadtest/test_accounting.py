@@ -1,3 +1,5 @@
+"""How the benchmark counts the processor time and memory of processes and their children."""
+
 import os
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""The keys, values and batches of the benchmark."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The arithmetic of the benchmark: rates, costs and ratios."""
+
 import pytest
 
 from loadtest.bench.load import Load

@@ -1,3 +1,5 @@
+"""How the benchmark reads what wrk prints."""
+
 import pytest
 
 from loadtest.bench.load import LoadError, percentiles

@@ -1,3 +1,5 @@
+"""The configuration of `make up`: defaults, `.env` and the environment."""
+
 import os
 from pathlib import Path
 

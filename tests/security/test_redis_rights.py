@@ -1,3 +1,5 @@
+"""What the users of api and workers may do in Redis, and that it is no more than they need."""
+
 import hashlib
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""The api over TLS: the whole way of a batch, several processes, and clients that do not fit."""
+
 import socket
 import ssl
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Our protocol over a transport in memory: what a client sends goes in, what came of it comes out."""
+"""Our protocol over a transport in memory: what a client sends goes in, what the server answers comes out."""
 
 import asyncio
 import json

@@ -1,3 +1,5 @@
+"""`make audit`: what it says of vulnerable packages, and of those that nobody knows."""
+
 import json
 from typing import Any
 

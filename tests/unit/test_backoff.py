@@ -1,3 +1,5 @@
+"""Waits between tries: they double up to a cap, with jitter, and begin anew after a success."""
+
 import itertools
 
 import pytest

@@ -1,3 +1,5 @@
+"""The hooks of pre-commit are the checks of `make lint`."""
+
 import re
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""`scripts/lengths.py`: which files it counts, and how long one may be."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""The body of a login: what it may be, and what is wrong with one that is refused."""
+
 import json
 from typing import Any
 

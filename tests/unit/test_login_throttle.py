@@ -1,3 +1,5 @@
+"""Under which name the failed logins of an address are counted."""
+
 import pytest
 
 from api.auth.login_throttle import network_of

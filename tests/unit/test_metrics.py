@@ -1,3 +1,5 @@
+"""The metrics of several processes, of which one has died."""
+
 import os
 import subprocess
 import sys

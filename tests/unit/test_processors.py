@@ -1,3 +1,5 @@
+"""How many processors a container gives, and how many api processes that makes."""
+
 import os
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""`TARANTKV_REDIS_URL`: how an address is taken apart, and which are refused."""
+
 import pytest
 
 from protocol.settings import RedisSettings, SettingsError, load

@@ -1,3 +1,5 @@
+"""Cursors of scans: signed, for one cluster and one kind of scan."""
+
 import base64
 
 import pytest

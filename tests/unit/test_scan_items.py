@@ -1,3 +1,5 @@
+"""The items of a scan's page in both formats."""
+
 import base64
 import json
 

@@ -1,3 +1,5 @@
+"""The merge of several shards' ordered answers into one."""
+
 import asyncio
 from contextlib import suppress
 from random import Random
