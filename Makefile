@@ -137,7 +137,8 @@ test-lowest: .venv-lowest/installed.lock ## run tests with the lowest versions t
 		install --no-user --no-deps --require-hashes -r $<
 	@cp $< $@
 
-lint: lint-tools $(LINTS) ## check style, types, layers, lengths, Lua, shell scripts and the compose file
+lint: lint-tools ## check style, types, layers, lengths, Lua, shell scripts and the compose file
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-types $(filter-out lint-types,$(LINTS))
 
 lint-tools:
 	@scripts/install.sh lint

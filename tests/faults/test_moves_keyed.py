@@ -16,8 +16,8 @@ from tests.faults.mover import Mover, applications_by_bucket, mover, recording_b
 from tests.faults.processes import unread_bytes, wait_for
 from tests.faults.scenario import Scenario
 
-MOVES = 40
-KILLS = 3
+MOVES = 25
+KILLS = 2
 MIX = Mix(write=0.3, read=0.2, delete=0.1, increment=0.35, keyed=0.9, again=0.5)
 
 

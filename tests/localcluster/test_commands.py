@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +13,7 @@ import pytest
 
 from localcluster import capacity
 from localcluster.ports import free_ports
-from tests.localcluster.clones import KEPT, TIMEOUT_S, Clone, lives
+from tests.localcluster.clones import KEPT, TIMEOUT_S, Clone, lives, make_clone
 
 
 def error_of(done: "subprocess.CompletedProcess[str]") -> str:
@@ -20,6 +21,22 @@ def error_of(done: "subprocess.CompletedProcess[str]") -> str:
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("make")]
     return line
+
+
+@pytest.fixture(scope="module")
+def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    clone = make_clone(tmp_path_factory.mktemp("commands") / "clone")
+    yield clone
+    clone.end()
+
+
+@pytest.fixture
+def running(one_for_all: Clone) -> Iterator[Clone]:
+    """A running clone, which a test may stop; its settings come back after it."""
+    settings = (one_for_all.root / ".env").read_text()
+    assert one_for_all.make("up").returncode == 0
+    yield one_for_all
+    (one_for_all.root / ".env").write_text(settings)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +110,11 @@ def test_a_data_directory_that_is_none_is_one_line(clone: Clone) -> None:
     assert error_of(clone.make("up")).endswith(f": {clone.layout.data_dir}")
 
 
-def test_data_of_another_cluster_is_one_line(clone: Clone) -> None:
-    assert clone.make("up").returncode == 0
-    assert clone.make("down").returncode == 0
-    text = (clone.root / ".env").read_text()
-    (clone.root / ".env").write_text(text + "TARANTKV_BUCKET_COUNT=300\n")
-    assert "bucket_count is 30000 in the data and 300 in the settings" in error_of(clone.make("up"))
+def test_data_of_another_cluster_is_one_line(running: Clone) -> None:
+    assert running.make("down").returncode == 0
+    text = (running.root / ".env").read_text()
+    (running.root / ".env").write_text(text + "TARANTKV_BUCKET_COUNT=300\n")
+    assert "bucket_count is 30000 in the data and 300 in the settings" in error_of(running.make("up"))
 
 
 def test_a_server_that_is_not_there_is_one_line(clone: Clone, tmp_path: Path) -> None:
@@ -163,8 +179,8 @@ def test_two_starts_at_the_same_time_are_one(clone: Clone) -> None:
     assert sorted(clone.processes().values()).count("redis-server") == 1
 
 
-def test_logs_are_those_of_the_programs_that_there_are_now(clone: Clone) -> None:
-    assert clone.make("up").returncode == 0
+def test_logs_are_those_of_the_programs_that_there_are_now(running: Clone) -> None:
+    clone = running
     assert clone.make("scale", "WORKERS=4").returncode == 0
     assert clone.make("scale", "WORKERS=1").returncode == 0
     shown = clone.make("logs").stdout
@@ -181,8 +197,8 @@ def test_a_start_says_which_settings_come_from_the_shell(clone: Clone) -> None:
     assert "From the environment, not from .env: TARANTKV_LOG_LEVEL\n" in up.stdout
 
 
-def test_a_running_system_with_other_settings_is_not_asked_at_new_addresses(clone: Clone) -> None:
-    assert clone.make("up").returncode == 0
+def test_a_running_system_with_other_settings_is_not_asked_at_new_addresses(running: Clone) -> None:
+    clone = running
     before = clone.processes()
     clone.settings()
     line = error_of(clone.make("up"))

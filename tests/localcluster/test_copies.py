@@ -1,18 +1,33 @@
 """Clones that are copied, moved or emptied while they run: nobody else's processes are ever touched."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.localcluster.clones import Clone, lives
+from tests.localcluster.clones import Clone, lives, make_clone
 
 
 @pytest.fixture
 def running(clone: Clone) -> Clone:
     assert clone.make("up").returncode == 0
     return clone
+
+
+@pytest.fixture(scope="module")
+def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    clone = make_clone(tmp_path_factory.mktemp("copies") / "clone")
+    yield clone
+    clone.end()
+
+
+@pytest.fixture
+def staying(one_for_all: Clone) -> Clone:
+    """A running clone for tests that leave it running."""
+    assert one_for_all.make("up").returncode == 0
+    return one_for_all
 
 
 def ready(clone: Clone) -> bool:
@@ -23,9 +38,9 @@ def ready(clone: Clone) -> bool:
     "options", [("-a",), pytest.param(("-a", "-l"), marks=pytest.mark.long)], ids=["copied", "with hard links"]
 )
 def test_a_copy_of_a_running_clone_leaves_the_original_alone(
-    running: Clone, tmp_path: Path, options: tuple[str, ...]
+    staying: Clone, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    before = running.processes()
+    running, before = staying, staying.processes()
     copy = running.copy(*options, to=tmp_path / "copy")
     try:
         up = copy.make("up")
@@ -69,8 +84,8 @@ def test_what_runs_for_a_removed_data_directory_is_ended(running: Clone, target:
     assert ready(running) == (target == "up")
 
 
-def test_a_process_of_somebody_else_that_stands_in_a_file_is_left_alone(running: Clone) -> None:
-    stranger = psutil.Process()
+def test_a_process_of_somebody_else_that_stands_in_a_file_is_left_alone(staying: Clone) -> None:
+    running, stranger = staying, psutil.Process()
     for name in ("redis", "api", "supervisord", "worker-1"):
         (running.layout.run_dir / f"{name}.pid").write_text(f"{stranger.pid}\n")
     assert running.make("down").returncode == 0

@@ -1,3 +1,5 @@
+"""One cluster starts, stops, scales and recovers; programs that die come back."""
+
 import os
 import signal
 import socket
@@ -14,7 +16,7 @@ import pytest
 
 from localcluster import dotenv, leftovers
 from localcluster.cluster import Cluster, ClusterError
-from localcluster.config import for_tests
+from localcluster.config import TIERS, for_tests
 
 NewCluster = Callable[..., Cluster]
 
@@ -34,6 +36,15 @@ def running(own: Cluster) -> Cluster:
     own.start()
     if own.workers() != own.config.workers:
         own.scale_workers(own.config.workers)
+    return own
+
+
+@pytest.fixture
+def stopped(own: Cluster) -> Cluster:
+    """A cluster that has run, and does not."""
+    if not own.config.data_dir.exists():
+        own.start()
+    own.stop()
     return own
 
 
@@ -159,9 +170,14 @@ def test_stop_leaves_no_process_and_no_listener(running: Cluster) -> None:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_stop_twice_is_no_error(running: Cluster) -> None:
-    running.stop()
-    running.stop()
+def test_stop_twice_is_no_error(stopped: Cluster) -> None:
+    stopped.stop()
+
+
+def test_data_survives_a_stop_and_wipe_removes_it(stopped: Cluster) -> None:
+    assert list(stopped.config.data_dir.glob("shards/s1/*.snap"))
+    stopped.wipe()
+    assert not stopped.config.data_dir.exists()
 
 
 def test_a_single_program_stops_and_starts(running: Cluster) -> None:
@@ -181,7 +197,7 @@ def test_start_starts_what_was_stopped_and_leaves_the_rest_alone(running: Cluste
 
 
 def test_a_frozen_program_is_killed_when_it_does_not_stop(new_cluster: NewCluster) -> None:
-    cluster = new_cluster()
+    cluster = new_cluster(shards=1, workers=1)
     cluster = Cluster(replace(cluster.config, stop_timeout_s=2.0))
     cluster.start()
     pid = cluster.kill("worker-1", signal.SIGSTOP)
@@ -204,7 +220,7 @@ def test_processes_end_with_their_owner(tmp_path: Path) -> None:
         "import pathlib, sys\n"
         "from localcluster.cluster import Cluster\n"
         "from localcluster.config import for_tests\n"
-        "cluster = Cluster(for_tests(pathlib.Path(sys.argv[1])))\n"
+        "cluster = Cluster(for_tests(pathlib.Path(sys.argv[1]), shards=1, workers=1))\n"
         "cluster.start()\n"
         "print(*(status.pid for status in cluster.status()), flush=True)\n"
         "sys.stdin.read()\n"
@@ -213,14 +229,7 @@ def test_processes_end_with_their_owner(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=dotenv.REPOSITORY) as owner:
         assert owner.stdout is not None
         pids = [int(pid) for pid in owner.stdout.readline().split()]
-        assert len(pids) == len(PROGRAMS)
+        assert len(pids) == len(TIERS)
         owner.kill()
     gone, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if lives(pid)], timeout=30)
     assert alive == [], gone
-
-
-def test_data_survives_a_stop_and_wipe_removes_it(running: Cluster) -> None:
-    running.stop()
-    assert list(running.config.data_dir.glob("shards/s1/*.snap"))
-    running.wipe()
-    assert not running.config.data_dir.exists()

@@ -22,7 +22,7 @@ NewCluster = Callable[..., Cluster]
 
 
 def test_a_wrong_setting_is_reported_with_what_the_program_says(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(tier_settings={"worker": {"TARANTKV_READ_FRAMES": "many"}})
+    cluster = new_cluster(shards=1, tier_settings={"worker": {"TARANTKV_READ_FRAMES": "many"}})
     with pytest.raises(
         ClusterError, match=re.compile(r"worker-\d ended \(exit status 78.*TARANTKV_READ_FRAMES", re.DOTALL)
     ):
@@ -32,7 +32,7 @@ def test_a_wrong_setting_is_reported_with_what_the_program_says(new_cluster: New
 
 
 def test_a_failed_start_shows_nothing_of_earlier_starts(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(tier_settings={"api": {"TARANTKV_MAX_BATCH_KEYS": "many"}})
+    cluster = new_cluster(shards=1, workers=1, tier_settings={"api": {"TARANTKV_MAX_BATCH_KEYS": "many"}})
     cluster.layout.make(cluster.config)
     cluster.log_path("api").write_text("from an earlier life\n")
     with pytest.raises(ClusterError, match="api ended") as failure:
@@ -69,14 +69,15 @@ def test_missing_secrets_are_named(new_cluster: NewCluster) -> None:
 
 
 def test_a_long_data_directory_works(new_cluster: NewCluster, tmp_path: Path) -> None:
-    cluster = new_cluster(tmp_path / ("long" * 20) / ("longer" * 20))
+    cluster = new_cluster(tmp_path / ("long" * 20) / ("longer" * 20), shards=1, workers=1)
     cluster.start()
     assert cluster.is_ready()
 
 
 def test_secrets_with_every_kind_of_character_work(new_cluster: NewCluster) -> None:
     awkward = """%(x)s "'\\ ;#$`ü""" + "x" * 32
-    cluster = new_cluster(settings={name: awkward for name in dotenv.random_secrets() if name != dotenv.ADMIN_USER})
+    settings = {name: awkward for name in dotenv.random_secrets() if name != dotenv.ADMIN_USER}
+    cluster = new_cluster(shards=1, workers=1, settings=settings)
     cluster.start()
     assert cluster.is_healthy()
 

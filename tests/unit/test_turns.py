@@ -57,10 +57,10 @@ def test_turns_have_their_bytes_and_keep_the_order_of_each_shard() -> None:
     assert turns_of([part(*each) for each in sizes]) == {"s1": [[0, 2], [3], [5], [6]], "s2": [[1, 4]]}
 
 
-def test_a_shard_gets_the_next_turn_when_it_has_answered_the_one_before() -> None:
+def test_a_shard_gets_the_next_turns_when_it_has_answered_those_before() -> None:
     async def test() -> None:
         sending = Sending()
-        parts = [part("s1", HALF) for _ in range(5)] + [part("s2", 1)]
+        parts = [part("s1", TURN_BYTES) for _ in range(5)] + [part("s2", 1)]
         ids = [chunk.id for _, chunk in parts]
         task = await begun(sending, parts)
         small = await begun(sending, [part("s1", 1)])
@@ -82,9 +82,9 @@ def test_a_shard_gets_the_next_turn_when_it_has_answered_the_one_before() -> Non
 def test_what_has_had_no_turn_at_the_deadline_is_never_sent_and_said_so() -> None:
     async def test() -> None:
         sending = Sending()
-        parts = [part("s1", HALF, left_ms=30) for _ in range(4)]
+        parts = [part("s1", TURN_BYTES, left_ms=300) for _ in range(4)]
         task = await begun(sending, parts)
-        while now_ms() <= parts[0][1].deadline_ms:  # noqa: ASYNC110 - a clock has no event
+        while now_ms() <= parts[0][1].deadline_ms + 20:  # noqa: ASYNC110 - a clock has no event
             await asyncio.sleep(0.005)
         sending.answer()
         outcomes = await task
@@ -100,7 +100,7 @@ def test_what_has_had_no_turn_at_the_deadline_is_never_sent_and_said_so() -> Non
 def test_what_has_had_no_turn_when_all_ends_is_counted_out(ends: str) -> None:
     async def test() -> None:
         sending = Sending()
-        task = await begun(sending, [part("s1", HALF) for _ in range(4)])
+        task = await begun(sending, [part("s1", TURN_BYTES) for _ in range(4)])
         if ends == "cancelled":
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
