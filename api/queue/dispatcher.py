@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from api.queue.deadlines import Deadlines
 from api.queue.lane_watch import LaneWatch
 from api.queue.lanes import Lanes
 from api.queue.pending import NOBODY, Caller, Gathering, Observer, Pending, PendingChunks
-from api.queue.turns import TURN_BYTES, turns_of
+from api.queue.turns import TURN_BYTES, TURNS_AT_ONCE, turns_of
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.names import alive_key, reply_stream
@@ -145,7 +145,7 @@ class Dispatcher:
         self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], caller.user)
         began = time.monotonic()
         ends = began + left_s
-        if sum(len(chunk.body) for _, chunk in parts) <= TURN_BYTES:
+        if sum(len(chunk.body) for _, chunk in parts) <= TURN_BYTES * TURNS_AT_ONCE:
             outcomes = await self._send(parts, caller, ends)
         else:
             outcomes = await self._send_in_turns(parts, caller, ends)
@@ -162,11 +162,11 @@ class Dispatcher:
         return [outcome for outcome in gathering.outcomes if outcome is not None]
 
     async def _send_in_turns(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float) -> list[Outcome]:
-        """Send a large batch, all shards at the same time and each turn by turn."""
+        """Send a large batch, to all shards at the same time and to each a few turns at a time."""
         outcomes: dict[int, Outcome] = {}
         left = set(range(len(parts)))
 
-        async def send(turns: Sequence[Sequence[int]]) -> None:
+        async def send(turns: Iterator[Sequence[int]]) -> None:
             for turn in turns:
                 if self._stopping or time.monotonic() >= ends:
                     return
@@ -174,7 +174,8 @@ class Dispatcher:
                 sent = await self._send([parts[position] for position in turn], caller, ends)
                 outcomes.update(zip(turn, sent, strict=True))
 
-        tasks = [asyncio.ensure_future(send(turns)) for turns in turns_of(parts).values()]
+        by_shard = map(iter, turns_of(parts).values())
+        tasks = [asyncio.ensure_future(send(turns)) for turns in by_shard for _ in range(TURNS_AT_ONCE)]
         try:
             await asyncio.gather(*tasks)
         finally:

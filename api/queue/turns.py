@@ -1,4 +1,4 @@
-"""Cuts the chunks of one large batch into turns: a shard is given the next when it has answered the one before.
+"""Cuts the chunks of one large batch into turns: a shard is given a few, and another when it has answered one of them.
 
 All at once would stand in the shard's stream before whatever comes after them, as a small read of another client.
 """
@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 from protocol.frames import Chunk
 
-TURN_BYTES = 1024 * 1024
-"""Bytes of one batch that a shard is given at a time: some 20 ms of its work, a few times the way there and back."""
+TURN_BYTES = 512 * 1024
+"""Bytes of one turn, some 10 ms of a shard's work."""
+
+TURNS_AT_ONCE = 2
+"""Turns that a shard has at a time: it works one while the answer to the other is on its way."""
 
 
 def turns_of(parts: Sequence[tuple[str, Chunk]]) -> dict[str, list[list[int]]]:
