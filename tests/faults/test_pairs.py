@@ -37,7 +37,8 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networked]:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("first", FIRSTS)
 def test_two_faults_at_once_break_no_promise(hasty: Networked, tmp_path: Path, first: str) -> None:
-    left, failures = pairs_of(first, HOLD_S), []
+    left = pairs_of(first, HOLD_S)
+    failures: list[str] = []
     while left:
         hasty.network.heal()
         hasty.cluster.start()
