@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Protocol
 
 import redis.exceptions
@@ -162,14 +163,20 @@ class Dispatcher:
         return [outcome for outcome in gathering.outcomes if outcome is not None]
 
     async def _send_in_turns(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float) -> list[Outcome]:
-        """Send a large batch, to all shards at the same time and to each a few turns at a time."""
+        """Send a large batch, to all shards at the same time and to each a few turns at a time.
+
+        Where that has taken half of the time, the rest is sent at once: the batch could be too late otherwise.
+        """
+        hurries = (time.monotonic() + ends) / 2
         outcomes: dict[int, Outcome] = {}
         left = set(range(len(parts)))
 
         async def send(turns: Iterator[Sequence[int]]) -> None:
-            for turn in turns:
-                if self._stopping or time.monotonic() >= ends:
+            for next_turn in turns:
+                now = time.monotonic()
+                if self._stopping or now >= ends:
                     return
+                turn = next_turn if now < hurries else [*next_turn, *chain.from_iterable(turns)]
                 left.difference_update(turn)
                 sent = await self._send([parts[position] for position in turn], caller, ends)
                 outcomes.update(zip(turn, sent, strict=True))

@@ -8,7 +8,7 @@ import pytest
 
 from api.queue.dispatcher import TOO_LATE, Dispatcher
 from api.queue.pending import Caller, Pending
-from api.queue.turns import TURN_BYTES, turns_of
+from api.queue.turns import TURN_BYTES, TURNS_AT_ONCE, turns_of
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
@@ -74,6 +74,22 @@ def test_a_shard_gets_the_next_turns_when_it_has_answered_those_before() -> None
         assert sending.answer() == ids[4:5]
         outcomes = await task
         assert [outcome.id for outcome in outcomes] == ids
+        assert sending.under_way() == 0
+
+    asyncio.run(test())
+
+
+def test_a_batch_that_has_taken_half_of_its_time_sends_all_that_is_left() -> None:
+    async def test() -> None:
+        sending = Sending()
+        parts = [part("s1", TURN_BYTES, left_ms=2_000) for _ in range(9)]
+        task = await begun(sending, parts)
+        while now_ms() <= parts[0][1].deadline_ms - 1_000:  # noqa: ASYNC110 - a clock has no event
+            await asyncio.sleep(0.005)
+        assert len(sending.answer()) == TURNS_AT_ONCE
+        await steps()
+        assert len(sending.answer()) == len(parts) - TURNS_AT_ONCE
+        assert {outcome.status for outcome in await task} == {Status.OK}
         assert sending.under_way() == 0
 
     asyncio.run(test())
