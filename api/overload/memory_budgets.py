@@ -12,6 +12,9 @@ from api.overload.errors import overloaded
 SHARE = 3
 """A user may hold this many times the room that is left."""
 
+SMALL_BYTES = 4096
+"""An answer up to this size always has room. How many reads are under way is bounded elsewhere, and so are these."""
+
 
 class BodyBudget:
     """Counts the bytes of the request bodies that are held at a time."""
@@ -61,7 +64,8 @@ class AnswerBudget:
     """Counts the bytes of answers to reads, from when they come from their shards until they are sent to their clients.
 
     Nobody knows the size of an answer before it comes. An answer past the budget is dropped, and its read is refused,
-    which has changed nothing. Each user may hold a share of the budget, as in `api.overload.shard_limits`.
+    which has changed nothing. Each user may hold a share of the budget, as in `api.overload.shard_limits`. One large
+    answer may take the whole budget and more: small answers of others have room all the same.
     """
 
     class Share:
@@ -78,7 +82,10 @@ class AnswerBudget:
         def take(self, size: int) -> bool:
             """Hold `size` bytes more; False: there is no room, or nobody waits for them any more."""
             budget = self._budget
-            if self._closed or (budget.held > self._size and not budget.has_room(self._user, size)):
+            if self._closed:
+                return False
+            small = self._size + size <= budget.small_bytes
+            if not small and budget.held > self._size and not budget.has_room(self._user, size):
                 return False
             self._count(size)
             return True
@@ -106,8 +113,9 @@ class AnswerBudget:
             self._budget.count(self._user, size)
             self._size += size
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, small_bytes: int = SMALL_BYTES) -> None:
         self.max_bytes = max_bytes
+        self.small_bytes = small_bytes
         self.held = 0
         self._by_user: dict[str | None, int] = {}
 
@@ -115,9 +123,9 @@ class AnswerBudget:
         """The share of one read, empty at first.
 
         Raises:
-            OverloadedError: answers that wait to be sent leave no room for others.
+            OverloadedError: answers that wait to be sent leave no room, and some of them are this user's.
         """
-        if not self.has_room(user, 0):
+        if user in self._by_user and not self.has_room(user, 0):
             raise _no_room()
         return self.Share(self, user)
 

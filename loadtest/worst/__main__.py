@@ -59,12 +59,12 @@ class Client:
         return str(answer.status)
 
 
-def measure(client: Client, request: Request) -> Outcome:
-    """Send one request, and see how long another client waits meanwhile."""
+def measure(client: Client, request: Request, reader: str) -> Outcome:
+    """Send one request, and see how long another client with the token `reader` waits meanwhile."""
     for body in request.stored:
         client.post("write", body(), MSGPACK)
     content = request.body()
-    command = [sys.executable, "-m", "loadtest.worst.probe", client.host, str(client.port), client.token]
+    command = [sys.executable, "-m", "loadtest.worst.probe", client.host, str(client.port), reader]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
         if probe.stdin is None or probe.stdout is None:
             raise AssertionError("no pipes")
@@ -85,12 +85,16 @@ def main() -> int:
     parser.add_argument("--only", default="", help="a part of the names of the requests to send")
     parser.add_argument("--url", default="", help="of a system that is not this machine's; its admin password is read "
                         "from TARANTKV_ADMIN_PASSWORD")  # fmt: skip
+    parser.add_argument("--reader", default="", help="another user, who reads beside the requests; its password is "
+                        "read from TARANTKV_PASSWORD. Missing: who sends them, and shares their limits")  # fmt: skip
     options = parser.parse_args()
     if options.url:
         client = Client(options.url, login(options.url, "admin", os.environ["TARANTKV_ADMIN_PASSWORD"]))
     else:
         cluster = Cluster(for_machine(REPOSITORY))
         client = Client(cluster.base_url, login(cluster.base_url, cluster.admin_user, cluster.admin_password))
+    url = f"http://{client.host}:{client.port}"
+    reader = login(url, options.reader, os.environ["TARANTKV_PASSWORD"]) if options.reader else client.token
     client.post("write", b'{"data":{"worst:small":1}}', JSON)
     print("| request | status | its own time, s | a small read waits at most, ms | usually, ms |")
     print("| --- | --- | ---: | ---: | ---: |")
@@ -98,7 +102,7 @@ def main() -> int:
     for request in requests():
         if options.only not in request.name:
             continue
-        rounds = [measure(client, request) for _ in range(options.rounds)]
+        rounds = [measure(client, request, reader) for _ in range(options.rounds)]
         middle = sorted(rounds, key=lambda outcome: outcome.longest_s)[len(rounds) // 2]
         good = good and middle.longest_s <= BAR_S
         print(

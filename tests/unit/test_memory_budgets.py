@@ -38,7 +38,7 @@ def test_a_body_gives_its_bytes_back_also_after_a_failure() -> None:
 
 
 def test_answers_past_the_budget_are_refused_until_others_are_sent() -> None:
-    budget = AnswerBudget(100)
+    budget = AnswerBudget(100, small_bytes=0)
     first, second = budget.share("a"), budget.share("b")
     assert first.take(60)
     assert second.take(30)
@@ -48,7 +48,7 @@ def test_answers_past_the_budget_are_refused_until_others_are_sent() -> None:
 
 
 def test_an_answer_larger_than_the_budget_is_taken_while_there_is_no_other() -> None:
-    budget = AnswerBudget(100)
+    budget = AnswerBudget(100, small_bytes=0)
     assert budget.share("a").take(101)
     with pytest.raises(OverloadedError) as caught:
         budget.share("a")
@@ -56,7 +56,7 @@ def test_an_answer_larger_than_the_budget_is_taken_while_there_is_no_other() -> 
 
 
 def test_the_answers_of_one_user_leave_room_for_those_of_others() -> None:
-    budget = AnswerBudget(100)
+    budget = AnswerBudget(100, small_bytes=0)
     # Each read of theirs that takes a byte of memory, and one that waits.
     first, second = budget.share("greedy"), budget.share("greedy")
     assert first.take(1)
@@ -69,7 +69,7 @@ def test_the_answers_of_one_user_leave_room_for_those_of_others() -> None:
 
 
 def test_what_comes_for_a_read_that_has_ended_is_not_held() -> None:
-    budget = AnswerBudget(100)
+    budget = AnswerBudget(100, small_bytes=0)
     share = budget.share("a")
     assert share.take(5)
     share.release()
@@ -79,7 +79,7 @@ def test_what_comes_for_a_read_that_has_ended_is_not_held() -> None:
 
 
 def test_a_single_read_is_given_all_memory_that_it_needs() -> None:
-    budget = AnswerBudget(100)
+    budget = AnswerBudget(100, small_bytes=0)
     alone = budget.share("a")
     assert all(alone.take(60) for _ in range(5))
     alone.grow(1000)
@@ -90,3 +90,14 @@ def test_a_single_read_is_given_all_memory_that_it_needs() -> None:
     alone.release()
     assert other.take(1)
     assert budget.held == 1
+
+
+def test_a_small_answer_has_room_beside_one_that_takes_more_than_all() -> None:
+    budget = AnswerBudget(100, small_bytes=10)
+    assert budget.share("a").take(1000)
+    small, large = budget.share("b"), budget.share("c")
+    assert small.take(6)
+    small.grow(4)
+    with pytest.raises(OverloadedError):
+        small.grow(1)
+    assert not large.take(11)
