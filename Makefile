@@ -43,11 +43,11 @@ LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_P
 LOWEST_TESTS := tests/unit tests/contract
 
 # Each lint-… is a hook of .pre-commit-config.yaml, too.
-LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint-compose
+LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint-compose lint-docs
 
 .DEFAULT_GOAL := help
 .PHONY: help install installed up down status logs scale credentials test chaos pairs faults-report fuzz test-lua test-python \
-	test-browser test-lowest coverage check lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
+	test-browser test-lowest coverage check docs lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
 	user-add user-set-password user-disable user-enable user-list backup restore \
 	cluster-up cluster-status cluster-down
 
@@ -94,7 +94,7 @@ cluster-status: installed ## that cluster's leaders, instances, lags, memory and
 cluster-down: installed ## stop that cluster; the data stays in .cluster/
 	@$(REPLICATED) down
 
-check: lint test ## all that continuous integration runs
+check: lint docs test ## all that continuous integration runs
 
 test: test-lua test-python ## run all tests, on servers of their own
 
@@ -137,7 +137,13 @@ test-lowest: .venv-lowest/installed.lock ## run tests with the lowest versions t
 		install --no-user --no-deps --require-hashes -r $<
 	@cp $< $@
 
-lint: lint-tools ## check style, types, layers, lengths, Lua, shell scripts and the compose file
+docs: ## bring generated pages up to date and build the site of docs/ into site/; after the first time works offline
+	@scripts/install.sh docs
+	@$(PYTHON) -m docsite write
+	@$(PYTHON) -m docsite build
+	@echo "site/index.html has it"
+
+lint: lint-tools ## check style, types, layers, lengths, Lua, shell scripts, the compose files and the pages of docs/
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-types $(filter-out lint-types,$(LINTS))
 
 lint-tools:
@@ -170,6 +176,9 @@ lint-compose: | lint-tools
 		$(LINT_ENV) docker compose config --quiet; $(LINT_ENV) docker compose -f docker-compose.cluster.yml config --quiet; fi
 	@if command -v docker-compose >/dev/null; then $(LINT_ENV) docker-compose config --quiet; fi
 
+lint-docs: | lint-tools
+	$(PYTHON) -m docsite check
+
 hooks: install ## check with each commit what make lint checks (pre-commit); git commit --no-verify skips it once
 	$(PYTHON) -m pre_commit install
 
@@ -179,7 +188,7 @@ format: install ## format the code and mend what can be mended by itself
 
 clean: ## stop everything; remove the data, caches too; .env and .venv stay
 	@if [ -x $(PYTHON) ]; then $(CLUSTER) clean; fi
-	@rm -rf .data .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .data .chaos site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 bench: ## measure against what one would write instead, about 5 minutes; QUICK=1 takes 1; OUT=.bench, ARGS="--help"
@@ -209,6 +218,7 @@ lock: install ## write the lock files anew after a change of pyproject.toml; UPG
 	$(UV_COMPILE) --group contract -c requirements.lock -o requirements-contract.lock
 	$(UV_COMPILE) pyproject.toml client/pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
 	$(UV_COMPILE) --group bench -c requirements-dev.lock -o requirements-bench.lock
+	$(UV_COMPILE) --group docs -c requirements-dev.lock -o requirements-docs.lock
 	$(UV_COMPILE) --group browser -c requirements-dev.lock -c requirements-bench.lock -o requirements-browser.lock
 	$(UV_COMPILE) --group audit -c requirements-dev.lock -c requirements-bench.lock -o requirements-audit.lock
 	$(UV_COMPILE) --resolution lowest-direct pyproject.toml client/pyproject.toml --group dev -o requirements-lowest.lock

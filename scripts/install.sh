@@ -2,8 +2,8 @@
 # Installs what this machine lacks, and nothing that it has: Redis and Tarantool from the distribution, a Python that
 # can make virtual environments, and the locked packages into .venv. Repeated calls end in milliseconds.
 # With -p bash takes neither functions nor BASH_ENV nor CDPATH from its environment.
-# Usage: scripts/install.sh [test|lint|bench|audit|browser]    with `test`, also the proxies that the tests put in front of the
-# api; with `lint`, also the checkers that are no Python packages; with `bench`, also the load generator and what the
+# Usage: scripts/install.sh [test|lint|docs|bench|audit|browser]    with `test`, also the proxies that the tests put in front of the
+# api; with `lint`, also the checkers that are no Python packages; with `docs`, what builds the site; with `bench`, also the load generator and what the
 # systems to compare with import; with `audit`, also pip-audit; with `browser`, also Chromium and what drives it.
 set -euo pipefail
 
@@ -265,7 +265,7 @@ install_environment() {
     cp "$LOCK" "$STAMP"
 }
 
-install_more() { # install_more bench|audit|browser : never changes a version that another lock names, by which it was constrained
+install_more() { # install_more docs|bench|audit|browser : never changes a version that another lock names, by which it was constrained
     local lock=requirements-$1.lock stamp=.venv/installed-$1.lock
     if cmp -s "$lock" "$stamp"; then return; fi
     say "installing the Python packages of make $1 into .venv"
@@ -296,4 +296,4 @@ check_version redis-server "$MIN_REDIS"
 check_version tarantool "$MIN_TARANTOOL"
 install_environment
 install_client
-case ${1:-} in bench | audit | browser) install_more "$1" ;; esac
+case ${1:-} in docs | bench | audit | browser) install_more "$1" ;; esac

@@ -1,6 +1,5 @@
-"""The commands of the README, pasted as they stand there, and the examples of docs/api.md, sent as they stand there."""
+"""The commands of the README, pasted as they stand there, and what docs/api.md must show."""
 
-import json
 import re
 import subprocess
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 
 from localcluster.cluster import Cluster
 from localcluster.dotenv import REPOSITORY
-from tests.localcluster.examples import Variables, examples
+from tests.docs.http_examples import Variables, examples
 
 API_PAGE = REPOSITORY / "docs" / "api.md"
 
@@ -36,34 +35,6 @@ def test_the_readme_s_calls_answer_what_it_shows_however_often_they_are_pasted(
             check=True,
         )
         assert done.stdout.splitlines() == shown
-
-
-def test_the_api_page_s_examples_answer_what_it_shows(cluster: Cluster) -> None:
-    shown = list(examples(API_PAGE.read_text()))
-    variables = Variables()
-    with httpx.Client(base_url=cluster.base_url, trust_env=False, headers={"Content-Type": "application/json"}) as http:
-        password = json.dumps(cluster.admin_password)
-        for example in shown:
-            body = variables.filled(example.body)
-            if example.target == "/api/login":
-                body = body.replace('"…"', password)
-            headers = {name: variables.filled(value) for name, value in example.headers.items()}
-            answer = http.request(example.method, example.target, content=body.encode(), headers=headers)
-            assert answer.status_code == example.status, f"docs/api.md:{example.line}: {answer.text}"
-            for one, other in zip(documents(example.answer), documents(answer.text), strict=True):
-                variables.compare(one, other, f"docs/api.md:{example.line}")
-            if example.target == "/api/login":
-                http.headers["Authorization"] = answer.json()["token"]
-        keys = sorted(set(re.findall(r'"((?:user|session|stock):\d+|hits)"', API_PAGE.read_text())))
-        http.post("/api/delete", json={"keys": keys}).raise_for_status()
-
-
-def documents(text: str) -> list[object]:
-    """The JSON documents of an answer: one, or one a line."""
-    try:
-        return [json.loads(text)]
-    except json.JSONDecodeError:
-        return [json.loads(line) for line in text.splitlines()]
 
 
 def test_the_api_page_has_an_example_of_each_call(cluster: Cluster) -> None:

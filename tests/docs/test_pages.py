@@ -1,0 +1,35 @@
+"""Every page of docs/ does what it shows: its blocks are run in order, against the session's cluster."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docsite.fences import blocks
+from docsite.pages import DOCS, pages
+from localcluster.cluster import Cluster
+from tests.docs.runner import PageRunner
+
+KEYS = re.compile(r'"((?:user|session|stock):\d+|hits)"')
+"""Of docs/api.md, which cannot remove its keys itself without an example that nobody needs."""
+
+
+def runnable() -> list[Path]:
+    return [page for page in pages() if any(not block.note.startswith("not-run") for block in blocks(page.read_text()))]
+
+
+@pytest.fixture
+def runner(cluster: Cluster, tmp_path: Path) -> Iterator[PageRunner]:
+    page_runner = PageRunner(cluster, tmp_path)
+    yield page_runner
+    page_runner.close()
+
+
+@pytest.mark.parametrize("page", runnable(), ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_a_page_s_examples_do_what_it_shows(page: Path, runner: PageRunner) -> None:
+    text = page.read_text()
+    for block in blocks(text):
+        runner.run(block, f"{page.relative_to(DOCS)}:{block.line}")
+    if page == DOCS / "api.md":
+        runner.delete(sorted(set(KEYS.findall(text))))
