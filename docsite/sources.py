@@ -1,7 +1,8 @@
-"""Blocks of pages whose text stands in a file: `python examples/cache.py#Products.get` behind the opening marks.
+"""What in the pages comes from the code: the pages of docs/reference/, and blocks that name a file.
 
-The file is the one source: `write` puts its text into the page, which so can be read in the repository too, and
-`problems` says which pages are behind.
+A block names its source behind its opening marks: `python examples/cache.py#Products.get`. The source is the one place
+to change: `write` puts its text into the page, which so can be read in the repository too, and `problems` says which
+pages are behind.
 """
 
 from __future__ import annotations
@@ -60,13 +61,28 @@ def _part(text: str, name: str) -> str:
     return textwrap.dedent("".join(text.splitlines(keepends=True)[node.lineno - 1 : node.end_lineno]))
 
 
+def current(page: Path, text: str) -> str:
+    """A page's text as it should be now.
+
+    Raises:
+        SourceError: a source is not there; the text says which.
+    """
+    # Reference pages import the system, which nothing else here needs.
+    from docsite.reference import PAGES
+
+    return PAGES[page]() if page in PAGES else filled(text, shown(page))
+
+
 def write() -> list[Path]:
     """Bring all pages up to date; gives those that changed."""
+    from docsite.reference import PAGES
+
     changed = []
-    for page in pages():
-        text = page.read_text()
-        new = filled(text, shown(page))
+    for page in sorted({*pages(), *PAGES}):
+        text = page.read_text() if page.exists() else ""
+        new = current(page, text)
         if new != text:
+            page.parent.mkdir(exist_ok=True)
             page.write_text(new)
             changed.append(page)
     return changed
@@ -78,8 +94,8 @@ def problems() -> list[str]:
     for page in pages():
         text = page.read_text()
         try:
-            if filled(text, shown(page)) != text:
-                found.append(f"{shown(page)}: a block is not as its source is now: python -m docsite write")
+            if current(page, text) != text:
+                found.append(f"{shown(page)}: not as the code is now: make docs writes it anew")
         except SourceError as error:
             found.append(str(error))
     return found
