@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 
 from tarantkv import Client
@@ -110,12 +111,12 @@ class Products:
 
 def main() -> None:
     """Show each of them."""
-    database = fresh_database()
-    with Client(
+    kv = Client(
         os.environ["TARANTKV_URL"],
         username=os.environ["TARANTKV_USER"],
         password=os.environ["TARANTKV_PASSWORD"],
-    ) as kv:
+    )
+    with kv, closing(fresh_database()) as database:
         kv.delete(*[item.key for item in kv.scan("product:", values=False)] or ["product:p1"])
         products = Products(database, kv)
 
