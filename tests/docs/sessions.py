@@ -35,6 +35,8 @@ for line in asked:
 class Session:
     """A process that reads commands, one a line, and answers each by a line."""
 
+    timeout_s = TIMEOUT_S
+
     def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder / "blocks"
         self._folder.mkdir(exist_ok=True)
@@ -79,7 +81,7 @@ class Session:
         input_.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
-            assert selector.select(TIMEOUT_S), f"{where}: not done after {TIMEOUT_S} s: {self.said()}"
+            assert selector.select(self.timeout_s), f"{where}: not done after {self.timeout_s} s: {self.said()}"
         answer = output.readline()
         assert answer, f"{where}: ended: {self.said()}"
         return answer.rstrip("\n")
