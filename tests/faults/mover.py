@@ -33,11 +33,31 @@ class Mover:
         self._away: dict[int, tuple[str, str]] = {}
         """The home of each bucket that is not there, and where it is."""
         self._homes: list[tuple[int, int, str]] = []
+        self._added: dict[str, Path] = {}
         for shard in self.shards:
-            load = f"rawset(_G, 'mover', dofile('{_LUA}'))"
-            (description,) = evaluate(cluster.console_socket(shard), f"{load} and tarantkv.describe()")
+            description = self._load(shard)
             self._homes += [(first, last, shard) for first, last in description["ranges"]]
             self.bucket_count = int(description["bucket_count"])
+
+    def _load(self, shard: str) -> dict[str, Any]:
+        load = f"rawset(_G, 'mover', dofile('{_LUA}'))"
+        (description,) = evaluate(self.console(shard), f"{load} and tarantkv.describe()")
+        return dict(description)
+
+    def console(self, shard: str) -> Path:
+        """The socket of a shard's console."""
+        return self._added.get(shard) or self.cluster.console_socket(shard)
+
+    def add(self, shard: str, console: Path) -> None:
+        """Take a shard without buckets in that the cluster's configuration does not name."""
+        self._added[shard] = console
+        self.shards.append(shard)
+        self._load(shard)
+
+    def remove(self, shard: str) -> None:
+        """Forget it; its buckets must be elsewhere."""
+        if shard in self.shards:
+            self.shards.remove(shard)
 
     def buckets(self, keys: Iterable[str]) -> list[int]:
         """The buckets of keys, each once."""
@@ -52,7 +72,7 @@ class Mover:
 
     def step(self, shard: str, step: str, *arguments: object) -> Any:
         """One step on one shard."""
-        (said,) = evaluate(self.cluster.console_socket(shard), f"mover.{step}({', '.join(map(_lua, arguments))})")
+        (said,) = evaluate(self.console(shard), f"mover.{step}({', '.join(map(_lua, arguments))})")
         return said
 
     def move(self, buckets: Sequence[int], target: str) -> None:
