@@ -71,7 +71,8 @@ def of_tests(
     base = for_tests(data_dir, shards=0, settings=given)
     ports = free_ports(shards * replicas)
     own = {CLUSTER_PASSWORD: secrets.token_hex(8)}
-    return _replicated(base, data_dir, dict(base.settings), ports, (shards, replicas), engine, own)
+    config = _replicated(base, data_dir, dict(base.settings), ports, (shards, replicas), engine, own)
+    return replace(config, start_timeout_s=2 * base.start_timeout_s)
 
 
 def remember(config: ReplicatedConfig) -> None:
