@@ -26,6 +26,7 @@ import tomllib
 from pathlib import Path
 
 import httpx
+import yaml
 
 from docsite.fences import Block
 from docsite.pages import ROOT
@@ -36,7 +37,7 @@ from tests.docs.sessions import Interpreter, Shell
 
 ADDRESS = "http://127.0.0.1:8081"
 KEPT = ("COVERAGE_PROCESS_CONFIG", "LANG", "TMPDIR")
-TAGS = {"sh", "python", "http", "toml", "json", "text", ""}
+TAGS = {"sh", "python", "http", "toml", "json", "yaml", "text", ""}
 OF_THE_MOMENT = re.compile(r'"version":"[0-9a-f]+"')
 
 
@@ -83,6 +84,8 @@ class PageRunner:
             self._configure(text, where)
         elif block.language == "json":
             json.loads(text)
+        elif block.language == "yaml":
+            yaml.safe_load(text)
 
     def delete(self, keys: list[str]) -> None:
         """Remove what requests have left."""
