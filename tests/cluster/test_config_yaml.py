@@ -9,30 +9,30 @@ ADDRESSES = [["a:3301", "b:3301", "c:3301"], ["a:3302", "b:3302", "c:3302"]]
 SETTINGS = {"TARANTKV_BUCKET_COUNT": "101", "TARANTKV_STORE_PASSWORD": 'secret "}} {{'}
 
 
-def test_every_bucket_is_given_to_one_shard_at_first():
+def test_every_bucket_is_given_to_one_shard_at_first() -> None:
     ranges = [first_buckets(number, 7, 101) for number in range(1, 8)]
 
     assert [bucket for first, last in ranges for bucket in range(first, last + 1)] == list(range(1, 102))
 
 
-def test_the_file_says_what_the_document_holds():
+def test_the_file_says_what_the_document_holds() -> None:
     made = document(plan(ADDRESSES, 101), SETTINGS, console="/run/{{ instance_name }}.sock")
 
     assert yaml.safe_load(render(made)) == made
 
 
-def test_positions_differ_over_all_shards():
+def test_positions_differ_over_all_shards() -> None:
     shards = document(plan(ADDRESSES, 101), SETTINGS)["groups"]["shards"]["replicasets"]
 
     positions = [each["roles_cfg"]["tarantkv"]["position"] for s in shards.values() for each in s["instances"].values()]
     assert sorted(positions) == [1, 2, 3, 4, 5, 6]
 
 
-def test_no_password_is_in_the_file():
+def test_no_password_is_in_the_file() -> None:
     assert "secret" not in render(document(plan(ADDRESSES, 101), SETTINGS))
 
 
-def test_a_shard_without_first_buckets_makes_none():
+def test_a_shard_without_first_buckets_makes_none() -> None:
     joining = ShardPlan("s9", (Instance("s9-1", "a:3309", 9),))
 
     shards = document([*plan(ADDRESSES, 101), joining], SETTINGS)["groups"]["shards"]["replicasets"]
@@ -50,11 +50,11 @@ def test_a_shard_without_first_buckets_makes_none():
         ((Instance("s1-1", "a:1", 1024),), "1 to 1023"),
     ],
 )
-def test_instances_that_cannot_stand_together_are_refused(instances: tuple[Instance, ...], said: str):
+def test_instances_that_cannot_stand_together_are_refused(instances: tuple[Instance, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         document([ShardPlan("s1", instances, (1, 101))], SETTINGS)
 
 
-def test_a_wrong_setting_is_named():
+def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(SettingsError, match="TARANTKV_CLOCK_SKEW_S"):
         document(plan(ADDRESSES, 101), {**SETTINGS, "TARANTKV_CLOCK_SKEW_S": "a lot"})
