@@ -28,6 +28,7 @@ GROUPS = {
     "test_shards": "Shards",
     "test_redis": "Redis dies or loses its data",
     "test_redis_conditions": "Redis refuses, stands still or changes places",
+    "test_lanes": "One of two Redis lanes",
     "test_frozen": "Frozen",
     "test_shard_resources": "A shard's disk or memory is full",
     "test_refusals_doubled": "A shard rejects changes of which there is another copy",
