@@ -51,10 +51,10 @@ def test_a_killed_lane_fails_no_request_nor_login_and_gets_its_shards_back(
 
     async def fault(load: Load) -> None:
         await asyncio.to_thread(kill)
-        await load.good(50)
+        await load.good(30)
         await asyncio.to_thread(cluster.start_program, program)
 
-    run = lane_scenario.run(fault, before=50, after=50, clients=4)
+    run = lane_scenario.run(fault, before=20, after=20, clients=4)
     assert run.failures() == {}
     assert run.stall_s() < STALL_S
     lanes.wait_home()
