@@ -62,7 +62,7 @@ class AddedShard:
     def _is_up(self) -> bool:
         assert self._process.poll() is None, "the shard has ended"
         try:
-            return evaluate(self.console, "tarantkv ~= nil and box.info.status")[0] == "running"
+            return bool(evaluate(self.console, "tarantkv ~= nil and box.info.status")[0] == "running")
         except OSError:
             return False
 

@@ -29,7 +29,7 @@ class Sending:
     def __init__(self) -> None:
         self.dispatcher = Dispatcher(REDIS, BatchSettings(), ("s1", "s2"), Counts())
         self.sent: list[Pending] = []
-        self.dispatcher._sender.add = self.sent.extend  # type: ignore[assignment, method-assign]
+        self.dispatcher.lanes.all[0].sender.add = self.sent.extend  # type: ignore[assignment, method-assign]
 
     def answer(self) -> list[bytes]:
         """Say that all that was sent is done; what it was."""
