@@ -46,6 +46,10 @@ def all_shards(added: AddedShard) -> list[tuple[str, tuple[str, int]]]:
     return [*addresses(added.mover.cluster), (NAME, added.address)]
 
 
+def authorized(client: Api) -> dict[str, str]:
+    return {"authorization": str(client.token)}
+
+
 def known(client: Api) -> list[str]:
     """The shards that the api says there are."""
     return list(client.http.get("/health/ready").json()["shards"])
@@ -66,7 +70,8 @@ def move_all(moved: Mover, buckets: list[int], target: str) -> None:
 
 def exported(client: Api, prefix: str) -> list[str]:
     """The keys of a whole export, which must say that it is one."""
-    with client.http.stream("GET", "/api/export", params={"prefix": prefix, "values": "false"}) as answer:
+    parameters = {"prefix": prefix, "values": "false"}
+    with client.http.stream("GET", "/api/export", params=parameters, headers=authorized(client)) as answer:
         lines = [json.loads(line) for line in answer.iter_lines()]
     assert lines[-1].get("end"), lines[-1]
     return [line["key"] for line in lines if "key" in line]
@@ -88,7 +93,7 @@ def test_a_shard_is_added_and_drained_under_load_without_a_failed_request(
         assert await asyncio.to_thread(exported, client, f"{scenario.name}-kept") == sorted(stays)
         await load.good(30)
         await asyncio.to_thread(wait_for, lambda: NAME in known(client) and NAME in shown(client), "not shown", 30)
-        status = await asyncio.to_thread(client.http.get, "/api/status")
+        status = await asyncio.to_thread(client.http.get, "/api/status", headers=authorized(client))
         assert NAME in [row["shard"] for row in status.json()["shards"]]
         await asyncio.to_thread(moved.home)
         await asyncio.to_thread(announce, moved, addresses(cluster))
