@@ -49,7 +49,7 @@ LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint
 .PHONY: help install installed up down status logs scale credentials test chaos pairs faults-report fuzz test-lua test-python \
 	test-browser test-lowest coverage check docs lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
 	user-add user-set-password user-disable user-enable user-list backup restore \
-	cluster-up cluster-status cluster-down
+	cluster-up cluster-status cluster-down shard-add shard-drain
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -90,6 +90,12 @@ cluster-up: install ## start a cluster of replica sets on Tarantool 3 here: SHAR
 
 cluster-status: installed ## that cluster's leaders, instances, lags, memory and buckets
 	@$(REPLICATED) status
+
+shard-add: installed ## add a shard to that cluster while it runs, and move its share of the buckets there
+	@$(REPLICATED) shard-add
+
+shard-drain: installed ## move a shard's buckets to the others, and take it out: NAME=s3
+	@$(REPLICATED) shard-drain -- $(if $(value NAME),$(call quoted,NAME),$(error say which: NAME=s3))
 
 cluster-down: installed ## stop that cluster; the data stays in .cluster/
 	@$(REPLICATED) down

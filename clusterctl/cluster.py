@@ -55,8 +55,21 @@ class ReplicatedCluster(Cluster):
         run = self.layout.run_dir
         files.link(run / "lua", REPOSITORY / "tarantool-cluster")
         files.link(run / "vshard", self._engine.vshard)
+        self.write_configuration()
+
+    def write_configuration(self) -> None:
+        """Write `config.yaml`. Instances that run read it when they are told to."""
         settings = programs.settings_for(self.config, "shard")
-        files.write_private(run / CONFIGURATION, render(document(self.config.plan, settings, console=_CONSOLE)))
+        text = render(document(self.config.plan, settings, console=_CONSOLE))
+        files.write_private(self.configuration, text)
+
+    def supervise(self) -> None:
+        """Have exactly the programs of the configuration supervised: starts instances that are new, and waits for them;
+        ends those that are gone.
+        """
+        with self._lock():
+            self._supervise_workers(self.workers())
+            self._start_and_wait([status.name for status in self.status() if status.pid == 0])
 
     def states(self) -> dict[str, dict[str, Any] | None]:
         """What each instance says of itself; None: nothing."""
@@ -82,7 +95,10 @@ class ReplicatedCluster(Cluster):
                 if (said := state.of(self.console_socket(instance.name))) is not None and said["leads"]
             }
             missing = [shard.name for shard in self.config.plan if shard.name not in leading]
-            fault[0] = f"no instance leads {', '.join(missing)}" if missing else state.map_fault(leading, self._buckets)
+            if missing:
+                fault[0] = f"no instance leads {', '.join(missing)}"
+            else:
+                fault[0] = state.map_fault(leading, self.config.bucket_count)
             return fault[0] is None
 
         wait_until(is_whole, time.monotonic() + timeout_s, lambda: str(fault[0]))
@@ -93,7 +109,13 @@ class ReplicatedCluster(Cluster):
         if tier_of(name) != "shard":
             return True
         said = state.of(self.layout.socket(name))
-        return said is not None and said["has_first_buckets"]
+        made_later = {
+            f"shard-{instance.name}"
+            for shard in self.config.plan
+            if shard.first_buckets is None
+            for instance in shard.instances
+        }
+        return said is not None and (said["has_first_buckets"] or (name in made_later and said["ready"]))
 
     def _instance(self, shard: Shard) -> Program:
         own = {
@@ -117,10 +139,6 @@ class ReplicatedCluster(Cluster):
         if self.config.engine is None:
             raise ClusterError("the cluster has no Tarantool to run on")
         return self.config.engine
-
-    @property
-    def _buckets(self) -> int:
-        return int(self.config.settings.get("TARANTKV_BUCKET_COUNT", "30000"))
 
     @property
     def configuration(self) -> Path:

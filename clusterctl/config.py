@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from clusterctl.config_yaml import CLUSTER_PASSWORD
 from clusterctl.engine import Engine, find
@@ -31,12 +32,36 @@ _ADDRESS = "127.0.0.1"
 
 
 @dataclass(frozen=True)
+class Membership:
+    """Which shards there are, as it is written down: numbers 1 to `shards` without those that are `gone`.
+
+    The `first` ones made the buckets at the first start. `joining` and `draining` name the shard that is being added or
+    drained, if there is one.
+    """
+
+    shards: int
+    replicas: int
+    first: int
+    gone: tuple[str, ...] = ()
+    joining: str = ""
+    draining: str = ""
+
+
+@dataclass(frozen=True)
 class ReplicatedConfig(ClusterConfig):
     """The processes, where each of `shards` is one instance, and the replica sets that they are of."""
 
     plan: tuple[ShardPlan, ...] = ()
     engine: Engine | None = None
     instances_password: str = ""
+    membership: Membership = Membership(0, 0, 0)
+    ports: tuple[int, ...] = ()
+    """Of all instances that there are and were; further ones follow the last."""
+
+    @property
+    def bucket_count(self) -> int:
+        """Buckets of all shards together."""
+        return int(self.settings.get("TARANTKV_BUCKET_COUNT", "30000"))
 
 
 def of_machine(
@@ -52,13 +77,13 @@ def of_machine(
     data_dir = root / ".cluster"
     wanted = _counts(data_dir, shards, replicas)
     first = _port(given, FIRST_PORT)
-    if first + wanted[0] * wanted[1] - 1 > _HIGHEST_PORT:
+    if first + wanted.shards * wanted.replicas - 1 > _HIGHEST_PORT:
         raise ConfigError(f"{FIRST_PORT[0]}: {first}: the last instance's port is past {_HIGHEST_PORT}")
     # What places the single machine's processes is not meant for these.
     single = {"TARANTKV_SHARDS": None, "TARANTKV_PORT": None, "TARANTKV_REDIS_URL": None}
     base = for_machine(root)
     settings = {name: value for name, value in base.settings.items() if name not in single}
-    ports = tuple(range(first, first + wanted[0] * wanted[1]))
+    ports = tuple(range(first, first + wanted.shards * wanted.replicas))
     config = _replicated(base, data_dir, settings, ports, wanted, find(given) if starts else None, given)
     return replace(config, redis_ports=(_port(given, REDIS_PORT),), api_port=_port(given, API_PORT))
 
@@ -71,17 +96,31 @@ def of_tests(
     base = for_tests(data_dir, shards=0, settings=given)
     ports = free_ports(shards * replicas)
     own = {CLUSTER_PASSWORD: secrets.token_hex(8)}
-    config = _replicated(base, data_dir, dict(base.settings), ports, (shards, replicas), engine, own)
+    config = _replicated(base, data_dir, dict(base.settings), ports, Membership(shards, replicas, shards), engine, own)
     return replace(config, start_timeout_s=2 * base.start_timeout_s)
 
 
 def remember(config: ReplicatedConfig) -> None:
-    """Write down how many shards and replicas there are, before the first start makes data of them."""
+    """Write down which shards and replicas there are, before data is made of them."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = config.data_dir / f"{_PLAN}.new"
-    counts = {"shards": len(config.plan), "replicas": len(config.plan[0].instances)}
-    scratch.write_text(json.dumps(counts))
+    scratch.write_bytes(msgspec.json.encode(config.membership))
     scratch.replace(config.data_dir / _PLAN)
+
+
+def of_membership(config: ReplicatedConfig, membership: Membership) -> ReplicatedConfig:
+    """The same cluster with other shards.
+
+    Raises `ConfigError`: there is no room for them.
+    """
+    more = membership.shards * membership.replicas - len(config.ports)
+    _check(membership)
+    ports = (*config.ports, *(config.ports[-1] + 1 + number for number in range(more)))
+    if ports[-1] > _HIGHEST_PORT:
+        raise ConfigError(f"{FIRST_PORT[0]}: the last instance's port is past {_HIGHEST_PORT}")
+    given = {CLUSTER_PASSWORD: config.instances_password}
+    made = _replicated(config, config.data_dir, dict(config.settings), ports, membership, config.engine, given)
+    return replace(made, redis_ports=config.redis_ports, api_port=config.api_port)
 
 
 def _replicated(
@@ -89,16 +128,16 @@ def _replicated(
     data_dir: Path,
     settings: dict[str, str],
     ports: tuple[int, ...],
-    counts: tuple[int, int],
+    membership: Membership,
     engine: Engine | None,
     given: Mapping[str, str],
 ) -> ReplicatedConfig:
-    shards, replicas = counts
+    replicas = membership.replicas
     addresses = [
         [f"{_ADDRESS}:{port}" for port in ports[number * replicas : (number + 1) * replicas]]
-        for number in range(shards)
+        for number in range(membership.shards)
     ]
-    planned = plan(addresses, int(settings.get("TARANTKV_BUCKET_COUNT", "30000")))
+    planned = _plan_of(addresses, membership, int(settings.get("TARANTKV_BUCKET_COUNT", "30000")))
     instances = [(shard.name, instance) for shard in planned for instance in shard.instances]
     store = settings[dotenv.STORE_PASSWORD].encode()
     password = given.get(CLUSTER_PASSWORD) or hmac.new(store, b"instances", hashlib.sha256).hexdigest()
@@ -108,34 +147,47 @@ def _replicated(
             **known,
             "data_dir": data_dir,
             "settings": settings,
-            "shards": tuple(
-                Shard(instance.name, port, shard) for (shard, instance), port in zip(instances, ports, strict=True)
-            ),
+            "shards": tuple(Shard(instance.name, ports[instance.position - 1], shard) for shard, instance in instances),
         },
         plan=planned,
         engine=engine,
         instances_password=password,
+        membership=membership,
+        ports=ports,
     )
 
 
-def _counts(data_dir: Path, shards: int | None, replicas: int | None) -> tuple[int, int]:
-    """How many shards, and instances of each: as asked, as before, or as usual."""
+def _plan_of(addresses: Sequence[Sequence[str]], membership: Membership, bucket_count: int) -> tuple[ShardPlan, ...]:
+    """The shards that there are: the first ones made the buckets among them."""
+    first = plan(addresses[: membership.first], bucket_count)
+    later = plan(addresses, bucket_count)[membership.first :]
+    every = (*first, *(replace(shard, first_buckets=None) for shard in later))
+    return tuple(shard for shard in every if shard.name not in membership.gone)
+
+
+def _counts(data_dir: Path, shards: int | None, replicas: int | None) -> Membership:
+    """Which shards there are, and how many instances of each: as asked, as before, or as usual."""
     try:
-        before = json.loads((data_dir / _PLAN).read_text())
-        there = int(before["shards"]), int(before["replicas"])
+        there = msgspec.json.decode((data_dir / _PLAN).read_bytes(), type=Membership)
     except FileNotFoundError:
-        there = None
-    except (ValueError, LookupError, TypeError):
+        count = shards or USUAL_SHARDS
+        wanted = Membership(count, replicas or USUAL_REPLICAS, count)
+        _check(wanted)
+        return wanted
+    except msgspec.MsgspecError:
         raise ConfigError(f"{data_dir / _PLAN} is damaged: it does not say how many shards there are") from None
-    wanted = (
-        shards or (there[0] if there else USUAL_SHARDS),
-        replicas or (there[1] if there else USUAL_REPLICAS),
-    )
-    if there is not None and wanted != there:
-        raise ConfigError(f"{data_dir} holds {there[0]} shards of {there[1]} instances, not {wanted[0]} of {wanted[1]}")
-    if wanted[0] * wanted[1] > MOST_POSITIONS:
-        raise ConfigError(f"a cluster has at most {MOST_POSITIONS} instances")
-    return wanted
+    is_there = there.shards - len(there.gone), there.replicas
+    asked = shards or is_there[0], replicas or is_there[1]
+    if asked != is_there:
+        raise ConfigError(
+            f"{data_dir} holds {is_there[0]} shards of {is_there[1]} instances, not {asked[0]} of {asked[1]}"
+        )
+    return there
+
+
+def _check(membership: Membership) -> None:
+    if membership.shards * membership.replicas > MOST_POSITIONS:
+        raise ConfigError(f"a cluster has at most {MOST_POSITIONS} instances, those that are gone included")
 
 
 def _port(given: Mapping[str, str], setting: tuple[str, int]) -> int:

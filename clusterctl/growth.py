@@ -1,0 +1,165 @@
+"""Adds a shard to a running cluster, and drains one: instances, configuration, and then the buckets.
+
+What is under way stands beside the plan until it is done, so that the same command, made again after any interruption,
+goes on with it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.request import ProxyHandler, build_opener
+
+from clusterctl.cluster import ReplicatedCluster
+from clusterctl.config import Membership, of_membership, remember
+from clusterctl.moving import MovesError, move_all
+from clusterctl.rebalance import Progress
+from clusterctl.storages import StorageError, Storages
+from localcluster import shard_console
+from localcluster.waiting import ClusterError, wait_until
+
+LEARN_S = 60.0
+"""How long api processes may take to learn that a shard has come or gone; usually they take some seconds."""
+
+LINGER_S = 15.0
+"""A drained shard answers for so long after the api has forgotten it: a worker serves its stream for 10 s more."""
+
+RELOAD_S = 30.0
+_SAY_EVERY_S = 5.0
+
+Say = Callable[[str], None]
+
+
+def add(cluster: ReplicatedCluster, stop: threading.Event, say: Say) -> bool:
+    """Add a shard, and have it get its share of the buckets; False if `stop` was set before that.
+
+    Raises:
+        ClusterError, MovesError: it could not be done; the text says what to do.
+    """
+    membership = cluster.config.membership
+    if membership.draining:
+        raise ClusterError(f"{membership.draining} is being drained: end that with make shard-drain first")
+    _refuse_while_away(cluster)
+    if not membership.joining:
+        name = f"s{membership.shards + 1}"
+        membership = replace(membership, shards=membership.shards + 1, joining=name)
+        say(f"Adding {name} ...")
+    cluster = _with(cluster, membership)
+    cluster.supervise()
+    _reload(cluster)
+    _wait_known(cluster, membership.joining, there=True)
+    if not _move(cluster, stop, say):
+        return False
+    _with(cluster, replace(membership, joining=""))
+    return True
+
+
+def drain(cluster: ReplicatedCluster, name: str, stop: threading.Event, say: Say) -> bool:
+    """Move a shard's buckets to the others, and take it out; False if `stop` was set before. Its data stays on disk.
+
+    Raises:
+        ClusterError, MovesError: as `add`.
+    """
+    membership = cluster.config.membership
+    names = [shard.name for shard in cluster.config.plan]
+    if membership.joining:
+        raise ClusterError(f"{membership.joining} is being added: end that with make shard-add first")
+    if membership.draining not in ("", name):
+        raise ClusterError(f"{membership.draining} is being drained: end that with make shard-drain first")
+    if name not in names:
+        raise ClusterError(f"there is no shard {name}, there are {', '.join(names)}")
+    if len(names) == 1:
+        raise ClusterError(f"{name} is the only shard: its buckets have nowhere to go")
+    _refuse_while_away(cluster)
+    cluster = _with(cluster, replace(membership, draining=name))
+    if not _move(cluster, stop, say):
+        return False
+    without = replace(membership, draining="", gone=tuple(sorted({*membership.gone, name})))
+    left = ReplicatedCluster(of_membership(cluster.config, without))
+    left.write_configuration()
+    _reload(left)
+    _wait_known(left, name, there=False)
+    say(f"{name} has no bucket any more; its instances end in {LINGER_S:.0f} s")
+    time.sleep(LINGER_S)
+    remember(left.config)
+    left.supervise()
+    return True
+
+
+def storages(cluster: ReplicatedCluster) -> Storages:
+    """The replica sets of a cluster."""
+    return Storages(
+        {
+            shard.name: [cluster.console_socket(instance.name) for instance in shard.instances]
+            for shard in cluster.config.plan
+        }
+    )
+
+
+def weights(membership: Membership, names: Sequence[str]) -> Mapping[str, float]:
+    """Shards share alike; one that is drained gets nothing."""
+    return {name: 0.0 if name == membership.draining else 1.0 for name in names}
+
+
+def _with(cluster: ReplicatedCluster, membership: Membership) -> ReplicatedCluster:
+    """The cluster with other members, written down."""
+    changed = ReplicatedCluster(of_membership(cluster.config, membership))
+    changed.announce = cluster.announce
+    remember(changed.config)
+    return changed
+
+
+def _refuse_while_away(cluster: ReplicatedCluster) -> None:
+    faults = storages(cluster).faults()
+    if faults and not cluster.config.membership.joining:
+        raise ClusterError("nothing is changed while an instance is away: " + "; ".join(faults))
+
+
+def _reload(cluster: ReplicatedCluster) -> None:
+    """Have every instance read the configuration."""
+    for instance in cluster.config.shards:
+        console = cluster.console_socket(instance.name)
+        shard_console.run(console, "require('config'):reload() return true", RELOAD_S)
+
+
+def _wait_known(cluster: ReplicatedCluster, name: str, *, there: bool) -> None:
+    """Wait until the api names a shard as one that answers, or names it no more."""
+
+    def is_known() -> bool:
+        ready = _ready(cluster)
+        names = set(ready.get("shards", ())) - set(ready.get("shards_down", ()) if there else ())
+        return bool(ready) and (name in names) == there
+
+    failure = f"the api has not learnt in {LEARN_S:.0f} s that {name} has {'come' if there else 'gone'}; run this again"
+    wait_until(is_known, time.monotonic() + LEARN_S, lambda: failure)
+
+
+def _ready(cluster: ReplicatedCluster) -> dict[str, Any]:
+    try:
+        with build_opener(ProxyHandler({})).open(f"{cluster.base_url}/health/ready", timeout=5) as answer:
+            said: dict[str, Any] = json.load(answer)
+    except (OSError, ValueError):
+        return {}
+    return said
+
+
+def _move(cluster: ReplicatedCluster, stop: threading.Event, say: Say) -> bool:
+    said_at = [float("-inf")]
+
+    def report(progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.done in (0, progress.total) or now - said_at[0] >= _SAY_EVERY_S:
+            said_at[0] = now
+            say(progress.line())
+
+    names = [shard.name for shard in cluster.config.plan]
+    try:
+        return move_all(
+            storages(cluster), weights(cluster.config.membership, names), cluster.config.bucket_count, stop, report
+        )
+    except (MovesError, StorageError) as error:
+        raise ClusterError(str(error)) from None

@@ -1,0 +1,122 @@
+"""Which buckets are to move where, in which order, and how long that will take. No behaviour: nothing moves here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+RECENT = 200
+"""The estimate follows so many of the last moves: how fast they are depends on the load of the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One bucket that is to move."""
+
+    bucket: int
+    source: str
+    target: str
+
+
+class PlanError(ValueError):
+    """The buckets cannot be divided so; the text says why."""
+
+
+def shares(weights: Mapping[str, float], bucket_count: int) -> dict[str, int]:
+    """How many buckets each shard is to have: by its weight, all of them together, and whole numbers.
+
+    Raises:
+        PlanError: no shard may have any.
+    """
+    if any(weight < 0 for weight in weights.values()):
+        raise PlanError("a weight is below 0")
+    total = sum(weights.values())
+    if not total:
+        raise PlanError("no shard is left that may have buckets")
+    exact = {shard: bucket_count * weight / total for shard, weight in weights.items()}
+    whole = {shard: int(count) for shard, count in exact.items()}
+    left = bucket_count - sum(whole.values())
+    # Those that lose most by rounding get what is left; by name where several lose as much.
+    for shard in sorted(exact, key=lambda name: (whole[name] - exact[name], name))[:left]:
+        whole[shard] += 1
+    return whole
+
+
+def moves(owners: Mapping[str, Sequence[int]], weights: Mapping[str, float]) -> list[Move]:
+    """The fewest moves after which each shard has its share; `owners` are the buckets of each shard.
+
+    A shard gives its highest buckets, and gives each target a run of them: what a shard owns stays a few ranges, which
+    every api is told. The shards give in turns, so that none of them is held up all the time.
+
+    Raises:
+        PlanError: a bucket is owned twice, a shard with buckets has no weight, or none may have any.
+    """
+    unknown = sorted(shard for shard in owners if shard not in weights)
+    if unknown:
+        raise PlanError(f"no weight is given for {', '.join(unknown)}")
+    every = [bucket for buckets in owners.values() for bucket in buckets]
+    if len(set(every)) != len(every):
+        raise PlanError("two shards own one bucket")
+    wanted = shares(weights, len(every))
+    lacks = {shard: wanted[shard] - len(owners.get(shard, ())) for shard in weights}
+    targets = deque(shard for shard in sorted(lacks) if lacks[shard] > 0)
+    by_source: list[list[Move]] = []
+    for source in sorted(shard for shard in lacks if lacks[shard] < 0):
+        given: list[Move] = []
+        for bucket in sorted(owners[source])[lacks[source] :]:
+            given.append(Move(bucket, source, targets[0]))
+            lacks[targets[0]] -= 1
+            if not lacks[targets[0]]:
+                targets.popleft()
+        by_source.append(given)
+    return [move for turn in zip_longest(*by_source) for move in turn if move is not None]
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a number of moves has come. Times are of a monotonic clock, in seconds."""
+
+    total: int
+    began: float
+    done: int = 0
+    _ends: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def moved(self, now: float) -> None:
+        """Count one."""
+        self.done += 1
+        self._ends.append(now)
+
+    def per_s(self) -> float | None:
+        """Buckets in a second, lately; None where there were none."""
+        if not self._ends:
+            return None
+        first = self._ends[0] if self.done > len(self._ends) else self.began
+        count = len(self._ends) - (self.done > len(self._ends))
+        return count / max(1e-9, self._ends[-1] - first)
+
+    def left_s(self) -> float | None:
+        """For how long it will go on, if it goes on so; None where nothing tells."""
+        rate = self.per_s()
+        return None if rate is None else (self.total - self.done) / rate
+
+    def line(self) -> str:
+        """For whoever waits."""
+        left = self.left_s()
+        percent = 100 * self.done // self.total if self.total else 100
+        said = f"{self.done} of {self.total} buckets ({percent} %)"
+        if left is None or self.done == self.total:
+            return said
+        return f"{said}, {self.per_s():.1f}/s, {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: `45 s`, `3 min`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 90:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

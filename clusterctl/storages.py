@@ -1,0 +1,144 @@
+"""The replica sets of a cluster through their admin consoles: who leads, which buckets are where, one bucket's move.
+
+Everything is asked of the leader, through vshard's public interface and its space `_bucket`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localcluster import shard_console
+from localcluster.waiting import ClusterError
+
+ASK_TIMEOUT_S = 5.0
+SEND_TIMEOUT_S = 3.0
+"""vshard takes a bucket back that could not be moved in so long."""
+
+_LEADS = "return not box.info.ro and box.info.status == 'running'"
+
+_AWAY = """
+local away = setmetatable({}, {__serialize = 'seq'})
+for _, peer in pairs(box.info.replication) do
+    if peer.id ~= box.info.id then
+        local down = peer.downstream
+        if down == nil or down.status ~= 'follow' then
+            table.insert(away, peer.name or peer.uuid)
+        end
+    end
+end
+return away
+"""
+
+_BUCKETS = """
+local found = setmetatable({}, {__serialize = 'map'})
+for _, row in box.space._bucket:pairs() do
+    found[row.status] = found[row.status] or {}
+    local ranges = found[row.status]
+    local last = ranges[#ranges]
+    if last ~= nil and last[2] == row.id - 1 then
+        last[2] = row.id
+    else
+        ranges[#ranges + 1] = {row.id, row.id}
+    end
+end
+return found
+"""
+
+_SEND = """
+local ok, err = require('vshard').storage.bucket_send({bucket}, '{target}', {{timeout = {timeout}}})
+if ok then return '' end
+return type(err) == 'table' and err.message or tostring(err)
+"""
+
+OWNED = ("active", "pinned")
+PASSING = ("sending", "receiving", "readonly")
+"""States of a bucket that is on its way, or was when something failed: vshard itself settles it."""
+
+
+class StorageError(Exception):
+    """A replica set cannot be asked, or has not done what it was asked for; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """What a replica set has: buckets of its own, those that pass, and those that it has given away and still keeps."""
+
+    owned: Sequence[int]
+    passing: Sequence[int]
+    leftover: Sequence[int]
+
+
+class Storages:
+    """The replica sets, by name; each has the paths of its instances' consoles."""
+
+    def __init__(self, consoles: Mapping[str, Sequence[Path]]) -> None:
+        self._consoles = {name: tuple(paths) for name, paths in consoles.items()}
+        self._leaders: dict[str, Path] = {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All replica sets."""
+        return tuple(self._consoles)
+
+    def faults(self) -> list[str]:
+        """What keeps buckets from moving: replica sets without a leader, and instances that are away, one line each."""
+        found = []
+        for name in self._consoles:
+            try:
+                away = self._run(name, _AWAY)
+            except StorageError as error:
+                found.append(str(error))
+            else:
+                found += [f"{name}: {instance} is away" for instance in sorted(away)]
+        return found
+
+    def buckets(self, name: str) -> Buckets:
+        """The buckets of one.
+
+        Raises:
+            StorageError: it does not tell.
+        """
+        said: dict[str, list[list[int]]] = self._run(name, _BUCKETS)
+        by_state = {
+            state: [bucket for first, last in ranges for bucket in range(first, last + 1)]
+            for state, ranges in said.items()
+        }
+        return Buckets(
+            sorted(bucket for state in OWNED for bucket in by_state.get(state, ())),
+            sorted(bucket for state in PASSING for bucket in by_state.get(state, ())),
+            sorted(bucket for state, each in by_state.items() if state not in (*OWNED, *PASSING) for bucket in each),
+        )
+
+    def send(self, bucket: int, source: str, target: str) -> None:
+        """Move one bucket.
+
+        Raises:
+            StorageError: it has not moved, or nobody knows whether it has.
+        """
+        fault = self._run(source, _SEND.format(bucket=bucket, target=target, timeout=SEND_TIMEOUT_S))
+        if fault:
+            raise StorageError(f"{source}: bucket {bucket} has not moved to {target}: {fault}")
+
+    def _run(self, name: str, lua: str) -> Any:
+        """Run Lua on the leader."""
+        path = self._leader(name)
+        try:
+            return shard_console.run(path, lua, SEND_TIMEOUT_S + ASK_TIMEOUT_S)
+        except ClusterError as error:
+            self._leaders.pop(name, None)
+            raise StorageError(f"{name}: {error}") from None
+
+    def _leader(self, name: str) -> Path:
+        known = self._leaders.get(name)
+        for path in ((known,) if known is not None else ()) + self._consoles[name]:
+            try:
+                if shard_console.run(path, _LEADS, ASK_TIMEOUT_S):
+                    self._leaders[name] = path
+                    return path
+            except ClusterError:
+                continue
+        self._leaders.pop(name, None)
+        raise StorageError(f"{name} has no leader")

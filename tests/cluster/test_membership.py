@@ -1,0 +1,84 @@
+"""Which shards a cluster has, as it is written down: what is kept for good when one comes or goes."""
+
+import threading
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from clusterctl import growth
+from clusterctl.cluster import ReplicatedCluster
+from clusterctl.config import Membership, ReplicatedConfig, of_membership, of_tests, remember
+from clusterctl.engine import Engine
+from localcluster.config import ConfigError
+from localcluster.waiting import ClusterError
+
+BUCKETS = 600
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ReplicatedConfig:
+    """Two shards of two instances, none of which runs."""
+    engine = Engine(tmp_path / "tarantool", tmp_path / "vshard")
+    return of_tests(tmp_path, engine, shards=2, replicas=2, settings={"TARANTKV_BUCKET_COUNT": str(BUCKETS)})
+
+
+def instances(config: ReplicatedConfig) -> dict[str, tuple[int, str]]:
+    return {each.name: (each.position, each.address) for shard in config.plan for each in shard.instances}
+
+
+def test_an_added_shard_makes_no_buckets_and_changes_nothing_of_the_others(config: ReplicatedConfig) -> None:
+    grown = of_membership(config, replace(config.membership, shards=3, joining="s3"))
+    assert [shard.first_buckets for shard in grown.plan] == [(1, 300), (301, 600), None]
+    assert instances(grown).items() > instances(config).items()
+    assert sorted(position for position, _ in instances(grown).values()) == [1, 2, 3, 4, 5, 6]
+    assert {shard.name: shard.address for shard in grown.shards} == {
+        name: address for name, (_, address) in instances(grown).items()
+    }
+
+
+def test_a_shard_that_is_gone_leaves_its_name_and_positions_unused(config: ReplicatedConfig) -> None:
+    """Positions are part of the versions that keys have."""
+    left = of_membership(config, Membership(3, 2, 2, gone=("s2",)))
+    assert [shard.name for shard in left.plan] == ["s1", "s3"]
+    assert [position for position, _ in instances(left).values()] == [1, 2, 5, 6]
+    assert [shard.first_buckets for shard in left.plan] == [(1, 300), None]
+
+
+def test_what_is_under_way_is_written_down(config: ReplicatedConfig) -> None:
+    membership = Membership(3, 2, 2, gone=("s2",), joining="s3")
+    remember(of_membership(config, membership))
+    assert msgspec.json.decode((config.data_dir / "plan.json").read_bytes(), type=Membership) == membership
+
+
+def test_there_is_a_bound_for_all_instances_that_ever_were(config: ReplicatedConfig) -> None:
+    with pytest.raises(ConfigError, match="at most 1023 instances"):
+        of_membership(config, Membership(512, 2, 2, gone=("s1",)))
+
+
+@pytest.mark.parametrize(
+    ("membership", "command", "fault"),
+    [
+        (Membership(2, 2, 2, draining="s2"), "add", "s2 is being drained: end that"),
+        (Membership(3, 2, 2, joining="s3"), "s1", "s3 is being added: end that"),
+        (Membership(3, 2, 2, draining="s3"), "s1", "s3 is being drained: end that"),
+        (Membership(2, 2, 2), "s9", "there is no shard s9, there are s1, s2"),
+        (Membership(2, 2, 2, gone=("s1",)), "s2", "s2 is the only shard"),
+        (Membership(2, 2, 2), "s2", "s1 has no leader; s2 has no leader"),
+        (Membership(2, 2, 2), "add", "s1 has no leader; s2 has no leader"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_changes(
+    config: ReplicatedConfig, membership: Membership, command: str, fault: str
+) -> None:
+    cluster = ReplicatedCluster(of_membership(config, membership))
+    run = growth.add if command == "add" else partial(growth.drain, name=command)
+    with pytest.raises(ClusterError, match=fault):
+        run(cluster, stop=threading.Event(), say=print)
+    assert not (config.data_dir / "plan.json").exists()
+
+
+def test_shards_share_alike_and_a_drained_one_gets_nothing() -> None:
+    assert growth.weights(Membership(3, 1, 3, draining="s2"), ["s1", "s2", "s3"]) == {"s1": 1.0, "s2": 0.0, "s3": 1.0}
