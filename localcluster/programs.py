@@ -57,14 +57,10 @@ def programs(config: ClusterConfig, workers: int, shards: tuple[Program, ...] | 
     """
     layout = Layout(config.data_dir)
     base = base_env()
-    if shards is None:
-        shards = tuple(_shard_program(config, layout, shard, base) for shard in config.shards)
+    lanes = zip(config.redis_names, config.redis_ports, strict=True)
     return (
-        *(
-            _redis_program(config, layout, name, port, base)
-            for name, port in zip(config.redis_names, config.redis_ports, strict=True)
-        ),
-        *shards,
+        *(_redis_program(config, layout, name, port, base) for name, port in lanes),
+        *(shards or (_shard_program(config, layout, shard, base) for shard in config.shards)),
         *(_worker_program(config, f"worker-{number}", base) for number in range(1, workers + 1)),
         Program("api", "api", (sys.executable, "-m", "api"), base | settings_for(config, "api"), REPOSITORY),
     )

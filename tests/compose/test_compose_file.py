@@ -197,7 +197,7 @@ def test_the_image_runs_as_nobody_who_may_log_in_and_was_told_no_secret() -> Non
 @pytest.mark.parametrize("lock", sorted(ROOT.glob("requirements*.lock")), ids=lambda path: path.name)
 def test_every_package_is_pinned_with_hashes_and_installed_by_them(lock: Path) -> None:
     packages = re.split(r"\n(?=\S)", lock.read_text().strip())
-    assert len(packages) > 5
+    assert len(packages) > 2
     for package in packages:
         assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,._-]+\])?==[^ \n]+ ", package), package[:80]
         assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", package), package[:80]

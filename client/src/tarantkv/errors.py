@@ -209,6 +209,7 @@ CLASSES: dict[str, type[TarantKVError]] = {
     "idempotency-key-reused": IdempotencyKeyReusedError,
     "unauthorized": UnauthorizedError,
     "forbidden": ForbiddenError,
+    "foreign-origin": ForbiddenError,
     "too-many-logins": TooManyLoginsError,
     "condition-failed": ConditionFailedError,
     "precondition-failed": ConditionFailedError,
