@@ -55,13 +55,13 @@ class ChangeEndpoint(BatchEndpoint):
         *firsts, last = tries
 
         async def work(claim: Claim | None) -> Mapping[str, Any]:
-            for each in firsts:
+            for number, each in enumerate(firsts):
                 try:
-                    return await self._try(each, claim, caller, arrived_ms)
+                    return await self._try(each, claim and claim.of_step(number), caller, arrived_ms)
                 except Problem as problem:
                     if problem.kind is not Kind.CONDITION_FAILED:
                         raise
-            return await self._try(last, claim, caller, arrived_ms)
+            return await self._try(last, claim and claim.of_step(len(firsts)), caller, arrived_ms)
 
         if key is None or principal is None:
             return await work(None)

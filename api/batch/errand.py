@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from api.batch.by_bucket import Piece, PiecedPart, parts_of, pieces_of, result_by_piece
@@ -41,6 +41,17 @@ class Claim:
     id: str
     repeated: bool
     asked_ms: int
+    step: int = 0
+    """The number of the batch, where a request makes several of the same keys, one after the other."""
+
+    def of_step(self, step: int) -> Claim:
+        """The same claim for another of the request's batches: what is on record of one is not told of another."""
+        return replace(self, step=step) if step else self
+
+    @property
+    def name_of_pieces(self) -> str:
+        """What the tokens of pieces are made of."""
+        return f"{self.id}/{self.step}" if self.step else self.id
 
     def chunk_id(self, operation: Operation, body: bytes, refused: int = 0) -> bytes:
         """The id of a chunk of this content, which was `refused` so often: the same in every try."""
@@ -153,7 +164,7 @@ class Errand:
         return placed.parts(), waiting.parts()
 
     def _by_bucket_again(self, pieces: Sequence[Piece]) -> list[Part]:
-        claim = self._claim.id if self._claim is not None else ""
+        claim = self._claim.name_of_pieces if self._claim is not None else ""
         return parts_of(self._operation, pieces, claim, self._topology.map)
 
     def _chunk(self, part: Part, refused: int) -> Chunk:

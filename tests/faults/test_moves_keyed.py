@@ -90,3 +90,21 @@ def test_a_retry_after_a_move_is_answered_with_the_first_outcome(scenario: Scena
         for _ in range(2):
             assert increment(**keyed).json() == {"data": dict.fromkeys(counters, 2)}
         assert increment().json() == {"data": dict.fromkeys(counters, 3)}
+
+
+@pytest.mark.usefixtures("moved")
+def test_each_of_several_tags_is_tried_under_one_key(scenario: Scenario) -> None:
+    """The first tag's refusal is on record under the key's bucket, and is not the answer to the second tag."""
+    cluster = scenario.cluster
+    token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
+    with httpx.Client(base_url=cluster.base_url, trust_env=False, timeout=20) as client:
+        client.headers["Authorization"] = f"Bearer {token}"
+        path = f"/api/keys/{scenario.name}-tags"
+        stored = client.put(path, json=1)
+        tags = f'"1", "2", {stored.headers["etag"]}'
+        headers = {"Idempotency-Key": f"{scenario.name}-tags", "If-Match": tags}
+        first = client.put(path, json=2, headers=headers)
+        assert first.status_code == 200, first.text
+        again = client.put(path, json=2, headers=headers)
+        assert (again.status_code, again.headers["etag"]) == (200, first.headers["etag"])
+        assert client.get(path).json() == 2
