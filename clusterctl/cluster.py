@@ -60,7 +60,7 @@ class ReplicatedCluster(Cluster):
     def write_configuration(self) -> None:
         """Write `config.yaml`. Instances that run read it when they are told to."""
         settings = programs.settings_for(self.config, "shard")
-        text = render(document(self.config.plan, settings, console=_CONSOLE))
+        text = render(document(self.config.plan, settings, seed=self.config.membership.seed, console=_CONSOLE))
         files.write_private(self.configuration, text)
 
     def supervise(self) -> None:

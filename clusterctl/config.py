@@ -35,13 +35,14 @@ _ADDRESS = "127.0.0.1"
 class Membership:
     """Which shards there are, as it is written down: numbers 1 to `shards` without those that are `gone`.
 
-    The `first` ones made the buckets at the first start. `joining` and `draining` name the shard that is being added or
-    drained, if there is one.
+    The `first` ones made the buckets at the first start. The UUIDs of instances are made of `seed`. `joining` and
+    `draining` name the shard that is being added or drained, if there is one.
     """
 
     shards: int
     replicas: int
     first: int
+    seed: str
     gone: tuple[str, ...] = ()
     joining: str = ""
     draining: str = ""
@@ -54,7 +55,7 @@ class ReplicatedConfig(ClusterConfig):
     plan: tuple[ShardPlan, ...] = ()
     engine: Engine | None = None
     instances_password: str = ""
-    membership: Membership = Membership(0, 0, 0)
+    membership: Membership = Membership(0, 0, 0, "")
     ports: tuple[int, ...] = ()
     """Of all instances that there are and were; further ones follow the last."""
 
@@ -96,7 +97,15 @@ def of_tests(
     base = for_tests(data_dir, shards=0, settings=given)
     ports = free_ports(shards * replicas)
     own = {CLUSTER_PASSWORD: secrets.token_hex(8)}
-    config = _replicated(base, data_dir, dict(base.settings), ports, Membership(shards, replicas, shards), engine, own)
+    config = _replicated(
+        base,
+        data_dir,
+        dict(base.settings),
+        ports,
+        Membership(shards, replicas, shards, secrets.token_hex(8)),
+        engine,
+        own,
+    )
     return replace(config, start_timeout_s=2 * base.start_timeout_s)
 
 
@@ -171,7 +180,7 @@ def _counts(data_dir: Path, shards: int | None, replicas: int | None) -> Members
         there = msgspec.json.decode((data_dir / _PLAN).read_bytes(), type=Membership)
     except FileNotFoundError:
         count = shards or USUAL_SHARDS
-        wanted = Membership(count, replicas or USUAL_REPLICAS, count)
+        wanted = Membership(count, replicas or USUAL_REPLICAS, count, secrets.token_hex(8))
         _check(wanted)
         return wanted
     except msgspec.MsgspecError:

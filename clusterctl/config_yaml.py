@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from clusterctl.plan import MOST_POSITIONS, ShardPlan
+from clusterctl.plan import MOST_POSITIONS, ShardPlan, fixed_uuid
 from protocol.settings import ClusterSettings, LogSettings, ShardSettings, StoreSettings, load
 
 ROLE = "tarantkv"
@@ -37,10 +37,11 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def document(
-    shards: Sequence[ShardPlan], settings: Mapping[str, str], *, console: str = "tarantool.control"
+    shards: Sequence[ShardPlan], settings: Mapping[str, str], *, seed: str, console: str = "tarantool.control"
 ) -> dict[str, Any]:
     """The configuration as what YAML holds: dictionaries, lists, texts, numbers.
 
+    `seed` is any text, the same for good and no other cluster's: the UUIDs are made of it.
     `settings` are `TARANTKV_*` variables: those that a shard reads, but for its name, address and directory. `console`
     is the path of an instance's admin console, where `{{ instance_name }}` stands for its name. Data lies in the
     directory in which the instance is started.
@@ -112,18 +113,23 @@ def document(
                 "count_applications": shard.count_applications,
             }
         },
-        "groups": {"shards": {"replicasets": {shard.name: _replica_set(shard) for shard in shards}}},
+        "groups": {"shards": {"replicasets": {shard.name: _replica_set(shard, seed) for shard in shards}}},
     }
 
 
-def _replica_set(shard: ShardPlan) -> dict[str, Any]:
+def _replica_set(shard: ShardPlan, seed: str) -> dict[str, Any]:
     instances = {}
     for instance in shard.instances:
         iproto: dict[str, Any] = {"listen": [{"uri": instance.listen or instance.address}]}
-        iproto["advertise"] = {"client": instance.address}
-        instances[instance.name] = {"iproto": iproto, "roles_cfg": {ROLE: {"position": instance.position}}}
+        uri = {"uri": instance.address}
+        iproto["advertise"] = {"client": instance.address, "peer": uri, "sharding": uri}
+        instances[instance.name] = {
+            "database": {"instance_uuid": fixed_uuid(seed, instance.name)},
+            "iproto": iproto,
+            "roles_cfg": {ROLE: {"position": instance.position}},
+        }
     first = {} if shard.first_buckets is None else {"roles_cfg": {ROLE: {"first_buckets": list(shard.first_buckets)}}}
-    return {**first, "instances": instances}
+    return {"database": {"replicaset_uuid": fixed_uuid(seed, shard.name)}, **first, "instances": instances}
 
 
 def _check(shards: Sequence[ShardPlan]) -> None:

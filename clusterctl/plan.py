@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,3 +52,12 @@ def plan(addresses: Sequence[Sequence[str]], bucket_count: int) -> tuple[ShardPl
             instances.append(Instance(f"s{number}-{replica}", address, position))
         shards.append(ShardPlan(f"s{number}", tuple(instances), first_buckets(number, len(addresses), bucket_count)))
     return tuple(shards)
+
+
+def fixed_uuid(seed: str, name: str) -> str:
+    """The UUID of an instance or a replica set: always the same for one name in one cluster, whose seed this is.
+
+    An instance that lost its data joins again as itself. With another UUID its peers would refuse it while they
+    remember the one it had.
+    """
+    return str(uuid.UUID(bytes=hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16], version=5))

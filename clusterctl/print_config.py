@@ -1,7 +1,8 @@
-"""`python -m clusterctl.print_config` prints `config.yaml` for the instances that `TARANTKV_SHARDS` names.
+"""`python -m clusterctl.print_config [SEED]` prints `config.yaml` for the instances that `TARANTKV_SHARDS` names.
 
 For containers, each of which listens on every address of its own at the port of its address: instance `s1-1` is the
-first of shard `s1`, and so on. Other settings of shards come from the environment, too.
+first of shard `s1`, and so on. The UUIDs of the instances are made of the seed, `compose` by default. Other settings of
+shards come from the environment, too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _POSITIONS = 8
 
 def main() -> None:
     """Print the configuration, or say in one line which setting is wrong."""
+    (seed,) = sys.argv[1:] or ["compose"]
     cluster = load_or_exit(ClusterSettings)
     named = parse_shards(cluster.shards)
     shards = [
@@ -33,7 +35,7 @@ def main() -> None:
         )
         for number, (name, instances) in enumerate(named.items(), start=1)
     ]
-    sys.stdout.write(render(document(shards, os.environ, console=_CONSOLE)))
+    sys.stdout.write(render(document(shards, os.environ, seed=seed, console=_CONSOLE)))
 
 
 if __name__ == "__main__":

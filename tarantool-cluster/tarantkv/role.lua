@@ -37,6 +37,9 @@ local LOOK_S = 0.5
 --- The pause after a step that failed.
 local AGAIN_S = 0.1
 
+--- So long the first leader waits for the other instances before it makes the spaces.
+local JOIN_S = 30
+
 --- In `identity`: the spaces are complete.
 local COMPLETE = 'complete'
 local LEASE = 'lease'
@@ -61,6 +64,26 @@ end
 local function is_complete()
     return box.space.identity ~= nil and box.space.identity.index[0] ~= nil
         and box.space.identity:get(COMPLETE) ~= nil and box.space._bucket ~= nil
+end
+
+--- Do all instances of the shard follow this one?
+local function all_follow()
+    local followers = 0
+    for _, instance in pairs(box.info.replication) do
+        if instance.downstream ~= nil and instance.downstream.status == 'follow' then
+            followers = followers + 1
+        end
+    end
+    return followers >= #shards[shard] - 1
+end
+
+local elected_at = nil
+
+--- May the first leader make the spaces? An instance that joins while synchronous transactions are not confirmed fails
+-- to write its first snapshot and ends, so the others come first, if they come.
+local function may_begin()
+    elected_at = elected_at or fiber.clock()
+    return all_follow() or fiber.clock() - elected_at > JOIN_S
 end
 
 --- Make the spaces; on the leader only.
@@ -120,6 +143,9 @@ local function step()
         led, is_established = nil, false
     end
     if term ~= nil and led == nil and not is_complete() then
+        if not may_begin() then
+            return
+        end
         make_spaces()
     end
     if not is_attached and is_complete() then

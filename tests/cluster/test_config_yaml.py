@@ -16,26 +16,26 @@ def test_every_bucket_is_given_to_one_shard_at_first() -> None:
 
 
 def test_the_file_says_what_the_document_holds() -> None:
-    made = document(plan(ADDRESSES, 101), SETTINGS, console="/run/{{ instance_name }}.sock")
+    made = document(plan(ADDRESSES, 101), SETTINGS, seed="x", console="/run/{{ instance_name }}.sock")
 
     assert yaml.safe_load(render(made)) == made
 
 
 def test_positions_differ_over_all_shards() -> None:
-    shards = document(plan(ADDRESSES, 101), SETTINGS)["groups"]["shards"]["replicasets"]
+    shards = document(plan(ADDRESSES, 101), SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
 
     positions = [each["roles_cfg"]["tarantkv"]["position"] for s in shards.values() for each in s["instances"].values()]
     assert sorted(positions) == [1, 2, 3, 4, 5, 6]
 
 
 def test_no_password_is_in_the_file() -> None:
-    assert "secret" not in render(document(plan(ADDRESSES, 101), SETTINGS))
+    assert "secret" not in render(document(plan(ADDRESSES, 101), SETTINGS, seed="x"))
 
 
 def test_a_shard_without_first_buckets_makes_none() -> None:
     joining = ShardPlan("s9", (Instance("s9-1", "a:3309", 9),))
 
-    shards = document([*plan(ADDRESSES, 101), joining], SETTINGS)["groups"]["shards"]["replicasets"]
+    shards = document([*plan(ADDRESSES, 101), joining], SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
 
     assert "roles_cfg" in shards["s1"]
     assert "roles_cfg" not in shards["s9"]
@@ -52,9 +52,21 @@ def test_a_shard_without_first_buckets_makes_none() -> None:
 )
 def test_instances_that_cannot_stand_together_are_refused(instances: tuple[Instance, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        document([ShardPlan("s1", instances, (1, 101))], SETTINGS)
+        document([ShardPlan("s1", instances, (1, 101))], SETTINGS, seed="x")
 
 
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(SettingsError, match="TARANTKV_CLOCK_SKEW_S"):
-        document(plan(ADDRESSES, 101), {**SETTINGS, "TARANTKV_CLOCK_SKEW_S": "a lot"})
+        document(plan(ADDRESSES, 101), {**SETTINGS, "TARANTKV_CLOCK_SKEW_S": "a lot"}, seed="x")
+
+
+def test_an_instance_keeps_its_uuid_and_shares_it_with_no_other() -> None:
+    def uuids(seed: str) -> list[str]:
+        shards = document(plan(ADDRESSES, 101), SETTINGS, seed=seed)["groups"]["shards"]["replicasets"]
+        of_sets = [each["database"]["replicaset_uuid"] for each in shards.values()]
+        return of_sets + [
+            i["database"]["instance_uuid"] for each in shards.values() for i in each["instances"].values()
+        ]
+
+    assert uuids("one") == uuids("one")
+    assert len({*uuids("one"), *uuids("other")}) == 16

@@ -50,7 +50,7 @@ def test_a_cluster_keeps_its_numbers_and_uses_no_port_of_the_single_machine(tmp_
     assert max(ports) < 32768
     assert ports.isdisjoint({8081, 7379, *range(13301, 13309)})
     (tmp_path / ".cluster").mkdir()
-    (tmp_path / ".cluster" / "plan.json").write_text('{"shards": 4, "replicas": 1}')
+    (tmp_path / ".cluster" / "plan.json").write_text('{"shards": 4, "replicas": 1, "first": 4, "seed": "x"}')
     assert len(of_machine(tmp_path).shards) == 4
     with pytest.raises(ConfigError, match="holds 4 shards of 1 instances, not 2 of 1"):
         of_machine(tmp_path, 2)

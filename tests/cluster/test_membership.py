@@ -41,33 +41,33 @@ def test_an_added_shard_makes_no_buckets_and_changes_nothing_of_the_others(confi
 
 def test_a_shard_that_is_gone_leaves_its_name_and_positions_unused(config: ReplicatedConfig) -> None:
     """Positions are part of the versions that keys have."""
-    left = of_membership(config, Membership(3, 2, 2, gone=("s2",)))
+    left = of_membership(config, Membership(3, 2, 2, "x", gone=("s2",)))
     assert [shard.name for shard in left.plan] == ["s1", "s3"]
     assert [position for position, _ in instances(left).values()] == [1, 2, 5, 6]
     assert [shard.first_buckets for shard in left.plan] == [(1, 300), None]
 
 
 def test_what_is_under_way_is_written_down(config: ReplicatedConfig) -> None:
-    membership = Membership(3, 2, 2, gone=("s2",), joining="s3")
+    membership = Membership(3, 2, 2, "x", gone=("s2",), joining="s3")
     remember(of_membership(config, membership))
     assert msgspec.json.decode((config.data_dir / "plan.json").read_bytes(), type=Membership) == membership
 
 
 def test_there_is_a_bound_for_all_instances_that_ever_were(config: ReplicatedConfig) -> None:
     with pytest.raises(ConfigError, match="at most 1023 instances"):
-        of_membership(config, Membership(512, 2, 2, gone=("s1",)))
+        of_membership(config, Membership(512, 2, 2, "x", gone=("s1",)))
 
 
 @pytest.mark.parametrize(
     ("membership", "command", "fault"),
     [
-        (Membership(2, 2, 2, draining="s2"), "add", "s2 is being drained: end that"),
-        (Membership(3, 2, 2, joining="s3"), "s1", "s3 is being added: end that"),
-        (Membership(3, 2, 2, draining="s3"), "s1", "s3 is being drained: end that"),
-        (Membership(2, 2, 2), "s9", "there is no shard s9, there are s1, s2"),
-        (Membership(2, 2, 2, gone=("s1",)), "s2", "s2 is the only shard"),
-        (Membership(2, 2, 2), "s2", "s1 has no leader; s2 has no leader"),
-        (Membership(2, 2, 2), "add", "s1 has no leader; s2 has no leader"),
+        (Membership(2, 2, 2, "x", draining="s2"), "add", "s2 is being drained: end that"),
+        (Membership(3, 2, 2, "x", joining="s3"), "s1", "s3 is being added: end that"),
+        (Membership(3, 2, 2, "x", draining="s3"), "s1", "s3 is being drained: end that"),
+        (Membership(2, 2, 2, "x"), "s9", "there is no shard s9, there are s1, s2"),
+        (Membership(2, 2, 2, "x", gone=("s1",)), "s2", "s2 is the only shard"),
+        (Membership(2, 2, 2, "x"), "s2", "s1 has no leader; s2 has no leader"),
+        (Membership(2, 2, 2, "x"), "add", "s1 has no leader; s2 has no leader"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_changes(
@@ -81,4 +81,8 @@ def test_what_cannot_be_done_is_refused_before_anything_changes(
 
 
 def test_shards_share_alike_and_a_drained_one_gets_nothing() -> None:
-    assert growth.weights(Membership(3, 1, 3, draining="s2"), ["s1", "s2", "s3"]) == {"s1": 1.0, "s2": 0.0, "s3": 1.0}
+    assert growth.weights(Membership(3, 1, 3, "x", draining="s2"), ["s1", "s2", "s3"]) == {
+        "s1": 1.0,
+        "s2": 0.0,
+        "s3": 1.0,
+    }

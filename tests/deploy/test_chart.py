@@ -138,7 +138,9 @@ def test_the_shards_are_configured_as_on_one_machine() -> None:
         )
         for number in numbers
     ]
-    assert config == document(shards, {"TARANTKV_WAL_MODE": "fsync"}, console="/run/tarantkv/console.sock")
+    assert config == document(
+        shards, {"TARANTKV_WAL_MODE": "fsync"}, seed="shop/kv", console="/run/tarantkv/console.sock"
+    )
 
 
 @needs_helm

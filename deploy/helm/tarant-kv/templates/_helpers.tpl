@@ -110,3 +110,11 @@ timeoutSeconds: 5
 {{- define "tarantkv.numbers" -}}
 ,{{ range .Values.shards.numbers }}{{ int . }},{{ end }}
 {{- end -}}
+
+{{/* The UUID of an instance or a shard, as fixed_uuid of clusterctl/plan.py makes it: (list $ "s1-0") */}}
+{{- define "tarantkv.uuid" -}}
+{{- $release := (index . 0).Release -}}
+{{- $digest := sha256sum (printf "%s/%s/%s" $release.Namespace $release.Name (index . 1)) -}}
+{{- $variant := index (list "8" "9" "a" "b" "8" "9" "a" "b" "8" "9" "a" "b" "8" "9" "a" "b") (int (get (dict "0" 0 "1" 1 "2" 2 "3" 3 "4" 4 "5" 5 "6" 6 "7" 7 "8" 8 "9" 9 "a" 10 "b" 11 "c" 12 "d" 13 "e" 14 "f" 15) (substr 16 17 $digest))) -}}
+{{ printf "%s-%s-5%s-%s%s-%s" (substr 0 8 $digest) (substr 8 12 $digest) (substr 13 16 $digest) $variant (substr 17 20 $digest) (substr 20 32 $digest) }}
+{{- end -}}
