@@ -12,9 +12,11 @@ from clusterctl.cluster import ReplicatedCluster
 from clusterctl.config import of_tests
 from clusterctl.engine import Engine
 from localcluster.supervisor import SupervisorDownError
-from tests.cluster.failing import leader
+from tests.cluster.failing import instances, leader, wait_all_follow
 from tests.faults.console import evaluate
 from tests.faults.load import login
+
+DATA = (".snap", ".xlog", ".vylog")
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -60,3 +62,29 @@ def test_each_instance_tells_all_shards_and_their_addresses(mended: ReplicatedCl
         (said,) = evaluate(mended.console_socket(instance.name), "tarantkv.describe()")
         assert {name: [[host, str(port)] for host, port in each] for name, each in said["shards"].items()} == expected
         assert said["moves"] is True
+
+
+def test_an_instance_that_lost_its_data_joins_again_as_itself(mended: ReplicatedCluster) -> None:
+    """Its peers know it by its UUID: under another one, one of them would stop following for good."""
+    token = login(mended.base_url, mended.admin_user, mended.admin_password)
+    data = {f"lost-{number}": number for number in range(100)}
+    with httpx.Client(base_url=mended.base_url, headers={"Authorization": token}, trust_env=False) as http:
+        for shard in ("s1", "s2"):
+            leading = leader(mended, shard)
+            lost = next(name for name in instances(mended, shard) if name != leading)
+            program = f"shard-{lost}"
+            mended.stop_program(program)
+            directory = next(each for each in mended.config.shards if each.name == lost)
+            data_files = [file for file in mended.layout.shard_dir(directory).rglob("*") if file.suffix in DATA]
+            assert data_files
+            for file in data_files:
+                file.unlink()
+            assert http.post("/api/write", json={"data": data}).status_code == 200
+            mended.start_program(program)
+            wait_all_follow(mended)
+        assert http.post("/api/read", json={"keys": list(data)}).json() == {"data": data}
+    wait_all_follow(mended)
+    keys = {name: said["keys"] for name, said in mended.states().items() if said is not None}
+    assert len(keys) == 6
+    for shard in ("s1", "s2"):
+        assert len({keys[name] for name in instances(mended, shard)}) == 1
