@@ -72,7 +72,8 @@ def test_an_instance_that_lost_its_data_joins_again_as_itself(mended: Replicated
         for shard in ("s1", "s2"):
             leading = leader(mended, shard)
             lost = next(name for name in instances(mended, shard) if name != leading)
-            program = f"shard-{lost}"
+            program, console = f"shard-{lost}", mended.console_socket(lost)
+            identity = evaluate(console, "box.info.uuid")
             mended.stop_program(program)
             directory = next(each for each in mended.config.shards if each.name == lost)
             data_files = [file for file in mended.layout.shard_dir(directory).rglob("*") if file.suffix in DATA]
@@ -82,6 +83,7 @@ def test_an_instance_that_lost_its_data_joins_again_as_itself(mended: Replicated
             assert http.post("/api/write", json={"data": data}).status_code == 200
             mended.start_program(program)
             wait_all_follow(mended)
+            assert evaluate(console, "box.info.uuid") == identity
         assert http.post("/api/read", json={"keys": list(data)}).json() == {"data": data}
     wait_all_follow(mended)
     keys = {name: said["keys"] for name, said in mended.states().items() if said is not None}
