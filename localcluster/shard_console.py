@@ -21,7 +21,8 @@ def run(path: Path, lua: str, timeout_s: float = TIMEOUT_S) -> Any:
     """
     # As digits alone the answer is plain text, whatever is in it.
     call = f"local ok, found = pcall(function() {lua} end)"
-    code = f"{call} return (require('json').encode({{ok, ok and found or tostring(found)}}):hex())"
+    told = "if not ok then found = tostring(found) elseif found == nil then found = box.NULL end"
+    code = f"{call} {told} return (require('json').encode({{ok, found}}):hex())"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
