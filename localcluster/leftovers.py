@@ -17,7 +17,7 @@ import psutil
 from localcluster.launch import RUN_FD, RUN_MARK
 from localcluster.layout import Layout
 
-_GRACE_S = 10.0
+GRACE_S = 10.0
 
 
 def belongs(pid: int, layout: Layout) -> bool:
@@ -84,7 +84,7 @@ def _wait(handles: Iterable[int]) -> set[int]:
     left = set(handles)
     for handle in left:
         poll.register(handle, select.POLLIN)
-    deadline = time.monotonic() + _GRACE_S
+    deadline = time.monotonic() + GRACE_S
     ended: set[int] = set()
     while left and (remaining := deadline - time.monotonic()) > 0:
         for handle, _ in poll.poll(remaining * 1000):

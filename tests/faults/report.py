@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from localcluster.dotenv import REPOSITORY
+from tests.faults.limits import STRICT
 from tests.faults.scenario import REPORT
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
@@ -145,7 +146,7 @@ def write(lines: Iterable[str]) -> None:
 
 def run(path: Path, chaos: Sequence[str]) -> int:
     """Make all runs, with their results in a file; returns the worst exit code."""
-    environment = {**os.environ, REPORT: str(path)}
+    environment = {**os.environ, REPORT: str(path), STRICT: "1"}
     tests = ["-m", "pytest", "-q", "-m", "long or not long", "tests/faults", "--deselect", "tests/faults/test_pairs.py"]
     commands = [tests, ["-m", "tests.faults.chaos", *chaos]]
     codes = [

@@ -10,13 +10,14 @@ import pytest
 
 from tests.faults.answers import DEADLINE_S
 from tests.faults.lane_cluster import LaneCluster, lane_cluster
+from tests.faults.limits import felt_at_most
 from tests.faults.load import Load, login
 from tests.faults.network import CUT, Condition, Treatment
 from tests.faults.scenario import Scenario
 from tests.redis_client import as_tarantkv
 
-STALL_S = 1.0
-FROZEN_STALL_S = 2.0
+STALL_S = felt_at_most(1.0)
+FROZEN_STALL_S = felt_at_most(2.0)
 
 PAST_DEADLINES_S = DEADLINE_S + 1.0
 

@@ -11,6 +11,7 @@ from tests.faults.answers import DEADLINE_S
 from tests.faults.asking import PLAIN
 from tests.faults.injection import injected
 from tests.faults.injections_network import KINDS, NetworkFault, pairs
+from tests.faults.limits import felt_at_most
 from tests.faults.load import HTTP_TIMEOUT_S, Load
 from tests.faults.networked import Networked
 from tests.faults.scenario import Scenario
@@ -22,7 +23,7 @@ LONG_FAULT_S = 8.0
 CLIENT_TIMEOUT_S = DEADLINE_S + 1.0
 """When a client gives up an answer that lost some of its bytes."""
 
-RECOVERY_S = 5.0
+RECOVERY_S = felt_at_most(5.0)
 """Longer than anybody waits for one answer of Redis or a shard: a connection that lost bytes in the end is given up."""
 
 PAIRS = ("client-api", "api-redis", "worker-redis", "worker-shards", "worker-s2")

@@ -137,11 +137,15 @@ def test_a_slow_link_delays_each_way(client: socket.socket, link: Link) -> None:
     link.set(Condition(requests=Treatment(delay_s=0.1), answers=Treatment(delay_s=0.1)))
     started = time.monotonic()
     assert said(client, b"slow") == b"slow"
-    assert 0.2 <= time.monotonic() - started < 1
+    assert time.monotonic() - started >= 0.2
     link.heal()
-    started = time.monotonic()
-    assert said(client, b"quick") == b"quick"
-    assert time.monotonic() - started < 0.1
+
+    def took_s() -> float:
+        started = time.monotonic()
+        assert said(client, b"quick") == b"quick"
+        return time.monotonic() - started
+
+    assert min(took_s() for _ in range(10)) < 0.1
 
 
 def test_a_half_open_link_takes_everything_and_says_nothing(client: socket.socket, link: Link, echo: Echo) -> None:

@@ -8,11 +8,12 @@ import redis
 
 from localcluster.cluster import Cluster
 from protocol.names import alive_key, shard_stream
+from tests.faults.limits import felt_at_most
 from tests.faults.load import Load, login
 from tests.faults.processes import wait_for
 from tests.faults.scenario import Scenario
 
-BACK_WITHIN_S = 2.0
+BACK_WITHIN_S = felt_at_most(2.0)
 
 
 def test_redis_killed_and_restarted_empty_fails_no_request(scenario: Scenario) -> None:

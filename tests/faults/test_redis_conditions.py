@@ -10,13 +10,14 @@ from tests.faults.answers import DEADLINE_S
 from tests.faults.injection import Injection, injected
 from tests.faults.injections_failover import Demoted, FailedOver, Loading
 from tests.faults.injections_redis import Busy, ConnectionsKilled, OutOfMemory, Paused, ReadOnly
+from tests.faults.limits import felt_at_most
 from tests.faults.load import Load, login
 from tests.faults.network import CUT
 from tests.faults.networked import Networked
 from tests.faults.scenario import Scenario
 
-RECOVERY_S = 3.0
-LOGIN_S = DEADLINE_S + 5.0
+RECOVERY_S = felt_at_most(3.0)
+LOGIN_S = felt_at_most(DEADLINE_S + 5.0)
 """The longest that a login may take: to look its account up until the deadline, to count, and to hash a password."""
 
 MakeInjection = Callable[[Networked], Injection]

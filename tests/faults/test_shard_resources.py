@@ -7,13 +7,14 @@ from tests.faults.console import keys_of
 from tests.faults.history import Action
 from tests.faults.injection import Injection, injected
 from tests.faults.injections_shards import DiskFull, MemoryFull
+from tests.faults.limits import felt_at_most
 from tests.faults.load import Load
 from tests.faults.scenario import Scenario
 from tests.faults.small_disk import Filled, MountError, small_disk
 from tests.faults.verdict import Run
 
 REFUSED = 12
-RECOVERY_S = 4.0
+RECOVERY_S = felt_at_most(4.0)
 
 
 @pytest.mark.parametrize("injection", [DiskFull("s1"), MemoryFull("s1")], ids=lambda injection: injection.name)

@@ -10,12 +10,13 @@ from tests.faults.console import keys_of
 from tests.faults.history import Call
 from tests.faults.injection import injected
 from tests.faults.injections_processes import Killed, kill_for_good
+from tests.faults.limits import felt_at_most
 from tests.faults.load import Load
 from tests.faults.processes import in_hand, wait_for
 from tests.faults.scenario import Scenario, report
 
-RECOVERY_S = 2.0
-LONGEST_STALL_S = 2.5
+RECOVERY_S = felt_at_most(2.0)
+LONGEST_STALL_S = felt_at_most(2.5)
 """Of calls that concern other shards: a look-up of the user may wait for a second answer for half a second."""
 
 

@@ -11,6 +11,7 @@ from protocol.buckets import bucket_of
 from tests.contract.calls import Api, obtain_token
 from tests.faults.added_shard import NAME, AddedShard, added_shard, addresses, announce
 from tests.faults.console import evaluate, keys_of
+from tests.faults.limits import felt_at_most
 from tests.faults.load import Load
 from tests.faults.mover import Mover, mover
 from tests.faults.processes import wait_for
@@ -19,7 +20,7 @@ from tests.faults.workers import another_worker, without_workers
 
 pytestmark = pytest.mark.long
 
-LONGEST_STALL_S = 1.0
+LONGEST_STALL_S = felt_at_most(1.0)
 FEW = 10
 
 

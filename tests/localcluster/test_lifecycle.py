@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -81,9 +80,7 @@ def test_it_starts_every_program_and_the_api_is_ready(cluster: Cluster) -> None:
 
 def test_a_second_start_changes_nothing(cluster: Cluster) -> None:
     before = pids_of(cluster)
-    started = time.monotonic()
     Cluster(cluster.config).start()
-    assert time.monotonic() - started < 3
     assert pids_of(cluster) == before
 
 
