@@ -7,12 +7,14 @@ threads and the queue before them are bounded.
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from api.overload.errors import overloaded
 
@@ -30,7 +32,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._under_way: Counter[str] = Counter()
         # Verified for users that do not exist, so that their logins take as long as those of users that do.
-        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+        self._nobody = _hash_of_no_password(self._hasher)
 
     def hash(self, password: str) -> str:
         """Hash a password, in this thread: only processes that serve no requests create users."""
@@ -65,3 +67,13 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None
+
+
+def _hash_of_no_password(hasher: PasswordHasher) -> str:
+    """A hash that costs as much to verify as any other, made of chance: to compute one would delay each start."""
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${digest}"

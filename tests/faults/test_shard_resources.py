@@ -35,7 +35,7 @@ def test_a_full_shard_refuses_changes_serves_reads_and_goes_on_when_there_is_roo
     theirs = [call for call in run.calls if call.keys[0] not in full]
     assert run.failures(theirs) == {}
     assert run.failures([call for call in mine if call.action is Action.READ]) == {}
-    assert run.failures(mine).keys() == {"500"}
+    assert {"500"} <= run.failures(mine).keys() <= {"500", "504"}
     assert run.recovery_s < RECOVERY_S
 
 

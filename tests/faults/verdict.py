@@ -12,9 +12,10 @@ from tests.faults.answers import DEADLINE_S
 from tests.faults.console import applications
 from tests.faults.history import SERVED, Call
 from tests.faults.invariants import breaches
+from tests.faults.limits import felt_at_most
 from tests.faults.operations import operations
 
-LATE_S = 1.0
+LATE_S = felt_at_most(1.0)
 """How long after its deadline a call may be answered: the grace after it, a look-up of the user before it."""
 
 

@@ -174,7 +174,7 @@ def test_a_batch_at_the_limits_passes_however_small_another_setting_is(
 
 def test_a_batch_at_the_limits_passes_workers_with_small_settings(new_cluster: NewCluster) -> None:
     small = {"TARANTKV_READ_FRAMES": "1", "TARANTKV_CALL_KEYS": "1", "TARANTKV_CALL_BYTES": "1024"}
-    cluster = new_cluster(tier_settings={"worker": small})
+    cluster = new_cluster(tier_settings={"worker": small, "api": {"TARANTKV_REQUEST_TIMEOUT_S": str(PATIENCE_S / 2)}})
     cluster.start()
     with Api(cluster.base_url, obtain_token(cluster.base_url, cluster.admin_user, cluster.admin_password)) as client:
         client.http.timeout = PATIENCE_S

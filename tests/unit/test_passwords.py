@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
 from api.auth.passwords import MAX_PER_ADDRESS, MAX_WAITING, Passwords
 from api.overload.errors import OverloadedError
@@ -25,6 +25,10 @@ def test_a_password_is_verified_against_its_hash(passwords: Passwords) -> None:
         assert not await passwords.verify("no hash", PASSWORD, "a")
 
     asyncio.run(test())
+
+
+def test_nobodys_hash_costs_what_a_users_hash_costs(passwords: Passwords) -> None:
+    assert extract_parameters(passwords._nobody) == extract_parameters(passwords.hash(PASSWORD))
 
 
 def test_the_logins_of_one_address_leave_room_for_those_of_others(passwords: Passwords) -> None:
