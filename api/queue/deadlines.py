@@ -31,7 +31,7 @@ class Deadlines:
 
     def sweep(self, now: float) -> None:
         """Give up the chunks whose time is over, and have the frames deleted that nobody waits for any more."""
-        for pending in self._pending.overdue(now - GRACE_S):
+        for pending in self._pending.overdue(now, GRACE_S):
             reason = "no answer before the deadline" if pending.sends else "the queue was out of reach"
             self._pending.give_up(pending, reason)
             frame = pending.frame

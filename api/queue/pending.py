@@ -2,6 +2,9 @@
 
 A worker reports what became of one copy of a chunk. Whether that is final also depends on how often this process has
 sent the chunk, which is judged here (`Pending.believed`).
+
+Only what is final is told before the deadline. A change whose outcome is unknown may still be applied until then, by
+whoever has another copy, and may be reported as applied: its request waits.
 """
 
 from __future__ import annotations
@@ -127,7 +130,7 @@ class Pending:
     `outgoing` is that of the lane that is to carry it, or does.
     """
 
-    __slots__ = ("chunk", "frame", "gathering", "outgoing", "position", "sends", "shard")
+    __slots__ = ("chunk", "doubt", "frame", "gathering", "outgoing", "position", "sends", "shard")
 
     def __init__(self, shard: str, chunk: Chunk, gathering: Gathering, position: int) -> None:
         self.shard = shard
@@ -135,6 +138,8 @@ class Pending:
         self.gathering = gathering
         self.position = position
         self.sends = 0
+        self.doubt: Outcome | None = None
+        """That the outcome is unknown, with the reason; told when the deadline has come."""
         self.frame: SentFrame | None = None
         self.outgoing: Outgoing | None = None
 
@@ -144,7 +149,8 @@ class Pending:
         `OK` and `WRONG_BUCKET` are on record at the shard. With any other outcome of a change that was sent more than
         once another copy may still be applied, or was, whatever the worker of this one knows.
         """
-        if self.sends > 1 and outcome.status not in ON_RECORD and self.chunk.operation in CHANGES:
+        twice = self.sends > 1 or self.doubt is not None
+        if twice and outcome.status not in ON_RECORD and self.chunk.operation in CHANGES:
             return outcome._replace(status=Status.UNKNOWN)
         return outcome
 
@@ -172,10 +178,10 @@ class PendingChunks:
             raise ValueError(f"chunk {pending.chunk.id.hex()} is under way already")
         self._by_id[pending.chunk.id] = pending
 
-    def settle(self, outcomes: Iterable[Outcome]) -> Iterable[str]:
+    def settle(self, outcomes: Iterable[Outcome], *, final: bool = False) -> Iterable[str]:
         """Hand outcomes to the requests that wait for them; a second one for the same chunk finds nobody.
 
-        Returns the shards whose chunks they were, some of them more than once.
+        One that is unknown is kept until the deadline, unless it is `final`. Returns the shards whose chunks they were, some of them more than once.
         """
         counts: dict[tuple[str, int], int] = {}
         now, took = time.monotonic(), self._observer.took
@@ -183,9 +189,13 @@ class PendingChunks:
             pending = self._by_id.pop(outcome.id, None)
             if pending is None:
                 continue
+            believed = pending.believed(outcome)
+            if believed.status == Status.UNKNOWN and not final and now < pending.gathering.ends:
+                pending.doubt = pending.doubt or believed
+                self._by_id[outcome.id] = pending
+                continue
             if pending.frame is not None:
                 pending.frame.waiting -= 1
-            believed = pending.believed(outcome)
             shard, status = pending.shard, believed.status
             size, user = len(pending.chunk.body), pending.gathering.caller.user
             self._admission.release(shard, size, user, worked=status not in NOT_WORKED)
@@ -199,8 +209,12 @@ class PendingChunks:
     def give_up(self, pending: Pending, reason: str) -> None:
         """Stop waiting for a chunk. Its outcome is unknown if it may have been sent; otherwise nobody will send it."""
         if pending in self:
-            status = Status.UNKNOWN if pending.sends else Status.UNREACHABLE
-            self.settle((Outcome(pending.chunk.id, status, reason),))
+            self.settle((pending.doubt or _without_answer(pending, reason),), final=True)
+
+    def not_taken(self, pending: Pending, reason: str) -> None:
+        """Take note that Redis did not take the last copy of a chunk; an earlier one may still be applied."""
+        if pending in self:
+            self.settle((_without_answer(pending, reason),))
 
     def oldest_s(self, shards: Iterable[str]) -> dict[str, float]:
         """For how long the oldest chunk of each shard has waited, in seconds; 0 where none does."""
@@ -211,6 +225,17 @@ class PendingChunks:
                 oldest[pending.shard] = min(oldest[pending.shard], pending.gathering.began)
         return {shard: now - began for shard, began in oldest.items()}
 
-    def overdue(self, now: float) -> list[Pending]:
-        """The chunks whose deadline is before `now`, on the monotonic clock."""
-        return [pending for pending in self._by_id.values() if pending.gathering.ends < now]
+    def overdue(self, now: float, grace_s: float) -> list[Pending]:
+        """The chunks whose deadline is before `now`, on the monotonic clock.
+
+        Those that nobody has said anything of are waited for `grace_s` longer.
+        """
+        return [
+            pending
+            for pending in self._by_id.values()
+            if pending.gathering.ends + (0.0 if pending.doubt else grace_s) < now
+        ]
+
+
+def _without_answer(pending: Pending, reason: str) -> Outcome:
+    return Outcome(pending.chunk.id, Status.UNKNOWN if pending.sends else Status.UNREACHABLE, reason)

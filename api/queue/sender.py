@@ -248,7 +248,7 @@ class Sender:
             # This copy is nowhere; an earlier one may be.
             pending.sends -= 1
             if not elsewhere:
-                self._pending.give_up(pending, "the queue refused the chunk")
+                self._pending.not_taken(pending, "the queue refused the chunk")
         return error if elsewhere else None
 
     def frame_refused(self, shard: str, entry_id: bytes, reason: str) -> None:
@@ -270,6 +270,6 @@ class Sender:
                 frame.waiting -= 1
                 pending.frame = None
                 if pending.chunk.deadline_ms < now_ms() + LAST_TRY_MS:
-                    self._pending.give_up(pending, reason)
+                    self._pending.not_taken(pending, reason)
                 else:
                     self.add((pending,))

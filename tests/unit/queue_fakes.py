@@ -108,5 +108,11 @@ def status_of(settled: Pending) -> int | None:
     return outcome.status if outcome is not None else None
 
 
+def status_at_the_end(chunks: PendingChunks, pending: Pending) -> int | None:
+    """What is told once the deadline has come, if nothing was told before."""
+    chunks.give_up(pending, "no answer before the deadline")
+    return status_of(pending)
+
+
 def settle(chunks: PendingChunks, pending: Pending, status: int = Status.OK, payload: object = None) -> None:
     chunks.settle([Outcome(pending.chunk.id, status, payload)])

@@ -1,6 +1,7 @@
 """Chunks that wait for their outcome: what may be said of those that were sent more than once, and who is told."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ from api.queue.outgoing import Outgoing
 from api.queue.pending import SMALL_ANSWER, Caller, Gathering, Pending, PendingChunks, SentFrame
 from protocol.frames import Chunk, Outcome
 from protocol.operations import CHANGES, ON_RECORD, Operation, Status
-from tests.unit.queue_fakes import Counts, chunk, outcome_of, pending_of, settle, status_of
+from tests.unit.queue_fakes import Counts, chunk, outcome_of, pending_of, settle, status_at_the_end, status_of
 
 REFUSALS = [status for status in Status if status not in (*ON_RECORD, Status.UNKNOWN)]
 
@@ -27,7 +28,7 @@ async def settled(chunks: PendingChunks, status: Status, *, sends: int, operatio
     pending = pending_of(chunk(1, operation=operation), sends=sends)
     chunks.add(pending)
     settle(chunks, pending, status)
-    return status_of(pending)
+    return status_at_the_end(chunks, pending)
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -59,6 +60,40 @@ def test_a_read_that_was_sent_twice_failed_as_its_last_copy_did(chunks: PendingC
 
 def test_a_success_is_one_however_often_it_was_sent(chunks: PendingChunks) -> None:
     assert asyncio.run(settled(chunks, Status.OK, sends=2)) == Status.OK
+
+
+@pytest.mark.parametrize(("status", "sends"), [(Status.UNKNOWN, 1), (Status.REFUSED, 2), (Status.UNREACHABLE, 2)])
+def test_what_is_unknown_is_told_at_the_deadline_and_not_before(
+    chunks: PendingChunks, status: Status, sends: int
+) -> None:
+    """Until then another copy may be applied, after whatever its client does next."""
+
+    async def scenario() -> None:
+        pending = pending_of(chunk(1), ends=time.monotonic() + 60, sends=sends)
+        chunks.add(pending)
+        settle(chunks, pending, status, "disk full")
+        settle(chunks, pending, Status.REFUSED, "a second copy")
+        assert status_of(pending) is None
+        assert chunks.overdue(pending.gathering.ends, 1.0) == []
+        assert chunks.overdue(pending.gathering.ends + 0.01, 1.0) == [pending], "nobody waits any longer"
+        chunks.give_up(pending, "no answer")
+        outcome = outcome_of(pending)
+        assert outcome is not None
+        assert (outcome.status, outcome.payload) == (Status.UNKNOWN, "disk full")
+
+    asyncio.run(scenario())
+
+
+def test_a_success_of_another_copy_ends_the_doubt(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        pending = pending_of(chunk(1), sends=2)
+        chunks.add(pending)
+        settle(chunks, pending, Status.REFUSED)
+        settle(chunks, pending, Status.OK)
+        assert status_of(pending) == Status.OK
+        assert pending not in chunks
+
+    asyncio.run(scenario())
 
 
 def test_a_request_is_answered_when_its_last_outcome_is_there(chunks: PendingChunks) -> None:
@@ -143,6 +178,7 @@ def test_a_chunk_is_counted_out_once_and_as_worked_if_its_shard_had_it(chunks: P
             chunks.add(pending)
             for _ in range(2):
                 settle(chunks, pending, status)
+            chunks.give_up(pending, "its time is over")
 
     asyncio.run(scenario())
     worked = (True, True, False, False)
@@ -186,8 +222,8 @@ def test_chunks_are_overdue_after_their_deadline_and_not_at_it(chunks: PendingCh
     async def scenario() -> None:
         chunks.add(pending_of(chunk(1), ends=1.0))
         chunks.add(pending_of(chunk(2), ends=1.5))
-        assert chunks.overdue(1.0) == []
-        assert [pending.gathering.ends for pending in chunks.overdue(1.5)] == [1.0]
+        assert chunks.overdue(1.0, 0.0) == []
+        assert [pending.gathering.ends for pending in chunks.overdue(1.5, 0.0)] == [1.0]
 
     asyncio.run(scenario())
 

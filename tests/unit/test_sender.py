@@ -215,8 +215,8 @@ def test_a_chunk_whose_first_copy_may_be_somewhere_is_unknown_where_redis_does_n
 
     async def scenario() -> None:
         pending = sending.add(1)
-        await pending.gathering.future
-        assert status_of(pending) == Status.UNKNOWN
+        await until(lambda: pending.doubt is not None)
+        assert status_of(pending) is None
 
     sending.run(scenario)
 
