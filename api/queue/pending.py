@@ -181,7 +181,8 @@ class PendingChunks:
     def settle(self, outcomes: Iterable[Outcome], *, final: bool = False) -> Iterable[str]:
         """Hand outcomes to the requests that wait for them; a second one for the same chunk finds nobody.
 
-        One that is unknown is kept until the deadline, unless it is `final`. Returns the shards whose chunks they were, some of them more than once.
+        One that is unknown is kept until the deadline, unless it is `final`. Returns the shards whose chunks they were,
+        some of them more than once.
         """
         counts: dict[tuple[str, int], int] = {}
         now, took = time.monotonic(), self._observer.took

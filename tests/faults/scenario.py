@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from localcluster.cluster import Cluster
 from tests.faults import jepsen
@@ -27,6 +28,15 @@ PAUSE_S = 0.01
 """Between two calls of a client. Without it the clients take most of the time of the processors."""
 
 Fault = Callable[[Load], Awaitable[None]]
+
+_TOKENS: WeakKeyDictionary[Cluster, str] = WeakKeyDictionary()
+"""One for the runs of each cluster: a login costs the api a quarter of a second of processor time."""
+
+
+def _token(cluster: Cluster) -> str:
+    if cluster not in _TOKENS:
+        _TOKENS[cluster] = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
+    return _TOKENS[cluster]
 
 
 def report(result: Mapping[str, object]) -> None:
@@ -87,7 +97,7 @@ class Scenario:
         async def run() -> Run:
             load = Load(
                 base_url or cluster.base_url,
-                token or login(cluster.base_url, cluster.admin_user, cluster.admin_password),
+                token or _token(cluster),
                 keys or self.keys,
                 clients=clients,
                 mix=mix,

@@ -66,6 +66,7 @@ def test_an_api_process_whose_clock_is_ahead_breaks_no_promise_and_fails_no_requ
     assert run.failures() == {}
 
 
+@pytest.mark.long
 def test_an_api_process_whose_clock_is_behind_breaks_no_promise_and_fails_no_request_of_others(
     scenario: Scenario, tmp_path: Path
 ) -> None:

@@ -108,7 +108,7 @@ def check_keys(keys: list[str], *, reverse: bool = False) -> None:
 STAYING = frozenset(STAY)
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [pytest.param(False, marks=pytest.mark.long), True])
 def test_keys_that_stay_come_once_and_in_order_while_all_programs_are_killed(
     cluster: Cluster, *, reverse: bool
 ) -> None:

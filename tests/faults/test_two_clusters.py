@@ -102,6 +102,7 @@ def test_neither_applies_or_answers_a_request_of_the_other_and_both_go_on_workin
     assert "the frame is for cluster" in workers
 
 
+@pytest.mark.long
 def test_an_api_that_starts_while_both_are_there_finds_its_own(both: tuple[Client, Client]) -> None:
     for client in both:
         assert client.write("starting", 7) == 200

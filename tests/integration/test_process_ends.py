@@ -75,6 +75,7 @@ def test_a_process_that_dies_is_started_again(api: ApiProcess) -> None:
     until(lambda: is_live(api), 10, "the api does not serve any more")
 
 
+@pytest.mark.long
 def test_an_api_whose_processes_die_again_and_again_ends_with_an_error(api: ApiProcess) -> None:
     parent = psutil.Process(api.pid)
 

@@ -113,7 +113,9 @@ def test_no_program_holds_a_secret_that_only_others_need(cluster: Cluster) -> No
     assert settings[dotenv.STORE_PASSWORD] not in specification("api") + specification("redis")
 
 
-@pytest.mark.parametrize("name", ["redis", "shard-s2", "worker-1", "api"])
+@pytest.mark.parametrize(
+    "name", ["redis", "shard-s2", *(pytest.param(name, marks=pytest.mark.long) for name in ("worker-1", "api"))]
+)
 def test_a_killed_program_comes_back(running: Cluster, name: str) -> None:
     before = pids_of(running)
     running.kill(name)

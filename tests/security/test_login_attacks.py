@@ -140,7 +140,7 @@ def test_who_is_held_up_costs_no_verification(strict_api: ApiProcess, strict: Ap
     assert sum(process.cpu_times()[:2]) - before < 0.3
 
 
-@pytest.mark.parametrize("proxies", ["", "10.0.0.0/8"])
+@pytest.mark.parametrize("proxies", ["", pytest.param("10.0.0.0/8", marks=pytest.mark.long)])
 def test_an_address_that_the_client_names_itself_is_not_believed(
     new_api: NewApi, documented: Documented, proxies: str
 ) -> None:

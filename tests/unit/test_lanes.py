@@ -15,7 +15,7 @@ from api.queue.pending import Pending, PendingChunks
 from protocol.frames import Outcome
 from protocol.operations import Operation, Status
 from protocol.settings import RedisSettings
-from tests.unit.queue_fakes import Counts, chunk, pending_of, settle, status_at_the_end, status_of, until
+from tests.unit.queue_fakes import Counts, chunk, pending_of, settle, status_at_the_end, until
 
 REDIS = RedisSettings(redis_url="redis://a,redis://b", redis_password="x")
 NAMES = [lane.address.name for lane in REDIS.lanes]
