@@ -31,8 +31,7 @@ from api.http.response import Renderer
 from api.http.routes import Routes
 from api.keys.endpoints import DeleteKey, GetKey, PutKey
 from api.lifecycle import Lifecycle
-from api.ops import documentation, health, scrape
-from api.ops.queue_view import queues
+from api.ops import documentation, health, queue_view, scrape
 from api.ops.status import Status
 from api.scan.endpoint import Scan
 from api.scan.export import Export
@@ -72,8 +71,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         Status(
             services.shard_status,
             services.reports,
-            lambda: queues(services.settings.redis, services.shard_status.names),
-            services.dispatcher.lanes.views,
+            lambda: queue_view.view(services.settings.redis, services.shard_status.names),
             *base,
         ),
         GetKey(services.answers, *batch),

@@ -20,6 +20,7 @@ from api.auth.tokens import Tokens
 from api.batch.idempotency import Idempotency
 from api.batch.run import Batches
 from api.lifecycle import Lifecycle
+from api.ops.lane_states import LaneStates
 from api.ops.metrics import Metrics
 from api.ops.process_memory import resident_bytes
 from api.ops.process_reports import ProcessReports
@@ -106,6 +107,7 @@ class Services:
         self.shard_status = ShardStatus(self.control, shards, self.metrics)
         self.problems = Problems()
         self.recent = Recent()
+        self.lane_states = LaneStates(self.dispatcher.lanes.views)
         self.reports = ProcessReports(
             self.recent,
             self.problems,
@@ -113,6 +115,7 @@ class Services:
             self.dispatcher.oldest_s,
             self.dispatcher.process,
             lambda: self.metrics.chunks_resent,
+            self.lane_states,
         )
         self.idempotency = Idempotency(self.control, self.topology, settings.batch)
         self.budget = BodyBudget(settings.batch.max_buffered_bytes)
@@ -185,7 +188,7 @@ class Services:
     async def _set_gauges(self) -> None:
         while True:
             self.metrics.process(self.dispatcher.waiting, self.dispatcher.oldest_s(), resident_bytes())
-            self.metrics.lanes(self.dispatcher.lanes.views())
+            self.metrics.lanes(self.lane_states.note())
             self.recent.add(*self.metrics.flush())
             self.reports.write()
             self._count_rejected()

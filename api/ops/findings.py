@@ -16,6 +16,9 @@ LAG_S = 60.0
 OLD_S = 1.0
 """A chunk that waits for longer waits for somebody who does not come."""
 
+STILL_S = 20.0
+"""Whoever moves buckets says every second how far that is."""
+
 SLOW_PROBLEMS_PER_S = 0.05
 """Of 503 or 504, a second: one in twenty seconds is a client's bad luck."""
 
@@ -32,7 +35,7 @@ class Finding(NamedTuple):
 
 def findings(status: Report) -> list[Finding]:
     """What is wrong; nothing where all is well."""
-    found = [*_queue(status), *_shards(status["shards"]), *_answers(status), *_slowly(status)]
+    found = [*_queue(status), *_shards(status["shards"]), *_answers(status), *_lanes(status), *_slowly(status)]
     return sorted(found, key=lambda finding: finding.state != FAILURE)
 
 
@@ -84,6 +87,24 @@ def _answers(status: Report) -> Iterator[Finding]:
     if refused > SLOW_PROBLEMS_PER_S:
         to_do = "if all shards answer, there is more load than is worked off: docs/operations.md#overload"
         yield Finding(WARNING, f"{refused:.1f} requests a second are refused (503); nothing of them was applied", to_do)
+
+
+def _lanes(status: Report) -> Iterator[Finding]:
+    lanes = status["lanes"]
+    down = [row["lane"] for row in lanes if not row["up"]]
+    if down and len(down) < len(lanes):
+        text = f"{len(down)} of {len(lanes)} Redis lanes do not work: {', '.join(down)}; the others carry their shards"
+        yield Finding(WARNING, text, "start it again; its shards come home after 5 s: docs/operations.md#redis-lanes")
+    for row in lanes:
+        used, limit = row["memory_used_bytes"], row["memory_limit_bytes"]
+        if used is not None and limit and 100 * used / limit >= FULL_PERCENT:
+            to_do = "more workers, or more memory for Redis: docs/operations.md#overload"
+            yield Finding(WARNING, f"the Redis at {row['lane']} is {100 * used / limit:.0f} % full", to_do)
+    for row in status["moves"]:
+        if row["told_s_ago"] > STILL_S:
+            way = f"from {row['source']} to {row['target']}"
+            text = f"moves of buckets {way} stand still at {row['done']} of {row['total']}"
+            yield Finding(WARNING, text, "see what make shard-add or shard-drain says, or run it again")
 
 
 def _slowly(status: Report) -> Iterator[Finding]:

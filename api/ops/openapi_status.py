@@ -33,7 +33,19 @@ _EXAMPLE: Document = {
         }
     ],
     "queues": [{"shard": "s1", "depth": 2, "in_hand": 2, "redelivered": 0, "oldest_s": 0.004, "workers": 2}],
-    "lanes": [{"lane": "127.0.0.1:7379", "up": True, "shards": ["s1"]}],
+    "lanes": [
+        {
+            "lane": "127.0.0.1:7379",
+            "up": True,
+            "since": 1798750000.2,
+            "shards": ["s1"],
+            "frames_per_s": 402.5,
+            "share": 1.0,
+            "memory_used_bytes": 1572864,
+            "memory_limit_bytes": 268435456,
+        }
+    ],
+    "moves": [{"source": "s1", "target": "s2", "done": 1200, "total": 5000, "left_s": 310.0, "told_s_ago": 0.4}],
     "workers": [
         {
             "worker": "7d3e/kv1:4711:a1b2",

@@ -63,8 +63,32 @@ def status_schema() -> Document:
             }
         ),
         "lanes": {
-            **_rows({"lane": _TEXT, "up": {"type": "boolean"}, "shards": {"type": "array", "items": _TEXT}}),
+            **_rows(
+                {
+                    "lane": _TEXT,
+                    "up": {"type": "boolean"},
+                    "since": _NUMBER,
+                    "shards": {"type": "array", "items": _TEXT},
+                    "frames_per_s": _NUMBER,
+                    "share": _MAYBE,
+                    "memory_used_bytes": _MAYBE,
+                    "memory_limit_bytes": _MAYBE,
+                }
+            ),
             "description": "The Redis servers, as the process that answers sees them, and whose chunks each carries.",
+        },
+        "moves": {
+            **_rows(
+                {
+                    "source": _TEXT,
+                    "target": _TEXT,
+                    "done": _WHOLE,
+                    "total": _WHOLE,
+                    "left_s": _MAYBE,
+                    "told_s_ago": _NUMBER,
+                }
+            ),
+            "description": "Buckets that move between shards at the moment; empty where none do.",
         },
         "workers": {
             "anyOf": [

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from api.ops.lane_states import LaneStates
 from api.ops.metrics import MULTIPROCESS_DIRECTORY
 from api.ops.process_memory import resident_bytes
 from api.ops.recent import Problems, Recent
@@ -33,6 +34,7 @@ class ProcessReports:
         oldest_s: Callable[[], dict[str, float]],
         process: str,
         resent: Callable[[], int],
+        lanes: LaneStates,
     ) -> None:
         self._recent = recent
         self._problems = problems
@@ -40,6 +42,7 @@ class ProcessReports:
         self._oldest_s = oldest_s
         self._process = process
         self._resent = resent
+        self._lanes = lanes
         self._started = time.time()
         directory = os.environ.get(MULTIPROCESS_DIRECTORY)
         self._directory = Path(directory) if directory else None
@@ -61,6 +64,7 @@ class ProcessReports:
             "answers": self._recent.answers(),
             "refused": self._recent.refused,
             "resent": self._resent(),
+            "lanes": self._lanes.rows(),
             "problems": [each._asdict() for each in self._problems.all()],
         }
 

@@ -1,4 +1,5 @@
 """What stands in Redis of each shard: how deep its stream is, what workers have in hand, which workers there are.
+And how full each Redis is.
 
 Where there are several lanes a shard has a stream on each of them; what stands there is added up.
 """
@@ -42,15 +43,32 @@ class Queue(NamedTuple):
     workers: Mapping[str, int] | None = None
 
 
-async def queues(settings: RedisSettings, shards: Sequence[str]) -> dict[str, Queue]:
+class Memory(NamedTuple):
+    """Bytes that a Redis has in use, and how many it may have; None where it does not tell, or has no limit."""
+
+    used: int | None = None
+    limit: int | None = None
+
+
+class View(NamedTuple):
+    """The queue of each shard, and the memory of each lane by its name."""
+
+    queues: Mapping[str, Queue]
+    memory: Mapping[str, Memory]
+
+
+async def view(settings: RedisSettings, shards: Sequence[str]) -> View:
     """The queue of each shard, over all lanes; nothing is known of any where every Redis is out of reach."""
     lanes = settings.lanes
     silent_s = SILENT_S if len(lanes) > 1 else 0.0
     found = await asyncio.gather(*(_of_lane(lane, shards, silent_s) for lane in lanes))
-    return {shard: _sum([queue[shard] for queue in found]) for shard in shards}
+    return View(
+        {shard: _sum([queues[shard] for queues, _ in found]) for shard in shards},
+        {lane.address.name: memory for lane, (_, memory) in zip(lanes, found, strict=True)},
+    )
 
 
-async def _of_lane(settings: RedisSettings, shards: Sequence[str], silent_s: float) -> dict[str, Queue]:
+async def _of_lane(settings: RedisSettings, shards: Sequence[str], silent_s: float) -> tuple[dict[str, Queue], Memory]:
     wire = AsyncWire(settings, name="api-status", silent_s=silent_s)
     commands: list[tuple[str | int, ...]] = []
     for shard in shards:
@@ -60,14 +78,25 @@ async def _of_lane(settings: RedisSettings, shards: Sequence[str], silent_s: flo
             ("XPENDING", shard_stream(shard), GROUP, "-", "+", MAX_LOOKED_AT),
             ("ZRANGE", shard_workers(shard, VERSION), 0, -1, "WITHSCORES"),
         ]
+    commands.append(("INFO", "memory"))
     try:
-        replies = await wire.run(commands)
+        *replies, info = await wire.run(commands)
     except (redis.RedisError, OSError, TimeoutError) as error:
         _log.debug("redis did not tell its queues", extra={"error": str(error)})
-        return dict.fromkeys(shards, Queue())
+        return dict.fromkeys(shards, Queue()), Memory()
     finally:
         wire.close()
-    return {shard: _queue(*replies[place * _COMMANDS : (place + 1) * _COMMANDS]) for place, shard in enumerate(shards)}
+    found = {shard: _queue(*replies[place * _COMMANDS : (place + 1) * _COMMANDS]) for place, shard in enumerate(shards)}
+    return found, _memory(info)
+
+
+def _memory(info: Any) -> Memory:
+    """What the answer to `INFO memory` says; an error says nothing. A limit of 0 is none."""
+    if not isinstance(info, bytes):
+        return Memory()
+    lines = dict(line.split(b":", 1) for line in info.split(b"\r\n") if b":" in line)
+    used, limit = (lines.get(name, b"") for name in (b"used_memory", b"maxmemory"))
+    return Memory(int(used) if used.isdigit() else None, int(limit) or None if limit.isdigit() else None)
 
 
 def _sum(queues: Sequence[Queue]) -> Queue:

@@ -29,10 +29,23 @@ ANSWER_WITHIN_S = 2.0
 """Seconds for which somebody who wants to know now waits for the answers."""
 
 
+class Moves(msgspec.Struct, frozen=True, array_like=True):
+    """Moves of buckets to another shard, as whoever makes them has said: how many are done, and how many there are in
+    all; milliseconds that are left (None: nobody knows), and those since that was said.
+    """
+
+    target: str
+    done: int
+    total: int
+    left_ms: int | None
+    age_ms: int
+
+
 class Status(msgspec.Struct, frozen=True):
     """What a shard says of itself: claims and records of applied chunks, with their indexes, and memory, in bytes; keys
     that expire, how many were removed since its start, and for how long the first of those to remove has been over. Its
-    clock, and whether it is read-only, as a shard without a leader is.
+    clock, and whether it is read-only, as a shard without a leader is. Moves of its buckets that are under way; shards
+    of earlier versions do not tell them.
     """
 
     claims: int
@@ -47,6 +60,7 @@ class Status(msgspec.Struct, frozen=True):
     keys: int
     now_ms: int
     ro: bool
+    moves: tuple[Moves, ...] = ()
 
 
 class Told(NamedTuple):

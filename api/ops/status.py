@@ -17,10 +17,9 @@ from api.http.response import Answer, document
 from api.ops.durations import estimate
 from api.ops.findings import findings
 from api.ops.process_reports import ProcessReports
-from api.ops.queue_view import Queue
+from api.ops.queue_view import Memory, Queue, View
 from api.ops.recent import newest, p99_s
 from api.ops.shard_status import ShardStatus, Told
-from api.queue.lanes import LaneView
 from protocol.names import may_be_of_one_cluster
 from protocol.readers import reader
 from protocol.settings import BatchSettings
@@ -33,7 +32,7 @@ Report = dict[str, Any]
 
 
 class Status(Endpoint):
-    """`GET /api/status`: shards, queues, lanes, workers, api processes and the last problems."""
+    """`GET /api/status`: shards, queues, lanes, moves, workers, api processes and the last problems."""
 
     path = "/api/status"
     method = "GET"
@@ -45,16 +44,14 @@ class Status(Endpoint):
         self,
         shards: ShardStatus,
         reports: ProcessReports,
-        queues: Callable[[], Awaitable[Mapping[str, Queue]]],
-        lanes: Callable[[], Sequence[LaneView]],
+        view: Callable[[], Awaitable[View]],
         authenticator: Authenticator,
         limits: BatchSettings,
     ) -> None:
         super().__init__(authenticator, limits)
         self._shards = shards
         self._reports = reports
-        self._queues = queues
-        self._lanes = lanes
+        self._view = view
         self._made_at = float("-inf")
         self._making: asyncio.Task[Report] | None = None
 
@@ -66,7 +63,7 @@ class Status(Endpoint):
         return document(content, accepted(request.headers.get(b"accept")))
 
     async def _make(self) -> Report:
-        told, queues = await asyncio.gather(self._shards.fresh(), self._queues())
+        told, (queues, memory) = await asyncio.gather(self._shards.fresh(), self._view())
         reports = self._reports.all()
         self._made_at = time.monotonic()
         report = {
@@ -76,7 +73,8 @@ class Status(Endpoint):
             "requests": _requests(reports),
             "shards": [_shard(shard, told.get(shard), reports) for shard in queues],
             "queues": [_queue(shard, queue, reports) for shard, queue in queues.items()],
-            "lanes": [{"lane": lane.name, "up": lane.up, "shards": sorted(lane.shards)} for lane in self._lanes()],
+            "lanes": _lanes(reports, memory),
+            "moves": _moves(told),
             "workers": _workers(queues),
             "api": [_process(report) for report in reports],
             "problems": newest(list(chain.from_iterable(report["problems"] for report in reports))),
@@ -140,6 +138,40 @@ def _queue(shard: str, queue: Queue, reports: Sequence[Report]) -> Report:
         "oldest_s": _oldest_s(shard, reports),
         "workers": None if queue.workers is None else len(queue.workers),
     }
+
+
+def _lanes(reports: Sequence[Report], memory: Mapping[str, Memory]) -> list[Report]:
+    """A row of each lane as this process sees it, which is the first to report; frames are of all processes."""
+    rates: dict[str, float] = {}
+    for lane in chain.from_iterable(report.get("lanes", ()) for report in reports):
+        rates[lane["lane"]] = rates.get(lane["lane"], 0.0) + lane["frames_per_s"]
+    total = sum(rates.values())
+    return [
+        {
+            **lane,
+            "frames_per_s": round(rates[lane["lane"]], 1),
+            "share": round(rates[lane["lane"]] / total, 4) if total else None,
+            "memory_used_bytes": memory.get(lane["lane"], Memory()).used,
+            "memory_limit_bytes": memory.get(lane["lane"], Memory()).limit,
+        }
+        for lane in reports[0]["lanes"]
+    ]
+
+
+def _moves(told: Mapping[str, Told]) -> list[Report]:
+    """A row of each pair of shards between which buckets move."""
+    return [
+        {
+            "source": shard,
+            "target": move.target,
+            "done": move.done,
+            "total": move.total,
+            "left_s": None if move.left_ms is None else move.left_ms / 1000,
+            "told_s_ago": round(time.monotonic() - each.at + move.age_ms / 1000, 3),
+        }
+        for shard, each in sorted(told.items())
+        for move in (each.status.moves if each.status is not None and each.answers else ())
+    ]
 
 
 def _workers(queues: Mapping[str, Queue]) -> list[Report] | None:

@@ -22,11 +22,14 @@ _log = logging.getLogger(__name__)
 
 
 class LaneView(NamedTuple):
-    """A lane: its name, whether it works as far as is known, and the shards that it carries."""
+    """A lane: its name, whether it works as far as is known, the shards that it carries, and how many frames it has got
+    from this process.
+    """
 
     name: str
     up: bool
     shards: Sequence[str]
+    frames: int = 0
 
 
 class Lanes:
@@ -74,7 +77,10 @@ class Lanes:
     def views(self) -> list[LaneView]:
         """Every lane as this process sees it."""
         carried = [self.choice.shards_of(position) for position in range(len(self.all))]
-        return [LaneView(lane.name, lane.connected, shards) for lane, shards in zip(self.all, carried, strict=True)]
+        return [
+            LaneView(lane.name, lane.connected, shards, lane.outgoing.frames_made)
+            for lane, shards in zip(self.all, carried, strict=True)
+        ]
 
     def for_logins(self) -> list[RedisSettings]:
         """Where to count failed logins: first the lane that all processes take, unless it is out of order."""

@@ -23,6 +23,8 @@ class Outgoing:
         self._pending = pending
         self._queues = defaultdict[str, deque[Pending]](deque, {shard: deque() for shard in shards})
         self._deletions: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.frames_made = 0
+        """Since the process started, of all shards."""
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
@@ -101,4 +103,5 @@ class Outgoing:
                     # The frame that it was sent in before, if Redis still has it, is answered by this one.
                     pending.frame.abandon()
                 pending.frame = frame
+            self.frames_made += 1
             yield frame, chunks

@@ -6,6 +6,7 @@ local clock = require('tarantkv.clock')
 local identity = require('tarantkv.identity')
 local outcome = require('tarantkv.outcome')
 local ownership = require('tarantkv.ownership')
+local progress = require('tarantkv.progress')
 local sweep = require('tarantkv.sweep')
 
 local M = {}
@@ -102,8 +103,8 @@ local function bytes_of(space)
 end
 
 --- Control operation STATUS `[]`, payload a map: numbers and bytes of the claims and of the records of applied chunks,
--- of the memory for data, of keys and of those that expire; the wall clock, and whether it is read-only. All of it is
--- counted as it goes.
+-- of the memory for data, of keys and of those that expire; the wall clock, whether it is read-only, and which moves of
+-- buckets are under way. All of it is counted as it goes.
 function M.status()
     local memory = box.slab.info()
     local expired, late_ms, expiring = sweep.status()
@@ -114,6 +115,7 @@ function M.status()
         memory_used = tonumber(memory.arena_used), memory_limit = tonumber(memory.quota_size),
         keys = box.space.kv:len(), now_ms = clock.now_ms(), ro = box.info.ro,
         expired_keys = expired, expiry_lag_ms = late_ms, expiring_keys = expiring,
+        moves = progress.rows(),
     }), false
 end
 

@@ -215,6 +215,30 @@ suite:case('status tells what claims and records take', function(test)
     test:ok(after.memory_used > 0 and after.memory_used <= after.memory_limit, 'memory in use, and its limit')
 end)
 
+suite:case('status tells how far moves of buckets are, until nobody says so any more', function(test)
+    local progress = require('tarantkv.progress')
+    local function moves()
+        local _, payload = support.control(support.STATUS, {})
+        return payload.moves
+    end
+    test:is(#moves(), 0, 'nothing moves')
+    progress.say({{'s2', 3, 10, 4500}, {'s3', 0, 5}})
+    local said = moves()
+    test:is_deeply({said[1][1], said[1][2], said[1][3], said[1][4]}, {'s2', 3, 10, 4500}, 'a move and its time left')
+    test:is(said[2][4], nil, 'time left that nobody knows')
+    test:ok(said[1][5] >= 0 and said[1][5] < 5000, 'how long ago it was said')
+    for _, rows in ipairs({5, {{'s2', 11, 10}}, {{'s2', -1, 10}}, {{5, 1, 10}}, {{'s2', 1, 10, 'x'}}, {'s2'}}) do
+        test:is(pcall(progress.say, rows), false, 'what are no rows')
+    end
+    local usual = fiber.clock
+    fiber.clock = function() return usual() + 61 end
+    test:is(#moves(), 0, 'after a minute without a word it is forgotten')
+    fiber.clock = usual
+    test:is(#moves(), 2, 'not before')
+    progress.say({})
+    test:is(#moves(), 0, 'nothing moves any more')
+end)
+
 support.start({clock_skew_s = 0}, {log_level = 1})
 outcome = require('tarantkv.outcome')
 suite:run()

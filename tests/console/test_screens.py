@@ -8,7 +8,10 @@ import httpx
 import pytest
 
 from localcluster.cluster import Cluster
-from tests.console.conftest import NewPage, Person, Pictures, Store
+from tests.console.conftest import NewPage, Person, Pictures
+from tests.console.conftest import Store as Data
+from tests.console.test_accessibility import violations
+from tests.integration.store import Store
 
 LOOKS = [("light", 1200, 820), ("dark", 1200, 820), ("phone", 390, 844)]
 
@@ -24,7 +27,7 @@ def is_as_wide_as_its_window(page: Any) -> bool:
 
 @pytest.mark.parametrize(("name", "width", "height"), LOOKS)
 def test_each_screen_fits_and_shows_what_runs(
-    new_page: NewPage, store: Store, pictures: Pictures, name: str, width: int, height: int
+    new_page: NewPage, store: Data, pictures: Pictures, name: str, width: int, height: int
 ) -> None:
     store.put_many({f"session:{number:03}": {"user": number, "name": "Mary"} for number in range(120)})
     for number in range(60):
@@ -46,6 +49,11 @@ def test_each_screen_fits_and_shows_what_runs(
     page.get_by_role("table", name="Workers").wait_for()
     assert page.get_by_role("table", name="Streams").get_by_role("rowheader").count() == 3
     assert page.get_by_role("table", name="Workers").get_by_role("rowheader").count() == 2
+    lane = page.get_by_role("table", name="Redis lanes").get_by_role("row").nth(1)
+    shown = " ".join(lane.inner_text().split())
+    for text in ("redis.sock", "up for", " s ", "%", "of 256 MiB", "s1, s2, s3"):
+        assert text in shown
+    assert page.get_by_role("heading", name="Buckets on the move").count() == 0, "on one machine none moves"
     assert is_as_wide_as_its_window(page)
     pictures.keep(page, f"queue-{name}")
     page.get_by_role("link", name="Data").click()
@@ -75,6 +83,24 @@ def test_a_dead_shard_appears_with_what_to_do_and_goes_when_it_is_back(
         cluster.kill("shard-s2", signal.SIGCONT)
     page.get_by_text("All is well").wait_for(timeout=30_000)
     row.get_by_text("up", exact=True).wait_for()
+
+
+def test_moves_of_buckets_appear_with_their_progress_and_go(new_page: NewPage, cluster: Cluster) -> None:
+    shard = Store(cluster).consoles["s1"]
+    page = new_page(screen="queue")
+    page.get_by_role("table", name="Redis lanes").wait_for()
+    moves = page.get_by_role("table", name="Buckets on the move")
+    assert moves.count() == 0
+    shard.run("require('tarantkv.progress').say({{'s4', 1250, 5000, 95000}})")
+    try:
+        moves.get_by_text("1,250 of 5,000 buckets, 25 %").wait_for()
+        assert "s1 → s4" in moves.inner_text()
+        assert "1 min 35 s" in moves.inner_text()
+        assert page.get_by_role("progressbar", name="Buckets moved from s1 to s4").get_attribute("value") == "1250"
+        assert violations(page) == []
+    finally:
+        shard.run("require('tarantkv.progress').say({})")
+    moves.wait_for(state="detached", timeout=30_000)
 
 
 def test_a_problem_is_found_by_its_request_id(
@@ -131,7 +157,7 @@ def test_opening_the_data_asks_for_no_key(new_page: NewPage) -> None:
     assert {url.partition("/console/api/")[2] for url in asked if "/console/api/" in url} == {"status"}
 
 
-def test_what_a_user_may_not_do_is_not_offered(new_page: NewPage, store: Store, fresh_key: Callable[[], str]) -> None:
+def test_what_a_user_may_not_do_is_not_offered(new_page: NewPage, store: Data, fresh_key: Callable[[], str]) -> None:
     key = fresh_key()
     store.put(key, "1")
     page = new_page("watcher", screen="data")

@@ -43,6 +43,11 @@ def test_it_tells_of_shards_queues_workers_and_processes(api: Api, fresh_key: Fr
         assert row["in_hand"] >= row["redelivered"] >= 0
         assert row["oldest_s"] < 5
         assert row["workers"] >= 1
+    assert sorted(shard for row in found["lanes"] for shard in row["shards"]) == sorted(shards)
+    for row in found["lanes"]:
+        assert row["up"] is True
+        assert row["since"] <= found["at"]
+        assert row["memory_used_bytes"] > 0
     assert {shard for row in found["workers"] for shard in row["shards"]} == set(shards)
     assert all(row["pid"].isdigit() and row["host"] and row["seen_at"] > found["at"] - 60 for row in found["workers"])
     assert found["api"]

@@ -43,6 +43,23 @@ def test_a_shard_that_takes_no_changes_is_told_from_the_others(api: Api, store: 
     until(lambda: rows(api, "shards")["s2"]["state"] == "up", 10, "it is not noticed")
 
 
+def test_moves_of_buckets_are_told_while_somebody_makes_them(api: Api, store: Store) -> None:
+    def moves() -> list[dict[str, Any]]:
+        answer = api.http.get("/api/status", headers={"authorization": str(api.token)})
+        return [{**row, "told_s_ago": round(row["told_s_ago"], -1)} for row in answer.json()["moves"]]
+
+    assert moves() == [], "on one machine no bucket moves"
+    say = "require('tarantkv.progress').say({%s})"
+    store.consoles["s1"].run(say % "{'s4', 3, 10, 4500}, {'s5', 0, 7}")
+    try:
+        row = {"source": "s1", "target": "s4", "done": 3, "total": 10, "left_s": 4.5, "told_s_ago": 0}
+        other = {"source": "s1", "target": "s5", "done": 0, "total": 7, "left_s": None, "told_s_ago": 0}
+        until(lambda: moves() == [row, other], 10, "it is not told")
+    finally:
+        store.consoles["s1"].run("require('tarantkv.progress').say({})")
+    until(lambda: moves() == [], 10, "it is told for ever")
+
+
 def test_what_nobody_works_grows_old_and_the_shards_do_not_answer(
     second: Api, paused_workers: Callable[[], Any], fresh_key: Callable[[], str]
 ) -> None:

@@ -22,12 +22,22 @@ def queue(name: str = "s1", **told: Any) -> dict[str, Any]:
     return {"shard": name, "depth": 0, "workers": 2, "oldest_s": 0.0, **told}
 
 
+def lane(name: str = "a:1", **told: Any) -> dict[str, Any]:
+    return {"lane": name, "up": True, "memory_used_bytes": 10, "memory_limit_bytes": 100, **told}
+
+
+def move(**told: Any) -> dict[str, Any]:
+    return {"source": "s1", "target": "s2", "done": 3, "total": 10, "told_s_ago": 0.1, **told}
+
+
 def report(**members: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
         "requests": {"by_status": {"200": 100.0}},
         "shards": [shard("s1"), shard("s2")],
         "queues": [queue("s1"), queue("s2")],
         "api": [{"version": "1.0.0"}, {"version": "1.0.0"}],
+        "lanes": [lane("a:1"), lane("b:1")],
+        "moves": [move(told_s_ago=2.0)],
     }
     return {**usual, **members}
 
@@ -40,7 +50,10 @@ def only(status: dict[str, Any]) -> Finding:
 def test_of_a_system_that_is_well_nothing_is_said() -> None:
     assert findings(report()) == []
     unknown = {"memory_used_bytes": None, "memory_limit_bytes": None, "expiry_lag_s": None, "clock_skew_s": None}
-    assert findings(report(shards=[shard(**unknown)], queues=[queue(workers=None)])) == []
+    unlimited = lane(memory_used_bytes=None, memory_limit_bytes=None)
+    assert findings(report(shards=[shard(**unknown)], queues=[queue(workers=None)], lanes=[unlimited])) == []
+    # Where there is one lane alone, that nothing answers says enough.
+    assert findings(report(lanes=[lane(up=False)])) == []
 
 
 @pytest.mark.parametrize(
@@ -62,6 +75,9 @@ def test_of_a_system_that_is_well_nothing_is_said() -> None:
         ({"shards": [shard(expiry_lag_s=61.0)]}, WARNING, "61 s behind in giving memory back", "spread the ttl"),
         ({"shards": [shard(clock_skew_s=-7.0)]}, WARNING, "7 s behind this api's", "NTP"),
         ({"queues": [queue("s2", oldest_s=2.5)]}, WARNING, "waits for shard s2 has waited for 2.5 s", "scale WORKERS"),
+        ({"lanes": [lane(), lane("b:1", up=False)]}, WARNING, "1 of 2 Redis lanes do not work: b:1", "#redis-lanes"),
+        ({"lanes": [lane(memory_used_bytes=91)]}, WARNING, "the Redis at a:1 is 91 % full", "#overload"),
+        ({"moves": [move(told_s_ago=21.0)]}, WARNING, "from s1 to s2 stand still at 3 of 10", "shard-add"),
         (
             {"api": [{"version": "1.0.0"}, {"version": "1.1.0"}]},
             WARNING,

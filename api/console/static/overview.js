@@ -1,8 +1,9 @@
 // The first screen: what is wrong, a row of each shard, and the last minutes in four charts.
 
 import { Chart } from "./charts.js";
-import { bytes, count, rate, seconds, span } from "./format.js";
+import { count, rate, seconds, span } from "./format.js";
 import { html } from "./html.js";
+import { Memory } from "./memory.js";
 import { history, status } from "./poll.js";
 import { Table } from "./table.js";
 
@@ -46,20 +47,13 @@ const SHARD = [
   { name: "shard", title: "Shard" },
   { name: "state", title: "State", cell: (row) => html`<span class=${`state ${row.state}`}>${STATES[row.state]}</span>` },
   { name: "leader", title: "Leader", hint: "Whether it has a leader, which takes changes", cell: (row) => (row.leader ? "yes" : "no") },
-  { name: "memory", title: "Memory", cell: (row) => html`<${Memory} used=${row.memory_used_bytes} limit=${row.memory_limit_bytes} shard=${row.shard} />` },
+  { name: "memory", title: "Memory", cell: (row) => html`<${Memory} used=${row.memory_used_bytes} limit=${row.memory_limit_bytes} of=${row.shard} />` },
   { name: "keys", title: "Keys", number: true, cell: (row) => count(row.keys) },
   { name: "rate", title: "Chunks/s", number: true, hint: "Pieces of requests that this shard answers", cell: (row) => rate(row.chunks_per_s) },
   { name: "p99", title: "p99", number: true, hint: "99 of 100 chunks had their outcome within this time", cell: (row) => seconds(row.p99_s) },
   { name: "oldest", title: "Oldest waiting", number: true, hint: "For how long the oldest chunk has waited for its outcome", cell: (row) => (row.oldest_s ? seconds(row.oldest_s) : "nothing waits") },
   { name: "lag", title: "Expiry lag", number: true, hint: "For how long the key has been expired that is removed next", cell: (row) => seconds(row.expiry_lag_s) },
 ];
-
-function Memory({ used, limit, shard }) {
-  if (used === null || !limit) return "–";
-  const percent = Math.round((100 * used) / limit);
-  return html`<span class="memory"><meter aria-label=${`Memory of ${shard}`} min="0" max="100" high="85" optimum="0" value=${percent}></meter>
-    <span>${bytes(used)} of ${bytes(limit)}, ${percent} %</span></span>`;
-}
 
 function Charts() {
   const samples = history.value;

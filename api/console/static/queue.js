@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import { bytes, clock, count, rate, seconds, span } from "./format.js";
 import { html } from "./html.js";
 import { status } from "./poll.js";
+import { Memory } from "./memory.js";
 import { Table } from "./table.js";
 import { Foreign } from "./text.js";
 
@@ -18,6 +19,14 @@ export function Queue() {
       <p class="hint">A frame carries chunks of one or more requests. Redelivered frames are those in hand that another worker had before (of the first 100).
         ${" "}${count(resent)} chunks were sent again since the api started, after Redis was lost.</p>
     </section>
+    <section aria-labelledby="lanes">
+      <h2 id="lanes">Redis lanes</h2>
+      <${Table} label="Redis lanes" columns=${LANE} rows=${report.lanes.map((row) => ({ ...row, now: report.at }))} keyOf=${(row) => row.lane} />
+    </section>
+    ${report.moves.length > 0 && html`<section aria-labelledby="moves">
+      <h2 id="moves">Buckets on the move</h2>
+      <${Table} label="Buckets on the move" columns=${MOVE} rows=${report.moves} keyOf=${(row) => `${row.source} ${row.target}`} />
+    </section>`}
     <section aria-labelledby="workers">
       <h2 id="workers">Workers</h2>
       <${Workers} report=${report} />
@@ -36,6 +45,24 @@ const STREAM = [
   { name: "redelivered", title: "Redelivered", number: true, cell: (row) => count(row.redelivered) },
   { name: "oldest", title: "Oldest waiting", number: true, cell: (row) => (row.oldest_s ? seconds(row.oldest_s) : "nothing waits") },
   { name: "workers", title: "Workers", number: true, cell: (row) => count(row.workers) },
+];
+
+const LANE = [
+  // A socket is known by its file's name.
+  { name: "lane", title: "Redis", cell: (row) => html`<span title=${row.lane}>${row.lane.split("/").pop()}</span>` },
+  { name: "up", title: "State", cell: (row) => html`<span class=${`state ${row.up ? "up" : "down"}`}>${row.up ? "up" : "down"}</span> for ${span(Math.max(0, row.now - row.since))}` },
+  { name: "share", title: "Share of frames", number: true, hint: "Of the last 10 seconds", cell: (row) => (row.share === null ? "–" : `${Math.round(100 * row.share)} %`) },
+  { name: "rate", title: "Frames/s", number: true, cell: (row) => rate(row.frames_per_s) },
+  { name: "memory", title: "Memory", cell: (row) => html`<${Memory} used=${row.memory_used_bytes} limit=${row.memory_limit_bytes} of=${row.lane} />` },
+  { name: "shards", title: "Carries", cell: (row) => row.shards.join(", ") || "–" },
+];
+
+const MOVE = [
+  { name: "move", title: "From, to", cell: (row) => `${row.source} → ${row.target}` },
+  { name: "done", title: "Moved", cell: (row) => html`<span class="memory"><progress aria-label=${`Buckets moved from ${row.source} to ${row.target}`} max=${row.total} value=${row.done}></progress>
+    <span>${count(row.done)} of ${count(row.total)} buckets, ${row.total ? Math.round((100 * row.done) / row.total) : 100} %</span></span>` },
+  { name: "left", title: "Time left", number: true, cell: (row) => (row.left_s === null ? "–" : span(row.left_s)) },
+  { name: "told", title: "Told", number: true, hint: "When whoever moves them last said so", cell: (row) => `${seconds(row.told_s_ago)} ago` },
 ];
 
 function Workers({ report }) {
