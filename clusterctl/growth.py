@@ -19,6 +19,7 @@ from clusterctl.config import Membership, of_membership, remember
 from clusterctl.moving import MovesError, move_all
 from clusterctl.rebalance import Progress
 from clusterctl.storages import StorageError, Storages
+from clusterctl.telling import Telling
 from localcluster import shard_console
 from localcluster.waiting import ClusterError, wait_until
 
@@ -155,11 +156,14 @@ def _move(cluster: ReplicatedCluster, stop: threading.Event, say: Say) -> bool:
         if progress.done in (0, progress.total) or now - said_at[0] >= _SAY_EVERY_S:
             said_at[0] = now
             say(progress.line())
+        telling.tell(progress)
 
     names = [shard.name for shard in cluster.config.plan]
+    shards = storages(cluster)
+    telling = Telling(shards)
     try:
-        return move_all(
-            storages(cluster), weights(cluster.config.membership, names), cluster.config.bucket_count, stop, report
-        )
+        return move_all(shards, weights(cluster.config.membership, names), cluster.config.bucket_count, stop, report)
     except (MovesError, StorageError) as error:
         raise ClusterError(str(error)) from None
+    finally:
+        telling.end()

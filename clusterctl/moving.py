@@ -78,12 +78,12 @@ def move_all(
     if owned is None:
         return False
     planned = moves(owned, weights)
-    progress = Progress(len(planned), time.monotonic())
+    progress = Progress.of(planned, time.monotonic())
     report(progress)
     for move in planned:
         if not _send(shards, move.bucket, move.source, move.target, stop):
             return False
-        progress.moved(time.monotonic())
+        progress.moved(time.monotonic(), move)
         report(progress)
     after = settled(shards, bucket_count, stop)
     if after is None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import NamedTuple
 
 RECENT = 200
 """The estimate follows so many of the last moves: how fast they are depends on the load of the moment."""
@@ -81,10 +82,23 @@ class Progress:
     total: int
     began: float
     done: int = 0
+    by_way: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """Moves that are done and moves in all, by source and target."""
+
     _ends: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
-    def moved(self, now: float) -> None:
+    @classmethod
+    def of(cls, planned: Sequence[Move], now: float) -> Progress:
+        """The progress of these moves, none of which is made yet."""
+        progress = cls(len(planned), now)
+        for move in planned:
+            progress.by_way.setdefault((move.source, move.target), [0, 0])[1] += 1
+        return progress
+
+    def moved(self, now: float, move: Move | None = None) -> None:
         """Count one."""
+        if move is not None:
+            self.by_way[move.source, move.target][0] += 1
         self.done += 1
         self._ends.append(now)
 
@@ -109,6 +123,15 @@ class Progress:
         if left is None or self.done == self.total:
             return said
         return f"{said}, {self.per_s():.1f}/s, {duration(left)} left"
+
+
+class Told(NamedTuple):
+    """Moves to one target: how many are done, how many there are in all, and seconds left, if anything tells."""
+
+    target: str
+    done: int
+    total: int
+    left_s: float | None
 
 
 def duration(seconds: float) -> str:

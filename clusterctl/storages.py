@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clusterctl.rebalance import Told
 from localcluster import shard_console
 from localcluster.waiting import ClusterError
 
@@ -52,6 +53,9 @@ local ok, err = require('vshard').storage.bucket_send({bucket}, '{target}', {{ti
 if ok then return '' end
 return type(err) == 'table' and err.message or tostring(err)
 """
+
+_TELL = "require('tarantkv.progress').say({{{rows}}}) return true"
+_ROW = "{{'{target}', {done}, {total}, {left}}}"
 
 OWNED = ("active", "pinned")
 PASSING = ("sending", "receiving", "readonly")
@@ -121,6 +125,23 @@ class Storages:
         fault = self._run(source, _SEND.format(bucket=bucket, target=target, timeout=SEND_TIMEOUT_S))
         if fault:
             raise StorageError(f"{source}: bucket {bucket} has not moved to {target}: {fault}")
+
+    def tell(self, name: str, moves: Sequence[Told]) -> None:
+        """Have one know how far the moves of its buckets are.
+
+        Raises:
+            StorageError: it cannot be told.
+        """
+        rows = (
+            _ROW.format(
+                target=move.target,
+                done=move.done,
+                total=move.total,
+                left="nil" if move.left_s is None else round(move.left_s * 1000),
+            )
+            for move in moves
+        )
+        self._run(name, _TELL.format(rows=", ".join(rows)))
 
     def _run(self, name: str, lua: str) -> Any:
         """Run Lua on the leader."""
