@@ -220,14 +220,28 @@ def test_ctrl_c_ends_top_with_its_code(tkv: Command) -> None:
 
 
 def test_status_top_and_doctor_see_a_system_that_is_well(tkv: Command, kv: Client, prefix: str) -> None:
-    assert {shard["state"] for shard in tkv.done("status")} == {"up"}
+    rows = tkv.done("status")
+    assert {row["state"] for row in rows} == {"up"}
+    assert [("shard" in row, "lane" in row) for row in rows] == [*[(True, False)] * 3, (False, True)]
     kv.get(prefix)
     (look,) = tkv.done("top", "--count", "1", "--interval", "0.2")
     assert look["requests_per_s"] > 0
     assert [shard["state"] for shard in look["shards"]] == ["up"] * 3
+    assert [lane["state"] for lane in look["lanes"]] == ["up"]
+    assert look["moves"] == []
     found = {each["check"]: each["state"] for each in tkv.done("doctor")}
     assert found.pop("memory", "ok") == "ok"
     assert found == dict.fromkeys(("api", "versions", "clock", "redis", "shards", "token", "expiry", "disk"), "ok")
+
+
+def test_who_may_not_observe_sees_shards_alone_and_is_told_so(tkv: Command) -> None:
+    tkv.token = None
+    ended = tkv.run("status")
+    assert ended.code == 0
+    assert all("shard" in row for row in ended.records())
+    assert "scope observe" in ended.err
+    (look,) = tkv.done("top", "--count", "1", "--interval", "0.1")
+    assert "lanes" not in look
 
 
 def test_doctor_says_what_to_do_where_nothing_listens_or_nobody_is_logged_in(tkv: Command) -> None:

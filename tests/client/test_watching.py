@@ -4,6 +4,7 @@ import pytest
 from tarantkv.cli.doctor import _metrics, _redis, _shards, _versions
 from tarantkv.cli.progress import Progress
 from tarantkv.cli.samples import Samples, quantile, rates
+from tarantkv.cli.told import lanes_of, lines_of, moves_of, span
 from tarantkv.cli.watching import screen, shards_of
 from tarantkv.models import Ready
 
@@ -75,6 +76,51 @@ def test_the_screen_of_top_has_every_shard_and_no_control_characters() -> None:
     assert "85.8 MiB 90.0 %" in text
     assert "p99 -" in text
     assert "down" in text
+
+
+TOLD = {
+    "at": 1000.0,
+    "lanes": [
+        {
+            "lane": "a:1\x1b",
+            "up": True,
+            "since": 900.0,
+            "shards": ["s1", "s2"],
+            "frames_per_s": 9.0,
+            "share": 0.9,
+            "memory_used_bytes": 3 * 2**20,
+            "memory_limit_bytes": 30 * 2**20,
+        },
+        {"lane": "b:1", "up": False, "since": 999.6, "shards": [], "share": 0.1, "memory_used_bytes": None},
+    ],
+    "moves": [{"source": "s1", "target": "s3", "done": 30, "total": 120, "left_s": 95.0, "told_s_ago": 0.4}],
+}
+
+
+def test_lanes_and_moves_have_their_lines_below_the_shards() -> None:
+    lanes, moves = lanes_of(TOLD), moves_of(TOLD)
+    assert [(lane["state"], lane["for_s"], lane["frames_percent"]) for lane in lanes] == [
+        ("up", 100, 90.0),
+        ("down", 0, 10.0),
+    ]
+    assert (lanes[0]["memory_mib"], lanes[0]["memory_percent"], lanes[1]["memory_mib"]) == (3.0, 10.0, None)
+    assert moves[0]["percent"] == 25.0
+    text = "\n".join(lines_of(lanes, moves))
+    assert "\x1b" not in text
+    for words in (
+        "up 1 min 40 s",
+        "90.0 %",
+        "3.0 MiB 10.0 %",
+        "s1,s2",
+        "down 0 s",
+        "s1 to s3",
+        "30 of 120",
+        "1 min 35 s",
+    ):
+        assert words in text
+    assert lines_of([], []) == [], "of nothing nothing is said"
+    assert lanes_of({"at": 1.0, "lanes": [{"lane": "a:1", "up": True, "shards": []}]})[0]["state"] == "up"
+    assert [span(seconds) for seconds in (0, 59.6, 7200, 90061)] == ["0 s", "1 min", "2 h", "1 d 1 h"]
 
 
 def test_the_bar_tells_share_rate_and_time_left() -> None:

@@ -167,6 +167,10 @@ class AsyncClient:
         """Whether the api is ready, and which shards are down; asked once, without tries."""
         return await self._runner.run(self._calls.ready())
 
+    async def status(self) -> dict[str, Any]:
+        """What runs and how it does, as `GET /api/status` tells it to users with the scope `observe`; asked once."""
+        return await self._runner.run(self._calls.status())
+
     async def metrics(self) -> str:
         """What `/metrics` says, in Prometheus' text format."""
         return await self._runner.run(self._calls.metrics())

@@ -152,6 +152,10 @@ class Calls:
             return Ready([], [], str(error.problem.get("detail") or error.detail))
         return Ready(document["shards"], document["shards_down"])
 
+    def status(self) -> Steps[dict[str, Any]]:
+        """What runs and how it does, asked once."""
+        return (yield from self.sender.document(Call("/api/status", method="GET", patient=False), self.sender.until()))
+
     def metrics(self) -> Steps[str]:
         """The text of `/metrics`."""
         response = yield from self.sender.response(_get("/metrics", accept="text/plain"), self.sender.until())

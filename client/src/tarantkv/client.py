@@ -188,6 +188,10 @@ class Client:
         """Whether the api is ready, and which shards are down; asked once, without tries."""
         return self._runner.run(self._calls.ready())
 
+    def status(self) -> dict[str, Any]:
+        """What runs and how it does, as `GET /api/status` tells it to users with the scope `observe`; asked once."""
+        return self._runner.run(self._calls.status())
+
     def metrics(self) -> str:
         """What `/metrics` says, in Prometheus' text format."""
         return self._runner.run(self._calls.metrics())

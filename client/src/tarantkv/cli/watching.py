@@ -8,11 +8,13 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
+from tarantkv.cli.config import Target
 from tarantkv.cli.exits import DONE, PART_FAILED, UNAVAILABLE, UsageError
 from tarantkv.cli.opening import client_of, target_of
 from tarantkv.cli.output import Output, printable
 from tarantkv.cli.program import say
 from tarantkv.cli.samples import Samples, rates
+from tarantkv.cli.told import Told, lanes_of, lines_of, moves_of
 from tarantkv.client import Client
 from tarantkv.errors import NotFoundError, RequestError
 
@@ -20,17 +22,31 @@ _USED, _LIMIT = "tarantkv_shard_memory_used_bytes", "tarantkv_shard_memory_limit
 
 
 def status(asked: Namespace) -> int:
-    """One line a shard."""
-    with client_of(asked) as kv:
+    """One line a shard; for those who may see it one a Redis lane, and one for each pair between which buckets move."""
+    where = target_of(asked)
+    with client_of(asked, where) as kv:
         version = kv.live().get("version")
         ready = kv.ready()
         samples = samples_of(kv)
+        seen = Told(kv, known=is_known(where))
+        told = seen.fresh()
     if ready.reason is not None:
         say(f"the api is not ready: {printable(ready.reason)}")
         return UNAVAILABLE
-    Output(as_json=asked.json).records(shards_of(ready.shards, ready.shards_down, samples))
+    output = Output(as_json=asked.json)
+    output.records(shards_of(ready.shards, ready.shards_down, samples))
+    if told is not None:
+        output.records(lanes_of(told))
+        output.records(moves_of(told))
     say(f"version {version}, ready, {len(ready.shards) - len(ready.shards_down)} of {len(ready.shards)} shards answer")
+    if seen.refused:
+        say("lanes and moves of buckets are shown to users with the scope observe")
     return PART_FAILED if ready.shards_down else DONE
+
+
+def is_known(where: Target) -> bool:
+    """Whether somebody is logged in, or can be."""
+    return where.token is not None or where.password is not None
 
 
 def shards_of(names: list[str], down: list[str], samples: Samples | None) -> list[dict[str, Any]]:
@@ -60,9 +76,11 @@ def top(asked: Namespace) -> int:
     """Look again and again: a screen on a terminal, a line of JSON for each look elsewhere."""
     if asked.interval < 0.1 or (asked.count is not None and asked.count < 1):
         raise UsageError("--interval must be 0.1 or more, and --count 1 or more")
-    url = target_of(asked).url
+    where = target_of(asked)
+    url = where.url
     output = Output(as_json=asked.json)
-    with client_of(asked) as kv:
+    with client_of(asked, where) as kv:
+        seen = Told(kv, known=is_known(where))
         before = samples_of(kv)
         if before is None:
             raise UsageError(f"{url} does not show its metrics: ask the api itself, not a proxy before it")
@@ -71,6 +89,9 @@ def top(asked: Namespace) -> int:
             time.sleep(asked.interval)
             ready, after = kv.ready(), samples_of(kv) or before
             record = _record(before, after, ready.shards, ready.shards_down)
+            told = seen.fresh()
+            if told is not None:
+                record |= {"lanes": lanes_of(told), "moves": moves_of(told)}
             if output.table:
                 sys.stdout.write("\x1b[H\x1b[2J" + screen(url, record))
                 sys.stdout.flush()
@@ -111,6 +132,7 @@ def screen(url: str, record: dict[str, Any]) -> str:
         memory = f"{shard['memory_mib']} MiB {shard['memory_percent']} %" if "memory_mib" in shard else ""
         expiring, lag = shard.get("expiring_keys", ""), shard.get("expiry_lag_s", "")
         lines.append(f"{printable(shard['shard']):12}{shard['state']:8}{memory:>18}{expiring:>12}{lag:>12}")
+    lines += lines_of(record.get("lanes", []), record.get("moves", []))
     return "\n".join(lines) + "\n"
 
 
