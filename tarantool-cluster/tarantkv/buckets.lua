@@ -127,34 +127,25 @@ function M.follow(bucket_count)
     M.learn(bucket_count)
 end
 
---- Note when a key that has just come from another shard expires.
-local function note_expiry(_, new)
-    if new ~= nil and new[EXPIRES] ~= nil then
-        box.space.expiring:replace({new[1], new[EXPIRES]})
+--- As `insert` of the space `kv`, and notes when the key expires.
+-- No trigger of the space does this: a write of a client calls the engine from compiled code, which ends the instance
+-- where a trigger in Lua is called.
+local function insert_noting(space, tuple)
+    local stored = getmetatable(space).__index.insert(space, tuple)
+    if stored[EXPIRES] ~= nil then
+        box.space.expiring:replace({stored[1], stored[EXPIRES]})
     end
+    return stored
 end
 
-local is_noting = 0
-
-local function end_noting()
-    is_noting = is_noting - 1
-    if is_noting == 0 then
-        box.space.kv:on_replace(nil, note_expiry)
-    end
-end
-
---- What vshard says inside of the transactions with which it stores and removes what moves.
+--- What vshard says inside of the transactions with which it stores and removes what moves; it stores by `insert` of
+-- the space.
 local function arrives(event, _, data)
     local space = data.spaces[1]
     if space == 'claims' then
         box.on_commit(function() fiber.new(claims.count_again) end)
     elseif space == 'kv' and event == 'bucket_data_recv_txn' then
-        if is_noting == 0 then
-            box.space.kv:on_replace(note_expiry)
-        end
-        is_noting = is_noting + 1
-        box.on_commit(end_noting)
-        box.on_rollback(end_noting)
+        rawset(box.space.kv, 'insert', insert_noting)
     end
 end
 

@@ -93,6 +93,21 @@ suite:case('an instance that starts learns what is there', function(test)
     test:is(ownership.state(23), ownership.NONE, 'elsewhere')
 end)
 
+suite:case('keys that arrive are noted with their expiry, and their space has no trigger', function(test)
+    local arrives
+    package.loaded['vshard.storage'] = {on_bucket_event = function(handler) arrives = handler end}
+    buckets.watch_moves()
+    box.begin()
+    arrives('bucket_data_recv_txn', 1, {spaces = {'kv'}})
+    test:is(#box.space.kv:on_replace(), 0, 'compiled writes must not call Lua')
+    box.space.kv:insert({'arrived', 1, 'value', 1, 4102444800000})
+    box.space.kv:insert({'lasting', 1, 'value', 1})
+    box.commit()
+    test:is(box.space.expiring:get('arrived')[2], 4102444800000, 'it expires')
+    test:isnil(box.space.expiring:get('lasting'), 'it does not')
+    test:is(#box.space.kv:on_replace(), 0, 'nor afterwards')
+end)
+
 support.start({bucket_count = COUNT})
 buckets, ownership = require('tarantkv.buckets'), require('tarantkv.ownership')
 local space = box.schema.space.create('_bucket', {format = {
