@@ -44,6 +44,7 @@ class ReplicatedCluster(Cluster):
         """
         remember(self.config)
         super().start()
+        self.write_configuration()
         self.check_map(self.config.start_timeout_s)
 
     def programs(self, workers: int) -> tuple[Program, ...]:
@@ -60,8 +61,14 @@ class ReplicatedCluster(Cluster):
     def write_configuration(self) -> None:
         """Write `config.yaml`. Instances that run read it when they are told to."""
         settings = programs.settings_for(self.config, "shard")
-        text = render(document(self.config.plan, settings, seed=self.config.membership.seed, console=_CONSOLE))
+        seed = self.config.membership.seed
+        text = render(document(self.config.plan, settings, seed=seed, console=_CONSOLE, empty=self._empty()))
         files.write_private(self.configuration, text)
+
+    def _empty(self) -> set[str]:
+        """The instances that have no data yet."""
+        directories = {shard.name: self.layout.shard_dir(shard) for shard in self.config.shards}
+        return {name for name, directory in directories.items() if not any(directory.rglob("*.snap"))}
 
     def supervise(self) -> None:
         """Have exactly the programs of the configuration supervised: starts instances that are new, and waits for them;
@@ -70,6 +77,7 @@ class ReplicatedCluster(Cluster):
         with self._lock():
             self._supervise_workers(self.workers())
             self._start_and_wait([status.name for status in self.status() if status.pid == 0])
+        self.write_configuration()
 
     def states(self) -> dict[str, dict[str, Any] | None]:
         """What each instance says of itself; None: nothing."""

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import msgspec
 
 from clusterctl.config_yaml import CLUSTER_PASSWORD
 from clusterctl.engine import Engine, find
-from clusterctl.plan import MOST_POSITIONS, ShardPlan, plan
+from clusterctl.membership import NOBODY, Membership
+from clusterctl.plan import ShardPlan
 from localcluster import dotenv
 from localcluster.config import ClusterConfig, ConfigError, Shard, for_machine, for_tests
 from localcluster.ports import free_ports
@@ -32,30 +33,13 @@ _ADDRESS = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class Membership:
-    """Which shards there are, as it is written down: numbers 1 to `shards` without those that are `gone`.
-
-    The `first` ones made the buckets at the first start. The UUIDs of instances are made of `seed`. `joining` and
-    `draining` name the shard that is being added or drained, if there is one.
-    """
-
-    shards: int
-    replicas: int
-    first: int
-    seed: str
-    gone: tuple[str, ...] = ()
-    joining: str = ""
-    draining: str = ""
-
-
-@dataclass(frozen=True)
 class ReplicatedConfig(ClusterConfig):
     """The processes, where each of `shards` is one instance, and the replica sets that they are of."""
 
     plan: tuple[ShardPlan, ...] = ()
     engine: Engine | None = None
     instances_password: str = ""
-    membership: Membership = Membership(0, 0, 0, "")
+    membership: Membership = NOBODY
     ports: tuple[int, ...] = ()
     """Of all instances that there are and were; further ones follow the last."""
 
@@ -78,13 +62,13 @@ def of_machine(
     data_dir = root / ".cluster"
     wanted = _counts(data_dir, shards, replicas)
     first = _port(given, FIRST_PORT)
-    if first + wanted.shards * wanted.replicas - 1 > _HIGHEST_PORT:
+    if first + wanted.highest() - 1 > _HIGHEST_PORT:
         raise ConfigError(f"{FIRST_PORT[0]}: {first}: the last instance's port is past {_HIGHEST_PORT}")
     # What places the single machine's processes is not meant for these.
     single = {"TARANTKV_SHARDS": None, "TARANTKV_PORT": None, "TARANTKV_REDIS_URL": None}
     base = for_machine(root)
     settings = {name: value for name, value in base.settings.items() if name not in single}
-    ports = tuple(range(first, first + wanted.shards * wanted.replicas))
+    ports = tuple(range(first, first + wanted.highest()))
     config = _replicated(base, data_dir, settings, ports, wanted, find(given) if starts else None, given)
     return replace(config, redis_ports=(_port(given, REDIS_PORT),), api_port=_port(given, API_PORT))
 
@@ -122,8 +106,8 @@ def of_membership(config: ReplicatedConfig, membership: Membership) -> Replicate
 
     Raises `ConfigError`: there is no room for them.
     """
-    more = membership.shards * membership.replicas - len(config.ports)
-    _check(membership)
+    membership.check()
+    more = membership.highest() - len(config.ports)
     ports = (*config.ports, *(config.ports[-1] + 1 + number for number in range(more)))
     if ports[-1] > _HIGHEST_PORT:
         raise ConfigError(f"{FIRST_PORT[0]}: the last instance's port is past {_HIGHEST_PORT}")
@@ -141,12 +125,8 @@ def _replicated(
     engine: Engine | None,
     given: Mapping[str, str],
 ) -> ReplicatedConfig:
-    replicas = membership.replicas
-    addresses = [
-        [f"{_ADDRESS}:{port}" for port in ports[number * replicas : (number + 1) * replicas]]
-        for number in range(membership.shards)
-    ]
-    planned = _plan_of(addresses, membership, int(settings.get("TARANTKV_BUCKET_COUNT", "30000")))
+    addresses = [f"{_ADDRESS}:{port}" for port in ports]
+    planned = membership.plan(addresses, int(settings.get("TARANTKV_BUCKET_COUNT", "30000")))
     instances = [(shard.name, instance) for shard in planned for instance in shard.instances]
     store = settings[dotenv.STORE_PASSWORD].encode()
     password = given.get(CLUSTER_PASSWORD) or hmac.new(store, b"instances", hashlib.sha256).hexdigest()
@@ -166,14 +146,6 @@ def _replicated(
     )
 
 
-def _plan_of(addresses: Sequence[Sequence[str]], membership: Membership, bucket_count: int) -> tuple[ShardPlan, ...]:
-    """The shards that there are: the first ones made the buckets among them."""
-    first = plan(addresses[: membership.first], bucket_count)
-    later = plan(addresses, bucket_count)[membership.first :]
-    every = (*first, *(replace(shard, first_buckets=None) for shard in later))
-    return tuple(shard for shard in every if shard.name not in membership.gone)
-
-
 def _counts(data_dir: Path, shards: int | None, replicas: int | None) -> Membership:
     """Which shards there are, and how many instances of each: as asked, as before, or as usual."""
     try:
@@ -181,7 +153,7 @@ def _counts(data_dir: Path, shards: int | None, replicas: int | None) -> Members
     except FileNotFoundError:
         count = shards or USUAL_SHARDS
         wanted = Membership(count, replicas or USUAL_REPLICAS, count, secrets.token_hex(8))
-        _check(wanted)
+        wanted.check()
         return wanted
     except msgspec.MsgspecError:
         raise ConfigError(f"{data_dir / _PLAN} is damaged: it does not say how many shards there are") from None
@@ -192,11 +164,6 @@ def _counts(data_dir: Path, shards: int | None, replicas: int | None) -> Members
             f"{data_dir} holds {is_there[0]} shards of {is_there[1]} instances, not {asked[0]} of {asked[1]}"
         )
     return there
-
-
-def _check(membership: Membership) -> None:
-    if membership.shards * membership.replicas > MOST_POSITIONS:
-        raise ConfigError(f"a cluster has at most {MOST_POSITIONS} instances, those that are gone included")
 
 
 def _port(given: Mapping[str, str], setting: tuple[str, int]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from clusterctl.plan import MOST_POSITIONS, ShardPlan, fixed_uuid
@@ -28,6 +28,9 @@ ELECTION_TIMEOUT_S = 1
 SYNCHRO_TIMEOUT_S = 60
 """How long a change waits for its replicas before its outcome is unknown. The workers give it up long before."""
 CONNECT_TIMEOUT_S = 3
+"""How long a start waits for instances that may be away for good."""
+FIRST_CONNECT_TIMEOUT_S = 30
+"""An instance without data ends where it finds no other: all are given the time to start."""
 BUCKET_SEND_TIMEOUT_S = 3
 
 _MEBIBYTE = 1024 * 1024
@@ -37,14 +40,19 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def document(
-    shards: Sequence[ShardPlan], settings: Mapping[str, str], *, seed: str, console: str = "tarantool.control"
+    shards: Sequence[ShardPlan],
+    settings: Mapping[str, str],
+    *,
+    seed: str,
+    console: str = "tarantool.control",
+    empty: Collection[str] = (),
 ) -> dict[str, Any]:
     """The configuration as what YAML holds: dictionaries, lists, texts, numbers.
 
     `seed` is any text, the same for good and no other cluster's: the UUIDs are made of it.
     `settings` are `TARANTKV_*` variables: those that a shard reads, but for its name, address and directory. `console`
     is the path of an instance's admin console, where `{{ instance_name }}` stands for its name. Data lies in the
-    directory in which the instance is started.
+    directory in which the instance is started. `empty` names the instances that have none yet.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -113,12 +121,12 @@ def document(
                 "count_applications": shard.count_applications,
             }
         },
-        "groups": {"shards": {"replicasets": {shard.name: _replica_set(shard, seed) for shard in shards}}},
+        "groups": {"shards": {"replicasets": {shard.name: _replica_set(shard, seed, empty) for shard in shards}}},
     }
 
 
-def _replica_set(shard: ShardPlan, seed: str) -> dict[str, Any]:
-    instances = {}
+def _replica_set(shard: ShardPlan, seed: str, empty: Collection[str]) -> dict[str, Any]:
+    instances: dict[str, Any] = {}
     for instance in shard.instances:
         iproto: dict[str, Any] = {"listen": [{"uri": instance.listen or instance.address}]}
         uri = {"uri": instance.address}
@@ -128,6 +136,8 @@ def _replica_set(shard: ShardPlan, seed: str) -> dict[str, Any]:
             "iproto": iproto,
             "roles_cfg": {ROLE: {"position": instance.position}},
         }
+        if instance.name in empty:
+            instances[instance.name]["replication"] = {"connect_timeout": FIRST_CONNECT_TIMEOUT_S}
     first = {} if shard.first_buckets is None else {"roles_cfg": {ROLE: {"first_buckets": list(shard.first_buckets)}}}
     return {"database": {"replicaset_uuid": fixed_uuid(seed, shard.name)}, **first, "instances": instances}
 

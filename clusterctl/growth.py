@@ -15,7 +15,8 @@ from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 from clusterctl.cluster import ReplicatedCluster
-from clusterctl.config import Membership, of_membership, remember
+from clusterctl.config import of_membership, remember
+from clusterctl.membership import Membership
 from clusterctl.moving import MovesError, move_all
 from clusterctl.rebalance import Progress
 from clusterctl.storages import StorageError, Storages

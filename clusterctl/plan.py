@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_POSITIONS = 1023
@@ -39,19 +38,6 @@ class ShardPlan:
 def first_buckets(position: int, shards: int, bucket_count: int) -> tuple[int, int]:
     """The range of shard number `position`, from 1, as `ownership.range_of` in Lua divides them."""
     return (position - 1) * bucket_count // shards + 1, position * bucket_count // shards
-
-
-def plan(addresses: Sequence[Sequence[str]], bucket_count: int) -> tuple[ShardPlan, ...]:
-    """Shards s1, s2, ... with instances s1-1, s1-2, ... at these addresses, one inner sequence a shard."""
-    shards = []
-    position = 0
-    for number, of_shard in enumerate(addresses, start=1):
-        instances = []
-        for replica, address in enumerate(of_shard, start=1):
-            position += 1
-            instances.append(Instance(f"s{number}-{replica}", address, position))
-        shards.append(ShardPlan(f"s{number}", tuple(instances), first_buckets(number, len(addresses), bucket_count)))
-    return tuple(shards)
 
 
 def fixed_uuid(seed: str, name: str) -> str:

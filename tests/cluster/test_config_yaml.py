@@ -2,10 +2,12 @@ import pytest
 import yaml
 
 from clusterctl.config_yaml import document, render
-from clusterctl.plan import Instance, ShardPlan, first_buckets, plan
+from clusterctl.membership import Membership
+from clusterctl.plan import Instance, ShardPlan, first_buckets
 from protocol.settings import SettingsError
 
-ADDRESSES = [["a:3301", "b:3301", "c:3301"], ["a:3302", "b:3302", "c:3302"]]
+ADDRESSES = ["a:3301", "b:3301", "c:3301", "a:3302", "b:3302", "c:3302"]
+PLAN = Membership(2, 3, 2, "x").plan(ADDRESSES, 101)
 SETTINGS = {"TARANTKV_BUCKET_COUNT": "101", "TARANTKV_STORE_PASSWORD": 'secret "}} {{'}
 
 
@@ -16,26 +18,33 @@ def test_every_bucket_is_given_to_one_shard_at_first() -> None:
 
 
 def test_the_file_says_what_the_document_holds() -> None:
-    made = document(plan(ADDRESSES, 101), SETTINGS, seed="x", console="/run/{{ instance_name }}.sock")
+    made = document(PLAN, SETTINGS, seed="x", console="/run/{{ instance_name }}.sock")
 
     assert yaml.safe_load(render(made)) == made
 
 
 def test_positions_differ_over_all_shards() -> None:
-    shards = document(plan(ADDRESSES, 101), SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
+    shards = document(PLAN, SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
 
     positions = [each["roles_cfg"]["tarantkv"]["position"] for s in shards.values() for each in s["instances"].values()]
     assert sorted(positions) == [1, 2, 3, 4, 5, 6]
 
 
 def test_no_password_is_in_the_file() -> None:
-    assert "secret" not in render(document(plan(ADDRESSES, 101), SETTINGS, seed="x"))
+    assert "secret" not in render(document(PLAN, SETTINGS, seed="x"))
+
+
+def test_an_instance_without_data_gives_the_others_time_to_start() -> None:
+    made = document(PLAN, SETTINGS, seed="x", empty={"s1-2"})["groups"]["shards"]["replicasets"]["s1"]["instances"]
+
+    assert made["s1-2"]["replication"]["connect_timeout"] > 10
+    assert "replication" not in made["s1-1"]
 
 
 def test_a_shard_without_first_buckets_makes_none() -> None:
     joining = ShardPlan("s9", (Instance("s9-1", "a:3309", 9),))
 
-    shards = document([*plan(ADDRESSES, 101), joining], SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
+    shards = document([*PLAN, joining], SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
 
     assert "roles_cfg" in shards["s1"]
     assert "roles_cfg" not in shards["s9"]
@@ -57,12 +66,12 @@ def test_instances_that_cannot_stand_together_are_refused(instances: tuple[Insta
 
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(SettingsError, match="TARANTKV_CLOCK_SKEW_S"):
-        document(plan(ADDRESSES, 101), {**SETTINGS, "TARANTKV_CLOCK_SKEW_S": "a lot"}, seed="x")
+        document(PLAN, {**SETTINGS, "TARANTKV_CLOCK_SKEW_S": "a lot"}, seed="x")
 
 
 def test_an_instance_keeps_its_uuid_and_shares_it_with_no_other() -> None:
     def uuids(seed: str) -> list[str]:
-        shards = document(plan(ADDRESSES, 101), SETTINGS, seed=seed)["groups"]["shards"]["replicasets"]
+        shards = document(PLAN, SETTINGS, seed=seed)["groups"]["shards"]["replicasets"]
         of_sets = [each["database"]["replicaset_uuid"] for each in shards.values()]
         return of_sets + [
             i["database"]["instance_uuid"] for each in shards.values() for i in each["instances"].values()

@@ -10,8 +10,9 @@ import pytest
 
 from clusterctl import growth
 from clusterctl.cluster import ReplicatedCluster
-from clusterctl.config import Membership, ReplicatedConfig, of_membership, of_tests, remember
+from clusterctl.config import ReplicatedConfig, of_membership, of_tests, remember
 from clusterctl.engine import Engine
+from clusterctl.membership import Membership
 from localcluster.config import ConfigError
 from localcluster.waiting import ClusterError
 
