@@ -167,6 +167,12 @@ def _import(one: Parser) -> None:
     one.add_argument("--part-lines", type=int, default=5000, metavar="N", help="lines a request (5000)")
 
 
+def _diff(one: Parser) -> None:
+    one.add_argument("first", metavar="FILE", help="an export; - for the input")
+    one.add_argument("second", metavar="FILE", help="another one")
+    one.add_argument("--limit", type=int, default=100, metavar="N", help="print so many keys that differ (100)")
+
+
 def _top(one: Parser) -> None:
     one.add_argument("--interval", type=float, default=2.0, metavar="S", help="seconds between two looks (2)")
     one.add_argument("--count", type=int, metavar="N", help="end after so many")
@@ -188,6 +194,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "scan": ("list keys in order", _scan),
     "export": ("write all keys as lines of JSON", _export),
     "import": ("store lines of a file", _import),
+    "diff": ("compare two exports", _diff),
     "status": ("whether the api is ready, and its shards", _nothing),
     "top": ("requests, latencies and shards, again and again", _top),
     "doctor": ("look for what is wrong, and say what to do", _nothing),

@@ -44,6 +44,7 @@ _MODULES = {
     "keys": ("get", "set", "delete", "incr", "touch"),
     "scans": ("scan", "export"),
     "importing": ("import",),
+    "comparing": ("diff",),
     "watching": ("status", "top"),
     "doctor": ("doctor",),
     "completion": ("completion",),
