@@ -34,6 +34,9 @@ class ReplicatedCluster(Cluster):
 
     config: ReplicatedConfig
 
+    may_end = 3
+    """An instance without data cannot join while its leader makes or changes what is there, and tries again."""
+
     def __init__(self, config: ReplicatedConfig) -> None:
         super().__init__(config)
 
@@ -62,10 +65,10 @@ class ReplicatedCluster(Cluster):
         """Write `config.yaml`. Instances that run read it when they are told to."""
         settings = programs.settings_for(self.config, "shard")
         seed = self.config.membership.seed
-        text = render(document(self.config.plan, settings, seed=seed, console=_CONSOLE, empty=self._empty()))
+        text = render(document(self.config.plan, settings, seed=seed, console=_CONSOLE, empty=self.empty()))
         files.write_private(self.configuration, text)
 
-    def _empty(self) -> set[str]:
+    def empty(self) -> set[str]:
         """The instances that have no data yet."""
         directories = {shard.name: self.layout.shard_dir(shard) for shard in self.config.shards}
         return {name for name, directory in directories.items() if not any(directory.rglob("*.snap"))}

@@ -150,7 +150,7 @@ class Cluster(Members):
 
     def _start_programs(self) -> None:
         """Tier by tier, as each needs the one before it to answer."""
-        watch = StartWatch(self._supervisor, self.config.start_timeout_s)
+        watch = StartWatch(self._supervisor, self.config.start_timeout_s, self.may_end)
         names = [status.name for status in self.status()]
         for tier in TIERS:
             members = [name for name in names if tier_of(name) == tier]

@@ -25,6 +25,9 @@ def tier_of(name: str) -> str:
 class Members:
     """What `Cluster` knows of its programs, and can do with a single one."""
 
+    may_end = 0
+    """How often a program may end while it starts."""
+
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
         self.layout = Layout(config.data_dir)
@@ -149,7 +152,7 @@ class Members:
         return bool(programs.settings_for(self.config, "api").get("TARANTKV_TLS_CERT"))
 
     def _start_and_wait(self, names: Sequence[str]) -> None:
-        watch = StartWatch(self._supervisor, self.config.start_timeout_s)
+        watch = StartWatch(self._supervisor, self.config.start_timeout_s, self.may_end)
         watch.start(names)
         watch.until_running(names, self._answers)
 

@@ -21,6 +21,9 @@ from protocol.settings import EXIT_CONFIGURATION
 ENDED = ("BACKOFF", "EXITED", "FATAL")
 """States of a program whose process ended although nobody stopped it."""
 
+STAYS_DOWN = "FATAL"
+"""The state of one that was tried too often."""
+
 # supervisord and what it starts run in the data directory, whatever that is called.
 _RUN = "/proc/self/cwd/run"
 _LOGS = "/proc/self/cwd/logs"
@@ -166,6 +169,10 @@ class Supervisor:
         text = log.read_text(errors="replace") if log.exists() else ""
         found: list[str] = re.findall(rf"(?:exited|stopped): {re.escape(name)} \(([^;)]*)", text)
         return found[-1] if found else None
+
+    def found_wrong_settings(self, name: str) -> bool:
+        """Whether the program's last process ended for its settings: then it is not started again."""
+        return self.last_exit(name) == f"exit status {EXIT_CONFIGURATION}"
 
     def reload_groups(self) -> tuple[list[str], list[str]]:
         """Compare the file with what runs: names to add and to remove. Nothing is started or stopped."""

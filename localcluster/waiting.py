@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from localcluster.supervisor import ENDED, Supervisor
+from localcluster.supervisor import ENDED, STAYS_DOWN, Supervisor
 
 _POLL_S = 0.05
 _LOG_LINES = 15
@@ -38,11 +38,15 @@ def with_logs(text: str, logs: Sequence[Path]) -> str:
 class StartWatch:
     """Waits while programs start, and fails as soon as one of them ends: waiting would only hide its reason.
 
-    The time counts anew while a shard reads its log, which takes minutes after an hour of writing.
+    The time counts anew while a shard reads its log, which takes minutes after an hour of writing. Where programs may
+    end `may_end` times each, one that is started again has that many further tries.
     """
 
-    def __init__(self, supervisor: Supervisor, timeout_s: float) -> None:
+    def __init__(self, supervisor: Supervisor, timeout_s: float, may_end: int = 0) -> None:
         self._supervisor = supervisor
+        self._may_end = may_end
+        self._ends: dict[str, int] = {}
+        self._is_down: set[str] = set()
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         self._last_deadline = time.monotonic() + _LONGEST_RECOVERY_S
@@ -91,12 +95,18 @@ class StartWatch:
             if status.name not in self._pids:
                 continue
             before = self._pids[status.name]
+            is_down = status.state in ENDED
             # Between two looks supervisord may have started it again: another pid is the proof that it ended.
-            if status.state in ENDED or (before and status.pid not in (0, before)):
+            if (is_down and status.name not in self._is_down) or (before and status.pid not in (0, before)):
+                self._ends[status.name] = self._ends.get(status.name, 0) + 1
+            (self._is_down.add if is_down else self._is_down.discard)(status.name)
+            stays_down = is_down and (status.state == STAYS_DOWN or self._supervisor.found_wrong_settings(status.name))
+            if self._ends.get(status.name, 0) > self._may_end or stays_down:
                 how = self._supervisor.last_exit(status.name) or status.detail
                 log = self._log_of(status.name)
                 raise ClusterError(f"{status.name} ended ({how}): {log.splitlines()[-1]}\n{log}")
-            self._pids[status.name] = status.pid or before
+            # Without one while it is down: its next one is no further end.
+            self._pids[status.name] = status.pid or (0 if is_down else before)
 
     def _log_of(self, name: str) -> str:
         return log_tail(self._supervisor.layout.log(name), start=self._log_starts.get(name, 0))

@@ -20,12 +20,22 @@ class FakeSupervisor:
         self.path = directory / "shard.log"
         self.path.write_text("1 rows processed\n")
         self.layout = SimpleNamespace(log=lambda _: self.path)
+        self.how = "exit status 1"
+        self.looks: list[tuple[str, int]] = []
+        """State and pid at each of the next looks."""
 
     def start_process(self, _: str) -> None:
         """It starts."""
 
     def statuses(self) -> list[Any]:
-        return [SimpleNamespace(name="shard", state="RUNNING", pid=1)]
+        state, pid = self.looks.pop(0) if self.looks else ("RUNNING", 1)
+        return [SimpleNamespace(name="shard", state=state, pid=pid, detail="")]
+
+    def last_exit(self, _: str) -> str:
+        return self.how
+
+    def found_wrong_settings(self, _: str) -> bool:
+        return self.how == "exit status 78"
 
     def log(self, line: str) -> None:
         with self.path.open("a") as file:
@@ -54,3 +64,36 @@ def test_a_shard_that_reads_its_log_is_waited_for(tmp_path: Path) -> None:
 def test_a_program_that_does_not_get_on_is_given_up(tmp_path: Path, line: str) -> None:
     with pytest.raises(ClusterError, match="not there in time"):
         wait(FakeSupervisor(tmp_path), line, 30)
+
+
+@pytest.mark.parametrize(
+    ("looks", "ends"),
+    [
+        ([("RUNNING", 1), ("RUNNING", 1)], 0),
+        ([("RUNNING", 7), ("RUNNING", 8)], 1),
+        ([("STARTING", 7), ("BACKOFF", 0), ("BACKOFF", 0), ("STARTING", 8), ("RUNNING", 8)], 1),
+        ([("RUNNING", 7), ("RUNNING", 8), ("BACKOFF", 0), ("RUNNING", 9)], 2),
+    ],
+)
+def test_a_program_may_end_so_often_while_it_starts(tmp_path: Path, looks: list[tuple[str, int]], ends: int) -> None:
+    for may_end in range(3):
+        supervisor = FakeSupervisor(tmp_path)
+        watch = StartWatch(cast("Supervisor", supervisor), 30, may_end)
+        watch.start(["shard"])
+        supervisor.looks = list(looks)
+        if ends > may_end:
+            with pytest.raises(ClusterError, match="shard ended"):
+                watch.until(lambda supervisor=supervisor: not supervisor.looks, "", ["shard"])
+        else:
+            watch.until(lambda supervisor=supervisor: not supervisor.looks, "", ["shard"])
+
+
+@pytest.mark.parametrize(("state", "how"), [("EXITED", "exit status 78"), ("FATAL", "exit status 1")])
+def test_a_program_that_stays_down_is_not_waited_for(tmp_path: Path, state: str, how: str) -> None:
+    supervisor = FakeSupervisor(tmp_path)
+    supervisor.how = how
+    watch = StartWatch(cast("Supervisor", supervisor), 30, 3)
+    watch.start(["shard"])
+    supervisor.looks = [("RUNNING", 1), (state, 0)]
+    with pytest.raises(ClusterError, match="shard ended"):
+        watch.until(lambda: False, "", ["shard"])
