@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 
 from api.auth.endpoints import Login, Logout
 from api.batch.change_endpoints import Delete, Increment, Touch, Write
-from api.batch.endpoints import Read
+from api.batch.read_endpoint import Read
 from api.batch.steps import LongWork
 from api.console import files
 from api.console.calls import ConsoleLogin, ConsoleLogout, FromConsole, SessionOf

@@ -84,22 +84,21 @@ class Authenticator:
             Problem: 401 for a token that is missing or not valid, 403 without the scope, 503 if the store cannot
                 be asked.
         """
-        if header is None:
-            raise unauthorized("the Authorization header is missing")
-        token = _token(header)
-        principal = self._remembered.get(token)
-        try:
-            claims = principal.claims if principal is not None else self._claims(token)
-            claims.check_time()
-        except TokenError as error:
-            raise unauthorized(str(error)) from None
+        token, claims, principal = self._valid(header)
         if principal is None or not self._is_fresh(token, principal):
             principal = await self._ask(token, claims)
-        if principal.void is not None:
-            raise unauthorized(principal.void)
-        if scope is not None and scope not in principal.scopes:
-            raise Problem(Kind.FORBIDDEN, f"the token lacks the scope {scope!r}")
-        return principal
+        return _permitted(principal, scope)
+
+    def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:
+        """The same where the account's state is cached; None: the store has to be asked for it.
+
+        Raises:
+            Problem: 401 or 403.
+        """
+        token, _, principal = self._valid(header)
+        if principal is None or not self._is_fresh(token, principal):
+            return None
+        return _permitted(principal, scope)
 
     def user_of(self, header: bytes | None) -> str:
         """The user whom an `Authorization` header names, if one of our secrets signed its token and it is valid now.
@@ -109,17 +108,9 @@ class Authenticator:
         Raises:
             Problem: 401, the token is missing, or not valid.
         """
-        if header is None:
-            raise unauthorized("the Authorization header is missing")
-        token = _token(header)
-        principal = self._remembered.get(token)
+        _, claims, principal = self._valid(header)
         if principal is not None and principal.void is not None:
             raise unauthorized(principal.void)
-        try:
-            claims = principal.claims if principal is not None else self._claims(token)
-            claims.check_time()
-        except TokenError as error:
-            raise unauthorized(str(error)) from None
         return claims.sub
 
     def log_out(self, principal: Principal) -> None:
@@ -129,6 +120,23 @@ class Authenticator:
         if remembered is not None:
             # It is another object if the account was looked up again meanwhile.
             _void(remembered)
+
+    def _valid(self, header: bytes | None) -> tuple[bytes, Claims, Principal | None]:
+        """The token of a header, which is valid now, its claims, and its principal if that is cached.
+
+        Raises:
+            Problem: 401.
+        """
+        if header is None:
+            raise unauthorized("the Authorization header is missing")
+        token = _token(header)
+        principal = self._remembered.get(token)
+        try:
+            claims = principal.claims if principal is not None else self._claims(token)
+            claims.check_time()
+        except TokenError as error:
+            raise unauthorized(str(error)) from None
+        return token, claims, principal
 
     def _claims(self, token: bytes) -> Claims:
         """The claims of a token that is not cached; kept, since both the gate and `authenticate` ask for them.
@@ -184,6 +192,15 @@ class Authenticator:
         _put_last(self._remembered, token, principal, MAX_REMEMBERED)
         self._read.pop(token, None)
         return principal
+
+
+def _permitted(principal: Principal, scope: str | None) -> Principal:
+    """The principal, if it is accepted and has a scope; raises `Problem` otherwise."""
+    if principal.void is not None:
+        raise unauthorized(principal.void)
+    if scope is not None and scope not in principal.scopes:
+        raise Problem(Kind.FORBIDDEN, f"the token lacks the scope {scope!r}")
+    return principal
 
 
 def _void(principal: Principal) -> None:

@@ -1,27 +1,25 @@
-"""What the routes of batches share, and the one that reads; those that change something are in `change_endpoints`."""
+"""What the routes of batches share; those that read or change something are in modules of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any
 
-from api.batch.bodies import ReadBody
 from api.batch.decode import KeysBody, decode_keys
+from api.batch.errand import Results
 from api.batch.idempotency import Idempotency
 from api.batch.members import Members
-from api.batch.options import NOTHING_ELSE, ReadOptions, read_options
-from api.batch.outcomes import Result, check, some_of
-from api.batch.read_answer import check_size, large_read_answer, read_answer
-from api.batch.read_tuples import as_plain_read
+from api.batch.outcomes import Result
 from api.batch.run import Batches
-from api.batch.split import check_count
+from api.batch.split import Groups, check_count
 from api.batch.steps import AT_ONCE, LongWork, Steps, T, at_once
-from api.http.endpoint import Endpoint, Principal
-from api.http.negotiation import Format, accepted, format_of
+from api.http.endpoint import Endpoint, Principal, Reply, error_answer
+from api.http.negotiation import Format
 from api.http.request import Request
 from api.http.response import Answer
 from api.ops.metrics import Metrics
-from api.overload.memory_budgets import AnswerBudget
 from api.queue.pending import Caller
 from protocol.operations import Operation
 
@@ -57,54 +55,108 @@ class BatchEndpoint(Endpoint):
         return at_once(steps) if size <= AT_ONCE else await self._long_work.run(steps, user)
 
 
-class Read(BatchEndpoint):
-    """`POST /api/read`: the values of `keys`."""
+class Plan(ABC):
+    """A batch as its request asks for it: what goes to the shards, and how outcomes become the answer."""
 
-    path = "/api/read"
-    scope = "read"
+    __slots__ = ("caller", "groups", "operation")
 
-    def __init__(self, answers: AnswerBudget, *base: Any) -> None:
-        super().__init__(*base)
-        self._answers = answers
+    def __init__(self, operation: Operation, groups: Groups, caller: Caller) -> None:
+        self.operation = operation
+        self.groups = groups
+        self.caller = caller
+
+    @abstractmethod
+    def conclude(self, results: Sequence[Result]) -> Answer | Steps[Answer]:
+        """The answer; a large one in steps.
+
+        Raises:
+            Problem: the worst of what happened.
+        """
+
+    def drop(self) -> None:  # noqa: B027 - most hold nothing
+        """Give back what is held for the answer, which nobody makes."""
+
+
+class PlannedEndpoint(BatchEndpoint):
+    """A route whose requests are one batch each. A small one needs no task: it is read, and its chunks are queued, when
+    it has come, and what brings the last of its outcomes writes the answer.
+    """
+
+    @abstractmethod
+    def plan(self, request: Request, body: bytes, user: str | None) -> Plan | Steps[Plan]:
+        """Read a request; a large one in steps, which nothing is lost of if they are not all taken.
+
+        Raises:
+            Problem: 400 or 415.
+        """
 
     async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:
-        keys, members = self._keys(body, format_of(request.headers.get(b"content-type")), ReadBody)
-        options = read_options(members) if members is not None else NOTHING_ELSE
-        groups = self._batches.groups()
-        groups.add_keys(keys, self._limits)
-        operation = Operation.READ_TUPLES if options.wanted else Operation.READ
         user = principal.name if principal is not None else None
-        share = self._answers.share(user)
+        plan = self.plan(request, body, user)
+        if not isinstance(plan, Plan):
+            plan = await self._take(plan, len(body), user)
         try:
-            caller = Caller(user, request.trace, share.take)
-            results = await self._batches.run(operation, groups, caller=caller, arrived_ms=request.arrived_ms)
-            answer = await self._answer(results, options, accepted(request.headers.get(b"accept")), share, user)
+            results = await self._batches.run(
+                plan.operation, plan.groups, caller=plan.caller, arrived_ms=request.arrived_ms
+            )
+            return await self._concluded(plan, results)
         except BaseException:
-            share.release()
+            plan.drop()
             raise
-        return answer._replace(share=share)
 
-    async def _answer(
-        self,
-        results: Sequence[Result],
-        options: ReadOptions,
-        accept: Format,
-        share: AnswerBudget.Share,
-        user: str | None,
-    ) -> Answer:
-        more: dict[str, Any] = {}
-        if options.partial:
-            results, more = some_of(results, Operation.READ)
+    async def _concluded(self, plan: Plan, results: Sequence[Result]) -> Answer:
+        answer = plan.conclude(results)
+        return answer if isinstance(answer, Answer) else await self._long_work.run(answer, plan.caller.user)
+
+    def begin(self, request: Request, body: bytes, reply: Reply) -> None:
+        """Answer a request that passed `check`, in a task only where something besides its outcomes is waited for."""
+        if len(body) > AT_ONCE or b"idempotency-key" in request.headers:
+            reply(self.answer(request, body))
+            return
+        plan: Plan | Steps[Plan] | None = None
+        try:
+            principal = self._authenticator.known(request.headers.get(b"authorization"), self.scope)
+            if principal is not None:
+                plan = self.plan(request, body, principal.name)
+                if not isinstance(plan, Plan):
+                    plan = at_once(plan)
+                done = partial(self._settled, request, plan, reply)
+                self._batches.begin(plan.operation, plan.groups, plan.caller, request.arrived_ms, done)
+        except Exception as error:  # noqa: BLE001 - as for every answer
+            if isinstance(plan, Plan):
+                plan.drop()
+            reply(error_answer(error, request.request_id))
         else:
-            check(results, Operation.READ)
-        if options.wanted:
-            size = sum(len(result.outcome.payload) for result in results)
-            results, meta = await self._take(as_plain_read(results, options.wanted), size, user)
-            more = {"meta": meta, **more}
-        size = check_size(results, self._limits.max_answer_bytes)
-        if size <= AT_ONCE:
-            return read_answer(results, accept, more)
-        answer = await self._long_work.run(large_read_answer(results, accept, more), user)
-        # As JSON it may be several times as large as what is stored.
-        share.grow(len(answer.body) - size)
-        return answer
+            if plan is None:
+                reply(self.answer(request, body))
+
+    def _settled(self, request: Request, plan: Plan, reply: Reply, results: Results) -> None:
+        answer: Answer | Coroutine[Any, Any, Answer]
+        if isinstance(results, list):
+            try:
+                concluded = plan.conclude(results)
+            except Exception as error:  # noqa: BLE001 - as for every answer
+                plan.drop()
+                answer = error_answer(error, request.request_id)
+            else:
+                if isinstance(concluded, Answer):
+                    answer = concluded
+                else:
+                    making = self._long_work.run(concluded, plan.caller.user)
+                    answer = self._made(request, plan, making)
+        else:
+            answer = self._made(request, plan, self._followed(plan, results))
+        reply(answer)
+
+    async def _followed(self, plan: Plan, following: Coroutine[Any, Any, list[Result]]) -> Answer:
+        return await self._concluded(plan, await following)
+
+    async def _made(self, request: Request, plan: Plan, making: Coroutine[Any, Any, Answer]) -> Answer:
+        try:
+            return await making
+        except Exception as error:  # noqa: BLE001 - as for every answer
+            plan.drop()
+            return error_answer(error, request.request_id)
+        except BaseException:
+            plan.drop()
+            raise

@@ -8,9 +8,11 @@ is final, and no copy of the chunk can be applied when the bucket is back. So th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
+from typing import Any, TypeAlias
 
 from api.batch.by_bucket import Piece, PiecedPart, parts_of, pieces_of, result_by_piece
 from api.batch.outcomes import Result
@@ -29,6 +31,10 @@ ROUNDS_AT_ONCE = 3
 for the owner must not be asked without end."""
 
 ON_ITS_WAY = "a bucket is on its way to another shard"
+
+
+Results: TypeAlias = list[Result] | Coroutine[Any, Any, list[Result]]
+"""What became of the parts of a batch; or what has yet to be done to know it, as a bucket has moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +103,23 @@ class Errand:
                 raise
             # An earlier try may have been applied: each key gets its own outcome.
             results = not_admitted(parts, error)
-        if any(result.outcome.status == Status.WRONG_BUCKET for result in results):
+        if _are_misplaced(results):
             results = await self.follow(results)
         if self._by_bucket:
             results = [each for result in results for each in result_by_piece(self._operation, result)]
         return results
+
+    def begin(self, parts: Sequence[Part], done: Callable[[Results], None]) -> None:
+        """Send the parts of a batch that has no claim and is no large one; `done` is called at once or later.
+
+        Raises:
+            OverloadedError: not admitted; nothing was applied, and `done` is not called.
+        """
+        self._dispatcher.begin(self._chunks(parts, 0), self._caller, partial(self._settled, parts, done))
+
+    def _settled(self, parts: Sequence[Part], done: Callable[[Results], None], outcomes: Sequence[Outcome]) -> None:
+        results = list(map(Result, parts, outcomes))
+        done(self.follow(results) if _are_misplaced(results) else results)
 
     async def send(self, parts: Sequence[Part], refused: int = 0) -> list[Result]:
         """Send parts, each of them once; `refused`: so often what they hold was refused before.
@@ -109,8 +127,7 @@ class Errand:
         Raises:
             OverloadedError: not admitted; nothing was sent.
         """
-        chunks = [(part.shard, self._chunk(part, refused)) for part in parts]
-        outcomes = await self._dispatcher.dispatch(chunks, self._caller)
+        outcomes = await self._dispatcher.dispatch(self._chunks(parts, refused), self._caller)
         return [Result(part, outcome) for part, outcome in zip(parts, outcomes, strict=True)]
 
     async def follow(self, results: list[Result], refused: int = 1) -> list[Result]:
@@ -167,6 +184,9 @@ class Errand:
         claim = self._claim.name_of_pieces if self._claim is not None else ""
         return parts_of(self._operation, pieces, claim, self._topology.map)
 
+    def _chunks(self, parts: Sequence[Part], refused: int) -> list[tuple[str, Chunk]]:
+        return [(part.shard, self._chunk(part, refused)) for part in parts]
+
     def _chunk(self, part: Part, refused: int) -> Chunk:
         operation = self._operation
         if self._by_bucket:
@@ -179,6 +199,11 @@ class Errand:
         else:
             chunk_id = self._dispatcher.ids.next()
         return Chunk(chunk_id, operation, self._deadline_ms, self._retain_ms, len(part.keys), part.body)
+
+
+def _are_misplaced(results: Sequence[Result]) -> bool:
+    """Whether a shard refused a part for its buckets."""
+    return Status.WRONG_BUCKET in [result.outcome.status for result in results]
 
 
 def not_admitted(parts: Sequence[Part], error: OverloadedError) -> list[Result]:

@@ -19,6 +19,7 @@ from api.batch.values import ValueNotKeptError
 from api.http.negotiation import Format
 from api.http.problems import Kind, Problem, at
 from api.http.response import MEDIA_TYPES, Answer
+from api.overload.memory_budgets import AnswerBudget
 from protocol.changes import Stored
 from protocol.chunks import ChunkError, array_header, decode_values, head_size, map_header, slice_values, split_lengths
 
@@ -47,10 +48,15 @@ def check_size(results: Sequence[Result], max_bytes: int) -> int:
     return size
 
 
-def read_answer(results: Sequence[Result], accept: Format, more: Mapping[str, Any] = NO_MORE) -> Answer:
+def read_answer(
+    results: Sequence[Result],
+    accept: Format,
+    more: Mapping[str, Any] = NO_MORE,
+    share: AnswerBudget.Share | None = None,
+) -> Answer:
     """The answer of a read all of whose parts went well, made at once: for those that are not large.
 
-    It has the members of `more` behind the usual ones.
+    It has the members of `more` behind the usual ones, and `share` of the memory for answers.
 
     Raises:
         Problem: 406, JSON cannot express a value that is stored.
@@ -58,14 +64,19 @@ def read_answer(results: Sequence[Result], accept: Format, more: Mapping[str, An
     """
     body = _msgpack_body(results, more) if accept is Format.MSGPACK else _json_body(results, more)
     if body is None:
-        return at_once(large_read_answer(results, accept, more))
-    return Answer(200, MEDIA_TYPES[accept], body)
+        return at_once(large_read_answer(results, accept, more, share))
+    return Answer(200, MEDIA_TYPES[accept], body, share=share)
 
 
-def large_read_answer(results: Sequence[Result], accept: Format, more: Mapping[str, Any] = NO_MORE) -> Steps[Answer]:
+def large_read_answer(
+    results: Sequence[Result],
+    accept: Format,
+    more: Mapping[str, Any] = NO_MORE,
+    share: AnswerBudget.Share | None = None,
+) -> Steps[Answer]:
     """The same in steps."""
     body = yield from (_large_msgpack_body if accept is Format.MSGPACK else _large_json_body)(results, more)
-    return Answer(200, MEDIA_TYPES[accept], body)
+    return Answer(200, MEDIA_TYPES[accept], body, share=share)
 
 
 def _check_count(answered: Sequence[object], keys: Sequence[str]) -> None:

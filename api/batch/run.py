@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from api.batch.errand import Claim, Errand
+from collections.abc import Callable
+
+from api.batch.errand import Claim, Errand, Results
 from api.batch.outcomes import Result, doubted
 from api.batch.split import Groups
 from api.queue.dispatcher import Dispatcher
@@ -24,6 +26,20 @@ class Batches:
     def groups(self) -> Groups:
         """An empty batch to fill."""
         return Groups(self._topology.map)
+
+    def begin(
+        self, operation: Operation, groups: Groups, caller: Caller, arrived_ms: int, done: Callable[[Results], None]
+    ) -> None:
+        """Run `operation` on every part of a batch that has no claim and is no large one.
+
+        `done` is called with what became of the parts, at once or later. `arrived_ms` is as for `run`.
+
+        Raises:
+            OverloadedError: not admitted; nothing was applied, and `done` is not called.
+        """
+        deadline_ms = arrived_ms + self._timeout_ms
+        errand = Errand(self._dispatcher, self._topology, operation, deadline_ms, caller=caller)
+        errand.begin(groups.parts(), done)
 
     async def run(
         self,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from api.http.endpoint import Served
+from api.http.endpoint import InTask, Served
 from api.http.head import Head
 from api.http.problems import Kind, Problem
 from api.http.request import Request
 
 
-class NoMethod:
+class NoMethod(InTask):
     """What answers the methods that a route does not have."""
 
     body_limit = 0

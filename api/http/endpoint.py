@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeAlias
 
 from api.http.head import Head
 from api.http.problems import MEDIA_TYPE, Kind, Problem, problem_of
@@ -15,6 +16,10 @@ from protocol.settings import BatchSettings
 _log = logging.getLogger(__name__)
 
 _PROBLEM_TYPE = MEDIA_TYPE.encode()
+
+
+Reply: TypeAlias = Callable[[Answer | Coroutine[Any, Any, Answer]], None]
+"""Takes an answer, or what makes it, which is run in a task. It never raises."""
 
 
 class Principal(Protocol):
@@ -33,6 +38,13 @@ class Authenticator(Protocol):
 
         Raises:
             Problem: 401, 403 or 503.
+        """
+
+    def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:
+        """The same where nobody has to be asked; None: somebody has.
+
+        Raises:
+            Problem: 401 or 403.
         """
 
     def user_of(self, header: bytes | None) -> str:
@@ -70,6 +82,21 @@ class Served(Protocol):
     async def answer(self, request: Request, body: bytes) -> Answer:
         """Answer a request that passed `check`, whatever comes."""
 
+    def begin(self, request: Request, body: bytes, reply: Reply) -> None:
+        """The same without a task where none is needed: `reply` is called once, at once or later."""
+
+
+class InTask(ABC):
+    """Whoever answers every request in a task of its own."""
+
+    @abstractmethod
+    async def answer(self, request: Request, body: bytes) -> Answer:
+        """Answer a request that passed `check`, whatever comes."""
+
+    def begin(self, request: Request, body: bytes, reply: Reply) -> None:
+        """Have a task answer."""
+        reply(self.answer(request, body))
+
 
 def problem_answer(problem: Problem, request_id: bytes) -> Answer:
     """A problem as an answer."""
@@ -86,7 +113,7 @@ def error_answer(error: Exception, request_id: bytes) -> Answer:
     return problem_answer(problem, request_id)
 
 
-class Endpoint(ABC):
+class Endpoint(InTask):
     """A route of the API."""
 
     path: str

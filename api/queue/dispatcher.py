@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from api.queue.chunk_ids import ChunkIds
 from api.queue.deadlines import Deadlines
 from api.queue.lane_watch import LaneWatch
 from api.queue.lanes import Lanes
-from api.queue.pending import NOBODY, Caller, Gathering, Observer, Pending, PendingChunks
+from api.queue.pending import NOBODY, Caller, Done, Gathering, Observer, Pending, PendingChunks, resolving
 from api.queue.turns import TURN_BYTES, TURNS_AT_ONCE, turns_of
 from protocol.clock import now_ms
 from protocol.frames import Chunk, Outcome
@@ -131,36 +132,62 @@ class Dispatcher:
             await wire.run([("DEL", alive_key(self.process), reply_stream(self.process))])
         wire.close()
 
-    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], caller: Caller = NOBODY) -> list[Outcome]:
-        """Send `(shard, chunk)` parts and wait for the outcome of each; returned in order, never raising for one.
+    def begin(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, done: Done) -> None:
+        """Send `(shard, chunk)` parts; `done` is called with the outcome of each, in order, at once or later.
 
-        The wait ends a little after the chunks' deadline, which they share: by then each has an outcome, if only
-        `UNKNOWN`. Chunks whose deadline has passed are not sent.
+        That is a little after the chunks' deadline, which they share, at the latest: by then each has an outcome, if
+        only `UNKNOWN`. Chunks whose deadline has passed are not sent.
 
         Raises:
-            Problem: 503, not admitted; nothing was sent.
+            OverloadedError: not admitted; nothing was sent, and `done` is not called.
         """
-        left_s = (parts[0][1].deadline_ms - now_ms()) / 1000
-        if left_s <= 0:
-            return [Outcome(chunk.id, Status.EXPIRED, TOO_LATE) for _, chunk in parts]
-        self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], caller.user)
-        began = time.monotonic()
-        ends = began + left_s
-        if sum(len(chunk.body) for _, chunk in parts) <= TURN_BYTES * TURNS_AT_ONCE:
-            outcomes = await self._send(parts, caller, ends)
+        ends = self._admit(parts, caller)
+        if ends is None:
+            done(_too_late(parts))
         else:
-            outcomes = await self._send_in_turns(parts, caller, ends)
+            self._add(parts, caller, ends, partial(self._settled, time.monotonic(), done))
+
+    async def dispatch(self, parts: Sequence[tuple[str, Chunk]], caller: Caller = NOBODY) -> Sequence[Outcome]:
+        """The same for parts of any size, large ones in turns; returns the outcomes, never raising for one.
+
+        Raises:
+            OverloadedError: not admitted; nothing was sent.
+        """
+        if sum(len(chunk.body) for _, chunk in parts) <= TURN_BYTES * TURNS_AT_ONCE:
+            future: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+            self.begin(parts, caller, resolving(future))
+            return await future
+        ends = self._admit(parts, caller)
+        if ends is None:
+            return _too_late(parts)
+        began = time.monotonic()
+        outcomes = await self._send_in_turns(parts, caller, ends)
         self._observer.stage("shards", time.monotonic() - began)
         return outcomes
 
-    async def _send(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float) -> list[Outcome]:
-        gathering = Gathering(len(parts), asyncio.get_running_loop(), caller, ends)
+    def _admit(self, parts: Sequence[tuple[str, Chunk]], caller: Caller) -> float | None:
+        """Count parts in; returns their deadline on the monotonic clock. None: it has passed; nothing is counted."""
+        left_s = (parts[0][1].deadline_ms - now_ms()) / 1000
+        if left_s <= 0:
+            return None
+        self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], caller.user)
+        return time.monotonic() + left_s
+
+    def _settled(self, began: float, done: Done, outcomes: Sequence[Outcome]) -> None:
+        self._observer.stage("shards", time.monotonic() - began)
+        done(outcomes)
+
+    def _add(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float, done: Done) -> None:
+        gathering = Gathering(len(parts), done, caller, ends)
         chunks = [Pending(shard, chunk, gathering, position) for position, (shard, chunk) in enumerate(parts)]
         for pending in chunks:
             self._pending.add(pending)
         self.lanes.add(chunks)
-        await gathering.future
-        return [outcome for outcome in gathering.outcomes if outcome is not None]
+
+    async def _send(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float) -> Sequence[Outcome]:
+        future: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+        self._add(parts, caller, ends, resolving(future))
+        return await future
 
     async def _send_in_turns(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float) -> list[Outcome]:
         """Send a large batch, to all shards at the same time and to each a few turns at a time.
@@ -206,3 +233,7 @@ class Dispatcher:
         error = task.exception() or RuntimeError(f"{task.get_name()} ended")
         _log.error("a task of the dispatcher died", exc_info=error)
         self._failed.set_exception(error)
+
+
+def _too_late(parts: Sequence[tuple[str, Chunk]]) -> list[Outcome]:
+    return [Outcome(chunk.id, Status.EXPIRED, TOO_LATE) for _, chunk in parts]

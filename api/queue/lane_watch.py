@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -19,9 +19,9 @@ from api.overload.errors import OverloadedError
 from api.overload.shard_limits import Admission
 from api.queue.chunk_ids import ChunkIds
 from api.queue.lanes import Lanes
-from api.queue.pending import NOBODY, Gathering, Pending, PendingChunks
+from api.queue.pending import NOBODY, Gathering, Pending, PendingChunks, resolving
 from protocol.clock import now_ms
-from protocol.frames import Chunk
+from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 
 LOOK_EVERY_S = 0.1
@@ -116,12 +116,12 @@ class LaneWatch:
             return False
         deadline_ms = now_ms() + int(ANSWER_WITHIN_S * 1000)
         chunk = Chunk(self._ids.next(), Operation.DESCRIBE, deadline_ms, 0, 1, body)
-        gathering = Gathering(1, asyncio.get_running_loop(), NOBODY, time.monotonic() + ANSWER_WITHIN_S)
+        answered: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+        gathering = Gathering(1, resolving(answered), NOBODY, time.monotonic() + ANSWER_WITHIN_S)
         pending = Pending(shard, chunk, gathering, 0)
         lane = self._lanes.all[position]
         self._pending.add(pending)
         lane.sender.add((pending,))
-        await gathering.future
-        (outcome,) = gathering.outcomes
+        (outcome,) = await answered
         # Where the lane failed meanwhile, another one may have carried the question.
-        return outcome is not None and outcome.status == Status.OK and pending.outgoing is lane.outgoing
+        return outcome.status == Status.OK and pending.outgoing is lane.outgoing

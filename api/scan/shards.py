@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -53,7 +54,7 @@ class Dispatcher(Protocol):
     def waiting(self) -> int:
         """How many chunks wait for their outcome."""
 
-    async def dispatch(self, parts: list[tuple[str, Chunk]], caller: Caller) -> list[Outcome]:
+    async def dispatch(self, parts: list[tuple[str, Chunk]], caller: Caller) -> Sequence[Outcome]:
         """Send chunks and wait for their outcomes."""
 
 

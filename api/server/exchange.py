@@ -17,7 +17,7 @@ class Exchange:
 
     `whole`: its body has come to its end. `fault`: why it is refused whatever still comes of its body. `answered`: its
     answer is written, perhaps before its body has come. `gone`: nobody waits for the answer any more. `rejected`: the
-    gate did not let it in.
+    gate did not let it in. `asked`: its endpoint has been asked.
     """
 
     __slots__ = (
@@ -28,6 +28,7 @@ class Exchange:
         "address",
         "answered",
         "arrived",
+        "asked",
         "began",
         "fault",
         "gone",
@@ -49,7 +50,7 @@ class Exchange:
         self.keep_alive = head.keep_alive
         self.began = time.perf_counter()
         self.arrived = 0.0
-        self.answered = self.gone = self.rejected = False
+        self.answered = self.asked = self.gone = self.rejected = False
         self.user: str | None = None
         self.fault: Exception | None = None
         self.received = 0

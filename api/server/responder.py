@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,8 @@ class Responder(Link):
         self._arrived = 0.0
         """When the last byte of the request that is looked at arrived, at the earliest."""
         self._streaming: Stream | None = None
+        self._left_behind: asyncio.Future[None] | None = None
+        """There while a request is worked whose client has gone: the process waits for its end, as for a task's."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and what is only for its client."""
@@ -39,6 +42,9 @@ class Responder(Link):
             exchange.gone = True
             if not exchange.whole:
                 exchange.drop_body()
+            if exchange.asked and not exchange.answered:
+                self._left_behind = self._loop.create_future()
+                self._keep(self._left_behind)
         if self._streaming is not None:
             self._streaming.end()
 
@@ -112,11 +118,10 @@ class Responder(Link):
         else:
             if self._is_guarded(exchange):
                 self._serving.stage("gate", waited_s)
-            task = self._loop.create_task(self._run(exchange))
-            self._state.tasks.add(task)
-            task.add_done_callback(self._state.tasks.discard)
+            self._ask(exchange)
 
-    async def _run(self, exchange: Exchange) -> None:
+    def _ask(self, exchange: Exchange) -> None:
+        exchange.asked = True
         head = exchange.head
         request = Request(
             head.method,
@@ -128,7 +133,24 @@ class Responder(Link):
             arrived=exchange.arrived,
         )
         try:
-            answer = await exchange.route.answer(request, exchange.take_body())
+            exchange.route.begin(request, exchange.take_body(), partial(self._take, exchange))
+        except Exception as error:  # noqa: BLE001 - it is nothing to the gate or to another connection
+            self._break(exchange, error)
+
+    def _take(self, exchange: Exchange, answer: Answer | Coroutine[Any, Any, Answer]) -> None:
+        """Write an answer that is there, or have a task make it. It never raises: its callers serve others, too."""
+        if not isinstance(answer, Answer):
+            self._keep(self._loop.create_task(self._run(exchange, answer)))
+            return
+        exchange.drop_body()
+        try:
+            self._reply(exchange, answer)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._break(exchange, error)
+
+    async def _run(self, exchange: Exchange, making: Coroutine[Any, Any, Answer]) -> None:
+        try:
+            answer = await making
         except BaseException:
             self._transport.close()
             raise
@@ -138,6 +160,17 @@ class Responder(Link):
             self._reply(exchange, answer)
         else:
             await self._stream(exchange, answer, answer.pieces)
+
+    def _keep(self, work: asyncio.Future[None]) -> None:
+        """Have the process wait for work before it ends."""
+        self._state.tasks.add(work)
+        work.add_done_callback(self._state.tasks.discard)
+
+    def _break(self, exchange: Exchange, error: Exception) -> None:
+        """End the connection after an error that nobody foresaw."""
+        _log.error("a request broke off", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
+        exchange.drop_body()
+        self._transport.close()
 
     # ---- what goes out
 
@@ -215,6 +248,8 @@ class Responder(Link):
             seconds = time.perf_counter() - exchange.began
             serving.log.answered(exchange.request_id, head.method, head.path, route, status, seconds, exchange.address)
         if exchange.gone:
+            if self._left_behind is not None and not self._left_behind.done():
+                self._left_behind.set_result(None)
             return
         if not keep_alive:
             self._finish()

@@ -10,11 +10,12 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.http.access_log import AccessLog
 from api.http.by_method import ByMethod
+from api.http.endpoint import Reply
 from api.http.head import Head
 from api.http.proxies import TrustedProxies
 from api.http.request import Request
 from api.http.request_ids import RequestIds
-from api.http.response import Answer, Renderer
+from api.http.response import Renderer
 from api.http.routes import Routes
 from api.lifecycle import Lifecycle
 from api.overload.gate import Gate
@@ -41,8 +42,8 @@ class Route(Protocol):
             Problem: 401.
         """
 
-    async def answer(self, request: Request, body: bytes) -> Answer:
-        """Answer a request that passed `check`, whatever comes."""
+    def begin(self, request: Request, body: bytes, reply: Reply) -> None:
+        """Answer a request that passed `check`, whatever comes: `reply` is called once, at once or later."""
 
 
 class Serving:

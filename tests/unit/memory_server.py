@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from api.http.access_log import AccessLog
 from api.http.asgi import request_id_of
-from api.http.endpoint import Endpoint, Principal
+from api.http.endpoint import Endpoint, Principal, Reply
 from api.http.problems import Kind, Problem
 from api.http.proxies import TrustedProxies
 from api.http.request import Request
@@ -37,6 +37,9 @@ class KnownUsers:
     async def authenticate(self, header: bytes | None, scope: str | None = None) -> Principal:  # noqa: ARG002
         return cast("Principal", SimpleNamespace(name=self.user_of(header)))
 
+    def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:  # noqa: ARG002
+        return cast("Principal", SimpleNamespace(name=self.user_of(header)))
+
     def user_of(self, header: bytes | None) -> str:
         if header is None or header == b"forged":
             raise Problem(Kind.UNAUTHORIZED, "no token")
@@ -56,6 +59,17 @@ class Recorder(Endpoint):
         self.may_answer.set()
         self.body = b"{}"
         self.share: Any = None
+        self.is_broken = False
+        self.held: list[Reply] | None = None
+        """Takes who is to be answered, where the test answers."""
+
+    def begin(self, request: Request, body: bytes, reply: Reply) -> None:
+        if self.is_broken:
+            raise ZeroDivisionError
+        if self.held is not None:
+            self.held.append(reply)
+            return
+        super().begin(request, body, reply)
 
     async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
         self.asked.append((request.method, request.path, dict(request.headers), body))

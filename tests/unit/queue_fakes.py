@@ -92,8 +92,8 @@ def chunk(number: int, *, operation: int = Operation.WRITE, in_ms: int = 5000, k
 def pending_of(
     chunk: Chunk, *, shard: str = "s1", ends: float = float("inf"), caller: Caller = NOBODY, sends: int = 0
 ) -> Pending:
-    """A chunk of a request of its own; made in a running event loop."""
-    made = Pending(shard, chunk, Gathering(1, asyncio.get_running_loop(), caller, ends), 0)
+    """A chunk of a request of its own."""
+    made = Pending(shard, chunk, Gathering(1, lambda _: None, caller, ends), 0)
     made.sends = sends
     return made
 

@@ -266,3 +266,21 @@ def test_questions_under_way_are_bounded_and_the_rest_told_to_come_back(monkeypa
         assert (await authenticator.authenticate(header("one too many"))).name == "one too many"
 
     run(test)
+
+
+def test_a_principal_is_known_without_a_wait_only_while_its_account_is_cached() -> None:
+    async def test(store: CountingStore, authenticator: Authenticator) -> None:
+        token = header()
+        assert authenticator.known(token, "read") is None
+        assert store.asked == []
+        principal = await authenticator.authenticate(token)
+        assert authenticator.known(token, "read") is principal
+        with pytest.raises(Problem) as lacking:
+            authenticator.known(token, "admin")
+        with pytest.raises(Problem) as missing:
+            authenticator.known(None, "read")
+        assert (lacking.value.status, missing.value.status) == (403, 401)
+        principal.checked_at -= REMEMBER_S + 1
+        assert authenticator.known(token, "read") is None
+
+    run(test)

@@ -8,7 +8,7 @@ from api.queue.deadlines import GRACE_S, Deadlines
 from api.queue.outgoing import Outgoing
 from api.queue.pending import Pending, PendingChunks
 from protocol.operations import Status
-from tests.unit.queue_fakes import Counts, chunk, outcome_of, pending_of, status_of
+from tests.unit.queue_fakes import Counts, chunk, outcome_of, pending_of, status_of, until
 
 
 def parts() -> tuple[PendingChunks, Outgoing, Deadlines]:
@@ -65,7 +65,7 @@ def test_it_sweeps_by_itself_and_tells_how_long_it_was() -> None:
         pending = pending_of(chunk(1), ends=0.0)
         chunks.add(pending)
         task = asyncio.create_task(deadlines.run())
-        await asyncio.wait_for(pending.gathering.future, 10)
+        await until(lambda: outcome_of(pending) is not None)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert told

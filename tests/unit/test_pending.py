@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from api.queue.outgoing import Outgoing
-from api.queue.pending import SMALL_ANSWER, Caller, Gathering, Pending, PendingChunks, SentFrame
+from api.queue.pending import SMALL_ANSWER, Caller, Gathering, Pending, PendingChunks, SentFrame, resolving
 from protocol.frames import Chunk, Outcome
 from protocol.operations import CHANGES, ON_RECORD, Operation, Status
 from tests.unit.queue_fakes import Counts, chunk, outcome_of, pending_of, settle, status_at_the_end, status_of
@@ -98,27 +99,45 @@ def test_a_success_of_another_copy_ends_the_doubt(chunks: PendingChunks) -> None
 
 def test_a_request_is_answered_when_its_last_outcome_is_there(chunks: PendingChunks) -> None:
     async def scenario() -> None:
-        gathering = Gathering(2, asyncio.get_running_loop())
+        told: list[Sequence[Outcome]] = []
+        gathering = Gathering(2, told.append)
         pair = [Pending("s1", chunk(number), gathering, number) for number in range(2)]
         for each in pair:
             chunks.add(each)
         settle(chunks, pair[1], Status.OK, "second")
-        assert not gathering.future.done()
+        assert not told
         settle(chunks, pair[0], Status.OK, "first")
-        assert gathering.future.done()
-        assert [outcome and outcome.payload for outcome in gathering.outcomes] == ["first", "second"]
+        assert [[outcome.payload for outcome in outcomes] for outcomes in told] == [["first", "second"]]
 
     asyncio.run(scenario())
 
 
 def test_outcomes_after_the_client_has_gone_do_no_harm(chunks: PendingChunks) -> None:
     async def scenario() -> None:
-        pending = pending_of(chunk(1))
+        future: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+        pending = Pending("s1", chunk(1), Gathering(1, resolving(future)), 0)
         chunks.add(pending)
-        pending.gathering.future.cancel()
+        future.cancel()
         settle(chunks, pending)
+        assert status_of(pending) == Status.OK
 
     asyncio.run(scenario())
+
+
+def test_a_request_that_cannot_take_its_outcomes_keeps_nobody_from_theirs(
+    chunks: PendingChunks, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[int] = []
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    for number, done in enumerate((fail, lambda outcomes: told.append(outcomes[0].status))):
+        chunks.add(Pending("s1", chunk(number), Gathering(1, done), 0))
+    chunks.settle([Outcome(pending.chunk.id, Status.OK, None) for pending in chunks])
+    assert told == [Status.OK]
+    assert len(chunks) == 0
+    assert "outcomes were not taken" in caplog.text
 
 
 def test_a_second_outcome_finds_nobody_waiting(chunks: PendingChunks, counts: Counts) -> None:

@@ -185,7 +185,7 @@ def test_a_chunk_that_redis_does_not_take_was_never_sent(monkeypatch: pytest.Mon
 
     async def scenario() -> None:
         pending = sending.add(1)
-        await pending.gathering.future
+        await until(lambda: outcome_of(pending) is not None)
         assert status_of(pending) == Status.UNREACHABLE
 
     sending.run(scenario)
@@ -245,7 +245,7 @@ def test_a_frame_that_no_worker_could_read_until_the_deadline_was_never_sent(mon
         pending = sending.add(1, in_ms=LAST_TRY_MS - 100)
         await until(lambda: bool(server.appended))
         sending.sender.frame_refused("s1", b"1-0", "another version")
-        await pending.gathering.future
+        await until(lambda: outcome_of(pending) is not None)
         outcome = outcome_of(pending)
         assert outcome is not None
         assert (outcome.status, outcome.payload) == (Status.UNREACHABLE, "another version")

@@ -1,0 +1,47 @@
+"""A connection and who answers its requests: a client that goes before its answer, and an endpoint that breaks."""
+
+import pytest
+
+from api.http.endpoint import Reply
+from api.http.response import Answer
+from protocol.settings import HttpSettings
+from tests.unit.http_corpus import request
+from tests.unit.memory_server import Server, answers, run, turns
+
+HTTP = HttpSettings()
+WHOLE = request()
+
+
+def test_the_process_waits_for_a_request_whose_client_has_gone() -> None:
+    async def scenario() -> None:
+        server = Server(HTTP)
+        held = server.endpoint.held = list[Reply]()
+        connection, _ = server.connect()
+        connection.data_received(WHOLE)
+        assert server.state.tasks == set()
+        connection.connection_lost(None)
+        assert len(server.state.tasks) == 1
+        held[0](Answer(200, b"application/json", b"{}"))
+        await turns(2)
+        assert server.state.tasks == set()
+        assert server.metrics.counted == [("/api/write", 200)]
+
+    run(scenario)
+
+
+def test_an_endpoint_that_breaks_ends_its_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        server = Server(HTTP)
+        server.endpoint.is_broken = True
+        connection, transport = server.connect()
+        connection.data_received(WHOLE)
+        assert transport.closed
+        assert server.budget.held == 0
+        server.endpoint.is_broken = False
+        other, answered = server.connect()
+        other.data_received(WHOLE)
+        await turns(6)
+        assert [status for status, _, _ in answers(bytes(answered.sent))] == [200]
+
+    run(scenario)
+    assert "a request broke off" in caplog.text
