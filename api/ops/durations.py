@@ -7,7 +7,7 @@ takes a tenth of that. For the library the buckets are counters; `shown` makes t
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Metric
@@ -16,29 +16,38 @@ from prometheus_client.samples import Sample
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Upper bounds of the buckets of all durations."""
 
-_LE = (*map(str, SECONDS), "+Inf")
 _PARTS = ("_bucket", "_sum")
 
 
 class Tally:
-    """Observations since the last flush."""
+    """Observations since the last flush, of seconds where `bounds` are not others."""
 
-    __slots__ = ("counts", "total_s")
+    __slots__ = ("_bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts = [0] * len(_LE)
-        self.total_s = 0.0
+    def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
 
-    def add(self, seconds: float) -> None:
+    def add(self, observed: float) -> None:
         """Count an observation."""
-        self.counts[bisect_left(SECONDS, seconds)] += 1
-        self.total_s += seconds
+        self.counts[bisect_left(self._bounds, observed)] += 1
+        self.total += observed
+
+    def merge(self, other: Tally) -> None:
+        """Count the observations of another tally."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
 
 
 class Durations:
-    """A histogram of seconds with one label."""
+    """A histogram with one label, of seconds where `bounds` are not others."""
 
-    def __init__(self, name: str, text: str, label: str, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, name: str, text: str, label: str, registry: CollectorRegistry, bounds: Sequence[float] = SECONDS
+    ) -> None:
+        self._bounds = bounds
+        self._le = (*map(str, bounds), "+Inf")
         self._buckets = Counter(f"{name}_bucket", text, (label, "le"), registry=registry)
         self._sum = Counter(f"{name}_sum", text, (label,), registry=registry)
         self._tallies: dict[str, Tally] = {}
@@ -47,18 +56,22 @@ class Durations:
         """What is to be added to, for a value of the label."""
         tally = self._tallies.get(value)
         if tally is None:
-            tally = self._tallies[value] = Tally()
+            tally = self._tallies[value] = Tally(self._bounds)
         return tally
 
     def flush(self) -> Mapping[str, Tally]:
         """Hand over what was counted; returns that."""
         flushed, self._tallies = self._tallies, {}
         for value, tally in flushed.items():
-            for bound, count in zip(_LE, tally.counts, strict=True):
-                # A bucket that is there at 0 tells that there is a bucket.
-                self._buckets.labels(value, bound).inc(count)
-            self._sum.labels(value).inc(tally.total_s)
+            self.count(value, tally)
         return flushed
+
+    def count(self, value: str, tally: Tally) -> None:
+        """Hand over what was counted for a value of the label."""
+        for bound, count in zip(self._le, tally.counts, strict=True):
+            # A bucket that is there at 0 tells that there is a bucket.
+            self._buckets.labels(value, bound).inc(count)
+        self._sum.labels(value).inc(tally.total)
 
 
 def quantile(counts: Iterable[int], share: float) -> float | None:
@@ -127,8 +140,8 @@ def _histogram(name: str, found: Mapping[str, Metric]) -> Metric:
         of_labels[sample.labels["le"]] = of_labels.get(sample.labels["le"], 0) + sample.value
     for labels, by_bound in counts.items():
         so_far = 0.0
-        for bound in _LE:
-            so_far += by_bound.get(bound, 0)
+        for bound in sorted(by_bound, key=float):
+            so_far += by_bound[bound]
             histogram.add_sample(f"{name}_bucket", {**dict(labels), "le": bound}, so_far)
         histogram.add_sample(f"{name}_count", dict(labels), so_far)
     for sample in _totals(found.get("_sum")):

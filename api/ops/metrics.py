@@ -11,10 +11,10 @@ import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from api.ops.durations import SECONDS, Durations, Shown, Tally
+from api.ops.durations import Durations, Shown, Tally
 from api.ops.recent import Answers
 from api.ops.scan_metrics import ScanMetrics
 from api.queue.lanes import LaneView
@@ -23,7 +23,7 @@ from protocol.version import VERSION
 
 MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
-_KEYS = (1, 10, 100, 1000, 10_000)
+_KEYS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 
 
 _SHARD_GAUGES = {
@@ -46,6 +46,8 @@ _SHARD_GAUGES = {
 _TOTALS = ("tarantkv_expired_keys_total",)
 """Counters that the shards keep: several api processes ask for the same number, so that here they are gauges."""
 
+REQUESTS = "tarantkv_request_duration_seconds"
+BATCHES = "tarantkv_batch_keys"
 STAGES = "tarantkv_stage_duration_seconds"
 CHUNKS = "tarantkv_chunk_duration_seconds"
 
@@ -61,16 +63,10 @@ class Metrics:
         self._requests = Counter(
             "tarantkv_requests", "Requests answered.", ("route", "status"), registry=self._registry
         )
-        self._seconds = Histogram(
-            "tarantkv_request_duration_seconds",
-            "Time from a request's head to the end of its answer.",
-            ("route",),
-            buckets=SECONDS,
-            registry=self._registry,
+        self._seconds = Durations(
+            REQUESTS, "Time from a request's head to the end of its answer.", "route", self._registry
         )
-        self._keys = Histogram(
-            "tarantkv_batch_keys", "Keys in a batch.", ("route",), buckets=_KEYS, registry=self._registry
-        )
+        self._keys = Durations(BATCHES, "Keys in a batch.", "route", self._registry, _KEYS)
         self._outcomes = Counter(
             "tarantkv_chunk_outcomes", "Outcomes of chunks.", ("shard", "status"), registry=self._registry
         )
@@ -149,21 +145,16 @@ class Metrics:
         self.chunks_resent = 0
         """Since the process started."""
         # Looking a child up by its labels costs more than counting.
-        self._batch_children: dict[str, Histogram] = {}
         self._outcome_children: dict[tuple[str, int], Counter] = {}
-        self._request_children: dict[tuple[str, int], tuple[Counter, Histogram, bool]] = {}
+        self._answered: dict[tuple[str, int], Tally] = {}
+        """Requests that were answered since they were last handed over, by route and status."""
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
-        children = self._request_children.get((route, status))
-        if children is None:
-            counts = Answers.counts(route)
-            children = (self._requests.labels(route, str(status)), self._seconds.labels(route), counts)
-            self._request_children[route, status] = children
-        children[0].inc()
-        children[1].observe(seconds)
-        if children[2]:
-            self._answers.add(status, seconds)
+        tally = self._answered.get((route, status))
+        if tally is None:
+            tally = self._answered[route, status] = Tally()
+        tally.add(seconds)
 
     def refused(self, route: str, requests: int) -> None:
         """Count requests that were answered 503 before anything of them was looked at; they have no time."""
@@ -173,10 +164,7 @@ class Metrics:
 
     def batch(self, route: str, keys: int) -> None:
         """Count the keys of a batch."""
-        child = self._batch_children.get(route)
-        if child is None:
-            child = self._batch_children[route] = self._keys.labels(route)
-        child.observe(keys)
+        self._keys.of(route).add(keys)
 
     def outcomes(self, shard: str, status: int, chunks: int) -> None:
         """Count what became of chunks."""
@@ -223,8 +211,19 @@ class Metrics:
             gauge.labels(shard).set(status[field] / 1000 if field.endswith("_ms") else status[field])
         self._skew.labels(shard).set(skew_s)
 
+    def _hand_over(self) -> None:
+        """Hand over what was counted of requests and batches."""
+        answered, self._answered = self._answered, {}
+        for (route, status), tally in answered.items():
+            self._requests.labels(route, str(status)).inc(sum(tally.counts))
+            self._seconds.count(route, tally)
+            if Answers.counts(route):
+                self._answers.add(status, tally)
+        self._keys.flush()
+
     def flush(self) -> tuple[Mapping[str, Tally], int, Answers]:
         """Hand over what was counted since the last time: the chunks of each shard, requests started, and answers."""
+        self._hand_over()
         stages = self.stages.flush()
         answers, self._answers = self._answers, Answers()
         return self.chunks.flush(), sum(stages["gate"].counts) if "gate" in stages else 0, answers
@@ -234,14 +233,15 @@ class Metrics:
         self._leader.labels(shard).set(there)
 
     def render(self) -> bytes:
-        """All counters, of all processes, in Prometheus' text format."""
+        """All counters, of all processes, in Prometheus' text format; of others what they have handed over."""
+        self._hand_over()
         kept = self._registry
         if MULTIPROCESS_DIRECTORY in os.environ:
             _forget_the_dead(Path(os.environ[MULTIPROCESS_DIRECTORY]))
             kept = CollectorRegistry()
             MultiProcessCollector(kept)  # type: ignore[no-untyped-call]  # the library leaves it untyped
         registry = CollectorRegistry()
-        registry.register(Shown(kept, (STAGES, CHUNKS), _TOTALS, self.shards))
+        registry.register(Shown(kept, (REQUESTS, BATCHES, STAGES, CHUNKS), _TOTALS, self.shards))
         return generate_latest(registry)
 
 

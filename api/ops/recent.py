@@ -74,12 +74,12 @@ class Answers:
         """Whether answers of a route count."""
         return route.startswith("/api/") and route not in ("/api/status", "/api/export", "/api/import")
 
-    def add(self, status: int, seconds: float) -> None:
-        """Count an answer."""
+    def add(self, status: int, answers: Tally) -> None:
+        """Count answers."""
         tally = self.by_status.get(status)
         if tally is None:
             tally = self.by_status[status] = Tally()
-        tally.add(seconds)
+        tally.merge(answers)
 
 
 class Recent:

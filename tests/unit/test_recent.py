@@ -17,7 +17,7 @@ def test_what_is_older_than_the_window_does_not_count() -> None:
     for _ in range(30):
         now += 1.0
         answers = Answers()
-        answers.add(200, 0.0015)
+        answers.add(200, tally(0.0015))
         answers.refused = 3
         recent.add({"s1": tally(0.0015, 0.3)}, 5, answers)
     assert WINDOW_S <= recent.seconds <= WINDOW_S + 1
