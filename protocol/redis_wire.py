@@ -193,6 +193,7 @@ class AsyncWire(asyncio.Protocol):
         self._closed = False
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle
+        self._loop: asyncio.AbstractEventLoop
 
     @property
     def closed(self) -> bool:
@@ -218,7 +219,8 @@ class AsyncWire(asyncio.Protocol):
             self._transport.abort()
 
     async def _connect(self) -> None:
-        address, loop = self._address, asyncio.get_running_loop()
+        address = self._address
+        loop = self._loop = asyncio.get_running_loop()
         self._reader = _reader()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -240,7 +242,7 @@ class AsyncWire(asyncio.Protocol):
             raise
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         replies: list[Any] = []
         waiter: asyncio.Future[None] = loop.create_future()
         self._replies, self._expected, self._waiter = replies, len(commands), waiter
@@ -260,7 +262,7 @@ class AsyncWire(asyncio.Protocol):
 
     def _time_out(self) -> None:
         """End the wait if nothing came for long enough; a large reply may take its time as long as it keeps coming."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         left = self._heard_at + self._timeout_s - loop.time()
         if left > 0:
             self._timer = loop.call_later(left, self._time_out)
@@ -274,7 +276,7 @@ class AsyncWire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take replies; called by the transport."""
         gets, replies = self._reader.gets, self._replies
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = self._loop.time()
         try:
             self._reader.feed(data)
             reply = gets()

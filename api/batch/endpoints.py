@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -55,7 +55,7 @@ class BatchEndpoint(Endpoint):
         return at_once(steps) if size <= AT_ONCE else await self._long_work.run(steps, user)
 
 
-class Plan(ABC):
+class Plan:
     """A batch as its request asks for it: what goes to the shards, and how outcomes become the answer."""
 
     __slots__ = ("caller", "groups", "operation")
@@ -65,15 +65,15 @@ class Plan(ABC):
         self.groups = groups
         self.caller = caller
 
-    @abstractmethod
     def conclude(self, results: Sequence[Result]) -> Answer | Steps[Answer]:
         """The answer; a large one in steps.
 
         Raises:
             Problem: the worst of what happened.
         """
+        raise NotImplementedError
 
-    def drop(self) -> None:  # noqa: B027 - most hold nothing
+    def drop(self) -> None:
         """Give back what is held for the answer, which nobody makes."""
 
 

@@ -30,6 +30,8 @@ ROUNDS_AT_ONCE = 3
 """So often what was refused is sent again without a wait, where its place is known: two shards that each take the other
 for the owner must not be asked without end."""
 
+_WRONG_BUCKET = Status.WRONG_BUCKET
+
 ON_ITS_WAY = "a bucket is on its way to another shard"
 
 
@@ -203,7 +205,7 @@ class Errand:
 
 def _are_misplaced(results: Sequence[Result]) -> bool:
     """Whether a shard refused a part for its buckets."""
-    return Status.WRONG_BUCKET in [result.outcome.status for result in results]
+    return _WRONG_BUCKET in [result.outcome.status for result in results]
 
 
 def not_admitted(parts: Sequence[Part], error: OverloadedError) -> list[Result]:

@@ -39,6 +39,8 @@ _KINDS_OF_READS = {
 }
 """Where a read differs. It has no effect, so that nothing about it can be unknown."""
 
+_OK = Status.OK
+
 _SEVERITY = [
     Kind.CONDITION_FAILED,
     Kind.SHARD_UNAVAILABLE,
@@ -113,8 +115,9 @@ def check(results: Sequence[Result], operation: Operation) -> None:
     Raises:
         Problem: the worst of what happened, with what happened to each key that failed.
     """
-    if any(result.outcome.status != Status.OK for result in results):
-        raise judge(results, operation).problem()
+    for result in results:
+        if result.outcome.status != _OK:
+            raise judge(results, operation).problem()
 
 
 def some_of(results: Sequence[Result], operation: Operation) -> tuple[Sequence[Result], dict[str, Any]]:

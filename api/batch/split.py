@@ -131,6 +131,10 @@ class Groups:
 
     def _write(self, data: Mapping[str, Any], names: Sequence[bytes]) -> list[Part]:
         owners, count = self._map.owners, self._map.bucket_count
+        if len(names) == 1:
+            bucket = (_ALL_ONES - crc32c(names[0])) % count + 1
+            ((key, value),) = data.items()
+            return [Part(self._map.shards[owners[bucket]], [key], _encode(((key, bucket, value),)))]
         keys: list[list[str]] = [[] for _ in self._map.shards]
         rows: list[list[Row]] = [[] for _ in self._map.shards]
         # Here and below stands what `bucket_of` does: a call for each key would take half as long again.
@@ -148,6 +152,9 @@ class Groups:
 
     def _name(self, all_keys: Sequence[str], names: Sequence[bytes]) -> list[Part]:
         owners, count = self._map.owners, self._map.bucket_count
+        if len(names) == 1:
+            bucket = (_ALL_ONES - crc32c(names[0])) % count + 1
+            return [Part(self._map.shards[owners[bucket]], [all_keys[0]], _encode((all_keys, (bucket,))))]
         keys: list[list[str]] = [[] for _ in self._map.shards]
         buckets: list[list[int]] = [[] for _ in self._map.shards]
         for key, hashed in zip(all_keys, map(crc32c, names), strict=True):

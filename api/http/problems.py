@@ -62,20 +62,13 @@ class Kind(Enum):
     OUTCOME_UNKNOWN = ("outcome-unknown", 504, "The outcome is unknown")
     VERSION_NOT_SUPPORTED = ("version-not-supported", 505, "The version of HTTP is not supported")
 
-    @property
-    def urn(self) -> str:
+    def __init__(self, name: str, status: int, title: str) -> None:
+        self.urn = TYPE_PREFIX + name
         """The `type` member."""
-        return TYPE_PREFIX + str(self.value[0])
-
-    @property
-    def status(self) -> int:
+        self.status = status
         """The HTTP status."""
-        return int(self.value[1])
-
-    @property
-    def title(self) -> str:
+        self.title = title
         """The `title` member."""
-        return str(self.value[2])
 
 
 class Problem(Exception):  # noqa: N818 - the field calls it a problem, not an error

@@ -46,6 +46,9 @@ class Phase(Enum):
     ANSWER = "the turn of a request, or its answer"
     LINGER = "the client's end of the connection, after the last answer"
 
+    # That of enumerations is made of the name, by Python, several times a request.
+    __hash__ = object.__hash__
+
 
 KEEP_ALIVE_S = 75.0
 """How long an idle connection is kept; longer than load balancers usually keep theirs."""
