@@ -69,16 +69,22 @@ function M.now_ms()
     return floor(said)
 end
 
+--- Write the mark ahead of `ms`. LuaJIT compiles nothing that calls a function with a closure in it, whether that is
+-- made or not.
+local function write_mark(ms)
+    local before = mark
+    mark = ms + LEAD_MS
+    space:replace({MARK, mark})
+    box.on_rollback(function() mark = before end)
+end
+
 --- Write the mark if `ms` has come to it; inside a transaction.
 -- @treturn boolean whether it was written
 function M.reach(ms)
     if ms < mark then
         return false
     end
-    local before = mark
-    mark = ms + LEAD_MS
-    space:replace({MARK, mark})
-    box.on_rollback(function() mark = before end)
+    write_mark(ms)
     return true
 end
 
