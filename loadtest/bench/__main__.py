@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tree", action="append", default=[], metavar="[NAME=]DIR", help="measure tarant-kv of another checkout too"
     )
-    parser.add_argument("--operations", type=_words, default=[], metavar="write,read")
+    parser.add_argument("--operations", type=_words, default=[], metavar="write,read,scan")
     parser.add_argument("--batches", type=_numbers, default=[], metavar="1,10,100,1000")
     parser.add_argument("--connections", type=_numbers, default=[], metavar="1,32,128")
     parser.add_argument("--values", type=_words, default=[], metavar="string,record")

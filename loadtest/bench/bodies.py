@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from loadtest.bench.plan import Combination, Operation
 from loadtest.bench.values import Data
 
+Content = dict[str, Any]
+
+TTL_S = 3600
+"""Seconds for which keys live that expire: longer than a run."""
+
 MAX_BODIES = 20_000
 MAX_FILE_BYTES = 48 * 1024 * 1024
 """The generator reads a whole file before it starts, and each measurement starts a generator."""
 
 
+def _keys(data: Data, numbers: list[int]) -> Content:
+    return {"keys": [data.key(number) for number in numbers]}
+
+
+def _pairs(data: Data, numbers: list[int]) -> Content:
+    return {"data": {data.key(number): data.value(number) for number in numbers}}
+
+
+_CONTENT: dict[Operation, Callable[[Data, list[int]], Content]] = {
+    "write": _pairs,
+    "read": _keys,
+    "write-ttl": lambda data, numbers: {**_pairs(data, numbers), "ttl": TTL_S},
+    "write-if": lambda data, numbers: {**_pairs(data, numbers), "if": "present"},
+    "read-with": lambda data, numbers: {**_keys(data, numbers), "with": ["version"]},
+    "increment": lambda data, numbers: {"data": {f"count:{data.key(number)}": 1 for number in numbers}},
+    "touch": lambda data, numbers: {**_keys(data, numbers), "ttl": TTL_S},
+    "scan": lambda data, numbers: {"start": data.key(numbers[0]), "limit": len(numbers)},
+}
+
+
 def body(data: Data, operation: Operation, numbers: list[int]) -> bytes:
-    """One request."""
-    if operation == "read":
-        return orjson.dumps({"keys": [data.key(number) for number in numbers]})
-    return orjson.dumps({"data": {data.key(number): data.value(number) for number in numbers}})
+    """One request. Counters have keys of their own, as the others hold values; a page of a scan has as many keys as a
+    batch.
+    """
+    return orjson.dumps(_CONTENT[operation](data, numbers))
 
 
 def batches(data: Data, size: int) -> Iterator[list[int]]:

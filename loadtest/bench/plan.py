@@ -8,10 +8,19 @@ from typing import Literal
 
 import msgspec
 
-Operation = Literal["write", "read"]
+Operation = Literal["write", "read", "write-ttl", "write-if", "read-with", "increment", "touch", "scan"]
 Values = Literal["string", "record"]
 
 OPERATIONS: tuple[Operation, ...] = ("write", "read")
+"""What every system can do."""
+
+OWN_OPERATIONS: tuple[Operation, ...] = ("write-ttl", "write-if", "read-with", "increment", "touch", "scan")
+"""What no peer has: keys that expire, conditions, versions in answers, counters, other expiries, a page of a scan."""
+
+PATHS: dict[Operation, str] = {
+    operation: f"/api/{operation.partition('-')[0]}" for operation in (*OPERATIONS, *OWN_OPERATIONS)
+}
+
 VALUES: tuple[Values, ...] = ("string", "record")
 BATCHES = (1, 10, 100, 1000)
 MAIN_CONNECTIONS = 32
@@ -76,6 +85,7 @@ def full() -> Plan:
             *grid(("string",), (1,), OPERATIONS, (1, 100)),
             *grid(("string",), (128,), OPERATIONS, (1, 100)),
             *grid(("record",), (MAIN_CONNECTIONS,), OPERATIONS, (1, 100, 1000)),
+            *grid(("string",), (MAIN_CONNECTIONS,), OWN_OPERATIONS, (1, 100)),
             *(Combination("string", MAIN_CONNECTIONS, operation, 10, share=0.5) for operation in OPERATIONS),
         ),
         rounds=3,

@@ -14,13 +14,14 @@ import msgspec
 from loadtest.bench import accounting, systems
 from loadtest.bench.bodies import BodyFiles
 from loadtest.bench.load import Load, LoadError
-from loadtest.bench.plan import Combination, Plan, Values
+from loadtest.bench.plan import OWN_OPERATIONS, Combination, Plan, Values
 from loadtest.bench.results import GENERATOR, Measurement, Results
 from loadtest.bench.systems import Kv, System
 from loadtest.bench.values import Data, records
 
 KV, FASTAPI, TASKIQ, FLOOR = "tarant-kv", "fastapi", "taskiq", "floor"
 SYSTEMS = (KV, FASTAPI, TASKIQ, FLOOR)
+PEERS = (FASTAPI, TASKIQ, FLOOR)
 _LONGER = 5
 """A measurement without a single answer, as happens on a busy machine, is repeated for this many times as long."""
 
@@ -108,6 +109,8 @@ class Runner:
         rate = self._offered(combination, results)
         for system in running:
             if (combination.share and not rate) or (system.name == FLOOR and combination in self._plan.extras):
+                continue
+            if combination.operation in OWN_OPERATIONS and system.name in PEERS:
                 continue
             self._position += _STEP
             warm_up = system.driver.run(combination, bodies, self._plan.warm_up_s, self._position, rate)

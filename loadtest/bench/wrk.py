@@ -20,7 +20,7 @@ import orjson
 
 from loadtest.bench import bodies as request_bodies
 from loadtest.bench.load import Load, LoadError
-from loadtest.bench.plan import Combination
+from loadtest.bench.plan import PATHS, Combination
 from loadtest.bench.values import Data
 
 SCRIPT = Path(__file__).resolve().parent.parent / "wrk" / "post.lua"
@@ -70,7 +70,7 @@ class HttpDriver:
         program = shutil.which("wrk")
         if program is None:
             raise LoadError("wrk is not installed; make bench installs it")
-        path = f"/api/{combination.operation}"
+        path = PATHS[combination.operation]
         # wrk takes whole seconds only, and counts them from before it has read the bodies. So a signal stops it.
         limit = int(seconds) + _GRACE_S
         command = [program, "-t1", f"-c{combination.connections}", f"-d{limit}s", f"--timeout={_TIMEOUT_S}s"]

@@ -1,0 +1,27 @@
+"""The loads that no peer can take: their requests are of the contract's form, and only tarant-kv gets them."""
+
+import orjson
+import pytest
+
+from loadtest.bench.bodies import body
+from loadtest.bench.plan import OPERATIONS, OWN_OPERATIONS, PATHS, Operation, full
+from loadtest.bench.values import Data
+
+DATA = Data("string", 10)
+
+
+@pytest.mark.parametrize("operation", [*OPERATIONS, *OWN_OPERATIONS])
+def test_a_request_has_a_path_and_names_its_keys(operation: Operation) -> None:
+    content = orjson.loads(body(DATA, operation, [3, 4]))
+    assert PATHS[operation] == f"/api/{operation.split('-')[0]}"
+    if operation == "scan":
+        assert content == {"start": DATA.key(3), "limit": 2}
+    else:
+        assert len(content.get("data") or content["keys"]) == 2
+
+
+def test_a_whole_run_has_every_operation() -> None:
+    plan = full()
+    measured = {combination.operation for combination in (*plan.combinations, *plan.extras)}
+    assert measured == {*OPERATIONS, *OWN_OPERATIONS}
+    assert not {combination.operation for combination in plan.combinations} & set(OWN_OPERATIONS)
