@@ -66,7 +66,7 @@ class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             TokenError: it has expired, or is not valid yet.
         """
         now = time.time()
-        if now >= self.ends_at:
+        if now >= self.exp + LEEWAY_S:
             raise TokenError("the token has expired")
         if max(self.iat, self.nbf) > now + LEEWAY_S:
             raise TokenError("the token is not valid yet")

@@ -32,7 +32,9 @@ def add_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSet
         data, more = decode_msgpack_write(body)
     else:
         data, more = decode_json_write(body)
-    return at_once(_add(groups, data, more, body_format, limits))
+    if more:
+        return at_once(_add_with_options(groups, data, more, body_format, limits))
+    return _add(groups, data, limits)
 
 
 def add_large_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> Steps[Asked]:
@@ -45,16 +47,21 @@ def add_large_write(groups: Groups, body: bytes, body_format: Format, limits: Ba
     else:
         data, more = yield from decode_large_json_write(body, limits)
     yield
-    return (yield from _add(groups, data, more, body_format, limits))
+    if more:
+        return (yield from _add_with_options(groups, data, more, body_format, limits))
+    return _add(groups, data, limits)
 
 
-def _add(
+def _add(groups: Groups, data: Mapping[str, Any], limits: BatchSettings) -> Asked:
+    check_count(len(data), "data", limits)
+    groups.add_values(data, limits)
+    return Asked(Operation.WRITE, len(data))
+
+
+def _add_with_options(
     groups: Groups, data: Mapping[str, Any], more: Beside, body_format: Format, limits: BatchSettings
 ) -> Steps[Asked]:
     check_count(len(data), "data", limits)
-    if not more:
-        groups.add_values(data, limits)
-        return Asked(Operation.WRITE, len(data))
     options = yield from write_options(Members(more, body_format, limits, data, "data"))
     yield
     groups.add_values(data, limits, options)

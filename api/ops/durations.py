@@ -52,12 +52,12 @@ class Durations:
         self._sum = Counter(f"{name}_sum", text, (label,), registry=registry)
         self._tallies: dict[str, Tally] = {}
 
-    def of(self, value: str) -> Tally:
-        """What is to be added to, for a value of the label."""
+    def add(self, value: str, observed: float) -> None:
+        """Count an observation for a value of the label."""
         tally = self._tallies.get(value)
         if tally is None:
             tally = self._tallies[value] = Tally(self._bounds)
-        return tally
+        tally.add(observed)
 
     def flush(self) -> Mapping[str, Tally]:
         """Hand over what was counted; returns that."""

@@ -164,7 +164,7 @@ class Metrics:
 
     def batch(self, route: str, keys: int) -> None:
         """Count the keys of a batch."""
-        self._keys.of(route).add(keys)
+        self._keys.add(route, keys)
 
     def outcomes(self, shard: str, status: int, chunks: int) -> None:
         """Count what became of chunks."""
@@ -186,11 +186,11 @@ class Metrics:
 
     def took(self, shard: str, seconds: float) -> None:
         """Count how long a chunk took."""
-        self.chunks.of(shard).add(seconds)
+        self.chunks.add(shard, seconds)
 
     def stage(self, stage: str, seconds: float) -> None:
         """Count how long a stage took."""
-        self.stages.of(stage).add(seconds)
+        self.stages.add(stage, seconds)
 
     def process(self, waiting: int, oldest_s: Mapping[str, float], memory: int) -> None:
         """Set what changes all the time of this process: chunks that wait, since when, and bytes of memory."""

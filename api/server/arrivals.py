@@ -41,7 +41,8 @@ class Arrivals:
 
         `read_before` is when their connection was read before, or minus infinity.
         """
-        self._notice_gap(now)
+        if now - self.ticked > LATE_S:
+            self._notice_gap(now)
         if self.catching_up and read_before < self._gap_ended:
             return self._gap_began
         return now

@@ -30,7 +30,7 @@ def test_it_is_scraped_as_a_histogram_of_the_library() -> None:
     library = Histogram(NAME, "Time.", ("stage",), buckets=SECONDS, registry=theirs)
     for number, seconds in enumerate(SEEN):
         for stage in ("gate", "shards")[: 1 + number % 2]:
-            ours.of(stage).add(seconds)
+            ours.add(stage, seconds)
             library.labels(stage).observe(seconds)
         if number % 3 == 0:
             ours.flush()
