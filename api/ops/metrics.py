@@ -51,6 +51,8 @@ BATCHES = "tarantkv_batch_keys"
 STAGES = "tarantkv_stage_duration_seconds"
 CHUNKS = "tarantkv_chunk_duration_seconds"
 
+HISTOGRAMS = (REQUESTS, BATCHES, STAGES, CHUNKS)
+
 
 class Metrics:
     """The counters of one api process."""
@@ -241,7 +243,7 @@ class Metrics:
             kept = CollectorRegistry()
             MultiProcessCollector(kept)  # type: ignore[no-untyped-call]  # the library leaves it untyped
         registry = CollectorRegistry()
-        registry.register(Shown(kept, (REQUESTS, BATCHES, STAGES, CHUNKS), _TOTALS, self.shards))
+        registry.register(Shown(kept, HISTOGRAMS, _TOTALS, self.shards))
         return generate_latest(registry)
 
 

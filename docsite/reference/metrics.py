@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from api.ops.metrics import CHUNKS, STAGES, Metrics
+from api.ops.metrics import HISTOGRAMS, Metrics
 from docsite.reference.tables import table
 
 _HEAD = """\
@@ -40,7 +40,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         (family,) = collector.describe()
         labels = ", ".join(f"`{label}`" for label in collector._labelnames if label != "le")  # noqa: SLF001 - same
         name, kind = family.name, family.type
-        if name.startswith((STAGES, CHUNKS)):
+        if name.startswith(HISTOGRAMS):
             # Kept as counters, shown as histograms: see `api.ops.durations`.
             if name.endswith("_sum"):
                 continue
