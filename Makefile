@@ -48,7 +48,7 @@ LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint
 .DEFAULT_GOAL := help
 .PHONY: help install installed up down status logs scale credentials test chaos pairs faults-report fuzz test-lua test-python \
 	test-browser test-lowest coverage check docs lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
-	user-add user-set-password user-disable user-enable user-list backup restore \
+	user-add user-set-password user-set-scopes user-disable user-enable user-remove user-list backup restore \
 	cluster-up cluster-status cluster-down shard-add shard-drain
 
 help: ## list these targets
@@ -244,6 +244,12 @@ user-disable: installed ## shut a user out, also with tokens that are still vali
 
 user-enable: installed ## let a user in again: NAME=alice
 	@$(MANAGE) enable $(call who)
+
+user-set-scopes: installed ## say anew what a user may do: NAME=alice SCOPES=read
+	@$(MANAGE) set-scopes $(call who) --scopes $(if $(filter command,$(origin SCOPES)),$(call quoted,SCOPES),$(error say what: SCOPES=read))
+
+user-remove: installed ## forget a user, whose tokens are void from then on: NAME=alice
+	@$(MANAGE) remove $(call who)
 
 user-list: installed ## all users
 	@$(MANAGE) list

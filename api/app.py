@@ -14,6 +14,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import ASGIApp
 
 from api.auth.endpoints import Login, Logout
+from api.auth.user_endpoints import AddUser, ChangeUser, GetUser, ListUsers, RemoveUser
 from api.batch.change_endpoints import Delete, Increment, Touch, Write
 from api.batch.read_endpoint import Read
 from api.batch.steps import LongWork
@@ -47,6 +48,8 @@ from protocol.logs import configure
 
 _log = logging.getLogger(__name__)
 
+USER_ENDPOINTS = (ListUsers, AddUser, GetUser, ChangeUser, RemoveUser)
+
 _BY_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED, 400: Kind.INVALID_REQUEST}
 
 
@@ -77,6 +80,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         GetKey(services.answers, *batch),
         PutKey(*batch),
         DeleteKey(*batch),
+        *(each(services.accounts, services.passwords, *base) for each in USER_ENDPOINTS),
     ]
 
 
@@ -148,9 +152,13 @@ class Parts:
         http = services.settings.http
         of_the_api = endpoints(services)
         every = [*of_the_api, *console(services, of_the_api)]
-        self.endpoints = {endpoint.path: endpoint for endpoint in every if "{" not in endpoint.path}
-        patterns = {endpoint.path for endpoint in every if "{" in endpoint.path}
-        self.patterns = {path: ByMethod([each for each in every if each.path == path]) for path in sorted(patterns)}
+        by_path: dict[str, list[Served]] = {}
+        for endpoint in every:
+            by_path.setdefault(endpoint.path, []).append(endpoint)
+        self.endpoints = {
+            path: each[0] if len(each) == 1 else ByMethod(each) for path, each in by_path.items() if "{" not in path
+        }
+        self.patterns = {path: ByMethod(each) for path, each in by_path.items() if "{" in path}
         self.litestar = _litestar(services, list(self.endpoints.values()))
         self.routes = Routes((route.path for route in self.litestar.routes), self.patterns)
         self.log = AccessLog(services.metrics, http.access_log, services.problems)

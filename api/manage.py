@@ -1,4 +1,4 @@
-"""`python -m api.manage` administers users: add, set-password, disable, enable, list.
+"""`python -m api.manage` administers users: add, set-password, set-scopes, disable, enable, remove, list.
 
 It reaches the store as the api does, through Redis and the workers. A password comes from `TARANTKV_NEW_PASSWORD` or,
 where there is a pipe, from standard input. It never comes from the command line, which other users of the machine can
@@ -17,14 +17,15 @@ from dataclasses import replace
 
 import msgspec
 
-from api.auth.accounts import AccountError, Accounts
+from api.auth.account_rules import AccountError, check_password
+from api.auth.accounts import Accounts
 from api.auth.passwords import Passwords
 from api.overload.errors import OverloadedError
 from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
 from api.services import ApiSettings, Services, load_settings
 from protocol.buckets import ShardMapError
 from protocol.settings import SettingsError, exit_with
-from protocol.settings.auth import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH
+from protocol.settings.auth import MAX_PASSWORD_BYTES
 
 MAX_WAIT_S = 10.0
 """How long to wait for Redis and the shards, also where the api would wait longer."""
@@ -41,8 +42,12 @@ def parser() -> argparse.ArgumentParser:
         ("set-password", "give a user a new password; its tokens become void"),
         ("disable", "refuse a user's logins and tokens"),
         ("enable", "take that back"),
+        ("remove", "forget a user; its tokens become void"),
     ):
         commands.add_parser(command, help=text).add_argument("name")
+    scopes = commands.add_parser("set-scopes", help="say anew what a user may do; new rights need a new login")
+    scopes.add_argument("name")
+    scopes.add_argument("--scopes", required=True, help="as for user-add")
     commands.add_parser("list", help="list all users")
     return top
 
@@ -56,15 +61,8 @@ def new_password() -> tuple[str, bool]:
     given = os.fsencode(os.environ.get("TARANTKV_NEW_PASSWORD", "")) or _piped_line()
     if not given:
         return secrets.token_urlsafe(18), True
-    if len(given) > MAX_PASSWORD_BYTES:
-        raise AccountError(f"a password has at most {MAX_PASSWORD_BYTES} bytes: no login takes a longer one")
-    try:
-        password = given.decode()
-    except UnicodeDecodeError:
-        raise AccountError("the password is not UTF-8: no login could send it") from None
-    if len(password) < MIN_PASSWORD_LENGTH:
-        raise AccountError(f"a password has at least {MIN_PASSWORD_LENGTH} characters")
-    return password, False
+    # What is no UTF-8 stays so, and is refused as that.
+    return check_password(given.decode(errors="surrogateescape")), False
 
 
 def _piped_line() -> bytes:
@@ -110,6 +108,12 @@ async def run(settings: ApiSettings, arguments: argparse.Namespace) -> None:
             case "disable" | "enable":
                 await accounts.change(arguments.name, disabled=arguments.command == "disable")
                 print(f"{arguments.command}d {arguments.name}")
+            case "set-scopes":
+                user = await accounts.change(arguments.name, scopes=arguments.scopes.split(","))
+                print(f"{arguments.name} has the scopes {','.join(user.scopes)}")
+            case "remove":
+                await accounts.remove(arguments.name)
+                print(f"removed {arguments.name}")
             case "list":
                 await _list(accounts)
 

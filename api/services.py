@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from api.auth.accounts import AccountError, Accounts
+from api.auth.account_rules import AccountError
+from api.auth.accounts import Accounts
 from api.auth.authenticator import Authenticator
 from api.auth.login_throttle import LoginThrottle
 from api.auth.passwords import Passwords

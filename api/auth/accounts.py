@@ -8,30 +8,31 @@ the record of the newest version counts.
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import msgspec
 
+from api.auth.account_rules import (
+    ADMIN,
+    ChangedMeanwhileError,
+    LastAdministratorError,
+    NoUserError,
+    UserExistsError,
+    check_name,
+    check_scopes,
+)
 from api.queue.errors import StoreCallError
 from api.queue.store_calls import StoreCalls
 from api.queue.topology import Topology
 from protocol.buckets import bucket_of
 from protocol.operations import Operation, Status
-from protocol.settings.auth import USER_NAME
 
-SCOPES = frozenset({"read", "write", "observe", "admin"})
-NAME = re.compile(USER_NAME)
 SECOND_ANSWER_S = 0.5
 """How long a look-up waits for its second answer once it has one."""
 
 LIST_PAGE = 500
-
-
-class AccountError(Exception):
-    """A user cannot be changed in this way; the text says why."""
 
 
 class User(msgspec.Struct, frozen=True, array_like=True):
@@ -43,6 +44,11 @@ class User(msgspec.Struct, frozen=True, array_like=True):
     version: int
     generation: int | float
 
+    @property
+    def administers(self) -> bool:
+        """Whether this user may administer users."""
+        return ADMIN in self.scopes and not self.disabled
+
 
 class AccountState(msgspec.Struct, frozen=True):
     """What a look-up finds: the user's record (None: no such user), and whether the token asked about is revoked."""
@@ -51,36 +57,12 @@ class AccountState(msgspec.Struct, frozen=True):
     revoked: bool
 
 
-def check_name(name: str) -> str:
-    """The name, if users may have it: a letter or digit, then up to 63 letters, digits, `.`, `_`, `@` and `-`.
-
-    Raises:
-        AccountError: they may not.
-    """
-    if not NAME.fullmatch(name):
-        raise AccountError("a user name is a letter or digit, then up to 63 of letters, digits, '.', '_', '@' and '-'")
-    return name
-
-
 def new_generation() -> int:
     """A generation that no password had before: a user may be made again under the name of one that is gone.
 
     Below 10^14, up to which Lua keeps it as a plain number.
     """
     return secrets.randbelow(10**14 - 1) + 1
-
-
-def check_scopes(scopes: Iterable[str]) -> list[str]:
-    """The scopes in order, each once.
-
-    Raises:
-        AccountError: there is none, or an unknown one.
-    """
-    wanted = sorted(set(scopes))
-    unknown = [ascii(scope) for scope in wanted if scope not in SCOPES]
-    if unknown or not wanted:
-        raise AccountError(f"scopes are some of {', '.join(sorted(SCOPES))}, not {', '.join(unknown) or 'none'}")
-    return wanted
 
 
 class Accounts:
@@ -120,31 +102,83 @@ class Accounts:
         """
         check_name(name)
         if (await self.state(name)).user is not None:
-            raise AccountError(f"user {name} exists already")
+            raise UserExistsError(f"user {name} exists already")
         await self._put(
             name, User(password_hash, check_scopes(scopes), disabled=False, version=1, generation=new_generation())
         )
 
-    async def change(self, name: str, *, password_hash: str | None = None, disabled: bool | None = None) -> None:
-        """Change a user's password, which voids the tokens issued before, or disable or enable the user.
+    async def change(
+        self,
+        name: str,
+        *,
+        password_hash: str | None = None,
+        disabled: bool | None = None,
+        scopes: Iterable[str] | None = None,
+        by: str | None = None,
+    ) -> User:
+        """Change a user's password, which voids the tokens issued before, or scopes, or disable or enable the user.
+
+        `by` is the administrator who asks; None: somebody on the machine itself, who may lock all others out.
 
         Raises:
-            AccountError: there is no such user, or somebody else changed the user at the same time.
+            AccountError: there is no such user, somebody else changed the user at the same time, a scope is unknown,
+                or `by` would leave nobody who administers users.
             StoreCallError: a shard did not take the record; the same change may be made again.
         """
+        user = await self._known(name)
+        changed = User(
+            password_hash if password_hash is not None else user.password_hash,
+            user.scopes if scopes is None else check_scopes(scopes),
+            disabled=user.disabled if disabled is None else disabled,
+            version=user.version + 1,
+            generation=new_generation() if password_hash is not None else user.generation,
+        )
+        if by is not None and user.administers and not changed.administers:
+            await self._keep_another(name, by)
+        await self._put(name, changed)
+        return changed
+
+    async def remove(self, name: str, *, by: str | None = None) -> None:
+        """Remove a user, whose tokens are void from then on, also if one is made again under the name.
+
+        Raises:
+            AccountError, StoreCallError: as `change`.
+        """
+        user = await self._known(name)
+        if by is not None and user.administers:
+            await self._keep_another(name, by)
+        for bucket in self._buckets(name):
+            record, _ = await self._control.call(Operation.USER_GET, bucket, (name, None))
+            if record is None:
+                continue
+            copy = msgspec.convert(record, User, strict=False)
+            if copy.version > user.version:
+                raise _changed_meanwhile(name)
+            await self._set(name, bucket, None, copy.version, copy.generation)
+
+    async def _known(self, name: str) -> User:
         user = (await self.state(check_name(name))).user
         if user is None:
-            raise AccountError(f"there is no user {name}")
-        await self._put(
-            name,
-            User(
-                password_hash if password_hash is not None else user.password_hash,
-                user.scopes,
-                disabled=user.disabled if disabled is None else disabled,
-                version=user.version + 1,
-                generation=new_generation() if password_hash is not None else user.generation,
-            ),
-        )
+            raise NoUserError(f"there is no user {name}")
+        return user
+
+    async def _keep_another(self, name: str, by: str) -> None:
+        """See that somebody besides `name` administers users, and write that record anew.
+
+        By its new version a change fails that would take the other one away at the same time: of two administrators
+        who disable each other at most one succeeds.
+
+        Raises:
+            LastAdministratorError: there is nobody else.
+        """
+        other = (await self.state(by)).user if by != name else None
+        kept = by
+        if other is None or not other.administers:
+            every = {each: user for each, user in (await self.users()).items() if user.administers and each != name}
+            if not every:
+                raise LastAdministratorError(f"{name} is the last user who may administer users")
+            kept, other = next(iter(every.items()))
+        await self._put(kept, msgspec.structs.replace(other, version=other.version + 1))
 
     async def _put(self, name: str, user: User) -> None:
         for bucket in self._buckets(name):
@@ -152,13 +186,17 @@ class Accounts:
             record, _ = await self._control.call(Operation.USER_GET, bucket, (name, None))
             expected = msgspec.convert(record, User, strict=False).version if record is not None else 0
             if expected >= user.version and record != msgspec.to_builtins(user):
-                raise AccountError(f"user {name} was changed by somebody else at the same time")
-            try:
-                await self._control.call(Operation.USER_PUT, bucket, (name, user, expected))
-            except StoreCallError as error:
-                if error.status == Status.CONFLICT:
-                    raise AccountError(f"user {name} was changed by somebody else at the same time") from error
-                raise
+                raise _changed_meanwhile(name)
+            await self._set(name, bucket, user, expected)
+
+    async def _set(self, name: str, bucket: int, user: User | None, *expected: float) -> None:
+        """Put a record in the place of the expected one, or none."""
+        try:
+            await self._control.call(Operation.USER_PUT, bucket, (name, user, *expected))
+        except StoreCallError as error:
+            if error.status == Status.CONFLICT:
+                raise _changed_meanwhile(name) from error
+            raise
 
     async def revoke(self, name: str, token_id: str, expires_at: int) -> None:
         """Revoke one token of a user that expires at a Unix time in seconds.
@@ -178,18 +216,31 @@ class Accounts:
             StoreCallError: a shard could not be asked.
         """
         found: dict[str, User] = {}
+        more = True
+        while more:
+            page, more = await self.page(next(reversed(found), ""), LIST_PAGE)
+            found |= page
+        return found
+
+    async def page(self, after: str, limit: int) -> tuple[dict[str, User], bool]:
+        """Up to `limit` users by name, in order, whose names follow `after`; and whether there are more. At most 999.
+
+        Raises:
+            StoreCallError: a shard could not be asked.
+        """
+        found: dict[str, User] = {}
         for shard in self._topology.map.holders:
-            after = ""
-            while True:
-                page = await self._control.call_shard(shard, Operation.USER_LIST, (after, LIST_PAGE))
-                for name, record in page:
-                    user = msgspec.convert(record, User, strict=False)
-                    if name not in found or found[name].version < user.version:
-                        found[name] = user
-                if len(page) < LIST_PAGE:
-                    break
-                after = page[-1][0]
-        return dict(sorted(found.items()))
+            # What is among the first names of all is among the first of each shard that has it.
+            for name, record in await self._control.call_shard(shard, Operation.USER_LIST, (after, limit + 1)):
+                user = msgspec.convert(record, User, strict=False)
+                if name not in found or found[name].version < user.version:
+                    found[name] = user
+        names = sorted(found)
+        return {name: found[name] for name in names[:limit]}, len(names) > limit
+
+
+def _changed_meanwhile(name: str) -> ChangedMeanwhileError:
+    return ChangedMeanwhileError(f"user {name} was changed by somebody else at the same time")
 
 
 async def _first_answers(calls: list[Awaitable[Any]]) -> list[Any]:

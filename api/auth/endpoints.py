@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.auth.accounts import NAME, Accounts, User
+from api.auth.account_rules import NAME
+from api.auth.accounts import Accounts, User
 from api.auth.authenticator import Authenticator, Principal, unauthorized
 from api.auth.login_request import decode_login
 from api.auth.login_throttle import LoginThrottle, network_of

@@ -10,7 +10,9 @@ import asyncio
 import base64
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -24,6 +26,9 @@ MAX_PER_ADDRESS = MAX_WAITING // 2
 """Of one address: the rest is left to the logins of others."""
 
 
+T = TypeVar("T")
+
+
 class Passwords:
     """Hashes and verifies passwords."""
 
@@ -35,8 +40,16 @@ class Passwords:
         self._nobody = _hash_of_no_password(self._hasher)
 
     def hash(self, password: str) -> str:
-        """Hash a password, in this thread: only processes that serve no requests create users."""
+        """Hash a password, in this thread: for processes that serve no requests."""
         return self._hasher.hash(password)
+
+    async def hash_beside(self, password: str, address: str) -> str:
+        """Hash a password beside the requests.
+
+        Raises:
+            Problem: 503, as `verify`.
+        """
+        return await self._run(address, self._hasher.hash, password)
 
     async def verify(self, password_hash: str | None, password: str, address: str) -> bool:
         """Whether `password` is the one of the hash. None is nobody's hash: verifying it takes as long, and fails.
@@ -44,15 +57,16 @@ class Passwords:
         Raises:
             Problem: 503, too many verifications are waiting, in all or for this address.
         """
+        return await self._run(address, self._verify_now, password_hash, password)
+
+    async def _run(self, address: str, work: Callable[..., T], *arguments: str | None) -> T:
         if self._under_way.total() >= MAX_WAITING:
             raise overloaded("too many logins at a time")
         if self._under_way[address] >= MAX_PER_ADDRESS:
             raise overloaded("too many logins at a time from this address")
         self._under_way[address] += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._verify_now, password_hash, password
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         finally:
             self._under_way[address] -= 1
             self._under_way += Counter()  # removes what is zero

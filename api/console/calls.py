@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.auth.accounts import SCOPES
+from api.auth.account_rules import SCOPES
 from api.auth.authenticator import Principal as Session
 from api.auth.authenticator import unauthorized
 from api.auth.endpoints import Login, Logout

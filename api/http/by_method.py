@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from api.http.endpoint import InTask, Served
+from api.http.endpoint import InTask, Served, body_too_large, error_answer
 from api.http.head import Head
 from api.http.problems import Kind, Problem
 from api.http.request import Request
+from api.http.response import Answer
 
 
 class NoMethod(InTask):
@@ -36,14 +37,43 @@ class NoMethod(InTask):
         raise NotImplementedError
 
 
-class ByMethod:
-    """The endpoints of one route."""
+class ByMethod(InTask):
+    """The endpoints of one route, each with methods of its own. It is itself what answers all of them."""
 
     def __init__(self, endpoints: Sequence[Served]) -> None:
         self.path = endpoints[0].path
         self._by_method = {method: endpoint for endpoint in endpoints for method in endpoint.methods}
         self._none = NoMethod(self.path, ", ".join(self._by_method))
+        self.body_limit = max(endpoint.body_limit for endpoint in endpoints)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it answers."""
+        return tuple(self._by_method)
 
     def of(self, head: Head) -> Served | NoMethod:
         """What answers a request."""
         return self._by_method.get(head.method) or self._none
+
+    def check(self, head: Head) -> None:
+        """See from the head alone whether the request can be served.
+
+        Raises:
+            Problem: it cannot.
+        """
+        self.of(head).check(head)
+
+    def user_of(self, head: Head) -> str | None:
+        """Whose request this is.
+
+        Raises:
+            Problem: 401, 403.
+        """
+        return self.of(head).user_of(head)
+
+    async def answer(self, request: Request, body: bytes) -> Answer:
+        """Answer a request that passed `check`, whatever comes."""
+        endpoint = self._by_method[request.method]
+        if len(body) > endpoint.body_limit:
+            return error_answer(body_too_large(endpoint.body_limit), request.request_id)
+        return await endpoint.answer(request, body)

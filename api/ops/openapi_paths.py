@@ -11,6 +11,7 @@ from api.ops.openapi_problems import problems
 from api.ops.openapi_scans import scan_paths
 from api.ops.openapi_schemas import Document
 from api.ops.openapi_status import status_path
+from api.ops.openapi_users import user_paths
 from protocol.settings import BatchSettings
 
 _EVERY = (
@@ -156,6 +157,7 @@ def paths(limits: BatchSettings) -> Document:
         **key_path(_WITH_TOKEN, limits),
         **scan_paths(_WITH_TOKEN),
         **status_path(_WITH_TOKEN),
+        **user_paths(_WITH_TOKEN),
         "/health/live": _get(
             "live",
             "Whether the process serves requests",

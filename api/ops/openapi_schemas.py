@@ -10,6 +10,7 @@ from api.http.problems import Kind
 from api.ops.openapi_options import COUNTERS, CURRENT, FAILED, REASONS, VERSIONS, answers, requests
 from api.ops.openapi_scan_schemas import OF_FAILED_IMPORTS, scan_schemas
 from api.ops.openapi_status_schema import status_schema
+from api.ops.openapi_user_schemas import user_schemas
 from protocol.settings import BatchSettings
 
 Document = dict[str, Any]
@@ -54,6 +55,7 @@ def schemas(limits: BatchSettings) -> Document:
         ),
         **scan_schemas(key),
         "Status": status_schema(),
+        **user_schemas(),
         "Success": _object({"status": {"type": "string", "enum": ["success"]}}),
         "Deleted": _object(
             {

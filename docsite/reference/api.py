@@ -18,7 +18,7 @@ Every parameter and member of the OpenAPI document (`/schema/openapi.json`), wit
 [The API](../api.md) tells what they do, with examples; this page is written by `make docs`.
 
 """
-_METHODS = ("get", "put", "post", "delete")
+_METHODS = ("get", "put", "post", "patch", "delete")
 _JSON = ("application/json", "application/x-ndjson", "text/plain", "application/problem+json")
 
 Document = Mapping[str, Any]

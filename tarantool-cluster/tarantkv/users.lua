@@ -61,9 +61,33 @@ function M.get(args)
     return outcome.OK, msgpack.encode({user ~= nil and record_of(user) or box.NULL, is_revoked}), false
 end
 
---- USER_PUT `[bucket_id, name, record, expected_version]`; version 0 expects that there is no record.
+--- Remove a record. It must have the version and the generation of its password that are expected: a user that was made
+-- again under the name counts its versions anew.
+local function remove(args, late)
+    local name, version = arguments.text(args[2], MAX_NAME_BYTES), arguments.whole(args[4])
+    local generation = tonumber(args[5])
+    if name == nil or version == nil or generation == nil then
+        return outcome.MALFORMED, 'a removal takes bucket, name, nil, the expected version and generation', false
+    end
+    local user = users:get({name, args[1]})
+    if user == nil then
+        return outcome.OK, nil, false
+    elseif user.version ~= version or tonumber(user.not_before) ~= generation then
+        return outcome.CONFLICT, 'the user record has changed meanwhile', false
+    elseif late then
+        return outcome.EXPIRED, outcome.LATE, false
+    end
+    users:delete({name, args[1]})
+    return outcome.OK, nil, true
+end
+
+--- USER_PUT `[bucket_id, name, record, expected_version]`; version 0 expects that there is no record. Without a record,
+-- `[bucket_id, name, nil, expected_version, expected_generation]`, the one that is there is removed.
 -- A repeat of a put that was stored is OK too, so that a lost answer can be asked for again.
 function M.put(args, late)
+    if args[3] == nil and args.count == 5 then
+        return remove(args, late)
+    end
     local name, expected = arguments.text(args[2], MAX_NAME_BYTES), arguments.whole(args[4])
     local new = name ~= nil and tuple_of(name, args[1], args[3]) or nil
     if new == nil or expected == nil then

@@ -197,6 +197,26 @@ suite:case('a shard joins one cluster, for ever', function(test)
     end
 end)
 
+suite:case('a user is removed as it is known, and not one made again under its name', function(test)
+    local function remove(version, generation, deadline)
+        return (support.control(support.USER_PUT, {1, 'gone', box.NULL, version, generation}, deadline))
+    end
+    test:is(remove(1, 7), outcome.OK, 'one that is not there')
+    put('gone', {'hash', SCOPES, false, 1, 7}, 0)
+    test:is(remove(2, 7), outcome.CONFLICT, 'another version')
+    test:is(remove(1, 8), outcome.CONFLICT, 'another password')
+    test:is(remove(1, 7, {deadline = clock.now_ms() - 1}), outcome.EXPIRED, 'too late')
+    for _, args in ipairs({{1, 'gone', box.NULL, 1}, {1, 'gone', box.NULL, 1, 'x'}, {1, 'gone', box.NULL, -1, 7}}) do
+        test:is(support.control(support.USER_PUT, args), outcome.MALFORMED, 'no removal')
+    end
+    test:ok(get('gone') ~= nil, 'it is there')
+    test:is(remove(1, 7), outcome.OK, 'removed')
+    test:is(get('gone'), nil, 'it is gone')
+    put('gone', {'hash', SCOPES, false, 1, 9}, 0)
+    test:is(remove(1, 7), outcome.CONFLICT, 'a copy that comes late')
+    test:ok(get('gone') ~= nil, 'the new one is there')
+end)
+
 suite:case('status tells what claims and records take', function(test)
     local function status()
         local _, payload = support.control(support.STATUS, {})

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 PROBLEM_PREFIX = "urn:tarant-kv:problem:"
-KEY_PATH = "/api/keys/{key}"
+PATTERNS = ("/api/keys/{key}", "/api/users/{name}")
 UNDOCUMENTED = (404, 405)
 """What paths and methods answer that are not in the document."""
 
@@ -26,7 +26,7 @@ class Documented:
 
     def responses(self, path: str, method: str) -> dict[str, Any] | None:
         """The answers of an operation, by status; None for what is no operation."""
-        named = KEY_PATH if path.startswith(KEY_PATH.partition("{")[0]) else path
+        named = next((each for each in PATTERNS if path.startswith(each.partition("{")[0])), path)
         operation = self.document["paths"].get(named, {}).get("get" if method == "HEAD" else method.lower())
         return operation["responses"] if operation is not None else None
 

@@ -137,12 +137,14 @@ BAD_VALUES_MSGPACK: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("call", ["write", "read", "delete", "touch", "increment", "login"])
+@pytest.mark.parametrize("call", ["write", "read", "delete", "touch", "increment", "login", "users"])
 @pytest.mark.parametrize("name", MALFORMED_JSON)
 def test_a_body_that_is_no_json_is_refused(api: Api, call: str, name: str) -> None:
     answer = api.post(call, MALFORMED_JSON[name])
     problem = problem_of(answer, json.loads(answer.content)["type"].rpartition(":")[2])
-    assert answer.status_code == (413 if call == "login" and len(MALFORMED_JSON[name]) > MAX_LOGIN_BYTES else 400)
+    assert answer.status_code == (
+        413 if call in ("login", "users") and len(MALFORMED_JSON[name]) > MAX_LOGIN_BYTES else 400
+    )
     assert problem["detail"]
     assert_usable(api, answer)
 

@@ -31,7 +31,12 @@ def test_a_new_user_may_read_and_write_unless_told_otherwise(given: list[str], s
     assert f"user-add 'alice' --scopes '{scopes}'" in recipe("user-add", "NAME=alice", *given)
 
 
-@pytest.mark.parametrize("target", ["user-add", "user-disable", "user-enable", "user-set-password"])
+def test_scopes_are_set_only_as_somebody_says() -> None:
+    assert "set-scopes 'alice' --scopes 'read'" in recipe("user-set-scopes", "NAME=alice", "SCOPES=read")
+    assert "SCOPES=read" in make("--dry-run", "user-set-scopes", "NAME=alice").stderr
+
+
+@pytest.mark.parametrize("target", ["user-add", "user-disable", "user-enable", "user-remove", "user-set-password"])
 def test_a_name_of_the_environment_names_no_user(target: str) -> None:
     """Windows' subsystem for Linux sets NAME to the machine's name."""
     done = make("--dry-run", target, NAME="DESKTOP-1")

@@ -118,6 +118,7 @@ def live(lived: Lived) -> None:
         known |= {"a wrong password": canary("wrong"), "a stored value": canary("value")}
         caller.call(tokens[1], "of no interest")
         make_mistakes(caller, known)
+        administer(caller, known, tokens[0])
         for name in ("shard-s1", "redis"):
             cluster.kill(name, signal.SIGKILL)
             cluster.stop_program(name)
@@ -134,6 +135,24 @@ def live(lived: Lived) -> None:
         caller.send("POST", "/api/logout", authorization=tokens[1])
         caller.call(tokens[1], known["a stored value"])
         caller.send("GET", "/metrics")
+
+
+def administer(caller: Caller, known: dict[str, str], token: str) -> None:
+    """Give users passwords over HTTP, also such as cannot be taken."""
+    known["another user's password"] = secret = canary("http")
+    new = {"name": "bob", "password": secret, "scopes": ["read"]}
+    assert caller.post("/api/users", new, authorization=token).status_code == 201
+    caller.send("PATCH", "/api/users/bob", json_body({"password": known["a user's password"]}), authorization=token)
+    for wrong in (
+        {**new, "password": [secret]},
+        {**new, "more": secret},
+        {**new, "password": secret * 100},
+        [secret],
+        new,
+    ):
+        assert caller.post("/api/users", wrong, authorization=token).status_code in (400, 409)
+    caller.send("GET", "/api/users", authorization=token)
+    caller.send("DELETE", "/api/users/bob", authorization=token)
 
 
 def make_mistakes(caller: Caller, known: dict[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.auth.accounts import AccountError, check_name
+from api.auth.account_rules import AccountError, check_name
 from api.http.request import Request
 from api.http.request_ids import RequestIds
 from protocol.settings import AuthSettings, Settings, SettingsError, StoreSettings, load, parse_shards
