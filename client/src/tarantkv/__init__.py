@@ -8,7 +8,7 @@ from tarantkv import errors
 from tarantkv._version import VERSION
 from tarantkv.client import Client
 from tarantkv.errors import TarantKVError
-from tarantkv.models import Item, KeyMeta, Page, ReadResult, TouchResult
+from tarantkv.models import Item, KeyMeta, Page, ReadResult, TouchResult, User
 from tarantkv.policy import Policy
 from tarantkv.session import Credentials
 
@@ -26,6 +26,7 @@ __all__ = [
     "ReadResult",
     "TarantKVError",
     "TouchResult",
+    "User",
     "errors",
 ]
 __version__ = VERSION

@@ -23,6 +23,8 @@ from tarantkv.models import (
     ScanOptions,
     TouchOptions,
     TouchResult,
+    User,
+    UserChanges,
     With,
     WriteOptions,
 )
@@ -170,6 +172,26 @@ class AsyncClient:
     async def status(self) -> dict[str, Any]:
         """What runs and how it does, as `GET /api/status` tells it to users with the scope `observe`; asked once."""
         return await self._runner.run(self._calls.status())
+
+    async def users(self) -> list[User]:
+        """All users by name. This and the next four are for users with the scope `admin`."""
+        return await self._runner.run(self._calls.users())
+
+    async def user(self, name: str) -> User:
+        """One user; raises `NotFoundError` where there is none."""
+        return await self._runner.run(self._calls.user(name))
+
+    async def add_user(self, name: str, password: str, scopes: Iterable[str] = ("read", "write")) -> User:
+        """Add a user; raises `ConflictError` where the name is taken."""
+        return await self._runner.run(self._calls.add_user(name, password, scopes))
+
+    async def change_user(self, name: str, **changes: Unpack[UserChanges]) -> User:
+        """Change a user's `password`, `scopes` or whether it is `disabled`."""
+        return await self._runner.run(self._calls.change_user(name, **changes))
+
+    async def remove_user(self, name: str) -> None:
+        """Remove a user, whose tokens are void from then on."""
+        await self._runner.run(self._calls.remove_user(name))
 
     async def metrics(self) -> str:
         """What `/metrics` says, in Prometheus' text format."""

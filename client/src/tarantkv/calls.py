@@ -22,6 +22,8 @@ from tarantkv.models import (
     Ready,
     TouchOptions,
     TouchResult,
+    User,
+    UserChanges,
     With,
     WriteOptions,
 )
@@ -155,6 +157,36 @@ class Calls:
     def status(self) -> Steps[dict[str, Any]]:
         """What runs and how it does, asked once."""
         return (yield from self.sender.document(Call("/api/status", method="GET", patient=False), self.sender.until()))
+
+    def users(self) -> Steps[list[User]]:
+        """All users."""
+        from tarantkv.users import list_users
+
+        return list_users(self.sender)
+
+    def user(self, name: str) -> Steps[User]:
+        """One user."""
+        from tarantkv.users import get_user
+
+        return get_user(self.sender, name)
+
+    def add_user(self, name: str, password: str, scopes: Iterable[str]) -> Steps[User]:
+        """Add a user."""
+        from tarantkv.users import add_user
+
+        return add_user(self.sender, name, password, scopes)
+
+    def change_user(self, name: str, **changes: Unpack[UserChanges]) -> Steps[User]:
+        """Change a user."""
+        from tarantkv.users import change_user
+
+        return change_user(self.sender, name, changes.get("password"), changes.get("scopes"), changes.get("disabled"))
+
+    def remove_user(self, name: str) -> Steps[None]:
+        """Remove a user."""
+        from tarantkv.users import remove_user
+
+        return remove_user(self.sender, name)
 
     def metrics(self) -> Steps[str]:
         """The text of `/metrics`."""

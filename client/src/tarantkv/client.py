@@ -20,6 +20,8 @@ from tarantkv.models import (
     ScanOptions,
     TouchOptions,
     TouchResult,
+    User,
+    UserChanges,
     With,
     WriteOptions,
 )
@@ -191,6 +193,26 @@ class Client:
     def status(self) -> dict[str, Any]:
         """What runs and how it does, as `GET /api/status` tells it to users with the scope `observe`; asked once."""
         return self._runner.run(self._calls.status())
+
+    def users(self) -> list[User]:
+        """All users by name. This and the next four are for users with the scope `admin`."""
+        return self._runner.run(self._calls.users())
+
+    def user(self, name: str) -> User:
+        """One user; raises `NotFoundError` where there is none."""
+        return self._runner.run(self._calls.user(name))
+
+    def add_user(self, name: str, password: str, scopes: Iterable[str] = ("read", "write")) -> User:
+        """Add a user; raises `ConflictError` where the name is taken."""
+        return self._runner.run(self._calls.add_user(name, password, scopes))
+
+    def change_user(self, name: str, **changes: Unpack[UserChanges]) -> User:
+        """Change a user's `password`, `scopes` or whether it is `disabled`."""
+        return self._runner.run(self._calls.change_user(name, **changes))
+
+    def remove_user(self, name: str) -> None:
+        """Remove a user, whose tokens are void from then on."""
+        self._runner.run(self._calls.remove_user(name))
 
     def metrics(self) -> str:
         """What `/metrics` says, in Prometheus' text format."""

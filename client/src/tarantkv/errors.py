@@ -97,6 +97,10 @@ class IdempotencyKeyReusedError(RequestError):
     """The `Idempotency-Key` belongs to another request."""
 
 
+class ConflictError(RequestError):
+    """Users: the name is taken, somebody else changed the user at the same time, or no administrator would be left."""
+
+
 class NotAllowedError(RequestError):
     """The user may not do this."""
 
@@ -204,6 +208,10 @@ CLASSES: dict[str, type[TarantKVError]] = {
     "answer-too-large": TooLargeError,
     "not-found": NotFoundError,
     "key-not-found": NotFoundError,
+    "user-not-found": NotFoundError,
+    "user-exists": ConflictError,
+    "user-changed": ConflictError,
+    "last-administrator": ConflictError,
     "method-not-allowed": NotFoundError,
     "not-acceptable": NotAcceptableError,
     "idempotency-key-reused": IdempotencyKeyReusedError,

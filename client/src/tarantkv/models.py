@@ -118,6 +118,22 @@ class ReadResult(NamedTuple):
     failed: dict[str, str]
 
 
+class UserChanges(TypedDict, total=False):
+    """What to change of a user. Another `password` ends the user's tokens."""
+
+    password: str
+    scopes: list[str]
+    disabled: bool
+
+
+class User(NamedTuple):
+    """A user of the api: what it may do, and whether its logins and tokens are refused."""
+
+    name: str
+    scopes: list[str]
+    disabled: bool
+
+
 class TouchResult(NamedTuple):
     """How many keys were touched, and which are not there."""
 

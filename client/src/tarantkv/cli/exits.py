@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tarantkv.errors import (
     ConditionFailedError,
+    ConflictError,
     DatabaseRefusedError,
     InternalError,
     NotAllowedError,
@@ -28,8 +29,10 @@ class UsageError(Exception):
 
 def code_of(error: TarantKVError) -> int:
     """The exit code of a command that failed."""
-    if isinstance(error, ConditionFailedError):
+    if isinstance(error, (ConditionFailedError, ConflictError)):
         return PART_FAILED
+    if error.kind == "user-not-found":
+        return NOT_FOUND
     if isinstance(error, NotAllowedError):
         return NOT_ALLOWED
     if isinstance(error, (RequestError, ValueError)):

@@ -178,6 +178,17 @@ def _top(one: Parser) -> None:
     one.add_argument("--count", type=int, metavar="N", help="end after so many")
 
 
+def _users(one: Parser) -> None:
+    actions = ("list", "show", "add", "password", "scopes", "disable", "enable", "remove")
+    one.add_argument("action", choices=actions, help="one of `list`, " + ", ".join(f"`{each}`" for each in actions[1:]))
+    one.add_argument("name", nargs="?", metavar="NAME", help="whom; all but list need it")
+    one.add_argument("--scopes", metavar="LIST", help="some of read, write, observe, admin with commas (read,write)")
+    source = one.add_mutually_exclusive_group()
+    source.add_argument("--password-stdin", action="store_true", help="the new password is the input's first line")
+    source.add_argument("--random", action="store_true", help="make a new password here, and print it")
+    one.add_argument("--yes", action="store_true", help="remove without a question")
+
+
 def _completion(one: Parser) -> None:
     one.add_argument("shell", choices=("bash", "zsh", "fish"))
 
@@ -197,6 +208,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "diff": ("compare two exports", _diff),
     "status": ("whether the api is ready, and its shards", _nothing),
     "top": ("requests, latencies and shards, again and again", _top),
+    "users": ("administer users: list, add, change and remove them", _users),
     "doctor": ("look for what is wrong, and say what to do", _nothing),
     "completion": ("print a shell's completions", _completion),
 }

@@ -46,6 +46,7 @@ _MODULES = {
     "importing": ("import",),
     "comparing": ("diff",),
     "watching": ("status", "top"),
+    "users": ("users",),
     "doctor": ("doctor",),
     "completion": ("completion",),
 }

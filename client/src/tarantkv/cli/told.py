@@ -86,7 +86,8 @@ def lines_of(lanes: list[Record], moves: list[Record]) -> list[str]:
 
 def span(seconds: float) -> str:
     """A time by its two largest units: `45 s`, `3 min 20 s`, `2 d 5 h`."""
-    rest, parts = round(seconds), []
+    rest = round(seconds)
+    parts: list[str] = []
     for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         whole, rest = divmod(rest, size)
         if whole or (name == "s" and not parts):
