@@ -49,7 +49,8 @@ LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint
 .PHONY: help install installed up down status logs scale credentials test chaos pairs faults-report fuzz test-lua test-python \
 	test-browser test-lowest coverage check docs lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
 	user-add user-set-password user-set-scopes user-disable user-enable user-remove user-list backup restore \
-	cluster-up cluster-status cluster-down shard-add shard-drain
+	cluster-up cluster-status cluster-down shard-add shard-drain replica-add replica-replace \
+	cluster-backup cluster-restore
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -96,6 +97,18 @@ shard-add: installed ## add a shard to that cluster while it runs, and move its 
 
 shard-drain: installed ## move a shard's buckets to the others, and take it out: NAME=s3
 	@$(REPLICATED) shard-drain -- $(if $(value NAME),$(call quoted,NAME),$(error say which: NAME=s3))
+
+replica-add: installed ## add an instance to a shard of that cluster: SHARD=s1
+	@$(REPLICATED) replica-add -- $(if $(value SHARD),$(call quoted,SHARD),$(error say to which: SHARD=s1))
+
+replica-replace: installed ## put a new instance in the place of one whose machine is lost: NAME=s1-2
+	@$(REPLICATED) replica-replace -- $(if $(value NAME),$(call quoted,NAME),$(error say which: NAME=s1-2))
+
+cluster-backup: installed ## copy every shard of that cluster while it runs, into .backups/ or OUT=directory
+	@$(REPLICATED) backup $(if $(value OUT),-- $(call quoted,OUT))
+
+cluster-restore: installed ## put such a backup into an empty .cluster/, before make cluster-up: FROM=directory
+	@$(REPLICATED) restore -- $(if $(value FROM),$(call quoted,FROM),$(error say which: FROM=.backups/cluster-2026-01-31T12-00-00))
 
 cluster-down: installed ## stop that cluster; the data stays in .cluster/
 	@$(REPLICATED) down

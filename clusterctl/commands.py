@@ -1,4 +1,7 @@
-"""What the command line does: up, down, status. An expected error is one line on standard error, and exit code 1."""
+"""What the command line does: up, down, status, changes of a cluster that serves.
+
+An expected error is one line on standard error, and exit code 1.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from clusterctl import growth, report
+from clusterctl import backup, growth, replicas, report
 from clusterctl.cluster import ReplicatedCluster
 from clusterctl.config import USUAL_REPLICAS, USUAL_SHARDS, of_machine
 from localcluster import dotenv
+from localcluster.commands import execute
 from localcluster.supervisor import SupervisorDownError
 from localcluster.waiting import ClusterError
+
+_CHANGES = ("shard-add", "shard-drain", "replica-add", "replica-replace")
 
 NOT_RUNNING = "not running (start it with: make cluster-up)"
 _INTERRUPTED = 130
@@ -22,8 +29,11 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(_parser().parse_args(arguments))
+        if words[:1] == ["exec"]:
+            execute(ReplicatedCluster(of_machine(dotenv.REPOSITORY)), words[1:])
+        return _run(_parser().parse_args(words))
     except SupervisorDownError:
         _say(NOT_RUNNING)
     except (ClusterError, ValueError) as error:
@@ -39,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "up":
         config = of_machine(dotenv.REPOSITORY, options.shards, options.replicas, starts=True)
-    elif options.command in ("shard-add", "shard-drain"):
+    elif options.command in _CHANGES:
         config = of_machine(dotenv.REPOSITORY, starts=True)
     else:
         config = of_machine(dotenv.REPOSITORY)
@@ -49,8 +59,10 @@ def _run(options: argparse.Namespace) -> int:
         cluster.stop()
         print("Stopped; the data stays in .cluster/")
         return 0
-    if options.command in ("shard-add", "shard-drain"):
-        return _grow(cluster, options)
+    if options.command in ("backup", "restore"):
+        return _keep(cluster, options)
+    if options.command in _CHANGES:
+        return _change(cluster, options)
     if options.command == "up":
         _up(cluster)
     print(report.table(cluster))
@@ -59,21 +71,41 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if ready else 1
 
 
-def _grow(cluster: ReplicatedCluster, options: argparse.Namespace) -> int:
-    stop = threading.Event()
-    # The bucket under way is let arrive.
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    if options.command == "shard-add":
-        done = growth.add(cluster, stop, _say)
-    else:
-        done = growth.drain(cluster, options.name, stop, _say)
-    if not done:
+def _change(cluster: ReplicatedCluster, options: argparse.Namespace) -> int:
+    if options.command == "replica-add":
+        replicas.add(cluster, options.shard, _say)
+    elif options.command == "replica-replace":
+        replicas.replace_lost(cluster, options.name, _say)
+    elif not _move_buckets(cluster, options):
         _say("stopped; the same command goes on from here")
         return _INTERRUPTED
     config = of_machine(dotenv.REPOSITORY)
     ReplicatedCluster(config).check_map(config.start_timeout_s)
     print(report.table(ReplicatedCluster(config)))
     return 0
+
+
+def _keep(cluster: ReplicatedCluster, options: argparse.Namespace) -> int:
+    """Back up, or restore what was backed up."""
+    if options.command == "restore":
+        size = backup.restore(cluster, Path(options.directory), _say)
+        print(f"Restored {size / 2**20:.1f} MiB into {cluster.config.data_dir}; make cluster-up starts from it.")
+        return 0
+    if not cluster.is_running():
+        raise SupervisorDownError
+    named = options.directory or dotenv.REPOSITORY / ".backups" / time.strftime("cluster-%Y-%m-%dT%H-%M-%S")
+    size = backup.backup(cluster, Path(named), _say)
+    print(f"{named} has {size / 2**20:.1f} MiB. Keep .env with it: its secrets are not in there.")
+    return 0
+
+
+def _move_buckets(cluster: ReplicatedCluster, options: argparse.Namespace) -> bool:
+    stop = threading.Event()
+    # The bucket under way is let arrive.
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    if options.command == "shard-add":
+        return growth.add(cluster, stop, _say)
+    return growth.drain(cluster, options.name, stop, _say)
 
 
 def _up(cluster: ReplicatedCluster) -> None:
@@ -107,5 +139,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("shard-add", help="add a shard, and have it get its share of the buckets")
     drained = commands.add_parser("shard-drain", help="have the other shards get a shard's buckets, and take it out")
     drained.add_argument("name")
+    added = commands.add_parser("replica-add", help="add an instance to a shard")
+    added.add_argument("shard")
+    replaced = commands.add_parser("replica-replace", help="put a new instance in the place of one that is lost")
+    replaced.add_argument("name")
+    making = commands.add_parser("backup", help="copy the data of every shard while it runs")
+    making.add_argument("directory", nargs="?", help="a new one; .backups/ and the time by default")
+    restoring = commands.add_parser("restore", help="put a backup where there is no data yet")
+    restoring.add_argument("directory")
+    commands.add_parser("exec", help="run Python with the settings of the api: exec -- -m api.manage list")
     commands.add_parser("down", help="stop everything, keep the data")
     return parser

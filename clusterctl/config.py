@@ -101,6 +101,19 @@ def remember(config: ReplicatedConfig) -> None:
     scratch.replace(config.data_dir / _PLAN)
 
 
+def remembered(data_dir: Path) -> Membership | None:
+    """Which shards and instances were written down; None: nothing was.
+
+    Raises `ConfigError` where that is damaged.
+    """
+    try:
+        return msgspec.json.decode((data_dir / _PLAN).read_bytes(), type=Membership)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError:
+        raise ConfigError(f"{data_dir / _PLAN} is damaged: it does not say how many shards there are") from None
+
+
 def of_membership(config: ReplicatedConfig, membership: Membership) -> ReplicatedConfig:
     """The same cluster with other shards.
 
@@ -148,15 +161,12 @@ def _replicated(
 
 def _counts(data_dir: Path, shards: int | None, replicas: int | None) -> Membership:
     """Which shards there are, and how many instances of each: as asked, as before, or as usual."""
-    try:
-        there = msgspec.json.decode((data_dir / _PLAN).read_bytes(), type=Membership)
-    except FileNotFoundError:
+    there = remembered(data_dir)
+    if there is None:
         count = shards or USUAL_SHARDS
         wanted = Membership(count, replicas or USUAL_REPLICAS, count, secrets.token_hex(8))
         wanted.check()
         return wanted
-    except msgspec.MsgspecError:
-        raise ConfigError(f"{data_dir / _PLAN} is damaged: it does not say how many shards there are") from None
     is_there = there.shards - len(there.gone), there.replicas
     asked = shards or is_there[0], replicas or is_there[1]
     if asked != is_there:

@@ -14,14 +14,14 @@ from dataclasses import replace
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
+from clusterctl.changes import refuse_others, refuse_while_away, reload, storages, written
 from clusterctl.cluster import ReplicatedCluster
 from clusterctl.config import of_membership, remember
 from clusterctl.membership import Membership
 from clusterctl.moving import MovesError, move_all
 from clusterctl.rebalance import Progress
-from clusterctl.storages import StorageError, Storages
+from clusterctl.storages import StorageError
 from clusterctl.telling import Telling
-from localcluster import shard_console
 from localcluster.waiting import ClusterError, wait_until
 
 LEARN_S = 60.0
@@ -30,7 +30,6 @@ LEARN_S = 60.0
 LINGER_S = 15.0
 """A drained shard answers for so long after the api has forgotten it: a worker serves its stream for 10 s more."""
 
-RELOAD_S = 30.0
 _SAY_EVERY_S = 5.0
 
 Say = Callable[[str], None]
@@ -43,20 +42,19 @@ def add(cluster: ReplicatedCluster, stop: threading.Event, say: Say) -> bool:
         ClusterError, MovesError: it could not be done; the text says what to do.
     """
     membership = cluster.config.membership
-    if membership.draining:
-        raise ClusterError(f"{membership.draining} is being drained: end that with make shard-drain first")
-    _refuse_while_away(cluster)
+    refuse_others(membership, "shard-add")
+    refuse_while_away(cluster)
     if not membership.joining:
         name = f"s{membership.shards + 1}"
         membership = replace(membership, shards=membership.shards + 1, joining=name)
         say(f"Adding {name} ...")
-    cluster = _with(cluster, membership)
+    cluster = written(cluster, membership)
     cluster.supervise()
-    _reload(cluster)
+    reload(cluster)
     _wait_known(cluster, membership.joining, there=True)
     if not _move(cluster, stop, say):
         return False
-    _with(cluster, replace(membership, joining=""))
+    written(cluster, replace(membership, joining=""))
     return True
 
 
@@ -68,22 +66,19 @@ def drain(cluster: ReplicatedCluster, name: str, stop: threading.Event, say: Say
     """
     membership = cluster.config.membership
     names = [shard.name for shard in cluster.config.plan]
-    if membership.joining:
-        raise ClusterError(f"{membership.joining} is being added: end that with make shard-add first")
-    if membership.draining not in ("", name):
-        raise ClusterError(f"{membership.draining} is being drained: end that with make shard-drain first")
+    refuse_others(membership, f"shard-drain NAME={name}")
     if name not in names:
         raise ClusterError(f"there is no shard {name}, there are {', '.join(names)}")
     if len(names) == 1:
         raise ClusterError(f"{name} is the only shard: its buckets have nowhere to go")
-    _refuse_while_away(cluster)
-    cluster = _with(cluster, replace(membership, draining=name))
+    refuse_while_away(cluster)
+    cluster = written(cluster, replace(membership, draining=name))
     if not _move(cluster, stop, say):
         return False
     without = replace(membership, draining="", gone=tuple(sorted({*membership.gone, name})))
     left = ReplicatedCluster(of_membership(cluster.config, without))
     left.write_configuration()
-    _reload(left)
+    reload(left)
     _wait_known(left, name, there=False)
     say(f"{name} has no bucket any more; its instances end in {LINGER_S:.0f} s")
     time.sleep(LINGER_S)
@@ -92,40 +87,9 @@ def drain(cluster: ReplicatedCluster, name: str, stop: threading.Event, say: Say
     return True
 
 
-def storages(cluster: ReplicatedCluster) -> Storages:
-    """The replica sets of a cluster."""
-    return Storages(
-        {
-            shard.name: [cluster.console_socket(instance.name) for instance in shard.instances]
-            for shard in cluster.config.plan
-        }
-    )
-
-
 def weights(membership: Membership, names: Sequence[str]) -> Mapping[str, float]:
     """Shards share alike; one that is drained gets nothing."""
     return {name: 0.0 if name == membership.draining else 1.0 for name in names}
-
-
-def _with(cluster: ReplicatedCluster, membership: Membership) -> ReplicatedCluster:
-    """The cluster with other members, written down."""
-    changed = ReplicatedCluster(of_membership(cluster.config, membership))
-    changed.announce = cluster.announce
-    remember(changed.config)
-    return changed
-
-
-def _refuse_while_away(cluster: ReplicatedCluster) -> None:
-    faults = storages(cluster).faults()
-    if faults and not cluster.config.membership.joining:
-        raise ClusterError("nothing is changed while an instance is away: " + "; ".join(faults))
-
-
-def _reload(cluster: ReplicatedCluster) -> None:
-    """Have every instance read the configuration."""
-    for instance in cluster.config.shards:
-        console = cluster.console_socket(instance.name)
-        shard_console.run(console, "require('config'):reload() return true", RELOAD_S)
 
 
 def _wait_known(cluster: ReplicatedCluster, name: str, *, there: bool) -> None:

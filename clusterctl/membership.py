@@ -55,13 +55,13 @@ class Membership:
 
     def instances(self, shard: str) -> list[str]:
         """The instances that a shard has."""
-        found = [name for name in self.positions() if _shard_of(name) == shard and name not in self.lost]
+        found = [name for name in self.positions() if shard_of(name) == shard and name not in self.lost]
         return sorted(found, key=_replica_of)
 
     def with_instance(self, shard: str) -> Membership:
         """With one more instance of a shard, which is `coming`: with a name and a position that no other ever had."""
         positions = self.positions()
-        number = 1 + max(_replica_of(name) for name in positions if _shard_of(name) == shard)
+        number = 1 + max(_replica_of(name) for name in positions if shard_of(name) == shard)
         name = f"{shard}-{number}"
         return replace(self, given={**positions, name: 1 + max(positions.values())}, coming=name)
 
@@ -93,7 +93,8 @@ class Membership:
 NOBODY = Membership(0, 0, 0, "")
 
 
-def _shard_of(instance: str) -> str:
+def shard_of(instance: str) -> str:
+    """The shard that an instance is of, by its name."""
     return instance.partition("-")[0]
 
 

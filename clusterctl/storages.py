@@ -33,6 +33,20 @@ end
 return away
 """
 
+_MEMBERS = """
+local found = {leader = box.info.name, registered = setmetatable({}, {__serialize = 'seq'}),
+    following = setmetatable({}, {__serialize = 'seq'})}
+for _, row in box.space._cluster:pairs() do
+    table.insert(found.registered, row[3] or row[2])
+end
+for _, peer in pairs(box.info.replication) do
+    if peer.downstream ~= nil and peer.downstream.status == 'follow' then
+        table.insert(found.following, peer.name or peer.uuid)
+    end
+end
+return found
+"""
+
 _BUCKETS = """
 local found = setmetatable({}, {__serialize = 'map'})
 for _, row in box.space._bucket:pairs() do
@@ -75,6 +89,21 @@ class Buckets:
     leftover: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The instances of a replica set as its leader knows them."""
+
+    leader: str
+    registered: frozenset[str]
+    """Of whom most must have a change before it is confirmed, the leader included."""
+    following: frozenset[str]
+
+    @property
+    def alive(self) -> frozenset[str]:
+        """The leader, and who follows it."""
+        return self.following | {self.leader}
+
+
 class Storages:
     """The replica sets, by name; each has the paths of its instances' consoles."""
 
@@ -92,12 +121,21 @@ class Storages:
         found = []
         for name in self._consoles:
             try:
-                away = self._run(name, _AWAY)
+                away = self.run(name, _AWAY)
             except StorageError as error:
                 found.append(str(error))
             else:
                 found += [f"{name}: {instance} is away" for instance in sorted(away)]
         return found
+
+    def members(self, name: str) -> Members:
+        """The instances of one.
+
+        Raises:
+            StorageError: it has no leader.
+        """
+        said = self.run(name, _MEMBERS)
+        return Members(said["leader"], frozenset(said["registered"]), frozenset(said["following"]))
 
     def buckets(self, name: str) -> Buckets:
         """The buckets of one.
@@ -105,7 +143,7 @@ class Storages:
         Raises:
             StorageError: it does not tell.
         """
-        said: dict[str, list[list[int]]] = self._run(name, _BUCKETS)
+        said: dict[str, list[list[int]]] = self.run(name, _BUCKETS)
         by_state = {
             state: [bucket for first, last in ranges for bucket in range(first, last + 1)]
             for state, ranges in said.items()
@@ -122,7 +160,7 @@ class Storages:
         Raises:
             StorageError: it has not moved, or nobody knows whether it has.
         """
-        fault = self._run(source, _SEND.format(bucket=bucket, target=target, timeout=SEND_TIMEOUT_S))
+        fault = self.run(source, _SEND.format(bucket=bucket, target=target, timeout=SEND_TIMEOUT_S))
         if fault:
             raise StorageError(f"{source}: bucket {bucket} has not moved to {target}: {fault}")
 
@@ -141,10 +179,14 @@ class Storages:
             )
             for move in moves
         )
-        self._run(name, _TELL.format(rows=", ".join(rows)))
+        self.run(name, _TELL.format(rows=", ".join(rows)))
 
-    def _run(self, name: str, lua: str) -> Any:
-        """Run Lua on the leader."""
+    def run(self, name: str, lua: str) -> Any:
+        """Run the body of a Lua function on the leader of one; its result must be what JSON can express.
+
+        Raises:
+            StorageError: it has no leader, or the function failed.
+        """
         path = self._leader(name)
         try:
             return shard_console.run(path, lua, SEND_TIMEOUT_S + ASK_TIMEOUT_S)

@@ -2,7 +2,7 @@
 
 Each shard is backed up as it is at one moment, the shards at slightly different ones: no promise reaches over keys of
 different shards. A backup is there under its name when it is complete; `backup.json` lists its files with their
-checksums. Redis holds nothing to back up.
+checksums. Redis holds nothing to back up. `clusterctl.backup` does the same with replica sets, by what is here.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,35 +66,60 @@ def backup(cluster: Cluster, target: Path, say: Say) -> int:
     Raises:
         ClusterError: a shard does not run, or `target` is there.
     """
+    with new_backup(cluster, target) as scratch:
+        shards = {
+            shard.name: copy_shard(cluster, shard.name, shard.name, scratch, say) for shard in cluster.config.shards
+        }
+        finish(scratch, shards)
+    return size_of(shards)
+
+
+@contextlib.contextmanager
+def new_backup(cluster: Cluster, target: Path) -> Iterator[Path]:
+    """A directory that becomes `target` in the end. Raises `ClusterError` where that is there."""
     if target.exists():
         raise ClusterError(f"{target} is there already")
     scratch = target.with_name(target.name + ".unfinished")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(cluster):
+    with alone(cluster):
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(mode=0o700)
-        shards: dict[str, Any] = {}
-        for shard in cluster.config.shards:
-            say(f"{shard.name}: makes a snapshot ...")
-            shards[shard.name] = _back_up_shard(cluster, shard.name, scratch / shard.name, say)
-        manifest = {"format": FORMAT, "made_at": int(time.time()), "shards": shards}
-        _write(scratch / MANIFEST, json.dumps(manifest, indent=1).encode())
+        yield scratch
         scratch.rename(target)
+
+
+def finish(scratch: Path, shards: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
+    """Write what a backup consists of; `more` is told with it."""
+    manifest = {"format": FORMAT, "made_at": int(time.time()), **(more or {}), "shards": shards}
+    _write(scratch / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+def size_of(shards: Mapping[str, Mapping[str, Any]]) -> int:
+    """The bytes of a backup's files."""
     return sum(file["size"] for files in shards.values() for file in files.values())
 
 
-def _back_up_shard(cluster: Cluster, shard: str, target: Path, say: Say) -> dict[str, Any]:
-    console = cluster.console_socket(shard)
-    source = shard_dir(cluster.config.data_dir, shard)
+def copy_shard(
+    cluster: Cluster, shard: str, instance: str, scratch: Path, say: Say, before_logs: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Copy a shard's data from one of its instances; returns its files, each with size and checksum. What is there when
+    `before_logs` returns is in the copy.
+
+    Raises:
+        ClusterError: the instance does not run, or a file cannot be read or written.
+    """
+    say(f"{shard}: makes a snapshot ...")
+    console = cluster.console_socket(instance)
+    source = shard_dir(cluster.config.data_dir, instance)
+    target = scratch / shard
     target.mkdir(mode=0o700)
     snapshots = [Path(file) for file in shard_console.run(console, _BEGIN)]
     try:
+        copied = _copy_files(snapshots, target, Progress(say, shard, _size_of(snapshots)))
+        before_logs()
         first = max(file.stem for file in snapshots if file.suffix == ".snap")
-        # A log is copied as far as it goes now, which may be in the middle of a transaction, as after a crash.
         logs = sorted(file for file in source.glob("*.xlog") if file.stem >= first)
-        sizes = {file: file.stat().st_size for file in (*snapshots, *logs)}
-        progress = Progress(say, shard, sum(sizes.values()))
-        return {file.name: _copy(file, target / file.name, size, progress) for file, size in sizes.items()}
+        return copied | _copy_files(logs, target, Progress(say, f"{shard}, logs", _size_of(logs)))
     finally:
         shard_console.run(console, _END)
 
@@ -105,34 +130,53 @@ def restore(cluster: Cluster, source: Path, say: Say) -> int:
     Raises:
         ClusterError: it is no whole backup, or there is data already.
     """
-    shards = _read_manifest(source)
-    there = cluster.config.data_dir / "shards"
-    if cluster.is_running():
-        raise ClusterError("the cluster runs: stop it first (make down)")
-    if there.exists() and any(there.iterdir()):
-        raise ClusterError(f"{there} holds data: move it away first")
+    manifest = read_manifest(source)
+    shards = manifest["shards"]
+    if "cluster" in manifest:
+        raise ClusterError(f"{source} is of a cluster of replica sets: make cluster-restore puts it back")
     configured = {shard.name for shard in cluster.config.shards}
     if "TARANTKV_SHARDS" in cluster.config.settings and configured != set(shards):
         raise ClusterError(f"the backup is of shards {', '.join(shards)}, TARANTKV_SHARDS names others")
+    with empty_shards(cluster, "make down") as scratch:
+        for shard in shards:
+            put_back(source, shard, shards[shard], scratch / shard, say)
+    return size_of(shards)
+
+
+@contextlib.contextmanager
+def empty_shards(cluster: Cluster, stop: str) -> Iterator[Path]:
+    """A directory that becomes the one of the shards' data in the end.
+
+    Raises:
+        ClusterError: the cluster runs, which `stop` ends, or there is data already.
+    """
+    there = cluster.config.data_dir / "shards"
+    if cluster.is_running():
+        raise ClusterError(f"the cluster runs: stop it first ({stop})")
+    if there.exists() and any(there.iterdir()):
+        raise ClusterError(f"{there} holds data: move it away first")
     scratch = there.with_name("shards.unfinished")
     shutil.rmtree(scratch, ignore_errors=True)
-    for shard, files in shards.items():
-        target = scratch / shard
-        target.mkdir(parents=True, mode=0o700)
-        progress = Progress(say, shard, sum(file["size"] for file in files.values()))
-        for name, expected in files.items():
-            copied = _copy(source / shard / name, target / name, expected["size"], progress)
-            if copied != expected:
-                raise ClusterError(f"{source / shard / name} is damaged: it is not what was backed up")
+    yield scratch
     if there.exists():
         there.rmdir()
     scratch.rename(there)
-    return sum(file["size"] for files in shards.values() for file in files.values())
 
 
-def _read_manifest(source: Path) -> dict[str, dict[str, Any]]:
+def put_back(source: Path, shard: str, files: Mapping[str, Any], target: Path, say: Say) -> None:
+    """Copy a shard's files of a backup. Raises `ClusterError` where one is not what was backed up."""
+    target.mkdir(parents=True, mode=0o700)
+    progress = Progress(say, shard, sum(file["size"] for file in files.values()))
+    for name, expected in files.items():
+        copied = _copy(source / shard / name, target / name, expected["size"], progress)
+        if copied != expected:
+            raise ClusterError(f"{source / shard / name} is damaged: it is not what was backed up")
+
+
+def read_manifest(source: Path) -> dict[str, Any]:
+    """What a backup consists of. Raises `ClusterError` where it is none."""
     try:
-        manifest = json.loads((source / MANIFEST).read_text())
+        manifest: dict[str, Any] = json.loads((source / MANIFEST).read_text())
         if manifest["format"] != FORMAT:
             raise ClusterError(f"{source} has format {manifest['format']}, this version reads {FORMAT}")
         shards: dict[str, dict[str, Any]] = manifest["shards"]
@@ -141,7 +185,16 @@ def _read_manifest(source: Path) -> dict[str, dict[str, Any]]:
     for shard, files in shards.items():
         if any(not name or Path(name).name != name for name in (shard, *files)):
             raise ClusterError(f"{source}: {MANIFEST} names a file outside of it")
-    return shards
+    return manifest
+
+
+def _size_of(files: Sequence[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
+
+
+def _copy_files(files: Sequence[Path], target: Path, progress: Progress) -> dict[str, Any]:
+    """Copy files as far as they go now: a log perhaps to the middle of a transaction, as after a crash."""
+    return {file.name: _copy(file, target / file.name, file.stat().st_size, progress) for file in files}
 
 
 def _copy(source: Path, target: Path, size: int, progress: Progress) -> dict[str, Any]:
@@ -172,7 +225,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _alone(cluster: Cluster) -> Iterator[None]:
+def alone(cluster: Cluster) -> Iterator[None]:
     """One backup at a time: the end of another one would give its files free."""
     with (cluster.layout.run_dir / "backup.lock").open("w") as file:
         try:

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["exec"]:
-        _exec(_cluster(), arguments[1:])
+        execute(_cluster(), arguments[1:])
     options = _parser().parse_args(arguments)
     cluster = _cluster()
     match options.command:
@@ -141,7 +141,8 @@ def _logs(cluster: Cluster, names: list[str], *, follow: bool) -> NoReturn:
     os.execvp("tail", ["tail", "-n", "20", *(["-F"] if follow else []), *paths])  # noqa: S606, S607
 
 
-def _exec(cluster: Cluster, argv: list[str]) -> NoReturn:
+def execute(cluster: Cluster, argv: list[str]) -> NoReturn:
+    """Become a Python program that has the settings of the api. Raises `SupervisorDownError`."""
     if not cluster.is_running():
         raise SupervisorDownError
     # What follows is another program's command line, which is not looked into.

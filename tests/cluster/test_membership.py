@@ -5,12 +5,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from clusterctl import growth
 from clusterctl.cluster import ReplicatedCluster
-from clusterctl.config import ReplicatedConfig, of_membership, of_tests, remember
+from clusterctl.config import ReplicatedConfig, of_membership, of_tests, remember, remembered
 from clusterctl.engine import Engine
 from clusterctl.membership import Membership
 from localcluster.config import ConfigError
@@ -48,10 +47,27 @@ def test_a_shard_that_is_gone_leaves_its_name_and_positions_unused(config: Repli
     assert [shard.first_buckets for shard in left.plan] == [(1, 300), None]
 
 
+def test_an_instance_gets_a_name_and_a_position_that_nobody_ever_had(config: ReplicatedConfig) -> None:
+    one = config.membership.with_instance("s1")
+    assert one.coming == "s1-3"
+    later = replace(one, shards=3, coming="").without("s1-3").with_instance("s1")
+    grown = of_membership(config, later)
+    assert {name: position for name, (position, _) in instances(grown).items()} == {
+        "s1-1": 1,
+        "s1-2": 2,
+        "s1-4": 8,
+        "s2-1": 3,
+        "s2-2": 4,
+        "s3-1": 6,
+        "s3-2": 7,
+    }
+    assert len({address for _, address in instances(grown).values()}) == 7
+
+
 def test_what_is_under_way_is_written_down(config: ReplicatedConfig) -> None:
-    membership = Membership(3, 2, 2, "x", gone=("s2",), joining="s3")
+    membership = Membership(3, 2, 2, "x", gone=("s2",), joining="s3").with_instance("s1")
     remember(of_membership(config, membership))
-    assert msgspec.json.decode((config.data_dir / "plan.json").read_bytes(), type=Membership) == membership
+    assert remembered(config.data_dir) == membership
 
 
 def test_there_is_a_bound_for_all_instances_that_ever_were(config: ReplicatedConfig) -> None:
@@ -65,6 +81,7 @@ def test_there_is_a_bound_for_all_instances_that_ever_were(config: ReplicatedCon
         (Membership(2, 2, 2, "x", draining="s2"), "add", "s2 is being drained: end that"),
         (Membership(3, 2, 2, "x", joining="s3"), "s1", "s3 is being added: end that"),
         (Membership(3, 2, 2, "x", draining="s3"), "s1", "s3 is being drained: end that"),
+        (Membership(2, 2, 2, "x").with_instance("s1"), "add", "s1-3 is being added: end that with make replica-add SH"),
         (Membership(2, 2, 2, "x"), "s9", "there is no shard s9, there are s1, s2"),
         (Membership(2, 2, 2, "x", gone=("s1",)), "s2", "s2 is the only shard"),
         (Membership(2, 2, 2, "x"), "s2", "s1 has no leader; s2 has no leader"),
