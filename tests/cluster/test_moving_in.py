@@ -18,7 +18,7 @@ from tests.conftest import NewCluster
 from tests.faults.load import login
 
 KEYS = 3000
-VALUES = [None, {}, [], 1, 1.0, "é", 2**63, {"nested": [{"n": None}]}]
+VALUES: list[object] = [None, {}, [], 1, 1.0, "é", 2**63, {"nested": [{"n": None}]}]
 
 pytestmark = pytest.mark.timeout(240)
 

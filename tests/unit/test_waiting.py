@@ -1,6 +1,8 @@
 """Waiting for programs to start: for how long, and what makes it longer."""
 
+import operator
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -81,11 +83,12 @@ def test_a_program_may_end_so_often_while_it_starts(tmp_path: Path, looks: list[
         watch = StartWatch(cast("Supervisor", supervisor), 30, may_end)
         watch.start(["shard"])
         supervisor.looks = list(looks)
+        seen_all = partial(operator.not_, supervisor.looks)
         if ends > may_end:
             with pytest.raises(ClusterError, match="shard ended"):
-                watch.until(lambda supervisor=supervisor: not supervisor.looks, "", ["shard"])
+                watch.until(seen_all, "", ["shard"])
         else:
-            watch.until(lambda supervisor=supervisor: not supervisor.looks, "", ["shard"])
+            watch.until(seen_all, "", ["shard"])
 
 
 @pytest.mark.parametrize(("state", "how"), [("EXITED", "exit status 78"), ("FATAL", "exit status 1")])

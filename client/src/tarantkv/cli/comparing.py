@@ -60,7 +60,7 @@ def _order(left: dict[str, Any] | None, right: dict[str, Any] | None) -> int:
     """Below 0: the left one comes first."""
     if left is None or right is None:
         return 1 if left is None else -1
-    one, other = left["key"].encode(), right["key"].encode()
+    one, other = str(left["key"]).encode(), str(right["key"]).encode()
     return (one > other) - (one < other)
 
 
