@@ -113,6 +113,8 @@ def test_every_call_of_the_api_is_documented(documented: Documented) -> None:
         "import",
         "keys/{key}",
         "status",
+        "users",
+        "users/{name}",
     }
     assert {path for path in documented.document["paths"] if path.startswith("/api/")} == {
         f"/api/{call}" for call in calls
