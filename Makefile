@@ -236,6 +236,7 @@ lock: install ## write the lock files anew after a change of pyproject.toml; UPG
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) --group contract -c requirements.lock -o requirements-contract.lock
 	$(UV_COMPILE) pyproject.toml client/pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
+	$(UV_COMPILE) pyproject.toml --extra traces -c requirements-dev.lock -o requirements-traces.lock
 	$(UV_COMPILE) --group bench -c requirements-dev.lock -o requirements-bench.lock
 	$(UV_COMPILE) --group docs -c requirements-dev.lock -o requirements-docs.lock
 	$(UV_COMPILE) --group browser -c requirements-dev.lock -c requirements-bench.lock -o requirements-browser.lock

@@ -34,6 +34,7 @@ from api.keys.endpoints import DeleteKey, GetKey, PutKey
 from api.lifecycle import Lifecycle
 from api.ops import documentation, health, queue_view, scrape
 from api.ops.status import Status
+from api.ops.traced import Traced
 from api.scan.endpoint import Scan
 from api.scan.export import Export
 from api.scan.import_endpoint import Importing
@@ -151,7 +152,10 @@ class Parts:
     def __init__(self, services: Services) -> None:
         http = services.settings.http
         of_the_api = endpoints(services)
-        every = [*of_the_api, *console(services, of_the_api)]
+        every: list[Served] = [*of_the_api, *console(services, of_the_api)]
+        if services.spans is not None:
+            ratio = services.settings.traces.traces_ratio
+            every = [Traced(endpoint, services.spans, ratio) for endpoint in every]
         by_path: dict[str, list[Served]] = {}
         for endpoint in every:
             by_path.setdefault(endpoint.path, []).append(endpoint)

@@ -28,6 +28,7 @@ from api.ops.process_reports import ProcessReports
 from api.ops.recent import Problems, Recent
 from api.ops.shard_health import ShardHealth
 from api.ops.shard_status import ShardStatus
+from api.ops.spans import Spans, check_installed
 from api.overload.gate import Gate
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
 from api.queue.dispatcher import Dispatcher
@@ -45,6 +46,7 @@ from protocol.settings import (
     HttpSettings,
     LogSettings,
     RedisSettings,
+    TraceSettings,
     check_together,
     load,
     parse_shards,
@@ -65,6 +67,7 @@ class ApiSettings:
     auth: AuthSettings
     batch: BatchSettings
     log: LogSettings
+    traces: TraceSettings
 
 
 def load_settings() -> ApiSettings:
@@ -80,7 +83,9 @@ def load_settings() -> ApiSettings:
         load(AuthSettings),
         load(BatchSettings),
         load(LogSettings),
+        load(TraceSettings),
     )
+    check_installed(settings.traces)
     check_together(settings.http, settings.auth, settings.batch)
     return settings
 
@@ -128,6 +133,9 @@ class Services:
             self.answers,
             self.metrics.scans,
         )
+        self.spans = Spans(settings.traces, self.dispatcher.process) if settings.traces.traces_endpoint else None
+        if self.spans is not None:
+            self.dispatcher.tell_stamps(self.spans.stamped)
         self.gate = Gate(self.dispatcher.admission, settings.batch.max_wait_s)
         self.topology.on_shards = self._use
 
@@ -173,6 +181,8 @@ class Services:
             await self.dispatcher.stop()
             await self.throttle.close()
             self.passwords.close()
+            if self.spans is not None:
+                await asyncio.to_thread(self.spans.close)
 
     async def ensure_admin(self) -> None:
         """Make the admin user if there is none; a password that was changed since is left alone."""

@@ -109,7 +109,7 @@ class Caller:
                 return chunks
         crowded: list[tuple[Chunk, Any]] = []
         read_only = False
-        for chunk, (status, payload) in zip(chunks, self._shard.apply(chunks), strict=True):
+        for chunk, (status, payload) in zip(chunks, self._apply(chunks, turn), strict=True):
             if status == Status.NO_MEMORY and chunk.operation in READS:
                 crowded.append((chunk, payload))
             elif status == Status.READ_ONLY and self._shard.has_replicas:
@@ -126,6 +126,15 @@ class Caller:
             self._shard.disconnect()
             raise ShardUnreachableError("no instance of the shard is writable", sent=False)
         return [chunk for chunk, _ in crowded]
+
+    def _apply(self, chunks: Sequence[Chunk], turn: Turn) -> Sequence[tuple[int, Any]]:
+        """The shard's answers; how long it took is kept for traced requests alone."""
+        if turn.times is None:
+            return self._shard.apply(chunks)
+        began_ns = time.time_ns()
+        answers = self._shard.apply(chunks)
+        turn.times.called(chunks, began_ns)
+        return answers
 
     def _over(self, chunks: Sequence[Chunk], turn: Turn) -> Sequence[Chunk]:
         """The chunks whose time is over."""

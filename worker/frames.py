@@ -34,6 +34,7 @@ from protocol.operations import CHANGES, ON_RECORD, Status
 from worker.group import Entry
 from worker.replies import encoded, size_of
 from worker.stream import Delivery, Report
+from worker.tracing import Times, has_sampled
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +91,9 @@ class Turn:
         self._done: list[bytes] = []
         self._refused: dict[bytes, tuple[str, str]] = {}
         self._left_over: dict[str, list[Outcome]] = {}
+        self.times: Times | None = None
+        """Of the chunks of traced requests, where there are some."""
+
         for entry in delivery.entries:
             self._add(entry, delivery)
 
@@ -150,6 +154,10 @@ class Turn:
                     outcomes[stream] += known
                 else:
                     outcomes[stream] = [*known]
+        if self.times is not None:
+            finished = [in_hand.frame for in_hand in self._frames.values() if not in_hand.missing]
+            for stream, stamps in self.times.outcomes(finished).items():
+                outcomes.setdefault(stream, []).append(stamps)
         refused = [(stream, entry_id, cluster) for entry_id, (stream, cluster) in self._refused.items()]
         return Report(encoded(outcomes), done, refused, sole, self.server)
 
@@ -197,6 +205,8 @@ class Turn:
             self._done.append(entry.id)
             return
         in_hand = self._frames[entry.id] = _InHand(entry.id, frame)
+        if frame.traces and self.times is None and has_sampled(frame):
+            self.times = Times(self._shard)
         waiting, alone = self._waiting, (in_hand,)
         for chunk in frame.chunks:
             chunk_id = chunk.id

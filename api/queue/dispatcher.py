@@ -10,11 +10,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import redis.exceptions
 
@@ -76,6 +76,10 @@ class Dispatcher:
     def waiting(self) -> int:
         """Chunks that wait for their outcome."""
         return len(self._pending)
+
+    def tell_stamps(self, stamped: Callable[[Any], None]) -> None:
+        """Have what workers tell of traced requests (`protocol.stamps`) handed over."""
+        self._pending.stamped = stamped
 
     def oldest_s(self) -> dict[str, float]:
         """For how long the oldest chunk of each shard has waited for its outcome, in seconds."""

@@ -14,10 +14,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from protocol.frames import Chunk, Outcome
 from protocol.operations import CHANGES, ON_RECORD, Status
+from protocol.stamps import STAMPS
 
 if TYPE_CHECKING:
     from api.queue.outgoing import Outgoing
@@ -181,6 +182,10 @@ class Pending:
         return outcome
 
 
+def _ignored(_: Any) -> None:
+    """Traces are off."""
+
+
 class PendingChunks:
     """All chunks under way in this process. Each is counted out of `admission` when it has its outcome."""
 
@@ -188,6 +193,8 @@ class PendingChunks:
         self._admission = admission
         self._observer = observer
         self._by_id: dict[bytes, Pending] = {}
+        self.stamped: Callable[[Any], None] = _ignored
+        """Called with what workers tell of traced requests (`protocol.stamps`)."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -216,6 +223,8 @@ class PendingChunks:
         for outcome in outcomes:
             pending = self._by_id.pop(outcome.id, None)
             if pending is None:
+                if outcome.id == STAMPS:
+                    self.stamped(outcome.payload)
                 continue
             believed = pending.believed(outcome)
             if believed.status == Status.UNKNOWN and not final and now < pending.gathering.ends:

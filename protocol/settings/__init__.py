@@ -18,6 +18,7 @@ from protocol.settings.redis import RedisAddress, RedisSettings
 from protocol.settings.shard import ShardSettings
 from protocol.settings.store import StoreSettings
 from protocol.settings.table import table
+from protocol.settings.traces import TraceSettings
 from protocol.settings.worker import WorkerSettings
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SettingsError",
     "ShardSettings",
     "StoreSettings",
+    "TraceSettings",
     "WorkerSettings",
     "check_together",
     "exit_with",

@@ -11,6 +11,7 @@ from protocol.settings.logs import LogSettings
 from protocol.settings.redis import RedisSettings
 from protocol.settings.shard import ShardSettings
 from protocol.settings.store import StoreSettings
+from protocol.settings.traces import TraceSettings
 from protocol.settings.worker import WorkerSettings
 
 CONCERNS: dict[type[Settings], str] = {
@@ -21,6 +22,7 @@ CONCERNS: dict[type[Settings], str] = {
     HttpSettings: "api",
     AuthSettings: "api",
     BatchSettings: "api",
+    TraceSettings: "api",
     WorkerSettings: "worker",
     ShardSettings: "shard",
 }

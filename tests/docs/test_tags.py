@@ -14,9 +14,10 @@ from tests.docs.runner import TAGS
 NOT_RUN = {
     "docs/kubernetes.md": ["docker build -t", "kubectl --namespace kv get secret", "helm upgrade kv"],
     "docs/quick-start.md": ["make env                                    # writes .env; needs neither Python nor"],
+    "docs/tracing.md": [".venv/bin/python -m pip install --require-hashes"],
     "docs/tutorials/nightly-import.md": ["tarantkv import /srv/prices.csv"],
 }
-"""How each begins. They need Docker or Kubernetes, which this machine may not have, and a file of the reader's."""
+"""How each begins. They need Docker, Kubernetes, a collector, which this machine may not have, or a reader's file."""
 
 OUTSIDE_DOCS = {
     "README.md": "tests/docs/test_readme.py runs what needs neither Docker, nor apt's lists, nor the terminal",
