@@ -44,8 +44,8 @@ def test_keys_that_expire_together_are_absent_at_once_and_removed_while_others_a
     batches = [dict.fromkeys(keys[start : start + BATCH], VALUE) for start in range(0, KEYS, BATCH)]
     began = time.time()
     http.post("/api/write", json={"data": batches[0]}).raise_for_status()
-    # Long enough for all batches, however slow the machine is now. A shard whose clock is still ahead after another test
-    # lets them expire earlier.
+    # Long enough for all batches, however slow the machine is now. A shard whose clock is still ahead after another
+    # test lets them expire earlier.
     ends = time.time() + 1.5 + 3 * len(batches) * (time.time() - began) + clocks_off_s(mended)
     for data in batches:
         http.post("/api/write", json={"data": data, "expires_at": ends}).raise_for_status()
