@@ -106,7 +106,7 @@ class ListUsers(UserEndpoint):
 
     async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
         asked = parameters(request.query, ("after", "limit"))
-        after, limit = user_after(asked.get("after", "")), number(asked, "limit", LIST_PAGE, 1, LIST_PAGE)
+        after, limit = user_after(asked.get("after")), number(asked, "limit", LIST_PAGE, 1, LIST_PAGE)
         page, more = await self._carried_out(self._accounts.page(after, limit))
         return _answer(request, {"users": [_row(*each) for each in page.items()], "complete": not more})
 

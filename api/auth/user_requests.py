@@ -90,14 +90,14 @@ def user_in(path: str) -> str:
     return _held(check_name, unquote(path[_BEGIN:], errors="replace"), "name")
 
 
-def user_after(name: str) -> str:
-    """The name that the users of a page follow.
+def user_after(name: str | None) -> str:
+    """The name that the users of a page follow; empty for the first page.
 
     Raises:
         Problem: 400, no user can have it.
     """
     try:
-        return check_name(name) if name else name
+        return "" if name is None else check_name(name)
     except AccountError as error:
         raise fault(f"the parameter after is no user: {error}", "after") from None
 

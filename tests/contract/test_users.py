@@ -186,7 +186,7 @@ def test_a_change_of_another_form_is_refused(api: Api) -> None:
 
 
 def test_a_page_that_cannot_be_is_refused(api: Api) -> None:
-    for query in ("?limit=0", "?limit=501", "?limit=x", "?after=%20", "?after=" + "x" * 70, "?more=1"):
+    for query in ("?limit=0", "?limit=501", "?limit=x", "?after=", "?after=%20", "?after=" + "x" * 70, "?more=1"):
         problem_of(ask(api, "GET", query), "invalid-request", "parameter")
 
 

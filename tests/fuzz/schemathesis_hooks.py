@@ -17,6 +17,7 @@ Case = schemathesis.Case[Any]
 
 CREDENTIALS: dict[str, Any] = {name: os.environ.get(f"FUZZ_{name.upper()}", "") for name in ("username", "password")}
 EXAMPLE_CREDENTIALS = {"username": "alice", "password": "correct horse battery staple"}
+EXAMPLE_USER = "bob"
 NO_MESSAGEPACK = b"\xc1"
 
 
@@ -130,6 +131,9 @@ def before_call(_: schemathesis.HookContext, case: Case, __: dict[str, Any]) -> 
     """Let the example stand for what a client would put there: credentials that are right."""
     if CREDENTIALS["username"] and case.body == EXAMPLE_CREDENTIALS:
         case.body = dict(CREDENTIALS)
+    if case.operation.path == "/api/users/{name}" and case.path_parameters.get("name") == CREDENTIALS["username"]:
+        # Links lead from the list to every user: this one must keep its password, and all tests after these its rights.
+        case.path_parameters["name"] = EXAMPLE_USER
     is_good = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
     if is_good and case.operation.path == "/api/keys/{key}":
         tidy_head(case)
