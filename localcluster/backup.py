@@ -113,7 +113,8 @@ def copy_shard(
     source = shard_dir(cluster.config.data_dir, instance)
     target = scratch / shard
     target.mkdir(mode=0o700)
-    snapshots = [Path(file) for file in shard_console.run(console, _BEGIN)]
+    kept = [Path(file) for file in shard_console.run(console, _BEGIN)]
+    snapshots = [file for file in kept if file.suffix != ".xlog"]
     try:
         copied = _copy_files(snapshots, target, Progress(say, shard, _size_of(snapshots)))
         before_logs()
