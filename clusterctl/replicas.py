@@ -137,7 +137,8 @@ def _join(cluster: ReplicatedCluster, say: Say) -> None:
 
     def follows() -> bool:
         try:
-            return name in storages(cluster).members(shard).following
+            # Or it leads already: where the leader was taken out, it may be the one that was elected.
+            return name in storages(cluster).members(shard).alive
         except StorageError:
             return False
 
