@@ -73,7 +73,8 @@ def in_asyncio(received: bytes) -> list[Any]:
     async def run() -> list[Any]:
         ours, theirs = socket.socketpair()
         wire = AsyncWire(SETTINGS, name="fuzz")
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: wire, sock=ours)
+        wire._loop = asyncio.get_running_loop()
+        transport, _ = await wire._loop.create_connection(lambda: wire, sock=ours)
         wire._transport = transport
         try:
             theirs.sendall(received)
