@@ -8,8 +8,8 @@
 -- and others, "Logical Physical Clocks", 2014) of the milliseconds, times 1,024, and then the position of the shard or
 -- of the instance, so that two of them never make the same one.
 --
--- A mark in the log runs ahead of both, by LEAD_MS at most. A shard that starts again makes versions from there on, and
--- its clock begins there, too, where the wall clock was set back meanwhile.
+-- A mark in the log runs ahead of both, of the clock by a second or little more. A shard that starts again makes
+-- versions from there on, and its clock begins there, too, where the wall clock was set back meanwhile.
 -- @module tarantkv.shard_clock
 
 local system = require('clock')
@@ -21,6 +21,8 @@ local M = {}
 
 --- How far the mark is ahead of what it was made for: so often it is written while values are.
 local LEAD_MS = 1000
+--- How far the mark goes past what is later than the clock plus that.
+local STEP_MS = 50
 local TICKS = 1024
 --- The pace of the clock while it is ahead of the wall clock: what lasts for a while lasts a seventh longer then.
 local PACE = 7 / 8
@@ -69,11 +71,12 @@ function M.now_ms()
     return floor(said)
 end
 
---- Write the mark ahead of `ms`. LuaJIT compiles nothing that calls a function with a closure in it, whether that is
--- made or not.
+--- Write the mark ahead of the clock, and past `ms`, which may be later. It is not as far ahead of `ms`: who takes over
+-- would begin there, and keys would expire early. LuaJIT compiles nothing that calls a function with a closure in
+-- it, whether that is made or not.
 local function write_mark(ms)
     local before = mark
-    mark = ms + LEAD_MS
+    mark = max(M.now_ms() + LEAD_MS, ms + STEP_MS)
     space:replace({MARK, mark})
     box.on_rollback(function() mark = before end)
 end
