@@ -170,6 +170,10 @@ class Pending:
         self.frame: SentFrame | None = None
         self.outgoing: Outgoing | None = None
 
+    def may_change_later(self, now: float) -> bool:
+        """Whether another copy may still change something; a read changes nothing."""
+        return self.chunk.operation in CHANGES and now < self.gathering.ends
+
     def believed(self, outcome: Outcome) -> Outcome:
         """What the outcome of one copy says about the chunk.
 
@@ -214,8 +218,8 @@ class PendingChunks:
     def settle(self, outcomes: Iterable[Outcome], *, final: bool = False) -> Iterable[str]:
         """Hand outcomes to the requests that wait for them; a second one for the same chunk finds nobody.
 
-        One that is unknown is kept until the deadline, unless it is `final`. Returns the shards whose chunks they were,
-        some of them more than once.
+        An unknown outcome of a change is kept until the deadline, unless it is `final`. Returns the shards whose chunks
+        they were, some of them more than once.
         """
         counts: dict[tuple[str, int], int] = {}
         complete: list[Gathering] = []
@@ -227,7 +231,7 @@ class PendingChunks:
                     self.stamped(outcome.payload)
                 continue
             believed = pending.believed(outcome)
-            if believed.status == Status.UNKNOWN and not final and now < pending.gathering.ends:
+            if believed.status == Status.UNKNOWN and not final and pending.may_change_later(now):
                 pending.doubt = pending.doubt or believed
                 self._by_id[outcome.id] = pending
                 continue

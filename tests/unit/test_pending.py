@@ -85,6 +85,16 @@ def test_what_is_unknown_is_told_at_the_deadline_and_not_before(
     asyncio.run(scenario())
 
 
+def test_a_read_without_an_answer_is_told_at_once(chunks: PendingChunks) -> None:
+    async def scenario() -> None:
+        pending = pending_of(chunk(1, operation=Operation.READ), ends=time.monotonic() + 60, sends=1)
+        chunks.add(pending)
+        chunks.not_taken(pending, "the queue refused the chunk")
+        assert status_of(pending) == Status.UNKNOWN
+
+    asyncio.run(scenario())
+
+
 def test_a_success_of_another_copy_ends_the_doubt(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         pending = pending_of(chunk(1), sends=2)
