@@ -24,7 +24,10 @@ STORE_PASSWORD = "TARANTKV_STORE_PASSWORD"  # noqa: S105
 
 REPLICATION_TIMEOUT_S = 0.2
 """An instance that has sent nothing for four times as long counts as dead."""
-ELECTION_TIMEOUT_S = 1
+ELECTION_TIMEOUTS_S = (0.5, 0.65, 0.8, 0.95, 1.1)
+"""After so long without a winner an instance calls for another vote, by its place in the shard. All notice at the same
+moment that their leader is dead, and two that vote for themselves wait for each other: the next time one is first.
+"""
 SYNCHRO_TIMEOUT_S = 60
 """How long a change waits for its replicas before its outcome is unknown. The workers give it up long before."""
 CONNECT_TIMEOUT_S = 3
@@ -97,7 +100,6 @@ def document(
         "replication": {
             "failover": "election",
             "timeout": REPLICATION_TIMEOUT_S,
-            "election_timeout": ELECTION_TIMEOUT_S,
             "election_fencing_mode": "strict",
             "connect_timeout": CONNECT_TIMEOUT_S,
             # Who was taken out of the configuration counts no longer for the quorum (vshard#623).
@@ -127,17 +129,18 @@ def document(
 
 def _replica_set(shard: ShardPlan, seed: str, empty: Collection[str]) -> dict[str, Any]:
     instances: dict[str, Any] = {}
-    for instance in shard.instances:
+    for place, instance in enumerate(shard.instances):
         iproto: dict[str, Any] = {"listen": [{"uri": instance.listen or instance.address}]}
         uri = {"uri": instance.address}
         iproto["advertise"] = {"client": instance.address, "peer": uri, "sharding": uri}
         instances[instance.name] = {
             "database": {"instance_uuid": fixed_uuid(seed, instance.name)},
             "iproto": iproto,
+            "replication": {"election_timeout": ELECTION_TIMEOUTS_S[place % len(ELECTION_TIMEOUTS_S)]},
             "roles_cfg": {ROLE: {"position": instance.position}},
         }
         if instance.name in empty:
-            instances[instance.name]["replication"] = {"connect_timeout": FIRST_CONNECT_TIMEOUT_S}
+            instances[instance.name]["replication"]["connect_timeout"] = FIRST_CONNECT_TIMEOUT_S
     first = {} if shard.first_buckets is None else {"roles_cfg": {ROLE: {"first_buckets": list(shard.first_buckets)}}}
     return {"database": {"replicaset_uuid": fixed_uuid(seed, shard.name)}, **first, "instances": instances}
 

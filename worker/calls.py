@@ -24,6 +24,24 @@ _log = logging.getLogger(__name__)
 FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
 """Waits between tries at a shard that is out of reach."""
 
+ELECTION_S, ELECTION_WAIT_S = 3.0, 0.1
+"""For so long a shard with replicas may be electing a leader, and is asked so often: its clients wait for that."""
+
+
+class _Waits:
+    """The waits between tries at one shard, since the first that failed."""
+
+    def __init__(self, *, elects: bool) -> None:
+        self._short_until = time.monotonic() + ELECTION_S if elects else None
+        self._backoff = Backoff(FIRST_WAIT_S, ELECTION_WAIT_S if elects else LAST_WAIT_S)
+
+    def next_s(self) -> float:
+        """The seconds to wait before the next try."""
+        if self._short_until is not None and time.monotonic() > self._short_until:
+            self._short_until = None
+            self._backoff = Backoff(ELECTION_WAIT_S, LAST_WAIT_S)
+        return self._backoff.next_s()
+
 
 def grouped(chunks: Sequence[Chunk], settings: WorkerSettings) -> Iterator[list[Chunk]]:
     """Group chunks into calls that are bounded in keys and bytes, so that no call holds a shard for long."""
@@ -69,7 +87,7 @@ class Caller:
 
         Yields after each step, so that outcomes can be reported: True where the rest will take a while.
         """
-        backoff: Backoff | None = None
+        waits: _Waits | None = None
         maybe_sent = False
         reason = "not tried"
         while chunks:
@@ -90,10 +108,10 @@ class Caller:
             if chunks:
                 chunks = [chunk for chunk in chunks if turn.waits_for(chunk)]
             if out_of_reach and chunks:
-                backoff = backoff or Backoff(FIRST_WAIT_S, LAST_WAIT_S)
+                waits = waits or _Waits(elects=self._shard.has_replicas)
                 nearest = min(turn.ends(chunk) for chunk in chunks)
                 # Also while the worker is told to stop: it still tries, and must not do so without a pause.
-                time.sleep(max(0.0, min(backoff.next_s(), nearest - time.monotonic())))
+                time.sleep(max(0.0, min(waits.next_s(), nearest - time.monotonic())))
 
     def _try(self, chunks: list[Chunk], turn: Turn, *, maybe_sent: bool) -> list[Chunk]:
         """Make one call and put its outcomes into `turn`; returns the chunks that are to be called again at once.

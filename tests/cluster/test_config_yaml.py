@@ -38,7 +38,16 @@ def test_an_instance_without_data_gives_the_others_time_to_start() -> None:
     made = document(PLAN, SETTINGS, seed="x", empty={"s1-2"})["groups"]["shards"]["replicasets"]["s1"]["instances"]
 
     assert made["s1-2"]["replication"]["connect_timeout"] > 10
-    assert "replication" not in made["s1-1"]
+    assert "connect_timeout" not in made["s1-1"]["replication"]
+
+
+def test_no_two_instances_of_a_shard_wait_equally_long_for_a_vote() -> None:
+    """Two that vote for themselves wait so long for each other, and would do so again and again."""
+    shards = document(PLAN, SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
+
+    for shard in shards.values():
+        waits = [each["replication"]["election_timeout"] for each in shard["instances"].values()]
+        assert len(set(waits)) == len(waits) == 3
 
 
 def test_a_shard_without_first_buckets_makes_none() -> None:

@@ -188,3 +188,18 @@ def test_each_step_says_whether_the_rest_will_take_a_while() -> None:
     shard = FakeShard(DOWN, [(Status.OK, None)])
     turn = turn_of(entry(chunk(1)))
     assert list(caller_of(shard).run(list(turn.chunks), turn)) == [True, False]
+
+
+@pytest.mark.parametrize(("election_s", "longest_s"), [(60.0, (0.05, 0.1)), (-1.0, (0.25, 0.5))])
+def test_a_shard_that_may_be_electing_a_leader_is_asked_often_and_for_a_while(
+    election_s: float, longest_s: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every client waits until the new leader is found; an outage without an end is no reason to ask so often."""
+    pauses: list[float] = []
+    monkeypatch.setattr("worker.calls.time.sleep", pauses.append)
+    monkeypatch.setattr(calls_module, "ELECTION_S", election_s)
+    shard = FakeShard(*[DOWN] * 20, [(Status.OK, None)], replicas=True)
+
+    assert run(shard, turn_of(entry(chunk(1, in_ms=60_000)))) == {1: Status.OK}
+
+    assert longest_s[0] <= max(pauses) <= longest_s[1]
