@@ -31,6 +31,10 @@ MOST_FAILURES = 20
 SETTLE_S = 60.0
 """How long buckets may pass that an earlier run has left on their way."""
 
+AWAY_S = 10.0
+"""An instance that is away for less does not end a run before it begins: where a machine is busy, one that has just
+started may be silent for a moment."""
+
 _LOOK_S = 0.2
 
 
@@ -71,7 +75,7 @@ def move_all(
         MovesError: a replica is away at the start, moves fail again and again, or the map is not whole in the end.
         PlanError: the buckets cannot be divided so.
     """
-    faults = shards.faults()
+    faults = _faults_that_stay(shards, stop)
     if faults:
         raise MovesError("no bucket is moved while an instance is away: " + "; ".join(faults))
     owned = settled(shards, bucket_count, stop)
@@ -115,6 +119,15 @@ def settled(shards: Shards, bucket_count: int, stop: threading.Event) -> dict[st
             raise MovesError(f"the map of buckets is not whole: {fault}")
         if stop.wait(_LOOK_S):
             return None
+
+
+def _faults_that_stay(shards: Shards, stop: threading.Event) -> list[str]:
+    """What keeps buckets from moving, and does so for a while."""
+    ends = time.monotonic() + AWAY_S
+    while (faults := shards.faults()) and time.monotonic() < ends:
+        if stop.wait(_LOOK_S):
+            break
+    return faults
 
 
 def _fault(owned: Mapping[str, Sequence[int]], bucket_count: int) -> str | None:

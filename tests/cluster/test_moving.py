@@ -48,7 +48,8 @@ class FakeShards:
 def shards(monkeypatch: pytest.MonkeyPatch) -> FakeShards:
     for name in ("LEAST_REST_S", "FIRST_WAIT_S", "LAST_WAIT_S", "_LOOK_S"):
         monkeypatch.setattr(moving, name, 0.0001)
-    monkeypatch.setattr(moving, "SETTLE_S", 0.05)
+    for name in ("SETTLE_S", "AWAY_S"):
+        monkeypatch.setattr(moving, name, 0.05)
     return FakeShards()
 
 
@@ -90,6 +91,14 @@ def test_nothing_moves_while_an_instance_is_away(shards: FakeShards) -> None:
     with pytest.raises(MovesError, match="s1-2 is away"):
         run(shards)
     assert shards.sent == []
+
+
+def test_an_instance_that_is_away_for_a_moment_ends_no_run(shards: FakeShards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one is that has just started and reads its configuration."""
+    monkeypatch.setattr(moving, "AWAY_S", 30.0)
+    told = [["s3: s3-3 is away"], ["s3: s3-3 is away"], []]
+    shards.faults = lambda: told.pop(0)  # type: ignore[method-assign]
+    assert run(shards)[-1] == "done"
 
 
 def test_a_move_that_fails_is_made_again(shards: FakeShards) -> None:
