@@ -52,6 +52,8 @@ class Shard:
     port: int
     replica_set: str = ""
     """The shard to which an instance of this name belongs; empty: it is the shard."""
+    host: str = "127.0.0.1"
+    """Another address of this machine, where the instance has one of its own."""
 
     @property
     def shard(self) -> str:
@@ -60,7 +62,7 @@ class Shard:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from localcluster.config import ClusterConfig, Shard
 _TIMEOUT_S = 2.0
 
 
-def redis_answers(config: ClusterConfig, port: int) -> bool:
+def redis_answers(config: ClusterConfig, port: int, host: str = "127.0.0.1") -> bool:
     client = redis.Redis(
-        host="127.0.0.1",
+        host=host,
         port=port,
         username=config.settings.get("TARANTKV_REDIS_USER", "tarantkv"),
         password=config.settings[dotenv.REDIS_PASSWORD],
@@ -40,7 +40,7 @@ def shard_answers(config: ClusterConfig, shard: Shard) -> bool:
     """True when the storage procedures are there, not only a listening socket."""
     try:
         connection = tarantool.Connection(
-            "127.0.0.1",
+            shard.host,
             shard.port,
             user=config.settings.get("TARANTKV_STORE_USER", "tarantkv"),
             password=config.settings[dotenv.STORE_PASSWORD],

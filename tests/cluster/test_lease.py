@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any
 
 import httpx
-import msgpack
 import pytest
-from tarantool import Connection
 
 from clusterctl.cluster import ReplicatedCluster
-from protocol.buckets import bucket_of
 from protocol.operations import Operation, Status
-from tests.cluster.failing import deadline_ms, frozen, instances, leader, wait_all_follow
+from tests.cluster.asking import ask, connect, read_of, write_of
+from tests.cluster.failing import frozen, instances, leader, wait_all_follow
 from tests.faults.console import keys_of
 from tests.faults.load import login
 
@@ -32,32 +29,6 @@ def http(mended: ReplicatedCluster) -> Iterator[httpx.Client]:
         base_url=mended.base_url, headers={"Authorization": token}, trust_env=False, timeout=20
     ) as client:
         yield client
-
-
-def connect(cluster: ReplicatedCluster, instance: str) -> Connection:
-    (port,) = [each.port for each in cluster.config.shards if each.name == instance]
-    settings = cluster.settings
-    return Connection(
-        "127.0.0.1",
-        port,
-        user=settings["TARANTKV_STORE_USER"],
-        password=settings["TARANTKV_STORE_PASSWORD"],
-        encoding=None,
-        socket_timeout=20,
-        reconnect_max_attempts=0,
-        fetch_schema=False,
-    )
-
-
-def ask(connection: Connection, operation: Operation, body: bytes, within_s: float = 10.0) -> tuple[int, Any]:
-    """Status and payload of one chunk."""
-    chunk = [os.urandom(16), operation, deadline_ms(within_s), 0, 1, body]
-    ((status, payload),) = connection.call("tarantkv.apply", ([chunk],))[0]
-    return status, payload
-
-
-def read_of(key: str) -> bytes:
-    return bytes(msgpack.packb([[key], [bucket_of(key.encode(), 30000)]]))
 
 
 def test_a_frozen_leader_that_wakes_answers_no_stale_read(mended: ReplicatedCluster, http: httpx.Client) -> None:
@@ -90,7 +61,7 @@ def test_a_leader_without_a_quorum_answers_no_read_and_acknowledges_no_write(
     with ExitStack() as stack:
         connection = stack.enter_context(closing(connect(mended, alone)))
         with frozen(mended, [each for each in instances(mended, shard) if each != alone]):
-            entry = msgpack.packb([[key, bucket_of(key.encode(), 30000), "lonely"]])
+            entry = write_of(key, "lonely")
             pool = stack.enter_context(ThreadPoolExecutor(2))
             written = pool.submit(http.post, "/api/write", json={"data": {key: "lonely"}})
             other = stack.enter_context(closing(connect(mended, alone)))
