@@ -73,24 +73,23 @@ def of_machine(
     return replace(config, redis_ports=(_port(given, REDIS_PORT),), api_port=_port(given, API_PORT))
 
 
+def with_replicas(base: ClusterConfig, shards: int, replicas: int, engine: Engine) -> ReplicatedConfig:
+    """A cluster like another one, with replica sets on random ports in place of its shards."""
+    membership = Membership(shards, replicas, shards, secrets.token_hex(8))
+    own = {CLUSTER_PASSWORD: secrets.token_hex(8)}
+    ports = free_ports(shards * replicas)
+    settings = {name: value for name, value in base.settings.items() if name != "TARANTKV_SHARDS"}
+    config = _replicated(base, base.data_dir, settings, ports, membership, engine, own)
+    return replace(config, start_timeout_s=2 * base.start_timeout_s)
+
+
 def of_tests(
     data_dir: Path, engine: Engine, *, shards: int = 2, replicas: int = 3, settings: Mapping[str, str] | None = None
 ) -> ReplicatedConfig:
     """A small cluster beside others, gone with the process that started it."""
     given = {"TARANTKV_SHARD_MEMORY_MIB": "64", "TARANTKV_COUNT_APPLICATIONS": "true", **(settings or {})}
     base = for_tests(data_dir, shards=0, settings=given)
-    ports = free_ports(shards * replicas)
-    own = {CLUSTER_PASSWORD: secrets.token_hex(8)}
-    config = _replicated(
-        base,
-        data_dir,
-        dict(base.settings),
-        ports,
-        Membership(shards, replicas, shards, secrets.token_hex(8)),
-        engine,
-        own,
-    )
-    return replace(config, start_timeout_s=2 * base.start_timeout_s)
+    return with_replicas(base, shards, replicas, engine)
 
 
 def remember(config: ReplicatedConfig) -> None:

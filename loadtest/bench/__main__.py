@@ -20,6 +20,7 @@ from loadtest.bench import report
 from loadtest.bench.load import LoadError
 from loadtest.bench.plan import Plan
 from loadtest.bench.processes import REPOSITORY, StartError
+from loadtest.bench.ratios import CLUSTER
 from loadtest.bench.runner import KV, SYSTEMS, Runner
 
 
@@ -28,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names: list[str] = options.systems.split(",") if options.systems else list(SYSTEMS)
     trees = _trees(options.tree)
     names += [name for name in trees if name not in names]
-    unknown = [name for name in names if name not in SYSTEMS and name not in trees]
+    known = (*SYSTEMS, CLUSTER)
+    unknown = [name for name in names if name not in known and name not in trees]
     if unknown:
-        print(f"no such system: {', '.join(unknown)}; there are {', '.join(SYSTEMS)}", file=sys.stderr)
+        print(f"no such system: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(mode=0o700)
     try:
-        results = Runner(_plan(options), names, {KV: REPOSITORY, **trees}, work, sys.stderr).run()
+        results = Runner(_plan(options), names, {KV: REPOSITORY, CLUSTER: REPOSITORY, **trees}, work, sys.stderr).run()
     except (LoadError, StartError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -105,7 +107,7 @@ def _words(text: str) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer combinations, one round, fewer keys")
-    parser.add_argument("--systems", help=f"of {','.join(SYSTEMS)}; all by default")
+    parser.add_argument("--systems", help=f"of {','.join((*SYSTEMS, CLUSTER))}; all but the last by default")
     parser.add_argument(
         "--tree", action="append", default=[], metavar="[NAME=]DIR", help="measure tarant-kv of another checkout too"
     )

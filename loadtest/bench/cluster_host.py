@@ -1,7 +1,8 @@
 """Runs a cluster as `make up` would, from a given source tree, until its standard input closes.
 
 This is a script of its own so that it imports and starts the packages of that tree, not those of the benchmark.
-Arguments: the tree, and a directory for the data. It prints one JSON object when the cluster is ready. Settings come
+Arguments: the tree, a directory for the data, and the instances of a shard: 0 for `make up`, else as `make cluster-up`
+makes them, with as many shards as `make up` has. It prints one JSON object when the cluster is ready. Settings come
 from the environment, as for `make up`. Ports are random, and the cluster ends with this process.
 """
 
@@ -13,10 +14,15 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from localcluster.cluster import Cluster
+    from localcluster.config import ClusterConfig
 
 
 def main() -> None:
-    tree, data_dir = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+    tree, data_dir, replicas = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), int(sys.argv[3])
     # In place of this script's directory, whose modules would hide others of the same name.
     sys.path[0] = str(tree)
     os.chdir(tree)
@@ -37,7 +43,7 @@ def main() -> None:
         shards=tuple(Shard(shard.name, port) for shard, port in zip(usual.shards, shard_ports, strict=True)),
         owned=True,
     )
-    cluster = Cluster(config)
+    cluster = replicated(config, replicas) if replicas else Cluster(config)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         cluster.start()
@@ -53,6 +59,15 @@ def main() -> None:
         sys.stdin.read()
     finally:
         cluster.stop()
+
+
+def replicated(config: ClusterConfig, replicas: int) -> Cluster:
+    """The same with replica sets in place of the shards."""
+    from clusterctl.cluster import ReplicatedCluster
+    from clusterctl.config import with_replicas
+    from clusterctl.engine import find
+
+    return ReplicatedCluster(with_replicas(config, len(config.shards), replicas, find(os.environ)))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,14 @@ from loadtest.bench import accounting, systems
 from loadtest.bench.bodies import BodyFiles
 from loadtest.bench.load import Load, LoadError
 from loadtest.bench.plan import OWN_OPERATIONS, Combination, Plan, Values
+from loadtest.bench.ratios import CLUSTER
 from loadtest.bench.results import GENERATOR, Measurement, Results
 from loadtest.bench.systems import Kv, System
 from loadtest.bench.values import Data, records
 
 KV, FASTAPI, TASKIQ, FLOOR = "tarant-kv", "fastapi", "taskiq", "floor"
 SYSTEMS = (KV, FASTAPI, TASKIQ, FLOOR)
+REPLICAS = 3
 PEERS = (FASTAPI, TASKIQ, FLOOR)
 _LONGER = 5
 """A measurement without a single answer, as happens on a busy machine, is repeated for this many times as long."""
@@ -73,7 +75,8 @@ class Runner:
         for name in wanted or ([KV] if FLOOR in self._names else []):
             self._say(f"starting {name}")
             directory = self._work / name.replace(":", "-")
-            kvs[name] = stack.enter_context(systems.tarant_kv(name, self._trees[name], directory))
+            replicas = REPLICAS if name == CLUSTER else 0
+            kvs[name] = stack.enter_context(systems.tarant_kv(name, self._trees[name], directory, replicas))
         first = next(iter(kvs.values()), None)
         processes = first.http_processes if first is not None else systems.default_http_processes()
         shards = first.shards if first is not None else systems.default_shards()

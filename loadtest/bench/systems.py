@@ -66,10 +66,12 @@ def default_shards() -> int:
 
 
 @contextmanager
-def tarant_kv(name: str, tree: Path, directory: Path) -> Iterator[Kv]:
-    """tarant-kv from a source tree, as `make up` starts it there."""
+def tarant_kv(name: str, tree: Path, directory: Path, replicas: int = 0) -> Iterator[Kv]:
+    """tarant-kv from a source tree, as `make up` starts it there; with replica sets of so many instances, if any."""
     settings = {key: value for key, value in os.environ.items() if key.startswith("TARANTKV_")}
-    with running("cluster", python(str(_HOST), str(tree), str(directory)), directory, settings, tree) as host:
+    with running(
+        "cluster", python(str(_HOST), str(tree), str(directory), str(replicas)), directory, settings, tree
+    ) as host:
         description = _description(host)
         programs: dict[str, int] = description["programs"]
         roots = {

@@ -52,6 +52,16 @@ def test_the_generator_is_no_part_of_a_systems_cost() -> None:
     assert row.system_cpu_us_per_request == pytest.approx(1500.0)
 
 
+def test_a_cluster_has_three_tenths_of_the_writes_of_single_instances() -> None:
+    def passed(requests: int) -> bool | None:
+        measured = [measurement("tarant-kv", 1000), measurement("cluster", requests)]
+        (ratio,) = (each for each in compare(measured, "tarant-kv", ["cluster"]) if each.figure == "keys/s")
+        return ratio.passed
+
+    assert passed(400) is True
+    assert passed(200) is False
+
+
 def test_a_row_is_the_median_of_its_rounds_and_the_sum_of_their_errors() -> None:
     rounds = [measurement("x", count, number=number, errors=1) for number, count in enumerate((100, 900, 200))]
     (row,) = rows(rounds)
