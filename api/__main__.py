@@ -13,12 +13,11 @@ import ssl
 import sys
 import tempfile
 
-import uvicorn
-
 from api.ops.metrics import MULTIPROCESS_DIRECTORY
 from api.overload.errors import OverloadedError
 from api.processes import FAILED, serve
 from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
+from api.server.closing import Server
 from api.server.uvicorn_config import check_uvicorn, configuration
 from api.services import ApiSettings, Services, load_settings
 from protocol import processors
@@ -70,7 +69,7 @@ def run(settings: ApiSettings) -> int:
     config = configuration(settings.http, "api.app:build", processes)
     _log.info("serving", extra={"host": config.host, "port": config.port, "processes": processes})
     if processes == 1:
-        server = uvicorn.Server(config)
+        server = Server(config)
         server.run()
         return 0 if server.started else FAILED
     with tempfile.TemporaryDirectory(prefix="tarant-kv-metrics-") as directory:

@@ -19,6 +19,7 @@ from tests.cluster.test_failover import told
 from tests.cluster.test_growing import today
 from tests.faults.load import Load, login
 from tests.faults.scenario import Scenario
+from tests.faults.verdict import applied_twice
 
 REST = 1500
 """Calls of each size between the changes, and before the first."""
@@ -53,12 +54,17 @@ def shards_of(cluster: ReplicatedCluster) -> list[str]:
 def test_two_shards_become_four_and_then_three_with_every_promise_kept(
     cluster: ReplicatedCluster, tmp_path: Path
 ) -> None:
+    scenario = Scenario("four_shards", cluster, tmp_path)
+
     async def fault(load: Load) -> None:
         for what in ("add", "add", "s2"):
             await asyncio.to_thread(change, cluster, what)
             await load.every_client_answered()
+        assert list(applied_twice(today(cluster))) == []
+        # The one that is gone cannot be asked what it applied.
+        scenario.cluster = today(cluster)
 
-    run = Scenario("four_shards", cluster, tmp_path).run(fault)
+    run = scenario.run(fault)
 
     print(told(run))  # noqa: T201
     assert run.failures() == {}, told(run)

@@ -45,7 +45,7 @@ def balanced(cluster: PlacedCluster, directory: Path) -> Iterator[tuple[str, Pat
     directory.mkdir()
     log = directory / "access"
     port = cluster.config.api_port
-    servers = " ".join(f"server {cluster.address(api)}:{port} max_fails=1 fail_timeout=10s;" for api in APIS)
+    servers = " ".join(f"server {cluster.address(api)}:{port} max_fails=1 fail_timeout=2s;" for api in APIS)
     form = '\'{"status": $status, "tried": "$upstream_addr", "seconds": $request_time}\''
     replacements = {
         f"server 127.0.0.1:{port} max_fails=0;": servers,

@@ -1,0 +1,43 @@
+"""The end of a process that has a port to itself: who has connected by then is served."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server. At its end it takes the connections that wait in the queue of its listening socket: the kernel
+    has answered these clients already, which may have sent a request, and would reset them with the socket.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        loop = asyncio.get_running_loop()
+        # Between the last look at the queue and the close of the socket nobody else runs.
+        while waiting := list(self._waiting()):
+            for connected in waiting:
+                await loop.connect_accepted_socket(self._protocol, connected)
+        await super().shutdown(sockets)
+
+    def _waiting(self) -> Iterator[socket.socket]:
+        """The connections that nobody has taken."""
+        for listening in (each for server in self.servers for each in server.sockets):
+            with socket.socket(fileno=os.dup(listening.fileno())) as same:
+                same.setblocking(False)
+                while True:
+                    try:
+                        yield same.accept()[0]
+                    except OSError:
+                        break
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol = self.config.http_protocol_class
+        made: asyncio.Protocol = protocol(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
