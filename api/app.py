@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from litestar import Litestar, Request, Response, asgi
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp
 
 from api.auth.endpoints import Login, Logout
@@ -22,8 +23,7 @@ from api.console import files
 from api.console.calls import ConsoleLogin, ConsoleLogout, FromConsole, SessionOf
 from api.http.access_log import AccessLog
 from api.http.asgi import AsgiHandler, Outermost, handler
-from api.http.by_method import ByMethod, NoMethod
-from api.http.endpoint import Endpoint, Served
+from api.http.endpoint import Endpoint, Route, Served
 from api.http.head import Head
 from api.http.problems import MEDIA_TYPE, Kind, Problem
 from api.http.proxies import TrustedProxies
@@ -50,8 +50,6 @@ from protocol.logs import configure
 _log = logging.getLogger(__name__)
 
 USER_ENDPOINTS = (ListUsers, AddUser, GetUser, ChangeUser, RemoveUser)
-
-_BY_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED, 400: Kind.INVALID_REQUEST}
 
 
 def endpoints(services: Services) -> list[Endpoint]:
@@ -96,21 +94,14 @@ def console(services: Services, every: Iterable[Endpoint]) -> list[Served]:
     ]
 
 
-def _served(endpoints: Callable[[Head], Served | NoMethod], services: Services) -> AsgiHandler:
-    """Endpoints as any ASGI server can reach them."""
-    http = services.settings.http
-    return handler(endpoints, services.budget, http.body_timeout_s, http.send_timeout_s)
-
-
-def _registered(endpoint: Served, services: Services) -> ASGIRouteHandler:
-    """An endpoint as a route of Litestar's."""
-    serve = _served(lambda _: endpoint, services)
+def _registered(path: str, serve: AsgiHandler) -> ASGIRouteHandler:
+    """An endpoint's path as a route of Litestar's."""
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         await serve(scope, receive, send)
 
     # Nothing behind these routes changes the scope, so that Litestar need not copy and compare it.
-    return asgi(endpoint.path, copy_scope=False, name=endpoint.path)(route)
+    return asgi(path, copy_scope=False, name=path)(route)
 
 
 def _unready(services: Services) -> str | None:
@@ -134,9 +125,8 @@ def _problem_response(request: Request[Any, Any, Any], problem: Problem) -> Resp
 
 
 def _on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    kind = _BY_STATUS.get(error.status_code, Kind.INTERNAL if error.status_code >= 500 else Kind.INVALID_REQUEST)
-    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return _problem_response(request, Problem(kind, error.detail or kind.title, headers=headers))
+    kind = Kind.INTERNAL if error.status_code >= 500 else Kind.INVALID_REQUEST
+    return _problem_response(request, Problem(kind, error.detail or kind.title))
 
 
 def _on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -156,30 +146,27 @@ class Parts:
         if services.spans is not None:
             ratio = services.settings.traces.traces_ratio
             every = [Traced(endpoint, services.spans, ratio) for endpoint in every]
-        by_path: dict[str, list[Served]] = {}
-        for endpoint in every:
-            by_path.setdefault(endpoint.path, []).append(endpoint)
-        self.endpoints = {
-            path: each[0] if len(each) == 1 else ByMethod(each) for path, each in by_path.items() if "{" not in path
-        }
-        self.patterns = {path: ByMethod(each) for path, each in by_path.items() if "{" in path}
-        self.litestar = _litestar(services, list(self.endpoints.values()))
-        self.routes = Routes((route.path for route in self.litestar.routes), self.patterns)
+        serve = handler(self._route_of, services.budget, http.body_timeout_s, http.send_timeout_s)
+        paths = dict.fromkeys(endpoint.path for endpoint in every if "{" not in endpoint.path)
+        litestar = _litestar(services, [_registered(path, serve) for path in paths])
+        self.routes = Routes(every, AsgiRoute(litestar), _methods(litestar))
         self.log = AccessLog(services.metrics, http.access_log, services.problems)
         self.ids = RequestIds()
         self.proxies = TrustedProxies(http.trusted_proxies)
         self.asgi = Outermost(
-            self.litestar,
-            self.routes,
-            self.log,
-            self.ids,
-            self.proxies,
-            lambda: services.start_failure,
-            {path: _served(pattern.of, services) for path, pattern in self.patterns.items()},
+            litestar, serve, self.routes, self.log, self.ids, self.proxies, lambda: services.start_failure
         )
 
+    def _route_of(self, head: Head) -> Route:
+        return self.routes.of(head)
 
-def _litestar(services: Services, served: list[Served]) -> Litestar:
+
+def _methods(litestar: Litestar) -> dict[str, list[str]]:
+    """The methods of each path that Litestar's own handlers answer."""
+    return {route.path: sorted(route.methods) for route in litestar.routes if isinstance(route, HTTPRoute)}
+
+
+def _litestar(services: Services, of_the_api: list[ASGIRouteHandler]) -> Litestar:
     """Litestar's application, with the background tasks run by its lifespan."""
 
     @asynccontextmanager
@@ -189,7 +176,7 @@ def _litestar(services: Services, served: list[Served]) -> Litestar:
 
     return Litestar(
         route_handlers=[
-            *(_registered(endpoint, services) for endpoint in served),
+            *of_the_api,
             *documentation.routes(services.settings.batch),
             *files.routes(),
             *health.routes(services.shard_health, services.dispatcher.lanes.views, partial(_unready, services)),
@@ -222,9 +209,6 @@ def build() -> Application:
     parts = Parts(services)
     renderer = Renderer()
     serving = Serving(
-        endpoints=parts.endpoints,
-        patterns=parts.patterns,
-        rest=AsgiRoute(parts.litestar),
         routes=parts.routes,
         gate=services.gate,
         budget=services.budget,

@@ -12,7 +12,7 @@ from api.auth.authenticator import Principal as Session
 from api.auth.authenticator import unauthorized
 from api.auth.endpoints import Login, Logout
 from api.console import session_cookie
-from api.http.endpoint import Authenticator, Endpoint, InTask, Principal, error_answer
+from api.http.endpoint import Authenticator, Endpoint, Principal, Served, error_answer
 from api.http.head import Head
 from api.http.negotiation import accepted
 from api.http.problems import Kind, Problem
@@ -30,7 +30,7 @@ _USED = SCOPES - {"admin"}
 """The scopes that a session has at most: those that the console has a use for."""
 
 
-class FromConsole(InTask):
+class FromConsole(Served):
     """An endpoint of the API behind the session's cookie. Everything but the cookie is the endpoint's to judge."""
 
     def __init__(self, endpoint: Endpoint, authenticator: Authenticator) -> None:

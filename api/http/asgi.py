@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -17,8 +17,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from api.http.access_log import AccessLog
 from api.http.asgi_stream import stream_answer
-from api.http.by_method import NoMethod
-from api.http.endpoint import Served, body_too_large, error_answer, problem_answer
+from api.http.endpoint import Route, body_too_large, error_answer, problem_answer
 from api.http.fields import collect
 from api.http.head import Head
 from api.http.problems import Kind, Problem
@@ -49,22 +48,22 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 class Outermost:
     """The layer around the whole application: request ids, paths, the headers of all answers, and the access log.
 
-    `patterns` are the handlers of routes whose paths are not all known, by name. `start_failure` says why the
+    `serve` answers requests for patterns, of which `app` does not know all paths. `start_failure` says why the
     application could not start, where that was to be expected: one line for the server to log in place of a traceback.
     """
 
     def __init__(
         self,
         app: ASGIApp,
+        serve: AsgiHandler,
         routes: Routes,
         log: AccessLog,
         ids: RequestIds,
         proxies: TrustedProxies,
         start_failure: Callable[[], str | None] = lambda: None,
-        patterns: Mapping[str, AsgiHandler] | None = None,
     ) -> None:
         self._app = app
-        self._patterns = patterns or {}
+        self._serve_pattern = serve
         self._start_failure = start_failure
         self._routes = routes
         self._log = log
@@ -101,18 +100,15 @@ class Outermost:
         address = str(client[0]) if client else "unknown"
         try:
             fields = collect(scope["headers"])
-            self._routes.check(path)
+            self._routes.of(Head(scope["method"], path, scope["query_string"], fields))
             address = self._proxies.client(address, fields.get(b"x-forwarded-for"))
             scope["headers"] = [
                 *((k, v) for k, v in fields.items() if k != b"x-request-id"),
                 (b"x-request-id", request_id),
             ]
             scope["client"] = (address, client[1] if client else 0)
-            served = self._patterns.get(self._routes.pattern_of(path) or "")
-            if served is None:
-                await self._app(scope, receive, send_with_headers)
-            else:
-                await served(scope, receive, send_with_headers)
+            answers = self._app if self._routes.pattern_of(path) is None else self._serve_pattern
+            await answers(scope, receive, send_with_headers)
         except Problem as problem:
             await send_answer(send_with_headers, problem_answer(problem, request_id))
         finally:
@@ -122,19 +118,19 @@ class Outermost:
 
 
 def handler(
-    endpoints: Callable[[Head], Served | NoMethod], budget: BodyBudget, body_timeout_s: float, send_timeout_s: float
+    find: Callable[[Head], Route], budget: BodyBudget, body_timeout_s: float, send_timeout_s: float
 ) -> AsgiHandler:
-    """An ASGI handler that serves the endpoint which `endpoints` finds for a request."""
+    """An ASGI handler that serves what `find` finds for a request."""
 
     async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
         fields = dict(scope["headers"])
         head = Head(scope["method"], spelt(scope), scope["query_string"], fields)
-        endpoint = endpoints(head)
         length = fields.get(b"content-length", b"")
         head.length = int(length) if length.isdigit() else None
         request_id = fields.get(b"x-request-id", b"")
         client = scope.get("client")
         try:
+            endpoint = find(head)
             endpoint.check(head)
             endpoint.user_of(head)
             with budget.share() as held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
@@ -55,23 +55,20 @@ class Authenticator(Protocol):
         """
 
 
-class Served(Protocol):
-    """What answers the requests for a path, or for some methods of it."""
+class Route(Protocol):
+    """What answers requests. `body_limit`: bytes of the largest body."""
 
-    path: str
     body_limit: int
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that it answers."""
-
+    @abstractmethod
     def check(self, head: Head) -> None:
-        """See from the head alone whether the request can be served.
+        """See from the head alone, and without asking anybody, whether the request can be served.
 
         Raises:
             Problem: it cannot.
         """
 
+    @abstractmethod
     def user_of(self, head: Head) -> str | None:
         """Whose request this is; None where that does not matter.
 
@@ -79,23 +76,24 @@ class Served(Protocol):
             Problem: 401, 403.
         """
 
-    async def answer(self, request: Request, body: bytes) -> Answer:
-        """Answer a request that passed `check`, whatever comes."""
-
-    def begin(self, request: Request, body: bytes, reply: Reply) -> None:
-        """The same without a task where none is needed: `reply` is called once, at once or later."""
-
-
-class InTask(ABC):
-    """Whoever answers every request in a task of its own."""
-
     @abstractmethod
     async def answer(self, request: Request, body: bytes) -> Answer:
         """Answer a request that passed `check`, whatever comes."""
 
     def begin(self, request: Request, body: bytes, reply: Reply) -> None:
-        """Have a task answer."""
+        """The same without a task where none is needed: `reply` is called once, at once or later."""
         reply(self.answer(request, body))
+
+
+class Served(Route, Protocol):
+    """What answers the requests for a path, or for some methods of it."""
+
+    path: str
+
+    @property
+    @abstractmethod
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it answers."""
 
 
 def problem_answer(problem: Problem, request_id: bytes) -> Answer:
@@ -113,7 +111,7 @@ def error_answer(error: Exception, request_id: bytes) -> Answer:
     return problem_answer(problem, request_id)
 
 
-class Endpoint(InTask):
+class Endpoint(Served):
     """A route of the API."""
 
     path: str
@@ -139,14 +137,11 @@ class Endpoint(InTask):
         return (self.method, "HEAD") if self.answers_head else (self.method,)
 
     def check(self, head: Head) -> None:
-        """See from the head alone, and without asking anybody, whether the request can be served.
+        """See from the head alone whether the request can be served.
 
         Raises:
-            Problem: 405, 413 or 415.
+            Problem: 413 or 415.
         """
-        if head.method != self.method and head.method not in self.methods:
-            detail = f"{self.path} takes {self.method}"
-            raise Problem(Kind.METHOD_NOT_ALLOWED, detail, headers={"Allow": self.method})
         if head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Problem(
                 Kind.UNSUPPORTED_CODING, "the body must not be compressed", headers={"Accept-Encoding": "identity"}

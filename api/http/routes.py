@@ -1,9 +1,11 @@
-"""The paths that there are: each has one spelling, by which it is found, counted and admitted."""
+"""The paths that there are, and what answers them. A path has one spelling, by which it is found and counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from api.http.endpoint import Route, Served
+from api.http.head import Head
 from api.http.problems import Kind, Problem
 
 OTHER = "other"
@@ -11,15 +13,20 @@ OTHER = "other"
 
 
 class Routes:
-    """All paths of an application.
+    """All paths of an application: those of endpoints, and those that `rest` answers.
 
-    A pattern is a path that ends in a name in braces, which stands for anything: it is the name of all paths that begin
-    as it does.
+    An endpoint's path may be a pattern: it ends in a name in braces, which stands for anything. A pattern is the name
+    of all paths that begin as it does.
     """
 
-    def __init__(self, paths: Iterable[str], patterns: Iterable[str] = ()) -> None:
-        self._paths = frozenset(paths)
-        self._patterns = tuple((pattern[: pattern.index("{")], pattern) for pattern in patterns)
+    def __init__(self, served: Iterable[Served], rest: Route, methods_of_rest: Mapping[str, Iterable[str]]) -> None:
+        self.rest = rest
+        self._by_path: dict[str, dict[str, Route]] = {
+            path: dict.fromkeys(methods, rest) for path, methods in methods_of_rest.items()
+        }
+        for endpoint in served:
+            self._by_path.setdefault(endpoint.path, {}).update(dict.fromkeys(endpoint.methods, endpoint))
+        self._patterns = [(path.partition("{")[0], path) for path in self._by_path if "{" in path]
 
     def pattern_of(self, path: str) -> str | None:
         """The pattern that a path follows, if any."""
@@ -27,13 +34,20 @@ class Routes:
 
     def name_of(self, path: str) -> str:
         """The name under which a path is counted."""
-        return path if path in self._paths else self.pattern_of(path) or OTHER
+        return path if path in self._by_path else self.pattern_of(path) or OTHER
 
-    def check(self, path: str) -> None:
-        """See that there is something at a path, as the client spelt it.
+    def of(self, head: Head) -> Route:
+        """What answers a request, whose path is as the client spelt it.
 
         Raises:
-            Problem: 404.
+            Problem: 404, there is nothing at its path; 405, nothing there takes its method.
         """
-        if path not in self._paths and self.pattern_of(path) is None:
+        path = head.path
+        by_method = self._by_path.get(path) or self._by_path.get(self.pattern_of(path) or "")
+        if by_method is None:
             raise Problem(Kind.NOT_FOUND, "there is nothing at this path")
+        route = by_method.get(head.method)
+        if route is None:
+            allowed = ", ".join(by_method)
+            raise Problem(Kind.METHOD_NOT_ALLOWED, f"{self.name_of(path)} takes {allowed}", headers={"Allow": allowed})
+        return route

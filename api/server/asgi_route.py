@@ -7,13 +7,13 @@ from typing import Any
 
 from litestar.types import ASGIApp, HTTPScope, Message
 
-from api.http.endpoint import InTask, body_too_large, error_answer
+from api.http.endpoint import Route, body_too_large, error_answer
 from api.http.head import Head
 from api.http.request import Request
 from api.http.response import Answer
 
 
-class AsgiRoute(InTask):
+class AsgiRoute(Route):
     """Asks an ASGI application for answers, as an endpoint gives them."""
 
     body_limit = 64 * 1024

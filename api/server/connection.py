@@ -137,17 +137,15 @@ class Connection(Responder):
         """Begin with a request, of which the head is there."""
         serving = self._serving
         fields = head.fields
-        route = serving.route_of(head)
         exchange = self._exchange = Exchange(
             head,
-            serving.rest if route is None else route,
+            serving.routes.rest,
             serving.ids.of(fields.get(b"x-request-id")),
             serving.proxies.client(self._peer, fields.get(b"x-forwarded-for")),
             serving.budget,
         )
         try:
-            if route is None:
-                serving.routes.check(head.path)
+            exchange.route = serving.routes.of(head)
             exchange.route.check(head)
         except Problem as problem:
             self._refuse(exchange, problem)

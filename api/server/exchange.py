@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 
 from api.http.chunked import ChunkedBody
-from api.http.endpoint import body_too_large
+from api.http.endpoint import Route, body_too_large
 from api.http.head import Head
 from api.overload.errors import OverloadedError
 from api.overload.memory_budgets import BodyBudget
-from api.server.serving import Route
 
 
 class Exchange:

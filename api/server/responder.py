@@ -81,7 +81,7 @@ class Responder(Link):
 
     def _is_guarded(self, exchange: Exchange) -> bool:
         """Whether the gate is before the request's route. Health and metrics are what one needs most under overload."""
-        return exchange.route is not self._serving.rest
+        return exchange.route is not self._serving.routes.rest
 
     def _fault_of(self, exchange: Exchange) -> Problem | None:
         """Learn whose request this is; why it is refused whatever its body may be, if it is."""
@@ -260,7 +260,7 @@ class Responder(Link):
         """Something that is no request is answered as one."""
         serving = self._serving
         exchange = self._exchange = Exchange(
-            Head("-", "-", b"", {}), serving.rest, serving.ids.of(None), self._peer, serving.budget
+            Head("-", "-", b"", {}), serving.routes.rest, serving.ids.of(None), self._peer, serving.budget
         )
         return exchange
 

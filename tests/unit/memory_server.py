@@ -27,6 +27,9 @@ from api.server.connections import Connections
 from api.server.serving import Application, Serving
 from protocol.settings import BatchSettings, HttpSettings
 
+OTHERS = dict.fromkeys(("/health/live", "/metrics"), ("GET", "HEAD"))
+"""The methods of the paths that `asgi` answers."""
+
 TURNS = 12
 """Turns of the event loop in which a request without waits is answered."""
 
@@ -171,10 +174,7 @@ class Server:
         renderer = Renderer()
         self.connections = Connections(self.http, self.http.max_connections, renderer)
         self.serving = Serving(
-            endpoints={self.endpoint.path: self.endpoint},
-            patterns={},
-            rest=AsgiRoute(asgi),
-            routes=Routes((self.endpoint.path, "/health/live", "/metrics")),
+            routes=Routes([self.endpoint], AsgiRoute(asgi), OTHERS),
             gate=self.gate,
             budget=self.budget,
             log=AccessLog(self.metrics, "off"),
@@ -185,6 +185,7 @@ class Server:
             connections=self.connections,
             renderer=renderer,
             tls=None,
+            stage=lambda *_: None,
         )
         self.state = SimpleNamespace(connections=set(), tasks=set())
 

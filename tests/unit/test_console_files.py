@@ -15,10 +15,12 @@ from litestar.testing import TestClient
 
 from api.console import files as console_files
 from api.http.access_log import AccessLog
-from api.http.asgi import Outermost
+from api.http.asgi import Outermost, handler
 from api.http.proxies import TrustedProxies
 from api.http.request_ids import RequestIds
 from api.http.routes import Routes
+from api.overload.memory_budgets import BodyBudget
+from api.server.asgi_route import AsgiRoute
 from tests.unit.memory_server import Metrics
 
 STATIC = files("api.console") / "static"
@@ -106,7 +108,9 @@ def test_a_file_is_kept_by_the_browser_and_asked_about_each_time(client: TestCli
 
 def test_all_answers_headers_are_there_where_an_asgi_server_carries_them_too(client: TestClient[Litestar]) -> None:
     log = AccessLog(Metrics(), "off")
-    whole = Outermost(client.app, Routes(served(client)), log, RequestIds(), TrustedProxies(""))
+    routes = Routes([], AsgiRoute(client.app), dict.fromkeys(served(client), ("GET", "HEAD")))
+    serve = handler(routes.of, BodyBudget(0), 1.0, 1.0)
+    whole = Outermost(client.app, serve, routes, log, RequestIds(), TrustedProxies(""))
 
     async def scenario() -> None:
         transport = httpx.ASGITransport(whole)  # type: ignore[arg-type]  # its own types of the same messages

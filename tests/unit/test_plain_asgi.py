@@ -18,6 +18,7 @@ from api.http.request_ids import RequestIds
 from api.http.response import COMMON
 from api.http.routes import Routes
 from api.overload.memory_budgets import BodyBudget
+from api.server.asgi_route import AsgiRoute
 from protocol.settings import BatchSettings
 from tests.unit.http_corpus import BODY
 from tests.unit.memory_server import Metrics, Recorder
@@ -27,6 +28,10 @@ KEYS = "/api/keys/{key}"
 FIELDS = {"authorization": "alice", "content-type": "application/json"}
 
 
+async def unasked(*_: Any) -> None:
+    raise AssertionError("no endpoint's path")
+
+
 class Parts:
     """An application around one endpoint."""
 
@@ -34,7 +39,10 @@ class Parts:
         self.endpoint = endpoint or Recorder(LIMITS)
         self.metrics = Metrics()
         self.budget = BodyBudget(LIMITS.max_buffered_bytes)
-        serve = handler(lambda _: self.endpoint, self.budget, 30.0, send_timeout_s)
+        one_key = Recorder(LIMITS)
+        one_key.path, one_key.asked = KEYS, self.endpoint.asked
+        endpoints = Routes([self.endpoint, one_key], AsgiRoute(unasked), {})
+        serve = handler(endpoints.of, self.budget, 30.0, send_timeout_s)
 
         async def route(scope: Any, receive: Any, send: Any) -> None:
             await serve(scope, receive, send)
@@ -42,8 +50,8 @@ class Parts:
         litestar = Litestar([asgi_route(self.endpoint.path, copy_scope=False)(route)], openapi_config=None)
         log = AccessLog(self.metrics, "off")
         ids, proxies = RequestIds(), TrustedProxies("127.0.0.1")
-        routes = Routes([self.endpoint.path], [KEYS])
-        self.app = Outermost(litestar, routes, log, ids, proxies, patterns={KEYS: serve})
+        routes = Routes([self.endpoint, one_key], AsgiRoute(litestar), {})
+        self.app = Outermost(litestar, serve, routes, log, ids, proxies)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.http.endpoint import InTask, Served
+from api.http.endpoint import Served
 from api.http.request import Request
 from api.http.response import Answer
 from api.ops import spans as module
@@ -21,7 +21,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 MS = 1_000_000
 
 
-class Endpoint(InTask):
+class Endpoint(Served):
     path = "/api/keys/{key}"
     body_limit = 5
     methods = ("GET",)

@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from api.http.routes import Routes
 from api.overload.memory_budgets import AnswerBudget
 from api.server.connection import Connection
 from protocol.settings import HttpSettings
 from tests.unit.http_corpus import LIVE
-from tests.unit.memory_server import MemoryTransport, Server, run, turns
+from tests.unit.memory_server import OTHERS, MemoryTransport, Server, run, turns
 from tests.unit.streams import PIECE, Streamer
 
 GET = b"GET /api/write HTTP/1.1\r\nHost: x\r\nAuthorization: alice\r\n\r\n"
@@ -26,7 +27,7 @@ class Served:
         self.streamer = Streamer(self.server.limits)
         self.budget = AnswerBudget(1 << 20)
         self.streamer.start(self.budget)
-        self.server.serving.endpoints = {Streamer.path: self.streamer}
+        self.server.serving.routes = Routes([self.streamer], self.server.serving.routes.rest, OTHERS)
         self.connection: Connection
         self.transport: MemoryTransport
         self.connection, self.transport = self.server.connect()
