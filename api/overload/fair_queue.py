@@ -1,8 +1,8 @@
 """Fair turns: what is too much for one turn of the event loop waits in one queue a user, and the users take turns.
 
 Where this process is the bottleneck the queue would otherwise form in the event loop and in the kernel, where nobody
-can count it, bound it, or tell one user from another. A user whose backlog would take too long to clear gets no more
-in: the wait is the measure, so that nothing here depends on how fast a machine is.
+can bound it, or tell one user from another. A user whose backlog would take too long to clear gets no more in: the wait
+is the measure, so that nothing here depends on how fast a machine is. A connection has one entry at most.
 """
 
 from __future__ import annotations
@@ -11,26 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-MAX_WAITING = 20_000
-"""Entries of all users together: past it the wait of nobody matters."""
-
-GIVE_UP = 4
-"""An entry is rejected after this many times the longest wait."""
-
-BURST_S = 1.0
-"""Where something has been waiting for longer, without a break of `BREAK_S`, that is no burst any more."""
-
-BREAK_S = 0.2
-
-BURST_SHARE = 5
-"""The longest wait is divided by this then. A queue that never empties serves nobody: it only makes everybody late
-(after "controlled delay", Nichols and Jacobson, 2012, and its use in Maurer, "Fail at Scale", 2015)."""
-
-_WINDOW_S = 0.05
-_SMOOTHING = 0.3
-
-_LOOK_AGAIN_S = 0.002
-"""Where nobody may start, until somebody else's end makes room."""
+from api.overload.tuning import BREAK_S, BURST_S, BURST_SHARE, GIVE_UP, LOOK_AGAIN_S, WINDOW_S
 
 Call = Callable[[], object]
 Queue = deque[tuple[float, int, Call, Call]]
@@ -57,7 +38,7 @@ class FairQueue:
         self._waiting_since = 0.0
         self._waited_at = float("-inf")
         self._rate = 0.0
-        """Starts in a second while something waits; 0 until it is known, and after a break: others may come."""
+        """Starts in a second while something waits; 0 until it is known."""
         self._window_began = 0.0
         self._window_starts = 0
         self._scheduled = False
@@ -75,25 +56,16 @@ class FairQueue:
         return True
 
     def full(self, user: str | None, now: float) -> bool:
-        """Whether a user's queue is longer than is worked off in the longest wait, by what is seen and expected.
-
-        Its oldest entry alone would tell too late: at three times what can be worked, three times as much comes in
-        until that has waited for so long.
-        """
-        if self.waiting >= MAX_WAITING:
-            return True
+        """Whether a user's queue takes more than the longest wait to clear, by what is seen and expected."""
         queue = self._queues.get(user)
         if queue is None:
             return False
-        longest = self._longest_wait(now)
+        is_burst = now - self._waiting_since < BURST_S
+        longest = self._max_wait_s if is_burst else self._max_wait_s / BURST_SHARE
         if now - queue[0][0] > longest:
             return True
         expected = self._rate * longest / len(self._queues)
         return 0 < expected < len(queue) and len(queue) > 2 * self._per_turn
-
-    def _longest_wait(self, now: float) -> float:
-        burst = now - self._waiting_since < BURST_S
-        return self._max_wait_s if burst else self._max_wait_s / BURST_SHARE
 
     def enter(self, user: str | None, cost: int, start: Call, reject: Call) -> bool:
         """Have `start` called when it is the user's turn, or `reject` if that never comes.
@@ -125,8 +97,9 @@ class FairQueue:
         now = self._waited_at = loop.time()
         started = self._start_ready()
         self._window_starts += started
-        if now - self._window_began >= _WINDOW_S:
-            self._measure(now)
+        if now - self._window_began >= WINDOW_S:
+            self._rate = self._window_starts / (now - self._window_began)
+            self._window_began, self._window_starts = now, 0
             self._give_up(now - GIVE_UP * self._max_wait_s)
         self._scheduled = self.waiting > 0
         if not self.waiting:
@@ -134,12 +107,7 @@ class FairQueue:
         if started:
             loop.call_soon(self._take_turns)
         else:
-            loop.call_later(_LOOK_AGAIN_S, self._take_turns)
-
-    def _measure(self, now: float) -> None:
-        rate = self._window_starts / (now - self._window_began)
-        self._rate = self._rate + _SMOOTHING * (rate - self._rate) if self._rate else rate
-        self._window_began, self._window_starts = now, 0
+            loop.call_later(LOOK_AGAIN_S, self._take_turns)
 
     def _start_ready(self) -> int:
         queues = self._queues

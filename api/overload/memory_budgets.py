@@ -8,12 +8,7 @@ from __future__ import annotations
 from typing import Self
 
 from api.overload.errors import overloaded
-
-SHARE = 3
-"""A user may hold this many times the room that is left."""
-
-SMALL_BYTES = 4096
-"""An answer up to this size always has room. How many reads are under way is bounded elsewhere, and so are these."""
+from api.overload.tuning import SHARE, SMALL_BYTES
 
 
 class BodyBudget:

@@ -1,8 +1,7 @@
 """How much one api process may have under way for each shard: chunks and bytes.
 
 Overload is answered here, before anything is sent. A shard takes as many chunks as it has lately worked off in
-`max_wait_s`, within fixed bounds: more would only wait. A user may hold three times the room that is left (dynamic
-thresholds, after Choudhury and Hahne, 1998): alone three quarters, and a user who holds little always finds room.
+`max_wait_s`, within fixed bounds: more would only wait. A user may hold `SHARE` times the room that is left.
 
 A shard with no user's chunks under way takes any batch. Otherwise a batch that is within the limits of requests, but
 larger than these limits, would be refused for ever.
@@ -13,30 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from api.overload.errors import overloaded
-
-LEAST_CHUNKS = 256
-"""A shard takes these, where the settings allow them, however slow it was lately: it may have had nothing to do."""
-
-SHARE = 3
-"""A user may hold this many times the room that is left."""
-
-ROOM = 64
-"""Chunks of requests that have been admitted at the gate and have not been split yet."""
-
-READY_S = 0.1
-LEAST_READY = 64
-"""A waiting request starts while a shard has work for less than `READY_S`, or fewer chunks than `LEAST_READY`, less a
-quarter for what has been admitted already. That keeps the shard busy, and the rest can still be refused while it waits.
-"""
-
-PAUSE = 3
-"""Measurements in a row without any answer that make a pause. One alone says little: answers come in bursts."""
-
-CATCH_UP = 20
-"""Measurements for which a shard that has paused may still have more than its rate allows."""
-
-_SMOOTHING = 0.2
-"""Weight of the newest rate in the mean, which follows a change in about five measurements."""
+from api.overload.tuning import CATCH_UP, LEAST_CHUNKS, LEAST_READY, PAUSE, READY_S, SHARE, SMOOTHING
 
 
 class _Shard:
@@ -124,11 +100,10 @@ class Admission:
         return False
 
     def has_room(self, user: str | None) -> bool:
-        """Whether some shard would take a chunk of this user's after those of the requests that have been admitted."""
+        """Whether some shard would take a chunk of this user's soon."""
         for shard in self._placed:
             state = self._shards[shard]
-            margin = min(ROOM, state.ready_chunks // 4)
-            if self.chunks[shard] + margin < state.ready_chunks and self._fault(shard, 1, 1, user, margin) is None:
+            if self.chunks[shard] < state.ready_chunks and self._fault(shard, 1, 1, user) is None:
                 return True
         return False
 
@@ -152,7 +127,7 @@ class Admission:
                 continue
             worked_s = elapsed_s + (state.silent_s if state.silent < PAUSE else 0.0)
             state.silent, state.silent_s = 0, 0.0
-            state.rate += _SMOOTHING * (state.done / worked_s - state.rate)
+            state.rate += SMOOTHING * (state.done / worked_s - state.rate)
             state.done = 0
             chunks = max(LEAST_CHUNKS, int(state.rate * self._max_wait_s))
             if state.catching_up and self.chunks[shard] > chunks // 2:
@@ -187,10 +162,10 @@ class Admission:
         if not mine[0]:
             del held[user]
 
-    def _fault(self, shard: str, chunks: int, size: int, user: str | None, margin: int = 0) -> str | None:
-        """Why these chunks are not admitted, with `margin` more under way than there are; None if they are."""
+    def _fault(self, shard: str, chunks: int, size: int, user: str | None) -> str | None:
+        """Why these chunks are not admitted; None if they are."""
         state = self._shards[shard]
-        held_chunks, held_bytes = self.chunks[shard] + margin, self.bytes[shard]
+        held_chunks, held_bytes = self.chunks[shard], self.bytes[shard]
         # What the api itself asks of a shard has no user, and keeps no batch out.
         if not (state.held if user is not None else held_chunks):
             return None

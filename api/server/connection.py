@@ -181,7 +181,7 @@ class Connection(Responder):
         problem = self._fault_of(exchange)
         if problem is not None:
             self._refuse(exchange, problem)
-        elif self._is_guarded(exchange) and self._serving.gate.is_full(exchange.user, self._loop.time()):
+        elif self._is_guarded(exchange) and self._serving.gate.full(exchange.user, self._loop.time()):
             self._reject(exchange)
         elif exchange.head.expects_continue and not exchange.received:
             self._write([CONTINUE])

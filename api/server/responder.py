@@ -95,8 +95,9 @@ class Responder(Link):
         """Start a request that is there whole, at once or when it is its user's turn, or reject it."""
         exchange.arrived = self._arrived
         self._enter(Phase.ANSWER)
-        gate, size = self._serving.gate, exchange.received
-        if not self._is_guarded(exchange) or gate.is_open(size, self._loop.time()):
+        gate = self._serving.gate
+        cost = gate.cost(exchange.received)
+        if not self._is_guarded(exchange) or gate.is_open(cost, self._loop.time()):
             self._start(exchange)
             return
         problem = self._fault_of(exchange)
@@ -104,7 +105,7 @@ class Responder(Link):
             self._refuse(exchange, problem)
             return
         start, reject = partial(self._start, exchange), partial(self._reject, exchange)
-        if not gate.enter(exchange.user, size, start, reject):
+        if not gate.enter(exchange.user, cost, start, reject):
             reject()
 
     def _start(self, exchange: Exchange) -> None:

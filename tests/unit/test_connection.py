@@ -210,7 +210,7 @@ def test_a_client_that_goes_leaves_nothing_behind(held: str) -> None:
         for _ in range(8):
             if held == "in the gate":
                 server.admission.release("s1", 1)
-        while server.gate._queue.waiting or server.state.tasks:  # noqa: ASYNC110 - nobody would set an event
+        while server.gate.waiting or server.state.tasks:  # noqa: ASYNC110 - nobody would set an event
             await asyncio.sleep(0.001)
         await turns(3)
         assert server.budget.held == 0
@@ -269,6 +269,6 @@ def test_logins_and_users_do_not_wait_behind_forged_tokens() -> None:
             connection, transport = server.connect()
             connection.data_received(WHOLE.replace(b"alice", b"forged"))
             assert statuses(transport) == [401], "it takes no place in any queue"
-        assert server.gate._queue.waiting == 0
+        assert server.gate.waiting == 0
 
     run(scenario)

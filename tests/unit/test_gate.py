@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from api.overload.gate import BYTES_PER_START, STARTS_PER_TURN, Gate
+from api.overload.gate import Gate
 from api.overload.shard_limits import Admission
+from api.overload.tuning import BYTES_PER_START, STARTS_PER_TURN
 
 LATE_S = 1.0
 
@@ -25,29 +26,29 @@ def gate(*, chunks_under_way: int = 0) -> Gate:
 
 def test_small_requests_start_at_once_until_the_turn_is_full() -> None:
     opened = gate()
-    assert [opened.is_open(0, 1.0) for _ in range(STARTS_PER_TURN + 1)] == [True] * STARTS_PER_TURN + [False]
-    assert opened.is_open(0, 2.0)
+    assert [opened.is_open(1, 1.0) for _ in range(STARTS_PER_TURN + 1)] == [True] * STARTS_PER_TURN + [False]
+    assert opened.is_open(1, 2.0)
 
 
 def test_one_large_request_fills_a_turn() -> None:
     opened = gate()
-    assert opened.is_open(STARTS_PER_TURN * BYTES_PER_START, 1.0)
-    assert not opened.is_open(0, 1.0)
+    assert opened.is_open(opened.cost(STARTS_PER_TURN * BYTES_PER_START), 1.0)
+    assert not opened.is_open(1, 1.0)
 
 
 def test_nothing_starts_at_once_while_the_shards_have_as_much_as_they_may() -> None:
-    assert not gate(chunks_under_way=8).is_open(0, 1.0)
+    assert not gate(chunks_under_way=8).is_open(1, 1.0)
 
 
 def test_a_user_who_waits_for_too_long_is_rejected_and_others_are_not() -> None:
     async def scenario() -> None:
         shut = gate(chunks_under_way=8)
-        assert shut.enter("greedy", 0, nothing, nothing)
+        assert shut.enter("greedy", 1, nothing, nothing)
         now = asyncio.get_running_loop().time()
-        assert not shut.is_full("greedy", now)
-        assert shut.is_full("greedy", now + LATE_S)
-        assert not shut.is_full("modest", now + LATE_S)
-        assert not shut.is_full(None, now + LATE_S)
+        assert not shut.full("greedy", now)
+        assert shut.full("greedy", now + LATE_S)
+        assert not shut.full("modest", now + LATE_S)
+        assert not shut.full(None, now + LATE_S)
 
     run(scenario)
 
@@ -58,7 +59,7 @@ def test_a_request_starts_when_there_is_room_again() -> None:
         admission.admit([("s1", 1)] * 8)
         shut = Gate(admission, 5.0)
         started = asyncio.Event()
-        assert shut.enter("a", 0, started.set, nothing)
+        assert shut.enter("a", 1, started.set, nothing)
         await asyncio.sleep(0)
         assert not started.is_set()
         for _ in range(8):
