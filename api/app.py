@@ -150,7 +150,7 @@ class Parts:
         paths = dict.fromkeys(endpoint.path for endpoint in every if "{" not in endpoint.path)
         litestar = _litestar(services, [_registered(path, serve) for path in paths])
         self.routes = Routes(every, AsgiRoute(litestar), _methods(litestar))
-        self.log = AccessLog(services.metrics, http.access_log, services.problems)
+        self.log = AccessLog(services.metrics.request, http.access_log, services.problems.add)
         self.ids = RequestIds()
         self.proxies = TrustedProxies(http.trusted_proxies)
         self.asgi = Outermost(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Protocol
+from collections.abc import Callable
 
 from api.http.routes import OTHER
 
@@ -14,26 +14,21 @@ MAX_FAILURES_PER_S = 50
 """Lines of failed requests in one second; the rest is counted. Anybody can make requests fail."""
 
 
-class RequestMetrics(Protocol):
-    """Counts requests."""
-
-    def request(self, route: str, status: int, seconds: float) -> None:
-        """Count an answered request."""
-
-
-class KeepsProblems(Protocol):
-    """Keeps the last requests that failed."""
-
-    def add(self, request_id: bytes, method: str, route: str, status: int, seconds: float) -> None:
-        """Keep a request that failed."""
-
-
 class AccessLog:
-    """Counts requests and logs them. `logged` is the setting: `all`, `errors` or `off`."""
+    """Counts requests and logs them. `logged` is the setting: `all`, `errors` or `off`.
 
-    def __init__(self, metrics: RequestMetrics, logged: str, problems: KeepsProblems | None = None) -> None:
-        self._metrics = metrics
-        self._problems = problems
+    `count` takes the route, status and seconds of each request; `failed` the id, method, route, status and seconds of
+    each that failed.
+    """
+
+    def __init__(
+        self,
+        count: Callable[[str, int, float], None],
+        logged: str,
+        failed: Callable[[bytes, str, str, int, float], None] = lambda *_: None,
+    ) -> None:
+        self._count = count
+        self._failed = failed
         self._least_status = {"all": 0, "errors": 400, "off": 1000}[logged]
         self._second = 0.0
         self._failures = 0
@@ -45,9 +40,9 @@ class AccessLog:
 
         A path is logged only where it is no route: what stands for the name in a route's braces may be secret.
         """
-        self._metrics.request(route, status, seconds)
-        if status >= 400 and self._problems is not None:
-            self._problems.add(request_id, method, route, status, seconds)
+        self._count(route, status, seconds)
+        if status >= 400:
+            self._failed(request_id, method, route, status, seconds)
         if status < self._least_status or (400 <= status < 500 and self._is_one_too_many()):
             return
         _log.log(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 EVERYBODY = "*"
 MAX_ADDRESS_LENGTH = 64
 """Of an address as it is logged and counted; a longer one is none."""
-
-Address = IPv4Address | IPv6Address
 
 
 class TrustedProxies:
@@ -16,13 +14,8 @@ class TrustedProxies:
 
     def __init__(self, trusted: str) -> None:
         self._everybody = trusted.strip() == EVERYBODY
-        self._networks: list[IPv4Network | IPv6Network] = []
-        self._names: set[str] = set()
-        for part in () if self._everybody else filter(None, (part.strip() for part in trusted.split(","))):
-            try:
-                self._networks.append(ip_network(part, strict=False))
-            except ValueError:
-                self._names.add(part)
+        parts = [] if self._everybody else trusted.split(",")
+        self._networks = [ip_network(part.strip()) for part in parts if part.strip()]
 
     def client(self, peer: str, forwarded: bytes | None) -> str:
         """The sender of a request from `peer`: the last one in `forwarded` who is no proxy that is trusted."""
@@ -39,18 +32,12 @@ class TrustedProxies:
     def _trusts(self, text: str) -> bool:
         if self._everybody:
             return True
-        address = _address(text)
-        if address is None:
-            return text in self._names
-        return any(address in network for network in self._networks if network.version == address.version)
-
-
-def _address(text: str) -> Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self._networks)
 
 
 def _without_port(text: str) -> str:

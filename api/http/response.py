@@ -74,61 +74,56 @@ class Renderer:
 
     def __init__(self) -> None:
         self._date = b""
-        self._heads: dict[tuple[int, bytes], bytes] = {}
+        self._beginnings: dict[tuple[int, bytes, bool], bytes] = {}
 
     def set_date(self, unix_s: float) -> None:
         """Set the date of the answers from now on."""
         date = formatdate(unix_s, usegmt=True).encode("ascii")
         if date != self._date:
             self._date = date
-            self._heads.clear()
+            self._beginnings.clear()
 
     def render(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool = False) -> list[bytes]:
         """The pieces of an answer, to be written one after the other."""
         if answer.status == NOT_MODIFIED:
             # Its length would be that of the answer which the client has already (RFC 9110, section 8.6).
             return [self.render_head(answer, request_id, close=close, chunked=False)]
-        if answer.headers and names_caching(answer.headers):
-            return self._render_kept(answer, request_id, close=close, without_body=without_body)
-        kind = answer.status, answer.media_type
-        head = self._heads.get(kind)
-        if head is None:
-            head = self._heads[kind] = self._head(*kind)
+        begin, more = self._begin(answer)
         # The encoder of large answers leaves a bytearray, and copying it would only take time.
         body = cast("bytes", answer.body)
-        more = b"".join([b"%b: %b\r\n" % header for header in answer.headers]) if answer.headers else b""
         end = b"connection: close\r\n\r\n" if close else b"\r\n"
         written = b"" if without_body or len(body) > LARGE_BODY else body
-        first = b"%b%d\r\n%bx-request-id: %b\r\n%b%b" % (head, len(body), more, request_id, end, written)
+        first = b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b%b" % (
+            begin,
+            more,
+            len(body),
+            request_id,
+            end,
+            written,
+        )
         return [first] if without_body or written is body else [first, body]
 
-    def _render_kept(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool) -> list[bytes]:
-        """The pieces of an answer that says itself for how long it may be kept."""
-        length = (b"content-length", str(len(answer.body)).encode())
-        measured = answer._replace(headers=(*answer.headers, length))
-        head = self.render_head(measured, request_id, close=close, chunked=False)
-        return [head] if without_body else [head, cast("bytes", answer.body)]
-
     def render_head(self, answer: Answer, request_id: bytes, *, close: bool, chunked: bool) -> bytes:
-        """The head of an answer whose body comes in pieces: in chunks, or until the connection ends."""
-        fields = [
-            (b"date", self._date),
-            *common(answer.headers),
-            (b"content-type", answer.media_type),
-            *answer.headers,
-            (b"x-request-id", request_id),
-        ]
-        if chunked:
-            fields.append((b"transfer-encoding", b"chunked"))
-        if close:
-            fields.append((b"connection", b"close"))
-        lines = [b"%b: %b\r\n" % field for field in fields]
-        return b"".join((b"HTTP/1.1 %d %b\r\n" % (answer.status, _phrase(answer.status)), *lines, b"\r\n"))
+        """The head of an answer whose body has no length: it comes in chunks, or until the connection ends."""
+        begin, more = self._begin(answer)
+        coding = b"transfer-encoding: chunked\r\n" if chunked else b""
+        end = b"connection: close\r\n\r\n" if close else b"\r\n"
+        return b"%b%b%bx-request-id: %b\r\n%b" % (begin, more, coding, request_id, end)
 
-    def _head(self, status: int, media_type: bytes) -> bytes:
-        fields = ((b"date", self._date), *COMMON, (b"content-type", media_type))
-        lines = [b"%b: %b\r\n" % field for field in fields]
-        return b"".join((b"HTTP/1.1 %d %b\r\n" % (status, _phrase(status)), *lines, b"content-length: "))
+    def _begin(self, answer: Answer) -> tuple[bytes, bytes]:
+        """What all answers of a kind begin with, and the headers that only this one has."""
+        headers = answer.headers
+        kind = answer.status, answer.media_type, bool(headers) and names_caching(headers)
+        begin = self._beginnings.get(kind)
+        if begin is None:
+            fields = ((b"date", self._date), *common(headers), (b"content-type", answer.media_type))
+            begin = b"HTTP/1.1 %d %b\r\n%b" % (answer.status, _phrase(answer.status), _lines(fields))
+            self._beginnings[kind] = begin
+        return begin, _lines(headers) if headers else b""
+
+
+def _lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 def _phrase(status: int) -> bytes:

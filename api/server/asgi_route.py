@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from litestar.types import ASGIApp, HTTPScope, Message
+from litestar.types import ASGIApp, HTTPScope
 
 from api.http.endpoint import Route, body_too_large, error_answer
 from api.http.head import Head
@@ -37,12 +36,27 @@ class AsgiRoute(Route):
 
     async def answer(self, request: Request, body: bytes) -> Answer:
         """Ask the application, and keep what it answers until it is complete."""
-        exchange = _Exchange(body)
+        starts: list[Any] = []
+        pieces: list[bytes] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                starts.append(message)
+            elif message["type"] == "http.response.body":
+                pieces.append(message["body"])
+
         try:
-            await self._app(_scope(request), exchange.receive, exchange.send)
-            return exchange.answer()
+            await self._app(_scope(request), receive, send)
+            (start,) = starts
         except Exception as error:  # noqa: BLE001 - as for every answer
             return error_answer(error, request.request_id)
+        headers = [(name.lower(), value) for name, value in start["headers"]]
+        media_type = dict(headers).get(b"content-type", b"application/octet-stream")
+        more = tuple(header for header in headers if header[0] not in (b"content-type", b"content-length"))
+        return Answer(start["status"], media_type, b"".join(pieces), more)
 
 
 def _scope(request: Request) -> HTTPScope:
@@ -65,45 +79,3 @@ def _scope(request: Request) -> HTTPScope:
         "extensions": None,
     }
     return scope  # type: ignore[return-value]  # Litestar adds the rest
-
-
-class _Exchange:
-    """The messages of one request."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body: bytes | None = body
-        self._start: Message | None = None
-        self._pieces: list[bytes] = []
-        self._complete = asyncio.Event()
-
-    async def receive(self) -> Any:
-        """The body in one message, and the end of the connection once the answer is complete."""
-        body, self._body = self._body, None
-        if body is not None:
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self._complete.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        """Take a message of the answer."""
-        if message["type"] == "http.response.start":
-            self._start = message
-        elif message["type"] == "http.response.body":
-            self._pieces.append(message["body"])
-            if not message["more_body"]:
-                self._complete.set()
-
-    def answer(self) -> Answer:
-        """The whole answer."""
-        if self._start is None or self._start["type"] != "http.response.start":
-            raise RuntimeError("the application has not answered")
-        media_type, more = b"application/octet-stream", []
-        for name, value in self._start["headers"]:
-            match name.lower():
-                case b"content-type":
-                    media_type = value
-                case b"content-length":
-                    pass
-                case lower:
-                    more.append((lower, value))
-        return Answer(self._start["status"], media_type, b"".join(self._pieces), tuple(more))

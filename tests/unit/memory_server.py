@@ -177,7 +177,7 @@ class Server:
             routes=Routes([self.endpoint], AsgiRoute(asgi), OTHERS),
             gate=self.gate,
             budget=self.budget,
-            log=AccessLog(self.metrics, "off"),
+            log=AccessLog(self.metrics.request, "off"),
             ids=RequestIds(),
             proxies=TrustedProxies(self.trusted),
             lifecycle=self.lifecycle,

@@ -19,14 +19,14 @@ def test_the_setting_says_which_requests_are_logged(
 ) -> None:
     caplog.set_level(logging.INFO, "api.access")
     metrics = Metrics()
-    logged(AccessLog(metrics, setting), 200, 404, 503)
+    logged(AccessLog(metrics.request, setting), 200, 404, 503)
     assert [record.__dict__["status"] for record in caplog.records] == expected
     assert metrics.counted == [("/api/write", status) for status in (200, 404, 503)]
 
 
 def test_a_key_in_a_path_is_not_logged_and_an_unknown_path_is(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "api.access")
-    log = AccessLog(Metrics(), "all")
+    log = AccessLog(Metrics().request, "all")
     log.answered(b"id", "GET", "/api/keys/secret", "/api/keys/{key}", 200, 0.001, "203.0.113.9")
     log.answered(b"id", "GET", "/nothing", "other", 404, 0.001, "203.0.113.9")
     assert [record.__dict__["path"] for record in caplog.records] == ["/api/keys/{key}", "/nothing"]
@@ -38,7 +38,7 @@ def test_lines_of_failed_requests_are_bounded_and_what_is_left_out_is_counted(
     caplog.set_level(logging.INFO, "api.access")
     now = 1000.0
     monkeypatch.setattr("api.http.access_log.time.monotonic", lambda: now)
-    log = AccessLog(Metrics(), "errors")
+    log = AccessLog(Metrics().request, "errors")
     logged(log, *[401] * (MAX_FAILURES_PER_S + 7), 500)
     assert len(caplog.records) == MAX_FAILURES_PER_S + 1, "an error of ours is always logged"
     now += 1.0

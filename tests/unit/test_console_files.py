@@ -107,7 +107,7 @@ def test_a_file_is_kept_by_the_browser_and_asked_about_each_time(client: TestCli
 
 
 def test_all_answers_headers_are_there_where_an_asgi_server_carries_them_too(client: TestClient[Litestar]) -> None:
-    log = AccessLog(Metrics(), "off")
+    log = AccessLog(Metrics().request, "off")
     routes = Routes([], AsgiRoute(client.app), dict.fromkeys(served(client), ("GET", "HEAD")))
     serve = handler(routes.of, BodyBudget(0), 1.0, 1.0)
     whole = Outermost(client.app, serve, routes, log, RequestIds(), TrustedProxies(""))

@@ -48,7 +48,7 @@ class Parts:
             await serve(scope, receive, send)
 
         litestar = Litestar([asgi_route(self.endpoint.path, copy_scope=False)(route)], openapi_config=None)
-        log = AccessLog(self.metrics, "off")
+        log = AccessLog(self.metrics.request, "off")
         ids, proxies = RequestIds(), TrustedProxies("127.0.0.1")
         routes = Routes([self.endpoint, one_key], AsgiRoute(litestar), {})
         self.app = Outermost(litestar, serve, routes, log, ids, proxies)
