@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from math import inf
 from typing import Any, cast
 
@@ -15,6 +16,14 @@ from api.server.tls import TlsTransport
 
 class Link(asyncio.Protocol):
     """One connection of a client, without its requests. `phase_ends` and `stall_ends` are the loop's times."""
+
+    # What those who know requests do.
+    _turn_away: Callable[[], None]
+    """Answer that there are too many connections."""
+    _answer_late: Callable[[float], bool]
+    """Answer what has not come in its time; False: there is nothing to answer."""
+    _may_go_on: Callable[[], None]
+    """The client has read its answers."""
 
     def __init__(self, config: Any, server_state: Any, **_: Any) -> None:
         application: Application = config.loaded_app
@@ -152,17 +161,3 @@ class Link(asyncio.Protocol):
         unread, self._unread = self._unread, []
         for share in unread:
             share.release()
-
-    # ---- what the requests of the connection say to that
-
-    def _turn_away(self) -> None:
-        """Answer that there are too many connections."""
-        raise NotImplementedError
-
-    def _answer_late(self, now: float) -> bool:
-        """Answer what has not come in its time; False: there is nothing to answer."""
-        raise NotImplementedError
-
-    def _may_go_on(self) -> None:
-        """The client has read its answers."""
-        raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,12 @@ _log = logging.getLogger(__name__)
 
 class Responder(Link):
     """A connection that answers one request at a time, wherever its parts come from."""
+
+    # What the one that reads requests does after an answer.
+    _next: Callable[[], None]
+    """Go on with the next request."""
+    _finish: Callable[[], None]
+    """End the connection after everything is written, and so that the client gets to read it."""
 
     def __init__(self, config: Any, server_state: Any, **more: Any) -> None:
         super().__init__(config, server_state, **more)
@@ -273,13 +279,3 @@ class Responder(Link):
             self._finish()
         else:
             self._refuse(exchange, self._fault_of(exchange) or error)
-
-    # ---- what the one that reads requests does after an answer
-
-    def _next(self) -> None:
-        """Go on with the next request."""
-        raise NotImplementedError
-
-    def _finish(self) -> None:
-        """End the connection after everything is written, and so that the client gets to read it."""
-        raise NotImplementedError
