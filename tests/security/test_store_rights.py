@@ -196,6 +196,8 @@ def test_a_guest_is_refused_everything(guest: Any, spaces: dict[str, int]) -> No
         refused(use, "guest")
 
 
+# The connector's 1.2 leaves the socket of a failed login to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("user", ["admin", "guest", "tarantkv", "nobody"])
 @pytest.mark.parametrize("password", ["", "wrong"])
 def test_nobody_gets_in_with_a_wrong_password(cluster: Cluster, user: str, password: str) -> None:
