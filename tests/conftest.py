@@ -18,7 +18,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(
         for_tests(
             tmp_path_factory.mktemp("cluster"),
-            # The store counts how often it applied each chunk: no test may ever find more than one.
+            # Shards count how often they applied each chunk: no test may ever find more than one.
             tier_settings={"shard": {"TARANTKV_COUNT_APPLICATIONS": "true"}},
         )
     )

@@ -1,4 +1,5 @@
-"""An HTTP proxy that loses requests or answers, as a network may: it breaks the client's connection instead.
+"""An HTTP proxy that loses requests or answers, as a network may: it breaks the client's connection instead of passing
+them on.
 
 `plan` decides for each request, by its number and its head, what becomes of it. A request whose answer is lost was
 carried out: the proxy waits for the whole answer first.
@@ -67,7 +68,7 @@ class LossyProxy:
             client.settimeout(TIMEOUT_S)
             stream = client.makefile("rb")
             method, path, _ = stream.readline().decode().split(" ")
-            # A client that takes it for a proxy of its own names the whole address.
+            # A client that is configured to use it as a proxy sends the whole URL.
             path = urlsplit(path).path + (f"?{urlsplit(path).query}" if "?" in path else "")
             headers = {}
             while line := stream.readline().decode("latin-1").strip():

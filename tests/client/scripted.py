@@ -111,7 +111,7 @@ class Script:
         for position, each in enumerate(steps):
             try:
                 outcomes[position] = Outcome(begun=True, value=self.run(each))
-            except Exception as error:  # noqa: BLE001 - as a front end hands it on
+            except Exception as error:  # noqa: BLE001 - a front end passes any error into the steps
                 outcomes[position] = Outcome(begun=True, error=error)
                 if stop(error):
                     break

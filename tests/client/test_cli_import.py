@@ -45,7 +45,7 @@ def test_an_import_that_is_killed_again_and_again_stores_every_line_and_tells_ea
     interrupted = 0
     for _ in range(6):
         process = tkv.start(*asked)
-        # From the moment on at which it has begun; the journal grows by a line with each part.
+        # Kill it only after it has begun. The journal grows by a line with each part.
         end = time.monotonic() + 20
         size = journal.stat().st_size if journal.exists() else 0
         while process.poll() is None and time.monotonic() < end:
@@ -85,8 +85,8 @@ def test_an_import_goes_on_from_a_journal_that_was_cut_anywhere(
     lossy.seen.clear()
     (result,) = tkv.run(*asked, "--resume").records()
     assert len(lossy.seen) == 10 - kept
-    # Parts whose note was cut off are sent again under their keys and get their first outcome, unless the journal has
-    # lost even its name.
+    # The client sends parts whose note was cut off again, under their keys, and gets their first outcome, unless the
+    # journal has lost even its name.
     assert result["applied"] + result["already_there"] == len(data)
     assert (result["already_there"] > 0) == (cut == 1)
     assert rejected(tkv.home / "data.ndjson.rejected.ndjson") == sorted(BAD)

@@ -18,7 +18,7 @@ def classes(base: type[errors.TarantKVError] = errors.TarantKVError) -> Iterator
         yield from classes(kind)
 
 
-# Nobody can be told more of these than that the request was refused.
+# For these the client can report only that the request was refused.
 GENERAL = {
     "target-too-long",
     "unsupported-media-type",

@@ -1,4 +1,4 @@
-"""However an export breaks, every key is given once, and an export without its last line is never taken for whole."""
+"""However an export breaks, every key is given once; without its last line an export is never reported complete."""
 
 import json
 

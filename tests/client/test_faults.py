@@ -1,4 +1,6 @@
-"""Answers are lost, connections cut, an api killed: each change is applied once, and the client reports just that."""
+"""Answers are lost, connections cut, an api killed: each change is applied once, and the client reports exactly what
+was applied.
+"""
 
 import random
 import signal

@@ -1,4 +1,6 @@
-"""The client's own HTTP: an answer means the same however it is cut, and what is no HTTP is an error."""
+"""The client's own HTTP: an answer means the same however it is cut into pieces, and bytes that are no HTTP are an
+error.
+"""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""The client is a package of its own: its wheel, installed with nothing but what it says it needs, works."""
+"""The client is a package of its own: its wheel works when only its declared dependencies are installed."""
 
 import re
 import shutil

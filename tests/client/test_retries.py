@@ -1,4 +1,4 @@
-"""What is sent again, when, and what an error says of each key: the core alone, without a server."""
+"""Which requests the client repeats and when, and what an error says of each key: the core alone, without a server."""
 
 import pytest
 from tarantkv import Policy, errors

@@ -1,4 +1,4 @@
-"""`tarantkv users`: an administrator's whole day, and that no password is ever an argument or kept."""
+"""`tarantkv users`: every command of an administrator, and that no password is ever an argument or stored."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

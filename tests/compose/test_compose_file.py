@@ -1,4 +1,4 @@
-"""The compose file: settings reach their containers, and nothing is published or open that need not be."""
+"""The compose file: settings reach their containers, and no port or file is open that need not be."""
 
 import os
 import re
@@ -214,7 +214,7 @@ def test_every_package_is_pinned_with_hashes_and_installed_by_them(lock: Path) -
 
 
 def test_the_contract_tests_are_whole_in_the_image_of_the_api(tmp_path: Path) -> None:
-    """There they stand without the other tests: `docker compose exec api pytest tests/contract`."""
+    """The image has them without the other tests: `docker compose exec api pytest tests/contract`."""
     copied = re.findall(r"^COPY (\S+) (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     for source, target in copied:
         if (ROOT / source).is_dir():

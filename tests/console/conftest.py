@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Person(NamedTuple):
-    """A user, and what the browser does not see: its token for the API."""
+    """A user with its token for the API, which the browser does not have."""
 
     name: str
     password: str
@@ -64,7 +64,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def people(cluster: Cluster) -> dict[str, Person]:
-    """Who may do all, who may read, and who may only watch."""
+    """Three users: one may do everything, one may read, and one may only watch."""
     found = {"editor": (cluster.admin_user, cluster.admin_password)}
     for name, scopes in (("reader", "observe,read"), ("watcher", "observe")):
         done = manage(cluster, "user-add", name, "--scopes", scopes, password=PASSWORD)
@@ -74,7 +74,7 @@ def people(cluster: Cluster) -> dict[str, Person]:
 
 
 class Store:
-    """The data beside the browser, as another client sees it."""
+    """The data as another client than the browser sees it."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
@@ -102,7 +102,9 @@ def store(cluster: Cluster, people: dict[str, Person]) -> Iterator[Store]:
 
 @pytest.fixture
 def new_page(chromium: Any, cluster: Cluster, people: dict[str, Person]) -> Iterator[NewPage]:
-    """Opens a page in a browser of its own, logged in as `role` unless that is None; nothing may go wrong in it."""
+    """Opens a page in a browser of its own, logged in as `role` unless that is None; an error on the page fails the
+    test.
+    """
     faults: list[str] = []
     with ExitStack() as stack:
 
@@ -148,7 +150,7 @@ class Pictures:
             page.screenshot(path=str(Path(self._folder) / f"console-{name}.png"), animations="disabled")
 
     def work(self, seconds: float) -> None:
-        """Give the charts something to show, where somebody will look at them."""
+        """Give the charts data where screenshots are taken."""
         end = time.monotonic() + (seconds if self._folder else 0)
         while (left := end - time.monotonic()) > 0:
             for number in range(1 + int(6 * (1 + math.sin(left)))):

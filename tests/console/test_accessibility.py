@@ -1,4 +1,4 @@
-"""The console for whoever sees little, or nothing, or uses no mouse: axe's rules on every screen, and the keyboard."""
+"""The console for people who see little or nothing, or use no mouse: axe's rules on every screen, and the keyboard."""
 
 from collections.abc import Callable
 from typing import Any

@@ -49,7 +49,7 @@ def test_a_text_that_is_no_json_is_not_sent(new_page: NewPage, store: Store, fre
     editor(page).fill("{")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("alert").get_by_text("This is no JSON").wait_for()
-    # What only the store can judge, it judges.
+    # The page leaves to the API what only the API can check.
     editor(page).fill(DIGITS)
     page.get_by_role("button", name="Save").click()
     page.get_by_role("alert").get_by_text("It was not saved").wait_for()
@@ -139,7 +139,7 @@ def test_hostile_keys_and_values_are_text(new_page: NewPage, store: Store, fresh
     assert "ملف" in shown
     assert page.locator("main script, main img").count() == 0
     assert page.evaluate("window.hit") is None
-    # What stands escaped in the editor is the same text.
+    # An escape in the editor stands for the same text.
     before = store.get(key)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("button", name="Save").click()

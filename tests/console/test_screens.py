@@ -1,4 +1,4 @@
-"""The screens in a real browser: what they show as things go well and as they go wrong."""
+"""The screens in a real browser: what they show while the system works and while parts of it fail."""
 
 import signal
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def test_each_screen_fits_and_shows_what_runs(
         assert "MiB of" in row.inner_text()
     page.get_by_role("img", name="Requests a second: requests").wait_for()
     page.wait_for_function("document.querySelectorAll('canvas').length === 4")
-    # Two looks make the first line of a chart.
+    # A chart needs two samples for its first line.
     page.get_by_text("since this page was opened").wait_for()
     pictures.work(40)
     assert is_as_wide_as_its_window(page)
@@ -128,7 +128,7 @@ def test_nobody_is_asked_while_nobody_looks(new_page: NewPage) -> None:
     page.on("request", lambda request: asked.append(request.url))
     hide = "Object.defineProperty(document, 'hidden', {configurable: true, value: %s});"
     page.evaluate(hide % "true" + "document.dispatchEvent(new Event('visibilitychange'))")
-    # There is no event for what does not happen: more than two turns of it must pass.
+    # No event tells that something does not happen: wait for more than two of its periods.
     page.wait_for_timeout(5000)
     assert asked == []
     page.evaluate(hide % "false" + "document.dispatchEvent(new Event('visibilitychange'))")

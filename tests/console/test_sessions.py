@@ -1,4 +1,4 @@
-"""Logins and logouts in a real browser, and what other pages can do with its cookie: nothing."""
+"""Logins and logouts in a real browser; other pages can do nothing with its cookie."""
 
 import threading
 from collections.abc import Iterator

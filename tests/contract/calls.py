@@ -18,12 +18,12 @@ TIMEOUT_S = 30.0
 
 
 def json_body(document: Any) -> bytes:
-    """JSON as a careful client writes it: any Unicode as it is, and no `NaN`."""
+    """JSON as a careful client writes it: Unicode without escapes, and no `NaN`."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
 
 
 def msgpack_body(document: Any) -> bytes:
-    """MessagePack; what is wrapped in `msgspec.Raw` goes as it is."""
+    """MessagePack; bytes in `msgspec.Raw` are sent unchanged."""
     return msgspec.msgpack.encode(document)
 
 
@@ -35,7 +35,7 @@ def decoded(response: httpx.Response) -> Any:
 
 
 def connection_of(response: httpx.Response) -> tuple[str, int]:
-    """This end of the connection that an answer came on: the same address twice is the same connection."""
+    """The client's end of the connection that an answer came on: the same address twice is the same connection."""
     address: tuple[str, int] = response.extensions["network_stream"].get_extra_info("client_addr")
     return address
 
@@ -138,5 +138,5 @@ class Api:
         return int(document["deleted"])
 
     def live(self) -> httpx.Response:
-        """Ask whether the api lives: the cheapest request there is, to see whether a connection is usable."""
+        """Ask whether the api is alive: the cheapest request, to see whether a connection is usable."""
         return self.http.get("/health/live")

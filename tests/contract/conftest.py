@@ -4,8 +4,8 @@ The api at TARANTKV_TEST_URL, with TARANTKV_ADMIN_USER and TARANTKV_ADMIN_PASSWO
 container; else the test cluster's. These tests use HTTP alone and import nothing of the system: the image has no
 supervisor and no test servers.
 
-Behind a proxy (`tests/interop` runs them there) nobody decides how a request reaches the api, so that each test runs
-once; those marked `direct` are about what only a direct connection shows.
+Behind a proxy (`tests/interop` runs them there) the proxy decides how a request is cut, so each test runs once. Tests
+marked `direct` need a direct connection.
 """
 
 import os
@@ -59,7 +59,7 @@ def token(service: Service) -> str:
 
 @pytest.fixture(params=WAYS, ids=lambda sending: sending.value)
 def sending(request: pytest.FixtureRequest) -> Sending:
-    """How requests are sent: every test is for both ways, which must not differ in anything that a client can see."""
+    """How requests are sent: every test runs with both ways, between which a client must see no difference."""
     way: Sending = request.param
     return way
 
@@ -79,12 +79,12 @@ def stranger(service: Service, documented: Documented, sending: Sending) -> Iter
 
 
 class FreshKeys:
-    """Makes keys that nobody else uses: the tests share one store with each other, and with whatever runs there."""
+    """Makes keys that no other test uses: the tests share one system with each other and with its other clients."""
 
     def __init__(self) -> None:
         self._prefix = token_hex(6)
         self.made: list[str] = []
-        """All keys made here, and others that a test has added for them to be removed with these."""
+        """All keys made here, and those that a test adds to have them removed, too."""
 
     def __call__(self) -> str:
         self.made.append(f"contract:{self._prefix}:{len(self.made)}")

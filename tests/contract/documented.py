@@ -9,12 +9,12 @@ import httpx
 PROBLEM_PREFIX = "urn:tarant-kv:problem:"
 PATTERNS = ("/api/keys/{key}", "/api/users/{name}")
 UNDOCUMENTED = (404, 405)
-"""What paths and methods answer that are not in the document."""
+"""The statuses of paths and methods that are not in the document."""
 
 
 @dataclass(frozen=True)
 class Documented:
-    """What the document says."""
+    """The OpenAPI document."""
 
     document: dict[str, Any]
 

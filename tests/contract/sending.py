@@ -1,6 +1,6 @@
 """The ways of sending a request: an answer must not depend on how a request was cut on its way.
 
-httpx writes head and body apart: whether a server reads them together is chance, unless it is made certain here.
+httpx writes head and body apart. Whether a server reads them together is chance, so these ways make it certain.
 """
 
 import time
@@ -15,20 +15,20 @@ from tests.contract.unread import unread_bytes
 
 READ_WITHIN_S = 20.0
 ELSEWHERE_PAUSE_S = 0.003
-"""Where nobody can see what has been read, as the api is on another machine."""
+"""Wait this long where the api is on another machine, so that the test cannot see what it has read."""
 
 
 class Sending(Enum):
     """How requests are sent."""
 
     BY_CHANCE = "by chance"
-    """As httpx does it."""
+    """As httpx sends it."""
 
     WHOLE = "whole"
     """Head and body in one write."""
 
     IN_PIECES = "in pieces"
-    """Each piece when the one before it has been read: a body after its head."""
+    """Each piece after the server has read the one before it: a body after its head."""
 
 
 class Transport(httpx.HTTPTransport):

@@ -85,6 +85,6 @@ def test_a_token_is_void_after_logout(stranger: Api, service: Service, fresh_key
     body = json_body({"keys": [fresh_key()]})
     assert stranger.post("read", body, token).status_code == 200
     assert stranger.post("logout", b"", token).json() == {"status": "success"}
-    # Several api processes may share the port: each other one remembers a token for up to five seconds.
+    # Several api processes may share the port. Another one may remember a token for up to five seconds.
     assert stranger.post("read", body, token).status_code == 401
     problem_of(stranger.post("logout", b"", token), "unauthorized", "revoked")

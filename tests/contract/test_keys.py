@@ -1,4 +1,4 @@
-"""Keys: which are allowed, and that each is kept apart from all others."""
+"""Keys: which are allowed, and that no two keys are taken for the same one."""
 
 import random
 from typing import Any
@@ -30,7 +30,7 @@ ALPHABET = ("a", "\u00e9", "\u20ac", "\U0001f600")
 
 
 RARE = {1: (0x01, 0x1F), 2: (0x700, 0x7BF), 3: (0xE000, 0xF8FF), 4: (0xF0000, 0xFFFFD)}
-"""Characters that hardly a key has, by their bytes: controls, Syriac and Thaana, private use."""
+"""Characters that occur in hardly any key, by their length in bytes: controls, Syriac and Thaana, private use."""
 
 
 def key_of(size: int, character: str, prefix: str = "") -> str:
@@ -54,7 +54,7 @@ def test_keys_of_every_length_are_kept_apart(api: Api, fresh_key: FreshKeys, cha
     # Each of the tests that may run side by side has a key of one byte for itself.
     control = chr(0x10 + 2 * width + (as_ == JSON))
     short = [short_key_of(size, width, control) for size in range(1, len(prefix))]
-    # Where the tests run against somebody's system, a short key may be there already: it is left alone.
+    # Where the tests run against a system in use, a short key may exist already: the test leaves it alone.
     keys = api.read_document(*short)["not_found"]
     keys += [key_of(size, character, prefix) for size in range(len(prefix), MAX_KEY_BYTES + 1)]
     fresh_key.made += keys

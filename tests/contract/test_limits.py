@@ -61,7 +61,7 @@ def test_a_body_of_one_byte_too_many_is_refused_on_a_connection_that_goes_on(
     api: Api, call: str, framing: Framing
 ) -> None:
     answer = api.post(call, framing(b" " * (MAX_BODY_BYTES + 1)))
-    # Logging in and out takes far less, which is nobody's choice.
+    # The limit for login and logout is far lower, and no setting.
     problem_of(answer, "body-too-large", "bytes" if call in ("login", "logout") else str(MAX_BODY_BYTES))
     assert_usable(api, answer)
 

@@ -82,7 +82,7 @@ BAD_VALUES: dict[str, tuple[bytes, str]] = {
     "bad UTF-8 inside": (b'{"x": ["\xe2\x82"]}', "UTF-8"),
     "200 levels": (b"[" * 200 + b"]" * 200, "levels"),
 }
-"""Values that cannot be kept, and what the problem must say of them besides their key."""
+"""Values that cannot be kept, and what the problem must say besides their key."""
 
 GRAMMAR = ("NaN", "Infinity", "-Infinity")
 """Those of `BAD_VALUES` that no JSON document may hold at all."""

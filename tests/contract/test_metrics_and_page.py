@@ -1,4 +1,4 @@
-"""`/metrics` counts what was asked, and the page of the documentation loads nothing from elsewhere."""
+"""`/metrics` counts requests, and the documentation page loads nothing from other servers."""
 
 import re
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_every_reference_of_the_document_leads_somewhere(documented: Documented)
 
 
 def test_the_page_fills_in_no_idempotency_key(documented: Documented) -> None:
-    # Whoever sends two examples one after the other would use the same key for two requests.
+    # A reader who sends two examples in turn would use the same `Idempotency-Key` for two requests.
     parameter = documented.document["components"]["parameters"]["Idempotency-Key"]
     assert not {"example", "examples"} & parameter.keys()
     assert not {"example", "examples", "default"} & parameter["schema"].keys()

@@ -1,6 +1,6 @@
-"""The routes beside the API itself: health, metrics, documentation, and what is no route.
+"""The routes beside the API itself: health, metrics, documentation, and paths that are no route.
 
-What tests a path's exact bytes is `direct`: proxies refuse or rewrite some of them.
+Tests of a path's exact bytes are marked `direct`: proxies refuse or rewrite some of them.
 """
 
 import httpx

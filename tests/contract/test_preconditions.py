@@ -80,7 +80,7 @@ def test_a_put_loses_no_update(keys: OneKey, fresh_key: FreshKeys) -> None:
     problem_of(keys.put(key, 3, if_match=first), "precondition-failed", second.strip('"'))
     problem_of(keys.put(key, 3, if_match=f"W/{second}"), "precondition-failed")
     third = keys.stored(key, 3, if_match=f'{first}, {OLD}, W/{second}, {second}, "no-version"')
-    # What was read as MessagePack can be put as JSON.
+    # The tag of a value that was read as MessagePack holds for a PUT in JSON.
     fourth = keys.stored(key, 4, if_match=third[:-1] + '-msgpack"')
     keys.stored(key, 5, if_match="*")
     problem_of(keys.put(key, 6, if_match=f"{first}, {fourth}"), "precondition-failed")
@@ -90,7 +90,7 @@ def test_a_put_loses_no_update(keys: OneKey, fresh_key: FreshKeys) -> None:
 def test_a_delete_may_ask_for_a_version(keys: OneKey, fresh_key: FreshKeys) -> None:
     key = fresh_key()
     problem_of(keys.delete(key), "key-not-found", "not there")
-    # Without the header it would be 404, so that the header does not count.
+    # Without the header the answer would be 404, so the precondition is not evaluated.
     problem_of(keys.delete(key, if_match="*"), "key-not-found")
     problem_of(keys.delete(key, if_match=OLD), "key-not-found")
     problem_of(keys.delete(key, if_none_match="*"), "key-not-found")

@@ -13,7 +13,7 @@ _ends = struct.Struct("!HH16s16s")
 _question = struct.Struct("=BBBBI")
 _rest_of_id = struct.Struct("=III")
 _RECEIVED = _message.size + 4 + _ends.size + _rest_of_id.size + 4
-"""Where the answer has the bytes that were received and not read, after the message's head, state, id and timer."""
+"""Offset of the number of unread bytes in the answer: behind the message's head, state, id and timer."""
 
 
 def unread_bytes(connection: socket.socket) -> int | None:

@@ -1,8 +1,8 @@
 """The examples of docs/api.md: what stands in their blocks, and how an answer is compared with what is shown.
 
-A block is a request (its line, header fields, an empty line, its body), a line `HTTP 200` and the answer's body. What
-nobody can know beforehand is a variable: versions and texts that end in `…`. The first answer gives it its value, and
-later requests are sent with that.
+A block is a request (its line, header fields, an empty line, its body), a line `HTTP 200` and the answer's body.
+Versions and texts that end in `…` are variables. The first answer that has one sets its value, and later requests use
+it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Variables:
         return text
 
     def compare(self, shown: Any, found: Any, where: str = "") -> None:
-        """See that an answer is as shown.
+        """Check that an answer is as shown.
 
         Raises:
             AssertionError: it is not; the text says where.
@@ -75,7 +75,7 @@ class Variables:
         elif isinstance(shown, str) and _VARIABLE.fullmatch(shown):
             assert self.values.setdefault(shown, found) == found, f"{where}: {found}, and before {self.values[shown]}"
         elif where.endswith("/expires_at"):
-            # One that counts from the request is some time in the future; another one is exact.
+            # An expiry that counts from the request is some time in the future; another one is exact.
             assert shown == found or found < shown, f"{where}: {found}"
         else:
             assert (shown, type(shown)) == (found, type(found)), f"{where}: {found}"

@@ -88,7 +88,7 @@ class PageRunner:
             yaml.safe_load(text)
 
     def delete(self, keys: list[str]) -> None:
-        """Remove what requests have left."""
+        """Remove the keys that requests have stored."""
         self._http.post("/api/delete", json={"keys": keys}).raise_for_status()
 
     def _compare(self, block: Block, printed: str, where: str, *, always: bool) -> None:
@@ -120,7 +120,7 @@ class PageRunner:
 
 
 def clone(folder: Path, cluster: Cluster) -> dict[str, str]:
-    """Make a folder look like the reader's clone; gives the environment of his shell."""
+    """Make a folder look like the reader's clone; returns the environment of the reader's shell."""
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)
     (folder / "home").mkdir()

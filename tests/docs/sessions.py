@@ -53,7 +53,7 @@ class Session:
         self._number = 0
 
     def said(self) -> str:
-        """The last of what went to standard error."""
+        """The last lines of standard error."""
         self._errors.seek(0)
         return self._errors.read()[-2000:]
 
@@ -115,7 +115,7 @@ class Shell(Session):
         return printed.read_text()
 
     def environment(self) -> dict[str, str]:
-        """What a program gets that is started from here now."""
+        """The environment of a program that this shell starts now."""
         pairs = self.run("env -0", "the environment").split("\0")
         return dict(pair.split("=", 1) for pair in pairs if pair)
 

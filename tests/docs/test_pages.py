@@ -12,7 +12,7 @@ from localcluster.cluster import Cluster
 from tests.docs.runner import PageRunner
 
 KEYS = re.compile(r'"((?:user|session|stock):\d+|hits)"')
-"""Of docs/api.md, which cannot remove its keys itself without an example that nobody needs."""
+"""The keys of docs/api.md, which the page does not remove itself: that would take an example that no reader needs."""
 
 
 def runnable() -> list[Path]:

@@ -1,4 +1,4 @@
-"""The pages that are written from the code leave nothing out."""
+"""The pages that are generated from the code are complete."""
 
 import inspect
 import re

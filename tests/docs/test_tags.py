@@ -1,4 +1,4 @@
-"""What the pages hold that no test runs is known, and what nobody can run says why."""
+"""Every block that no test runs is listed here, with the reason why it cannot be run."""
 
 import re
 import shutil

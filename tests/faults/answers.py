@@ -1,6 +1,6 @@
 """What the answer to one attempt tells of a call, written into its record.
 
-An answer that says what no api may say, whatever was broken, is an `AssertionError`.
+An answer that no api may give, whatever fault there is, raises an `AssertionError`.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ _FATES: Mapping[bool, Mapping[str, Fate]] = {
     False: {"not_applied": Fate.NEVER, "unknown": Fate.UNKNOWN, **_REFUSALS},
     True: {"not_read": Fate.NEVER},
 }
-"""What is known of a key that failed, for changes and for reads, by the word of the answer."""
+"""What the word in an answer means for a key that failed, for changes and for reads."""
 
 
 @dataclass(frozen=True)
 class Answers:
     """How the answers of a run are to be read.
 
-    `skew_s`: how far clocks differ. `refusals`: a 500 that says the database refused is an answer like others.
-    `garbled`: requests and answers may be damaged on their way, so that a 4xx is an answer like others.
+    `skew_s`: how far clocks differ. `refusals`: a 500 `database-refused` is an expected answer.
+    `garbled`: requests and answers may be damaged on their way, so that a 4xx is an expected answer.
     """
 
     skew_s: float
     refusals: bool
     garbled: bool
     wall_s: float
-    """What is to be added to the history's time for the time of day."""
+    """Seconds to add to the history's time to get the time of day."""
 
     def broken(self, call: Call, how: str, begun_s: float = 0.0) -> None:
-        """Judge an attempt without an answer, which the api may go on with for its whole time."""
+        """Record an attempt without an answer: the api may work on it until its deadline."""
         judge(call, f"broken ({how})", Fate.UNKNOWN)
         call.latest = call.answered + begun_s + DEADLINE_S + self.skew_s
 
     def take(self, call: Call, status: int, document: Mapping[str, Any]) -> None:
-        """Judge an attempt that was answered."""
+        """Record an attempt that was answered."""
         match status:
             case 200:
                 judge(call, "200", Fate.HAPPENED)
@@ -76,12 +76,12 @@ class Answers:
             raise AssertionError(f"a part was read: {document}")
         call.seen = {**document["data"], **dict.fromkeys(missing)}
         if failed:
-            # To the client it has failed in part, as it would have without `partial`.
+            # For the client it failed in part, as it would have without `partial`.
             call.answers[-1] = "503"
 
     def _failures(self, call: Call, status: int, document: Mapping[str, Any]) -> None:
         failed = document.get("failed")
-        # Without a list nothing was sent.
+        # Without the list `failed` nothing was sent.
         judge(call, str(status), Fate.HAPPENED if failed is not None else Fate.NEVER)
         if failed is None and status in {409, 504}:
             raise AssertionError(f"a {status} does not say for which keys: {document}")
@@ -97,7 +97,7 @@ class Answers:
         call.latest = max(call.latest, call.answered + self.skew_s)
 
     def _tell(self, call: Call, document: Mapping[str, Any]) -> None:
-        """Take what is told beyond the outcome, and ask for all that must be."""
+        """Record what the answer says beyond the outcome, and require every member that must be there."""
         whole = call.succeeded
         for key in call.keys:
             served = call.seen.get(key) is not None if call.action is Action.READ else call.fates[key] is Fate.HAPPENED
@@ -139,7 +139,7 @@ def _as_read(call: Call, page: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def judge(call: Call, answer: str, fate: Fate) -> None:
-    """Say the same of all keys of a call."""
+    """Record the same for all keys of a call."""
     call.answered = time.monotonic()
     call.answers.append(answer)
     call.fates = dict.fromkeys(call.keys, fate)

@@ -1,7 +1,7 @@
 """What the clients of a run ask for: the next call by chance, and its request. Sends nothing.
 
-Keys have parts by their places, so that a run checks every promise on some of them: most hold texts, every eighth a
-counter that is only ever incremented, and another one a counter with bounds and expiry that is deleted and
+The position of a key decides its role, so that a run checks every promise on some of them: most hold texts, every
+eighth a counter that is only ever incremented, and another one a counter with bounds and expiry that is deleted and
 overwritten as well.
 """
 
@@ -21,14 +21,14 @@ from tests.faults.history import ABSENT, PRESENT, Action, Ask, Call
 BATCH = 6
 LONG_S = 3600.0
 SHORT_S = (0.2, 1.5)
-"""Of an expiry: some come while the load runs, as far as whole milliseconds."""
+"""Range of expiries, in seconds: some end while the load runs."""
 
 _EVERY, _SUM, _BOUNDED = 8, 3, 7
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What the clients do: weights of the actions, the share of batches, and of changes with an `Idempotency-Key`."""
+    """The mix of calls: weights of the actions, the share of batches, and that of changes with an `Idempotency-Key`."""
 
     write: float = 0.4
     read: float = 0.35
@@ -48,17 +48,17 @@ class Mix:
 
 
 PLAIN = Mix(increment=0, touch=0, conditional=0, ending=0, scans=0)
-"""Writes, reads and deletes as they were before there was anything else."""
+"""Plain writes, reads and deletes only."""
 
 
 @dataclass
 class Asker:
-    """Draws calls for some keys. `versions` are those that the clients have heard of last."""
+    """Draws calls for some keys. `versions` are the last ones that the clients were told."""
 
     keys: Sequence[str]
     mix: Mix
     wall_s: float
-    """What is to be added to the history's time for the time of day."""
+    """Seconds to add to the history's time to get the time of day."""
     off_s: float = 0.0
     step_s: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)

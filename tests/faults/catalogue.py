@@ -1,4 +1,4 @@
-"""Every fault by name, for runners that draw them by chance: what it touches, and how its injection is made."""
+"""Every fault by name, for runners that draw faults at random: what it touches, and how its injection is made."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAIRS = ("client-api", "api-redis", "worker-redis", "worker-shards", "worker-s2
 
 @dataclass(frozen=True)
 class Stage:
-    """What there is to break."""
+    """The cluster and links that faults are injected into."""
 
     cluster: Cluster
     network: Network
@@ -35,14 +35,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Fault:
-    """Two faults that touch the same thing are never there at the same time: one's end would be the other's."""
+    """Two faults that touch the same thing are never injected at the same time: the end of one would end the other."""
 
     touches: frozenset[str]
     make: Callable[[Stage], Injection]
 
 
 def _plain(touches: Iterable[str], make: Callable[[], Injection]) -> tuple[str, Fault]:
-    """A fault whose injection needs nothing of the stage."""
+    """A fault whose injection needs nothing of the cluster."""
     return make().name, Fault(frozenset(touches), lambda _: make())
 
 
@@ -91,7 +91,8 @@ def _network() -> Iterator[tuple[str, Fault]]:
     for pair in _PAIRS:
         touches = frozenset({"worker-shards" if pair == "worker-s2" else pair})
         for kind in KINDS:
-            # HTTP without TLS has no checksum: a damaged request can be another request, and no promise covers it.
+            # HTTP without TLS has no checksum: a damaged request can be a different valid request, which no promise
+            # covers.
             if (pair, kind) != ("client-api", "damaged"):
                 yield f"{pair}-{kind}", Fault(touches, partial(_network_fault, pair, kind))
 

@@ -1,8 +1,8 @@
-"""`make chaos`: a cluster under mixed load, and faults by chance, alone and together, for as many minutes as one likes.
+"""`make chaos`: a cluster under mixed load, with random faults, alone and together, for a given number of minutes.
 
 The schedule follows from seed and length and is printed first. Each strike is an epoch with keys of its own, so that
-what is kept and what is searched stay small however long the run is. Its history is checked when the next epoch is
-over, with one more look at its keys: what was late by then would show.
+memory and the check's effort do not grow with the run. The checker checks its history when the next epoch is over,
+after one more read of its keys: that read shows late effects.
 
 Exit code 1, and the histories in a directory, if a promise was broken or the system did not recover by itself.
 """
@@ -51,7 +51,7 @@ TOKEN_TTL_S = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class Pace:
-    """How much load an epoch has."""
+    """The load of an epoch."""
 
     before: int = 60
     after: int = 100
@@ -66,7 +66,7 @@ FULL_LOAD = Pace()
 
 
 class ChaosError(Exception):
-    """What a run must not come to. `over` is the number of strikes that need not be tried again."""
+    """A run failed. `over` is the number of strikes that need not be tried again."""
 
     def __init__(self, text: str, over: int) -> None:
         super().__init__(text)
@@ -75,7 +75,7 @@ class ChaosError(Exception):
 
 @dataclass
 class Totals:
-    """What all epochs came to so far."""
+    """The totals of all epochs so far."""
 
     strikes: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -142,7 +142,7 @@ class Chaos:
         return Run(name, load.calls, struck, healed, late_s, self._pace.deadline_s)
 
     async def _strike(self, strike: Strike, load: Load) -> None:
-        """Have all faults there for their time; their ends are in the opposite order."""
+        """Inject all faults, wait, and end them in the opposite order."""
         cluster = self._stage.cluster
         injections = [FAULTS[name].make(self._stage) for name in strike.faults]
         started = []
@@ -163,7 +163,7 @@ class Chaos:
             await asyncio.sleep(0.1)
 
     async def _check_last(self) -> None:
-        """Look at the keys of the last epoch once more, and check its history."""
+        """Read the keys of the last epoch once more, and check its history."""
         run, self._unchecked = self._unchecked, None
         if run is None:
             return

@@ -1,4 +1,4 @@
-"""The clock of an api or a worker process, set off and right while it runs."""
+"""Sets the clock of an api or worker process wrong, and right again, while the process runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster that is there to be broken, apart from the one that other tests share."""
+"""A cluster that tests may break, apart from the one that other tests share."""
 
 import hashlib
 import secrets
@@ -50,7 +50,7 @@ def token(breakable: Cluster, api: ApiProcess) -> str:
 
 @pytest.fixture(scope="session")
 def modest_token(breakable: Cluster) -> str:
-    """Of a user who asks for little."""
+    """The token of a user who sends few requests."""
     breakable.start()
     done = manage(breakable, "user-add", "modest", "--scopes", "read,write", password=PASSWORD)
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def scenario(mended: Cluster, request: pytest.FixtureRequest, tmp_path: Path) ->
 
 @pytest.fixture(scope="session")
 def networked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networked]:
-    """Another cluster there to be broken, whose tiers talk through links that can be broken too."""
+    """Another cluster that tests may break, and the links between its tiers, too."""
     with networked_cluster(tmp_path_factory.mktemp("networked")) as networked:
         yield networked
 

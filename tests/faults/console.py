@@ -16,7 +16,7 @@ MARK_LEAD_S = 1.0
 """How far a shard's mark of its clock is ahead of what the clock says (`LEAD_MS` of shard_clock.lua)."""
 
 _USUAL_S = 0.1
-"""So far a clock seems off for nothing but a busy machine."""
+"""A clock may seem off by this much only because the machine is busy."""
 
 _END = b"\n...\n"
 
@@ -71,10 +71,10 @@ def keys_of(cluster: Cluster, shard: str, prefix: str, number: int) -> list[str]
 
 
 def clocks_off_s(cluster: Cluster) -> float:
-    """How far the clock by which keys expire may be off, of the shard of which it is most, and by how much it may step.
+    """How far the clock by which keys expire may be off on the worst shard, and by how much it may step.
 
-    A shard's clock never goes back: one that was ahead comes right while it goes slower, whatever becomes of the
-    machine's clock, and goes on at its mark if the shard restarts meanwhile. The time of asking is no part.
+    A shard's clock never goes back: one that was ahead runs slower until it is right, whatever the machine's clock
+    does, and continues from its mark if the shard restarts meanwhile. The time that this question takes is not counted.
     """
     off = [0.0]
     for shard in cluster.config.shards:

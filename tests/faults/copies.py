@@ -1,4 +1,4 @@
-"""Delivers every frame a second time, a while later: as a worker does that was frozen with it in its hands."""
+"""Delivers every frame a second time, a while later, as a worker does that was frozen with the frame in its hands."""
 
 from __future__ import annotations
 

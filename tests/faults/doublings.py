@@ -1,7 +1,7 @@
-"""Faults after which there are two copies of a chunk, or one that comes late: each in the steps that a test needs.
+"""Faults after which there are two copies of a chunk, or a late one, split into the steps that a test needs.
 
-`begin` makes the copy, before the shard refuses anything. `while_refused` has the chunk worked while the shard refuses.
-`release` lets the copy go on its way, when the shard refuses no more.
+`begin` makes the copy before the shard starts refusing. `while_refused` has the chunk worked while the shard refuses.
+`release` delivers the copy when the shard accepts changes again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Doubling(Protocol):
         """Have the chunk worked."""
 
     def release(self, cluster: Cluster) -> None:
-        """Let the copy go on its way."""
+        """Deliver the copy."""
 
     def end(self, cluster: Cluster) -> None:
         """Undo what is left of it."""
@@ -64,7 +64,7 @@ def freeze_with_changes(cluster: Cluster, program: str) -> int:
 
 
 class _Frozen:
-    """What several of them share: a worker is frozen with a frame in hand, and wakes when it is released."""
+    """What several doublings share: a worker is frozen with a frame in hand, and wakes when it is released."""
 
     def __init__(self) -> None:
         self._program = ""

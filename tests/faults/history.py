@@ -1,4 +1,4 @@
-"""What clients did and saw: calls as recorded. `operations` makes the operations on single keys of them.
+"""What clients did and saw: the recorded calls. `operations` makes operations on single keys of them.
 
 Times are seconds of one monotonic clock. A call is what a client wanted once: its retries under one `Idempotency-Key`
 belong to it. Nothing here talks to anybody.
@@ -33,7 +33,7 @@ class Fate(StrEnum):
     REFUSED = "refused"
     """The shard looked at the key and refused: a condition, a bound, or what is stored is no number. That is final."""
     UNKNOWN = "unknown"
-    """It may have happened, may happen until its latest time, or never."""
+    """It may have happened, may still happen until its latest time, or may never happen."""
 
 
 SERVED = ("200", "409")
@@ -119,7 +119,7 @@ class Call:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the last attempt was served: a condition that does not hold is an answer as good as any."""
+        """Whether the last attempt was served. A failed condition counts as served, too."""
         return self.answers[-1] in SERVED
 
     @property

@@ -1,4 +1,4 @@
-"""What every fault looks like to whoever runs it: a name, a start and a stop; alone in a test, or many in random turns.
+"""The interface of every fault: a name, a start and a stop. A test injects one, a chaos run many at random.
 
 An injection is made for one use or for many: after `stop` it can be started again. What `start` needs beyond the
 cluster (a link of the network, a number of seconds) is given to its constructor.
@@ -15,7 +15,7 @@ from localcluster.cluster import Cluster
 
 
 class Injection(Protocol):
-    """One fault. Both methods block, for as long as it takes the fault to be there or to be gone."""
+    """One fault. Both methods block until the fault is there, or gone."""
 
     @property
     def name(self) -> str:
@@ -33,7 +33,7 @@ class Injection(Protocol):
 
 @asynccontextmanager
 async def injected(injection: Injection, cluster: Cluster) -> AsyncIterator[None]:
-    """Have the fault there for the length of a block, without holding up the event loop."""
+    """Inject the fault for the length of a `with` block, without blocking the event loop."""
     try:
         await asyncio.to_thread(injection.start, cluster)
         yield

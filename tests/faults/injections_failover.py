@@ -1,4 +1,4 @@
-"""Another Redis server takes the place of the one before: a replica, a successor, one that loads its data."""
+"""Another Redis server replaces the leader: a replica, a successor, or one that is loading its data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JUNK_BYTES = 32 * 1024
 
 
 class FailedOver:
-    """Redis dies, and a replica takes its place that has missed the last moments before."""
+    """Redis dies, and a replica that missed the last writes replaces it."""
 
     name = "redis-failed-over"
 
@@ -29,7 +29,7 @@ class FailedOver:
     def start(self, cluster: Cluster) -> None:
         """Cut the replica off, wait, kill the leader, and lead everybody to the replica."""
         self.cut_replica_off(cluster)
-        # That it misses something is the fault: nothing else would tell that it does.
+        # The fault is that the replica misses writes: check that it does.
         time.sleep(self._missing_s)
         self.replace_leader(cluster)
 
@@ -75,7 +75,7 @@ class Demoted:
         self._successor: SecondRedis | None = None
 
     def start(self, cluster: Cluster) -> None:
-        """Let the two change their parts; whoever connects from here on comes to the new leader."""
+        """Switch their roles; new connections lead to the new leader."""
         successor = self._successor = SecondRedis(cluster)
         successor.start()
         successor.follow(cluster.config.redis_port)
@@ -89,7 +89,7 @@ class Demoted:
             link.lead_to(successor.address, reset=False)
 
     def stop(self, cluster: Cluster) -> None:
-        """Let them change back, and the successor die."""
+        """Switch the roles back, and kill the successor."""
         if self._successor is not None:
             with administrator(cluster) as client:
                 client.replicaof("NO", "ONE")

@@ -1,6 +1,6 @@
 """Faults of the network between two tiers: each kind of condition, on the links of each pair.
 
-One fault a link at a time: the end of any of them makes its links whole.
+A link has one fault at a time: the end of any fault mends its links.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS: Mapping[str, Condition] = MappingProxyType(
         "damaged": Condition(requests=_DAMAGED, answers=_DAMAGED),
     }
 )
-"""What can happen to a link; requests go from the first tier of its name to the second."""
+"""The conditions of a link; requests go from the first tier of its name to the second."""
 
 
 class NetworkFault:
@@ -74,7 +74,7 @@ def pairs(network: Network) -> dict[str, tuple[Link, ...]]:
 
 
 def network_faults(network: Network) -> Iterator[NetworkFault]:
-    """Every kind on every pair."""
+    """Every kind of fault on every pair of tiers."""
     for pair, links in pairs(network).items():
         for kind in KINDS:
             yield NetworkFault(pair, links, kind)

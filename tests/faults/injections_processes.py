@@ -24,7 +24,7 @@ def programs_of(cluster: Cluster, target: str) -> list[str]:
 
 
 def kill_for_good(cluster: Cluster, name: str) -> None:
-    """Kill it in the midst of being stopped: a program that is killed otherwise is started again at once."""
+    """Kill it while the supervisor stops it: otherwise the supervisor starts it again at once."""
     pid = cluster.kill(name, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as other:
         stopped = other.submit(cluster.stop_program, name)
@@ -68,7 +68,7 @@ class Down:
             kill_for_good(cluster, program)
 
     def stop(self, cluster: Cluster) -> None:
-        """Start what was killed; whether it can serve already may depend on other faults."""
+        """Start what was killed; other faults may still keep it from serving."""
         for program in self._programs:
             cluster.start_program(program)
         self._programs.clear()
@@ -88,7 +88,7 @@ class Frozen:
             self._pids.append(cluster.kill(program, signal.SIGSTOP))
 
     def stop(self, cluster: Cluster) -> None:
-        """Let those that are still there go on."""
+        """Continue those that still exist."""
         ours = {cluster.pid(status.name) for status in cluster.status()}
         for pid in ours.intersection(self._pids):
             with suppress(ProcessLookupError):

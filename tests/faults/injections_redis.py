@@ -1,5 +1,5 @@
-"""What a Redis server does to its clients. It dies and freezes in `injections_processes`, and is replaced in
-`injections_failover`.
+"""Faults in which a Redis server runs and does not serve. `injections_processes` kills and freezes it,
+`injections_failover` replaces it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Paused:
 
 
 class OutOfMemory:
-    """`maxmemory` is reached: whatever needs memory is refused with `OOM`, what frees some is not."""
+    """`maxmemory` is reached: Redis refuses commands that need memory with `OOM`, and takes those that free memory."""
 
     name = "redis-out-of-memory"
 
@@ -98,7 +98,7 @@ class Busy:
         if self._script is None:
             return
         with administrator(cluster) as client:
-            # Whoever is not at it yet cannot be killed: NOTBUSY.
+            # A script that has not started yet cannot be killed: NOTBUSY.
             while self._script.is_alive():
                 with contextlib.suppress(redis.ResponseError):
                     client.script_kill()
@@ -112,7 +112,7 @@ class Busy:
 
 
 class ConnectionsKilled:
-    """The connections of one kind of client are killed, again and again, as soon as they are there."""
+    """Kills the connections of one kind of client, again and again, as soon as they are made."""
 
     def __init__(self, client_name: str = "worker") -> None:
         self.name = f"redis-kills-{client_name}"

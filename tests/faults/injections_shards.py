@@ -38,7 +38,7 @@ class DiskFull:
         resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     def stop(self, cluster: Cluster) -> None:
-        """Allow as many as anybody may; a process that was started meanwhile was never held."""
+        """Lift the limit; a process that was started meanwhile never had it."""
         if self._pid and self._pid == cluster.pid(self._program):
             with suppress(ProcessLookupError):
                 resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -102,9 +102,9 @@ class ShardClock:
 
 
 def settle_clock(cluster: Cluster, shard: str) -> None:
-    """Make a shard's clock right that was ahead, at once and not in eight times as long: tests that follow need it.
+    """Set a shard's clock that was ahead right at once, for the next tests: by itself it takes eight times as long.
 
-    Versions may come again that it gave while it was ahead.
+    The shard may give versions again that it gave while it was ahead.
     """
     position = [each.name for each in cluster.config.shards].index(shard) + 1
     space = "box.space.clock"

@@ -1,4 +1,4 @@
-"""What must hold in every history, checked one by one: cheaper than the search, and clearer when it fails."""
+"""Rules that hold in every history, checked one by one: that is cheaper than the search, and clearer when it fails."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class LaneCluster:
     workers: tuple[Link, ...]
 
     def home(self, shard: str = "s1") -> int:
-        """The lane that carries a shard while all is well."""
+        """The home lane of a shard."""
         return order(shard, [link.address for link in self.api])[0]
 
     def redis(self, lane: int) -> str:

@@ -26,7 +26,7 @@ SKEW_S = 0.5
 """Clocks of one machine differ by nothing; this is for the time between an answer and its record."""
 
 HTTP_TIMEOUT_S = 20.0
-"""Never reached by an api that runs: it answers by itself."""
+"""An api that runs answers by itself before this."""
 
 FROZEN_S = 600.0
 """Longer than any api stands still here."""
@@ -156,7 +156,7 @@ class Load:
         return time.monotonic() - max(self._asked.values())
 
     async def stop(self) -> None:
-        """Let every client end what it does; then read all keys, as the last call of the history."""
+        """Let every client finish its call; then read all keys, as the last call of the history."""
         self._stopping = True
         await asyncio.gather(*self._tasks)
         last = Call(-1, Action.READ, tuple(self._keys), time.monotonic(), next(self._numbers))

@@ -1,8 +1,8 @@
 """What each operation does to one key: the rules of the API, for the search in `linearizability`.
 
-A key is absent, or has a value, a version and an expiry. Only part of that is known: a version is `UNSEEN` until an
-answer tells it, and the expiry is a window. Inside it an operation may find the key or not; once one has not found it,
-the key is absent for all that come later.
+A key is absent, or has a value, a version and an expiry. The model knows only part of that: a version is `UNSEEN` until
+an answer tells it, and the expiry is a window. Inside it an operation may find the key or not; once one has not found
+it, the key is absent for all that come later.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Moves buckets between the shards of a running cluster, with all that belongs to them, through the shards' consoles.
 
-A mover of the tests' own: it knows no failures. The steps are in `mover.lua`.
+It is a mover for tests: it handles no failures. The steps are in `mover.lua`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def mover(cluster: Cluster) -> Iterator[Mover]:
 
 @contextmanager
 def recording_by_bucket(mover: Mover) -> Iterator[None]:
-    """Have the api record changes under claims by bucket, as it does where buckets move."""
+    """Make the api record changes under claims by bucket, as it does where buckets move."""
     try:
         _let_move(mover, may=True)
         yield

@@ -1,7 +1,7 @@
-"""A TCP proxy that stands between two tiers and does to their bytes what bad networks do.
+"""A TCP proxy between two tiers that delays, drops, holds or damages their bytes, as bad networks do.
 
 `Link` is one port in front of one server; `Proxy` is the thread that all links of a test share. A link passes bytes on
-until it is given another `Condition`, and again after `heal`. What happens to bytes is said for each way of its own:
+until it is given another `Condition`, and again after `heal`. Each direction has a condition of its own:
 
 - cut: every connection is reset, new ones are refused;
 - delayed: each piece waits before it goes on;
@@ -158,7 +158,7 @@ class Link:
 
     async def _set(self, condition: Condition) -> None:
         self.condition = condition
-        # Whoever waits on the event of before wakes up and looks again.
+        # Tasks that wait for the former event wake up and check again.
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
         if condition.cut:

@@ -1,4 +1,4 @@
-"""An api with small limits, and clients that take more than their part of it or only a little."""
+"""An api with small limits, and clients that send far more than it can take, or few requests."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from tests.integration.processes import ApiProcess
 
 PASSWORD = "correct horse battery staple"
 SLOW_S = 4.0
-"""More than any answer of a system that is busy, on a machine that is busy too; deadlines are 5 s."""
+"""Longer than any answer takes under load on a busy machine; deadlines are 5 s."""
 
 FLOOD_S = 6.0
 PAUSE_S = 1.5
@@ -82,7 +82,7 @@ def closed_within(connections: Sequence[socket.socket], seconds: float) -> bool:
 
 @asynccontextmanager
 async def flood(http: httpx.AsyncClient, path: str, body: bytes, clients: int) -> AsyncIterator[list[httpx.Response]]:
-    """So many clients that send the same again and again, as soon as they are answered."""
+    """Clients that send the same request again as soon as they are answered."""
     answers: list[httpx.Response] = []
     flowing = asyncio.Event()
 

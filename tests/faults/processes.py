@@ -1,4 +1,4 @@
-"""What a process does and has in hand: which worker reads, what it was given, and what a shard has not read yet."""
+"""Which worker reads a stream, which frames it was given, and which bytes a shard has not read yet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CHANGES = {
 
 
 def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.0) -> None:
-    """Wait until something is so that nobody tells."""
+    """Poll until a condition holds that no event tells."""
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:
@@ -53,7 +53,7 @@ def reader(cluster: Cluster, shard: str = "s1", timeout_s: float = 5.0) -> str:
                 )
             except redis.RedisError:
                 return next(iter(workers.values()))
-            # Who died a moment ago still counts as there, and who has just started does not yet.
+            # A worker that died a moment ago still counts as present, and one that has just started does not yet.
             if {_pid(name) for name, _ in present} == workers.keys():
                 first, said_at = min(present)
                 if said_at > seen.get(first, said_at):

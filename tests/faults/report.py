@@ -1,4 +1,4 @@
-"""Puts what runs with faults came to into docs/reliability.md, between its marks.
+"""Writes the results of runs with faults into docs/reliability.md, between its marks.
 
 `python -m tests.faults.report run` makes the runs: every test of a fault in its long form, then chaos.
 `python -m tests.faults.report write FILE` takes what `$FAULT_REPORT` named in earlier ones; the last of each counts.
@@ -52,12 +52,12 @@ def words(name: str) -> str:
 
 
 def seen(failures: Mapping[str, int]) -> str:
-    """What clients were answered but successes."""
+    """The answers to clients other than successes."""
     return ", ".join(f"{times} x {answer}" for answer, times in sorted(failures.items())) or "no failure"
 
 
 def verdict(result: Result) -> str:
-    """What the checks found."""
+    """The findings of the checks."""
     return f"**{len(result['violations'])} violations**" if result["violations"] else "no violation"
 
 
@@ -133,7 +133,7 @@ def filled(page: str, name: str, content: str) -> str:
 
 
 def write(lines: Iterable[str]) -> None:
-    """Fill the page with the results in JSON lines; what there is none of stays as it is."""
+    """Fill the page with the results in JSON lines; parts without results stay as they are."""
     results = [json.loads(line) for line in lines]
     page = PAGE.read_text()
     if faults := [result for result in results if "file" in result]:

@@ -1,4 +1,4 @@
-"""Which faults strike when: drawn from a seed alone, so that a run can be repeated. Starts nothing."""
+"""Which faults strike when: a seed alone decides, so that a run can be repeated. This module starts nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second Redis server beside the one of a cluster, with the same users: its replica, its successor, its rival."""
+"""A second Redis server beside the one of a cluster, with the same users: as its replica or its successor."""
 
 from __future__ import annotations
 

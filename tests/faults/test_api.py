@@ -1,4 +1,4 @@
-"""The api dies under load; clients that retry with their `Idempotency-Key` need to know nothing about it."""
+"""The api dies under load; clients that retry with their `Idempotency-Key` get each outcome once."""
 
 import asyncio
 import signal

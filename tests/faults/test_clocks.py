@@ -33,7 +33,7 @@ def test_a_shard_whose_clock_is_off_breaks_no_promise_and_leaves_other_shards_al
 
     async def fault(load: Load) -> None:
         async with injected(ShardClock("s2", offset_s), cluster):
-            # To a clock that is ahead everything comes too late: its keys fail.
+            # A shard whose clock is ahead rejects every chunk as too late: its keys fail.
             await load.until(lambda call: call.keys[0] in own and call.succeeded == (offset_s < 0), calls=CALLS // 2)
             await load.good(CALLS)
 
@@ -70,7 +70,7 @@ def test_an_api_process_whose_clock_is_ahead_breaks_no_promise_and_fails_no_requ
 def test_an_api_process_whose_clock_is_behind_breaks_no_promise_and_fails_no_request_of_others(
     scenario: Scenario, tmp_path: Path
 ) -> None:
-    """To the shards the time of its requests is over before it has begun."""
+    """For the shards the deadline of its requests has passed before they are sent."""
     cluster = scenario.cluster
     clock = ProcessClock(tmp_path / "clock", -SKEW_S)
 

@@ -1,4 +1,4 @@
-"""Everything is frozen in turn, for longer than any request may take, and wakes up with what it had in hand."""
+"""Each process is frozen in turn, for longer than any request may take, and continues with what it had in hand."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Two Redis servers that know nothing of each other: one of them fails in every way, and no request fails."""
+"""Two lanes: one of their Redis servers fails in every way, and no request fails."""
 
 import asyncio
 import signal

@@ -1,4 +1,5 @@
-"""Thousands of keys expire at the same moment: others are served, the lag is seen and ends, and memory is given back.
+"""Thousands of keys expire at the same moment: the shards serve other keys, metrics show the lag until it ends, and the
+memory is freed.
 
 `loadtest.expiry` is the same with a million, and measures.
 """

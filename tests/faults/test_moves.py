@@ -1,4 +1,6 @@
-"""Buckets move between shards under load, to and fro: nothing is lost, doubled or stale, and no request fails."""
+"""Buckets move between shards under load, to and fro: no change is lost or applied twice, no read is stale, and no
+request fails.
+"""
 
 import asyncio
 import time
@@ -75,7 +77,7 @@ def test_frames_that_come_twice_while_buckets_move_change_nothing(scenario: Scen
 def test_a_change_that_came_as_its_bucket_was_away_is_not_applied_when_that_is_back(
     networked_scenario: Scenario, networked: Networked, doubling: str
 ) -> None:
-    """One copy of it is in somebody's hands all the time. The other is refused; the client's next change succeeds."""
+    """A worker holds one copy of it all the time. The shard refuses the other; the client's next change succeeds."""
     scenario, cluster = networked_scenario, networked_scenario.cluster
     scenario.name = f"moved-{doubling}"
     fault_of_copies = doublings(networked.network)[doubling]
@@ -113,7 +115,7 @@ def test_a_bucket_on_its_way_holds_up_no_other_key_and_is_waited_for(
     answer = client.ask("write", {"data": {moving: 3, staying: 3}})
     assert answer.status_code == 503
     assert answer.json()["failed"] == {moving: "not_applied"}
-    # The last time that it is asked for may come too late, on a busy machine.
+    # On a busy machine the last retry may come too late.
     assert [reason["code"] for reason in answer.json()["reasons"]] in (["bucket_moved"], ["deadline_passed"])
     assert 4.5 < time.monotonic() - began < felt_at_most(6)
     moved.arrive(buckets, SHARD, OTHER)

@@ -24,7 +24,7 @@ CLIENT_TIMEOUT_S = DEADLINE_S + 1.0
 """When a client gives up an answer that lost some of its bytes."""
 
 RECOVERY_S = felt_at_most(5.0)
-"""Longer than anybody waits for one answer of Redis or a shard: a connection that lost bytes in the end is given up."""
+"""Longer than any process waits for one answer of Redis or a shard before it gives up a connection that lost bytes."""
 
 PAIRS = ("client-api", "api-redis", "worker-redis", "worker-shards", "worker-s2")
 
@@ -95,5 +95,5 @@ def test_a_network_fault_breaks_no_promise_and_is_recovered_from(
 
 
 def processes(networked: Networked) -> dict[str, int]:
-    """The process ids of all programs: whatever comes over a network, nobody ends over it."""
+    """The process ids of all programs: no process ends because of what comes over a network."""
     return {status.name: status.pid for status in networked.cluster.status()}

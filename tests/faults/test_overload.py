@@ -28,7 +28,7 @@ async def some_are_refused(http: httpx.AsyncClient) -> None:
 
 
 def test_one_user_who_offers_far_too_much_fails_nobody_else(api: ApiProcess, token: str, modest_token: str) -> None:
-    """What is too much is refused at once, and only to whom it belongs."""
+    """The api rejects the excess at once, and only that of the user who sends it."""
     orders = Orders(
         host="127.0.0.1",
         port=urlsplit(api.base_url).port or 0,
@@ -67,7 +67,7 @@ def reads(metrics: str) -> float:
 
 
 def test_what_comes_while_redis_pauses_waits_for_it(mended: Cluster) -> None:
-    """More than would be let in if Redis were merely slow."""
+    """More is admitted than if Redis were merely slow."""
     token = login(mended.base_url, mended.admin_user, mended.admin_password)
     orders = Orders(
         host="127.0.0.1",

@@ -1,4 +1,4 @@
-"""A shard refuses a change while another copy of it is in somebody's hands, and then has room again.
+"""A shard refuses a change while a worker or link holds another copy of it, and then has room again.
 
 What was answered `not_applied` must not happen, whatever becomes of the other copy.
 """

@@ -1,6 +1,8 @@
-"""A change with conditions, an increment or a touch comes to its shard twice: it counts once, and is told what it did.
+"""A change with conditions, an increment or a touch reaches its shard twice: it counts once, and its client gets the
+first outcome.
 
-Never `condition_failed` for one's own success. The same under load: the other tests here, whose clients use all of it.
+A client never gets `condition_failed` for its own success. The same under load: the other tests here, whose clients use
+all of it.
 """
 
 import asyncio

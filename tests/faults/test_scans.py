@@ -99,7 +99,7 @@ def page(cluster: Cluster, token: str, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_keys(keys: list[str], *, reverse: bool = False) -> None:
-    """What stays comes exactly once and in order, no other key twice."""
+    """Keys that stay come exactly once and in order, no other key twice."""
     assert keys == sorted(keys, reverse=reverse)
     assert len(set(keys)) == len(keys)
     assert [key for key in keys if key in STAYING] == sorted(STAY, reverse=reverse)
@@ -129,7 +129,7 @@ def test_keys_that_stay_come_once_and_in_order_while_all_programs_are_killed(
     check_keys(keys, reverse=reverse)
     assert changes.made > 10, changes.made
     cluster.wait_running("api")
-    # All of it is up again, for the tests behind this one.
+    # Everything is up again for the tests after this one.
     assert len(page(cluster, token, {"prefix": "stay:", "limit": 10_000})["items"]) >= len(STAY)
 
 

@@ -83,7 +83,7 @@ def test_a_shard_whose_clock_is_set_back_brings_no_expired_key_back_and_repeats_
 def test_a_shard_that_restarts_with_its_clock_set_back_brings_no_expired_key_back_and_repeats_no_version(
     mended: Cluster, post: Post
 ) -> None:
-    """It was ahead until it was killed: to the one that starts then, the clock has been set back."""
+    """Its clock was ahead until it was killed: for the process that starts then, the clock was set back."""
     gone, *others = keys_of(mended, SHARD, "restarted", 41)
     ShardClock(SHARD, BACK_S).start(mended)
     post("write", {"data": {gone: 1}, "ttl": TTL_S})

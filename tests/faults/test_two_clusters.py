@@ -22,7 +22,7 @@ CONFIGURATION = 78
 
 
 class Client:
-    """A client of one cluster's api, which writes values that tell whose they are."""
+    """A client of one cluster's api, whose values name their cluster."""
 
     def __init__(self, cluster: Cluster, name: str, base_url: str | None = None) -> None:
         self.cluster = cluster
@@ -50,7 +50,7 @@ class Client:
         return dict(answer.json()["data"])
 
     def stored(self) -> set[str]:
-        """Whose values the shards of the cluster hold."""
+        """The clusters whose values the shards hold."""
         lua = "local found = {} for _, t in box.space.kv:pairs() do table.insert(found, t[3]) end return found"
         consoles = Store(self.cluster).consoles.values()
         return {value.split(":")[0] for console in consoles for value in console.run(lua)}

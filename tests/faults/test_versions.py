@@ -1,4 +1,4 @@
-"""An api and workers of different format versions: refused in clear words or worked by a peer, never misread."""
+"""An api and workers of different format versions: refused with a clear error or worked by a peer, never misread."""
 
 import signal
 import subprocess

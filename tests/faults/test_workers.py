@@ -150,7 +150,7 @@ def test_a_worker_told_to_stop_fails_no_request(scenario: Scenario, as_tarantkv:
 def test_a_worker_frozen_past_every_deadline_does_no_harm_when_it_wakes(
     scenario: Scenario, as_tarantkv: redis.Redis
 ) -> None:
-    """Its peer has taken its frames over and answered them; what it says of them itself comes too late."""
+    """Its peer has taken its frames over and reported them; its own report comes too late."""
     cluster = scenario.cluster
 
     def given(pid: int) -> set[bytes]:

@@ -14,7 +14,7 @@ Chance = Random
 
 
 def made(make: Callable[[Chance], T]) -> st.SearchStrategy[T]:
-    """What a function makes up."""
+    """Values that a function makes."""
     return st.integers(0, 2**64 - 1).map(lambda seed: make(Random(seed)))
 
 

@@ -1,4 +1,5 @@
-"""JSON's corner cases, each named: those that are kept, with what they come back as, and those that are not JSON.
+"""JSON's corner cases, each with a name: those that the API keeps, with what it answers for them, and those that are
+not JSON.
 
 Cases of the kinds that the public test suites of JSON parsers have, written for this API: `KEPT` is what RFC 8259
 allows and the API keeps (with what it must come back as), `REFUSED` what either of them does not allow.

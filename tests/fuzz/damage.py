@@ -29,7 +29,7 @@ _PIECES = (
     b"$-1\r\n",
     b"%1\r\n*0\r\n:1\r\n",
 )
-"""What a decoder may stumble over, wherever it stands."""
+"""Bytes that decoders may mishandle, at any place."""
 
 
 def damaged(chance: Chance, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""How hard the tests of bad input look.
+"""How many examples the tests of bad input try.
 
 In `make test` each test has some examples, the same in every run. `make fuzz` (`tests.fuzz.long`) sets
 TARANTKV_FUZZ_EXAMPLES, how many are to be tried for every 100 of those, TARANTKV_FUZZ_SEED, which repeats them, and
@@ -35,7 +35,7 @@ def tell_count() -> None:
 def fuzz(*drawn: SearchStrategy[Any], examples: int = 100) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A test with drawn arguments: `examples` of them in the short run, and in proportion in a long one."""
     effort = settings(
-        # Servers answer later on a busy machine, and no fixture here keeps anything from one example to the next.
+        # Servers answer later on a busy machine, and the fixtures here keep no state between examples.
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
         database=None,

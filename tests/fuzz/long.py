@@ -17,7 +17,7 @@ EXAMPLES = 400
 """For every 100 of the short run, in each round: some two minutes, of which the servers' start is a small part."""
 
 NOT_RANDOM = "tests/fuzz/test_json_corners.py"
-"""Says the same every time."""
+"""Prints the same every time."""
 
 
 def say(text: str) -> None:

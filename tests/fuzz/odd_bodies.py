@@ -1,4 +1,4 @@
-"""Oddities of how long a request is: lengths, chunks, trailers, codings, and what comes behind it."""
+"""Oddities of a request's end: lengths, chunks, trailers, codings, and bytes behind it."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ def chunked(size: int, line: bytes = b"%x", trailer: bytes = b"", end: bytes = b
 
     def encode(body: bytes) -> bytes:
         pieces = [body[start : start + size] for start in range(0, len(body), size)]
-        # No formatting: what stands in the line may have a percent sign.
+        # No formatting: the line may contain a percent sign.
         sizes = [line.replace(b"%x", b"%x" % len(piece)) for piece in pieces]
         chunks = b"".join(head + b"\r\n" + piece + end for head, piece in zip(sizes, pieces, strict=True))
         return chunks + b"0\r\n" + trailer + b"\r\n"

@@ -1,7 +1,7 @@
-"""A request that writes one key, and what can be changed of it before it is sent.
+"""A request that writes one key, and the changes that can be made to it before it is sent.
 
 An oddity changes one thing of a good request; most choose one of several forms by a number. They are in `odd_heads` and
-`odd_bodies`. What a request should be answered is not said here: `test_three_ways` compares how one request is answered
+`odd_bodies`. This module does not say what the answer should be: `test_three_ways` compares how one request is answered
 when it arrives in different pieces.
 """
 
@@ -15,7 +15,7 @@ LONG = 70_000
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that a connection may write: by the request, by what its body hides, and by what comes behind it."""
+    """The keys that a connection may write: by the request, by a request hidden in its body, and by one behind it."""
 
     request: bytes
     hidden: bytes
@@ -30,7 +30,7 @@ class Keys:
 
 @dataclass
 class Request:
-    """A request that is still to be put together. `framing` are the header lines that say how long the body is."""
+    """A request before it is made into bytes. `framing` has the header lines that say how long the body is."""
 
     token: bytes
     keys: Keys

@@ -1,4 +1,4 @@
-"""Sending bytes on a connection of their own in one of three ways, and reading whatever comes until the end."""
+"""Sends bytes on a new connection in one of three ways, and reads answers until the connection ends."""
 
 import select
 import socket
@@ -12,7 +12,7 @@ from tests.contract.sending import wait_until_read
 
 TIMEOUT_S = 20.0
 MANY_BYTES = 1500
-"""What is longer is sent in about a hundred pieces: byte by byte it would take longer than the server waits."""
+"""Longer requests are sent in about a hundred pieces: byte by byte they would take longer than the server waits."""
 
 _LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -78,7 +78,7 @@ def _pieces(head: bytes, body: bytes, way: Way, token: bytes) -> Iterator[bytes]
 
 
 def _bytes(whole: bytes, token: bytes) -> Iterator[bytes]:
-    """Single bytes. What is only long (a token, thousands of the same byte) goes in larger pieces."""
+    """Single bytes. Long uniform parts (a token, thousands of the same byte) are sent in larger pieces."""
     parts = whole.split(token)
     for number, part in enumerate(parts):
         if number:

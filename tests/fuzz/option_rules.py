@@ -1,4 +1,4 @@
-"""The contract's rules for what stands beside keys and data, written a second time; and bodies that may break them."""
+"""The contract's rules for the members beside keys and data, written a second time; and bodies that may break them."""
 
 import math
 import re

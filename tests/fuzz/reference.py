@@ -25,7 +25,7 @@ _SCALARS: tuple[Callable[[Chance], Any], ...] = (
 
 
 def json_value(chance: Chance, levels: int = 4) -> Any:
-    """Anything that `json` can write, also what cannot be kept."""
+    """Anything that `json` can write, also values that the API does not keep."""
     kind = chance.randrange(9 if levels else 6)
     if kind < 6:
         return _SCALARS[kind](chance)
@@ -56,7 +56,7 @@ def read_json(body: bytes) -> Any:
 def read_msgpack(body: bytes) -> Any:
     """The document of a MessagePack body as pairs, so that no member is lost; raises ValueError and others."""
     with patch.object(fallback, "Timestamp", TimestampAsBytes):
-        # Written in Python: it can be kept from making something of timestamps.
+        # The version in Python can be told not to convert timestamps.
         unpacker = fallback.Unpacker(
             None,
             max_buffer_size=len(body),
@@ -80,11 +80,11 @@ class Extension(NamedTuple):
 
 
 class TimestampAsBytes:
-    """In place of the library's own timestamps, which are of some lengths and times only."""
+    """Stands for the library's timestamps, which have certain lengths and times only."""
 
     @staticmethod
     def from_bytes(data: bytes) -> Extension:
-        """As any other extension."""
+        """Handled as any other extension."""
         return Extension(TIMESTAMP, data)
 
 

@@ -1,4 +1,5 @@
-"""What schemathesis must be told beside its configuration: MessagePack, tokens, and one of the document's examples.
+"""Settings of schemathesis that its configuration cannot express: MessagePack, tokens, and one of the document's
+examples.
 
 It is loaded in a process of its own (see `test_openapi_document.py`). Its environment has FUZZ_URL and FUZZ_ADDRESS,
 and FUZZ_USERNAME and FUZZ_PASSWORD where the run is to be logged in.
@@ -23,7 +24,7 @@ NO_MESSAGEPACK = b"\xc1"
 
 @schemathesis.serializer("application/msgpack")
 def pack(_: schemathesis.SerializationContext, value: Any) -> bytes:
-    """What MessagePack cannot express (made to be refused) goes as bytes that must be refused too."""
+    """A value that MessagePack cannot express was made to be refused: send bytes that must be refused, too."""
     try:
         return value if isinstance(value, bytes) else msgspec.msgpack.encode(value)
     except (OverflowError, UnicodeEncodeError):
@@ -32,7 +33,7 @@ def pack(_: schemathesis.SerializationContext, value: Any) -> bytes:
 
 @schemathesis.serializer("application/x-ndjson")
 def lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
-    """Lines are text; what is made to be refused is one line of JSON."""
+    """Lines are text; a value that was made to be refused becomes one line of JSON."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text.encode("utf-8", "replace")
 
@@ -128,7 +129,7 @@ def tidy_head(case: Case) -> None:
 
 @schemathesis.hook
 def before_call(_: schemathesis.HookContext, case: Case, __: dict[str, Any]) -> None:
-    """Let the example stand for what a client would put there: credentials that are right."""
+    """Replace the example by valid credentials."""
     if CREDENTIALS["username"] and case.body == EXAMPLE_CREDENTIALS:
         case.body = dict(CREDENTIALS)
     if case.operation.path == "/api/users/{name}" and case.path_parameters.get("name") == CREDENTIALS["username"]:

@@ -50,7 +50,7 @@ class Target:
             self._cluster, self._directory, {"TARANTKV_SHARD_CONSOLE": str(self._directory / "console")}
         )
         process.__enter__()
-        # Nothing may go by itself while what is there is compared.
+        # No key may expire while the contents are compared.
         self._console.run("require('tarantkv.expiry').sweep = function() return 0 end")
         self._console.run("require('tarantkv.sweep').slice = function() end")
         host, port = process.address.split(":")
@@ -74,13 +74,13 @@ class Target:
         return {space: (count, total) for space, (count, total) in self._console.run(_DIGEST).items()}
 
     def forget(self) -> None:
-        """Hold nothing any more."""
+        """Empty the shard and the model."""
         self._console.run("box.space.kv:truncate()")
         self.model.clear()
         self.expiring.clear()
 
     def assert_as_modelled(self) -> None:
-        """The shard holds what the model says."""
+        """Fail unless the shard holds what the model says."""
         total = sum(google_crc32c.value(stored) ^ 0xFFFFFFFF for stored in self.model.values()) % 2**32
         assert self.sums()["kv"] == (len(self.model), total)
 

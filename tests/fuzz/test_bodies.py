@@ -1,4 +1,4 @@
-"""Request bodies against other libraries: what is taken is kept exactly, what is not is refused with a 400."""
+"""Request bodies against other libraries: the API keeps accepted values exactly, and refuses all others with a 400."""
 
 import json
 from types import TracebackType
@@ -23,7 +23,7 @@ from tests.write_bodies import LIMITS, Way, stored
 
 
 class Refusal:
-    """A `with` block in which a body may be refused, by a problem of status 400 that can be told to anybody."""
+    """A `with` block in which a body may be refused with a problem of status 400 that can be rendered."""
 
     def __init__(self) -> None:
         self.happened = False
@@ -43,7 +43,7 @@ class Refusal:
 
 
 def kept(body: bytes, body_format: Format) -> dict[str, bytes] | None:
-    """What a write would store, by key; None if it is refused. The same whether a body counts as small or as large."""
+    """What a write would store, by key; None if it is refused. Checks that small and large bodies are read alike."""
     found: list[dict[str, bytes] | None] = []
     for way in Way:
         with Refusal() as refusal:
@@ -150,7 +150,7 @@ def assert_bytes_kept(body: bytes) -> None:
     if found is not None and expected is not None:
         assert list(found) == list(expected)
         for key, value in found.items():
-            # By its text, which tells types and signs apart; and as it stood in the body, in that very form.
+            # Compare by text, which tells types and signs apart, and by the bytes in the body.
             assert repr(read_msgpack(value)) == repr(expected[key])
             assert value in body
 

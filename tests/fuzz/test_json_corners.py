@@ -35,7 +35,7 @@ def test_it_is_kept_exactly(api: Api, fresh_key: FreshKey, name: str) -> None:
 @pytest.mark.parametrize("name", SHORT_TEXTS)
 def test_a_text_is_kept_as_a_key_and_as_a_name(api: Api, fresh_key: FreshKey, name: str) -> None:
     written, expected = KEPT_TEXTS[name]
-    # The text in front and behind, so that nothing of the key's own stands at an end.
+    # Put text before and behind, so that the key's characters stand at neither end.
     key = expected + fresh_key() + expected
     encoded = written[:-1] + key[len(expected) : len(key) - len(expected)].encode() + written[1:]
     answer = api.post("write", b'{"data": {%s: {%s: 1}}}' % (encoded, written))

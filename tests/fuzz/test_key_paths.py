@@ -1,4 +1,4 @@
-"""The key in a path: exactly what its bytes say, or refused, whatever they are."""
+"""The key in a path: the API takes exactly its decoded bytes, or refuses it."""
 
 from urllib.parse import quote
 

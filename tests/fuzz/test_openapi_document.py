@@ -1,4 +1,6 @@
-"""schemathesis against the served OpenAPI document: what it promises is what is answered, to anybody and to users."""
+"""schemathesis against the served OpenAPI document: every answer is one that the document promises, for strangers and
+for users.
+"""
 
 import json
 import os
@@ -21,7 +23,7 @@ TIMEOUT_S = 7200 if EXAMPLES else 150
 
 @pytest.fixture(scope="module")
 def lenient_api(request: pytest.FixtureRequest) -> Iterator[ApiProcess]:
-    """An api of the same cluster that does not run out of patience with failed logins."""
+    """An api of the same cluster that throttles no logins."""
     settings = {
         "TARANTKV_TRUSTED_PROXIES": "127.0.0.1",
         "TARANTKV_LOGIN_TRIES_PER_ADDRESS": "1000000",
@@ -73,7 +75,7 @@ def operations(documented: Documented) -> set[str]:
 
 
 def accepted(report: dict[str, Any]) -> set[str]:
-    """The operations that took something: a run in which all is refused finds nothing either."""
+    """The operations that accepted a request: a run in which all are refused finds no fault, too."""
     return {
         operation
         for operation, phases in report["valid_rates"].items()

@@ -1,4 +1,4 @@
-"""What stands beside data and keys, against the contract's rules as they are written a second time."""
+"""The members beside data and keys, against a second version of the contract's rules."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ from tests.write_bodies import LIMITS, ONE_SHARD, Way, in_steps
 
 
 def refused(problem: Problem) -> None:
-    """A refusal must be one that can be told to anybody."""
+    """A refusal must be a problem that can be rendered."""
     assert problem.status == 400
     assert json.loads(problem.body("id"))["status"] == 400
 

@@ -1,4 +1,4 @@
-"""Bodies of scans, queries of exports and lines of imports, against the contract's rules as they are written again."""
+"""Bodies of scans, queries of exports and lines of imports, against a second version of the contract's rules."""
 
 import json
 from collections.abc import Callable
@@ -24,11 +24,11 @@ from tests.write_bodies import LIMITS
 
 CURSORS = Cursors(["s" * 32], lambda: "here")
 KEYS = ("a", "a\0", "aa", "ab", "b", "\x7f", "é", "\uffff", "\U0001f600", "\U0010ffff")
-"""About the ends of what one byte more or less makes of a bound."""
+"""Prefixes around the bounds, one byte more or less."""
 
 
 def refused(problem: Problem) -> None:
-    """A refusal must be one that can be told to anybody."""
+    """A refusal must be a problem that can be rendered."""
     assert problem.status == 400
     assert json.loads(problem.body("id"))["status"] == 400
 

@@ -1,4 +1,4 @@
-"""What Redis and Tarantool answer, damaged on its way: understood, or refused by an error that callers know."""
+"""What Redis and Tarantool answer, damaged on its way: the client decodes them, or raises an error that callers handle."""
 
 import asyncio
 import socket
@@ -92,7 +92,7 @@ ODD_REPLIES = (
     *(b"_\r\n", b"#t\r\n", b",nan\r\n", b",1e400\r\n", b"(1\r\n", b"=5\r\ntxt:a\r\n", b"!5\r\nabcde\r\n"),
     *(b"*-2\r\n", b"$-2\r\n", b"$99999999999\r\n", b":99999999999999999999\r\n", b"*1\r\n" * 100, b"HTTP/1.1 400\r\n"),
 )
-"""What only a newer protocol has, and what none has."""
+"""Types that only a newer protocol has, and bytes that no protocol has."""
 
 ways = st.sampled_from([blocking, in_asyncio])
 replies = made(lambda chance: [reply(chance), reply(chance)])

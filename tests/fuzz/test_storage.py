@@ -1,7 +1,8 @@
-"""The storage procedures over the network, with damaged chunks: refused, and nothing changed; or applied, and no more.
+"""The storage procedures over the network, with damaged chunks: the shard refuses one and changes nothing, or applies
+exactly it.
 
 Python keeps a model of what the shard must hold, and the two are compared after every example. In the end the shard
-must still live, and hold the same after a restart: what it took must not be in the way of its recovery.
+must still be alive, and hold the same after a restart: nothing that it accepted may break its recovery.
 """
 
 import struct
@@ -93,7 +94,7 @@ def maybe_damaged(chance: Chance, pieces: list[bytes]) -> bytes:
     if chance.random() < 0.2:
         return b"".join(pieces)
     if chance.random() < 0.3:
-        # One piece by itself: what is before and behind it stays what it was.
+        # Damage one piece alone; the pieces before and behind it stay as they were.
         at = chance.randrange(len(pieces))
         return b"".join((*pieces[:at], damaged(chance, pieces[at]), *pieces[at + 1 :]))
     return damaged(chance, b"".join(pieces))
@@ -255,7 +256,7 @@ def test_a_call_with_anything_in_place_of_chunks_changes_nothing(target: Target,
         target.shard.disconnect()
     assert "closed" not in reason
     after = target.sums()
-    # A chunk that is whole but for its retention or its count of keys may be applied: of those, only deletes change.
+    # A chunk whose retention or count of keys alone is damaged may be applied: only deletes among them change keys.
     assert after["kv"][0] <= before["kv"][0]
     assert {**after, "kv": 0, "claims": 0} == {**before, "kv": 0, "claims": 0}
     target.forget()

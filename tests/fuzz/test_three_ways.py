@@ -21,12 +21,12 @@ from tests.integration.processes import ApiProcess
 
 ODDITIES = {**HEADS, **BODIES}
 FAULTS = frozenset({500, 504})
-"""Statuses that no request may cause while the store is well."""
+"""Statuses that no request may cause while the shards work."""
 
 drawn_oddities = st.lists(
     st.tuples(st.sampled_from(sorted(ODDITIES)), st.integers(0, 63)), max_size=3, unique_by=lambda drawn: drawn[0]
 )
-"""Which oddities a request has, each with the number that chooses its form: a fourth would only hide the others."""
+"""Which oddities a request has, each with the number that chooses its form: a fourth would only mask the others."""
 
 
 @pytest.fixture(scope="module")

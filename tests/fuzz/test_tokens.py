@@ -1,4 +1,4 @@
-"""Tokens that nobody issued: random ones, and those that were issued and changed; none is ever taken."""
+"""Tokens that nobody issued: random ones, and those that were issued and changed; the api accepts none of them."""
 
 from string import ascii_letters, digits
 
@@ -17,14 +17,14 @@ TOKENS = Tokens(SECRETS, 3600)
 ISSUED = TOKENS.issue("alice", ["read", "write"], 1)
 ALPHABET = ascii_letters + digits + "-_"
 SPOILED = (*ALPHABET, *"=+/. \n\0\u00e9\u0661.", "", "%3D", "\ud800")
-"""What stands in place of a character, some of which lenient decoders skip or take for another."""
+"""Replacements of a character. Lenient decoders skip some of them or take them for another."""
 
 
 def changed(chance: Chance) -> str:
     """The issued token with one to three characters changed, left out, added or moved."""
     token = ISSUED
     for _ in range(chance.randint(1, 3)):
-        # The ends of its parts more often: there are bits to spare, and padding.
+        # Change the ends of its parts more often: they have spare bits, and padding.
         at = chance.choice((chance.randrange(len(token)), len(token) - 1, token.find(".") - 1, token.rfind(".") - 1))
         piece = chance.choice(SPOILED)
         token = token[:at] + piece + token[at + chance.randrange(3) :]
@@ -32,7 +32,7 @@ def changed(chance: Chance) -> str:
 
 
 def respelled(chance: Chance) -> str:
-    """The issued token with another last character: two of its bits are spare, and decoders do not look at them."""
+    """The issued token with another last character: decoders ignore two of its bits."""
     return ISSUED[:-1] + chance.choice(ALPHABET)
 
 
