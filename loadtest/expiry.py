@@ -1,4 +1,4 @@
-"""`python -m loadtest.expiry`: a million keys expire in the same second, and what that costs those who ask for others.
+"""`python -m loadtest.expiry`: a million keys expire in the same second, and what that costs requests for other keys.
 
 It starts a tarant-kv of its own, fills it with keys of one `expires_at`, and has a client read another key again and
 again: before that moment, from then until the shards have removed all, and after. It shows how long those reads took,
@@ -43,7 +43,7 @@ _STATUS %= ("tonumber(box.space.kv:bsize() + box.space.expiring:bsize())", "tonu
 
 @dataclass
 class Sweep:
-    """What the shards say together: keys removed since the start, the longest lag, keys that expire, and bytes."""
+    """Totals over all shards: keys removed since the start, the longest lag, keys that expire, and bytes."""
 
     removed: int
     lag_ms: int
@@ -54,7 +54,7 @@ class Sweep:
 
 @dataclass
 class Result:
-    """What a run came to. Times are seconds, latencies milliseconds."""
+    """The result of a run. Times are seconds, latencies milliseconds."""
 
     keys: int
     filled_s: float
@@ -72,7 +72,7 @@ class Result:
 
 
 def console(path: Path, lua: str) -> str:
-    """What Lua code returns in a shard: one text."""
+    """The result of Lua code in a shard, which must be a text."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(10)
         connection.connect(str(path))

@@ -1,8 +1,9 @@
 """Backups: every shard's newest snapshot and the logs after it, copied while the shard runs, and put back.
 
-Each shard is backed up as it is at one moment, the shards at slightly different ones: no promise reaches over keys of
-different shards. A backup is there under its name when it is complete; `backup.json` lists its files with their
-checksums. Redis holds nothing to back up. `clusterctl.backup` does the same with replica sets, by what is here.
+Each shard is backed up as it is at one moment, the shards at slightly different ones: the system promises nothing
+across keys of different shards. A backup has its name only when it is complete; `backup.json` lists its files
+with their checksums. Redis holds nothing to back up. `clusterctl.backup` does the same for replica sets, with these
+functions.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ FORMAT = 1
 _PIECE = 4 * 1024 * 1024
 _TELL_EVERY_S = 1.0
 
-# What was started by a backup that was killed would hold its snapshot for ever.
+# A backup of Tarantool that a killed process had started would keep its snapshot for ever.
 _BEGIN = """
     pcall(box.backup.stop)
     box.snapshot()
@@ -102,8 +103,8 @@ def size_of(shards: Mapping[str, Mapping[str, Any]]) -> int:
 def copy_shard(
     cluster: Cluster, shard: str, instance: str, scratch: Path, say: Say, before_logs: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Copy a shard's data from one of its instances; returns its files, each with size and checksum. What is there when
-    `before_logs` returns is in the copy.
+    """Copy a shard's data from one of its instances; returns its files, each with size and checksum. The copy has
+    everything that the shard holds when `before_logs` returns.
 
     Raises:
         ClusterError: the instance does not run, or a file cannot be read or written.
@@ -227,7 +228,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def alone(cluster: Cluster) -> Iterator[None]:
-    """One backup at a time: the end of another one would give its files free."""
+    """One backup at a time: the end of another one would let the shard remove its files."""
     with (cluster.layout.run_dir / "backup.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""How much of something this machine can run: bounds that keep a typing error from filling its memory."""
+"""How many workers this machine can run: a bound that keeps a typing error from filling its memory."""
 
 import os
 

@@ -31,7 +31,7 @@ class Cluster(Members):
         super().__init__(config)
         self._daemon: subprocess.Popen[bytes] | None = None
         self.announce: Callable[[str], None] = lambda _: None
-        """Called with what takes long and is not known to whoever called; the command line prints it."""
+        """Called with a line about a step that takes long; the command line prints it."""
 
     # -- the whole
 
@@ -49,8 +49,8 @@ class Cluster(Members):
     def start(self) -> None:
         """Start what does not run and wait until the api is ready; changes nothing when all is well.
 
-        Raises `ClusterError` when a program ends or the deadline passes. What ran before the call runs on, what did
-        not is stopped again.
+        Raises `ClusterError` when a program ends or the deadline passes. Programs that ran before the call run on;
+        those that the call started are stopped again.
         """
         with self._lock():
             if self.is_healthy():
@@ -59,7 +59,7 @@ class Cluster(Members):
                 self._start_programs()
                 return
             try:
-                # Where nobody answers, whatever is there is left from an unclean stop.
+                # Where supervisord does not answer, running programs are left from an unclean stop.
                 leftovers.end(self.layout)
                 self._reap()
                 self._check_ports()
@@ -74,7 +74,7 @@ class Cluster(Members):
     def stop(self) -> None:
         """Stop everything, the api first; nothing is left running, also after an unclean earlier stop."""
         if not self.layout.run_dir.exists():
-            # Somebody has removed the data directory, perhaps while its programs ran.
+            # The data directory was removed, perhaps while its programs ran.
             leftovers.end(self.layout)
             return
         with self._lock():
@@ -105,7 +105,8 @@ class Cluster(Members):
             try:
                 self._start_and_wait(added)
             except BaseException:
-                # One that cannot start would be tried again and again, and keep the whole from being healthy.
+                # supervisord would try a worker that cannot start again and again, and the cluster would not be
+                # healthy.
                 self._supervise_workers(before)
                 raise
 
@@ -156,7 +157,7 @@ class Cluster(Members):
             members = [name for name in names if tier_of(name) == tier]
             watch.start(members)
             if tier == "worker":
-                # Nobody needs them before the first request: the api starts meanwhile.
+                # Workers are not needed before the first request: the api starts meanwhile.
                 continue
             watch.until(
                 lambda members=members: all(self._answers(name) for name in members),  # type: ignore[misc]
@@ -201,7 +202,7 @@ class Cluster(Members):
         self.layout.socket("supervisord").unlink(missing_ok=True)
 
     def _reap(self) -> None:
-        """Once supervisord is dead: a child that nobody waits for stays in the process table."""
+        """Once supervisord is dead: a child without a waiting parent stays in the process table."""
         if self._daemon is not None:
             self._daemon.wait(timeout=self.config.stop_timeout_s)
             self._daemon = None

@@ -1,4 +1,4 @@
-"""What the command line does: up, down, status, logs, scale, wait, credentials, exec, backup, restore, clean.
+"""The commands: up, down, status, logs, scale, wait, credentials, exec, backup, restore, clean.
 
 An expected error is one line on standard error, and exit code 1; Ctrl-C ends with 130.
 """
@@ -22,7 +22,7 @@ _INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """Whoever types a wrong argument sees one line: the command is behind a target of make."""
+    """A wrong argument gives one line: the command is behind a target of make."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(1, f"error: {message}\n")
@@ -106,7 +106,7 @@ def _up(cluster: Cluster) -> None:
         if outdated:
             print(changed)
     elif outdated:
-        # What is there would be asked at the new addresses.
+        # The running programs would be asked at the new addresses.
         raise ClusterError(changed)
     else:
         print("Starting Redis, shards, workers and the api ...", flush=True)
@@ -117,7 +117,7 @@ def _up(cluster: Cluster) -> None:
 
 
 def _keep(cluster: Cluster, command: str, directory: str | None) -> None:
-    """Back up, or restore what was backed up."""
+    """Back up, or restore a backup."""
     if command == "restore" and directory:
         size = backup.restore(cluster, Path(directory), _say)
         print(f"Restored {size / 2**20:.1f} MiB into {cluster.config.data_dir}; make up starts from it.")
@@ -145,7 +145,7 @@ def execute(cluster: Cluster, argv: list[str]) -> NoReturn:
     """Become a Python program that has the settings of the api. Raises `SupervisorDownError`."""
     if not cluster.is_running():
         raise SupervisorDownError
-    # What follows is another program's command line, which is not looked into.
+    # The rest is another program's command line, which is not parsed.
     argv = argv[1:] if argv[:1] == ["--"] else argv
     os.chdir(dotenv.REPOSITORY)
     command = [sys.executable, *argv]

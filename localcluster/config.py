@@ -34,7 +34,7 @@ TIERS = ("redis", "shard", "worker", "api")
 """In the order of starting; stopping goes the other way."""
 
 _OF_WORKERS = frozenset({REDIS_WORKER_USER, dotenv.REDIS_WORKER_PASSWORD})
-"""What the settings call the workers' Redis user, which the workers themselves know as theirs."""
+"""The settings' name of the workers' Redis user; the workers themselves get it as `TARANTKV_REDIS_USER`."""
 
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -197,7 +197,7 @@ def worker_count(text: str) -> int:
 
 
 def _usual_shards(data_dir: Path) -> tuple[Shard, ...]:
-    """Those whose data is there, as a shard's buckets are its own for good; else by the number of processors."""
+    """The shards that have data, as a shard keeps its buckets for good; without data, by the number of processors."""
     found = (_SHARD_NAME.fullmatch(path.name) for path in shard_dir(data_dir, "").glob("*"))
     there = max((int(match[1]) for match in found if match), default=0)
     count = there or usual_shard_count(len(os.sched_getaffinity(0)))

@@ -23,7 +23,7 @@ _SCRIPT = REPOSITORY / "scripts" / "env.sh"
 
 
 def random_secrets() -> dict[str, str]:
-    """Fresh values of what every cluster must have, for clusters that have no `.env`: tests, benchmarks."""
+    """Fresh secrets for clusters without an `.env`: tests, benchmarks."""
     return {
         JWT_SECRET: secrets.token_urlsafe(48),
         ADMIN_USER: "admin",

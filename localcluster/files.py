@@ -1,4 +1,4 @@
-"""The files that a cluster's programs are started from: written, and compared with what would be written now."""
+"""Writes the files that a cluster's programs are started from, and compares them with those that it would write now."""
 
 import json
 import os

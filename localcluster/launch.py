@@ -18,12 +18,13 @@ from pathlib import Path
 RUN_FD = 200
 """The descriptor under which every program holds the directory of its spec file open.
 
-It tells whose process this is, whatever the directory is called by now, and gives the program short names without odd
-characters for the sockets in that directory: `/proc/self/fd/200/redis.sock`. Programs open fewer files at their start.
+It tells to which cluster a process belongs, even if the directory was renamed, and gives the program short names
+without odd characters for the sockets in that directory: `/proc/self/fd/200/redis.sock`. Programs open fewer files at
+their start.
 """
 
 RUN_MARK = "LOCALCLUSTER_RUN"
-"""Environment variable that says the same of processes that do not inherit descriptors: device and inode."""
+"""Environment variable with the same information, for processes that do not inherit descriptors: device and inode."""
 NAME_MARK = "LOCALCLUSTER_PROGRAM"
 
 _PR_SET_PDEATHSIG = 1
@@ -36,7 +37,7 @@ def main() -> None:
     if spec["die_with_parent"]:
         _die_with_parent()
     _raise_file_limit()
-    # Whatever they write is for their own user alone.
+    # Files that they write are for their own user alone.
     os.umask(0o077)
     # The memory of each of them holds secrets, and data.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,7 +1,7 @@
-"""Which processes belong to a cluster, also when nobody supervises them; and their end.
+"""Finds the processes of a cluster, also without a supervisor, and ends them.
 
-No number in a file is believed: such a file may have been copied with its directory, and the number given to somebody
-else. A process belongs to a cluster when it holds the cluster's run directory itself, not a copy of it.
+It trusts no process id in a file: such a file may have been copied with its directory, and the id may belong to another
+process by now. A process belongs to a cluster when it holds the cluster's run directory itself, not a copy of it.
 """
 
 import contextlib

@@ -23,7 +23,7 @@ def tier_of(name: str) -> str:
 
 
 class Members:
-    """What `Cluster` knows of its programs, and can do with a single one."""
+    """The programs of a cluster, and operations on a single one."""
 
     may_end = 0
     """How often a program may end while it starts."""
@@ -124,7 +124,7 @@ class Members:
         self._wait(lambda: self.pid(name) != pid, timeout_s, f"{name} did not end", [name])
 
     def wait_running(self, *names: str, timeout_s: float = 30.0) -> None:
-        """Until these programs (all, when none is named) run and the servers among them answer."""
+        """Wait until these programs (all, when none is named) run, and the servers among them answer."""
         chosen = list(names) or [status.name for status in self._supervisor.statuses()]
         # A program that was killed a moment ago may be between two tries: here, ended is no failure.
         self._wait(
@@ -138,7 +138,7 @@ class Members:
         )
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
-        """Until the api says that it is ready."""
+        """Wait until the api says that it is ready."""
         self._wait(self.is_ready, timeout_s, "the api is not ready", ["api"])
 
     # -- how

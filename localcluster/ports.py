@@ -17,8 +17,7 @@ _reserved: list[int] = []
 def free_ports(count: int) -> tuple[int, ...]:
     """`count` ports that nobody listens on, each handed out once.
 
-    A process takes them from blocks that it alone has, so that of processes side by side none finds a port free that
-    another is about to listen on.
+    A process takes them from blocks that it alone has, so that concurrent processes never choose the same port.
     """
     found: list[int] = []
     for port in _ports():
@@ -57,7 +56,7 @@ def is_taken(port: int) -> bool:
 
 
 def why_not(host: str, port: int) -> OSError | None:
-    """What keeps a server from listening there; None: nothing does."""
+    """The error that a server would get there; None: it could listen."""
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,4 +1,4 @@
-"""Whether a server answers its own clients, or stands still: one question each, asked once, no waiting."""
+"""Whether a server answers its clients: one question each, asked once, without waiting."""
 
 import http.client
 import ssl
@@ -61,7 +61,7 @@ def shard_answers(config: ClusterConfig, shard: Shard) -> bool:
 
 
 def api_is_ready(host: str, port: int, *, tls: bool) -> bool:
-    """True when it says so; whose certificate it has is no question here."""
+    """True when it says so; the certificate is not checked."""
     connection = (
         http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=ssl._create_unverified_context())  # noqa: S323, SLF001
         if tls

@@ -7,7 +7,7 @@ from localcluster.cluster import Cluster
 from localcluster.supervisor import ENDED, ProcessStatus
 from localcluster.waiting import log_tail
 
-# Neither a proxy of the environment nor a .curlrc is asked about an address of this machine.
+# Requests to this machine use neither a proxy of the environment nor a .curlrc.
 _CURL = "curl -qsS --noproxy '*'"
 _JSON = "-H 'Content-Type: application/json'"
 

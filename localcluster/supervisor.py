@@ -1,4 +1,6 @@
-"""supervisord: its configuration, start and XML-RPC interface over a unix socket. Knows no program's purpose."""
+"""supervisord: its configuration, start and XML-RPC interface over a unix socket. It does not know what programs are
+for.
+"""
 
 import http.client
 import os
@@ -34,7 +36,7 @@ _RPC_TIMEOUT_S = 60.0
 
 
 class SupervisorDownError(ConnectionError):
-    """Nobody answers at the control socket."""
+    """No supervisord answers at the control socket."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class _Connection(http.client.HTTPConnection):
             os.close(directory)
         credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid = int(struct.unpack("3i", credentials)[0])
-        # A process of another container has no number here, and only our own directory leads to it.
+        # A process of another container has no id here; only our own directory leads to this socket.
         if pid and not leftovers.belongs(pid, self._layout):
             raise ConnectionRefusedError(f"process {pid} supervises another directory")
 
@@ -145,7 +147,7 @@ class Supervisor:
         ]
 
     def start_process(self, name: str) -> None:
-        """Have it started now, whatever state it is in; does not wait."""
+        """Start it now, whatever its state; does not wait."""
         state = next(status.state for status in self.statuses() if status.name == name)
         if state == "BACKOFF":
             # It would only be started at the end of its wait.

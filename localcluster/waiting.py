@@ -1,4 +1,4 @@
-"""Waiting for a cluster to get where it should be: with a deadline, and the programs' own words when it does not."""
+"""Waiting for a cluster to reach a state, with a deadline; errors quote the programs' logs."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ class StartWatch:
         self._log_starts: dict[str, int] = {}
 
     def start(self, names: Sequence[str]) -> None:
-        """Tell these to start; from now on they must not end."""
+        """Start these; from now on they must not end."""
         for name in names:
             log = self._supervisor.layout.log(name)
             # What it logged in an earlier life explains nothing now.

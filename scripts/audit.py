@@ -1,7 +1,7 @@
 """Asks pip-audit for known vulnerabilities of everything that lock files pin: `python scripts/audit.py LOCK...`.
 
-Exit codes: 0, none is known; 1, some are; 2, that could not be found out. pip-audit itself ends with 1 for both of the
-latter, and takes a package that its source does not know for a sound one.
+Exit codes: 0, none is known; 1, some are; 2, it could not ask. pip-audit itself ends with 1 for both of the latter, and
+reports a package that its source does not know as sound.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def audit(lock: str) -> tuple[int, list[str]]:
 
 
 def main(locks: list[str]) -> int:
-    """Audit every lock file; the worst of them counts, and what was found counts for more than what was not."""
+    """Audit every lock file; the worst result counts: a vulnerability outweighs a source that did not answer."""
     codes = set()
     for lock in locks:
         code, lines = audit(lock)

@@ -1,7 +1,7 @@
-"""Nothing may be left behind in Redis: every key has an owner that keeps it, or an expiry.
+"""No test may leave keys behind in Redis: every key has an owner that renews it, or an expiry.
 
 The streams of the shards are their owners' and must be empty; every other key must expire by itself. Nor may the system
-have asked for anything that its users of Redis may not do: it would work only where they may do more.
+have sent commands that its Redis users lack the rights for.
 """
 
 import time
@@ -30,7 +30,7 @@ def check(cluster: Cluster) -> None:
 
 
 def refusals(cluster: Cluster) -> list[str]:
-    """What was refused for lack of rights since Redis started."""
+    """The commands that Redis refused for lack of rights since it started."""
     with as_tarantkv(cluster) as client:
         log = client.acl_log()
     return [f"{entry['username']}: {entry['object']}" for entry in log if entry["reason"] in ("command", "key")]

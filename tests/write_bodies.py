@@ -34,7 +34,7 @@ def in_steps() -> Iterator[None]:
 
 
 def stored(body: bytes, body_format: Format, way: Way, limits: BatchSettings = LIMITS) -> dict[str, bytes]:
-    """What a write would store, as the bytes that go to the shard, by key; raises `Problem` where it is refused."""
+    """The bytes that a write would send to the shard, by key; raises `Problem` where it is refused."""
     groups = Groups(ONE_SHARD)
     if way is Way.AT_ONCE:
         add_write(groups, body, body_format, limits)

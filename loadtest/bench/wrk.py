@@ -31,7 +31,7 @@ _GRACE_S = 20
 _FILL_BATCH = 1000
 _FILL_CLIENTS = 4
 _SAMPLE = 50
-# Values that a careless store changes, without those that the peers are known to change (see `loadtest.peers`).
+# Values that many stores change, without those that the peers are known to change (see `loadtest.peers`).
 _AWKWARD: tuple[Any, ...] = ("", "ünïcödé \u2603 \U0001f600", 0, -(2**53), True, {"a": [1, {"b": "c"}], "d": 1.5})
 
 

@@ -1,7 +1,7 @@
 """One generator process: closed-loop, or open-loop at a rate that no answer slows down.
 
 Open-loop, every request has a moment at which it is due. Its latency counts from that moment, however late a connection
-was free for it, so that the figures contain what coordinated omission would hide. The process reads its orders as one
+was free for it, so that the figures are free of coordinated omission. The process reads its orders as one
 JSON object from standard input and writes a `Tally` as one line to standard output.
 """
 

@@ -28,7 +28,7 @@ TIMEOUT_S = 120.0
 
 
 class Outcome(NamedTuple):
-    """What came of a request: its status and duration, and how long others waited, at the longest and usually."""
+    """The result of a request: its status and duration, and the longest and the usual wait of others."""
 
     status: str
     seconds: float
@@ -60,7 +60,7 @@ class Client:
 
 
 def measure(client: Client, request: Request, reader: str) -> Outcome:
-    """Send one request, and see how long another client with the token `reader` waits meanwhile."""
+    """Send one request, and measure how long another client with the token `reader` waits meanwhile."""
     for body in request.stored:
         client.post("write", body(), MSGPACK)
     content = request.body()

@@ -1,4 +1,4 @@
-"""One client that reads one key again and again, in a process of its own, and tells how long it had to wait.
+"""One client that reads one key again and again, in a process of its own, and reports its waits.
 
 Writes a line when it is ready, reads for as long as its standard input is open, and writes its latencies as JSON. A 503
 counts as the wait of `REFUSED_S`: the client is to come back after a second.

@@ -184,9 +184,9 @@ def content_coding(request: Request, number: int) -> None:
 
 @oddity
 def hidden_request(request: Request, number: int) -> None:
-    """A MessagePack value that looks like a request: a server that takes it for one has lost count of bytes.
+    """A MessagePack value that looks like a request: a server that serves it has miscounted bytes.
 
-    Every other time it is a request whose body would be what comes next on the connection.
+    Every other time it is a request whose body would be the next bytes of the connection.
     """
     hidden = b"\r\n\r\n" + request.good(request.keys.hidden)
     if number % 2:

@@ -1,4 +1,4 @@
-"""What Redis and Tarantool answer, damaged on its way: the client decodes them, or raises an error that callers handle."""
+"""Damaged answers of Redis and Tarantool: the connection decodes them, or raises an error that callers handle."""
 
 import asyncio
 import socket

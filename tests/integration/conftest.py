@@ -53,7 +53,7 @@ class User:
 
 @pytest.fixture(scope="session")
 def service(cluster: Cluster) -> Service:
-    """In place of the contract tests' fixture: these tests break things, and only ever in the cluster of their own."""
+    """Replaces the contract tests' fixture: these tests break the cluster, so they use their own only."""
     return Service(cluster.base_url, cluster.admin_user, cluster.admin_password)
 
 
@@ -78,7 +78,7 @@ def secret(cluster: Cluster) -> str:
 
 @pytest.fixture
 def claims(cluster: Cluster, token: str) -> Claims:
-    """What a good token of the administrator says."""
+    """The claims of a valid token of the administrator."""
     now, issued = int(time.time()), jwt.decode(token, options={"verify_signature": False})
     scopes = ["read", "write"]
     return {
@@ -141,7 +141,7 @@ def new_user(cluster: Cluster, fresh_key: Callable[[], str]) -> NewUser:
 
 @pytest.fixture
 def paused_workers(cluster: Cluster) -> Callable[[], "PausedWorkers"]:
-    """Holds all workers still for the time of a `with` block, as a machine does that swaps."""
+    """Freezes all workers for the time of a `with` block, as a machine does that swaps."""
     return lambda: PausedWorkers(cluster)
 
 

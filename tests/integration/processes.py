@@ -25,7 +25,7 @@ _POLL_S = 0.02
 
 
 def environment(cluster: Cluster, settings: Mapping[str, str], tier: str = "api") -> dict[str, str]:
-    """What a process of a tier gets in this cluster, with other `settings`; an empty one is taken away."""
+    """The environment of a process of a tier in this cluster, changed by `settings`; an empty one is removed."""
     every = {**programs.settings_for(cluster.config, tier), **settings}
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     # The marker makes the cluster's end the process's end, whatever becomes of the test.
@@ -124,7 +124,7 @@ def run_shard(cluster: Cluster, directory: Path, settings: Mapping[str, str]) ->
 
 
 def shard_environment(cluster: Cluster, directory: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """What a shard gets that lies in `directory` and has a port of its own, unless the settings say otherwise."""
+    """The environment of a shard in `directory` with a port of its own, unless `settings` name another."""
     (port,) = free_ports(1)
     own = {
         "TARANTKV_SHARD": "s1",

@@ -11,7 +11,7 @@ from tests.integration.processes import ApiProcess
 
 
 def metrics(process: ApiProcess) -> dict[tuple[str, str], float]:
-    """What the api has counted of requests and batches, without how long they took."""
+    """The api's counters of requests and batches, without durations."""
     text = httpx.get(f"{process.base_url}/metrics", trust_env=False, verify=False).text
     return {
         (sample.name, json.dumps(sample.labels, sort_keys=True)): sample.value
@@ -24,13 +24,13 @@ def metrics(process: ApiProcess) -> dict[tuple[str, str], float]:
 
 
 def log_lines(process: ApiProcess, logger: str) -> list[dict[str, Any]]:
-    """What the api has logged so far under this name."""
+    """The api's log lines so far under this name."""
     lines = [json.loads(line) for line in process.log().splitlines() if line.startswith("{")]
     return [line for line in lines if line["logger"] == logger]
 
 
 def logged(process: ApiProcess, request_id: str) -> list[dict[str, Any]]:
-    """The lines of a request, which are there a moment after its answer."""
+    """The log lines of a request, which appear a moment after its answer."""
     found: list[dict[str, Any]] = []
 
     def there() -> bool:
@@ -42,7 +42,7 @@ def logged(process: ApiProcess, request_id: str) -> list[dict[str, Any]]:
 
 
 def complaints(process: ApiProcess) -> list[dict[str, Any]]:
-    """Warnings and errors in the api's log, and whatever is no line of it."""
+    """Warnings and errors in the api's log, and output that is no log line."""
     lines = process.log().splitlines()
     parsed = [json.loads(line) if line.startswith("{") else {"level": "none", "message": line} for line in lines]
     return [line for line in parsed if line["level"] != "info"]

@@ -1,4 +1,4 @@
-"""The shards, reached over their admin consoles: what is stored, how often it was applied, and what makes it fail."""
+"""The shards, reached over their admin consoles: what they store, how often they applied chunks, and faults in them."""
 
 import json
 import socket
@@ -31,9 +31,9 @@ _FILL = """
         require('fiber').sleep(0.05)
     until number == before
 """
-"""Until nothing more fits, of any size: what was deleted leaves room for its own size only.
+"""Fills memory with values of all sizes, as a deleted tuple leaves room for its own size only.
 
-The shard serves others meanwhile: what waits for it for longer is called again, and refused with an unknown outcome.
+It yields to other calls meanwhile: a worker would otherwise call again, and report the outcome as unknown.
 """
 
 
@@ -44,7 +44,7 @@ class Console:
         self._path = path
 
     def run(self, lua: str) -> Any:
-        """Run Lua code; what it returns must be what JSON can express."""
+        """Run Lua code, which must return what JSON can express."""
         code = f"local function run() {lua} end return require('json').encode({{run()}})"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""The Grafana board and Prometheus' alerts: every query asks for what a running system shows."""
+"""The Grafana board and Prometheus' alerts: every query names metrics and labels that a running system has."""
 
 import importlib.util
 import json

@@ -16,17 +16,17 @@ from localcluster.cluster import Cluster
 from tests.integration.processes import ApiProcess
 
 CLIENTS = 2500
-"""More than a server lets wait by default."""
+"""More connections than a server's backlog holds by default."""
 
 SOON_S = 5.0
-"""In which a connection that was not taken would be tried again, and once more."""
+"""A client retries a connection that was not accepted twice in this time."""
 
 _SYSTEM_LIMIT = Path("/proc/sys/net/core/somaxconn")
 
 
 @contextmanager
 def files(count: int) -> Iterator[None]:
-    """Let this process have so many files for itself."""
+    """Raise this process's limit of open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         if hard != resource.RLIM_INFINITY and hard < count:

@@ -1,4 +1,6 @@
-"""The console's sessions: who gets in, what ends one, and that a cookie counts in the console's own calls alone."""
+"""The console's sessions: who may log in, what ends a session, and that a cookie counts in the console's own calls
+alone.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -80,7 +82,7 @@ def test_who_may_not_observe_does_not_get_in(browser: Browser, new_user: NewUser
 @pytest.mark.parametrize(("method", "path"), calls())
 def test_without_a_session_nothing_is_told(browser: Browser, token: str, method: str, path: str) -> None:
     assert browser.ask(method, path).status_code == 401
-    # A token is for the API; what another page could add to a request counts for nothing here.
+    # A token is for the API; the console's calls ignore what another page could add to a request.
     assert browser.ask(method, path, headers={"authorization": token}).status_code == 401
 
 
@@ -168,7 +170,7 @@ def test_failed_logins_count_as_those_of_the_api(strict: Api) -> None:
     with browser.http:
         browser.says["x-forwarded-for"] = strict.http.headers["x-forwarded-for"]
         assert [browser.enter("somebody", "wrong").status_code for _ in range(4)] == [401, 401, 401, 429]
-        # Also for those that come by the API.
+        # Also for logins over the API.
         body = {"username": "somebody", "password": "wrong"}
         assert strict.http.post("/api/login", json=body).status_code == 429
 

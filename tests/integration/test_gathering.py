@@ -1,4 +1,4 @@
-"""How chunks of many requests come together in frames, seen from the Redis that they go through."""
+"""How chunks of many requests are gathered in frames, as Redis' streams show."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from protocol.operations import Operation
 from protocol.settings import BatchSettings, RedisSettings, load
 
 HANDLER_S = 0.0003
-"""What a handler takes in a turn of the event loop; several of them fit into a round trip to Redis."""
+"""How long a handler works in a turn of the event loop; several fit into a round trip to Redis."""
 SHARD = f"of-no-shard-{uuid4().hex}"
 
 

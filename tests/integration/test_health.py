@@ -29,7 +29,7 @@ def test_readiness_names_a_shard_that_is_down_without_failing(cluster: Cluster, 
     cluster.stop_program("shard-s2")
     try:
         until(lambda: ready(api)["shards_down"] == ["s2"], NOTICED_WITHIN_S, "a shard that is down is not named")
-        # Others still work here, so that no balancer may turn away from this process.
+        # Other shards still work, so balancers must go on sending requests to this process.
         keys = store.keys_on("s1", 1, "health")
         assert api.post("read", json_body({"keys": keys})).status_code == 200
     finally:

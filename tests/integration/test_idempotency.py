@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request with the same key is applied once, through whichever api and whatever dies."""
+"""`Idempotency-Key`: a request with the same key is applied once, whichever api gets it and whichever process dies."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Conditional changes, increments and touches under an `Idempotency-Key`: the first outcome is that of each retry."""
+"""Conditional changes, increments and touches under an `Idempotency-Key`: each retry gets the first outcome."""
 
 import json
 from collections.abc import Callable
@@ -43,7 +43,7 @@ every_change = pytest.mark.parametrize("name", CHANGES)
 
 
 def content_of(answer: Any) -> Document:
-    """What an answer says, but for the id of its request."""
+    """An answer without the id of its request."""
     if answer.status_code == 200:
         content: Document = decoded(answer)
         return content
@@ -63,7 +63,7 @@ def test_a_repeated_change_gets_the_first_outcome_and_is_made_once(
     body, header = document(keys), {"Idempotency-Key": key}
     answers = [api.ask(call, body, as_, **header)]
     applied = store.chunks_applied()
-    # What came between would give a change of its own another outcome.
+    # After the change between them, a new request would get another outcome.
     api.write(dict.fromkeys(keys, "between"))
     between = store.chunks_applied() - applied
     answers += [client.ask(call, body, as_, **header) for client in (api, second)]

@@ -105,11 +105,11 @@ LONG = {
     "TARANTKV_MAX_INFLIGHT_CHUNKS",
     "TARANTKV_MAX_WAIT_S",
 }
-"""Another batch or setting differs from each of these by the form of a body, or a little: `make test` has that one."""
+"""`make test` runs one of each kind: the others differ from it by the form of a body, or by little."""
 
 
 def sorted_out(names: Iterable[str]) -> list[Any]:
-    """The names as parameters, some of them for the long run."""
+    """The names as parameters; some are marked `long`."""
     return [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in names]
 
 

@@ -1,4 +1,4 @@
-"""Failed logins are counted by user and by address, and held up past a limit."""
+"""The api counts failed logins by user and by address, and refuses logins past a limit."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Where a request ends: there is never a doubt, and what stands behind one is answered after it."""
+"""Where a request ends: the api never guesses, and answers the request behind it next."""
 
 import json
 import socket
@@ -39,7 +39,7 @@ def test_an_upgrade_is_ignored_and_its_body_read(
     key = fresh_key()
     headers = {"Authorization": token, "Connection": "Upgrade", "Upgrade": upgrade}
     assert wire.ask(*pieces(request("/api/write", json_body({"data": {key: 1}}), headers), way)).status == 200
-    # Had its body been left out, this would be read as the request that it begins with.
+    # If the api skipped the body, it would read these bytes as a request.
     inner = request("/api/write", json_body({"data": {key: 2}}), {"Authorization": token})
     assert wire.ask(*pieces(request("/api/read", inner, headers), way)).status == 400
     found = wire.ask(request("/api/read", json_body({"keys": [key]}), {"Authorization": token}))

@@ -1,4 +1,4 @@
-"""Shards that do not answer in time: what is reported of changes and reads, and that nothing comes later."""
+"""Shards that do not answer in time: what the api reports of changes and reads, and that no change is applied later."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ def hasty_api(cluster: Cluster) -> Iterator[ApiProcess]:
 @pytest.fixture
 def hasty(hasty_api: ApiProcess, token: str, documented: Documented, fresh_key: FreshKey) -> Iterator[Api]:
     with Api(hasty_api.base_url, token, documented) as client:
-        # From here on the api remembers who asks: with the workers held still it could not find out.
+        # From here on the api knows the account: with the workers frozen it could not ask for it.
         client.read_document(fresh_key())
         yield client
 

@@ -1,4 +1,6 @@
-"""How `python -m api` ends, and what it does before: an api that cannot serve any more ends with an error."""
+"""How `python -m api` ends, and what it does with processes that die: an api that cannot serve any more ends with an
+error.
+"""
 
 import signal
 import time
@@ -28,7 +30,7 @@ def api(cluster: Cluster) -> Iterator[ApiProcess]:
     settings = {
         "TARANTKV_API_PROCESSES": str(PROCESSES),
         "TARANTKV_STARTUP_TIMEOUT_S": str(STARTUP_TIMEOUT_S),
-        # Each request is to be looked up, so that it finds out what the store says.
+        # Look accounts up for each request, so that each request needs the shards.
         "TARANTKV_AUTH_CACHE_S": "0",
     }
     with ApiProcess(cluster, settings, ["tests.integration.hasty_api"]) as process:
@@ -36,7 +38,7 @@ def api(cluster: Cluster) -> Iterator[ApiProcess]:
 
 
 def children(api: ApiProcess) -> list[psutil.Process]:
-    """Those of its processes that serve or are about to."""
+    """Its processes that serve or are starting."""
     found = []
     for child in psutil.Process(api.pid).children():
         try:

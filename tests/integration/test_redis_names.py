@@ -1,4 +1,4 @@
-"""Every name in `protocol.names` is kept as that module says: renewed by its living owner, gone after it."""
+"""Every name in `protocol.names` is kept as that module says: renewed while its owner is alive, and gone afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,7 +26,7 @@ from worker.stream import Report, ShardStream
 
 TTL_S = 1
 PERIODS = 3
-"""How many times as long as their expiry keys are looked at."""
+"""Keys are watched for this many times their expiry."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Starts that are refused: wrong settings, and shards that do not make one whole cluster."""
+"""Starts that are refused: wrong settings, and shards that do not make up one cluster."""
 
 import subprocess
 import sys
@@ -58,7 +58,7 @@ MORE = {
     "no secret",
     "a secret in an address",
 }
-"""Settings for the long run: how they are refused differs in the words only, and each costs the start of a process."""
+"""Settings for `long` runs: their refusals differ only in words, and each costs the start of a process."""
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def worker(cluster: Cluster, settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _beside(cluster: Cluster) -> str:
-    """Another database of the cluster's Redis: what is sent there reaches none of the cluster's workers."""
+    """Another database of the cluster's Redis: frames in it reach none of the cluster's workers."""
     return cluster.redis_url.removesuffix("/0") + "/1"
 
 

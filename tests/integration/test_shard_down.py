@@ -1,4 +1,4 @@
-"""While one shard is down: what is said of its keys, and that the others' go on."""
+"""While one shard is down: the answers about its keys, and that other shards' keys work."""
 
 from collections.abc import Callable, Iterator
 
@@ -49,7 +49,7 @@ def test_a_shard_that_is_down_leaves_the_others_working(
 ) -> None:
     others = store.keys_on("s1", 3, fresh_key())
     body = json_body({"data": dict.fromkeys([*held, *others], 1)})
-    # Each worker notices by a call on the connection that it had, of which it cannot know what became.
+    # Each worker notices by a call on its old connection, whose outcome it cannot know.
     answers: list[httpx.Response] = []
 
     def refused() -> bool:

@@ -209,7 +209,9 @@ def test_workers_that_announced_themselves_lately_are_present(client: redis.Redi
 def test_workers_of_another_version_divide_the_shards_among_themselves(
     client: redis.Redis, shard: str, join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise one that only refuses frames may be the only reader, while those who could work them stand by."""
+    """Otherwise a worker that only refuses frames could be the only reader, while workers that could work them stand
+    by.
+    """
     me = join("me")
     with monkeypatch.context() as patch:
         patch.setattr("worker.presence.VERSION", VERSION + 1)

@@ -1,4 +1,4 @@
-"""Each limit is a setting: an api with small ones refuses what is past them."""
+"""Each limit is a setting: an api with small limits refuses requests past them."""
 
 import socket
 from collections.abc import Callable, Iterator

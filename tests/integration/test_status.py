@@ -1,4 +1,6 @@
-"""`/api/status` as things fail: dead shards, workers that are held up, several api processes, missing rights."""
+"""`/api/status` while parts of the system fail: dead shards, workers that are held up, several api processes, missing
+rights.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +67,7 @@ def test_what_nobody_works_grows_old_and_the_shards_do_not_answer(
 ) -> None:
     rows(second, "shards")
     with ThreadPoolExecutor() as threads, Api(str(second.http.base_url), second.token) as other, paused_workers():
-        # While nobody works, a token is known for as long as the api remembers its account.
+        # While no worker runs, a token is valid for as long as the api remembers its account.
         writing = threads.submit(other.ask, "write", {"data": {fresh_key(): 1}})
         # An answer is given again for a second.
         until(lambda: states(second) == {"down"}, 4, "they seem to answer")

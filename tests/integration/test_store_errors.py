@@ -36,7 +36,7 @@ def test_a_full_shard_refuses_its_part_and_keeps_nothing_of_it(
     full, others = spread
     small = dict.fromkeys(others, 1)
     with store.full("s2"):
-        # One value that would still fit, and one that does not: the part goes as a whole or not at all.
+        # One value would still fit, and one does not: the shard applies the whole chunk or nothing.
         large = {**dict.fromkeys(full, 1), full[-1]: "x" * 200_000}
         answer = api.post("write", json_body({"data": {**small, **large}}))
         problem = problem_of(answer, "database-refused", "5 of 11 keys failed")
@@ -63,7 +63,7 @@ def test_a_tuple_that_is_too_large_is_refused_with_its_part(
     process = new_api(TARANTKV_MAX_VALUE_BYTES="1000000")
     data: dict[str, Any] = {**dict.fromkeys([*refusing, *others], 1), refusing[-1]: "x" * 900_000}
     with Api(process.base_url, token, documented) as api, store.small_tuples("s2", 800_000):
-        # Past the size of a chunk, the large value goes alone: only what it shares a chunk with fails with it.
+        # A value larger than a chunk gets a chunk of its own: only keys in the same chunk fail with it.
         answer = api.post("write", json_body({"data": data}))
         problem = problem_of(answer, "database-refused", "keys failed")
         assert_usable(api, answer)

@@ -30,7 +30,7 @@ CALLS = {"write": ("write", {"data": {"tokens": 1}}), "read": ("read", {"keys": 
 
 
 def tried(api: Api, token: str, call: str = "read") -> int:
-    """The status that a token gives."""
+    """The status of a request with a token."""
     path, document = CALLS[call]
     return api.post(path, json_body(document), {"authorization": token}).status_code
 
@@ -113,7 +113,7 @@ def test_an_expired_token_is_refused(api: Api, secret: str, claims: dict[str, An
 
 
 def test_a_token_ends_while_it_is_in_use(api: Api, secret: str, claims: dict[str, Any]) -> None:
-    # Five seconds are forgiven, for the clocks of other machines: this one has one or two left.
+    # The api allows five seconds for the clocks of other machines: this token has one or two left.
     token = jwt.encode({**claims, "exp": int(time.time()) - 3}, secret, "HS256")
     assert tried(api, token) == 200
     until(lambda: tried(api, token) == 401, 4, "a token that has expired is still taken")

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes over a socket, where a test says which of them are read together."""
+"""HTTP/1.1 as bytes over a socket. A test decides which of them the api reads together."""
 
 import re
 import socket
@@ -50,7 +50,7 @@ class Answer:
         return values[0] if values else None
 
     def timeless(self) -> "Answer":
-        """The same with one date and one request id, which differ between any two answers."""
+        """The same with a fixed date and request id, which differ between any two answers."""
         made = self.header(b"x-request-id") or b""
         id_length = len(self.body) - len(self.body.replace(made, b"")) if made else 0
         fixed = {b"date": b"now", b"x-request-id": b"id"}

@@ -1,8 +1,8 @@
 """Clients of other libraries and languages, each a process that sends what it is told with its library's defaults.
 
-A client reads from its standard input how many requests come, and then these, a line each: method, URL, headers, body
-and `length` or `chunked`, with tabs between, headers and body in base64. It sends them all at once, and writes as many
-lines: status, headers, body; or `error`, nothing, and what went wrong.
+A client reads the number of requests from its standard input, and then the requests, a line each: method, URL, headers,
+body and `length` or `chunked`, with tabs between, headers and body in base64. It sends them all at once, and writes a
+line for each: status, headers, body; or `error`, nothing, and the reason.
 """
 
 import base64

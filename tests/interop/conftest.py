@@ -17,7 +17,7 @@ from tests.interop.proxies import MAKE, Certificate, program
 
 @dataclass(frozen=True)
 class Front:
-    """What a client connects to."""
+    """The api or a proxy, as a client connects to it."""
 
     name: str
     base_url: str
@@ -31,7 +31,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(scope="session")
 def proxied_api(cluster: Cluster) -> Iterator[ApiProcess]:
-    """An api as the published configurations want it, which counts no failed logins."""
+    """An api as the published configurations need it, which counts no failed logins."""
     settings = {
         "TARANTKV_TRUSTED_PROXIES": "127.0.0.1",
         "TARANTKV_LOGIN_TRIES_PER_ADDRESS": "1000000",

@@ -1,4 +1,4 @@
-"""Requests as bytes on a connection of one's own: what no client library would send."""
+"""Requests as bytes on a new connection, as no client library would send them."""
 
 import socket
 import ssl

@@ -93,7 +93,7 @@ PASSES_UPGRADES = {
         "proxy_set_header Connection $http_connection; proxy_set_header Upgrade $http_upgrade;"
     )
 }
-"""What many put in front of everything, for the sake of web sockets."""
+"""Lines that many configurations have everywhere, for web sockets."""
 
 HIDDEN = [
     ("an upgrade that nobody takes", ("Connection: upgrade", "Upgrade: websocket"), False),
@@ -127,7 +127,7 @@ def test_no_request_ends_up_in_that_of_another_user_on_the_same_connection_to_th
         front = Front(proxy, process.base_url, certificate)
         for _ in range(10):
             key = token_hex(8)
-            # Where it were taken for a request, the next user's head would become its body, and be stored.
+            # If the api took it for a request, the next user's head would become its body, and be stored.
             hidden = request(
                 "/api/write", f"Authorization: {token}", "Content-Type: application/json", "Content-Length: 400"
             )

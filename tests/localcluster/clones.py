@@ -1,4 +1,4 @@
-"""Clones of the repository in places of their own, with ports of their own, used through `make` as anybody would."""
+"""Clones of the repository in places of their own, with ports of their own, used through `make` as a user would."""
 
 import contextlib
 import os
@@ -79,7 +79,7 @@ class Clone:
         return Clone(to)
 
     def end(self) -> None:
-        """Leave nothing running, whatever the test did. Nobody needs a clean end: that would take seconds."""
+        """Kill whatever still runs. A clean stop would take seconds, and no test needs it."""
         give_up = time.monotonic() + END_S
         while left := leftovers.find(self.layout):
             if time.monotonic() > give_up:

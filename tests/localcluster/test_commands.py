@@ -186,7 +186,7 @@ def test_logs_are_those_of_the_programs_that_there_are_now(running: Clone) -> No
     shown = clone.make("logs").stdout
     assert "worker-1.log" in shown
     assert "worker-2.log" not in shown
-    # What is asked for by name is shown, however old it is.
+    # A log that is asked for by name is shown, however old it is.
     assert "worker started" in clone.make("logs", "NAMES=worker-4").stdout
     assert "no log of nobody" in error_of(clone.make("logs", "NAMES=nobody"))
 

@@ -1,4 +1,4 @@
-"""Clones that are copied, moved or emptied while they run: nobody else's processes are ever touched."""
+"""Clones that are copied, moved or emptied while they run: a command never touches another clone's processes."""
 
 import shutil
 from collections.abc import Iterator

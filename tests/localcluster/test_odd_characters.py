@@ -33,7 +33,7 @@ def test_everything_works_in_a_path_and_with_passwords_of_every_character(
     new_clone: Callable[[str], Clone],
 ) -> None:
     clone = new_clone(PATH)
-    # The values name themselves, so that one that got where another belongs is refused.
+    # Each value contains its own name, so that a value in a wrong place is refused.
     secrets = {name: name + PASSWORD for name in dotenv.random_secrets() if name.endswith("_PASSWORD")}
     clone.settings(
         **{name.removeprefix("TARANTKV_"): in_single_quotes(value) for name, value in secrets.items()},

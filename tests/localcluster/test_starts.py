@@ -1,4 +1,4 @@
-"""Starts that fail, starts in unusual places, and what they leave."""
+"""Starts that fail, starts in unusual places, and what is left of them."""
 
 import re
 import socket

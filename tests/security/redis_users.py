@@ -20,7 +20,7 @@ def settings_of(cluster: Cluster, tier: str) -> RedisSettings:
 
 
 def administrator(cluster: Cluster) -> RedisSettings:
-    """The user that only the clusters of tests have."""
+    """The administrator that only clusters of tests have."""
     return load(RedisSettings, cluster.settings)
 
 

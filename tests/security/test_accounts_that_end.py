@@ -1,4 +1,4 @@
-"""What ends an account or a token ends it for good: in every api, in all clocks, and under every name."""
+"""An account or token that has ended stays ended: in every api, by every clock, and under every name."""
 
 import time
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def changed(token: str, secret: str, **changes: object) -> str:
 
 @pytest.fixture
 def remove_user(store: Store) -> Callable[[User], None]:
-    """Removes a user's record, of which no command is there."""
+    """Removes a user's record; no command does that."""
 
     def remove(user: User) -> None:
         for console in store.consoles.values():

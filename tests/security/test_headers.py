@@ -1,4 +1,6 @@
-"""Headers that protect a browser and tell no versions: on every route, every error, and what is no HTTP at all."""
+"""Headers that protect a browser and tell no versions: on every route, every error, and in the answer to bytes that are
+no HTTP.
+"""
 
 import json
 import re

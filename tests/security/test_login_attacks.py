@@ -1,4 +1,4 @@
-"""Logins, as a stranger sees them: nothing tells which users there are, and trying costs the system little."""
+"""Logins by strangers: no answer tells which users exist, and guessing costs the system little."""
 
 import asyncio
 import secrets
@@ -44,7 +44,7 @@ def disabled_user(cluster: Cluster) -> User:
 
 @pytest.fixture(autouse=True)
 def nobody_has_failed_yet(cluster: Cluster) -> Iterator[None]:
-    """All these tests fail to log in, as the same users and from the same machine."""
+    """These tests log in with wrong passwords, as the same users and from the same machine."""
     forget_failures(cluster)
     yield
     forget_failures(cluster)
@@ -92,7 +92,7 @@ def test_every_failure_has_the_same_answer(strict: Api, user: User, disabled_use
 def test_every_failure_costs_one_verification(
     strict_api: ApiProcess, strict: Api, user: User, disabled_user: User
 ) -> None:
-    """It is seen in the processor time of the api's process, which depends little on what else the machine does."""
+    """The test measures the processor time of the api's process, which depends little on the machine's other load."""
     process = psutil.Process(strict_api._process.pid)
 
     def cost(user: Callable[[], str], password: str) -> float:
@@ -176,7 +176,7 @@ def test_a_password_longer_than_any_is_refused_before_it_is_verified(
 
 
 def test_a_flood_of_logins_is_bounded_and_holds_up_nobody_else(strict_api: ApiProcess, token: str) -> None:
-    """A verification takes 64 MiB: two at a time, a few waiting, and the rest is told to come back."""
+    """A verification takes 64 MiB: the api runs two at a time, lets a few wait, and rejects the rest."""
     peak = 0
 
     async def flood() -> tuple[list[httpx.Response], list[float]]:

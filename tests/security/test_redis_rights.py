@@ -22,7 +22,7 @@ from tests.contract.waiting import until
 from tests.security.redis_users import TIERS, administrator, every_command, is_refused, run, settings_of
 
 ALWAYS_ALLOWED = {("auth",), ("hello",), ("quit",), ("reset",)}
-"""Redis lets everybody say who they are, and leave."""
+"""Redis lets every client log in and leave."""
 
 OWN_KEYS = {
     "api": (
@@ -42,7 +42,7 @@ FOREIGN_KEYS = {
 
 @pytest.fixture(autouse=True)
 def forget_what_was_tried(cluster: Cluster) -> Iterator[None]:
-    """At its end the session looks at what Redis refused: these tests ask for it."""
+    """At its end the session checks that Redis refused no command: these tests have commands refused on purpose."""
     yield
     run(administrator(cluster), ("ACL", "LOG", "RESET"))
 

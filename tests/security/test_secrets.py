@@ -1,4 +1,4 @@
-"""A system that logs all it can, with secrets that can be told from anything else, through success and failure."""
+"""A system that logs as much as it can, whose secrets can be found in any text, through success and failure."""
 
 import json
 import secrets
@@ -32,7 +32,7 @@ def canary(name: str) -> str:
 
 @dataclass
 class Lived:
-    """A cluster that has been through a lot, what must not be found, and everything that it answered."""
+    """A cluster after many successes and failures, its secrets, and all its answers."""
 
     cluster: Cluster
     secrets: dict[str, str]
@@ -193,7 +193,7 @@ def test_no_log_holds_one(lived: Lived) -> None:
     assert {"api.log", "worker-1.log", "shard-s1.log", "redis.log", "supervisord.log"} <= {path.name for path in logs}
     for path in logs:
         assert found(lived, path.read_bytes()) == [], path
-    # There was something to find: every request, and what went wrong in every tier.
+    # See that the logs contain every request, and the faults of every tier.
     api = lived.cluster.log_path("api").read_text()
     assert '"level":"debug"' in api
     statuses = {json.loads(line).get("status") for line in api.splitlines() if '"request"' in line}

@@ -168,7 +168,7 @@ def test_the_worker_has_exactly_these_rights(cluster: Cluster, store: Store) -> 
     for console in store.consoles.values():
         found = set(console.run(lua))
         views = {f"read space {view}" for view in VIEWS if console.run(f"return box.space.{view} ~= nil")}
-        # To log in at all, and whatever it makes itself: it may make nothing.
+        # It may log in, and use what it makes itself: it may make nothing.
         usual = {"session,usage universe ", f"alter user {user}"}
         assert found == {f"execute function {name}" for name in PROCEDURES} | views | usual
 

@@ -1,4 +1,4 @@
-"""Tokens whose claims an attacker wrote, or that say what ours never do. Each gets one and the same answer."""
+"""Tokens whose claims an attacker wrote, or whose claims ours never have. All get the same answer."""
 
 import json
 import time
@@ -66,7 +66,7 @@ WRONG: dict[str, Claims] = {
     "scopes an object": {"scopes": {"read": True}},
     "scopes of numbers": {"scopes": [1]},
     "scopes in lists": {"scopes": [["read"]]},
-    # As tokens were before passwords had generations.
+    # The format of tokens before passwords had generations.
     "without gen": {"gen": ...},
     "gen null": {"gen": None},
     "gen a text": {"gen": "1"},

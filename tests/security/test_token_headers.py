@@ -1,4 +1,4 @@
-"""Tokens whose header says more, or something else, than ours do. Each gets one and the same answer."""
+"""Tokens whose header has other or further members than ours. All get the same answer."""
 
 from typing import Any
 

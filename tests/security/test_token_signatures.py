@@ -1,4 +1,4 @@
-"""Tokens whose algorithm or signature is an attacker's. Each gets one and the same answer, which tells nothing."""
+"""Tokens whose algorithm or signature is an attacker's. All get the same answer, which names no reason."""
 
 import json
 from collections.abc import Callable
@@ -114,7 +114,7 @@ def test_a_changed_signature(api: Api, secret: str, claims: Claims, change: Call
 
 
 def other_spellings(token: str) -> dict[str, str]:
-    """The same bytes, for a decoder that skips what it does not know and ignores bits to spare."""
+    """The same bytes, for a decoder that skips unknown characters and ignores spare bits."""
     header, payload, signature = token.split(".")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = alphabet.index(signature[-1])

@@ -1,4 +1,4 @@
-"""What the attacks on tokens share: the one answer that each of them must get."""
+"""Shared by the attacks on tokens: the one answer that each of them must get."""
 
 from tests.contract.calls import PROBLEM, Api, json_body
 from tests.contract.problems import assert_usable

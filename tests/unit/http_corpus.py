@@ -1,4 +1,4 @@
-"""Odd and malformed requests: lists that are multiplied out."""
+"""Odd and malformed requests: all combinations of lists of parts."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Our protocol over a transport in memory: what a client sends goes in, what the server answers comes out."""
+"""Our protocol over a transport in memory: a test writes the client's bytes, and reads the server's."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ TURNS = 12
 
 
 class KnownUsers:
-    """Takes any token for its user's name, but one."""
+    """Takes any token but `forged` as its user's name."""
 
     async def authenticate(self, header: bytes | None, scope: str | None = None) -> Principal:  # noqa: ARG002
         return cast("Principal", SimpleNamespace(name=self.user_of(header)))
@@ -50,7 +50,7 @@ class KnownUsers:
 
 
 class Recorder(Endpoint):
-    """Writes down what it is asked, and waits until it may answer."""
+    """Records its requests, and waits until it may answer."""
 
     path = "/api/write"
 
@@ -64,7 +64,7 @@ class Recorder(Endpoint):
         self.share: Any = None
         self.is_broken = False
         self.held: list[Reply] | None = None
-        """Takes who is to be answered, where the test answers."""
+        """Takes the replies, where the test answers."""
 
     def begin(self, request: Request, body: bytes, reply: Reply) -> None:
         if self.is_broken:
@@ -82,7 +82,7 @@ class Recorder(Endpoint):
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None:
-    """The application beside the API: it tells its path and the size of its body."""
+    """The application beside the API: it answers with the path and the size of the body."""
     body = (await receive())["body"]
     assert request_id_of(scope["headers"])
     content = json.dumps([scope["path"], scope["query_string"].decode(), len(body)]).encode()
@@ -92,7 +92,7 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
 
 
 class MemoryTransport(asyncio.Transport):
-    """A transport whose client reads everything, unless it is told not to."""
+    """A transport whose client reads everything, unless a test stops it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class MemoryTransport(asyncio.Transport):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of what a client sent: the answers without what is new in each, the requests, and the end."""
+    """The effect of a client's bytes: the answers without their dates and ids, the requests, and the end."""
 
     answers: tuple[tuple[int, tuple[bytes, ...], bytes], ...]
     asked: tuple[Any, ...]
@@ -197,7 +197,7 @@ class Server:
         return connection, transport
 
     async def outcome(self, pieces: Sequence[bytes], *, end: bool = False) -> Outcome:
-        """What comes of what a client sends on a new connection, piece by piece."""
+        """The effect of bytes that a client sends on a new connection, piece by piece."""
         asked = len(self.endpoint.asked)
         connection, transport = self.connect()
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""Shards in this process whose buckets move, for the tests of those who follow them."""
+"""Shards in this process whose buckets move, for tests of the code that follows the moves."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ pack, unpack = msgspec.msgpack.encode, msgspec.msgpack.decode
 
 
 class MovingShards:
-    """As dispatcher. `where[shard][bucket]` is what a shard says of a bucket that it must not use; it has all others.
+    """As dispatcher. `where[shard][bucket]` is a shard's answer for a bucket that it must not use; it owns all others.
 
     `on_dispatch` is called with the shards and chunks before each is judged.
     """

@@ -1,4 +1,4 @@
-"""Chunks under way in an api process, for the tests of its queue's parts, and a connection that does as it is told."""
+"""Chunks under way in an api process, for the tests of its queue's parts, and a scripted connection."""
 
 import asyncio
 from collections import Counter
@@ -109,7 +109,7 @@ def status_of(settled: Pending) -> int | None:
 
 
 def status_at_the_end(chunks: PendingChunks, pending: Pending) -> int | None:
-    """What is told once the deadline has come, if nothing was told before."""
+    """The outcome once the deadline has come, if none came before."""
     chunks.give_up(pending, "no answer before the deadline")
     return status_of(pending)
 

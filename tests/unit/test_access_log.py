@@ -1,4 +1,4 @@
-"""The access log: which requests have a line, and how many lines strangers can cause."""
+"""The access log: which requests are logged, and how many lines strangers can cause."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Changes of users that meet: of two administrators who take each other's rights at most one succeeds."""
+"""Concurrent changes of users: if two administrators remove each other's rights, at most one succeeds."""
 
 import asyncio
 import functools
@@ -106,7 +106,7 @@ async def test_the_last_administrator_stays(accounts: Accounts, change: dict[str
     await accounts.change("eve", disabled=False, by="ada")
     await leave("ada")
     assert await administrators(accounts) == {"eve"}
-    # Who is on the machine itself may do what an administrator may not.
+    # The local command may do what an administrator may not.
     await accounts.change("eve", disabled=True)
     assert await administrators(accounts) == set()
 

@@ -1,4 +1,4 @@
-"""When bytes arrived at the earliest, as far as a process can tell that stood still."""
+"""The earliest time at which bytes may have arrived at a process that stood still."""
 
 from api.server.arrivals import CATCH_UP_S, LATE_S, Arrivals
 
@@ -35,7 +35,7 @@ def test_connections_that_were_made_in_the_gap_are_taken_after_it() -> None:
         arrivals.connected()
         arrivals.tick(GAP_S + tick)
         assert arrivals.earliest(GAP_S + tick, read_before=float("-inf")) == 0.0
-    # In this interval none was waiting any more.
+    # In this interval no connection was waiting any more.
     arrivals.tick(GAP_S + 1)
     assert arrivals.earliest(GAP_S + 1, read_before=float("-inf")) == GAP_S + 1
 

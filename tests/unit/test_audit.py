@@ -1,4 +1,4 @@
-"""`make audit`: what it says of vulnerable packages, and of those that nobody knows."""
+"""`make audit`: what it reports of vulnerable packages, and of packages that no source knows."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who a header is, when the store is asked, and what is remembered; the store here is one that counts the questions."""
+"""Which user a header names, when the store is asked, and what is remembered. The store here counts questions."""
 
 import asyncio
 import time
@@ -136,7 +136,7 @@ def test_a_token_is_read_once_for_the_gate_and_for_its_request(monkeypatch: pyte
 
 def test_a_token_of_another_generation_of_the_password_is_void() -> None:
     async def test(_: CountingStore, authenticator: Authenticator) -> None:
-        # However late it says that it was issued: no clock is compared.
+        # Its time of issue does not matter: no clock is compared.
         await refused(authenticator, header(gen=GENERATION - 1, iat=time.time() + LEEWAY_S - 1), 401, "revoked")
         await refused(authenticator, header(gen=GENERATION + 1), 401, "revoked")
         assert (await authenticator.authenticate(header())).name == "alice"
@@ -175,7 +175,7 @@ def test_requests_that_come_together_share_one_question() -> None:
 
 
 def test_a_remembered_token_within_the_leeway_asks_nobody_again() -> None:
-    """One rule says when a token ends, for those that are remembered and for those that are not."""
+    """One rule says when a token ends, whether it is remembered or not."""
 
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         token = header(exp=int(time.time()) - LEEWAY_S + 3)

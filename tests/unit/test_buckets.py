@@ -65,7 +65,7 @@ def test_a_bucket_that_two_shards_own_is_refused() -> None:
 
 
 def test_a_bucket_between_two_shards_is_where_it_is_known_to_move() -> None:
-    """Whoever knows that it moves can tell where it has gone; a shard that may still read it comes first."""
+    """A shard that knows of the move names the new owner; a shard that may still read the bucket comes first."""
     said = {"s1": Ownership("s1", 10, ((1, 4),), ((5, 6),)), "s2": Ownership("s2", 10, ((6, 10),), ((5, 5), (3, 3)))}
     shard_map = build_shard_map(["s1", "s2"], 10, said)
     assert [shard_map.owner(bucket) for bucket in (3, 4, 5, 6)] == ["s1", "s1", "s1", "s2"]

@@ -1,4 +1,4 @@
-"""Changes under a claim where buckets move: the same pieces in every try, and what became of each."""
+"""Changes under a claim where buckets move: the same pieces in every try, and the outcome of each."""
 
 import asyncio
 from typing import cast

@@ -1,4 +1,4 @@
-"""One connection: the end of each of its waits, who makes room, and what is given back."""
+"""One connection: how each of its waits ends, which connection makes room, and which memory is released."""
 
 import asyncio
 from collections.abc import Iterable

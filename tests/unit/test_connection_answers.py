@@ -1,4 +1,4 @@
-"""A connection and who answers its requests: a client that goes before its answer, and an endpoint that breaks."""
+"""A connection whose client goes before its answer, or whose endpoint raises."""
 
 import pytest
 

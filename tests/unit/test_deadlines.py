@@ -1,4 +1,4 @@
-"""What becomes of chunks that have no outcome when their time is over."""
+"""Chunks that have no outcome when their deadline passes."""
 
 import asyncio
 

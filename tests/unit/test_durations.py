@@ -1,4 +1,4 @@
-"""Histograms kept as counters: what is scraped is what a histogram of the library would have said."""
+"""Histograms kept as counters: a scrape gives the same as a histogram of the library."""
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest

@@ -1,4 +1,4 @@
-"""How claimed requests ended is recorded, however often that takes."""
+"""The end of a claimed request is recorded, however many tries that takes."""
 
 import asyncio
 import functools
@@ -27,7 +27,7 @@ def on_a_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 
 
 class Shard:
-    """Takes records, or refuses them for as long as `refusal` is there."""
+    """Takes records, or refuses them while `refusal` is set."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal = refusal

@@ -1,4 +1,4 @@
-"""Heads that come again and again: which are parsed once, and that no request learns of another's."""
+"""Heads that come again and again: which are parsed once, and that no request sees another's fields."""
 
 import pytest
 

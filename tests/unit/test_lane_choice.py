@@ -1,4 +1,4 @@
-"""Which lane is whose home, and what becomes of a shard while its lane is out of order. No time passes: it is given."""
+"""The home lane of each shard, and the lane of a shard while its home is out of order. Tests pass the time in."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What `/api/status` tells of lanes: since when each works or does not, and its frames of the last seconds."""
+"""Lanes in `/api/status`: since when each has worked or failed, and its frames of the last seconds."""
 
 from typing import Any
 

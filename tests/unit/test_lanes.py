@@ -1,4 +1,4 @@
-"""What becomes of chunks whose lane fails, and when a lane that answers nothing is found out."""
+"""Where chunks go whose lane fails, and when the api notices a silent lane."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

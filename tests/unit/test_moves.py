@@ -1,4 +1,4 @@
-"""Batches and store calls whose buckets move: what is sent where, how soon, and until when."""
+"""Batches and store calls whose buckets move: which shard they go to, how soon, and until when."""
 
 import asyncio
 import time

@@ -15,7 +15,7 @@ def numbers(file: str) -> dict[str, int]:
 
 
 def test_operations_that_change_something_are_told_from_those_that_have_no_effect() -> None:
-    """Whoever adds an operation says which it is: only changes are doubted."""
+    """A new operation must be declared a read or a change: only a change can have an unknown outcome."""
     reads = READS | {Operation.USER_GET, Operation.USER_LIST, Operation.DESCRIBE, Operation.STATUS}
     assert reads.isdisjoint(CHANGES)
     assert reads | CHANGES == set(Operation)

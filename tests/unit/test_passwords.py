@@ -33,7 +33,7 @@ def test_nobodys_hash_costs_what_a_users_hash_costs(passwords: Passwords) -> Non
 
 def test_the_logins_of_one_address_leave_room_for_those_of_others(passwords: Passwords) -> None:
     async def test() -> None:
-        # Of little cost: what is counted here is how many there are.
+        # Cheap hashes: this test counts verifications.
         hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
         def start(address: str, count: int) -> list["asyncio.Task[bool]"]:
@@ -48,7 +48,7 @@ def test_the_logins_of_one_address_leave_room_for_those_of_others(passwords: Pas
         assert await asyncio.gather(*others) == [True] * len(others)
         with pytest.raises(OverloadedError, match="too many logins at a time"):
             await one_too_many
-        # Everything has been given back.
+        # All slots have been released.
         assert await asyncio.gather(*start("flood", 1)) == [True]
         assert not passwords._under_way
 

@@ -1,4 +1,4 @@
-"""Chunks that wait for their outcome: what may be said of those that were sent more than once, and who is told."""
+"""Chunks that wait for their outcome: what may be reported of those that were sent more than once, and to whom."""
 
 import asyncio
 import time
@@ -50,7 +50,7 @@ def test_what_the_shard_has_on_record_is_believed_however_often_it_was_sent(
 def test_a_refusal_of_a_change_that_was_sent_twice_is_unknown(
     chunks: PendingChunks, status: Status, operation: Operation
 ) -> None:
-    """The other copy may be in the hands of a worker that is frozen."""
+    """A frozen worker may hold the other copy."""
     assert asyncio.run(settled(chunks, status, sends=2, operation=operation)) == Status.UNKNOWN
 
 

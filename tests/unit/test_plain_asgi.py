@@ -1,4 +1,4 @@
-"""The application under an ASGI server that knows nothing of it: unmodified uvicorn, with either of its parsers."""
+"""The application under unmodified uvicorn, with either of its parsers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -116,6 +116,6 @@ def test_it_serves_its_routes_and_refuses_as_behind_our_own_server(parser: str) 
 
 
 async def pieces() -> AsyncIterator[bytes]:
-    """A body of which nobody says the length in advance."""
+    """A body without a Content-Length."""
     for at in range(len(BODY)):
         yield BODY[at : at + 1]

@@ -1,4 +1,4 @@
-"""Small batches without a task: what is answered in the same step, and what still takes a task; the queue waits."""
+"""Small batches without a task: which requests are answered in the same step, and which still take a task."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What the reader of an api process makes of its reply stream."""
+"""How the reader of an api process handles its reply stream."""
 
 import asyncio
 from collections.abc import Iterable
@@ -132,7 +132,7 @@ def test_it_survives_any_number_of_tries(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_new_session_reads_from_the_beginning_on_another_connection() -> None:
-    """The data may be new, and the connection may lead to the leader of before."""
+    """The data may be new, and the connection may lead to the former leader."""
     reading = Reading()
     asked: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""An answer that says for how long it may be kept says so once; all others are kept by nobody."""
+"""An answer has one Cache-Control header: its own, or `no-store`."""
 
 import pytest
 

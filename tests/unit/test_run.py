@@ -1,4 +1,4 @@
-"""What a batch may say of its chunks."""
+"""What a batch may report of its chunks."""
 
 import asyncio
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def test_the_first_try_is_believed_that_nothing_was_applied(status: Status) -> N
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_a_later_try_does_not_know_what_becomes_of_the_first(status: Status) -> None:
-    """A copy of its chunks may be in the hands of a worker that is frozen, whatever the store says of this one."""
+    """A frozen worker may hold a copy of its chunks, whatever the shard says of this one."""
     assert status_of(status, Claim("c", repeated=True, asked_ms=ASKED_MS)) == Status.UNKNOWN
 
 
@@ -126,7 +126,7 @@ def test_the_answer_is_the_worst_of_what_happened(statuses: list[Status], kind: 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
 def test_a_key_that_could_not_be_read_is_just_that(status: Status) -> None:
-    """A read has no effect: nothing about it is unknown."""
+    """A read has no effect, so its outcome is never unknown."""
     with pytest.raises(Problem) as caught:
         check([result("a", status)], Operation.READ)
     assert caught.value.members["failed"] == {"a": "not_read"}

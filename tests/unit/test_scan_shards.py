@@ -1,4 +1,6 @@
-"""How shards are asked for pieces of scans: one question a shard at a time, when they have said, and others first."""
+"""How shards are asked for pieces of scans: one question a shard at a time, after the pause that it names, and other
+shards first.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What an api process sends, and what it does about frames that Redis or a worker does not take."""
+"""What an api process sends, and what it does when Redis or a worker refuses frames."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -29,7 +29,7 @@ from tests.unit.queue_fakes import (
 
 
 class Redis:
-    """Takes every command: names entries, and knows whether the alive key is there. `broken` says what XADD does."""
+    """Takes every command: gives entries ids, and says whether the alive key exists. `broken` says what XADD does."""
 
     def __init__(self) -> None:
         self.appended: list[Frame] = []
@@ -51,7 +51,7 @@ class Redis:
 
 
 class OtherLane:
-    """Another lane that works; notes how often it was to take what waits."""
+    """Another lane that works; counts how often it was given waiting chunks."""
 
     def __init__(self) -> None:
         self.took_over = 0

@@ -16,7 +16,7 @@ Answers = dict[str, bool | Exception]
 
 
 def watched(answers: Answers) -> ShardHealth:
-    """The knowledge after one round of questions."""
+    """The shards' states after one round of questions."""
     watch = ShardHealth(SHARDS, asker(answers))
     asyncio.run(one_round(watch))
     return watch

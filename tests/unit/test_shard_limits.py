@@ -94,7 +94,9 @@ def test_what_waits_is_let_in_while_a_shard_has_work_for_a_tenth_of_a_second() -
 
 
 def test_what_waits_for_a_slow_shard_is_let_in_one_after_the_other() -> None:
-    """A few dozen chunks may be a large part of a second's work: more of them would only wait where nobody refuses."""
+    """A few dozen chunks may be a large part of a second's work: more would only wait where the gate cannot reject
+    them.
+    """
     gate = adaptive()
     assert let_in(gate) == LEAST_READY
     gate.release("s1", 1)
@@ -121,7 +123,7 @@ def test_a_shard_that_has_become_slow_takes_little_again() -> None:
 
 
 def pause(gate: Admission) -> None:
-    """Nothing comes of what is under way for so long that it is a pause."""
+    """Let a shard answer nothing for so long that it counts as paused."""
     for _ in range(PAUSE):
         gate.adapt(0.1)
 
@@ -208,7 +210,7 @@ def test_who_has_nothing_under_way_is_not_kept_in_mind() -> None:
 
 def test_a_shard_without_a_users_chunks_takes_a_batch_of_any_size() -> None:
     gate = admission(chunks=2, size=100)
-    # What the api asks for itself.
+    # A chunk of the api's own, without a user.
     gate.admit([("s1", 1)])
     gate.admit([("s1", 100)] * 9, "a")
     for user in ("a", "b"):

@@ -9,7 +9,7 @@ PRESENT = [b"c", b"a", b"d", b"b"]
 
 
 class Time:
-    """The module's clock, told to go on."""
+    """Moves the module's clock."""
 
     def __init__(self) -> None:
         self.now = 100.0

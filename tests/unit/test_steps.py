@@ -33,7 +33,7 @@ def test_all_steps_are_taken_at_once() -> None:
 
 
 async def turns_while(task: asyncio.Task[int]) -> int:
-    """How often the event loop comes to others until a task is done."""
+    """How many turns the event loop gives to others until a task is done."""
     turns = 0
     while not task.done():
         await asyncio.sleep(0)

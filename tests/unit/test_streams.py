@@ -1,4 +1,4 @@
-"""Answers in pieces, sent by our own server: framing, back-pressure, and what ends them."""
+"""Answers in pieces, sent by our own server: framing, back-pressure, and how they end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -78,7 +78,7 @@ async def test_no_piece_is_made_for_a_client_that_has_not_read_those_before(serv
     served.connection.pause_writing()
     served.connection.data_received(GET)
     await turns(MANY)
-    # The connection was paused when the request came, so that it is not even looked at.
+    # The connection was paused when the request came, so the server has not read it.
     assert served.streamer.made == 0
     served.connection.resume_writing()
     served.streamer.may_go_on.clear()

@@ -1,4 +1,4 @@
-"""Answers in pieces under an ASGI server that knows nothing of them: unmodified uvicorn."""
+"""Answers in pieces under unmodified uvicorn."""
 
 import asyncio
 
@@ -40,7 +40,7 @@ def test_a_stream_comes_whole_and_its_work_ends_with_its_client(parser: str) -> 
                 await anext(begun.aiter_raw())
                 parts.streamer.may_go_on.clear()
                 await turns(10)
-            # Nothing more can be sent: it is the end of the connection that ends the work.
+            # Nothing more can be sent, so only the end of the connection can end the work.
             await asyncio.wait_for(parts.streamer.ended.wait(), 20)
         assert parts.answers.held == 0
 

@@ -1,4 +1,4 @@
-"""Shards that come and go while an api process runs: what it asks, and what it takes for the whole."""
+"""Shards that come and go while an api process runs: what it asks, and which shards make up the cluster."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -110,7 +110,7 @@ def test_a_shard_of_the_settings_that_has_gone_keeps_no_api_from_starting(shards
 def test_a_shard_that_still_owns_buckets_is_not_forgotten_silently(
     shards: MovingShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever announces less than there is has made a mistake: the map that was there stays."""
+    """An announcement without a shard that owns buckets is a mistake: the api keeps its map."""
     monkeypatch.setattr(topology_module, "MAP_ROUND_S", 0.001)
 
     async def work(topology: Topology) -> None:

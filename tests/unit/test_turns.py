@@ -1,4 +1,4 @@
-"""A large batch is given to its shards in turns, so that what others send comes between."""
+"""A large batch is sent to its shards in turns, so that chunks of others come between."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def part(shard: str, size: int, left_ms: int = 5_000) -> tuple[str, Chunk]:
 
 
 class Sending:
-    """A dispatcher whose sender only notes what it is to send."""
+    """A dispatcher whose sender only records chunks."""
 
     def __init__(self) -> None:
         self.dispatcher = Dispatcher(REDIS, BatchSettings(), ("s1", "s2"), Counts())
@@ -32,7 +32,7 @@ class Sending:
         self.dispatcher.lanes.all[0].sender.add = self.sent.extend  # type: ignore[assignment, method-assign]
 
     def answer(self) -> list[bytes]:
-        """Say that all that was sent is done; what it was."""
+        """Report success for all chunks that were sent; returns them."""
         sent, self.sent[:] = [pending.chunk.id for pending in self.sent], []
         self.dispatcher._pending.settle([Outcome(chunk_id, Status.OK, b"") for chunk_id in sent])
         return sent

@@ -1,4 +1,4 @@
-"""What can be kept unchanged, and what cannot."""
+"""Which values can be stored unchanged."""
 
 import math
 import struct

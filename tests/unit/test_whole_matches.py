@@ -1,4 +1,4 @@
-"""Forms are held against the whole of a text: `$` alone lets a line break at the end pass."""
+"""Patterns match the whole of a text: `$` alone lets a line break at the end pass."""
 
 import pytest
 

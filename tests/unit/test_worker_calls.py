@@ -1,4 +1,4 @@
-"""How chunks are grouped into calls, and what becomes of them while their shard does not answer."""
+"""How chunks are grouped into calls, and what the worker does while their shard does not answer."""
 
 import time
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def test_a_read_that_got_no_answer_is_just_not_answered() -> None:
 
 
 def test_a_chunk_is_given_up_before_its_deadline() -> None:
-    """So that the reply still finds somebody waiting for it."""
+    """So that the api still waits when the reply comes."""
 
     def took_s() -> float:
         began = time.monotonic()
@@ -111,7 +111,7 @@ def lose_all(turn: Turn) -> None:
 
 
 def test_the_shard_is_not_called_with_frames_that_are_a_peers_now() -> None:
-    """A worker that was frozen with them in hand: the peer may have reported that they were refused."""
+    """The worker was frozen with them in hand: its peer may have reported their refusal."""
     shard = FakeShard()
     assert run(shard, turn_of(entry(chunk(1)), asked_s_ago=10), renew=lose_all) == {}
     assert shard.calls == []

@@ -1,4 +1,4 @@
-"""What a worker may report of the frames in its hand, and when."""
+"""What a worker may report of its frames, and when."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_a_refusal_is_unknown_where_an_earlier_call_may_still_reach_the_shard(st
 @pytest.mark.parametrize("status", REFUSALS)
 @pytest.mark.parametrize("operation", CHANGES)
 def test_a_refusal_is_unknown_where_the_frame_was_redelivered(status: Status, operation: Operation) -> None:
-    """The worker that had it before may be frozen, and call the shard when it wakes."""
+    """The former worker may be frozen, and call the shard when it wakes."""
     only = chunk(1, operation=operation)
     turn = turn_of(entry(only), redelivered=True)
     turn.put(only, status, b"why", maybe_sent=False)
@@ -219,7 +219,7 @@ def test_frames_for_another_cluster_do_not_fill_the_log(
 
 
 def test_a_frame_of_another_version_goes_when_it_is_old_by_redis_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever this machine's clock says."""
+    """This machine's clock does not matter."""
     monkeypatch.setattr("time.time", lambda: 0.0)
     young = now_entry(OTHER_VERSION)
     at_ms = int(young.id.partition(b"-")[0])
@@ -231,7 +231,7 @@ def test_a_frame_of_another_version_goes_when_it_is_old_by_redis_clock(monkeypat
 def test_the_time_of_a_chunk_is_what_it_had_left_when_it_was_sent_less_what_it_has_waited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither the api's clock nor Redis' has to be this machine's."""
+    """The clocks of api, Redis and this machine may differ."""
     from protocol.frames import encode_frame
     from worker.frames import GIVE_UP_MS, Turn
     from worker.stream import Delivery

@@ -1,4 +1,4 @@
-"""The search for a shard's leader: all instances at once, whoever is silent."""
+"""The search for a shard's leader: all instances are asked at once, so a silent one delays nothing."""
 
 import socket
 import threading

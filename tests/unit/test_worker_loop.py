@@ -1,4 +1,4 @@
-"""A shard's loop with a Redis and a shard that do as they are told: what it reports, when, and how it ends."""
+"""A shard's loop with a scripted Redis and shard: what it reports, when, and how it ends."""
 
 import threading
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def test_the_outcomes_of_one_call_are_reported_before_the_next_is_made() -> None
 
 
 def test_a_frame_is_reported_and_deleted_when_it_is_finished_while_others_are_not() -> None:
-    """A refusal in it does not wait for them either: it has its own deletion."""
+    """A refusal in it does not wait for them, either: it is reported with a deletion of its own."""
     shard, redis = FakeShard([(Status.REFUSED, b"full")], [(Status.OK, None)]), FakeRedis()
     first, second = entry(chunk(1, keys=10)), entry(chunk(2, keys=10), number=2)
     work(shard, redis, delivery(first, second))
@@ -81,7 +81,7 @@ def test_a_frame_is_reported_and_deleted_when_it_is_finished_while_others_are_no
 
 
 def test_a_refusal_waits_for_the_deletion_of_its_frame() -> None:
-    """It leaves no record: if the worker dies before, the next one's try may be accepted."""
+    """It leaves no record: if the worker dies before the report, the shard may accept the next worker's try."""
     shard = FakeShard([(Status.OK, None), (Status.REFUSED, b"full")], [(Status.OK, None)])
     redis = FakeRedis()
     work(shard, redis, delivery(entry(chunk(1, keys=5), chunk(2, keys=5), chunk(3, keys=10))))

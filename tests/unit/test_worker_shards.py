@@ -21,7 +21,7 @@ def at(*names: str) -> dict[str, tuple[Address, ...]]:
 
 
 class FakeLoop:
-    """A loop that is alive from its start until it is told to end, or `failure` is set."""
+    """A loop that lives from its start until it is stopped, or `failure` is set."""
 
     def __init__(self, key: LoopKey, instances: Sequence[Address], position: int) -> None:
         self.name = key.shard
@@ -214,7 +214,7 @@ def test_a_refusal_that_names_an_unknown_shard_has_the_shards_asked_soon(where: 
 
 
 def test_the_last_to_learn_that_a_shard_has_gone_may_be_that_shard() -> None:
-    """As long as others are behind too, it stays."""
+    """While other instances lag, too, it stays connected."""
     assert announced({"s1": at("s1", "s2"), "s2": at("s1", "s2"), "s3": at("s1", "s2", "s3")}) == at("s1", "s2")
     assert announced({"s1": at("s1", "s2"), "s2": at("s1", "s2", "s3")}) == at("s1", "s2", "s3")
     assert announced({"s1": at("s1", "s2"), "s2": None}) == at("s1", "s2")

@@ -1,4 +1,4 @@
-"""What a worker makes of Redis' replies when it reads and reports; the real Redis is in the integration tests."""
+"""How a worker handles Redis' replies when it reads and reports; the real Redis is in the integration tests."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -130,7 +130,7 @@ def test_only_workers_of_the_same_cluster_count_as_present() -> None:
 
 
 def test_a_refusal_names_the_workers_cluster_only_where_that_is_the_reason() -> None:
-    """Of another version's frame a process of that version is told, in the words that never change."""
+    """The api that sent a frame of another version gets an error in a format that every version reads."""
     wire = OneAnswer([])
     refused = [("reply:a", b"1-0", ""), ("reply:b", b"2-0", "0a")]
     stream_of(wire).report(Report(done=[b"1-0", b"2-0"], refused=refused, sole=[b"1-0", b"2-0"], server=SERVER))

@@ -1,4 +1,4 @@
-"""What a worker tells of traced requests: when it took, called, and replied; and nothing of any other."""
+"""The times that a worker reports of traced requests: taken, called and replied. It reports none of other requests."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The bodies of writes: what of them is kept, and what is wrong with a body named in the problem. Each in both ways."""
+"""The bodies of writes: what the API stores of them, and how a problem names a fault. Each is read in both ways."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""A shard and a stream that do as they are told, and what the tests of the worker's parts make of chunks and frames."""
+"""A scripted shard and stream, and chunks and frames for the tests of the worker's parts."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -127,7 +127,7 @@ def entry(*chunks: Chunk, stream: str = "reply:a", number: int = 1, server: str 
 
 
 def delivery(*entries: Entry, redelivered: bool = False, asked_s_ago: float = 0.0) -> Delivery:
-    """What a read gives."""
+    """A delivery, as a read returns it."""
     return Delivery(entries, time.monotonic() - asked_s_ago, now_ms(), SERVER, redelivered)
 
 

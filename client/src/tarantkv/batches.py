@@ -88,7 +88,7 @@ def is_hopeless(error: BaseException) -> bool:
 
 
 def _halving(sender: Sender, batch: Batch, part: Part, until: float) -> Steps[Documents]:
-    """Send a part; where the server takes no part of this size, send its halves, one after the other."""
+    """Send a part; if it is too large for the server, send its halves, one after the other."""
     headers = {} if part.key is None else {IDEMPOTENCY_KEY: part.key}
     keys = [entry.key for entry in part.entries]
     call = Call(batch.path, batch.body(part.entries), keys, headers, changes=part.key is not None)

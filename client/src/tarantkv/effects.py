@@ -1,4 +1,5 @@
-"""What the core asks of a front end. The core does no input and output: its steps are generators that yield these.
+"""The effects that the core asks of a front end. The core does no input and output: its steps are generators that yield
+these.
 
 A front end carries each out and sends the result back into the generator, or throws `TransportError` into it:
 

@@ -1,7 +1,7 @@
-"""Reads an export: lines into items. One that breaks off is resumed, and no item is given twice.
+"""Reads an export: lines into items. It resumes an export that breaks off, and gives no item twice.
 
-An export is whole only with its `end` line. After a break it goes on behind the last cursor; what had already come
-behind that cursor is passed over, as keys come in the order of their bytes.
+An export is whole only with its `end` line. After a break it continues behind the last cursor. It skips items that had
+already come behind that cursor: keys come in the order of their bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must not be shared with a process that is forked from this one: it gets connections and locks of its own."""
+"""Objects that a forked process must not share: it gets connections and locks of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What calls take and give."""
+"""The types that calls take and return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both clients do with their arguments."""
+"""How both clients handle their arguments."""
 
 from __future__ import annotations
 

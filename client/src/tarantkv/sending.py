@@ -1,7 +1,7 @@
 """One request, sent until it is answered for good or its deadline ends. This is where all retries happen.
 
-Sent again is what was not applied, and what may have been applied where a repetition does no harm: what only reads, and
-changes under an `Idempotency-Key`. The same bytes go with the same key each time.
+The client repeats a request that was not applied. It repeats one that may have been applied only where that does no
+harm: reads, and changes under an `Idempotency-Key`. The same bytes go with the same key each time.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SHORTEST_S = 0.02
 
 
 class Attempts:
-    """What is known of a call after some tries: which keys were applied, and whether a try may still be under way."""
+    """The state of a call after some tries: which keys were applied, and whether a try may still be under way."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -217,5 +217,5 @@ def may_repeat(error: TarantKVError, call: Call) -> bool:
 
 
 def error_of_transport(lost: TransportError) -> TarantKVError:
-    """What it means that a request was not answered."""
+    """The error for a request without an answer."""
     return ConnectionLostError(str(lost)) if lost.sent else UnreachableError(str(lost))

@@ -1,4 +1,4 @@
-"""Who the client is: the token, and how to get another one when it ends."""
+"""The client's identity: the token, and how to get another one when it ends."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def packer() -> Pack:
 def packed(pack: Pack, value: Any, key: str) -> bytes:
     """A value as MessagePack.
 
-    Only what the store gives back the same is taken: no sets, dates, decimals or other classes.
+    It accepts only values that the store returns unchanged: no sets, dates, decimals or other classes.
 
     Raises:
         InvalidValueError: it cannot be stored; the text names the key.
@@ -95,7 +95,8 @@ def array_header(size: int) -> bytes:
 
 
 def unpacked(body: bytes) -> Any:
-    """What MessagePack says. A map key that is an array comes as a tuple, as Python can look nothing up by a list.
+    """The value that MessagePack encodes. A map key that is an array comes as a tuple, as Python can look nothing up by
+    a list.
 
     Raises:
         ValueError: it is no MessagePack.

@@ -49,13 +49,13 @@ def logout(asked: Namespace) -> int:
 
 
 def whoami(asked: Namespace) -> int:
-    """User, scopes and end of the token, as it says; the api is asked whether it still takes it."""
+    """User, scopes and expiry of the token, as the token says; the api is asked whether it still accepts it."""
     where = target_of(asked)
     if where.token is None and where.password is None:
         say(f"not logged in to {where.url}: tarantkv login")
         return NOT_ALLOWED
     with client_of(asked, where) as kv:
-        # A read of a key that nobody has costs next to nothing.
+        # A read of a key that does not exist costs next to nothing.
         kv.read(["tarantkv:whoami"])
         claims = _claims(kv.token)
     ends = claims.get("exp", 0)
@@ -102,7 +102,7 @@ def _with_password(asked: Namespace, where: Target) -> Target:
 
 
 def _claims(token: str | None) -> dict[str, Any]:
-    """What a token says of itself. Nobody has checked its signature here."""
+    """The claims of a token, whose signature is not checked here."""
     try:
         payload = (token or "").split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

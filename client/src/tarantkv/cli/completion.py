@@ -1,4 +1,4 @@
-"""`completion`: scripts for bash, zsh and fish, made of the grammar. They complete commands and their options."""
+"""`completion`: scripts for bash, zsh and fish, made from the grammar. They complete commands and their options."""
 
 from __future__ import annotations
 

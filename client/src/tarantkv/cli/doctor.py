@@ -1,4 +1,4 @@
-"""`doctor`: looks for what is wrong, and says what to do. It sees what the api tells over HTTP, and nothing else."""
+"""`doctor`: finds faults and says what to do. It uses the api's answers over HTTP, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAG_S = 60.0
 
 
 class Finding(NamedTuple):
-    """What was looked at, how it is, and what to do if it is not well."""
+    """One check: its subject, its state, and what to do if something is wrong."""
 
     check: str
     state: str

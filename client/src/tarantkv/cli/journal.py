@@ -1,4 +1,4 @@
-"""Notes which parts of an import are done, so that it can go on after any end: Ctrl-C, a crash, a day.
+"""Records which parts of an import are done, so that the import can be resumed after Ctrl-C or a crash.
 
 The first line says what is imported and how; each further one that a part is done, and is on the disk before the next
 is written. A line that was cut off counts as not written.

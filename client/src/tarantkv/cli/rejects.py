@@ -23,7 +23,7 @@ _CONTROL = {"cursor", "end"}
 
 
 class Rejects:
-    """The file of rejected lines; it is made with the first of them. What stands behind `size` is written anew."""
+    """The file of rejected lines; it is made with the first of them. The text behind `size` is overwritten."""
 
     def __init__(self, path: str, size: int) -> None:
         self.path = path

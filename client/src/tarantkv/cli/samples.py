@@ -1,4 +1,4 @@
-"""Reads `/metrics`, and says what two looks at it tell: rates and latencies."""
+"""Reads `/metrics`, and computes rates and latencies from two samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sample(NamedTuple):
 
 
 class Samples:
-    """A look at `/metrics`, at a moment of the monotonic clock."""
+    """A sample of `/metrics`, with its time on the monotonic clock."""
 
     def __init__(self, text: str, at: float) -> None:
         self.at = at
@@ -59,7 +59,7 @@ def _number(text: str) -> float:
 
 
 class Rates(NamedTuple):
-    """What happened between two looks. Latencies are in milliseconds, None without requests."""
+    """Figures between two samples. Latencies are in milliseconds, None without requests."""
 
     requests: dict[str, float]
     failed: float

@@ -1,4 +1,6 @@
-"""What `status` and `top` have of `GET /api/status`: Redis lanes, and moves of buckets. Users with `observe` see it."""
+"""The parts of `GET /api/status` that `status` and `top` show: Redis lanes, and moves of buckets. Users with `observe`
+see it.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,15 @@ Record = dict[str, Any]
 
 
 class Told:
-    """Asks for the status, and asks no more once it is refused. None is told then."""
+    """Asks for the status, and stops once it is refused; it gives None then."""
 
     def __init__(self, kv: Client, *, known: bool) -> None:
         self._kv = kv
         self.refused = not known
-        """Whether the user may not see it; so from the beginning where nobody is logged in."""
+        """Whether the user may not see it; true from the beginning where nobody is logged in."""
 
     def fresh(self) -> Mapping[str, Any] | None:
-        """What is told now."""
+        """The present status."""
         if self.refused:
             return None
         try:

@@ -1,4 +1,4 @@
-"""`status` and `top`: what the api says of itself and its shards."""
+"""`status` and `top`: what the api reports about itself and its shards."""
 
 from __future__ import annotations
 
