@@ -82,7 +82,7 @@ def test_every_service_is_confined_checked_and_limited(name: str) -> None:
     assert "build" in service or service["user"] not in ("root", "0")
 
 
-def test_what_others_need_starts_first() -> None:
+def test_services_that_others_need_start_first() -> None:
     for name in ("api", "worker"):
         needed = SERVICES[name]["depends_on"]
         assert needed == {other: {"condition": "service_healthy"} for other in ("redis", *SHARDS)}
@@ -151,7 +151,7 @@ def test_images_of_servers_can_be_replaced() -> None:
     assert {SERVICES[name]["image"] for name in SHARDS} == {"${TARANTKV_TARANTOOL_IMAGE:-tarantool/tarantool:3.8.0}"}
 
 
-def test_what_watches_starts_only_where_it_is_asked_for_and_its_images_are_pinned() -> None:
+def test_monitoring_starts_only_on_request_and_its_images_are_pinned() -> None:
     watching = {name for name, service in SERVICES.items() if service.get("profiles") == ["observability"]}
     assert watching == {"prometheus", "grafana"}
     assert {name for name, service in SERVICES.items() if "profiles" in service} == watching

@@ -37,7 +37,7 @@ def test_without_a_token_nothing_is_done(stranger: Api, call: str) -> None:
 @pytest.mark.parametrize(
     "header", ["x", "Bearer", "Bearer x", "Basic YWRtaW46YWRtaW4=", "a.b.c", "..", "x" * 5000, "Bearer \xff"]
 )
-def test_what_is_no_token_is_refused(stranger: Api, call: str, header: str) -> None:
+def test_texts_that_are_no_tokens_are_refused(stranger: Api, call: str, header: str) -> None:
     # As bytes, since httpx would refuse to send some of these as text.
     answer = stranger.http.post(
         f"/api/{call}", content=CALLS[call], headers=[(b"Authorization", header.encode("latin-1"))]

@@ -67,7 +67,9 @@ def test_counters_go_to_both_ends_of_64_bits_and_no_further(api: Api, fresh_key:
 
 
 @both_formats
-def test_what_is_no_counter_is_refused_and_stays(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_incrementing_a_value_that_is_no_counter_is_refused_and_changes_nothing(
+    api: Api, fresh_key: FreshKey, as_: str
+) -> None:
     values: list[Any] = ["1", 1.0, None, True, [1], {"a": 1}]
     keys = [fresh_key() for _ in values]
     great = fresh_key()

@@ -160,7 +160,7 @@ def test_a_parameter_that_is_not_valid_is_refused(api: Api, query: str, pointer:
     assert pointers(problem_of(answer, "invalid-request")) == [pointer]
 
 
-def test_what_is_no_import_is_refused(api: Api) -> None:
+def test_a_body_that_is_no_import_is_refused(api: Api) -> None:
     for media_type in ("application/json", "text/plain", "application/x-ndjson; charset=latin-1"):
         answer = api.post("import", b'{"key": "x"}', {"content-type": media_type})
         problem_of(answer, "unsupported-media-type")

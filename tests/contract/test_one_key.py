@@ -89,7 +89,7 @@ WRONG = {
 
 
 @pytest.mark.direct
-def test_what_is_no_key_or_not_surely_the_one_meant_is_refused(keys: OneKey, api: Api) -> None:
+def test_paths_without_a_valid_or_unambiguous_key_are_refused(keys: OneKey, api: Api) -> None:
     for method, spelt in product(("GET", "PUT", "DELETE"), WRONG):
         answer = keys.ask(method, spelt, b"1" if method == "PUT" else None)
         problem = problem_of(answer, "invalid-key", WRONG[spelt])
@@ -267,7 +267,7 @@ def test_without_a_token_nothing_is_told(stranger: Api, named: Callable[[str], s
         assert_usable(stranger, answer)
 
 
-def test_a_media_type_that_is_none_of_the_two_is_refused(keys: OneKey, named: Callable[[str], str]) -> None:
+def test_a_media_type_other_than_the_two_is_refused(keys: OneKey, named: Callable[[str], str]) -> None:
     problem_of(keys.put(named(""), 1, as_="text/plain"), "unsupported-media-type")
     problem_of(keys.ask("PUT", "x", b"1", {"content-encoding": "gzip"}), "unsupported-content-coding")
     problem_of(keys.ask("DELETE", "x", b"1"), "body-too-large")

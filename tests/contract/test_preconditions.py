@@ -104,7 +104,7 @@ def test_a_delete_may_ask_for_a_version(keys: OneKey, fresh_key: FreshKeys) -> N
 NO_LISTS = ("6b2", '"6b2', 'w/"6b2"', "*, *", '"a" "b"', '"a", *', ",", '"a b"', "W/")
 
 
-def test_what_is_no_list_of_tags_is_refused(keys: OneKey) -> None:
+def test_a_precondition_that_is_no_list_of_tags_is_refused(keys: OneKey) -> None:
     for method, header, value in product(("GET", "PUT", "DELETE"), ("if-match", "if-none-match"), NO_LISTS):
         answer = keys.ask(method, "x", b"1" if method == "PUT" else None, {header: value})
         problem = problem_of(answer, "invalid-header", header)
@@ -112,7 +112,7 @@ def test_what_is_no_list_of_tags_is_refused(keys: OneKey) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_what_no_shard_can_judge_is_refused(keys: OneKey, method: str) -> None:
+def test_preconditions_that_no_shard_can_evaluate_are_refused(keys: OneKey, method: str) -> None:
     body = b"1" if method == "PUT" else None
     nine = ", ".join(f'"{number}"' for number in range(1, 10))
     problem_of(keys.ask(method, "x", body, {"if-match": nine}), "invalid-header", "8 are allowed")

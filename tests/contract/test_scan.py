@@ -80,7 +80,7 @@ def test_start_is_included_and_end_is_not(scanner: Scanner, stored: dict[str, An
     assert scanner.keys(start="\uffff") == []
 
 
-def test_what_is_told_of_a_key_is_asked_for(scanner: Scanner, stored: dict[str, Any]) -> None:
+def test_an_answer_has_of_a_key_only_the_details_that_were_asked_for(scanner: Scanner, stored: dict[str, Any]) -> None:
     expiring, lasting = sorted(stored, key=str.encode)[:2]
     body = json_body({"data": {expiring: 1}, "expires_at": 4_102_444_800.5})
     assert scanner.api.post("write", body).status_code == 200

@@ -123,7 +123,7 @@ def test_a_name_is_given_once(api: Api, add: Add) -> None:
     assert ask(api, "GET", f"/{name}").json()["scopes"] == ["read"]
 
 
-def test_nobody_but_administrators_is_served(stranger: Api) -> None:
+def test_only_administrators_are_served(stranger: Api) -> None:
     for method, path, document in ROUTES:
         problem_of(ask(stranger, method, path.removeprefix("/api/users"), document, authorization=""), "unauthorized")
 
@@ -190,7 +190,7 @@ def test_a_page_that_cannot_be_is_refused(api: Api) -> None:
         problem_of(ask(api, "GET", query), "invalid-request", "parameter")
 
 
-def test_a_path_that_names_nobody_is_refused(api: Api) -> None:
+def test_a_path_without_a_valid_user_name_is_refused(api: Api) -> None:
     for name in ("", "%20", "%FF", "a/b", "%zz", "x" * 65, "-x"):
         answer = ask(api, "GET", f"/{name}")
         problem = problem_of(answer, "invalid-request", "a user name is")

@@ -48,14 +48,14 @@ def test_messagepack_that_json_can_express_is_read_as_json(api: Api, fresh_key: 
 
 
 @pytest.mark.parametrize("name", NOT_JSON)
-def test_what_json_cannot_express_is_not_acceptable_as_json(api: Api, fresh_key: FreshKey, name: str) -> None:
+def test_values_that_json_cannot_express_are_not_acceptable_as_json(api: Api, fresh_key: FreshKey, name: str) -> None:
     plain, key = fresh_key(), fresh_key()
     api.write({plain: 1, key: msgspec.Raw(MSGPACK_VALUES[name])}, as_=MSGPACK)
     problem = problem_of(api.post("read", json_body({"keys": [plain, key]})), "not-acceptable", repr(key))
     assert pointers(problem) == [f"#/data/{key}"]
 
 
-def test_what_json_cannot_express_is_found_inside_a_value(api: Api, fresh_key: FreshKey) -> None:
+def test_a_part_of_a_value_that_json_cannot_express_is_found(api: Api, fresh_key: FreshKey) -> None:
     key = fresh_key()
     api.write({key: {"a": [1, {"b": b"bytes"}]}}, as_=MSGPACK)
     problem_of(api.post("read", json_body({"keys": [key]})), "not-acceptable", repr(key))

@@ -79,7 +79,7 @@ def test_an_unknown_change_stays_open_until_its_latest_time() -> None:
     assert operations([call]) == {"k": [Op(Action.WRITE, 0, 7, "k=1", optional=True)]}
 
 
-def test_what_never_happened_is_no_operation() -> None:
+def test_changes_that_never_happened_are_no_operations() -> None:
     assert operations([change(1, 0, 1, Fate.NEVER)]) == {}
 
 

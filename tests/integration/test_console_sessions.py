@@ -69,7 +69,7 @@ def test_a_login_sets_a_cookie_that_no_script_and_no_other_site_has(browser: Bro
     assert session["scopes"] == ["observe", "read", "write"], "it holds more than it needs"
 
 
-def test_who_may_not_observe_does_not_get_in(browser: Browser, new_user: NewUser) -> None:
+def test_a_user_without_the_scope_observe_cannot_log_in(browser: Browser, new_user: NewUser) -> None:
     user = new_user("read,write")
     answer = browser.enter(user.name, user.password)
     assert answer.status_code == 403

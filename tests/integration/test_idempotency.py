@@ -181,7 +181,9 @@ def test_a_request_that_was_refused_may_come_again(api: Api, store: Store, fresh
     assert api.read(name) == {name: 1}
 
 
-def test_what_a_half_failed_batch_did_apply_is_not_applied_again(api: Api, store: Store, fresh_key: FreshKey) -> None:
+def test_a_retry_does_not_apply_again_what_a_half_failed_batch_applied(
+    api: Api, store: Store, fresh_key: FreshKey
+) -> None:
     prefix = fresh_key()
     (claimed,) = store.keys_on("s1", 1, prefix)
     names = [*store.keys_on("s1", 2, prefix), *store.keys_on("s2", 2, prefix)]

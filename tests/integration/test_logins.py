@@ -32,7 +32,7 @@ def test_too_many_failures_of_a_user_are_held_up(strict: Api, new_user: NewUser)
     assert_usable(strict, held)
 
 
-def test_whoever_was_held_up_may_try_again_when_the_window_is_over(
+def test_a_throttled_user_may_try_again_when_the_window_is_over(
     new_api: NewApi, new_user: NewUser, documented: Documented
 ) -> None:
     user = new_user()
@@ -83,7 +83,7 @@ def test_logins_that_succeed_do_not_count(strict: Api, service_admin: User) -> N
         assert tried(strict, service_admin.name, service_admin.password, "10.3.0.1").status_code == 200
 
 
-def test_a_user_that_does_not_exist_is_held_up_like_one_that_does(strict: Api, fresh_key: FreshKey) -> None:
+def test_a_user_that_does_not_exist_is_throttled_like_one_that_does(strict: Api, fresh_key: FreshKey) -> None:
     name = fresh_key().replace(":", "-")
     for number in range(PER_USER):
         problem_of(tried(strict, name, "wrong password", f"10.4.0.{number}"), "unauthorized")

@@ -91,9 +91,7 @@ AMBIGUOUS = {
 
 @WAYS
 @pytest.mark.parametrize("name", AMBIGUOUS)
-def test_what_could_be_read_in_two_ways_is_refused_and_ends_its_connection(
-    wire: Wire, token: str, name: str, way: str
-) -> None:
+def test_ambiguous_requests_are_refused_and_end_their_connection(wire: Wire, token: str, name: str, way: str) -> None:
     status, lines = AMBIGUOUS[name]
     head = f"POST /api/read HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n{lines}\r\n\r\n".encode("latin-1")
     wire.send(*pieces(head + b"0\r\n\r\n", way))
@@ -121,7 +119,7 @@ NO_REQUEST = {
 
 
 @pytest.mark.parametrize("name", NO_REQUEST)
-def test_what_is_no_request_behind_a_good_one_is_answered_after_it(
+def test_bytes_behind_a_request_that_are_no_request_are_answered_after_it(
     wire: Wire, token: str, fresh_key: FreshKey, name: str
 ) -> None:
     status, behind = NO_REQUEST[name]

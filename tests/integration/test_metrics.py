@@ -89,7 +89,7 @@ def test_stages_and_shards_are_timed_and_shards_say_who_they_are(used: str, used
     assert 20e6 < float(memory[1]) < 2e9
 
 
-def test_what_waits_shows_for_how_long_it_has(
+def test_metrics_show_for_how_long_chunks_have_waited(
     second: Api, used_api: ApiProcess, paused_workers: Callable[[], object], fresh_key: Callable[[], str]
 ) -> None:
     def oldest() -> float:

@@ -97,7 +97,7 @@ def test_an_idle_api_process_keeps_its_reply_stream_and_its_alive_key(server: Re
     asyncio.run(scenario())
 
 
-def test_what_an_api_process_leaves_behind_expires(server: RedisServer) -> None:
+def test_keys_that_an_api_process_leaves_behind_expire(server: RedisServer) -> None:
     async def scenario() -> None:
         async with dispatching(server) as dispatcher:
             await answered(server, dispatcher)

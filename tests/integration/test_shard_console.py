@@ -20,7 +20,7 @@ from localcluster.waiting import ClusterError
         ("return {1, 'x'}", [1, "x"]),
     ],
 )
-def test_a_value_is_told_as_it_is(cluster: Cluster, code: str, told: Any) -> None:
+def test_a_value_is_returned_unchanged(cluster: Cluster, code: str, told: Any) -> None:
     assert shard_console.run(cluster.console_socket("s1"), code, 5) == told
 
 

@@ -101,7 +101,7 @@ def pending(client: redis.Redis, shard: str) -> int:
     return int(client.xpending(shard_stream(shard), GROUP)["pending"])
 
 
-def test_what_a_peer_left_is_taken_over_and_nothing_of_it_stays(client: redis.Redis, shard: str, join: Join) -> None:
+def test_frames_that_a_peer_left_are_taken_over_and_none_stays(client: redis.Redis, shard: str, join: Join) -> None:
     """One of the frames was deleted meanwhile, as the api does with those that nobody waits for any more."""
     peer, me = join("peer"), join("me")
     first, deleted, last = append(client, shard, b"a", b"b", b"c")

@@ -62,7 +62,7 @@ def test_moves_of_buckets_are_told_while_somebody_makes_them(api: Api, store: St
     until(lambda: moves() == [], 10, "it is told for ever")
 
 
-def test_what_nobody_works_grows_old_and_the_shards_do_not_answer(
+def test_without_workers_the_oldest_chunk_ages_and_the_shards_do_not_answer(
     second: Api, paused_workers: Callable[[], Any], fresh_key: Callable[[], str]
 ) -> None:
     rows(second, "shards")

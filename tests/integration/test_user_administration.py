@@ -79,7 +79,7 @@ def test_a_password_that_nobody_gives_is_made_and_shown(cluster: Cluster, api: A
         (("enable", "no\udcffbody"), None, "a user name is"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_a_failed_command_is_an_error_of_one_line(
     cluster: Cluster, arguments: tuple[str, ...], password: str | None, said: str
 ) -> None:
     done = manage(cluster, *arguments, password=password)

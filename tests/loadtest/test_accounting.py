@@ -78,7 +78,7 @@ def test_the_machine_was_busy_with_everything_but_idling_waiting_and_what_was_st
     assert machine_busy_s("cpu  100 20 300 9000 800 3 4 500 0 0\ncpu0 1") == 427 / TICKS_PER_S
 
 
-def test_what_was_spent_is_the_difference() -> None:
+def test_the_cost_is_the_difference_of_two_snapshots() -> None:
     before = Snapshot(tiers={"api": 1.0, "redis": 2.0}, machine=10.0)
     after = Snapshot(tiers={"api": 1.5, "redis": 2.25}, machine=12.0)
     assert spent(before, after) == Snapshot(tiers={"api": 0.5, "redis": 0.25}, machine=2.0)

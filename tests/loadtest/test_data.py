@@ -88,7 +88,7 @@ def test_large_batches_are_measured_longer() -> None:
     assert plan.seconds == small < large < heavy
 
 
-def test_what_the_caller_names_replaces_the_combinations() -> None:
+def test_dimensions_that_the_caller_names_replace_the_usual_ones() -> None:
     plan = plans.chosen(plans.quick(), operations=["read"], batches=[7], values=["record"])
     assert plan.combinations == (Combination("record", 32, "read", 7),)
     assert plan.record_keys > 0

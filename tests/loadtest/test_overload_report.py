@@ -41,7 +41,7 @@ def test_the_cost_of_a_success_is_of_all_tiers_and_not_of_the_generators() -> No
     assert line.endswith("| 0.10 | 1.60 | 10,000 |")
 
 
-def test_what_is_answered_counts_against_the_capacity_and_what_is_broken_against_the_rest() -> None:
+def test_successes_count_against_the_capacity_and_broken_requests_against_the_rejections() -> None:
     kept = {what: verdict for what, _, verdict in promises(result(phase(950, 2000)))}
     assert all(kept.values())
     kept = {what: verdict for what, _, verdict in promises(result(phase(850, 2000, broken=1)))}

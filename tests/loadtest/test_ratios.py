@@ -41,7 +41,7 @@ def test_rates_and_costs_follow_from_counts_and_times() -> None:
     assert row.latency_ms["99"] == 2.0
 
 
-def test_what_had_no_answer_yet_has_its_share_of_the_cost_but_not_of_the_rate() -> None:
+def test_requests_without_an_answer_yet_count_for_the_cost_but_not_for_the_rate() -> None:
     (row,) = rows([measurement("tarant-kv", 1000, sent=2000)])
     assert row.requests_per_s == 500.0
     assert row.cpu_us_per_request["api"] == pytest.approx(500.0)

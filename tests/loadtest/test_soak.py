@@ -31,7 +31,7 @@ def test_growth_after_the_settling_time_shows_as_a_ratio() -> None:
     assert "| api: memory, MiB | 100.0 | 150.0 | 1.50 |" in table(slices([50] * 12 + [100] * 30 + [150] * 30))
 
 
-def test_what_a_system_takes_while_it_settles_does_not_count_as_growth() -> None:
+def test_memory_taken_while_a_system_settles_does_not_count_as_growth() -> None:
     assert "| api: memory, MiB | 100.0 | 100.0 | 1.00 |" in table(slices([10] * 11 + [100] * 60))
 
 

@@ -14,7 +14,7 @@ bench {"requests": 300, "sent": 310, "bytes": 9000, "seconds": 2.001000, "genera
 """
 
 
-def test_what_the_script_prints_is_found_among_what_wrk_prints() -> None:
+def test_the_script_s_line_is_found_in_the_output_of_wrk() -> None:
     load = parse(OUTPUT)
     assert (load.requests, load.sent, load.bytes) == (300, 310, 9000)
     assert (load.seconds, load.generator_cpu_s) == (2.001, 0.125)

@@ -140,7 +140,7 @@ def test_a_damaged_backup_is_not_restored(tmp_path: Path, made: Path, content: b
         refused(tmp_path, made, "damaged")
 
 
-def test_what_is_no_whole_backup_is_not_restored(tmp_path: Path, made: Path) -> None:
+def test_a_backup_that_is_not_whole_is_not_restored(tmp_path: Path, made: Path) -> None:
     manifest = json.loads((made / backup.MANIFEST).read_text())
     for wrong, reason in (
         ("{", "no backup"),

@@ -52,7 +52,7 @@ def running(one_for_all: Clone) -> Iterator[Clone]:
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_what_needs_a_running_system_says_so(clone: Clone, arguments: tuple[str, ...]) -> None:
+def test_commands_that_need_a_running_system_say_so(clone: Clone, arguments: tuple[str, ...]) -> None:
     assert error_of(clone.make(*arguments)) == "not running (start it with: make up)"
 
 
@@ -105,7 +105,7 @@ def test_a_broken_env_file_is_one_line_with_its_number(clone: Clone) -> None:
     assert error_of(clone.make("up")).startswith(f"error: {clone.root}/.env:{lines}: expected NAME=value")
 
 
-def test_a_data_directory_that_is_none_is_one_line(clone: Clone) -> None:
+def test_a_data_directory_that_is_a_file_is_an_error_of_one_line(clone: Clone) -> None:
     clone.layout.data_dir.write_text("")
     assert error_of(clone.make("up")).endswith(f": {clone.layout.data_dir}")
 

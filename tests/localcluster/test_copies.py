@@ -76,7 +76,7 @@ def test_a_clone_that_was_moved_while_it_ran_is_still_stopped_and_its_old_place_
 
 
 @pytest.mark.parametrize("target", ["up", pytest.param("down", marks=pytest.mark.long)])
-def test_what_runs_for_a_removed_data_directory_is_ended(running: Clone, target: str) -> None:
+def test_stop_ends_programs_whose_data_directory_was_removed(running: Clone, target: str) -> None:
     before = running.processes()
     shutil.rmtree(running.layout.data_dir)
     assert running.make(target).returncode == 0
@@ -84,7 +84,7 @@ def test_what_runs_for_a_removed_data_directory_is_ended(running: Clone, target:
     assert ready(running) == (target == "up")
 
 
-def test_a_process_of_somebody_else_that_stands_in_a_file_is_left_alone(staying: Clone) -> None:
+def test_a_foreign_process_whose_id_is_in_a_file_is_left_alone(staying: Clone) -> None:
     running, stranger = staying, psutil.Process()
     for name in ("redis", "api", "supervisord", "worker-1"):
         (running.layout.run_dir / f"{name}.pid").write_text(f"{stranger.pid}\n")

@@ -35,7 +35,7 @@ def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_what_is_there_is_kept_and_what_is_missing_or_empty_is_added(tmp_path: Path) -> None:
+def test_existing_values_are_kept_and_missing_or_empty_ones_are_added(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("# mine\nTARANTKV_PORT=9000\nTARANTKV_JWT_SECRET=\nTARANTKV_ADMIN_USER=root")
     added = dotenv.ensure(path)
@@ -90,7 +90,7 @@ def test_it_is_written_without_python_in_an_environment_that_is_in_the_way(tmp_p
     assert dotenv.read(path).keys() == dotenv.random_secrets().keys()
 
 
-def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(dotenv.DotenvError) as failure:
         dotenv.ensure(tmp_path / "nowhere" / ".env")
     assert "\n" not in str(failure.value)
@@ -122,7 +122,7 @@ def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
         (b"A=\xff\n", " is not UTF-8"),
     ],
 )
-def test_what_compose_would_refuse_is_refused_with_the_line_s_number(
+def test_lines_that_compose_would_refuse_are_refused_with_their_number(
     tmp_path: Path, content: bytes, complaint: str
 ) -> None:
     path = tmp_path / ".env"

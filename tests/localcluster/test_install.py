@@ -125,7 +125,7 @@ def test_the_first_of_several_fast_ones_is_chosen(bare: Path, interpreter: Inter
     assert f"making .venv with {first}/python3.13 (3.13.99)" in done.stderr.splitlines()
 
 
-def test_what_happens_is_said_while_it_happens_and_a_second_call_says_nothing(
+def test_steps_are_reported_while_they_happen_and_a_second_call_reports_nothing(
     bare: Path, interpreter: Interpreter
 ) -> None:
     path = interpreter("fast")

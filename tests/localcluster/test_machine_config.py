@@ -65,7 +65,7 @@ def test_lanes_that_one_machine_cannot_have_are_refused(tmp_path: Path, urls: st
         for_machine(write(tmp_path, REDIS_URL=urls))
 
 
-def test_what_is_no_setting_reaches_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_are_no_settings_reach_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dotenv.ensure(tmp_path / ".env")
     plain = for_machine(tmp_path)
     for name in CLIENT_VARIABLES - set(READ_BY_MAKE_UP):
@@ -122,6 +122,6 @@ def test_shards_come_from_the_settings(tmp_path: Path) -> None:
         ("REDIS_MEMORY_MIB", "1"),
     ],
 )
-def test_what_one_machine_cannot_run_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
+def test_settings_that_one_machine_cannot_run_are_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"TARANTKV_{name}"):
         for_machine(write(tmp_path, **{name: value}))

@@ -31,7 +31,7 @@ def test_a_new_user_may_read_and_write_unless_told_otherwise(given: list[str], s
     assert f"user-add 'alice' --scopes '{scopes}'" in recipe("user-add", "NAME=alice", *given)
 
 
-def test_scopes_are_set_only_as_somebody_says() -> None:
+def test_scopes_are_set_only_to_those_that_are_named() -> None:
     assert "set-scopes 'alice' --scopes 'read'" in recipe("user-set-scopes", "NAME=alice", "SCOPES=read")
     assert "SCOPES=read" in make("--dry-run", "user-set-scopes", "NAME=alice").stderr
 

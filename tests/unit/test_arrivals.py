@@ -22,7 +22,7 @@ def test_that_is_so_whether_the_clock_ticks_before_or_after_they_are_read() -> N
     assert arrivals.earliest(GAP_S, read_before=-1.0) == 0.0
 
 
-def test_what_a_connection_sends_after_it_was_read_once_is_new() -> None:
+def test_bytes_on_a_connection_that_was_read_after_the_gap_are_new() -> None:
     arrivals = Arrivals(0.0)
     arrivals.tick(GAP_S)
     assert arrivals.earliest(GAP_S + 0.1, read_before=GAP_S) == GAP_S + 0.1

@@ -32,5 +32,5 @@ def test_a_vulnerability_is_named_with_the_version_that_mends_it() -> None:
 
 
 @pytest.mark.parametrize("output", [said(UNKNOWN), said(SOUND, UNKNOWN), said(), "", "{", "[]", "null"])
-def test_what_could_not_be_asked_is_not_taken_for_sound(output: str) -> None:
+def test_packages_that_could_not_be_checked_do_not_count_as_sound(output: str) -> None:
     assert verdict(output)[0] == UNREACHABLE

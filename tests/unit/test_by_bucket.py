@@ -96,7 +96,7 @@ def test_each_piece_has_its_own_answer() -> None:
     assert (second.part.keys, msgspec.msgpack.decode(second.outcome.payload)) == (["c"], [[3], []])
 
 
-def test_what_has_no_answer_by_piece_stays_whole() -> None:
+def test_chunks_without_an_answer_by_piece_stay_whole() -> None:
     for operation, whole in (
         (Operation.DELETE, result(7)),
         (Operation.WRITE, result(None)),
@@ -127,7 +127,7 @@ def increment(shards: MovingShards) -> list[Result]:
     return asyncio.run(work())
 
 
-def test_what_moves_is_followed_by_bucket_under_the_same_token() -> None:
+def test_moving_buckets_are_followed_one_by_one_under_the_same_token() -> None:
     shards = MovingShards(first_half_on_s1(), moves=True)
     results = increment(shards)
     assert sorted(key for each in results for key in each.part.keys) == sorted(f"k{n}" for n in range(40))

@@ -141,7 +141,7 @@ def test_a_body_that_is_too_large_on_a_connection_that_is_to_close_is_the_end_of
     run(scenario)
 
 
-def test_what_was_taken_is_not_kept_while_a_connection_is_idle() -> None:
+def test_an_idle_connection_keeps_no_bytes_of_its_last_request() -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         connection, _ = server.connect()

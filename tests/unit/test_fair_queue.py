@@ -172,7 +172,7 @@ def test_after_a_costly_start_nothing_starts_at_once_in_the_same_turn() -> None:
     ]
 
 
-def test_what_is_never_its_users_turn_is_rejected_in_the_end_also_while_others_start() -> None:
+def test_an_entry_whose_turn_never_comes_is_rejected_in_the_end_also_while_others_start() -> None:
     async def scenario() -> None:
         clock = Clock()
         turns = FairQueue(per_turn=1, max_wait_s=0.1, ready=lambda user: user != "stuck")

@@ -73,7 +73,7 @@ def test_a_reply_of_another_version_is_refused_whatever_else_is_in_it() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", b"\x80", b"not a frame", msgspec.msgpack.encode(["1"])])
-def test_what_is_no_frame_is_refused(data: bytes) -> None:
+def test_bytes_that_are_no_frame_are_refused(data: bytes) -> None:
     with pytest.raises(FrameError):
         decode_frame(data)
     with pytest.raises(FrameError):

@@ -48,6 +48,6 @@ def test_lanes_that_fail_together_and_broken_lists_are_refused_in_one_line(url: 
     assert SECRET not in str(caught.value)
 
 
-def test_nobody_takes_the_first_of_several_lanes_for_the_only_one() -> None:
+def test_several_lanes_are_never_taken_for_one() -> None:
     with pytest.raises(ValueError, match="unpack"):
         _ = settings("redis://a,redis://b").address

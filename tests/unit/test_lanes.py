@@ -74,7 +74,7 @@ def test_each_shard_goes_to_its_home() -> None:
     run(scenario)
 
 
-def test_what_waits_on_a_lane_that_fails_goes_to_the_other_sent_or_not() -> None:
+def test_chunks_that_wait_on_a_failing_lane_go_to_the_other_whether_sent_or_not() -> None:
     async def scenario(parts: Parts) -> None:
         sent = parts.add(1)
         parts.send(0)
@@ -103,7 +103,7 @@ def test_a_refusal_of_the_second_copy_is_not_final() -> None:
     run(scenario)
 
 
-def test_what_is_sent_comes_home_in_the_lane_that_it_went_out_on() -> None:
+def test_outcomes_come_back_on_the_lane_on_which_chunks_were_sent() -> None:
     async def scenario(parts: Parts) -> None:
         parts.lanes.broke(0)
         pending = parts.add(1)

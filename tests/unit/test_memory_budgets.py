@@ -68,7 +68,7 @@ def test_the_answers_of_one_user_leave_room_for_those_of_others() -> None:
     assert budget.share("modest").take(5)
 
 
-def test_what_comes_for_a_read_that_has_ended_is_not_held() -> None:
+def test_answers_for_a_read_that_has_ended_hold_no_memory() -> None:
     budget = AnswerBudget(100, small_bytes=0)
     share = budget.share("a")
     assert share.take(5)

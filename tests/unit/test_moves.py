@@ -62,7 +62,7 @@ def places(shards: MovingShards) -> list[tuple[str, list[int]]]:
     return [(shard, buckets_of(chunk)) for shard, chunk in shards.sent]
 
 
-def test_what_has_moved_is_sent_to_its_new_shard_and_the_rest_again_to_the_old(shards: MovingShards) -> None:
+def test_keys_of_a_moved_bucket_go_to_its_new_shard_and_the_rest_again_to_the_old(shards: MovingShards) -> None:
     results = read(shards, [1, 2, 3, 7], lambda: move(shards, 2, "s1", "s2"))
     assert {result.outcome.status for result in results} == {Status.OK}
     assert sorted(key for result in results for key in result.part.keys) == sorted(KEYS[n] for n in (1, 2, 3, 7))
@@ -76,7 +76,7 @@ def test_a_chunk_that_was_refused_is_never_sent_again(shards: MovingShards) -> N
     assert len(set(ids)) == len(ids) == 3
 
 
-def test_what_is_on_its_way_is_asked_for_again_until_it_has_come(shards: MovingShards) -> None:
+def test_a_bucket_on_its_way_is_asked_for_again_until_it_has_arrived(shards: MovingShards) -> None:
     shards.where["s2"][2] = MOVING
     times: list[float] = []
 
@@ -94,7 +94,7 @@ def test_what_is_on_its_way_is_asked_for_again_until_it_has_come(shards: MovingS
     assert not shards.asked
 
 
-def test_what_is_on_its_way_until_the_deadline_is_not_applied(shards: MovingShards) -> None:
+def test_a_change_in_a_bucket_on_its_way_until_the_deadline_is_not_applied(shards: MovingShards) -> None:
     shards.where["s2"][2] = MOVING
     results = read(shards, [1, 2], lambda: shards.where["s1"].update({2: MOVING}), timeout_s=0.2)
     said = {result.part.keys[0]: result.outcome for result in results}

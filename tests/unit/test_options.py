@@ -102,7 +102,7 @@ def test_an_expires_at_travels_as_a_unix_time_below_zero(body_format: Format, ex
     assert expiry(body_format, expires_at=expires_at) == expected
 
 
-def test_what_a_key_has_of_its_own_wins_over_the_batch(body_format: Format) -> None:
+def test_a_key_s_own_options_win_over_the_batch_s(body_format: Format) -> None:
     data = dict.fromkeys("abcdef", 1)
     own: dict[str, Key] = {
         "a": {"ttl": 60},

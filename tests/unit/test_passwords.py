@@ -27,7 +27,7 @@ def test_a_password_is_verified_against_its_hash(passwords: Passwords) -> None:
     asyncio.run(test())
 
 
-def test_nobodys_hash_costs_what_a_users_hash_costs(passwords: Passwords) -> None:
+def test_the_hash_for_unknown_users_costs_what_a_user_s_hash_costs(passwords: Passwords) -> None:
     assert extract_parameters(passwords._nobody) == extract_parameters(passwords.hash(PASSWORD))
 
 

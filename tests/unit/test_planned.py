@@ -133,7 +133,7 @@ def test_a_small_batch_is_answered_in_the_step_that_brings_its_outcome(
     [(b"{", "alice", 400), (b'{"data": {}}', "alice", 400), (WRITE, "forged", 401)],
     ids=["malformed", "empty", "forged"],
 )
-def test_what_is_refused_is_answered_at_once(
+def test_a_refused_request_is_answered_at_once(
     batches: Waiting, budget: AnswerBudget, body: bytes, authorization: str, expected: int
 ) -> None:
     replied = begun(endpoint(batches, budget, Write), body, authorization=authorization)
@@ -162,7 +162,7 @@ def test_a_bucket_that_has_moved_is_followed_in_a_task(batches: Waiting, budget:
     assert asyncio.run(made(replied)).status == 200
 
 
-def test_what_is_not_found_where_a_bucket_has_moved_is_a_problem(batches: Waiting, budget: AnswerBudget) -> None:
+def test_keys_not_found_because_a_bucket_has_moved_are_a_problem(batches: Waiting, budget: AnswerBudget) -> None:
     replied = begun(endpoint(batches, budget, Read), READ)
     batches.settle_later(Outcome(b"", Status.WRONG_BUCKET, "on its way"))
     assert asyncio.run(made(replied)).status == 503

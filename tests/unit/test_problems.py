@@ -40,7 +40,7 @@ def test_a_pointer_is_a_fragment_of_a_uri() -> None:
     assert pointer("data", 'a b%\u00e9\ud800"#?') == "#/data/a%20b%25%C3%A9%ED%A0%80%22%23?"
 
 
-def test_what_passes_says_when_to_try_again_and_not_the_same_to_everybody() -> None:
+def test_passing_problems_have_a_retry_after_that_differs_between_clients() -> None:
     waits = {retry_later(Kind.OVERLOADED, "why", after_s=3).headers["Retry-After"] for _ in range(200)}
     assert waits == {str(seconds) for seconds in range(3, 10)}
 

@@ -11,7 +11,7 @@ def tally(*seconds: float) -> Tally:
     return made
 
 
-def test_what_is_older_than_the_window_does_not_count() -> None:
+def test_requests_older_than_the_window_do_not_count() -> None:
     now = 0.0
     recent = Recent(lambda: now)
     for _ in range(30):

@@ -184,7 +184,7 @@ def test_a_connection_that_closes_is_an_error(serve: Callable[..., Server], run:
         run(server.settings, [("A",)])
 
 
-def test_what_is_no_reply_is_an_error(serve: Callable[..., Server], run: Run) -> None:
+def test_bytes_that_are_no_reply_are_an_error(serve: Callable[..., Server], run: Run) -> None:
     server = serve((*GREETING, READ, b"HTTP/1.1 400 Bad Request\r\n\r\n", HOLD))
     with pytest.raises(redis.RedisError):
         run(server.settings, [("A",)])
@@ -220,7 +220,7 @@ def test_no_reply_in_time_is_an_error(serve: Callable[..., Server], run: Run, mo
         run(server.settings, [("A",)])
 
 
-def test_nobody_listening_is_an_error(run: Run) -> None:
+def test_connecting_to_a_port_without_a_server_is_an_error(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with pytest.raises(redis.ConnectionError, match="cannot connect"):

@@ -199,7 +199,7 @@ def test_a_rule_of_a_counter_that_cannot_be_one_is_refused(more: dict[str, Any],
 
 
 @pytest.mark.parametrize("delta", [1.0, True, None, "1", [1], {"by": 1}, 2**63, -(2**63) - 1, 10**400])
-def test_what_is_added_is_a_64_bit_integer(delta: Any) -> None:
+def test_an_increment_is_a_64_bit_integer(delta: Any) -> None:
     assert_refused(increment, {"data": {"good": 1, "b/d": delta}}, "#/data/b~1d")
 
 

@@ -107,7 +107,7 @@ def test_a_shard_that_says_not_now_is_asked_again_until_the_deadline() -> None:
     run(scenario)
 
 
-def test_what_is_not_admitted_waits_longer_each_time_and_ends_at_the_deadline() -> None:
+def test_a_question_that_is_not_admitted_waits_longer_each_time_and_ends_at_the_deadline() -> None:
     async def scenario() -> None:
         dispatcher = FakeDispatcher(overloaded("full"), overloaded("full"), payload(State.DONE))
         assert isinstance(await ask(ScanShards(dispatcher)), Piece)
@@ -125,7 +125,7 @@ def test_what_is_not_admitted_waits_longer_each_time_and_ends_at_the_deadline() 
 
 
 @pytest.mark.parametrize("answer", [Status.UNREACHABLE, Status.NO_MEMORY, b"\xc1"])
-def test_what_is_no_piece_is_a_failure_at_once(answer: Status | bytes) -> None:
+def test_an_answer_that_is_no_piece_fails_the_scan_at_once(answer: Status | bytes) -> None:
     async def scenario() -> None:
         dispatcher = FakeDispatcher(answer)
         shards = ScanShards(dispatcher)
@@ -139,7 +139,7 @@ def test_what_is_no_piece_is_a_failure_at_once(answer: Status | bytes) -> None:
     run(scenario)
 
 
-def test_who_waits_too_long_for_a_turn_is_refused() -> None:
+def test_long_work_that_waits_too_long_for_its_turn_is_refused() -> None:
     async def scenario() -> None:
         dispatcher = FakeDispatcher(payload(State.MORE, 500_000))
         shards = ScanShards(dispatcher)

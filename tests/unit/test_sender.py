@@ -135,7 +135,7 @@ def test_all_shards_are_sent_to_in_one_round_trip(monkeypatch: pytest.MonkeyPatc
     sending.run(scenario)
 
 
-def test_what_waits_is_sent_again_when_a_connection_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_chunks_are_sent_again_when_a_connection_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Redis(), Redis()
     first.on_append = lambda: ConnectionResetError("reset")
     sending = Sending(monkeypatch, first, second)
@@ -150,7 +150,7 @@ def test_what_waits_is_sent_again_when_a_connection_breaks(monkeypatch: pytest.M
     sending.run(scenario)
 
 
-def test_what_waits_is_sent_again_when_redis_has_lost_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_chunks_are_sent_again_when_redis_has_lost_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_module, "HEARTBEAT_S", 0.001)
     server = Redis()
     sending = Sending(monkeypatch, server)

@@ -43,14 +43,14 @@ def test_the_own_page_may_ask(method: str) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_nobody_else_may(method: str, fields: dict[bytes, bytes]) -> None:
+def test_only_administrators_may(method: str, fields: dict[bytes, bytes]) -> None:
     with pytest.raises(Problem) as refused:
         token_of(method, {**OWN, **COOKIE, **fields})
     assert refused.value.kind.status == 403
 
 
 @pytest.mark.parametrize(("missing", "method"), [(b"sec-fetch-site", "GET"), (b"origin", "POST"), (b"host", "POST")])
-def test_what_a_browser_says_must_be_there(missing: bytes, method: str) -> None:
+def test_the_origin_headers_of_a_browser_must_be_there(missing: bytes, method: str) -> None:
     fields = {name: value for name, value in {**OWN, **COOKIE}.items() if name != missing}
     with pytest.raises(Problem) as refused:
         token_of(method, fields)

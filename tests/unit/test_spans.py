@@ -109,7 +109,7 @@ def test_a_client_s_trace_goes_on_where_it_is_sampled_and_only_there(spans: Span
     assert endpoint.traces != [PARENT]
 
 
-def test_what_workers_tell_makes_children_of_the_request_s_span(spans: Spans, exporter: Any) -> None:
+def test_times_from_workers_become_children_of_the_request_s_span(spans: Spans, exporter: Any) -> None:
     now = time.time_ns()
     sent_ms = now // MS - 100
     stamp = Stamp(PARENT, "s2", sent_ms, now - 80 * MS, now - 60 * MS, now - 40 * MS, now - 20 * MS)

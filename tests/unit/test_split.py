@@ -109,7 +109,7 @@ def test_keys_grouped_with_an_old_map_go_where_the_new_map_says(operation: Opera
     assert {key for part in new.parts() for key in part.keys} == set(keys)
 
 
-def test_what_a_refusal_names_goes_again_apart_from_the_rest() -> None:
+def test_buckets_that_a_refusal_names_are_sent_again_apart_from_the_rest() -> None:
     keys = [f"k{number}" for number in range(200)]
     old, named, rest = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
     old.add_keys(keys, LIMITS)

@@ -55,7 +55,7 @@ def test_half_of_the_workers_divide_the_shards_and_each_shard_has_one_reader(cou
     assert len(readers) == max(1, count // 2)
 
 
-def test_who_finds_a_late_frame_reads_for_a_while(time: Time) -> None:
+def test_a_standby_that_finds_a_late_frame_reads_for_a_while(time: Time) -> None:
     standby = standing_by()
     standby.polled(None)
     standby.polled(LATE_MS - 1)

@@ -95,7 +95,7 @@ def test_a_batch_that_has_taken_half_of_its_time_sends_all_that_is_left() -> Non
     asyncio.run(test())
 
 
-def test_what_has_had_no_turn_at_the_deadline_is_never_sent_and_said_so() -> None:
+def test_chunks_without_a_turn_at_the_deadline_are_never_sent_and_reported_so() -> None:
     async def test() -> None:
         sending = Sending()
         parts = [part("s1", TURN_BYTES, left_ms=300) for _ in range(4)]
@@ -113,7 +113,7 @@ def test_what_has_had_no_turn_at_the_deadline_is_never_sent_and_said_so() -> Non
 
 
 @pytest.mark.parametrize("ends", ["cancelled", "stopped"])
-def test_what_has_had_no_turn_when_all_ends_is_counted_out(ends: str) -> None:
+def test_chunks_without_a_turn_when_the_process_ends_are_counted_out(ends: str) -> None:
     async def test() -> None:
         sending = Sending()
         task = await begun(sending, [part("s1", TURN_BYTES) for _ in range(4)])

@@ -73,7 +73,7 @@ def test_a_chunk_refused_for_its_buckets_stays_so_whoever_has_copies(operation: 
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.WRONG_BUCKET])
-def test_what_is_on_record_is_reported_before_the_frame_is_finished(status: Status) -> None:
+def test_outcomes_on_record_are_reported_before_the_frame_is_finished(status: Status) -> None:
     first, second = chunk(1), chunk(2)
     turn = turn_of(entry(first, second))
     turn.put(first, status, None, maybe_sent=False)
@@ -84,7 +84,7 @@ def test_what_is_on_record_is_reported_before_the_frame_is_finished(status: Stat
     assert turn.report().empty
 
 
-def test_what_was_reported_is_not_reported_again() -> None:
+def test_a_reported_outcome_is_not_reported_again() -> None:
     first, second = chunk(1), chunk(2)
     turn = turn_of(entry(first, second))
     turn.put(first, Status.OK, None, maybe_sent=False)

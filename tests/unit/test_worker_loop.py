@@ -165,7 +165,7 @@ def standing_by(redis: FakeRedis) -> ShardLoop:
     return loop
 
 
-def test_what_a_poll_finds_is_reported_before_the_pause() -> None:
+def test_outcomes_of_a_poll_are_reported_before_the_pause() -> None:
     redis = FakeRedis(delivery(entry(chunk(1))))
     standing_by(redis)._poll()
     assert statuses(*redis.reports) == {1: Status.OK}
@@ -184,7 +184,7 @@ class Failing(FakeRedis):
             raise redis.ConnectionError("gone")
 
 
-def test_what_could_not_be_reported_is_reported_once_with_a_later_poll() -> None:
+def test_outcomes_whose_report_failed_are_reported_once_with_a_later_poll() -> None:
     redis_ = Failing(delivery(entry(chunk(1))), failures=0)
     loop = standing_by(redis_)
     redis_.read, read = lambda *args, **kwargs: _then_fail(redis_, read(*args, **kwargs)), redis_.read  # type: ignore[method-assign]
@@ -202,7 +202,7 @@ def _then_fail(failing: Failing, given: Delivery) -> Delivery:
     return given
 
 
-def test_what_was_reported_is_not_reported_again_when_leaving_is_tried_again() -> None:
+def test_leaving_again_reports_nothing_twice() -> None:
     redis_ = FakeRedis()
     loop = loop_of(FakeShard(), redis_)
     loop._work(delivery(entry(chunk(1))))

@@ -122,7 +122,7 @@ def test_a_loop_gets_the_addresses_that_its_shard_has_now() -> None:
     assert len(made.all) == 2
 
 
-def test_what_ends_a_loop_ends_the_worker() -> None:
+def test_a_loop_that_fails_ends_the_worker() -> None:
     made = Made("s1", "s2")
     made.loop("s2").failure = RuntimeError("broken")
     with pytest.raises(RuntimeError, match="broken"):

@@ -74,7 +74,7 @@ def test_an_answer_of_another_form_than_asked_for_is_an_error_of_redis(
         ask(group_of(OneAnswer(answer)))
 
 
-def test_what_redis_has_no_memory_for_before_its_frames_are_done_is_reported_with_them() -> None:
+def test_replies_that_redis_has_no_memory_for_are_reported_with_the_deletion_of_their_frames() -> None:
     wire = OneAnswer(redis.ResponseError("OOM command not allowed"))
     with pytest.raises(redis.ResponseError, match="OOM"):
         stream_of(wire).report(Report([("reply:a", b"early")], server=SERVER))

@@ -251,14 +251,14 @@ def test_a_key_that_is_far_too_long_is_not_repeated(way: Way) -> None:
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_what_json_allows_is_kept(way: Way, name: str) -> None:
+def test_documents_that_json_allows_are_kept(way: Way, name: str) -> None:
     written, expected = KEPT[name]
     body = b'{"data": {"first": 1, "k": ' + written + b"}}"
     assert stored(body, Format.JSON, way) == {"first": pack(1), "k": pack(expected)}
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_json_does_not_allow_is_refused_and_a_value_named(way: Way, name: str) -> None:
+def test_documents_that_json_does_not_allow_are_refused_and_a_bad_value_is_named(way: Way, name: str) -> None:
     problem = problem_of(way, b'{"data": {"first": 1, "bad": ' + REFUSED[name] + b"}}")
     assert problem.status == 400
     if problem.kind is Kind.INVALID_VALUE:
