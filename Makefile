@@ -115,7 +115,7 @@ cluster-down: installed ## stop that cluster; the data stays in .cluster/
 
 check: lint docs test ## all that continuous integration runs
 
-test: test-lua test-python ## run all tests, on servers of their own
+test: test-python ## run all tests, on servers of their own; the shard's Lua tests are among them
 
 chaos: install ## random faults under load for MINUTES=30, all promises checked; prints its seed; SEED=n repeats one
 	$(PYTHON) -m tests.faults.chaos --minutes $(call given,MINUTES,30) $(if $(value SEED),--seed $(call quoted,SEED)) $(ARGS)

@@ -34,15 +34,22 @@ class Session:
         return self.client.ask(self.asked(call, document, chunked=chunked))
 
 
-@pytest.fixture(scope="module", params=["alone", "nginx", "haproxy"])
-def front(request: pytest.FixtureRequest, fronts: Fronts) -> Front:
-    return fronts.get(request.param)
+FRONTS = ("alone", "nginx", "haproxy")
+LONG = {("requests", "nginx"), ("requests", "haproxy"), ("aiohttp", "haproxy")}
+"""To a proxy these look like httpx: `make test` has them without one, and one of them behind one."""
+
+PAIRS = [
+    pytest.param((client, front), id=f"{client}-{front}", marks=[pytest.mark.long] if (client, front) in LONG else [])
+    for front in FRONTS
+    for client in MAKE
+]
 
 
-@pytest.fixture(scope="module", params=list(MAKE))
-def session(request: pytest.FixtureRequest, front: Front, clients: Clients, cluster: Cluster) -> Session:
+@pytest.fixture(scope="module", params=PAIRS)
+def session(request: pytest.FixtureRequest, fronts: Fronts, clients: Clients, cluster: Cluster) -> Session:
+    client, front = request.param
     credentials = {"username": cluster.admin_user, "password": cluster.admin_password}
-    return Session(clients.get(request.param), front, credentials)
+    return Session(clients.get(client), fronts.get(front), credentials)
 
 
 def fresh_key() -> str:
