@@ -84,7 +84,7 @@ def test_an_error_is_a_problem_document_and_the_connection_is_used_again(session
     assert session.ask("read", {"keys": [fresh_key()]}).status == 200
 
 
-@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("chunked", [False, pytest.param(True, marks=pytest.mark.long)], ids=["length", "chunked"])
 def test_a_body_that_is_too_large_is_answered_413(session: Session, *, chunked: bool) -> None:
     answer = session.ask("write", b" " * (MAX_BODY_BYTES + 1), chunked=chunked)
     assert (answer.status, answer.json()["type"]) == (413, "urn:tarant-kv:problem:body-too-large")
