@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from api.overload.tuning import BREAK_S, BURST_S, BURST_SHARE, GIVE_UP, LOOK_AGAIN_S, WINDOW_S
+from api.overload.tuning import BREAK_S, BURST_S, BURST_SHARE, GIVE_UP, LOOK_AGAIN_S, SHORT_TURNS, WINDOW_S
 
 Call = Callable[[], object]
 Queue = deque[tuple[float, int, Call, Call]]
@@ -60,12 +60,14 @@ class FairQueue:
         queue = self._queues.get(user)
         if queue is None:
             return False
-        is_burst = now - self._waiting_since < BURST_S
-        longest = self._max_wait_s if is_burst else self._max_wait_s / BURST_SHARE
-        if now - queue[0][0] > longest:
-            return True
+        waited = now - queue[0][0]
+        if len(queue) <= SHORT_TURNS * self._per_turn:
+            return waited > self._max_wait_s
+        longest = self._max_wait_s
+        if now - self._waiting_since >= BURST_S:
+            longest /= BURST_SHARE
         expected = self._rate * longest / len(self._queues)
-        return 0 < expected < len(queue) and len(queue) > 2 * self._per_turn
+        return waited > longest or 0 < expected < len(queue)
 
     def enter(self, user: str | None, cost: int, start: Call, reject: Call) -> bool:
         """Have `start` called when it is the user's turn, or `reject` if that never comes.

@@ -88,9 +88,25 @@ def test_a_queue_that_never_empties_is_kept_to_shorter_waits_than_a_burst() -> N
     async def scenario() -> None:
         clock = Clock()
         turns = FairQueue(per_turn=1, max_wait_s=5, ready=lambda _: False)
-        assert turns.enter("greedy", 1, nothing, nothing)
+        for _ in range(3):
+            assert turns.enter("greedy", 1, nothing, nothing)
         assert not turns.full("greedy", clock.now + 0.9)
         assert turns.full("greedy", clock.now + 1.1)
+
+    run(scenario)
+
+
+def test_a_queue_of_few_costly_entries_may_last_as_long_as_a_burst_and_no_longer() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        turns = FairQueue(per_turn=16, max_wait_s=0.5)
+        for _ in range(32):
+            assert turns.enter("patient", 40, lambda: None, nothing)
+        for _ in range(400):
+            await clock.turns(1, 0.01)
+            assert turns.waiting == 31
+            assert turns.enter("patient", 40, lambda: None, nothing), "32 clients, each of which waits for its answer"
+        assert turns.full("patient", clock.now + 0.3)
 
     run(scenario)
 
@@ -108,7 +124,8 @@ def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pau
         assert turns.waiting == 0
         clock.now += pause_s
         ready = False
-        assert turns.enter("greedy", 1, nothing, nothing)
+        for _ in range(3):
+            assert turns.enter("greedy", 1, nothing, nothing)
         assert turns.full("greedy", clock.now + 0.5) is not is_burst
 
     run(scenario)
