@@ -34,7 +34,7 @@ def lenient_api(request: pytest.FixtureRequest) -> Iterator[ApiProcess]:
 
 
 SHORT = ("examples", "fuzzing", "stateful")
-"""The phases of the short run. The fourth, coverage, takes three quarters of the time: `make fuzz` and `long` have it."""
+"""The phases of the short run. The fourth, coverage, takes most of the time: `make fuzz` and `long` have it."""
 
 
 def run(url: str, report: Path, *phases: str, **credentials: str) -> dict[str, Any]:
