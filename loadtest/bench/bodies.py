@@ -1,10 +1,15 @@
-"""Request bodies, computed before the load begins: one JSON document a line, in files that the generators read."""
+"""Requests, computed before the load begins, one a line, in files that the generators read.
+
+A line is the request's body, a JSON document. The body of an import is lines itself, which `LINE_END` ends in the file.
+A line of exports is the query.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
@@ -12,6 +17,9 @@ from loadtest.bench.plan import Combination, Operation
 from loadtest.bench.values import Data
 
 Content = dict[str, Any]
+
+LINE_END = b"\x1e"
+"""In place of the line ends of a body, which the generator puts back. JSON has this byte nowhere."""
 
 TTL_S = 3600
 """Seconds for which keys live that expire: longer than a run."""
@@ -42,9 +50,15 @@ _CONTENT: dict[Operation, Callable[[Data, list[int]], Content]] = {
 
 
 def body(data: Data, operation: Operation, numbers: list[int]) -> bytes:
-    """One request. Counters have keys of their own, as the others hold values; a page of a scan has as many keys as a
-    batch.
+    """One request. Counters have keys of their own, as the others hold values; a page of a scan and an export have as
+    many keys as a batch.
     """
+    if operation == "import":
+        lines = ({"key": data.key(number), "value": data.value(number)} for number in numbers)
+        return LINE_END.join(map(orjson.dumps, lines))
+    if operation == "export":
+        first = numbers[0]
+        return urlencode({"start": data.key(first), "end": data.key(first + len(numbers))}).encode()
     return orjson.dumps(_CONTENT[operation](data, numbers))
 
 

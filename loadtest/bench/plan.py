@@ -8,14 +8,20 @@ from typing import Literal
 
 import msgspec
 
-Operation = Literal["write", "read", "write-ttl", "write-if", "read-with", "increment", "touch", "scan"]
+Operation = Literal[
+    "write", "read", "write-ttl", "write-if", "read-with", "increment", "touch", "scan", "import", "export"
+]
 Values = Literal["string", "record"]
 
 OPERATIONS: tuple[Operation, ...] = ("write", "read")
 """What every system can do."""
 
-OWN_OPERATIONS: tuple[Operation, ...] = ("write-ttl", "write-if", "read-with", "increment", "touch", "scan")
-"""What no peer has: keys that expire, conditions, versions in answers, counters, other expiries, a page of a scan."""
+OWN_OPERATIONS: tuple[Operation, ...] = (
+    *("write-ttl", "write-if", "read-with", "increment", "touch", "scan"),
+    *("import", "export"),
+)
+"""What no peer has: keys that expire, conditions, versions in answers, counters, other expiries, a page of a scan; and
+lines, in and out."""
 
 PATHS: dict[Operation, str] = {
     operation: f"/api/{operation.partition('-')[0]}" for operation in (*OPERATIONS, *OWN_OPERATIONS)

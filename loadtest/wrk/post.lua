@@ -1,7 +1,8 @@
--- Sends precomputed bodies, one after the other, and reports what wrk measured as one line of JSON.
+-- Sends precomputed requests, one after the other, and reports what wrk measured as one line of JSON.
 -- Prints `bench ready` when the load begins.
--- Arguments: the path to post to, a file with one JSON body a line, the position to begin at, and optionally the
--- requests per second to offer (as fast as the answers come, if not given). BENCH_TOKEN: the token to send.
+-- Arguments: the path to ask, a file with one request a line (see `loadtest/bench/bodies.py`), the position to begin
+-- at, and optionally the requests per second to offer (as fast as the answers come, if not given). BENCH_TOKEN: the
+-- token to send.
 
 local ffi = require('ffi')
 
@@ -31,8 +32,15 @@ end
 
 function init(args)
     local headers = {['Content-Type'] = 'application/json', ['Authorization'] = os.getenv('BENCH_TOKEN')}
+    local make = function(line) return wrk.format('POST', args[1], headers, line) end
+    if args[1] == '/api/import' then
+        headers['Content-Type'] = 'application/x-ndjson'
+        make = function(line) return wrk.format('POST', args[1], headers, (line:gsub('\30', '\n'))) end
+    elseif args[1] == '/api/export' then
+        make = function(line) return wrk.format('GET', args[1] .. '?' .. line, headers) end
+    end
     for line in io.lines(args[2]) do
-        requests[#requests + 1] = wrk.format('POST', args[1], headers, line)
+        requests[#requests + 1] = make(line)
     end
     position = tonumber(args[3]) % #requests
     if args[4] then

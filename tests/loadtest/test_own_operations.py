@@ -1,9 +1,11 @@
 """The loads that no peer can take: their requests are of the contract's form, and only tarant-kv gets them."""
 
+from urllib.parse import parse_qs
+
 import orjson
 import pytest
 
-from loadtest.bench.bodies import body
+from loadtest.bench.bodies import LINE_END, body
 from loadtest.bench.plan import OPERATIONS, OWN_OPERATIONS, PATHS, Operation, full
 from loadtest.bench.values import Data
 
@@ -12,8 +14,17 @@ DATA = Data("string", 10)
 
 @pytest.mark.parametrize("operation", [*OPERATIONS, *OWN_OPERATIONS])
 def test_a_request_has_a_path_and_names_its_keys(operation: Operation) -> None:
-    content = orjson.loads(body(DATA, operation, [3, 4]))
+    request = body(DATA, operation, [3, 4])
+    assert b"\n" not in request
     assert PATHS[operation] == f"/api/{operation.split('-')[0]}"
+    if operation == "import":
+        lines = [orjson.loads(line) for line in request.split(LINE_END)]
+        assert lines == [{"key": DATA.key(number), "value": DATA.value(number)} for number in (3, 4)]
+        return
+    if operation == "export":
+        assert parse_qs(request.decode()) == {"start": [DATA.key(3)], "end": [DATA.key(5)]}
+        return
+    content = orjson.loads(request)
     if operation == "scan":
         assert content == {"start": DATA.key(3), "limit": 2}
     else:
