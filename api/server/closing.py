@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 import uvicorn
 
+LOOKS = 50
+"""So many looks at the queue at most: clients that never stop connecting do not keep a process from its end."""
+
 
 class Server(uvicorn.Server):
     """Uvicorn's server. At its end it takes the connections that wait in the queue of its listening socket: the kernel
@@ -19,7 +22,10 @@ class Server(uvicorn.Server):
         """As uvicorn's."""
         loop = asyncio.get_running_loop()
         # Between the last look at the queue and the close of the socket nobody else runs.
-        while waiting := list(self._waiting()):
+        for _ in range(LOOKS):
+            waiting = list(self._waiting())
+            if not waiting:
+                break
             for connected in waiting:
                 await loop.connect_accepted_socket(self._protocol, connected)
         await super().shutdown(sockets)
