@@ -1,109 +1,20 @@
 """What an api process sends, and what it does when Redis or a worker refuses frames."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
-
 import pytest
 import redis
 
 from api.queue import sender as sender_module
-from api.queue.outgoing import Outgoing
-from api.queue.pending import Caller, Pending, PendingChunks
-from api.queue.sender import LAST_TRY_MS, Sender
-from protocol.frames import Frame, decode_frame
+from api.queue.pending import Caller
+from api.queue.sender import LAST_TRY_MS
 from protocol.operations import Status
-from protocol.redis_wire import Command
 from tests.unit.queue_fakes import (
-    REDIS,
     SERVER,
-    Connections,
-    Counts,
-    chunk,
     outcome_of,
-    pending_of,
     refuse,
     status_of,
     until,
 )
-
-
-class Redis:
-    """Takes every command: gives entries ids, and says whether the alive key exists. `broken` says what XADD does."""
-
-    def __init__(self) -> None:
-        self.appended: list[Frame] = []
-        self.alive = True
-        self.on_append: Callable[[], Any] = lambda: None
-
-    def __call__(self, command: Command) -> Any:
-        if command[0] == "XADD":
-            failure = self.on_append()
-            if failure is not None:
-                return failure
-            data = command[-1]
-            assert isinstance(data, bytes)
-            self.appended.append(decode_frame(data))
-            return b"%d-0" % len(self.appended)
-        if command[0] == "SET":
-            self.alive = True
-        return int(self.alive) if command[0] == "EXPIRE" else b"OK"
-
-
-class OtherLane:
-    """Another lane that works; counts how often it was given waiting chunks."""
-
-    def __init__(self) -> None:
-        self.took_over = 0
-
-    def take_over(self) -> None:
-        self.took_over += 1
-
-    def can_take_over(self) -> bool:
-        return True
-
-
-class Sending:
-    """A sender, and the connections that it makes."""
-
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, *answers: Callable[[Command], Any], others: OtherLane | None = None
-    ) -> None:
-        self.counts = Counts()
-        self.chunks = PendingChunks(self.counts, self.counts)
-        self.outgoing = Outgoing(("s1", "s2"), self.chunks)
-        self.sessions: list[bool] = []
-        self.sender = Sender(REDIS, "p", self.chunks, self.outgoing, self.counts, self.sessions.append, others=others)
-        self.connections = Connections(*answers)
-        monkeypatch.setattr(sender_module, "AsyncWire", self.connections)
-        monkeypatch.setattr(sender_module, "FIRST_WAIT_S", 0.000001)
-        monkeypatch.setattr(sender_module, "LAST_WAIT_S", 0.000002)
-
-    @property
-    def ran(self) -> Sequence[Command]:
-        return [command for wire in self.connections.wires for command in wire.ran]
-
-    def add(self, number: int, **about: Any) -> Pending:
-        shard = about.pop("shard", "s1")
-        caller = about.pop("caller", Caller())
-        pending = pending_of(chunk(number, **about), shard=shard, caller=caller)
-        self.chunks.add(pending)
-        self.sender.add((pending,))
-        return pending
-
-    def run(self, scenario: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Run a scenario while the sender runs."""
-
-        async def both() -> None:
-            task = asyncio.create_task(self.sender.run())
-            try:
-                await scenario()
-                assert not task.done(), task
-            finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-
-        asyncio.run(both())
+from tests.unit.sender_fakes import OtherLane, Redis, Sending
 
 
 def test_a_frame_says_whose_it_is_where_it_was_sent_and_when(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,42 +42,6 @@ def test_all_shards_are_sent_to_in_one_round_trip(monkeypatch: pytest.MonkeyPatc
         sending.add(2, shard="s2")
         await until(lambda: bool(server.appended))
         assert [command[1] for command in sending.ran if command[0] == "XADD"] == ["kv:s1", "kv:s2"]
-
-    sending.run(scenario)
-
-
-def test_the_sender_ends_gathering_with_as_many_chunks_as_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Redis()
-    sending = Sending(monkeypatch, server)
-    monkeypatch.setattr(sender_module, "GATHER_S", 60.0)
-
-    async def scenario() -> None:
-        for number in range(20):
-            sending.add(number)
-        await until(lambda: bool(server.appended))
-        for number in range(20, 100):
-            sending.add(number)
-            await asyncio.sleep(0)
-            if len(server.appended) == 2:
-                break
-        assert 20 <= len(server.appended[1].chunks) <= 25, "and those that came in the turn that it took to send them"
-
-    sending.run(scenario)
-
-
-def test_few_chunks_under_way_do_not_make_the_frames_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Redis()
-    sending = Sending(monkeypatch, server)
-    monkeypatch.setattr(sender_module, "GATHER_S", 60.0)
-
-    async def scenario() -> None:
-        sending.add(0)
-        await until(lambda: bool(server.appended))
-        for number in range(1, 5):
-            sending.add(number)
-            await asyncio.sleep(0)
-        await until(lambda: len(server.appended) == 2)
-        assert len(server.appended[1].chunks) == 4
 
     sending.run(scenario)
 
