@@ -21,13 +21,15 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's."""
         loop = asyncio.get_running_loop()
-        # Between the last look at the queue and the close of the socket nobody else runs.
         for _ in range(LOOKS):
             waiting = list(self._waiting())
             if not waiting:
                 break
             for connected in waiting:
                 await loop.connect_accepted_socket(self._protocol, connected)
+        # At once after the last look at the queue: each request comes on a new connection by now.
+        for server in self.servers:
+            server.close()
         await super().shutdown(sockets)
 
     def _waiting(self) -> Iterator[socket.socket]:
