@@ -70,11 +70,11 @@ def common(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes],
 
 
 class Renderer:
-    """Makes the bytes of answers. What many of them begin with is kept until the date changes."""
+    """Makes the bytes of answers. What those without headers of their own begin with is kept until the date changes."""
 
     def __init__(self) -> None:
         self._date = b""
-        self._beginnings: dict[tuple[int, bytes, bool], bytes] = {}
+        self._beginnings: dict[tuple[int, bytes], bytes] = {}
 
     def set_date(self, unix_s: float) -> None:
         """Set the date of the answers from now on."""
@@ -88,42 +88,31 @@ class Renderer:
         if answer.status == NOT_MODIFIED:
             # Its length would be that of the answer which the client has already (RFC 9110, section 8.6).
             return [self.render_head(answer, request_id, close=close, chunked=False)]
-        begin, more = self._begin(answer)
+        begin = None if answer.headers else self._beginnings.get((answer.status, answer.media_type))
+        if begin is None:
+            begin = self._begin(answer)
         # The encoder of large answers leaves a bytearray, and copying it would only take time.
         body = cast("bytes", answer.body)
         end = b"connection: close\r\n\r\n" if close else b"\r\n"
         written = b"" if without_body or len(body) > LARGE_BODY else body
-        first = b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b%b" % (
-            begin,
-            more,
-            len(body),
-            request_id,
-            end,
-            written,
-        )
+        first = b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b%b" % (begin, len(body), request_id, end, written)
         return [first] if without_body or written is body else [first, body]
 
     def render_head(self, answer: Answer, request_id: bytes, *, close: bool, chunked: bool) -> bytes:
         """The head of an answer whose body has no length: it comes in chunks, or until the connection ends."""
-        begin, more = self._begin(answer)
         coding = b"transfer-encoding: chunked\r\n" if chunked else b""
         end = b"connection: close\r\n\r\n" if close else b"\r\n"
-        return b"%b%b%bx-request-id: %b\r\n%b" % (begin, more, coding, request_id, end)
+        return b"%b%bx-request-id: %b\r\n%b" % (self._begin(answer), coding, request_id, end)
 
-    def _begin(self, answer: Answer) -> tuple[bytes, bytes]:
-        """What all answers of a kind begin with, and the headers that only this one has."""
+    def _begin(self, answer: Answer) -> bytes:
+        """An answer up to its length."""
         headers = answer.headers
-        kind = answer.status, answer.media_type, bool(headers) and names_caching(headers)
-        begin = self._beginnings.get(kind)
-        if begin is None:
-            fields = ((b"date", self._date), *common(headers), (b"content-type", answer.media_type))
-            begin = b"HTTP/1.1 %d %b\r\n%b" % (answer.status, _phrase(answer.status), _lines(fields))
-            self._beginnings[kind] = begin
-        return begin, _lines(headers) if headers else b""
-
-
-def _lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % field for field in fields])
+        fields = ((b"date", self._date), *common(headers), (b"content-type", answer.media_type), *headers)
+        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+        begin = b"HTTP/1.1 %d %b\r\n%b" % (answer.status, _phrase(answer.status), lines)
+        if not headers:
+            self._beginnings[answer.status, answer.media_type] = begin
+        return begin
 
 
 def _phrase(status: int) -> bytes:

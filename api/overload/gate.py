@@ -10,21 +10,16 @@ from api.overload.tuning import BYTES_PER_START, STARTS_PER_TURN
 
 
 class Gate(FairQueue):
-    """Decides about the requests of one process, each with its user and its `cost`."""
+    """Decides about the requests of one process, each with its user and the bytes of its body."""
 
     def __init__(self, admission: Admission, max_wait_s: float) -> None:
         super().__init__(per_turn=STARTS_PER_TURN, max_wait_s=max_wait_s, ready=admission.has_room)
         self._admission = admission
         self._rejected: Counter[str] = Counter()
 
-    @staticmethod
-    def cost(size: int) -> int:
-        """What a request with a body of so many bytes costs: starts."""
-        return 1 + size // BYTES_PER_START
-
-    def is_open(self, cost: int, now: float) -> bool:
+    def is_open(self, size: int, now: float) -> bool:
         """Whether a request may start at once, whoever sends it; it is then counted. `now` is the loop's time."""
-        return self.free(cost, now) and self._admission.calm()
+        return self.free(1 + size // BYTES_PER_START, now) and self._admission.calm()
 
     def count_rejected(self, route: str) -> None:
         """Count a request that was rejected."""

@@ -14,6 +14,7 @@ from api.http.head import Head
 from api.http.problems import Kind, Problem, retry_later
 from api.http.request import Request
 from api.http.response import CLIENT_CLOSED, Answer
+from api.overload.tuning import BYTES_PER_START
 from api.server.connections import LINGER_S, Phase
 from api.server.exchange import Exchange
 from api.server.link import Link
@@ -101,9 +102,8 @@ class Responder(Link):
         """Start a request that is there whole, at once or when it is its user's turn, or reject it."""
         exchange.arrived = self._arrived
         self._enter(Phase.ANSWER)
-        gate = self._serving.gate
-        cost = gate.cost(exchange.received)
-        if not self._is_guarded(exchange) or gate.is_open(cost, self._loop.time()):
+        gate, size = self._serving.gate, exchange.received
+        if not self._is_guarded(exchange) or gate.is_open(size, self._loop.time()):
             self._start(exchange)
             return
         problem = self._fault_of(exchange)
@@ -111,7 +111,7 @@ class Responder(Link):
             self._refuse(exchange, problem)
             return
         start, reject = partial(self._start, exchange), partial(self._reject, exchange)
-        if not gate.enter(exchange.user, cost, start, reject):
+        if not gate.enter(exchange.user, 1 + size // BYTES_PER_START, start, reject):
             reject()
 
     def _start(self, exchange: Exchange) -> None:
