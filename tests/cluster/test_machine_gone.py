@@ -18,11 +18,15 @@ from tests.faults.history import SERVED
 from tests.faults.limits import felt_at_most
 from tests.faults.load import Load
 from tests.faults.scenario import Scenario
-from tests.interop.proxies import nginx, program
+from tests.interop.proxies import haproxy, nginx, program
 
 MACHINE = 1
 READ_TIMEOUT_S = 15.0
 """Of the published configuration: for so long nginx waits for an api that says nothing."""
+
+CLIENTS = 8
+FELT_BEHIND_HAPROXY_S = felt_at_most(5.0)
+"""It looks after each api once a second, takes two failures for its end, and then ends what waits there."""
 
 STALL_S = felt_at_most(3.0)
 
@@ -37,6 +41,17 @@ pytestmark = [
 def cluster(engine: Engine, tmp_path: Path) -> Iterator[PlacedCluster]:
     with running(tmp_path / "data", engine) as cluster:
         yield cluster
+
+
+@contextmanager
+def balanced_by_haproxy(cluster: PlacedCluster, directory: Path) -> Iterator[str]:
+    """All three apis behind one HAProxy; yields its address."""
+    directory.mkdir()
+    port = cluster.config.api_port
+    line = f"    server api1 127.0.0.1:{port} check pool-max-conn 64"
+    servers = "\n".join(line.replace("api1 127.0.0.1", f"{api} {cluster.address(api)}") for api in APIS)
+    with haproxy(directory, port, None, {line: servers}) as proxy:
+        yield proxy.base_url
 
 
 @contextmanager
@@ -56,14 +71,34 @@ def balanced(cluster: PlacedCluster, directory: Path) -> Iterator[tuple[str, Pat
         yield proxy.base_url, log
 
 
+async def lose_and_bring_back(cluster: PlacedCluster, load: Load) -> None:
+    """A machine is gone while the load goes on, and comes back."""
+    await asyncio.to_thread(cluster.power_off, MACHINE)
+    await load.every_client_answered()
+    await load.good(200)
+    await asyncio.to_thread(cluster.power_on, MACHINE)
+
+
+@pytest.mark.skipif(program("haproxy") is None, reason="HAProxy is not installed")
+def test_behind_haproxy_nobody_waits_for_a_machine_that_is_gone(cluster: PlacedCluster, tmp_path: Path) -> None:
+    cluster.lead_from(MACHINE)
+
+    async def fault(load: Load) -> None:
+        await lose_and_bring_back(cluster, load)
+
+    with balanced_by_haproxy(cluster, tmp_path / "haproxy") as url:
+        run = Scenario("machine_gone_haproxy", cluster, tmp_path).run(fault, base_url=url, garbled=True)
+
+    print(told(run))  # noqa: T201
+    assert sum(run.failures().values()) <= CLIENTS, told(run)
+    assert run.stall_s() < FELT_BEHIND_HAPROXY_S, told(run)
+
+
 def test_a_machine_that_is_gone_fails_no_request_but_those_of_its_api(cluster: PlacedCluster, tmp_path: Path) -> None:
     cluster.lead_from(MACHINE)
 
     async def fault(load: Load) -> None:
-        await asyncio.to_thread(cluster.power_off, MACHINE)
-        await load.every_client_answered()
-        await load.good(200)
-        await asyncio.to_thread(cluster.power_on, MACHINE)
+        await lose_and_bring_back(cluster, load)
 
     with balanced(cluster, tmp_path / "nginx") as (url, log):
         scenario = Scenario("machine_gone", cluster, tmp_path)
@@ -74,6 +109,6 @@ def test_a_machine_that_is_gone_fails_no_request_but_those_of_its_api(cluster: P
     failed = [each for each in requests if str(each["status"]) not in SERVED]
     print(told(run), failed)  # noqa: T201
     assert {each["tried"] for each in failed} <= {gone}, failed
-    assert len(failed) <= 8, "more than the clients that asked at that moment"
+    assert len(failed) <= CLIENTS, "more than the clients that asked at that moment"
     unhurt = [call for call in run.calls if set(call.answers) <= {*SERVED}]
     assert run.stall_s(unhurt) < STALL_S, told(run)
