@@ -37,6 +37,11 @@ function M.configure(ms)
     skew_ms = ms
 end
 
+--- How far clocks may differ, in milliseconds.
+function M.skew()
+    return skew_ms
+end
+
 --- Until when the record of a chunk that is applied now must last.
 -- A retry may be given the claim until `window + skew` after the claiming, on the clock of the claim's shard, which may
 -- be set back by a skew meanwhile. The retry's chunks are taken until a request timeout later, on the api's clock,

@@ -81,6 +81,21 @@ local function write_mark(ms)
     box.on_rollback(function() mark = before end)
 end
 
+--- Be no longer behind the clock of a shard from which keys are about to come: what has expired for it must not
+-- be seen here. This clock is then ahead of the wall clock, as is that of an instance that takes over.
+-- @tparam number ms what the other clock says
+-- @tparam number most_ms by how much clocks may differ
+-- @raise they differ by more: it would be wrong to have keys expire here for that
+function M.follow(ms, most_ms)
+    local behind = ms - M.now_ms()
+    if behind > most_ms then
+        error(('the clock is %.0f s behind: set it right, or the other one'):format(behind / 1000), 0)
+    elseif behind > 0 then
+        said = ms
+        box.atomic(write_mark, ms)
+    end
+end
+
 --- Write the mark if `ms` has come to it; inside a transaction.
 -- @treturn boolean whether it was written
 function M.reach(ms)

@@ -204,6 +204,23 @@ suite:case('versions grow whatever becomes of the clock and of the process', fun
     test:ok(box.space.clock:get('mark').ms <= 1800000000000 + 7200000, 'and the mark is not far ahead')
 end)
 
+suite:case('the clock follows the one of a shard from which keys come', function(test)
+    local shard_clock = require('tarantkv.shard_clock')
+    local now = shard_clock.now_ms()
+    write('f', 2000)
+    shard_clock.follow(now - 5000, 30000)
+    test:is(shard_clock.now_ms(), now, 'not one that is behind')
+    shard_clock.follow(now + 2000, 30000)
+    test:is(shard_clock.now_ms(), now + 2000, 'one that is ahead')
+    test:is(support.read('f'), false, 'what has expired there has here')
+    -- As on another instance that takes over: only what is stored is left.
+    shard_clock.attach(box.space.clock, 1)
+    test:ok(shard_clock.now_ms() >= now + 2000, 'also whoever takes over')
+    local ok, err = pcall(shard_clock.follow, shard_clock.now_ms() + 30001, 30000)
+    test:ok(not ok and err:find('the clock is 30 s behind', 1, true) ~= nil, 'one that is wrong is not followed')
+    test:ok(shard_clock.now_ms() < now + 30000, 'and changes nothing')
+end)
+
 support.start()
 sweep = require('tarantkv.sweep')
 sweep_now = sweep.slice
