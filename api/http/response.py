@@ -70,11 +70,11 @@ def common(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes],
 
 
 class Renderer:
-    """Makes the bytes of answers. What those without headers of their own begin with is kept until the date changes."""
+    """Makes the bytes of answers. What many of them begin with is kept until the date changes."""
 
     def __init__(self) -> None:
         self._date = b""
-        self._beginnings: dict[tuple[int, bytes], bytes] = {}
+        self._beginnings: dict[tuple[int, bytes, bool], bytes] = {}
 
     def set_date(self, unix_s: float) -> None:
         """Set the date of the answers from now on."""
@@ -88,7 +88,7 @@ class Renderer:
         if answer.status == NOT_MODIFIED:
             # Its length would be that of the answer which the client has already (RFC 9110, section 8.6).
             return [self.render_head(answer, request_id, close=close, chunked=False)]
-        begin = None if answer.headers else self._beginnings.get((answer.status, answer.media_type))
+        begin = None if answer.headers else self._beginnings.get((answer.status, answer.media_type, False))
         if begin is None:
             begin = self._begin(answer)
         # The encoder of large answers leaves a bytearray, and copying it would only take time.
@@ -107,12 +107,16 @@ class Renderer:
     def _begin(self, answer: Answer) -> bytes:
         """An answer up to its length."""
         headers = answer.headers
-        fields = ((b"date", self._date), *common(headers), (b"content-type", answer.media_type), *headers)
-        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-        begin = b"HTTP/1.1 %d %b\r\n%b" % (answer.status, _phrase(answer.status), lines)
-        if not headers:
-            self._beginnings[answer.status, answer.media_type] = begin
-        return begin
+        kind = answer.status, answer.media_type, bool(headers) and names_caching(headers)
+        begin = self._beginnings.get(kind)
+        if begin is None:
+            lines = _lines(((b"date", self._date), *common(headers), (b"content-type", answer.media_type)))
+            begin = self._beginnings[kind] = b"HTTP/1.1 %d %b\r\n%b" % (answer.status, _phrase(answer.status), lines)
+        return begin + _lines(headers) if headers else begin
+
+
+def _lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 def _phrase(status: int) -> bytes:
