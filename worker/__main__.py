@@ -8,7 +8,6 @@ import secrets
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ from worker.loops import LoopKey, Loops
 from worker.presence import Presence
 from worker.shard import Shard
 from worker.standby import Standby
+from worker.stopping import Stop
 from worker.stream import BLOCK_MS, ShardStream
 from worker.takeover import TakeOver
 from worker.watch import ShardWatch
@@ -69,7 +69,7 @@ class Worker:
         self.loops.ensure(shards)
         self._watch.start()
 
-    def supervise(self, stop: threading.Event, heartbeat: Path | None) -> None:
+    def supervise(self, stop: Stop, heartbeat: Path | None) -> None:
         """Watch over the threads until `stop` is set; raises what ended one of them."""
         watch = self._watch
         while watch is not None and not stop.wait(TICK_S):
@@ -130,7 +130,7 @@ def main() -> int:
     cluster, redis, store = load_or_exit(ClusterSettings), load_or_exit(RedisSettings), load_or_exit(StoreSettings)
     configure(load_or_exit(LogSettings).log_level)
     heartbeat = Path(settings.worker_heartbeat_file) if settings.worker_heartbeat_file else None
-    stop = threading.Event()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     collector.settle()
