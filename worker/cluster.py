@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.backoff import Backoff
 from worker.errors import ShardUnreachableError, WrongInstanceError
 from worker.shard import Shard
+from worker.stopping import Stop
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ FIRST_WAIT_S, LAST_WAIT_S = 0.05, 1.0
 ID_BYTES = 16
 
 
-def learn_cluster(shards: Sequence[Shard], stop: threading.Event, heartbeat: Path | None = None) -> str | None:
+def learn_cluster(shards: Sequence[Shard], stop: Stop, heartbeat: Path | None = None) -> str | None:
     """The id of the cluster to which all of `shards` belong, 32 hexadecimal digits; None if `stop` is set before.
 
     One shard that knows it is enough. Where none does, all must be in reach: one that is not may have an id.
@@ -35,9 +35,7 @@ def learn_cluster(shards: Sequence[Shard], stop: threading.Event, heartbeat: Pat
     backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
     waits = False
     while not stop.is_set():
-        if heartbeat is not None:
-            heartbeat.touch()
-        found, failures = _ask(shards)
+        found, failures = _ask(shards, heartbeat)
         known = {name: cluster for name, cluster in found.items() if cluster}
         if len(set(known.values())) > 1:
             said = ", ".join(f"{name} to {cluster}" for name, cluster in known.items())
@@ -46,7 +44,7 @@ def learn_cluster(shards: Sequence[Shard], stop: threading.Event, heartbeat: Pat
         if cluster is None and not failures:
             cluster = _found_cluster(shards, failures)
         if cluster is not None:
-            _join_all(shards, cluster)
+            _join_all(shards, cluster, heartbeat)
             return cluster
         if not waits:
             _log.warning("waiting for the shards to say to which cluster they belong", extra={"reasons": failures})
@@ -55,11 +53,18 @@ def learn_cluster(shards: Sequence[Shard], stop: threading.Event, heartbeat: Pat
     return None
 
 
-def _ask(shards: Sequence[Shard]) -> tuple[dict[str, str], list[str]]:
+def _beat(heartbeat: Path | None) -> None:
+    """Before each shard, as one that is silent takes a call's timeout: all of them take longer than a worker may."""
+    if heartbeat is not None:
+        heartbeat.touch()
+
+
+def _ask(shards: Sequence[Shard], heartbeat: Path | None) -> tuple[dict[str, str], list[str]]:
     """What each shard in reach says, and why the others are out of reach."""
     found: dict[str, str] = {}
     failures: list[str] = []
     for shard in shards:
+        _beat(heartbeat)
         try:
             shard.connect()
             found[shard.name] = shard.said_cluster
@@ -77,9 +82,10 @@ def _found_cluster(shards: Sequence[Shard], failures: list[str]) -> str | None:
         return None
 
 
-def _join_all(shards: Sequence[Shard], cluster: str) -> None:
+def _join_all(shards: Sequence[Shard], cluster: str, heartbeat: Path | None) -> None:
     """Give the id to the shards in reach, and drop the connections. Other shards join when their loop connects."""
     for shard in shards:
+        _beat(heartbeat)
         shard.cluster = cluster
         if shard.connected:
             try:

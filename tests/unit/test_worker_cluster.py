@@ -1,0 +1,34 @@
+"""How a worker learns its cluster while shards are out of reach."""
+
+from pathlib import Path
+from typing import Any, cast
+
+from worker.cluster import learn_cluster
+from worker.errors import ShardUnreachableError
+from worker.stopping import Stop
+
+
+class SilentShard:
+    """A shard that lets a call time out; notes whether the worker has shown a sign of life since the one before it."""
+
+    said_cluster = ""
+
+    def __init__(self, name: str, heartbeat: Path, stop: Stop) -> None:
+        self.name = name
+        self.beats: list[bool] = []
+        self._heartbeat = heartbeat
+        self._stop = stop
+
+    def connect(self) -> None:
+        self.beats.append(self._heartbeat.exists())
+        self._heartbeat.unlink(missing_ok=True)
+        self._stop.set()
+        raise ShardUnreachableError("no answer in time", sent=False)
+
+
+def test_a_worker_shows_that_it_lives_before_each_shard_that_it_asks_for_its_cluster(tmp_path: Path) -> None:
+    """Each may take a call's timeout, and together longer than a worker may be silent."""
+    heartbeat, stop = tmp_path / "heartbeat", Stop()
+    shards = [SilentShard(name, heartbeat, stop) for name in ("s1", "s2", "s3")]
+    assert learn_cluster(cast("list[Any]", shards), stop, heartbeat) is None
+    assert [shard.beats for shard in shards] == [[True]] * 3
