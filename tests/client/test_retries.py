@@ -43,6 +43,8 @@ def test_waits_grow_and_have_jitter() -> None:
     assert [policy.wait_s(tries, None, lambda: 0.0) for tries in (1, 2, 3, 60)] == [0.1, 0.2, 0.3, 0.3]
     assert policy.wait_s(1, None, lambda: 1.0) == pytest.approx(0.15)
     assert policy.wait_s(1, 2.0, lambda: 1.0) == pytest.approx(3.0)
+    # Somebody who names no wait must not be asked without a pause until the deadline.
+    assert policy.wait_s(2, 0.0, lambda: 0.0) == 0.2
 
 
 def test_the_deadline_is_over_all_tries() -> None:

@@ -28,9 +28,8 @@ class Policy(NamedTuple):
     """What one request has at most. The server takes 10,000 keys and 16 MiB by default."""
 
     def wait_s(self, tries: int, retry_after: float | None, chance: Callable[[], float]) -> float:
-        """Before the next try, after `tries` that failed."""
-        wait = self.first_wait_s * 2 ** min(tries - 1, 20)
-        wait = min(wait, self.last_wait_s) if retry_after is None else retry_after
+        """Before the next try, after `tries` that failed. A `Retry-After` of 0, as proxies send it, names no wait."""
+        wait = retry_after or min(self.first_wait_s * 2 ** min(tries - 1, 20), self.last_wait_s)
         return wait * (1 + self.jitter * chance())
 
 
