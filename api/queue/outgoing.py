@@ -34,6 +34,10 @@ class Outgoing:
         pending.outgoing = self
         self._queues[pending.shard].append(pending)
 
+    def has_queued(self, pending: Pending) -> bool:
+        """Whether a chunk is to be sent on this lane."""
+        return pending in self._queues[pending.shard]
+
     def add_all_again(self) -> int:
         """Queue every chunk of this lane that waits for its outcome, and nothing else; how many were sent before."""
         for queue in self._queues.values():

@@ -275,6 +275,9 @@ class Sender:
                 pending.sends -= 1
                 frame.waiting -= 1
                 pending.frame = None
+                if pending.outgoing is not self._outgoing or self._outgoing.has_queued(pending):
+                    # It is to be sent again already, here or on another lane, as this one has failed meanwhile.
+                    continue
                 if pending.chunk.deadline_ms < now_ms() + LAST_TRY_MS:
                     self._pending.not_taken(pending, reason)
                 else:
