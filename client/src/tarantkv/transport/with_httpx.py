@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from tarantkv.effects import Stream
 from tarantkv.forks import renew_after_fork
-from tarantkv.transport.plain import CONNECT_S, MAX_IDLE, MAX_IDLE_S
+from tarantkv.transport.plain import CONNECT_S, MAX_ANSWER_BYTES, MAX_IDLE, MAX_IDLE_S
 from tarantkv.wire import Request, Response, TransportError
 
 if TYPE_CHECKING:
@@ -53,11 +55,18 @@ class HttpxTransport:
             self._client = self._new()
 
     def send(self, request: Request) -> Response:
-        """Send a request and read its answer."""
+        """Send a request and read its answer.
+
+        httpx2 limits each read by itself: an answer that comes byte by byte would take as long as it likes.
+        """
+        answer = _Answer(time.monotonic() + request.timeout)
         try:
-            return _response(self._client.send(self._request(request)))
+            with closing(self._client.send(self._request(request), stream=True)) as response:
+                for piece in response.iter_bytes():
+                    answer.add(piece)
         except httpx2.HTTPError as error:
             raise _lost(error) from error
+        return answer.of(response)
 
     def open(self, request: Request) -> Stream:
         """Send a request and read the head of its answer."""
@@ -102,11 +111,15 @@ class AsyncHttpxTransport:
 
     async def send(self, request: Request) -> Response:
         """Send a request and read its answer."""
+        answer = _Answer(time.monotonic() + request.timeout)
         try:
             async with asyncio.timeout(request.timeout):
-                return _response(await self._pool().send(self._request(request)))
+                async with aclosing(await self._pool().send(self._request(request), stream=True)) as response:
+                    async for piece in response.aiter_bytes():
+                        answer.add(piece)
         except (httpx2.HTTPError, TimeoutError) as error:
             raise _lost(error) from error
+        return answer.of(response)
 
     async def open(self, request: Request) -> Stream:
         """Send a request and read the head of its answer."""
@@ -159,8 +172,24 @@ def _head(response: httpx2.Response) -> Response:
     return Response(response.status_code, {name.lower(): value for name, value in response.headers.items()})
 
 
-def _response(response: httpx2.Response) -> Response:
-    return _head(response)._replace(body=response.content)
+class _Answer:
+    """The body of an answer as it comes, which must end before `end` on the monotonic clock."""
+
+    def __init__(self, end: float) -> None:
+        self._end = end
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > MAX_ANSWER_BYTES:
+            raise TransportError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        if time.monotonic() > self._end:
+            raise TransportError("the connection was lost before the answer was there: the answer took too long")
+
+    def of(self, response: httpx2.Response) -> Response:
+        return _head(response)._replace(body=b"".join(self._pieces))
 
 
 def _lost(error: Exception) -> TransportError:
