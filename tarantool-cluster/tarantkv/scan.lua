@@ -40,6 +40,8 @@ M.DONE, M.MORE, M.NOT_NOW = 0, 1, 2
 M.MAX_TUPLES = 1000
 M.MAX_S = 0.001
 M.PAUSE = 4
+--- A scan counts as this long at most. What took longer was frozen with its machine, and held up nobody.
+M.LONGEST_S = 0.1
 
 --- Largest answer but for one tuple, which may always be there, whatever the body asks for.
 local MAX_ANSWER_BYTES = 1024 * 1024
@@ -283,7 +285,7 @@ function M.run(text, budget, now)
         return outcome.of_error(box.error.last())
     end
     local ended = monotonic()
-    next_at = ended + M.PAUSE * (ended - began)
+    next_at = ended + M.PAUSE * min(ended - began, M.LONGEST_S)
     return outcome.OK, payload(state, next_at - ended, position, count, content)
 end
 

@@ -14,6 +14,8 @@ local SLICE_KEYS = 200
 local SLICE_S = 0.001
 --- The pause after a slice, in times of the slice.
 local PAUSES = 4
+--- A slice counts as this long at most. What took longer was frozen with its machine, and held up nobody.
+local LONGEST_S = 0.1
 --- So long before the first key expires the mark of the shard's clock is moved past that: a reader may see the key
 -- expired before it is removed, and no restart must bring it back.
 local SOON_MS = 300
@@ -125,6 +127,7 @@ function M.run()
         local began = system.monotonic()
         local held_up = M.slice()
         if held_up ~= nil then
+            held_up = math.min(held_up, LONGEST_S)
             fiber.sleep(math.max(0, began + (1 + PAUSES) * held_up - system.monotonic()))
         end
     until held_up == nil

@@ -123,6 +123,23 @@ suite:case('they are removed, with nothing left behind', function(test)
     test:is(box.space.expiring:len(), 2, 'so do the rows of those that expire later')
 end)
 
+suite:case('a shard that was frozen while it removed keys goes on at once', function(test)
+    local fiber = require('fiber')
+    local slice, sleep, slept = sweep.slice, fiber.sleep, nil
+    local left = 1
+    sweep.slice = function()
+        if left > 0 then
+            left = left - 1
+            pass(3600000)
+            return 3600
+        end
+    end
+    fiber.sleep = function(seconds) slept = seconds end
+    sweep.run()
+    sweep.slice, fiber.sleep = slice, sleep
+    test:is(slept, 0, 'it held up nobody in that time')
+end)
+
 suite:case('rows of keys that expire no more are found', function(test)
     box.space.kv:truncate()
     box.space.expiring:truncate()

@@ -68,6 +68,18 @@ suite:case('scans get a fifth of the time', function(test)
     pause(0)
 end)
 
+suite:case('a shard that was frozen in the middle of a scan takes scans again soon', function(test)
+    local longest = scan.LONGEST_S
+    -- Whatever it takes counts as that.
+    scan.LONGEST_S = 0
+    pause(1000000)
+    local status, payload = support.run(SCAN, body())
+    test:is(status, outcome.OK, 'done')
+    test:is(msgpack.decode(payload)[2], 0, 'the pause is no longer than that of the longest scan')
+    scan.LONGEST_S = longest
+    pause(0)
+end)
+
 suite:case('a scan whose time is over is not made', function(test)
     test:is(support.run(SCAN, body(), {deadline = clock.now_ms() - 1}), outcome.EXPIRED, 'expired')
 end)
