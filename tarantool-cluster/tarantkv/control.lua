@@ -5,6 +5,7 @@
 
 local ffi = require('ffi')
 local msgpack = require('msgpack')
+local applied = require('tarantkv.applied')
 local elements = require('tarantkv.elements')
 local claims = require('tarantkv.claims')
 local describe = require('tarantkv.describe')
@@ -12,6 +13,7 @@ local identity = require('tarantkv.identity')
 local operations = require('tarantkv.operations')
 local outcome = require('tarantkv.outcome')
 local ownership = require('tarantkv.ownership')
+local retention = require('tarantkv.retention')
 local users = require('tarantkv.users')
 local wellformed = require('tarantkv.wellformed')
 
@@ -25,14 +27,16 @@ local array_at, end_of_value = elements.array_at, wellformed.end_of_value
 --                a yield. `late`: the deadline has passed; it may tell what is on record and must not change anything.
 --   has_bucket   the first argument is a bucket, which this shard must be allowed to change or to read. A refusal is
 --                not recorded: what a copy of the operation does that comes when the bucket is back, it does once at
---                most, and never to something newer (`claims`, `users`).
+--                most, and never to something newer (`claims`, `recorded`).
+--   recorded     what it has changed is on record by the chunk's id, as a change of keys is: a copy that comes when the
+--                user was removed, or made again, must not bring back what the chunk has put there
 --   only_reads   there is nothing on record that a late copy could be told
 --   opaque       the number of the argument that is handed over as MessagePack, of any size
 local OPERATIONS = {
     [operations.CLAIM] = {run = claims.claim, has_bucket = true},
     [operations.FINISH] = {run = claims.finish, has_bucket = true, opaque = 5},
     [operations.USER_GET] = {run = users.get, has_bucket = true, only_reads = true},
-    [operations.USER_PUT] = {run = users.put, has_bucket = true},
+    [operations.USER_PUT] = {run = users.put, has_bucket = true, recorded = true},
     [operations.REVOKE] = {run = users.revoke, has_bucket = true},
     [operations.USER_LIST] = {run = users.list, only_reads = true},
     [operations.DESCRIBE] = {run = describe.run, only_reads = true},
@@ -105,6 +109,9 @@ end
 -- @raise the database's error
 function M.run(chunk, now)
     local operation = OPERATIONS[chunk.op]
+    if operation.recorded and applied.find(chunk.id) then
+        return outcome.OK, nil, false
+    end
     if operation.has_bucket then
         local may = operation.only_reads and ownership.readable or ownership.writable
         if not may(chunk.args[1]) then
@@ -115,7 +122,12 @@ function M.run(chunk, now)
     if is_late and operation.only_reads then
         return outcome.EXPIRED, outcome.LATE, false
     end
-    return operation.run(chunk.args, is_late)
+    local status, payload, changed = operation.run(chunk.args, is_late)
+    if changed and operation.recorded
+            and not applied.record(chunk.id, 1, retention.of_chunk(now, chunk.deadline, chunk.retain)) then
+        box.error(box.error.last())
+    end
+    return status, payload, changed
 end
 
 return M
