@@ -45,6 +45,13 @@ def test_the_configuration_of_the_instances_is_what_clusterctl_makes_of_the_shar
     assert written == done.stdout
 
 
+def test_everybody_logs_in_as_the_user_that_the_instances_make() -> None:
+    """Not as one that `.env` names for `make up`: the configuration of the instances knows nothing of that."""
+    made = yaml.safe_load(CONFIGURATION.read_text())["roles_cfg"]["tarantkv"]["store_user"]
+    for service in ("worker", *INSTANCES):
+        assert SERVICES[service]["environment"]["TARANTKV_STORE_USER"] == made
+
+
 def test_every_instance_has_a_container_that_is_called_as_its_address_says() -> None:
     replica_sets = yaml.safe_load(CONFIGURATION.read_text())["groups"]["shards"]["replicasets"]
     named = {name: each for shard in replica_sets.values() for name, each in shard["instances"].items()}
