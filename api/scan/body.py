@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,9 +20,21 @@ WITH = ("version", "expires_at")
 _SELECTORS = ("prefix", "start", "end", "reverse", "values", "with")
 _MEMBERS = frozenset((*_SELECTORS, "limit", "cursor"))
 
+# A union is a type to the decoder. No member is a map: one that a client sends must not become a dict, as it could
+# choose the hashes of its keys.
+_Scalar: TypeAlias = bool | int | float | str | None
+_MEMBER = _Scalar | list[_Scalar]
+
+_SOMETHING_ELSE = object()
+"""What no member can be."""
+
 _decoders = {
-    Format.JSON: msgspec.json.Decoder(dict[str, Any]).decode,
-    Format.MSGPACK: msgspec.msgpack.Decoder(dict[str, Any]).decode,
+    Format.JSON: msgspec.json.Decoder(dict[str, msgspec.Raw]).decode,
+    Format.MSGPACK: msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode,
+}
+_members = {
+    Format.JSON: msgspec.json.Decoder(_MEMBER).decode,
+    Format.MSGPACK: msgspec.msgpack.Decoder(_MEMBER).decode,
 }
 
 
@@ -42,12 +54,14 @@ def decode_scan(body: bytes, body_format: Format, cursors: Cursors, max_key: int
     if not body:
         raise empty_body()
     try:
-        asked = _decoders[body_format](body)
+        found = _decoders[body_format](body)
+        for name in found:
+            if name not in _MEMBERS:
+                shown = [name] * (len(name) <= LONGEST_NAME)
+                raise fault(f"{name[:LONGEST_NAME]!r} is not a member of a scan", *shown)
+        asked = {name: _member(raw, body_format) for name, raw in found.items()}
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         refuse(error, body_format, Kind.INVALID_REQUEST)
-    for name in asked:
-        if name not in _MEMBERS:
-            raise fault(f"{name[:LONGEST_NAME]!r} is not a member of a scan", *([name] * (len(name) <= LONGEST_NAME)))
     limit = _limit(asked.get("limit", DEFAULT_LIMIT))
     if "cursor" not in asked:
         return ScanRequest(Place(_selection(asked, max_key), None, 0), limit)
@@ -56,6 +70,18 @@ def decode_scan(body: bytes, body_format: Format, cursors: Cursors, max_key: int
     if type(cursor) is not str:
         raise fault("'cursor' must be a text", "cursor")
     return ScanRequest(cursors.take(CursorOf.SCAN, cursor), limit)
+
+
+def _member(raw: msgspec.Raw, body_format: Format) -> object:
+    """What a member holds, as far as some member may.
+
+    Raises:
+        msgspec.MsgspecError, ValueError: it is malformed.
+    """
+    try:
+        return _members[body_format](raw)
+    except msgspec.ValidationError:
+        return _SOMETHING_ELSE
 
 
 def fault(detail: str, *path: str | int) -> Problem:
