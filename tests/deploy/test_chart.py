@@ -237,8 +237,16 @@ def test_only_workers_the_api_and_other_instances_reach_a_shard() -> None:
 
 @needs_helm
 def test_a_pod_has_longer_to_end_than_its_program_takes() -> None:
-    api = workloads("api.drainDelaySeconds=7")["kv-tarant-kv-api"]["spec"]["template"]["spec"]
-    assert api["terminationGracePeriodSeconds"] > 7 + 10
+    def grace(name: str, *settings: str) -> int:
+        found: int = workloads(*settings)[name]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        return found
+
+    assert grace("kv-tarant-kv-api", "api.drainDelaySeconds=7") > 7 + 10
+    drain = ("api.drainDelaySeconds=7", "api.settings.TARANTKV_DRAIN_TIMEOUT_S=60.5")
+    assert grace("kv-tarant-kv-api", *drain) > 7 + 60.5
+    assert grace("kv-tarant-kv-api", *drain, "api.settings.TARANTKV_DRAIN_DELAY_S=30") > 30 + 60.5
+    assert grace("kv-tarant-kv-worker") > 10
+    assert grace("kv-tarant-kv-worker", "worker.settings.TARANTKV_WORKER_DRAIN_TIMEOUT_S=45") > 45
 
 
 @needs_helm

@@ -99,6 +99,11 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* A setting in whole seconds, rounded up: (list settings name default) */}}
+{{- define "tarantkv.seconds" -}}
+{{ index (index . 0) (index . 1) | default (index . 2) | float64 | ceil | int }}
+{{- end -}}
+
 {{/* Does the instance let the store user in, and do the storage procedures answer? TT_* would make it an instance. */}}
 {{- define "tarantkv.shardProbe" }}
 exec:
