@@ -20,7 +20,7 @@ from tarantool.error import Error
 from protocol.announced import Address, Shards
 from protocol.clock import now_ms
 from protocol.frames import Chunk
-from protocol.operations import Operation, Status
+from protocol.operations import READS, Operation, Status
 from protocol.settings import StoreSettings
 from worker.errors import ShardUnreachableError, WrongInstanceError
 from worker.iproto import CallRefusedError, Procedure
@@ -31,6 +31,9 @@ _NOT_EXECUTED = frozenset({33, 42, 47, 116})
 
 # What the connector raises where an answer lost bytes on its way.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackException)
+
+# What a payload can be besides bytes.
+_NO_BYTES = (int, type(None))
 
 JOIN_WITHIN_MS = 12 * 60 * 60 * 1000
 
@@ -113,7 +116,7 @@ class Shard:
         except OSError as error:
             self.disconnect()
             raise ShardUnreachableError(_reason(error), sent=True) from error
-        if not _are_answers(answers, len(chunks)):
+        if not _are_answers(answers, chunks):
             self.disconnect()
             raise ShardUnreachableError("an answer is damaged: it is not one status and payload a chunk", sent=True)
         return answers
@@ -239,12 +242,20 @@ def _shards_in(description: Mapping[bytes, Any]) -> Shards | None:
     } or None
 
 
-def _are_answers(answers: Any, count: int) -> bool:
-    return (
-        type(answers) is list
-        and len(answers) == count
-        and all(type(answer) is list and len(answer) == 2 and type(answer[0]) is int for answer in answers)
-    )
+def _are_answers(answers: Any, chunks: Sequence[Chunk]) -> bool:
+    """Whether each chunk has a status and a payload, and each read that went well the bytes that it asked for.
+
+    Anything else could not be reported, or would surprise the api.
+    """
+    if type(answers) is not list or len(answers) != len(chunks):
+        return False
+    for answer, chunk in zip(answers, chunks, strict=True):
+        if type(answer) is not list or len(answer) != 2 or type(answer[0]) is not int:
+            return False
+        kind = type(answer[1])
+        if kind is not bytes and (kind not in _NO_BYTES or (answer[0] == Status.OK and chunk.operation in READS)):
+            return False
+    return True
 
 
 def _reason(error: Exception) -> str:

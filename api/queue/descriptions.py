@@ -94,5 +94,5 @@ async def ask(dispatcher: Dispatcher, shard: str, timeout_ms: int) -> Descriptio
         return outcome
     try:
         return _decode(outcome.payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
         return Outcome(outcome.id, Status.REFUSED, f"its answer is no description: {error}")

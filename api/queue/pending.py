@@ -117,7 +117,10 @@ class Gathering:
         """
         _, status, payload = outcome
         take = self.caller.take
-        if take is not None and status == _OK and len(payload) > SMALL_ANSWER and not take(len(payload)):
+        # One that is no answer at all, since bytes were lost on the way, is for its request to refuse: whoever settles
+        # has the outcomes of others, too.
+        size = len(payload) if take is not None and status == _OK and isinstance(payload, bytes) else 0
+        if size > SMALL_ANSWER and take is not None and not take(size):
             outcome = Outcome(outcome.id, Status.NO_MEMORY, _NO_ROOM)
         self.outcomes[position] = outcome
         self._missing -= 1

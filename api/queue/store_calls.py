@@ -73,4 +73,7 @@ class StoreCalls:
 def _result(outcome: Outcome) -> Any:
     if outcome.status != Status.OK:
         raise StoreCallError(outcome.status, outcome.text)
-    return msgspec.msgpack.decode(outcome.payload) if outcome.payload else None
+    try:
+        return msgspec.msgpack.decode(outcome.payload) if outcome.payload else None
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise StoreCallError(Status.UNKNOWN, f"the shard's answer is damaged: {error}") from error
