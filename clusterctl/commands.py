@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from localcluster import dotenv
 from localcluster.commands import execute
 from localcluster.supervisor import SupervisorDownError
 from localcluster.waiting import ClusterError
+from protocol.stopping import Stop
 
 _CHANGES = ("shard-add", "shard-drain", "replica-add", "replica-replace")
 
@@ -100,7 +100,7 @@ def _keep(cluster: ReplicatedCluster, options: argparse.Namespace) -> int:
 
 
 def _move_buckets(cluster: ReplicatedCluster, options: argparse.Namespace) -> bool:
-    stop = threading.Event()
+    stop = Stop()
     # The bucket under way is let arrive.
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     if options.command == "shard-add":

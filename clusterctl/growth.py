@@ -7,7 +7,6 @@ goes on with it.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from clusterctl.rebalance import Progress
 from clusterctl.storages import StorageError
 from clusterctl.telling import Telling
 from localcluster.waiting import ClusterError, wait_until
+from protocol.stopping import Stop
 
 LEARN_S = 60.0
 """How long api processes may take to learn that a shard has come or gone; usually they take some seconds."""
@@ -35,7 +35,7 @@ _SAY_EVERY_S = 5.0
 Say = Callable[[str], None]
 
 
-def add(cluster: ReplicatedCluster, stop: threading.Event, say: Say) -> bool:
+def add(cluster: ReplicatedCluster, stop: Stop, say: Say) -> bool:
     """Add a shard, and have it get its share of the buckets; False if `stop` was set before that.
 
     Raises:
@@ -58,7 +58,7 @@ def add(cluster: ReplicatedCluster, stop: threading.Event, say: Say) -> bool:
     return True
 
 
-def drain(cluster: ReplicatedCluster, name: str, stop: threading.Event, say: Say) -> bool:
+def drain(cluster: ReplicatedCluster, name: str, stop: Stop, say: Say) -> bool:
     """Move a shard's buckets to the others, and take it out; False if `stop` was set before. Its data stays on disk.
 
     Raises:
@@ -113,7 +113,7 @@ def _ready(cluster: ReplicatedCluster) -> dict[str, Any]:
     return said
 
 
-def _move(cluster: ReplicatedCluster, stop: threading.Event, say: Say) -> bool:
+def _move(cluster: ReplicatedCluster, stop: Stop, say: Say) -> bool:
     said_at = [float("-inf")]
 
     def report(progress: Progress) -> None:

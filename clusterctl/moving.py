@@ -7,7 +7,6 @@ What is left to do is planned anew from what the shards have, so that an interru
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from clusterctl.rebalance import Progress, moves
 from clusterctl.storages import Buckets, StorageError
+from protocol.stopping import Stop
 
 REST = 1.0
 """After each move nothing moves for so many times as long as it took: the shards serve requests meanwhile."""
@@ -63,7 +63,7 @@ def move_all(
     shards: Shards,
     weights: Mapping[str, float],
     bucket_count: int,
-    stop: threading.Event,
+    stop: Stop,
     report: Callable[[Progress], None],
 ) -> bool:
     """Move buckets until each shard has its share by `weights`; False if `stop` was set before.
@@ -97,7 +97,7 @@ def move_all(
     return True
 
 
-def settled(shards: Shards, bucket_count: int, stop: threading.Event) -> dict[str, Sequence[int]] | None:
+def settled(shards: Shards, bucket_count: int, stop: Stop) -> dict[str, Sequence[int]] | None:
     """The buckets of each shard once none of them passes and every one is there exactly once; None if stopped.
 
     Raises:
@@ -121,7 +121,7 @@ def settled(shards: Shards, bucket_count: int, stop: threading.Event) -> dict[st
             return None
 
 
-def _faults_that_stay(shards: Shards, stop: threading.Event) -> list[str]:
+def _faults_that_stay(shards: Shards, stop: Stop) -> list[str]:
     """What keeps buckets from moving, and does so for a while."""
     ends = time.monotonic() + AWAY_S
     while (faults := shards.faults()) and time.monotonic() < ends:
@@ -143,7 +143,7 @@ def _fault(owned: Mapping[str, Sequence[int]], bucket_count: int) -> str | None:
     return f"nobody owns {len(missing)} buckets, the first of them bucket {missing[0]}"
 
 
-def _send(shards: Shards, bucket: int, source: str, target: str, stop: threading.Event) -> bool:
+def _send(shards: Shards, bucket: int, source: str, target: str, stop: Stop) -> bool:
     """Move one bucket, however often that fails within reason, and rest; False if stopped."""
     wait_s = FIRST_WAIT_S
     for failures in range(MOST_FAILURES + 1):

@@ -27,6 +27,7 @@ from protocol.settings import (
     load_or_exit,
     parse_shards,
 )
+from protocol.stopping import Stop
 from protocol.version import VERSION
 from worker.cluster import learn_cluster
 from worker.errors import WrongInstanceError
@@ -36,7 +37,6 @@ from worker.loops import LoopKey, Loops
 from worker.presence import Presence
 from worker.shard import Shard
 from worker.standby import Standby
-from worker.stopping import Stop
 from worker.stream import BLOCK_MS, ShardStream
 from worker.takeover import TakeOver
 from worker.watch import ShardWatch

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.backoff import Backoff
+from protocol.stopping import Stop
 from worker.errors import ShardUnreachableError, WrongInstanceError
 from worker.shard import Shard
-from worker.stopping import Stop
 
 _log = logging.getLogger(__name__)
 

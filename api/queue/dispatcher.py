@@ -60,6 +60,7 @@ class Dispatcher:
         )
         self._observer = observer
         self._shards = shards
+        self._longest_s = settings.request_timeout_s
         self._pending = PendingChunks(self.admission, observer)
         self.lanes = Lanes(redis_settings, self.process, shards, self._pending, observer)
         self._deadlines = Deadlines(self._pending, self.admission.adapt)
@@ -175,7 +176,8 @@ class Dispatcher:
         if left_s <= 0:
             return None
         self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], caller.user)
-        return time.monotonic() + left_s
+        # More than a request has is left only where the wall clock was set back since it came.
+        return time.monotonic() + min(left_s, self._longest_s)
 
     def _settled(self, began: float, done: Done, outcomes: Sequence[Outcome]) -> None:
         self._observer.stage("shards", time.monotonic() - began)

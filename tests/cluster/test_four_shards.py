@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from clusterctl import growth
 from clusterctl.cluster import ReplicatedCluster
 from clusterctl.config import of_tests
 from clusterctl.engine import Engine
+from protocol.stopping import Stop
 from tests.cluster.batches import SIZES, Batches
 from tests.cluster.test_failover import told
 from tests.cluster.test_growing import today
@@ -43,7 +43,7 @@ def cluster(engine: Engine, tmp_path: Path) -> Iterator[ReplicatedCluster]:
 
 def change(cluster: ReplicatedCluster, what: str) -> None:
     """Add a shard, or drain the one of this name."""
-    now, stop = today(cluster), threading.Event()
+    now, stop = today(cluster), Stop()
     assert growth.add(now, stop, print) if what == "add" else growth.drain(now, what, stop, print)
 
 

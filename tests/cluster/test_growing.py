@@ -23,6 +23,7 @@ from clusterctl.config import of_membership, of_tests, remembered
 from clusterctl.engine import Engine
 from clusterctl.moving import MovesError, move_all
 from clusterctl.rebalance import Progress
+from protocol.stopping import Stop
 from tests.cluster.failing import freeze_leader, kill_leader, wait_all_follow
 from tests.cluster.test_failover import told
 from tests.faults.load import Load
@@ -94,7 +95,7 @@ def run_command(cluster: ReplicatedCluster, command: str, *, killed_at: int = 0)
 @contextmanager
 def wandering(cluster: ReplicatedCluster) -> Iterator[list[int]]:
     """Buckets go to the third shard and back for as long as this lasts; yields how many have moved."""
-    stop, moved = threading.Event(), [0]
+    stop, moved = Stop(), [0]
     every = storages(cluster)
 
     def count(progress: Progress) -> None:
@@ -143,7 +144,7 @@ def test_a_shard_comes_and_goes_also_where_the_command_was_killed(cluster: Repli
 
 
 def test_leaders_that_fail_while_buckets_move_fail_no_request(cluster: ReplicatedCluster, tmp_path: Path) -> None:
-    growth.add(cluster, threading.Event(), print)
+    growth.add(cluster, Stop(), print)
     grown = today(cluster)
     chosen = random.Random(os.environ.get("MOVES_SEED", "1"))
 

@@ -1,6 +1,5 @@
 """Which shards a cluster has, as it is written down: what is kept for good when one comes or goes."""
 
-import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from clusterctl.engine import Engine
 from clusterctl.membership import Membership
 from localcluster.config import ConfigError
 from localcluster.waiting import ClusterError
+from protocol.stopping import Stop
 
 BUCKETS = 600
 
@@ -94,7 +94,7 @@ def test_what_cannot_be_done_is_refused_before_anything_changes(
     cluster = ReplicatedCluster(of_membership(config, membership))
     run = growth.add if command == "add" else partial(growth.drain, name=command)
     with pytest.raises(ClusterError, match=fault):
-        run(cluster, stop=threading.Event(), say=print)
+        run(cluster, stop=Stop(), say=print)
     assert not (config.data_dir / "plan.json").exists()
 
 

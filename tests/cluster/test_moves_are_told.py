@@ -12,6 +12,7 @@ from clusterctl import growth
 from clusterctl.cluster import ReplicatedCluster
 from clusterctl.config import of_tests, remember
 from clusterctl.engine import Engine
+from protocol.stopping import Stop
 from tests.contract.waiting import until
 from tests.faults.load import login
 
@@ -34,7 +35,7 @@ def test_moves_are_told_while_they_run_and_not_after(engine: Engine, tmp_path: P
                 return found
 
             seen: dict[str, list[dict[str, Any]]] = {}
-            stop, done = threading.Event(), threading.Event()
+            stop, done = Stop(), threading.Event()
 
             def run() -> None:
                 growth.add(cluster, stop, lambda _: None)

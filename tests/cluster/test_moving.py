@@ -1,6 +1,5 @@
 """A run that moves buckets: paced, stopped and made again, and refused while it would hold up requests."""
 
-import threading
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -9,6 +8,7 @@ from clusterctl import moving
 from clusterctl.moving import MOST_FAILURES, MovesError, move_all
 from clusterctl.rebalance import Progress
 from clusterctl.storages import Buckets, StorageError
+from protocol.stopping import Stop
 
 COUNT = 30
 
@@ -53,7 +53,7 @@ def shards(monkeypatch: pytest.MonkeyPatch) -> FakeShards:
     return FakeShards()
 
 
-def run(shards: FakeShards, stop: threading.Event | None = None, **weights: float) -> list[str]:
+def run(shards: FakeShards, stop: Stop | None = None, **weights: float) -> list[str]:
     said: list[Progress] = []
     lines: list[str] = []
 
@@ -61,7 +61,7 @@ def run(shards: FakeShards, stop: threading.Event | None = None, **weights: floa
         said.append(progress)
         lines.append(f"{progress.done}/{progress.total}")
 
-    done = move_all(shards, {"s1": 1, "s2": 1, "s3": 1, **weights}, COUNT, stop or threading.Event(), report)
+    done = move_all(shards, {"s1": 1, "s2": 1, "s3": 1, **weights}, COUNT, stop or Stop(), report)
     return [*lines, "done" if done else "stopped"]
 
 
@@ -78,7 +78,7 @@ def test_a_shard_is_filled_and_drained_again(shards: FakeShards) -> None:
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(shards: FakeShards) -> None:
-    stop = threading.Event()
+    stop = Stop()
     shards.after = lambda number: stop.set() if number == 4 else None
     assert run(shards, stop)[-1] == "stopped"
     assert sizes(shards)[2] == 4, "the move under way was finished"

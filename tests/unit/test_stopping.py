@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from worker.stopping import Stop
+from protocol.stopping import Stop
 
 
 def interrupted(work: Callable[[], Any], moment: int, handler: Callable[[], None]) -> bool:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, cast
 
+from protocol.stopping import Stop
 from worker.cluster import learn_cluster
 from worker.errors import ShardUnreachableError
-from worker.stopping import Stop
 
 
 class SilentShard:

@@ -18,7 +18,7 @@ _MAX_SIZE_LINE = 256
 _PIECE_BYTES = 256 * 1024
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\0]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)")
 _TARGET = re.compile(r"/[!-~]*")
 _VALUE = re.compile(r"[ -~\x80-\xff]*")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
@@ -136,7 +136,7 @@ class Connection:
             field = _FIELD.fullmatch(line)
             if field is None or size > MAX_HEAD_BYTES:
                 raise HttpError("the answer's head is not valid")
-            name, value = field[1].decode().lower(), field[2].decode("latin-1")
+            name, value = field[1].decode().lower(), field[2].strip(b" \t").decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return int(found[2]), int(found[1]), headers
 

@@ -1,4 +1,4 @@
-"""How a signal tells the main thread of a worker to stop."""
+"""How a signal tells the main thread of a program to stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Stop:
     """Waited for by the main thread, which a signal handler interrupts to call `set`.
 
     The `set` of a `threading.Event` takes a lock that the thread may hold in that moment, in the middle of its `wait`:
-    it would then wait for itself, and the worker for SIGKILL. `SimpleQueue.put` is made for this.
+    it would then wait for itself, and the program for SIGKILL. `SimpleQueue.put` is made for this.
     """
 
     def __init__(self) -> None:
