@@ -40,10 +40,6 @@ chunk or thirty: with 32 clients that write one key each, gathering takes a thir
 QUIET_TURNS = 2
 """Turns of the event loop without a new chunk that end it: sockets are read in one turn, handlers run in the next."""
 
-LEAST_GATHERED = 8
-"""Gathering also ends with as many chunks as are under way, and no fewer than these. One half of the clients is then
-served by the workers while the api serves the other half. Otherwise all of them would wait for the same tier."""
-
 SEND_REFUSED_AGAIN_S = 0.1
 """After which a frame that a worker could not read is sent again, as another worker may read it."""
 
@@ -158,13 +154,11 @@ class Sender:
 
     async def _gather(self) -> None:
         """While chunks are under way, let the requests that have come already add theirs to the next frames."""
-        under_way = len(self._pending) - len(self._outgoing)
-        if under_way <= 0:
+        if len(self._pending) <= len(self._outgoing):
             return
         end = time.monotonic() + GATHER_S
         added, quiet = self._added, 0
-        enough = max(LEAST_GATHERED, under_way)
-        while quiet < QUIET_TURNS and len(self._outgoing) < enough and time.monotonic() < end:
+        while quiet < QUIET_TURNS and time.monotonic() < end:
             await asyncio.sleep(0)
             quiet = quiet + 1 if added == self._added else 0
             added = self._added

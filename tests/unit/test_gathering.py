@@ -1,4 +1,4 @@
-"""How many chunks a busy sender gathers before it sends them."""
+"""A busy sender gathers chunks before it sends them."""
 
 import asyncio
 
@@ -9,26 +9,7 @@ from tests.unit.queue_fakes import until
 from tests.unit.sender_fakes import Redis, Sending
 
 
-def test_the_sender_ends_gathering_with_as_many_chunks_as_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Redis()
-    sending = Sending(monkeypatch, server)
-    monkeypatch.setattr(sender_module, "GATHER_S", 60.0)
-
-    async def scenario() -> None:
-        for number in range(20):
-            sending.add(number)
-        await until(lambda: bool(server.appended))
-        for number in range(20, 100):
-            sending.add(number)
-            await asyncio.sleep(0)
-            if len(server.appended) == 2:
-                break
-        assert 20 <= len(server.appended[1].chunks) <= 25, "and those that came in the turn that it took to send them"
-
-    sending.run(scenario)
-
-
-def test_few_chunks_under_way_do_not_make_the_frames_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_that_come_turn_after_turn_go_into_one_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Redis()
     sending = Sending(monkeypatch, server)
     monkeypatch.setattr(sender_module, "GATHER_S", 60.0)
