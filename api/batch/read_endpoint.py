@@ -90,6 +90,6 @@ class Read(PlannedEndpoint):
         groups = self._batches.groups()
         groups.add_keys(keys, self._limits)
         accept = accepted(request.headers.get(b"accept"))
-        share = self._answers.share(user)
+        share = self._answers.share(user, len(keys))
         caller = Caller(user, request.trace, share.take)
         return ReadPlan(groups, caller, options, accept, share, self._limits.max_answer_bytes)

@@ -56,7 +56,7 @@ class GetKey(BatchEndpoint):
         groups = self._batches.groups()
         groups.add_keys([key], self._limits)
         user = principal.name if principal is not None else None
-        share = self._answers.share(user)
+        share = self._answers.share(user, 1)
         try:
             results = await self._batches.run(
                 Operation.READ_TUPLES,

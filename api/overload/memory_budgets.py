@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Self
 
 from api.overload.errors import overloaded
-from api.overload.tuning import SHARE, SMALL_BYTES
+from api.overload.tuning import FEW_KEYS, SHARE, SMALL_BYTES
 
 
 class BodyBudget:
@@ -114,13 +114,15 @@ class AnswerBudget:
         self.held = 0
         self._by_user: dict[str | None, int] = {}
 
-    def share(self, user: str | None) -> Share:
-        """The share of one read, empty at first.
+    def share(self, user: str | None, keys: int | None = None) -> Share:
+        """The share of one read, empty at first; `keys`: how many it reads at most, if that is known.
 
         Raises:
-            OverloadedError: answers that wait to be sent leave no room, and some of them are this user's.
+            OverloadedError: answers that wait to be sent leave no room, some of them are this user's, and the read is
+                not one of few keys.
         """
-        if user in self._by_user and not self.has_room(user, 0):
+        may_be_small = keys is not None and keys <= FEW_KEYS
+        if not may_be_small and user in self._by_user and not self.has_room(user, 0):
             raise _no_room()
         return self.Share(self, user)
 

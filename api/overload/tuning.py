@@ -72,3 +72,8 @@ CATCH_UP = 20
 SMALL_BYTES = 4096
 """An answer up to this size always has room. How many reads are under way is bounded elsewhere, and so are these.
 Without it small reads of others got 503 for seconds beside one answer that took all memory."""
+
+FEW_KEYS = 16
+"""A read of no more keys is tried also while its user's answers take all memory: its answer may be a small one, and a
+large one that is dropped has cost 8 MiB at most. Without it a user's small reads got 503 for as long as one read of 64
+MiB took, up to 8 s."""

@@ -4,6 +4,7 @@ import pytest
 
 from api.overload.errors import OverloadedError
 from api.overload.memory_budgets import AnswerBudget, BodyBudget
+from api.overload.tuning import FEW_KEYS, SMALL_BYTES
 
 
 def test_bodies_past_the_budget_are_refused() -> None:
@@ -53,6 +54,16 @@ def test_an_answer_larger_than_the_budget_is_taken_while_there_is_no_other() -> 
     with pytest.raises(OverloadedError) as caught:
         budget.share("a")
     assert "nothing was applied" in str(caught.value)
+
+
+def test_a_user_whose_answer_takes_all_memory_may_read_few_keys_whose_answer_is_small() -> None:
+    budget = AnswerBudget(100_000)
+    assert budget.share("a").take(200_000)
+    few = budget.share("a", FEW_KEYS)
+    assert few.take(SMALL_BYTES)
+    assert not few.take(1)
+    with pytest.raises(OverloadedError):
+        budget.share("a", FEW_KEYS + 1)
 
 
 def test_the_answers_of_one_user_leave_room_for_those_of_others() -> None:
