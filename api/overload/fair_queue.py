@@ -37,7 +37,7 @@ class FairQueue:
         self.waiting = 0
         self._waiting_since = 0.0
         self._waited_at = float("-inf")
-        self._rate = 0.0
+        self._newest_rate = self._rate = 0.0
         """Starts in a second while something waits; 0 until it is known."""
         self._window_began = 0.0
         self._window_starts = 0
@@ -85,7 +85,7 @@ class FairQueue:
         if not self.waiting:
             if now - self._waited_at > BREAK_S:
                 self._waiting_since = now
-                self._rate = 0.0
+                self._rate = self._newest_rate = 0.0
             self._window_began, self._window_starts = now, 0
         self.waiting += 1
         if not self._scheduled:
@@ -100,7 +100,7 @@ class FairQueue:
         started = self._start_ready()
         self._window_starts += started
         if now - self._window_began >= WINDOW_S:
-            self._rate = self._window_starts / (now - self._window_began)
+            self._measure(self._window_starts / (now - self._window_began))
             self._window_began, self._window_starts = now, 0
             self._give_up(now - GIVE_UP * self._max_wait_s)
         self._scheduled = self.waiting > 0
@@ -110,6 +110,14 @@ class FairQueue:
             loop.call_soon(self._take_turns)
         else:
             loop.call_later(LOOK_AGAIN_S, self._take_turns)
+
+    def _measure(self, rate: float) -> None:
+        """The higher one of the last two rates counts: a pause of the shards may have begun in the middle of the last.
+
+        Where nothing could start at all nobody knows the rate. The pause may end at any moment.
+        """
+        self._rate = max(rate, self._newest_rate) if rate else 0.0
+        self._newest_rate = rate
 
     def _start_ready(self) -> int:
         queues = self._queues

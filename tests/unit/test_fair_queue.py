@@ -146,6 +146,25 @@ def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
     run(scenario)
 
 
+def test_the_beginning_of_a_pause_does_not_pass_for_a_low_rate() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        ready = True
+        turns = FairQueue(per_turn=2, max_wait_s=0.5, ready=lambda _: ready)
+        for _ in range(100):
+            assert turns.enter("a", 1, lambda: None, nothing)
+        await clock.turns(20, 0.2)
+        assert turns.waiting == 60
+        assert not turns.full("a", clock.now), "200 a second are started"
+        await clock.turns(6, 0.06)
+        ready = False
+        for _ in range(22):
+            await clock.turns(1, 0.01)
+            assert not turns.full("a", clock.now), "the shards pause"
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(("pause_s", "is_known"), [(0.05, True), (1.0, False)])
 def test_the_rate_of_an_overload_that_is_over_says_nothing_of_a_later_burst(pause_s: float, *, is_known: bool) -> None:
     async def scenario() -> None:
