@@ -101,6 +101,7 @@ LONG = {
     "vectors in MessagePack",
     "values of the most bytes, JSON",
     "values of just more than half a chunk",
+    "TARANTKV_MAX_ANSWERING_BYTES",
     "TARANTKV_MAX_BUFFERED_BYTES",
     "TARANTKV_MAX_INFLIGHT_CHUNKS",
     "TARANTKV_MAX_WAIT_S",
@@ -132,9 +133,9 @@ def largest_answer(patient: Api, request: pytest.FixtureRequest) -> Iterator[lis
 @pytest.mark.parametrize(
     ("largest_answer", "accept"),
     [
-        # One way to write it in each form; the other two differ from these by the text alone.
+        # The one that grows most; the others are parts of its way.
         pytest.param(TEXTS, JSON, id="texts, JSON", marks=pytest.mark.long),
-        pytest.param(TEXTS, MSGPACK, id="texts, MessagePack"),
+        pytest.param(TEXTS, MSGPACK, id="texts, MessagePack", marks=pytest.mark.long),
         pytest.param(NULS, JSON, id="texts that are six times as long in JSON"),
         pytest.param(NULS, MSGPACK, id="such texts in MessagePack", marks=pytest.mark.long),
     ],
