@@ -64,10 +64,13 @@ class LossyProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError, http.client.HTTPException):
+        with client, client.makefile("rb") as stream, suppress(OSError, http.client.HTTPException):
             client.settimeout(TIMEOUT_S)
-            stream = client.makefile("rb")
-            method, path, _ = stream.readline().decode().split(" ")
+            line = stream.readline().decode()
+            if not line:
+                # A client that was ended before it sent anything.
+                return
+            method, path, _ = line.split(" ")
             # A client that is configured to use it as a proxy sends the whole URL.
             path = urlsplit(path).path + (f"?{urlsplit(path).query}" if "?" in path else "")
             headers = {}
