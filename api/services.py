@@ -168,6 +168,8 @@ class Services:
             except (ShardMapError, ShardsSilentError, TwoClustersError) as error:
                 self.start_failure = str(error)
                 raise
+            # The gauges are set once a second, the last time before there was a connection.
+            self.metrics.lanes(self.lane_states.note())
             for name, run in (("shard_health", self.shard_health.watch), ("shard_status", self.shard_status.run)):
                 task = asyncio.create_task(run(), name=f"services.{name}")
                 task.add_done_callback(_end_process)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from localcluster.cluster import Cluster
 from localcluster.dotenv import REPOSITORY
 from tests.contract.calls import Api
 from tests.contract.waiting import until
@@ -19,6 +20,13 @@ PROMTOOL = shutil.which("promtool")
 
 def scraped(url: str) -> str:
     return httpx.get(f"{url}/metrics", trust_env=False).text
+
+
+def test_lanes_work_from_the_first_answer_on(cluster: Cluster) -> None:
+    with ApiProcess(cluster, {}) as process:
+        found = scraped(process.base_url)
+    lanes = [line for line in found.splitlines() if line.startswith("tarantkv_redis_lane_up{")]
+    assert [line.rpartition(" ")[2] for line in lanes] == ["1.0"], lanes
 
 
 @pytest.fixture(scope="session")
