@@ -65,7 +65,7 @@ def test_a_batch_is_written_read_and_deleted(session: Session) -> None:
     assert session.ask("delete", {"keys": [key, text, missing]}).json() == {"status": "success", "deleted": 2}
 
 
-@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("chunked", [pytest.param(False, marks=pytest.mark.long), True], ids=["length", "chunked"])
 def test_a_large_batch_comes_back_as_it_went(session: Session, *, chunked: bool) -> None:
     data = {fresh_key(): "x" * 200_000 for _ in range(20)}
     assert session.ask("write", {"data": data}, chunked=chunked).json() == {"status": "success"}
