@@ -112,9 +112,9 @@ class FairQueue:
             loop.call_later(LOOK_AGAIN_S, self._take_turns)
 
     def _measure(self, rate: float) -> None:
-        """The higher one of the last two rates counts: a pause of the shards may have begun in the middle of the last.
+        """Take the higher one of the last two rates: the shards may have paused in the middle of the last measurement.
 
-        Where nothing could start at all nobody knows the rate. The pause may end at any moment.
+        A rate of 0 is no rate: the shards pause, and may go on at any moment.
         """
         self._rate = max(rate, self._newest_rate) if rate else 0.0
         self._newest_rate = rate

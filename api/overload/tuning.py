@@ -1,4 +1,4 @@
-"""Every constant of the protection against overload, each with what showed that it is needed.
+"""Every constant of the protection against overload: what it is for, and what was measured without it, if anything.
 
 "Overload" is `make overload`: three times the capacity, batches of 100 or 1,000 keys, both tiers on two processors.
 What a user may set is no constant: see `BatchSettings`.
@@ -36,7 +36,8 @@ WINDOW_S = 0.1
 much: at three times the capacity, three times as much came in until that had waited for the longest wait."""
 
 GIVE_UP = 4
-"""A request is rejected after this many times the longest wait: no shard may ever have room for it."""
+"""The gate rejects a request after this many times the longest wait, as no shard may ever have room for it. It changes
+nothing under overload."""
 
 LOOK_AGAIN_S = 0.002
 """Where no request may start, the gate looks again after so long."""
@@ -67,7 +68,8 @@ PAUSE = 3
 pauses: with 1,000 keys in a batch the api grew by 612 MiB under overload, and by 73 MiB with three."""
 
 CATCH_UP = 20
-"""Measurements for which a shard that has paused may have more under way than its rate allows."""
+"""Measurements for which a shard that has paused may have more under way than its rate allows: requests that came in
+the pause wait for their turn. No figure shows yet that it is needed."""
 
 SMALL_BYTES = 4096
 """An answer up to this size always has room. How many reads are under way is bounded elsewhere, and so are these.

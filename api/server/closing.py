@@ -1,4 +1,4 @@
-"""The end of a process that has a port to itself: who has connected by then is served."""
+"""A process that has a port to itself serves, at its end, the clients that have connected by then."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import uvicorn
 
 LOOKS = 50
-"""So many looks at the queue at most: clients that never stop connecting do not keep a process from its end."""
+"""The process looks at the queue so often at most: clients that never stop connecting do not keep it from its end."""
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server. At its end it takes the connections that wait in the queue of its listening socket: the kernel
-    has answered these clients already, which may have sent a request, and would reset them with the socket.
+    """Uvicorn's server. At its end it takes the connections that wait in the queue of its listening socket.
+
+    The kernel has answered these clients, and would reset them with the socket. They may have sent a request by then.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
