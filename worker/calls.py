@@ -145,7 +145,7 @@ class Caller:
             raise ShardUnreachableError("no instance of the shard is writable", sent=False)
         return [chunk for chunk, _ in crowded]
 
-    def _apply(self, chunks: Sequence[Chunk], turn: Turn) -> Sequence[tuple[int, Any]]:
+    def _apply(self, chunks: Sequence[Chunk], turn: Turn) -> list[list[Any]]:
         """The shard's answers; how long it took is kept for traced requests alone."""
         if turn.times is None:
             return self._shard.apply(chunks)

@@ -15,9 +15,10 @@ api has sent the chunk again. The rule that keeps every report true whatever the
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from protocol.frames import (
     Chunk,
@@ -64,7 +65,7 @@ class _InHand:
 class _Mixed:
     """When this process last logged that two clusters use one Redis, on the monotonic clock."""
 
-    logged_at = float("-inf")
+    logged_at: ClassVar[float] = -math.inf
 
 
 class Turn:

@@ -94,8 +94,8 @@ class Shard:
             if self.cluster and not self.said_cluster:
                 self._join_own()
 
-    def apply(self, chunks: Sequence[Chunk]) -> list[tuple[int, Any]]:
-        """Hand `chunks` to the leader in one call; returns `(status, payload)` for each, in order.
+    def apply(self, chunks: Sequence[Chunk]) -> list[list[Any]]:
+        """Hand `chunks` to the leader in one call; returns `[status, payload]` for each, in order.
 
         Raises:
             ShardUnreachableError: no leader could be found, or it gave no answer in time.
@@ -104,7 +104,7 @@ class Shard:
         self.connect()
         procedure = cast("Procedure", self._procedure)
         try:
-            answers: list[tuple[int, Any]] = procedure(chunks, self._is_replaced if self.has_replicas else None)
+            answers = procedure(chunks, self._is_replaced if self.has_replicas else None)
         except CallRefusedError as error:
             self.disconnect()
             raise ShardUnreachableError(str(error), sent=error.code not in _NOT_EXECUTED) from error
@@ -119,7 +119,7 @@ class Shard:
         if not _are_answers(answers, chunks):
             self.disconnect()
             raise ShardUnreachableError("an answer is damaged: it is not one status and payload a chunk", sent=True)
-        return answers
+        return cast("list[list[Any]]", answers)
 
     def disconnect(self) -> None:
         """Drop the connection after a failure; the next call searches for the leader."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 import msgspec
@@ -19,7 +19,7 @@ from api.batch.values import ValueNotKeptError
 from api.http.negotiation import Format
 from api.http.problems import Kind, Problem, at
 from api.http.response import MEDIA_TYPES, Answer
-from api.overload.memory_budgets import AnswerBudget
+from api.overload.memory_budgets import AnswerShare
 from protocol.changes import Stored
 from protocol.chunks import ChunkError, array_header, decode_values, head_size, map_header, slice_values, split_lengths
 
@@ -52,7 +52,7 @@ def read_answer(
     results: Sequence[Result],
     accept: Format,
     more: Mapping[str, Any] = NO_MORE,
-    share: AnswerBudget.Share | None = None,
+    share: AnswerShare | None = None,
 ) -> Answer:
     """The answer of a read all of whose parts went well, made at once: for those that are not large.
 
@@ -72,7 +72,7 @@ def large_read_answer(
     results: Sequence[Result],
     accept: Format,
     more: Mapping[str, Any] = NO_MORE,
-    share: AnswerBudget.Share | None = None,
+    share: AnswerShare | None = None,
 ) -> Steps[Answer]:
     """The same in steps."""
     body = yield from (_large_msgpack_body if accept is Format.MSGPACK else _large_json_body)(results, more)
@@ -105,12 +105,15 @@ def _json_body(results: Sequence[Result], more: Mapping[str, Any]) -> bytes | No
     return orjson.dumps({**document, **more} if more else document, option=_STRICT)
 
 
-class _Piece(NamedTuple):
+class _Piece:
     """Some keys that were found, the lengths of their values, and these one behind the other."""
 
-    keys: list[str]
-    lengths: list[int]
-    values: memoryview
+    __slots__ = ("keys", "lengths", "values")
+
+    def __init__(self, keys: list[str], lengths: list[int], values: memoryview) -> None:
+        self.keys = keys
+        self.lengths = lengths
+        self.values = values
 
 
 def _pieces(result: Result, missing: list[str]) -> Iterator[_Piece]:

@@ -16,7 +16,7 @@ from api.batch.steps import AT_ONCE, Steps, at_once
 from api.http.negotiation import Format, accepted, format_of
 from api.http.request import Request
 from api.http.response import Answer
-from api.overload.memory_budgets import AnswerBudget
+from api.overload.memory_budgets import AnswerBudget, AnswerShare
 from api.queue.pending import Caller
 from protocol.operations import Operation
 
@@ -32,7 +32,7 @@ class ReadPlan(Plan):
         caller: Caller,
         options: ReadOptions,
         accept: Format,
-        share: AnswerBudget.Share,
+        share: AnswerShare,
         max_bytes: int,
     ) -> None:
         super().__init__(Operation.READ_TUPLES if options.wanted else Operation.READ, groups, caller)

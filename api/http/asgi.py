@@ -26,7 +26,7 @@ from api.http.request import Request
 from api.http.request_ids import RequestIds
 from api.http.response import CLIENT_CLOSED, LARGE_BODY, NOT_MODIFIED, Answer, common
 from api.http.routes import Routes
-from api.overload.memory_budgets import BodyBudget
+from api.overload.memory_budgets import BodyBudget, BodyShare
 
 AsgiHandler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 
@@ -157,7 +157,7 @@ def handler(
     return serve
 
 
-async def _body(receive: Receive, limit: int, timeout_s: float, held: BodyBudget.Share) -> bytes:
+async def _body(receive: Receive, limit: int, timeout_s: float, held: BodyShare) -> bytes:
     """The whole body.
 
     Raises:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import orjson
 
 from api.http.negotiation import Format
-from api.overload.memory_budgets import AnswerBudget
+from api.overload.memory_budgets import AnswerShare
 
 MEDIA_TYPES = {Format.JSON: b"application/json", Format.MSGPACK: b"application/msgpack"}
 
@@ -35,6 +35,9 @@ NOT_MODIFIED = 304
 LARGE_BODY = 64 * 1024
 """Bytes of a body that is not copied behind its head: the kernel may not take it at once."""
 
+Written: TypeAlias = bytes | bytearray
+"""What is written to a connection. The encoder of large answers leaves a bytearray: copying it would only take time."""
+
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -47,9 +50,9 @@ class Answer(NamedTuple):
 
     status: int
     media_type: bytes
-    body: bytes | bytearray
+    body: Written
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    share: AnswerBudget.Share | None = None
+    share: AnswerShare | None = None
     pieces: AsyncGenerator[bytes, None] | None = None
 
 
@@ -83,7 +86,7 @@ class Renderer:
             self._date = date
             self._beginnings.clear()
 
-    def render(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool = False) -> list[bytes]:
+    def render(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool = False) -> list[Written]:
         """The pieces of an answer, to be written one after the other."""
         if answer.status == NOT_MODIFIED:
             # Its length would be that of the answer which the client has already (RFC 9110, section 8.6).
@@ -91,12 +94,12 @@ class Renderer:
         begin = None if answer.headers else self._beginnings.get((answer.status, answer.media_type, False))
         if begin is None:
             begin = self._begin(answer)
-        # The encoder of large answers leaves a bytearray, and copying it would only take time.
-        body = cast("bytes", answer.body)
+        body = answer.body
         end = b"connection: close\r\n\r\n" if close else b"\r\n"
-        written = b"" if without_body or len(body) > LARGE_BODY else body
-        first = b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b%b" % (begin, len(body), request_id, end, written)
-        return [first] if without_body or written is body else [first, body]
+        head = b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b" % (begin, len(body), request_id, end)
+        if without_body:
+            return [head]
+        return [head, body] if len(body) > LARGE_BODY else [head + body]
 
     def render_head(self, answer: Answer, request_id: bytes, *, close: bool, chunked: bool) -> bytes:
         """The head of an answer whose body has no length: it comes in chunks, or until the connection ends."""

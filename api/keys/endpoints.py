@@ -21,7 +21,7 @@ from api.keys.expiry import expiry
 from api.keys.path import PATTERN, key_of
 from api.keys.preconditions import conditions, entity_tag, quoted, read_if
 from api.keys.value import TEXT_PER_BYTE, value_answer, value_of
-from api.overload.memory_budgets import AnswerBudget
+from api.overload.memory_budgets import AnswerBudget, AnswerShare
 from api.queue.pending import Caller
 from protocol.changes import Condition, Stored, stored
 from protocol.chunks import ChunkError
@@ -77,7 +77,7 @@ class GetKey(BatchEndpoint):
             raise
         return answer._replace(share=share, headers=_headers(found, tag))
 
-    async def _answer(self, found: Stored, accept: Format, share: AnswerBudget.Share, user: str | None) -> Answer:
+    async def _answer(self, found: Stored, accept: Format, share: AnswerShare, user: str | None) -> Answer:
         size = check_stored(found, self._limits.max_answer_bytes)
         answer = await self._take(value_answer(found, accept), size, user)
         # As JSON it may be several times as large as what is stored.

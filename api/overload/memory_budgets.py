@@ -14,45 +14,46 @@ from api.overload.tuning import FEW_KEYS, SHARE, SMALL_BYTES
 class BodyBudget:
     """Counts the bytes of the request bodies that are held at a time."""
 
-    class Share:
-        """What one request holds, until it is released or its `with` block ends."""
-
-        __slots__ = ("_budget", "_size")
-
-        def __init__(self, budget: BodyBudget) -> None:
-            self._budget = budget
-            self._size = 0
-
-        def add(self, size: int) -> None:
-            """Hold `size` bytes more.
-
-            Raises:
-                OverloadedError: other bodies take the room.
-            """
-            budget = self._budget
-            if budget.held > self._size and budget.held + size > budget.max_bytes:
-                raise overloaded("request bodies take as much memory as is allowed")
-            budget.held += size
-            self._size += size
-
-        def release(self) -> None:
-            """Give back what is held."""
-            self._budget.held -= self._size
-            self._size = 0
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self.release()
-
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.held = 0
 
-    def share(self) -> Share:
+    def share(self) -> BodyShare:
         """The share of one request, empty at first."""
-        return self.Share(self)
+        return BodyShare(self)
+
+
+class BodyShare:
+    """What one request holds, until it is released or its `with` block ends."""
+
+    __slots__ = ("_budget", "_size")
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """Hold `size` bytes more.
+
+        Raises:
+            OverloadedError: other bodies take the room.
+        """
+        budget = self._budget
+        if budget.held > self._size and budget.held + size > budget.max_bytes:
+            raise overloaded("request bodies take as much memory as is allowed")
+        budget.held += size
+        self._size += size
+
+    def release(self) -> None:
+        """Give back what is held."""
+        self._budget.held -= self._size
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class AnswerBudget:
@@ -63,58 +64,13 @@ class AnswerBudget:
     answer may take the whole budget and more: small answers of others have room all the same.
     """
 
-    class Share:
-        """What one read holds until its answer is sent."""
-
-        __slots__ = ("_budget", "_closed", "_size", "_user")
-
-        def __init__(self, budget: AnswerBudget, user: str | None) -> None:
-            self._budget = budget
-            self._user = user
-            self._size = 0
-            self._closed = False
-
-        def take(self, size: int) -> bool:
-            """Hold `size` bytes more; False: there is no room, or nobody waits for them any more."""
-            budget = self._budget
-            if self._closed:
-                return False
-            small = self._size + size <= budget.small_bytes
-            if not small and budget.held > self._size and not budget.has_room(self._user, size):
-                return False
-            self._count(size)
-            return True
-
-        def grow(self, size: int) -> None:
-            """Hold `size` bytes more if that is above 0: an answer is larger than what it was made of.
-
-            Raises:
-                OverloadedError: other answers take the room.
-            """
-            if size > 0 and not self.take(size):
-                raise _no_room()
-
-        def keep(self, size: int) -> None:
-            """Give back what is held beyond `size` bytes."""
-            if self._size > size:
-                self._count(size - self._size)
-
-        def release(self) -> None:
-            """Give back what was held; nothing is held from now on."""
-            self._closed = True
-            self._count(-self._size)
-
-        def _count(self, size: int) -> None:
-            self._budget.count(self._user, size)
-            self._size += size
-
     def __init__(self, max_bytes: int, small_bytes: int = SMALL_BYTES) -> None:
         self.max_bytes = max_bytes
         self.small_bytes = small_bytes
         self.held = 0
         self._by_user: dict[str | None, int] = {}
 
-    def share(self, user: str | None, keys: int | None = None) -> Share:
+    def share(self, user: str | None, keys: int | None = None) -> AnswerShare:
         """The share of one read, empty at first; `keys`: how many it reads at most, if that is known.
 
         Raises:
@@ -124,7 +80,7 @@ class AnswerBudget:
         may_be_small = keys is not None and keys <= FEW_KEYS
         if not may_be_small and user in self._by_user and not self.has_room(user, 0):
             raise _no_room()
-        return self.Share(self, user)
+        return AnswerShare(self, user)
 
     def has_room(self, user: str | None, size: int) -> bool:
         """Whether `size` bytes more may be held for a user; while nothing is held any answer may."""
@@ -143,6 +99,52 @@ class AnswerBudget:
             self._by_user[user] = own
         else:
             del self._by_user[user]
+
+
+class AnswerShare:
+    """What one read holds until its answer is sent."""
+
+    __slots__ = ("_budget", "_closed", "_size", "_user")
+
+    def __init__(self, budget: AnswerBudget, user: str | None) -> None:
+        self._budget = budget
+        self._user = user
+        self._size = 0
+        self._closed = False
+
+    def take(self, size: int) -> bool:
+        """Hold `size` bytes more; False: there is no room, or nobody waits for them any more."""
+        budget = self._budget
+        if self._closed:
+            return False
+        small = self._size + size <= budget.small_bytes
+        if not small and budget.held > self._size and not budget.has_room(self._user, size):
+            return False
+        self._count(size)
+        return True
+
+    def grow(self, size: int) -> None:
+        """Hold `size` bytes more if that is above 0: an answer is larger than what it was made of.
+
+        Raises:
+            OverloadedError: other answers take the room.
+        """
+        if size > 0 and not self.take(size):
+            raise _no_room()
+
+    def keep(self, size: int) -> None:
+        """Give back what is held beyond `size` bytes."""
+        if self._size > size:
+            self._count(size - self._size)
+
+    def release(self) -> None:
+        """Give back what was held; nothing is held from now on."""
+        self._closed = True
+        self._count(-self._size)
+
+    def _count(self, size: int) -> None:
+        self._budget.count(self._user, size)
+        self._size += size
 
 
 def _no_room() -> Exception:

@@ -14,7 +14,7 @@ from api.http.query import flag, number, parameters
 from api.http.request import Request
 from api.http.response import Answer
 from api.lifecycle import Lifecycle
-from api.overload.memory_budgets import AnswerBudget
+from api.overload.memory_budgets import AnswerShare
 from api.queue.pending import Caller
 from api.scan.body import beside_cursor, bound
 from api.scan.cursors import CursorOf, Place
@@ -154,7 +154,7 @@ class _Running:
 
     __slots__ = ("items", "merge", "place", "request_id", "share")
 
-    def __init__(self, merge: Merge, place: Place, share: AnswerBudget.Share, request_id: bytes) -> None:
+    def __init__(self, merge: Merge, place: Place, share: AnswerShare, request_id: bytes) -> None:
         self.merge = merge
         self.place = place
         self.share = share

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Sequence
 from math import inf
 from typing import Any, cast
 
-from api.overload.memory_budgets import AnswerBudget
+from api.http.response import Written
+from api.overload.memory_budgets import AnswerShare
 from api.server.connections import LINGER_S, Phase
 from api.server.serving import Application
 from api.server.tls import TlsTransport
 
 
-class Link(asyncio.Protocol):
-    """One connection of a client, without its requests. `phase_ends` and `stall_ends` are the loop's times."""
+class Link:
+    """One connection of a client, without its requests. `phase_ends` and `stall_ends` are the loop's times.
 
-    # What those who know requests do.
-    _turn_away: Callable[[], None]
-    """Answer that there are too many connections."""
-    _answer_late: Callable[[float], bool]
-    """Answer what has not come in its time; False: there is nothing to answer."""
-    _may_go_on: Callable[[], None]
-    """The client has read its answers."""
+    It has what the event loop asks of a protocol, and does not inherit it: compiled, it keeps its attributes in slots.
+    """
 
     def __init__(self, config: Any, server_state: Any, **_: Any) -> None:
         application: Application = config.loaded_app
@@ -40,12 +36,32 @@ class Link(asyncio.Protocol):
         """Whether the client has ended what it sends."""
         self._paused = False
         """Whether the client does not read what it is sent."""
-        self._out: list[bytes] = []
+        self._out: list[Written] = []
         self._out_waits = False
         """Whether what is written is kept, as more comes in this turn."""
-        self._unread: list[AnswerBudget.Share] = []
+        self._unread: list[AnswerShare] = []
         """What answers hold of the memory that the client has not read."""
         self._unread_bytes = 0
+
+    # ---- what a connection that knows requests does
+
+    def _turn_away(self) -> None:
+        """Answer that there are too many connections."""
+        raise NotImplementedError
+
+    def _answer_late(self, now: float) -> bool:
+        """Answer what has not come in its time; False: there is nothing to answer."""
+        raise NotImplementedError
+
+    def _may_go_on(self) -> None:
+        """The client has read its answers."""
+        raise NotImplementedError
+
+    def eof_received(self) -> bool:
+        """The client has ended what it sends; False: so does the connection."""
+        raise NotImplementedError
+
+    # ---- what every connection does
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, if there may be one more."""
@@ -123,7 +139,7 @@ class Link(asyncio.Protocol):
         if not self._ended and not self.eof_received():
             self._close()
 
-    def _write(self, pieces: list[bytes]) -> None:
+    def _write(self, pieces: Sequence[Written]) -> None:
         self._out += pieces
         if not self._out_waits:
             self._flush()

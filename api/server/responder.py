@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from functools import partial
 from typing import Any
 
@@ -26,12 +26,6 @@ _log = logging.getLogger(__name__)
 class Responder(Link):
     """A connection that answers one request at a time, wherever its parts come from."""
 
-    # What the one that reads requests does after an answer.
-    _next: Callable[[], None]
-    """Go on with the next request."""
-    _finish: Callable[[], None]
-    """End the connection after everything is written, and so that the client gets to read it."""
-
     def __init__(self, config: Any, server_state: Any, **more: Any) -> None:
         super().__init__(config, server_state, **more)
         self._exchange: Exchange | None = None
@@ -40,6 +34,18 @@ class Responder(Link):
         self._streaming: Stream | None = None
         self._left_behind: asyncio.Future[None] | None = None
         """There while a request is worked whose client has gone: the process waits for its end, as for a task's."""
+
+    # ---- what a connection that reads requests does after an answer
+
+    def _next(self) -> None:
+        """Go on with the next request."""
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        """End the connection after everything is written, and so that the client gets to read it."""
+        raise NotImplementedError
+
+    # ---- what every connection with requests does
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and what is only for its client."""
@@ -164,7 +170,7 @@ class Responder(Link):
         finally:
             exchange.drop_body()
         if answer.pieces is None:
-            self._reply(exchange, answer)
+            self._take(exchange, answer)
         else:
             await self._stream(exchange, answer, answer.pieces)
 

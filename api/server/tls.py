@@ -63,13 +63,13 @@ class TlsTransport:
             self._flush()
         return b"".join(pieces)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Send `data`."""
         self._unsent_bytes += len(data)
         self._unsent.append(memoryview(data))
         self._encrypt()
 
-    def writelines(self, pieces: Iterable[bytes]) -> None:
+    def writelines(self, pieces: Iterable[bytes | bytearray]) -> None:
         """Send `pieces`."""
         for piece in pieces:
             self.write(piece)

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable
 from math import ceil
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -74,7 +75,7 @@ def configuration(settings: HttpSettings, application: str, processes: int) -> u
         port=settings.port,
         workers=processes,
         loop="uvloop",
-        http=Connection,
+        http=cast("type[asyncio.Protocol]", Connection),
         ws="none",
         lifespan="on",
         interface="asgi3",

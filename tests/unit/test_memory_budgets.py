@@ -3,7 +3,7 @@
 import pytest
 
 from api.overload.errors import OverloadedError
-from api.overload.memory_budgets import AnswerBudget, BodyBudget
+from api.overload.memory_budgets import AnswerBudget, AnswerShare, BodyBudget
 from api.overload.tuning import FEW_KEYS, SMALL_BYTES
 
 
@@ -94,7 +94,7 @@ def test_a_single_read_is_given_all_memory_that_it_needs() -> None:
     alone = budget.share("a")
     assert all(alone.take(60) for _ in range(5))
     alone.grow(1000)
-    other = AnswerBudget.Share(budget, "b")
+    other = AnswerShare(budget, "b")
     assert not other.take(1)
     with pytest.raises(OverloadedError):
         other.grow(1)
