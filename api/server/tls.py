@@ -2,6 +2,9 @@
 
 The event loop's own TLS shows a connection only once its handshake is over: handshakes would neither count nor end.
 Here a connection counts from the moment it is taken, and its handshake has the time of a head.
+
+`loop.start_tls` cannot replace this. It drops what is written after the client has ended what it sends, so such a
+client would lose its answer; and on uvloop 0.23 it loses a handshake of which the first bytes have already come.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,6 +142,38 @@ def test_requests_and_large_answers_go_over_tls(contexts: Contexts) -> None:
             server.endpoint.body = LARGE
             received = answers(await asyncio.to_thread(client, port))
             assert [(status, body) for status, _, body in received] == [(200, LARGE)] * 3
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("end", ["of TLS", "of TCP"])
+def test_a_client_that_ends_its_side_gets_its_answer_over_tls(contexts: Contexts, end: str) -> None:
+    async def scenario() -> None:
+        async with listening(contexts[0]) as (server, port):
+            server.endpoint.may_answer.clear()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = contexts[1].wrap_bio(incoming, outgoing, server_hostname="localhost")
+            while True:
+                with suppress(ssl.SSLWantReadError):
+                    tls.do_handshake()
+                    break
+                writer.write(outgoing.read())
+                incoming.write(await reader.read(1 << 16))
+            tls.write(request())
+            if end == "of TLS":
+                with suppress(ssl.SSLWantReadError):
+                    tls.unwrap()
+            writer.write(outgoing.read())
+            if end == "of TCP":
+                writer.write_eof()
+            (connection,) = server.state.connections
+            while not (connection._ended and server.endpoint.asked):  # noqa: ASYNC110 - nobody would set an event
+                await asyncio.sleep(0.001)
+            server.endpoint.may_answer.set()
+            incoming.write(await reader.read())
+            assert statuses(tls.read(1 << 16)) == [200]
+            writer.close()
 
     run(scenario)
 
