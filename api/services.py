@@ -136,7 +136,7 @@ class Services:
         self.spans = Spans(settings.traces, self.dispatcher.process) if settings.traces.traces_endpoint else None
         if self.spans is not None:
             self.dispatcher.tell_stamps(self.spans.stamped)
-        self.gate = Gate(self.dispatcher.admission, settings.batch.max_wait_s)
+        self.gate = Gate(self.dispatcher.admission, settings.batch.max_wait_s, settings.batch.request_timeout_s)
         self.topology.on_shards = self._use
 
     def _use(self, shards: Sequence[str]) -> None:

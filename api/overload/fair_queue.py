@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from api.overload.tuning import BREAK_S, BURST_S, BURST_SHARE, GIVE_UP, LOOK_AGAIN_S, SHORT_TURNS, WINDOW_S
+from api.overload.tuning import BREAK_S, BURST_S, BURST_SHARE, LOOK_AGAIN_S, SHORT_TURNS, WINDOW_S
 
 Call = Callable[[], object]
 Queue = deque[tuple[float, int, Call, Call]]
@@ -21,15 +21,21 @@ class FairQueue:
     """Starts things that cost `per_turn` together in one turn of the event loop.
 
     A user is any text, or None for all who are not known: those share a queue. `ready` tells whether something of a
-    user may start now; until then it waits. `loop.time()` of uvloop stands still within a turn, which makes it the
-    turn's name.
+    user may start now; until then it waits, for `give_up_s` seconds at most. `loop.time()` of uvloop stands still
+    within a turn, which makes it the turn's name.
     """
 
     def __init__(
-        self, *, per_turn: int, max_wait_s: float, ready: Callable[[str | None], bool] = lambda _: True
+        self,
+        *,
+        per_turn: int,
+        max_wait_s: float,
+        give_up_s: float,
+        ready: Callable[[str | None], bool] = lambda _: True,
     ) -> None:
         self._per_turn = per_turn
         self._max_wait_s = max_wait_s
+        self._give_up_s = give_up_s
         self._ready = ready
         self._queues: dict[str | None, Queue] = {}
         self._turn = 0.0
@@ -102,7 +108,7 @@ class FairQueue:
         if now - self._window_began >= WINDOW_S:
             self._measure(self._window_starts / (now - self._window_began))
             self._window_began, self._window_starts = now, 0
-            self._give_up(now - GIVE_UP * self._max_wait_s)
+            self._give_up(now - self._give_up_s)
         self._scheduled = self.waiting > 0
         if not self.waiting:
             return

@@ -12,8 +12,10 @@ from api.overload.tuning import BYTES_PER_START, STARTS_PER_TURN
 class Gate(FairQueue):
     """Decides about the requests of one process, each with its user and the bytes of its body."""
 
-    def __init__(self, admission: Admission, max_wait_s: float) -> None:
-        super().__init__(per_turn=STARTS_PER_TURN, max_wait_s=max_wait_s, ready=admission.has_room)
+    def __init__(self, admission: Admission, max_wait_s: float, request_timeout_s: float) -> None:
+        super().__init__(
+            per_turn=STARTS_PER_TURN, max_wait_s=max_wait_s, give_up_s=request_timeout_s, ready=admission.has_room
+        )
         self._admission = admission
         self._rejected: Counter[str] = Counter()
 

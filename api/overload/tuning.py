@@ -35,10 +35,6 @@ WINDOW_S = 0.1
 """The rate of starts is measured over so long. The age of the oldest request alone tells too late that a user sends too
 much: at three times the capacity, three times as much came in until that had waited for the longest wait."""
 
-GIVE_UP = 4
-"""The gate rejects a request after this many times the longest wait, as no shard may ever have room for it. It changes
-nothing under overload."""
-
 LOOK_AGAIN_S = 0.002
 """Where no request may start, the gate looks again after so long."""
 

@@ -23,7 +23,7 @@ def nothing() -> None:
 
 def test_so_many_start_in_one_turn_and_the_rest_in_the_next() -> None:
     async def scenario() -> None:
-        turns = FairQueue(per_turn=2, max_wait_s=1)
+        turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
         started: list[int] = []
         for number in range(5):
             assert turns.enter("a", 1, lambda number=number: started.append(number), nothing)  # type: ignore[misc]
@@ -39,13 +39,13 @@ def test_so_many_start_in_one_turn_and_the_rest_in_the_next() -> None:
 
 
 def test_within_a_turn_there_is_room_for_so_many_at_once() -> None:
-    turns = FairQueue(per_turn=2, max_wait_s=1)
+    turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
     assert [turns.free(1, now) for now in (1.0, 1.0, 1.0, 2.0)] == [True, True, False, True]
 
 
 def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
     async def scenario() -> None:
-        turns = FairQueue(per_turn=1, max_wait_s=1)
+        turns = FairQueue(per_turn=1, max_wait_s=1, give_up_s=10)
         started: list[str] = []
         for user in ("greedy",) * 50 + ("modest", None):
             assert turns.enter(user, 1, lambda user=user: started.append(str(user)), nothing)  # type: ignore[misc]
@@ -58,7 +58,7 @@ def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
 
 def test_a_user_whose_oldest_entry_has_waited_for_too_long_gets_no_more_in_and_others_do() -> None:
     async def scenario() -> None:
-        turns = FairQueue(per_turn=1, max_wait_s=0.02, ready=lambda _: False)
+        turns = FairQueue(per_turn=1, max_wait_s=0.02, give_up_s=10, ready=lambda _: False)
         assert turns.enter("greedy", 1, nothing, lambda: None)
         now = asyncio.get_running_loop().time()
         assert not turns.full("greedy", now)
@@ -87,7 +87,7 @@ class Clock:
 def test_a_queue_that_never_empties_is_kept_to_shorter_waits_than_a_burst() -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = FairQueue(per_turn=1, max_wait_s=5, ready=lambda _: False)
+        turns = FairQueue(per_turn=1, max_wait_s=5, give_up_s=10, ready=lambda _: False)
         for _ in range(3):
             assert turns.enter("greedy", 1, nothing, nothing)
         assert not turns.full("greedy", clock.now + 0.9)
@@ -99,7 +99,7 @@ def test_a_queue_that_never_empties_is_kept_to_shorter_waits_than_a_burst() -> N
 def test_a_queue_of_few_costly_entries_may_last_as_long_as_a_burst_and_no_longer() -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = FairQueue(per_turn=16, max_wait_s=0.5)
+        turns = FairQueue(per_turn=16, max_wait_s=0.5, give_up_s=10)
         for _ in range(32):
             assert turns.enter("patient", 40, lambda: None, nothing)
         for _ in range(400):
@@ -116,7 +116,7 @@ def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pau
     async def scenario() -> None:
         clock = Clock()
         ready = False
-        turns = FairQueue(per_turn=1, max_wait_s=1, ready=lambda _: ready)
+        turns = FairQueue(per_turn=1, max_wait_s=1, give_up_s=10, ready=lambda _: ready)
         assert turns.enter("greedy", 1, lambda: None, nothing)
         clock.now += 2
         ready = True
@@ -134,7 +134,7 @@ def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pau
 def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = FairQueue(per_turn=2, max_wait_s=0.5)
+        turns = FairQueue(per_turn=2, max_wait_s=0.5, give_up_s=10)
         for _ in range(300):
             assert turns.enter("greedy", 1, lambda: None, nothing)
         assert not turns.full("greedy", clock.now), "nobody knows yet"
@@ -150,7 +150,7 @@ def test_the_beginning_of_a_pause_does_not_pass_for_a_low_rate() -> None:
     async def scenario() -> None:
         clock = Clock()
         ready = True
-        turns = FairQueue(per_turn=2, max_wait_s=0.5, ready=lambda _: ready)
+        turns = FairQueue(per_turn=2, max_wait_s=0.5, give_up_s=10, ready=lambda _: ready)
         for _ in range(100):
             assert turns.enter("a", 1, lambda: None, nothing)
         await clock.turns(20, 0.2)
@@ -169,7 +169,7 @@ def test_the_beginning_of_a_pause_does_not_pass_for_a_low_rate() -> None:
 def test_the_rate_of_an_overload_that_is_over_says_nothing_of_a_later_burst(pause_s: float, *, is_known: bool) -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = FairQueue(per_turn=2, max_wait_s=1)
+        turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
         for _ in range(4):
             assert turns.enter("greedy", 1, lambda: None, nothing)
         await clock.turns(1, 0.5)
@@ -185,7 +185,7 @@ def test_the_rate_of_an_overload_that_is_over_says_nothing_of_a_later_burst(paus
 
 def test_one_costly_start_takes_a_turn_for_itself() -> None:
     async def scenario() -> None:
-        turns = FairQueue(per_turn=4, max_wait_s=1)
+        turns = FairQueue(per_turn=4, max_wait_s=1, give_up_s=10)
         started: list[int] = []
         for number, cost in enumerate((1, 9, 1, 4, 1)):
             assert turns.enter("a", cost, lambda number=number: started.append(number), nothing)  # type: ignore[misc]
@@ -199,7 +199,7 @@ def test_one_costly_start_takes_a_turn_for_itself() -> None:
 
 
 def test_after_a_costly_start_nothing_starts_at_once_in_the_same_turn() -> None:
-    turns = FairQueue(per_turn=4, max_wait_s=1)
+    turns = FairQueue(per_turn=4, max_wait_s=1, give_up_s=10)
     assert [turns.free(cost, now) for cost, now in ((3, 1.0), (9, 1.0), (1, 1.0), (1, 2.0))] == [
         True,
         True,
@@ -211,7 +211,7 @@ def test_after_a_costly_start_nothing_starts_at_once_in_the_same_turn() -> None:
 def test_an_entry_whose_turn_never_comes_is_rejected_in_the_end_also_while_others_start() -> None:
     async def scenario() -> None:
         clock = Clock()
-        turns = FairQueue(per_turn=1, max_wait_s=0.1, ready=lambda user: user != "stuck")
+        turns = FairQueue(per_turn=1, max_wait_s=0.1, give_up_s=0.4, ready=lambda user: user != "stuck")
         rejected: list[str] = []
         assert turns.enter("stuck", 1, nothing, lambda: rejected.append("stuck"))
         started = 0
@@ -228,7 +228,7 @@ def test_an_entry_whose_turn_never_comes_is_rejected_in_the_end_also_while_other
 
 def test_a_start_that_enters_again_does_not_make_the_turns_come_faster() -> None:
     async def scenario() -> None:
-        turns = FairQueue(per_turn=1, max_wait_s=1)
+        turns = FairQueue(per_turn=1, max_wait_s=1, give_up_s=10)
         started: list[int] = []
 
         def start() -> None:

@@ -21,7 +21,7 @@ def nothing() -> None:
 def gate(*, chunks_under_way: int = 0) -> Gate:
     admission = Admission(["s1"], max_chunks=8, max_bytes=1000)
     admission.admit([("s1", 1)] * chunks_under_way)
-    return Gate(admission, 0.1)
+    return Gate(admission, 0.1, LATE_S)
 
 
 def test_small_requests_start_at_once_until_the_turn_is_full() -> None:
@@ -57,7 +57,7 @@ def test_a_request_starts_when_there_is_room_again() -> None:
     async def scenario() -> None:
         admission = Admission(["s1"], max_chunks=8, max_bytes=1000)
         admission.admit([("s1", 1)] * 8)
-        shut = Gate(admission, 5.0)
+        shut = Gate(admission, 5.0, 5.0)
         started = asyncio.Event()
         assert shut.enter("a", 1, started.set, nothing)
         await asyncio.sleep(0)
