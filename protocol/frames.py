@@ -115,6 +115,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _frames = msgspec.msgpack.Decoder(Frame)
 _replies = msgspec.msgpack.Decoder(Reply)
 _anything = msgspec.msgpack.Decoder(list[msgspec.Raw])
+# TypeError: what msgspec before 0.22 raises for the key of a map that Python cannot hash.
+_UNDECODABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _checksum, _checksum_on = google_crc32c.value, google_crc32c.extend
 
 _LATER = msgspec.Raw(b"")
@@ -156,7 +158,7 @@ def _refuse(data: bytes, error: Exception) -> FrameError:
             return FrameError(f"damaged: {error}")
         name = msgspec.msgpack.decode(second)
         return ForeignFrameError(version, name if isinstance(name, str) else None)
-    except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
+    except (*_UNDECODABLE, IndexError):
         return FrameError(f"not a frame: {error}")
 
 
@@ -165,7 +167,7 @@ def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
         raise _refuse(data, ValueError("the checksum is wrong"))
     try:
         decoded = decoder.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except _UNDECODABLE as error:
         raise _refuse(data, error) from error
     if decoded.version != VERSION:
         raise _refuse(data, ValueError("another version"))

@@ -72,7 +72,13 @@ def test_a_reply_of_another_version_is_refused_whatever_else_is_in_it() -> None:
         decode_reply(msgspec.msgpack.encode((VERSION + 1, [])))
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", b"\x80", b"not a frame", msgspec.msgpack.encode(["1"])])
+UNHASHABLE = b"\x92\x00\x81\xd4\x05\x00\x01"
+"""A list of 0 and a map with an extension as its key."""
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\x90", b"\x80", b"not a frame", msgspec.msgpack.encode(["1"]), UNHASHABLE]
+)
 def test_bytes_that_are_no_frame_are_refused(data: bytes) -> None:
     with pytest.raises(FrameError):
         decode_frame(data)
