@@ -154,6 +154,9 @@ test-lowest: .venv-lowest/installed.lock ## run tests with the lowest versions t
 	$(PYTHON) -I -m venv --clear .venv-lowest
 	.venv-lowest/bin/python -I -m pip --quiet --disable-pip-version-check --no-input \
 		install --no-user --no-deps --require-hashes -r $<
+	@cp -R client .venv-lowest/client
+	.venv-lowest/bin/python -I -m pip --quiet --disable-pip-version-check --no-input \
+		install --no-user --no-deps --no-index --no-build-isolation .venv-lowest/client
 	@cp $< $@
 
 docs: ## bring generated pages up to date and build the site of docs/ into site/; after the first time works offline
