@@ -47,8 +47,8 @@ def run(url: str, report: Path, *phases: str, **credentials: str) -> dict[str, A
         effort += ["--phases", ",".join(phases)]
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "--no-color"),
-            *("run", f"{url}/schema/openapi.json", "--checks", "all"),
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
+            *("run", f"{url}/schema/openapi.json", "--no-color", "--checks", "all"),
             *("--report", "json", "--report-json-path", str(report), *effort),
         ],
         env={
