@@ -19,9 +19,6 @@ MAX_BYTES = 64 * 1024
 
 MAX_FIELDS = 200
 
-MAX_REMEMBERED_BYTES = 256
-"""Of a request line or a host whose meaning is kept: clients send the same few again and again."""
-
 MAX_REMEMBERED_HEAD_BYTES = 1024
 REMEMBERED_HEADS = 512
 """Whole heads whose meaning is kept, of all connections: many requests differ in their bodies alone. Parsing a head is
@@ -118,7 +115,7 @@ def parse_head(raw: bytes) -> Head:
         Problem: it is not valid, or means something that is not supported here; the connection must be closed.
     """
     line, *lines = raw.split(b"\r\n")
-    method, target, is_1_0 = (_known_request_line if len(line) <= MAX_REMEMBERED_BYTES else _request_line)(line)
+    method, target, is_1_0 = _request_line(line)
     _check_bytes(raw, len(lines))
     if len(lines) > MAX_FIELDS:
         raise Problem(Kind.HEAD_TOO_LARGE, f"the head has more than {MAX_FIELDS} fields")
@@ -157,7 +154,7 @@ def _check_host(host: bytes | None, *, is_1_0: bool) -> None:
     if host is None:
         if not is_1_0:
             raise malformed("the header host is missing")
-    elif not (_is_known_host if len(host) <= MAX_REMEMBERED_BYTES else _is_host)(host):
+    elif _HOST.fullmatch(host) is None:
         raise malformed("the header host is not valid")
 
 
@@ -178,9 +175,6 @@ def _request_line(line: bytes) -> tuple[str, bytes, bool]:
     return method.decode("ascii"), target, minor == b"0"
 
 
-_known_request_line = lru_cache(maxsize=256)(_request_line)
-
-
 def _path_and_query(method: str, target: bytes) -> tuple[str, bytes]:
     """The path and the query of a request target in origin form or in absolute form."""
     if method == "CONNECT":
@@ -198,13 +192,6 @@ def _path_and_query(method: str, target: bytes) -> tuple[str, bytes]:
         raise malformed("the request target has a fragment")
     path, _, query = target.partition(b"?")
     return path.decode("ascii"), query
-
-
-def _is_host(host: bytes) -> bool:
-    return _HOST.fullmatch(host) is not None
-
-
-_is_known_host = lru_cache(maxsize=256)(_is_host)
 
 
 def _check_coding(coding: bytes, *, has_length: bool, is_1_0: bool) -> None:
