@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import ssl
 import sys
 import tempfile
 
@@ -18,6 +17,7 @@ from api.overload.errors import OverloadedError
 from api.processes import FAILED, serve
 from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
 from api.server.closing import Server
+from api.server.tls import server_context
 from api.server.uvicorn_config import check_uvicorn, configuration
 from api.services import ApiSettings, Services, load_settings
 from protocol import processors
@@ -49,16 +49,14 @@ async def preflight(settings: ApiSettings) -> None:
 
 
 def check_certificate(settings: HttpSettings) -> None:
-    """Load the certificate, if there is one, as uvicorn will.
+    """Load the certificate, if there is one, as each api process will.
 
     Raises:
         SettingsError: it cannot be loaded.
     """
     if settings.tls_cert:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:
-            # Without a password OpenSSL would ask for that of an encrypted key at the terminal, and wait.
-            context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+            server_context(settings.tls_cert, settings.tls_key)
         except OSError as error:
             raise SettingsError(f"TARANTKV_TLS_CERT and TARANTKV_TLS_KEY cannot be used: {error}") from None
 

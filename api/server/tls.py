@@ -26,7 +26,8 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
         OSError: the files cannot be used.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    # Without a password OpenSSL would ask for that of an encrypted key at the terminal, and wait.
+    context.load_cert_chain(certificate, key, password="")
     return context
 
 
