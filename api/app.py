@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,7 +11,6 @@ from litestar import Litestar, Request, Response, asgi
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.routes import HTTPRoute
-from litestar.types import ASGIApp
 
 from api.auth.endpoints import Login, Logout
 from api.auth.user_endpoints import AddUser, ChangeUser, GetUser, ListUsers, RemoveUser
@@ -23,7 +21,7 @@ from api.console import files
 from api.console.calls import ConsoleLogin, ConsoleLogout, FromConsole, SessionOf
 from api.http.access_log import AccessLog
 from api.http.asgi import AsgiHandler, Outermost, handler
-from api.http.endpoint import Endpoint, Route, Served
+from api.http.endpoint import Endpoint, Route, Served, error_answer
 from api.http.head import Head
 from api.http.problems import MEDIA_TYPE, Kind, Problem
 from api.http.proxies import TrustedProxies
@@ -46,8 +44,6 @@ from api.server.uvicorn_config import fail_readiness_first
 from api.services import Services, load_settings
 from protocol import collector
 from protocol.logs import configure
-
-_log = logging.getLogger(__name__)
 
 USER_ENDPOINTS = (ListUsers, AddUser, GetUser, ChangeUser, RemoveUser)
 
@@ -111,29 +107,15 @@ def _unready(services: Services) -> str | None:
     return "draining" if services.lifecycle.draining else "redis or the shards are out of reach"
 
 
-def _request_id(request: Request[Any, Any, Any]) -> str:
-    return request.headers.get("x-request-id", "")
-
-
-def _problem_response(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
-    return Response(
-        problem.body(_request_id(request)),
-        status_code=problem.status,
-        media_type=MEDIA_TYPE,
-        headers=problem.headers,
-    )
-
-
 def _on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     kind = Kind.INTERNAL if error.status_code >= 500 else Kind.INVALID_REQUEST
-    return _problem_response(request, Problem(kind, error.detail or kind.title))
+    return _on_error(request, Problem(kind, error.detail or kind.title))
 
 
 def _on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.error("a request failed", exc_info=error, extra={"request_id": _request_id(request)})
-    return _problem_response(
-        request, Problem(Kind.INTERNAL, "something went wrong here; the request id finds it in the log")
-    )
+    answer = error_answer(error, request.headers.get("x-request-id", "").encode())
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(bytes(answer.body), status_code=answer.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 class Parts:
@@ -183,19 +165,10 @@ def _litestar(services: Services, of_the_api: list[ASGIRouteHandler]) -> Litesta
             *scrape.routes(services.metrics),
         ],
         lifespan=[lifespan],
-        exception_handlers={
-            Problem: _problem_response,
-            HTTPException: _on_http_error,
-            Exception: _on_error,
-        },
+        exception_handlers={HTTPException: _on_http_error, Exception: _on_error},
         openapi_config=None,
         logging_config=None,
     )
-
-
-def create_app(services: Services) -> ASGIApp:
-    """The application for any ASGI server."""
-    return Parts(services).asgi
 
 
 def build() -> Application:
