@@ -39,15 +39,10 @@ class _Shard:
 class Admission:
     """Counts what is under way for each shard."""
 
-    def __init__(
-        self, shards: Sequence[str], *, max_chunks: int, max_bytes: int, max_wait_s: float | None = None
-    ) -> None:
+    def __init__(self, shards: Sequence[str], *, max_chunks: int, max_bytes: int, max_wait_s: float) -> None:
         self._max_chunks = max_chunks
         self._max_bytes = max_bytes
         self._max_wait_s = max_wait_s
-        self._first = (max_chunks, max_chunks)
-        if max_wait_s is not None:
-            self._first = (min(max_chunks, LEAST_CHUNKS), min(max_chunks, LEAST_READY))
         self._shards: dict[str, _Shard] = {}
         self.chunks: dict[str, int] = {}
         self.bytes: dict[str, int] = {}
@@ -115,8 +110,6 @@ class Admission:
         may wait as the settings allow. To take overload for a pause would admit many seconds' work.
         """
         self._forget_gone()
-        if self._max_wait_s is None:
-            return
         for shard, state in self._shards.items():
             if self.chunks[shard] and not state.done:
                 state.silent += 1
@@ -139,7 +132,7 @@ class Admission:
 
     def _add(self, shard: str) -> None:
         if shard not in self._shards:
-            self._shards[shard] = _Shard(*self._first)
+            self._shards[shard] = _Shard(min(self._max_chunks, LEAST_CHUNKS), min(self._max_chunks, LEAST_READY))
             self.chunks[shard] = self.bytes[shard] = 0
 
     def _forget_gone(self) -> None:

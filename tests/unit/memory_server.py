@@ -169,7 +169,7 @@ class Server:
         self.lifecycle = Lifecycle()
         self.metrics = Metrics()
         self.budget = BodyBudget(self.limits.max_buffered_bytes)
-        self.admission = Admission(["s1"], max_chunks=8, max_bytes=1000)
+        self.admission = Admission(["s1"], max_chunks=8, max_bytes=1000, max_wait_s=0.5)
         self.gate = Gate(self.admission, self.limits.max_wait_s, self.limits.request_timeout_s)
         renderer = Renderer()
         self.connections = Connections(self.http, self.http.max_connections, renderer)

@@ -19,7 +19,7 @@ def nothing() -> None:
 
 
 def gate(*, chunks_under_way: int = 0) -> Gate:
-    admission = Admission(["s1"], max_chunks=8, max_bytes=1000)
+    admission = Admission(["s1"], max_chunks=8, max_bytes=1000, max_wait_s=0.5)
     admission.admit([("s1", 1)] * chunks_under_way)
     return Gate(admission, 0.1, LATE_S)
 
@@ -55,7 +55,7 @@ def test_a_user_who_waits_for_too_long_is_rejected_and_others_are_not() -> None:
 
 def test_a_request_starts_when_there_is_room_again() -> None:
     async def scenario() -> None:
-        admission = Admission(["s1"], max_chunks=8, max_bytes=1000)
+        admission = Admission(["s1"], max_chunks=8, max_bytes=1000, max_wait_s=0.5)
         admission.admit([("s1", 1)] * 8)
         shut = Gate(admission, 5.0, 5.0)
         started = asyncio.Event()

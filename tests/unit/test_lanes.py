@@ -30,7 +30,7 @@ class Parts:
         self.counts = Counts()
         self.chunks = PendingChunks(self.counts, self.counts)
         self.lanes = Lanes(REDIS, "p", SHARDS, self.chunks, self.counts)
-        self.admission = Admission(SHARDS, max_chunks=100, max_bytes=10**6)
+        self.admission = Admission(SHARDS, max_chunks=100, max_bytes=10**6, max_wait_s=0.5)
         self.watch = LaneWatch(self.lanes, self.chunks, self.admission, ChunkIds(SHARDS))
 
     def add(self, number: int, shard: str = AT_A, operation: int = Operation.WRITE) -> Pending:

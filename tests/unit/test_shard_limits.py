@@ -8,7 +8,7 @@ from api.overload.tuning import CATCH_UP, LEAST_CHUNKS, LEAST_READY, PAUSE
 
 
 def admission(chunks: int = 2, size: int = 100) -> Admission:
-    return Admission(["s1", "s2"], max_chunks=chunks, max_bytes=size)
+    return Admission(["s1", "s2"], max_chunks=chunks, max_bytes=size, max_wait_s=0.5)
 
 
 def test_as_many_chunks_as_allowed_are_admitted_and_no_more() -> None:
