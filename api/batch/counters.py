@@ -11,10 +11,11 @@ from msgspec import UNSET
 from api.batch.bodies import Beside, IncrementBody, beside
 from api.batch.counted_names import Name, name_counter
 from api.batch.expiries import Given, expiry_of
+from api.batch.limits import check_count
 from api.batch.members import STEP_KEYS, Members, Scalar, refuse_member
 from api.batch.options import own_options
 from api.batch.refused_body import empty_body, invalid, refuse
-from api.batch.split import Groups, check_count
+from api.batch.split import Groups
 from api.batch.steps import AT_ONCE, Steps
 from api.http.negotiation import Format
 from api.http.problems import Kind, Problem

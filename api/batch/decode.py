@@ -1,6 +1,7 @@
 """The bodies that name keys: of reads, deletes and touches, in JSON or MessagePack.
 
-`api.batch.write_body` and `api.batch.counters` read those that have data.
+`api.batch.write_body` and `api.batch.counters` read those that have data; `api.batch.limits` says how many keys there
+may be.
 """
 
 from __future__ import annotations

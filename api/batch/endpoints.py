@@ -10,10 +10,11 @@ from typing import Any
 from api.batch.decode import KeysBody, decode_keys
 from api.batch.errand import Results
 from api.batch.idempotency import Idempotency
+from api.batch.limits import check_count
 from api.batch.members import Members
 from api.batch.outcomes import Result
 from api.batch.run import Batches
-from api.batch.split import Groups, check_count
+from api.batch.split import Groups
 from api.batch.steps import AT_ONCE, LongWork, Steps, T, at_once
 from api.http.endpoint import Endpoint, Principal, Reply, error_answer
 from api.http.negotiation import Format

@@ -5,16 +5,15 @@ This is the api's hottest loop, some thousand rounds a request; what can be look
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from google_crc32c import value as crc32c
 
+from api.batch.limits import check_names, check_sizes, overflow
 from api.batch.options import WriteOptions
-from api.batch.refused_body import LONGEST_NAME, invalid_value, too_large
-from api.http.problems import Kind, Problem, at
 from protocol.buckets import ShardMap, bucket_of
 from protocol.chunks import Row, key_bodies, write_bodies
 from protocol.operations import Operation
@@ -57,17 +56,16 @@ class Groups:
             Problem: 400, a key or a value cannot be stored.
         """
         names = list(map(str.encode, data))
-        _check_names(names, settings.max_key_bytes, lambda position: ("data", list(data)[position]))
+        check_names(names, settings.max_key_bytes, lambda position: ("data", list(data)[position]))
         try:
             if options is None:
                 parts = self._write(data, names)
             else:
                 parts = self._place(options.operation, options.rows(data), names)
         except OverflowError:
-            raise _overflow(data) from None
+            raise overflow(data) from None
         if any(len(part.body) > settings.max_value_bytes for part in parts):
-            for key, value in data.items():
-                _check_size(key, len(_encode(value)), settings.max_value_bytes)
+            check_sizes(data, settings.max_value_bytes)
         self._parts += parts
 
     def add_keys(self, keys: Sequence[str], settings: BatchSettings) -> None:
@@ -77,7 +75,7 @@ class Groups:
             Problem: 400, a key cannot be one.
         """
         names = list(map(str.encode, keys))
-        _check_names(names, settings.max_key_bytes, lambda position: ("keys", position))
+        check_names(names, settings.max_key_bytes, lambda position: ("keys", position))
         self._parts += self._name(keys, names)
 
     def add_rows(
@@ -91,7 +89,7 @@ class Groups:
             Problem: 400, a key cannot be one.
         """
         names = [row[0].encode() for row in rows]
-        _check_names(
+        check_names(
             names,
             settings.max_key_bytes,
             lambda position: (member, position if member == "keys" else rows[position][0]),
@@ -168,38 +166,3 @@ class Groups:
             if shard_keys
             for start, end, body in key_bodies(shard_keys, shard_buckets)
         ]
-
-
-def check_count(count: int, member: str, settings: BatchSettings) -> None:
-    """Check the number of keys in a batch.
-
-    Raises:
-        Problem: 400, there are none, or too many.
-    """
-    if not count:
-        raise at(Kind.EMPTY_BATCH, f"{member!r} is empty", member)
-    if count > settings.max_batch_keys:
-        raise at(Kind.TOO_MANY_KEYS, f"{count} keys, {settings.max_batch_keys} are allowed in a batch", member)
-
-
-def _check_names(names: Sequence[bytes], max_key: int, place: Callable[[int], tuple[str | int, ...]]) -> None:
-    if max(map(len, names)) <= max_key and all(names):
-        return
-    position = next(position for position, name in enumerate(names) if not 0 < len(name) <= max_key)
-    fault = f"a key has {len(names[position])} bytes, 1 to {max_key} are allowed"
-    member, *within = place(position)
-    raise at(Kind.INVALID_KEY, fault, member, *(part for part in within if len(str(part)) <= LONGEST_NAME))
-
-
-def _overflow(data: Mapping[str, Any]) -> Problem:
-    for key, value in data.items():
-        try:
-            _encode(value)
-        except OverflowError:
-            return invalid_value(key, "an integer is outside [-2^63, 2^64)")
-    raise AssertionError("no value overflows")
-
-
-def _check_size(key: str, size: int, max_value: int) -> None:
-    if size > max_value:
-        raise too_large(key, size, max_value)

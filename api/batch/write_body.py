@@ -12,10 +12,11 @@ from typing import Any
 from api.batch.bodies import Beside
 from api.batch.change_results import Asked
 from api.batch.json_write import decode_json_write, decode_large_json_write, has_few_elements
+from api.batch.limits import check_count
 from api.batch.members import Members
 from api.batch.msgpack_write import decode_large_msgpack_write, decode_msgpack_write
 from api.batch.options import write_options
-from api.batch.split import Groups, check_count
+from api.batch.split import Groups
 from api.batch.steps import Steps, at_once
 from api.http.negotiation import Format
 from protocol.operations import Operation

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from api.batch.limits import check_count
 from api.batch.options import Mark, PerKey, WriteOptions
-from api.batch.split import Groups, Part, check_count
+from api.batch.split import Groups, Part
 from api.http.problems import Kind, Problem
 from protocol.buckets import ShardMap, bucket_of
 from protocol.chunks import MAX_CHUNK_KEYS
