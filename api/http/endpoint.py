@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
 from api.http.head import Head
+from api.http.negotiation import check_coding
 from api.http.problems import MEDIA_TYPE, Kind, Problem, problem_of
 from api.http.request import Request
 from api.http.response import Answer
@@ -142,10 +143,7 @@ class Endpoint(Served):
         Raises:
             Problem: 413 or 415.
         """
-        if head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise Problem(
-                Kind.UNSUPPORTED_CODING, "the body must not be compressed", headers={"Accept-Encoding": "identity"}
-            )
+        check_coding(head.fields.get(b"content-encoding"))
         if head.length is not None and head.length > self.body_limit:
             raise body_too_large(self.body_limit)
 

@@ -1,4 +1,4 @@
-"""Media types: which format a body has, and which one an answer should have."""
+"""Media types and content codings: which format a body has, and which one an answer should have."""
 
 from __future__ import annotations
 
@@ -51,6 +51,18 @@ def format_of(content_type: bytes | None) -> Format:
             headers={"Accept-Post": "application/json, application/msgpack"},
         )
     return found
+
+
+def check_coding(content_encoding: bytes | None) -> None:
+    """See that a body is not compressed.
+
+    Raises:
+        Problem: 415, it is.
+    """
+    if content_encoding is not None and content_encoding.lower() != b"identity":
+        raise Problem(
+            Kind.UNSUPPORTED_CODING, "the body must not be compressed", headers={"Accept-Encoding": "identity"}
+        )
 
 
 def accepted(accept: bytes | None) -> Format:
