@@ -17,6 +17,7 @@ import orjson
 from api.batch.bodies import NOTHING, Beside, WriteBody, beside
 from api.batch.counted_names import Name, name_counter
 from api.batch.faulty_keys import lone_surrogate, too_deep_in_json
+from api.batch.limits import encoded_value
 from api.batch.refused_body import TOO_DEEP, empty_body, invalid_value, refuse, too_large
 from api.batch.steps import STEP_BYTES, Steps, at_once
 from api.batch.values import may_be_deep, survey, too_deep
@@ -59,7 +60,6 @@ _write = msgspec.json.Decoder(WriteBody[str, Any]).decode
 _write_slowly = msgspec.json.Decoder(WriteBody[str, Any], float_hook=_finite).decode
 _value = msgspec.json.Decoder(float_hook=_finite).decode
 _members = msgspec.json.Decoder(WriteBody[str, msgspec.Raw]).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def decode_json_write(body: bytes) -> tuple[Mapping[str, Any], Beside]:
@@ -185,17 +185,7 @@ def _encoded(key: str, text: bytes, max_size: int, *, suspicious: bool) -> Steps
         yield
     if floats and suspicious and _may_have_huge_integers(text):
         value = _decoded(key, text)
-    return _encoded_value(key, value, max_size)
-
-
-def _encoded_value(key: str, value: Any, max_size: int) -> bytes:
-    try:
-        encoded = _encode(value)
-    except OverflowError:
-        raise invalid_value(key, "an integer is outside [-2^63, 2^64)") from None
-    if len(encoded) > max_size:
-        raise too_large(key, len(encoded), max_size)
-    return encoded
+    return encoded_value(key, value, max_size)
 
 
 def _decoded(key: str, text: bytes) -> Any:

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from api.batch.refused_body import LONGEST_NAME, invalid_value, too_large
-from api.http.problems import Kind, Problem, at
+from api.http.problems import Kind, at
 from protocol.settings import BatchSettings
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -44,23 +44,16 @@ def check_names(names: Sequence[bytes], max_key: int, place: Callable[[int], tup
     raise at(Kind.INVALID_KEY, fault, member, *(part for part in within if len(str(part)) <= LONGEST_NAME))
 
 
-def check_sizes(data: Mapping[str, Any], max_value: int) -> None:
-    """Check the size of values.
+def encoded_value(key: str, value: Any, max_value: int) -> bytes:
+    """A value as MessagePack.
 
     Raises:
-        Problem: 400, one has more bytes as MessagePack than `max_value`.
+        Problem: 400, it has more bytes than `max_value`, or an integer past 64 bits.
     """
-    for key, value in data.items():
-        size = len(_encode(value))
-        if size > max_value:
-            raise too_large(key, size, max_value)
-
-
-def overflow(data: Mapping[str, Any]) -> Problem:
-    """The problem of values that do not encode, as one of them has an integer past 64 bits."""
-    for key, value in data.items():
-        try:
-            _encode(value)
-        except OverflowError:
-            return invalid_value(key, "an integer is outside [-2^63, 2^64)")
-    raise AssertionError("no value overflows")
+    try:
+        encoded = _encode(value)
+    except OverflowError:
+        raise invalid_value(key, "an integer is outside [-2^63, 2^64)") from None
+    if len(encoded) > max_value:
+        raise too_large(key, len(encoded), max_value)
+    return encoded

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from google_crc32c import value as crc32c
 
-from api.batch.limits import check_names, check_sizes, overflow
+from api.batch.limits import check_names, encoded_value
 from api.batch.options import WriteOptions
 from protocol.buckets import ShardMap, bucket_of
 from protocol.chunks import Row, key_bodies, write_bodies
@@ -63,9 +63,10 @@ class Groups:
             else:
                 parts = self._place(options.operation, options.rows(data), names)
         except OverflowError:
-            raise overflow(data) from None
+            _name_fault(data, settings)
+            raise
         if any(len(part.body) > settings.max_value_bytes for part in parts):
-            check_sizes(data, settings.max_value_bytes)
+            _name_fault(data, settings)
         self._parts += parts
 
     def add_keys(self, keys: Sequence[str], settings: BatchSettings) -> None:
@@ -166,3 +167,9 @@ class Groups:
             if shard_keys
             for start, end, body in key_bodies(shard_keys, shard_buckets)
         ]
+
+
+def _name_fault(data: Mapping[str, Any], settings: BatchSettings) -> None:
+    """Raise the problem of the first value that cannot be stored, if there is one."""
+    for key, value in data.items():
+        encoded_value(key, value, settings.max_value_bytes)
