@@ -20,7 +20,7 @@ from api.batch.steps import LongWork
 from api.console import files
 from api.console.calls import ConsoleLogin, ConsoleLogout, FromConsole, SessionOf
 from api.http.access_log import AccessLog
-from api.http.asgi import AsgiHandler, Outermost, handler
+from api.http.asgi import Outermost, handler
 from api.http.endpoint import Endpoint, Route, Served, error_answer
 from api.http.head import Head
 from api.http.problems import MEDIA_TYPE, Kind, Problem
@@ -90,16 +90,6 @@ def console(services: Services, every: Iterable[Endpoint]) -> list[Served]:
     ]
 
 
-def _registered(path: str, serve: AsgiHandler) -> ASGIRouteHandler:
-    """An endpoint's path as a route of Litestar's."""
-
-    async def route(scope: Any, receive: Any, send: Any) -> None:
-        await serve(scope, receive, send)
-
-    # Nothing behind these routes changes the scope, so that Litestar need not copy and compare it.
-    return asgi(path, copy_scope=False, name=path)(route)
-
-
 def _unready(services: Services) -> str | None:
     """Why the process should not be sent requests; None: it should."""
     if services.ready:
@@ -130,7 +120,8 @@ class Parts:
             every = [Traced(endpoint, services.spans, ratio) for endpoint in every]
         serve = handler(self._route_of, services.budget, http.body_timeout_s, http.send_timeout_s)
         paths = dict.fromkeys(endpoint.path for endpoint in every if "{" not in endpoint.path)
-        litestar = _litestar(services, [_registered(path, serve) for path in paths])
+        # Nothing behind these routes changes the scope, so that Litestar need not copy and compare it.
+        litestar = _litestar(services, [asgi(path, copy_scope=False, name=path)(serve) for path in paths])
         self.routes = Routes(every, AsgiRoute(litestar), _methods(litestar))
         self.log = AccessLog(services.metrics.request, http.access_log, services.problems.add)
         self.ids = RequestIds()
