@@ -1,5 +1,6 @@
 """What a cluster consists of: where its data lies, its ports, its numbers, its settings. No behaviour."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -11,7 +12,16 @@ from urllib.parse import urlsplit
 
 from localcluster import capacity, dotenv
 from localcluster.ports import free_ports
-from protocol.settings import CLIENT_VARIABLES, parse_shards
+from protocol.settings import (
+    CLIENT_VARIABLES,
+    HttpSettings,
+    SettingsError,
+    WorkerSettings,
+    load,
+    parse_shards,
+    variable,
+)
+from protocol.settings.cross_checks import END_S
 from protocol.settings.redis import parse_addresses
 
 API_PORT = 8081
@@ -87,7 +97,7 @@ class ClusterConfig:
     start_timeout_s: float = 90.0
     """From the start of the first program until the api is ready; longer than the api itself waits for the others."""
     stop_timeout_s: float = 20.0
-    """How long one program may take to stop before it is killed; longer than the drain of the api."""
+    """How long one program may take to stop before it is killed; longer than the drains of api and workers."""
     owned: bool = False
     """True: everything stops when the process (thread) that called `start` ends, however it ends."""
 
@@ -127,6 +137,7 @@ def for_machine(root: Path) -> ClusterConfig:
         # Redis reads no environment; it stands there so that a change shows among the settings that have changed.
         tier_settings={"redis": {REDIS_MEMORY: redis_memory}} if redis_memory else {},
         redis_memory_mib=_mebibytes(REDIS_MEMORY, redis_memory) if redis_memory else REDIS_MEMORY_MIB,
+        stop_timeout_s=_stop_timeout_s(settings),
     )
 
 
@@ -246,3 +257,17 @@ def _mebibytes(name: str, text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) < MIN_REDIS_MEMORY_MIB:
         raise ConfigError(f"{name}: {text!r} is not a number of {MIN_REDIS_MEMORY_MIB} or more")
     return int(text)
+
+
+def _stop_timeout_s(settings: Mapping[str, str]) -> float:
+    """Longer than the drains. One that is wrong is refused by the program that reads it, and stops nothing here."""
+    drains: list[float] = []
+    for concern, names in (
+        (HttpSettings, ("drain_delay_s", "drain_timeout_s")),
+        (WorkerSettings, ("worker_drain_timeout_s",)),
+    ):
+        with contextlib.suppress(SettingsError):
+            given = load(concern, {variable(name): settings.get(variable(name), "") for name in names}).given()
+            drains.append(sum(given[name] for name in names))
+    usual: float = ClusterConfig.stop_timeout_s
+    return max([usual, *(drain + 2 * END_S for drain in drains)])

@@ -17,6 +17,9 @@ from protocol.settings.base import SettingsError, variable
 CALL_MARGIN_S = 0.2
 """From the renewal of a claim to the first byte of the call: a round trip to Redis and the encoding of a call."""
 
+END_S = 5.0
+"""What a process takes to end beside its drain, on a busy machine."""
+
 GIVE_UP_S = 0.25
 """How long before its deadline a worker gives a chunk up."""
 
@@ -41,6 +44,16 @@ RULES = (
         ("worker_drain_timeout_s", "call_timeout_s"),
         lambda drain, call: drain >= 2 * call,
         "a worker needs half of its drain for a call and half for the answers, or it ends with frames in hand",
+    ),
+    Rule(
+        ("stop_grace_s", "drain_delay_s", "drain_timeout_s"),
+        lambda grace, delay, drain: not grace or grace >= delay + drain + END_S,
+        f"an api needs {END_S:g} s beside its delay and drain to end, or it is killed with requests under way",
+    ),
+    Rule(
+        ("stop_grace_s", "worker_drain_timeout_s"),
+        lambda grace, drain: not grace or grace >= drain + END_S,
+        f"a worker needs {END_S:g} s beside its drain to end, or it is killed with frames in hand",
     ),
     Rule(
         ("request_timeout_s", "max_wait_s"),

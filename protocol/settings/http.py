@@ -59,6 +59,15 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
     drain_timeout_s: Annotated[
         Seconds, Meta(description="Seconds for which requests under way may go on after that.")
     ] = 10.0
+    stop_grace_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86400,
+            description="Seconds from SIGTERM until the process is killed, as `stop_grace_period` of Compose; "
+            "0: not told.",
+        ),
+    ] = 0
     access_log: Annotated[
         Literal["all", "errors", "off"],
         Meta(description="Which requests are logged, each with its `X-Request-Id`."),

@@ -98,4 +98,7 @@ def test_containers_are_shut_in_as_those_of_a_single_machine() -> None:
 
 def test_programs_are_given_longer_to_end_than_they_take() -> None:
     for name in ("api-1", "worker"):
-        assert SERVICES[name]["stop_grace_period"] == SINGLE[name.removesuffix("-1")]["stop_grace_period"]
+        single = SINGLE[name.removesuffix("-1")]
+        assert SERVICES[name]["stop_grace_period"] == single["stop_grace_period"]
+        told = "TARANTKV_STOP_GRACE_S"
+        assert SERVICES[name]["environment"][told] == single["environment"][told]

@@ -13,7 +13,17 @@ import yaml
 
 from localcluster.config import REDIS_MEMORY, REDIS_MEMORY_MIB
 from localcluster.dotenv import random_secrets
-from protocol.settings import CLIENT_VARIABLES, HttpSettings, WorkerSettings, known_variables, variables_of
+from localcluster.interpolation import interpolate
+from protocol.settings import (
+    CLIENT_VARIABLES,
+    HttpSettings,
+    SettingsError,
+    WorkerSettings,
+    check_together,
+    known_variables,
+    load,
+    variables_of,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -23,10 +33,6 @@ READERS = {"api": "api", "worker": "worker", **dict.fromkeys(SHARDS, "shard")}
 
 # A container has neither a console nor another place to keep its data than its volume, and leaves TLS to a proxy.
 NOT_IN_CONTAINERS = {"TARANTKV_SHARD_CONSOLE", "TARANTKV_TLS_CERT", "TARANTKV_TLS_KEY"}
-
-
-def seconds(duration: str) -> int:
-    return int(duration.removesuffix("s"))
 
 
 @pytest.mark.parametrize(("service", "reader"), READERS.items())
@@ -88,10 +94,24 @@ def test_services_that_others_need_start_first() -> None:
         assert needed == {other: {"condition": "service_healthy"} for other in ("redis", *SHARDS)}
 
 
-def test_the_grace_period_is_longer_than_the_drain() -> None:
-    http = HttpSettings()
-    assert seconds(SERVICES["api"]["stop_grace_period"]) > http.drain_delay_s + http.drain_timeout_s
-    assert seconds(SERVICES["worker"]["stop_grace_period"]) > WorkerSettings().worker_drain_timeout_s
+@pytest.mark.parametrize("given", [{}, {"TARANTKV_STOP_GRACE_S": "90"}])
+def test_a_program_is_told_how_long_docker_lets_it_end(given: dict[str, str]) -> None:
+    for service, concern in (("api", HttpSettings), ("worker", WorkerSettings)):
+        told = interpolate(SERVICES[service]["environment"]["TARANTKV_STOP_GRACE_S"], given.get)
+        assert interpolate(SERVICES[service]["stop_grace_period"], given.get) == f"{told}s"
+        # With which it refuses a drain that is longer, and takes the usual one.
+        check_together(load(concern, {"TARANTKV_STOP_GRACE_S": told}))
+        with pytest.raises(SettingsError, match="or it is killed"):
+            check_together(
+                load(
+                    concern,
+                    {
+                        "TARANTKV_STOP_GRACE_S": told,
+                        "TARANTKV_DRAIN_TIMEOUT_S": told,
+                        "TARANTKV_WORKER_DRAIN_TIMEOUT_S": told,
+                    },
+                )
+            )
 
 
 def test_the_number_of_workers_is_a_variable_that_the_next_up_keeps() -> None:

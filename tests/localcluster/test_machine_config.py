@@ -47,6 +47,14 @@ def test_the_file_overrides_defaults_and_the_environment_overrides_the_file(
     assert dotenv.JWT_SECRET in config.settings
 
 
+def test_a_program_is_killed_only_after_its_drain(tmp_path: Path) -> None:
+    usual = for_machine(tmp_path).stop_timeout_s
+    assert for_machine(write(tmp_path, DRAIN_TIMEOUT_S="60.5", DRAIN_DELAY_S="7")).stop_timeout_s > 67.5
+    assert for_machine(write(tmp_path, WORKER_DRAIN_TIMEOUT_S="45")).stop_timeout_s > 45
+    # A drain that its program refuses must not keep `make down` from stopping the others.
+    assert for_machine(write(tmp_path, DRAIN_TIMEOUT_S="soon", STOP_GRACE_S="1")).stop_timeout_s == usual
+
+
 def test_every_address_of_redis_is_a_redis_with_a_directory_and_a_socket_of_its_own(tmp_path: Path) -> None:
     config = for_machine(write(tmp_path, REDIS_URL="redis://127.0.0.1:7001,redis://localhost:7002/0"))
     wanted = {program.name: program for program in programs.programs(config, 1) if program.tier == "redis"}
