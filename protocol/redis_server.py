@@ -1,10 +1,33 @@
-"""How a Redis server process is told from another: by the run id that it chooses at every start."""
+"""Where a Redis server is, and how a process of it is told from others: by the run id that it chooses at its start."""
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Sequence
 from typing import Any
 
 import redis
+
+from protocol.settings import RedisSettings
+
+Command = Sequence[bytes | str | int]
+
+
+class Address:
+    """Where Redis is, and which commands a connection begins with."""
+
+    def __init__(self, settings: RedisSettings, name: str, *, identify: bool) -> None:
+        address = settings.address
+        self.path, self.host, self.port = address.path, address.host, address.port
+        self.tls = ssl.create_default_context() if address.tls else None
+        self.greeting: list[Command] = [
+            ("AUTH", settings.redis_user, settings.redis_password),
+            ("CLIENT", "SETNAME", name),
+        ]
+        if address.database:
+            self.greeting.append(("SELECT", address.database))
+        if identify:
+            self.greeting.append(("INFO", "server"))
 
 
 def run_id(info: Any) -> str:

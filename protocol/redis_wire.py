@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import hiredis
 import redis
 
-from protocol.redis_server import run_id
+from protocol.redis_server import Address, Command, run_id
 from protocol.settings import RedisSettings
+from protocol.slow_answers import keep_up, latest
 
-Command = Sequence[bytes | str | int]
+__all__ = ["COMMAND_TIMEOUT_S", "CONNECT_TIMEOUT_S", "AsyncWire", "Command", "Wire", "check"]
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 2.0
@@ -28,23 +28,6 @@ _RECEIVE_BYTES = 256 * 1024
 _UNFINISHED: Final = object()
 _SURPLUS = "redis answered more than it was asked"
 """Bytes were lost on the way, and it took the rest of a command for others: no reply can be trusted to be whose."""
-
-
-class _Address:
-    """Where Redis is, and which commands a connection begins with."""
-
-    def __init__(self, settings: RedisSettings, name: str, *, identify: bool) -> None:
-        address = settings.address
-        self.path, self.host, self.port = address.path, address.host, address.port
-        self.tls = ssl.create_default_context() if address.tls else None
-        self.greeting: list[Command] = [
-            ("AUTH", settings.redis_user, settings.redis_password),
-            ("CLIENT", "SETNAME", name),
-        ]
-        if address.database:
-            self.greeting.append(("SELECT", address.database))
-        if identify:
-            self.greeting.append(("INFO", "server"))
 
 
 def _reader() -> hiredis.Reader:
@@ -81,7 +64,7 @@ class Wire:
     """The run id of the server that it has connected to last."""
 
     def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0, identify: bool = False) -> None:
-        self._address = _Address(settings, name, identify=identify)
+        self._address = Address(settings, name, identify=identify)
         self._identify = identify
         self._timeout_s = COMMAND_TIMEOUT_S + block_ms / 1000
         self._socket: socket.socket | None = None
@@ -146,6 +129,7 @@ class Wire:
         connected = cast("socket.socket", self._socket)
         gets, feed, buffer = self._reader.gets, self._reader.feed, self._buffer
         replies: list[Any] = []
+        began_at, came = 0.0, 0
         try:
             connected.sendall(_pack(commands))
             while True:
@@ -157,9 +141,12 @@ class Wire:
                             raise redis.ConnectionError(_SURPLUS)
                         return replies
                     reply = gets()
+                if came:
+                    began_at = keep_up(began_at, self._timeout_s, came)
                 received = connected.recv_into(buffer)
                 if not received:
                     raise redis.ConnectionError("redis closed the connection")
+                came += received
                 feed(buffer, 0, received)  # type: ignore[arg-type]  # any buffer will do
         except (redis.InvalidResponse, TypeError) as error:
             raise redis.ConnectionError(f"redis sent what is no reply: {error}") from error
@@ -181,7 +168,7 @@ class AsyncWire(asyncio.Protocol):
     def __init__(
         self, settings: RedisSettings, *, name: str, block_ms: int = 0, identify: bool = False, silent_s: float = 0.0
     ) -> None:
-        self._address = _Address(settings, name, identify=identify)
+        self._address = Address(settings, name, identify=identify)
         self._identify = identify
         self._connect_timeout_s = silent_s or CONNECT_TIMEOUT_S
         self._timeout_s = (silent_s or COMMAND_TIMEOUT_S) + block_ms / 1000
@@ -191,7 +178,8 @@ class AsyncWire(asyncio.Protocol):
         self._expected = 0
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
-        self._heard_at = 0.0
+        self._began_at = self._heard_at = 0.0
+        self._came = 0
         self._timer: asyncio.TimerHandle
         self._loop: asyncio.AbstractEventLoop
 
@@ -247,7 +235,8 @@ class AsyncWire(asyncio.Protocol):
         waiter: asyncio.Future[None] = loop.create_future()
         self._replies, self._expected, self._waiter = replies, len(commands), waiter
         cast("asyncio.Transport", self._transport).write(_pack(commands))
-        self._heard_at = loop.time()
+        self._began_at = self._heard_at = loop.time()
+        self._came = 0
         self._timer = loop.call_later(self._timeout_s, self._time_out)
         try:
             await waiter
@@ -261,9 +250,10 @@ class AsyncWire(asyncio.Protocol):
         return replies
 
     def _time_out(self) -> None:
-        """End the wait if nothing came for long enough; a large reply may take its time as long as it keeps coming."""
+        """End the wait if nothing came for long enough, or what came is too slow; a large reply may take its time."""
         loop = self._loop
-        left = self._heard_at + self._timeout_s - loop.time()
+        slowest = latest(self._began_at, self._timeout_s, self._came)
+        left = min(self._heard_at, slowest) + self._timeout_s - loop.time()
         if left > 0:
             self._timer = loop.call_later(left, self._time_out)
             return
@@ -287,6 +277,7 @@ class AsyncWire(asyncio.Protocol):
             self._fail(redis.ConnectionError(f"redis sent what is no reply: {error}"))
             return
         if len(replies) < self._expected:
+            self._came += len(data)
             return
         if len(replies) > self._expected or self._reader.has_data():
             self._fail(redis.ConnectionError(_SURPLUS))

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgpack
 
+from protocol.slow_answers import keep_up
+
 _CALL_HEAD = struct.Struct(">BIBBBBBI")
 _LENGTH = struct.Struct(">BI")
 _UINT32 = 0xCE
@@ -104,7 +106,9 @@ class Procedure:
 
     def _receive(self, received: bytes) -> memoryview:
         """The bytes of one answer, after its length."""
+        began_at = 0.0
         while len(received) < _LENGTH.size:
+            began_at = keep_up(began_at, self._socket.gettimeout(), len(received))
             received += self._more(_LENGTH.size - len(received))
         mark, length = _LENGTH.unpack_from(received)
         if mark != _UINT32:
@@ -120,6 +124,7 @@ class Procedure:
         whole[: len(received)] = received
         view, filled = memoryview(whole), len(received)
         while filled < size:
+            began_at = keep_up(began_at, self._socket.gettimeout(), filled)
             count = self._socket.recv_into(view[filled:])
             if not count:
                 raise ConnectionError("the shard closed the connection")

@@ -1,5 +1,6 @@
 """`worker.iproto` against a socket that answers what a test wants; the real server is in the integration tests."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -102,6 +103,30 @@ def test_no_answer_is_a_timeout(pair: tuple[socket.socket, socket.socket]) -> No
     ours.settimeout(0.01)
     with pytest.raises(TimeoutError):
         Procedure(ours, "p")([])
+
+
+@pytest.mark.parametrize("begin", [0, 10])
+def test_an_answer_that_trickles_is_not_waited_for_without_end(
+    pair: tuple[socket.socket, socket.socket], begin: int
+) -> None:
+    ours, theirs = pair
+    ours.settimeout(0.05)
+    whole = ok(b"x" * 50)
+    theirs.sendall(whole[:begin])
+
+    def trickle() -> None:
+        with contextlib.suppress(OSError):
+            for byte in whole[begin:]:
+                theirs.send(bytes([byte]))
+                ended.wait(0.02)
+
+    ended = threading.Event()
+    slow = threading.Thread(target=trickle)
+    slow.start()
+    with pytest.raises(TimeoutError, match="too slowly"):
+        Procedure(ours, "p")([])
+    ended.set()
+    slow.join()
 
 
 def test_a_silent_call_ends_where_somebody_else_leads(pair: tuple[socket.socket, socket.socket]) -> None:
