@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from tarantkv import errors
-from tarantkv.answers import error_of
+from tarantkv.answers import document_of, error_of
+from tarantkv.wire import MSGPACK, packer, unpacked
 
 from api.http.problems import Kind
 from tests.client.scripted import problem
@@ -73,6 +74,20 @@ def test_what_a_proxy_answers_by_itself_is_an_error_by_its_status(status: int, k
     answer = problem(status, "x")._replace(body=b"<html>Bad gateway</html>")
     assert type(error_of(answer)) is kind
     assert "Bad gateway" in str(error_of(answer))
+
+
+@pytest.mark.parametrize("body", [b"\x81\x81\x01\x02\x03", b"\x81\x91\x91\x80\x01", b"\x81\xa1", b"\xc1"])
+def test_messagepack_that_is_damaged_is_an_answer_that_did_not_come_whole(body: bytes) -> None:
+    answer = problem(200, "x")._replace(headers={"content-type": MSGPACK}, body=body)
+    with pytest.raises(errors.ConnectionLostError, match="damaged"):
+        document_of(answer)
+
+
+def test_map_keys_that_are_arrays_come_as_tuples_and_values_as_lists() -> None:
+    value = {(1, (2, b"x")): [1, {(): [{}]}], "b": {}, "a": [[]]}
+    again = unpacked(packer()(value))
+    assert again == value
+    assert list(again) == list(value)
 
 
 def test_a_retry_after_that_is_a_date_or_damaged_counts_as_none() -> None:

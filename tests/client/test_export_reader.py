@@ -73,6 +73,13 @@ def test_one_that_cannot_be_resumed_names_the_cursor_and_the_last_key() -> None:
     assert drained(again, again.calls.export("c2", "ä", {})) == KEYS[3:]
 
 
+@pytest.mark.parametrize("value", ["gYEBAgM=", "x", 7])
+def test_a_line_whose_value_is_damaged_is_asked_for_again(value: object) -> None:
+    script = Script(ok(), policy=PATIENT)
+    script.streams = [[ITEMS[0] + line(key="b", value_msgpack=value)], [WHOLE]]
+    assert drained(script, script.calls.export(None, None, {})) == KEYS
+
+
 def test_an_error_that_does_not_pass_ends_it() -> None:
     script = Script(ok())
     refused = {"type": "urn:tarant-kv:problem:database-refused", "status": 500, "title": "x"}

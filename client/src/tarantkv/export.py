@@ -149,7 +149,10 @@ class ExportReader:
                 return
             self._behind = None
         if "value_msgpack" in document:
-            document["value"] = unpacked(base64.b64decode(document.pop("value_msgpack")))
+            try:
+                document["value"] = unpacked(base64.b64decode(document.pop("value_msgpack")))
+            except (ValueError, TypeError):
+                raise ConnectionLostError(f"the value of key {key!r} is damaged") from None
         items.append(Item(**document))
         self.items += 1
         self.last_key = key

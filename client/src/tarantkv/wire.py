@@ -99,12 +99,17 @@ def unpacked(body: bytes) -> Any:
     a list.
 
     Raises:
-        ValueError: it is no MessagePack.
+        ValueError: it is no MessagePack, or no value of this api.
     """
     try:
         return msgpack.unpackb(body, raw=False, strict_map_key=False)
     except TypeError:
+        pass
+    try:
         return msgpack.unpackb(body, raw=False, strict_map_key=False, object_pairs_hook=_with_tuples)
+    except TypeError:
+        # The api stores no such value: bytes were lost on the way.
+        raise ValueError("a map key holds a map") from None
 
 
 def _with_tuples(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
