@@ -139,6 +139,23 @@ suite:case('a user has a bounded number of claims', function(test)
     claims.attach(box.space.claims, 1000)
 end)
 
+suite:case('claims that are over leave their room at once, not only once they are removed', function(test)
+    local expiry = require('tarantkv.expiry')
+    local sweep = expiry.sweep
+    expiry.sweep = function() return 0 end
+    claims.attach(box.space.claims, 2)
+    test:is(claim_of('amy', 'k1', 'd', 'aa', 1), 'new', 'a claim for a moment')
+    test:is(claim_of('amy', 'k2', 'd', 'aa'), 'new', 'and one that lasts')
+    fiber.sleep(0.003)
+    test:is(claim_of('amy', 'k3', 'd', 'aa'), 'new', 'one more takes the place of the first')
+    test:is(claim_of('amy', 'k4', 'd', 'aa'), outcome.TOO_MANY, 'and no further one')
+    test:is(claim_of('amy', 'k2', 'd', 'bb'), 'pending', 'the one that lasts is still there')
+    claims.attach(box.space.claims, 2)
+    test:is(claim_of('amy', 'k5', 'd', 'aa'), outcome.TOO_MANY, 'as a new count finds, too')
+    expiry.sweep = sweep
+    claims.attach(box.space.claims, 1000)
+end)
+
 suite:case('claims that did not come to be do not count', function(test)
     claims.attach(box.space.claims, 1)
     local visibility = require('tarantkv.visibility')
