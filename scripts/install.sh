@@ -222,8 +222,7 @@ make_environment() {
 pip() { .venv/bin/python -I -m pip --disable-pip-version-check --no-input --no-color "$@"; }
 
 pip_install() { # pip_install LOCK
-    local said
-    said=$(mktemp)
+    local said; said=$(mktemp)
     if ! pip install --progress-bar off --no-user --no-deps --require-hashes -r "$1" 2>&1 |
         tee "$said" | progress "$(grep -c '^[a-z0-9].*==' "$1")"; then
         say "$(grep -v '^\(Collecting\|  *Downloading\|  *Using cached\|Looking in\|Requirement already\)' "$said" | tail -n 15)"
@@ -249,14 +248,19 @@ progress() { # progress TOTAL : a line every few packages of what pip says
     done
 }
 
+take_lock() { # of two installations that start at once, the second waits for the first
+    # A lock that this one has is on the same file: it would wait for itself.
+    if [ -n "${lock:-}" ]; then exec {lock}<&-; fi
+    exec {lock}<"$LOCK"
+    if ! have flock || flock -n "$lock"; then return; fi
+    say "another installation is under way, waiting for it"
+    flock -w 900 "$lock" || fail "another installation has not ended within 15 minutes: end what has $LOCK open"
+}
+
 install_environment() {
     if cmp -s "$LOCK" "$STAMP" && .venv/bin/python -I -c '' 2>/dev/null; then return; fi
-    # Of two that start at once, the second waits for the first.
-    exec {lock}<"$LOCK"
-    if have flock; then
-        flock -n "$lock" || { say "another installation is under way, waiting for it"; flock "$lock"; }
-        if cmp -s "$LOCK" "$STAMP" && .venv/bin/python -I -c '' 2>/dev/null; then return; fi
-    fi
+    take_lock
+    if cmp -s "$LOCK" "$STAMP" && .venv/bin/python -I -c '' 2>/dev/null; then return; fi
     rm -f "$STAMP"
     # An environment that works is only brought up to date: a running system may be using it.
     if ! recent .venv/bin/python || ! .venv/bin/python -I -m pip --version >/dev/null 2>&1; then make_environment; fi
@@ -278,10 +282,7 @@ install_client() { # the client of this clone: built from a copy, so that nothin
     local stamp=.venv/installed-client.sum copy sum said
     sum=$(find client -type f \( -name '*.py' -o -name '*.toml' -o -name 'py.typed' \) -exec cksum {} + | sort)
     if [ "$sum" = "$(cat "$stamp" 2>/dev/null)" ]; then return; fi
-    # The lock of the environment is one on the same file: who holds it there would wait for itself here.
-    if [ -n "${lock:-}" ]; then exec {lock}<&-; fi
-    exec {client_lock}<"$LOCK"
-    if have flock; then flock -w 300 "$client_lock" || fail "another installation does not end"; fi
+    take_lock
     if [ "$sum" = "$(cat "$stamp" 2>/dev/null)" ]; then return; fi
     copy=$(mktemp -d)
     cp -R client/pyproject.toml client/README.md client/src "$copy"

@@ -178,6 +178,22 @@ def test_two_installations_at_the_same_time_install_once(bare: Path, interpreter
     assert len([line for line in environments if line.startswith("PATH=")]) == 1
 
 
+def test_an_installation_that_never_ends_is_waited_for_with_a_limit(
+    bare: Path, interpreter: Interpreter, tmp_path: Path
+) -> None:
+    # Somebody has the lock; who waits without a limit gets it after all.
+    flock = tmp_path / "flock"
+    flock.write_text('#!/bin/sh\ncase "$*" in *-n*) exit 1 ;; *-w*) echo "$2" >limit; exit 1 ;; esac\n')
+    flock.chmod(0o755)
+    done = install(bare, interpreter("fast"), tmp_path)
+    assert done.returncode == 1
+    waiting, error = done.stderr.splitlines()
+    assert "waiting" in waiting
+    assert error.startswith("error: another installation has not ended within 15 minutes")
+    assert "requirements-dev.lock" in error
+    assert (bare / "limit").read_text() == "900\n"
+
+
 def test_an_environment_that_is_a_link_is_replaced_and_what_it_points_to_is_kept(
     bare: Path, interpreter: Interpreter, tmp_path: Path
 ) -> None:
