@@ -20,6 +20,8 @@ LOWEST_TARANTOOL = (3, 8)
 VSHARD_VERSION = "0.1.42"
 """The one of `vshard_pin.lua`, which checks it again."""
 
+_TIMEOUT_S = 10.0
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -47,7 +49,10 @@ def find(settings: Mapping[str, str]) -> Engine:
 
 
 def _version_of(tarantool: str) -> tuple[int, ...]:
-    said = subprocess.run([tarantool, "--version"], capture_output=True, text=True, check=False, timeout=10)
+    try:
+        said = subprocess.run([tarantool, "--version"], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{tarantool} does not tell its version within {_TIMEOUT_S:g} s; set {TARANTOOL}") from None
     match = re.match(r"Tarantool (?:Enterprise )?(\d+)\.(\d+)", said.stdout)
     if match is None:
         raise ConfigError(f"{tarantool} does not say that it is Tarantool; set {TARANTOOL}")

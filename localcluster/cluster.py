@@ -5,14 +5,16 @@ import errno
 import fcntl
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from typing import IO
 
 from localcluster import files, leftovers, programs
 from localcluster.config import TIERS, ClusterConfig
+from localcluster.errors import ClusterError, SupervisorDownError
 from localcluster.members import Members, tier_of
 from localcluster.ports import why_not
-from localcluster.supervisor import SupervisorDownError
-from localcluster.waiting import ClusterError, StartWatch, log_tail
+from localcluster.waiting import LONGEST_START_S, StartWatch, log_tail, wait_until
 
 __all__ = ["Cluster", "ClusterError"]
 
@@ -204,7 +206,11 @@ class Cluster(Members):
     def _reap(self) -> None:
         """Once supervisord is dead: a child without a waiting parent stays in the process table."""
         if self._daemon is not None:
-            self._daemon.wait(timeout=self.config.stop_timeout_s)
+            try:
+                self._daemon.wait(timeout=self.config.stop_timeout_s)
+            except subprocess.TimeoutExpired:
+                # As where it waits for a disk that does not answer: the kernel ends it after that.
+                raise ClusterError(f"supervisord (process {self._daemon.pid}) was killed and does not end") from None
             self._daemon = None
 
     @contextlib.contextmanager
@@ -212,9 +218,18 @@ class Cluster(Members):
         """One start, stop or scaling at a time, also between processes."""
         self.layout.make(self.config)
         with (self.layout.run_dir / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked(file):
                 self.announce("Another start or stop is under way, waiting for it ...")
-                fcntl.flock(file, fcntl.LOCK_EX)
+                end = time.monotonic() + LONGEST_START_S
+                wait_until(
+                    lambda: _locked(file), end, lambda: f"another start or stop does not end: it has {file.name} open"
+                )
             yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

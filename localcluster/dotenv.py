@@ -20,6 +20,7 @@ STORE_PASSWORD = "TARANTKV_STORE_PASSWORD"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _SCRIPT = REPOSITORY / "scripts" / "env.sh"
+_WRITE_TIMEOUT_S = 30.0
 
 
 def random_secrets() -> dict[str, str]:
@@ -57,7 +58,11 @@ def ensure(path: Path) -> list[str]:
     Raises `DotenvError` when the file cannot be written.
     """
     # The same script as for `make env`, so that there is one place that makes secrets.
-    done = subprocess.run(["/bin/sh", str(_SCRIPT), str(path)], capture_output=True, text=True, check=False)
+    command = ["/bin/sh", str(_SCRIPT), str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_WRITE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise DotenvError(f"{path} cannot be written within {_WRITE_TIMEOUT_S:g} seconds") from None
     if done.returncode != 0:
         raise DotenvError(done.stderr.strip().splitlines()[-1].removeprefix("error: ") if done.stderr else "no reason")
     _, wrote, names = done.stdout.rstrip("\n").rpartition(": wrote ")

@@ -13,12 +13,23 @@ import xmlrpc.client
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from xml.parsers.expat import ExpatError
 
 from localcluster import launch, leftovers
 from localcluster.config import TIERS, ClusterConfig
+from localcluster.errors import ClusterError, SupervisorDownError
 from localcluster.layout import Layout
 from localcluster.programs import Program
 from protocol.settings import EXIT_CONFIGURATION
+
+__all__ = [
+    "ENDED",
+    "STAYS_DOWN",
+    "ProcessStatus",
+    "Supervisor",
+    "SupervisorDownError",
+    "launch_command",
+]
 
 ENDED = ("BACKOFF", "EXITED", "FATAL")
 """States of a program whose process ended although nobody stopped it."""
@@ -33,10 +44,6 @@ _LOGS = "/proc/self/cwd/logs"
 # Each wait is a second longer than the one before: half an hour of tries.
 _RETRIES = 60
 _RPC_TIMEOUT_S = 60.0
-
-
-class SupervisorDownError(ConnectionError):
-    """No supervisord answers at the control socket."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +124,24 @@ class Supervisor:
             )
 
     def call(self, method: str, *arguments: object) -> Any:
-        """One call of supervisord's XML-RPC interface. Raises `xmlrpc.client.Fault` for what it refuses."""
+        """One call of supervisord's XML-RPC interface.
+
+        Raises `SupervisorDownError`, also for one that is about to end, and `ClusterError` for what it refuses.
+        """
+        try:
+            return self._ask(method, *arguments)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultString.startswith("SHUTDOWN_STATE"):
+                raise SupervisorDownError("supervisord is about to end") from None
+            raise ClusterError(f"supervisord refuses {method}: {fault.faultString}") from None
+
+    def _ask(self, method: str, *arguments: object) -> Any:
         transport = _Transport(self.layout)
         proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport, allow_none=True)
         try:
             with proxy:
                 return getattr(proxy.supervisor, method)(*arguments)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError, ExpatError) as error:
             raise SupervisorDownError(f"supervisord does not answer: {error}") from error
 
     def answers(self) -> bool:
@@ -157,10 +175,10 @@ class Supervisor:
     def call_tolerantly(self, method: str, *arguments: object) -> None:
         """Call, and take "it is so already" for done."""
         try:
-            self.call(method, *arguments)
+            self._ask(method, *arguments)
         except xmlrpc.client.Fault as fault:
             if not fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING", "SHUTDOWN_STATE")):
-                raise
+                raise ClusterError(f"supervisord refuses {method}: {fault.faultString}") from None
 
     def last_exit(self, name: str) -> str | None:
         """How the program's last process ended, in supervisord's words; None when none has.

@@ -4,7 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from localcluster.errors import ClusterError
 from localcluster.supervisor import ENDED, STAYS_DOWN, Supervisor
+
+__all__ = ["LONGEST_START_S", "ClusterError", "StartWatch", "log_tail", "wait_until", "with_logs"]
 
 _POLL_S = 0.05
 _LOG_LINES = 15
@@ -13,14 +16,8 @@ _LOG_BYTES = 64 * 1024
 _RECOVERING = "rows processed"
 """What a shard says for every 100,000 rows of its log that it has read at its start."""
 
-_LONGEST_RECOVERY_S = 1800.0
-
-
-class ClusterError(RuntimeError):
-    """The cluster is not in the state that was asked for.
-
-    The first line of the message is the reason; more lines, where there are any, are what the program logged.
-    """
+LONGEST_START_S = 1800.0
+"""A start takes as long at most, with the logs that its shards read."""
 
 
 def wait_until(condition: Callable[[], bool], deadline: float, failure: Callable[[], str]) -> None:
@@ -49,7 +46,7 @@ class StartWatch:
         self._is_down: set[str] = set()
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
-        self._last_deadline = time.monotonic() + _LONGEST_RECOVERY_S
+        self._last_deadline = time.monotonic() + LONGEST_START_S
         self._log_sizes: dict[str, int] = {}
         self._pids: dict[str, int] = {}
         self._log_starts: dict[str, int] = {}
