@@ -33,6 +33,7 @@ from api.lifecycle import Lifecycle
 from api.ops import documentation, health, queue_view, scrape
 from api.ops.status import Status
 from api.ops.traced import Traced
+from api.processes import end_with_parent
 from api.scan.endpoint import Scan
 from api.scan.export import Export
 from api.scan.import_endpoint import Importing
@@ -169,6 +170,7 @@ def build() -> Application:
     configure(settings.log.log_level)
     lifecycle = Lifecycle()
     fail_readiness_first(lifecycle, http.drain_delay_s)
+    end_with_parent()
     services = Services(settings, lifecycle)
     parts = Parts(services)
     renderer = Renderer()

@@ -6,7 +6,11 @@ process whether it hangs: not here, as a thread answers that whatever the others
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import multiprocessing
+import os
+import signal
 import time
 from socket import socket
 
@@ -96,6 +100,24 @@ class Processes(Multiprocess):
             for process in self.processes
             if process is not dead and process not in self._due_at
         )
+
+
+def end_with_parent() -> None:
+    """Have this process end in the orderly way when the one that started it is gone.
+
+    Nobody would start it again, or stop it, and it would keep the port from the api that is started next.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    loop, gone = asyncio.get_running_loop(), parent.sentinel
+
+    def end() -> None:
+        loop.remove_reader(gone)
+        _log.error("the process that started this one is gone, ending", extra={"parent": parent.pid})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(gone, end)
 
 
 def serve(config: uvicorn.Config, startup_timeout_s: float) -> int:

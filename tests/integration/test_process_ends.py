@@ -78,6 +78,16 @@ def test_a_process_that_dies_is_started_again(api: ApiProcess) -> None:
 
 
 @pytest.mark.long
+def test_processes_end_with_the_one_that_started_them(api: ApiProcess) -> None:
+    left = children(api)
+    api.signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs(left, timeout=20)
+    kill(*alive)
+    assert (len(left), alive) == (PROCESSES, [])
+    assert "is gone, ending" in api.log()
+
+
+@pytest.mark.long
 def test_an_api_whose_processes_die_again_and_again_ends_with_an_error(api: ApiProcess) -> None:
     parent = psutil.Process(api.pid)
 
