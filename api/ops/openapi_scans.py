@@ -135,7 +135,8 @@ def _selectors() -> list[Document]:
         _query(
             "segment",
             {"type": "integer", "minimum": 0, "default": 0},
-            "Which of the segments, from 0. All segments together are the whole, and each is in order.",
+            "Which of the segments, from 0; needed where there are several. All together are the whole, and each is in "
+            "order.",
         ),
         _query(
             "segments",

@@ -10,7 +10,7 @@ import orjson
 from api.batch.steps import PAUSE_S
 from api.http.endpoint import Authenticator, Endpoint, Principal, error_answer
 from api.http.problems import Kind, retry_later
-from api.http.query import flag, number, parameters
+from api.http.query import fault, flag, number, parameters
 from api.http.request import Request
 from api.http.response import Answer
 from api.lifecycle import Lifecycle
@@ -95,6 +95,9 @@ class Export(Endpoint):
         }
         lower, upper = bounds(texts.get("prefix", b""), texts.get("start", b""), texts.get("end"))
         segments = number(found, "segments", 1, 1, self._reading.topology.map.bucket_count)
+        if segments > 1 and "segment" not in found:
+            # One part of the keys would look like all of them: it has its `end` line, too.
+            raise fault("the parameter segment must say which of the segments, from 0", "segment")
         segment = number(found, "segment", 0, 0, segments - 1)
         values = flag(found, "values", default=True)
         selection = Selection(

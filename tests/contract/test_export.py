@@ -93,6 +93,7 @@ REFUSED = {
     "segment=-1": "#/segment",
     "segment=1": "#/segment",
     "segment=2&segments=2": "#/segment",
+    "segments=2": "#/segment",
     "segments=0": "#/segments",
     "segments=30001": "#/segments",
     "segments=1.5": "#/segments",
