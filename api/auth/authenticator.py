@@ -89,6 +89,21 @@ class Authenticator:
             principal = await self._ask(token, claims)
         return _permitted(principal, scope)
 
+    async def authenticate_again(self, header: bytes | None, scope: str | None = None) -> None:
+        """See that who was authenticated for a long answer is still let in. The token's time may be over by then.
+
+        Raises:
+            Problem: as `authenticate`.
+        """
+        token = _token(header or b"")
+        principal = self._remembered.get(token)
+        if principal is None or not self._is_fresh(token, principal):
+            try:
+                principal = await self._ask(token, principal.claims if principal is not None else self._claims(token))
+            except TokenError as error:
+                raise unauthorized(str(error)) from None
+        _permitted(principal, scope)
+
     def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:
         """The same where the account's state is cached; None: the store has to be asked for it.
 

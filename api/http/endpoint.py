@@ -41,8 +41,15 @@ class Authenticator(Protocol):
             Problem: 401, 403 or 503.
         """
 
+    async def authenticate_again(self, header: bytes | None, scope: str | None = None) -> None:
+        """See, in the middle of a long answer, that the user is still let in; the token's time may be over.
+
+        Raises:
+            Problem: 401, 403 or 503.
+        """
+
     def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:
-        """The same where nobody has to be asked; None: somebody has.
+        """The same as `authenticate` where nobody has to be asked; None: somebody has.
 
         Raises:
             Problem: 401 or 403.

@@ -74,7 +74,7 @@ class Export(Endpoint):
         except BaseException:
             share.release()
             raise
-        running = _Running(merge, place, share, request.request_id)
+        running = _Running(merge, place, share, request)
         return Answer(200, MEDIA_TYPE, b"", share=share, pieces=self._pieces(running, first))
 
     def _place(self, query: bytes) -> Place:
@@ -137,6 +137,8 @@ class Export(Endpoint):
                 try:
                     if now >= must_end:
                         raise retry_later(Kind.NOT_READY, "this api process ends; go on with the cursor")  # noqa: TRY301
+                    # An export may last for hours, and a user who is disabled meanwhile is not to get the rest.
+                    await self._authenticator.authenticate_again(running.authorization, self.scope)
                     page = await merge.read(self._bounds(now))
                 except Exception as error:  # noqa: BLE001 - whatever it was, the last line tells it
                     problem = bytes(error_answer(error, running.request_id).body)
@@ -155,11 +157,12 @@ class Export(Endpoint):
 class _Running:
     """An export under way. `items` have been sent, those before its cursor included."""
 
-    __slots__ = ("items", "merge", "place", "request_id", "share")
+    __slots__ = ("authorization", "items", "merge", "place", "request_id", "share")
 
-    def __init__(self, merge: Merge, place: Place, share: AnswerShare, request_id: bytes) -> None:
+    def __init__(self, merge: Merge, place: Place, share: AnswerShare, request: Request) -> None:
         self.merge = merge
         self.place = place
         self.share = share
-        self.request_id = request_id
+        self.request_id = request.request_id
+        self.authorization = request.headers.get(b"authorization")
         self.items = place.items

@@ -40,6 +40,9 @@ class KnownUsers:
     async def authenticate(self, header: bytes | None, scope: str | None = None) -> Principal:  # noqa: ARG002
         return cast("Principal", SimpleNamespace(name=self.user_of(header)))
 
+    async def authenticate_again(self, header: bytes | None, scope: str | None = None) -> None:  # noqa: ARG002
+        self.user_of(header)
+
     def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:  # noqa: ARG002
         return cast("Principal", SimpleNamespace(name=self.user_of(header)))
 

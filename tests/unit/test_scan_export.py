@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from api.auth.authenticator import unauthorized
 from api.http.request import Request
 from api.http.response import Answer
 from api.lifecycle import Lifecycle
@@ -103,6 +104,28 @@ def test_a_reader_that_is_cut_off_at_any_byte_goes_on_at_its_last_cursor() -> No
         assert len(resumed) > 3
         assert served.answers.held == 0
         assert served.under_way() == 0
+
+    run(scenario)
+
+
+def test_an_export_ends_when_its_user_is_let_in_no_more() -> None:
+    async def scenario() -> None:
+        served = Exporting()
+        answer = await served.ask()
+        assert answer.pieces is not None
+        pieces = [await anext(answer.pieces) for _ in range(3)]
+
+        async def disabled(*_: object) -> None:
+            raise unauthorized("the user is disabled")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(KnownUsers, "authenticate_again", disabled)
+            pieces += [piece async for piece in answer.pieces]
+        *before, last = lines_of(b"".join(pieces))
+        assert len(before) < len(KEYS)
+        assert set(last) == {"error", "cursor"}
+        assert last["error"]["status"] == 401
+        assert served.answers.held == 0
 
     run(scenario)
 
