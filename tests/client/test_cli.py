@@ -62,6 +62,8 @@ def test_what_is_raw_is_the_value_alone(tkv: Command, kv: Client, prefix: str) -
         (("scan", "a", "--cursor", "x"), 2, "either"),
         (("scan", "--cursor", "x"), 2, "cursor"),
         (("import", "no-such-file"), 2, "no-such-file"),
+        (("export", "-o", "no/such/file"), 2, "no/such/file: No such file or directory"),
+        (("export", "--resume", "-o", "/"), 2, "/: Is a directory"),
     ],
 )
 def test_each_failure_has_its_exit_code_and_says_why(

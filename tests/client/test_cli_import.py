@@ -1,13 +1,16 @@
 """An import can be killed at any moment, and goes on; an export can be cut anywhere, and goes on."""
 
+import gzip
 import json
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tarantkv import Client
+from tarantkv.cli import main
 
 from tests.client.command import Command
 from tests.client.lossy import Fate, LossyProxy
@@ -167,3 +170,15 @@ def test_an_export_that_breaks_for_good_is_not_taken_for_whole(
     assert "end" not in json.loads(lines[-1])
     assert tkv.run("export", prefix, "-o", "out.ndjson", "--resume").code == 0
     assert json.loads((tkv.home / "out.ndjson").read_text().splitlines()[-1]) == {"end": True, "items": 200}
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-20], lambda whole: whole[:30] + bytes(40), lambda _: b"{}"])
+def test_a_compressed_file_that_is_damaged_is_named(
+    tkv: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], damage: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.chdir(tkv.home)
+    for name, value in tkv.environment().items():
+        monkeypatch.setenv(name, value)
+    Path("data.ndjson.gz").write_bytes(damage(gzip.compress(random.Random(3).randbytes(500))))
+    assert main(("import", "data.ndjson.gz")) == 2
+    assert "tarantkv: data.ndjson.gz is damaged, or not whole: " in capfd.readouterr().err

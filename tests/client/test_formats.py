@@ -53,6 +53,29 @@ def test_csv_makes_keys_of_columns() -> None:
         read(comma_separated, "a,b\n1,2\n")
 
 
+@pytest.mark.parametrize(
+    ("reader", "content", "said"),
+    [
+        (comma_separated, "key,value\nä,1\n".encode("latin-1"), "not UTF-8"),
+        (comma_separated, '"key,value\na,1\n', "header"),
+        (comma_separated, "key,a,a\nx,1,2\n", "the column 'a' more than once"),
+        (wrangler, "[" + "[" * 5000 + "]" * 5000 + "]", "nested too deeply"),
+    ],
+)
+def test_an_input_that_cannot_be_read_is_told_in_words(reader: Reader, content: bytes | str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read(reader, content)
+
+
+def test_a_number_of_dynamodb_that_no_number_holds_is_rejected_alone() -> None:
+    lines = [{"Item": {"pk": {"S": digits}, "n": {"N": digits}}} for digits in ("1e999999999", "1")]
+    content = "".join(json.dumps(line) + "\n" for line in lines)
+    assert members(read(dynamodb, content, keys=("pk",))) == [
+        "invalid_value",
+        {"key": "1", "value": {"n": 1}},
+    ]
+
+
 def test_what_wrangler_writes() -> None:
     elements = [
         {"key": "a", "value": "x", "expiration": 4102444800, "metadata": {"m": 1}},

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, BinaryIO
 
 from tarantkv.cli.exits import UsageError
@@ -67,6 +67,8 @@ def array_elements(file: BinaryIO) -> Iterator[Any]:
                 raise UsageError(f"the input is no JSON array: {error}") from None
             text, ended = _more(file, text)
             continue
+        except RecursionError:
+            raise UsageError("an element of the array is nested too deeply") from None
         text, separator = rest[end:].lstrip(_SPACE), ","
         yield element
 
@@ -111,7 +113,7 @@ def dynamodb(file: BinaryIO, options: Options) -> Iterator[Record]:
             key = options.separator.join(_key_part(item.pop(name)) for name in options.keys)
         except KeyError as error:
             yield rejected("invalid_line", f"the line has no {error}", text)
-        except (ValueError, TypeError, AttributeError, InvalidOperation, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             yield rejected("invalid_value", f"not an item of DynamoDB: {error}", text)
         else:
             members = {"key": key, "value": item}
@@ -125,7 +127,7 @@ def typed(value: Any) -> Any:  # noqa: PLR0911 - one for each type
     """An attribute of DynamoDB as the value that it means. Sets become arrays.
 
     Raises:
-        ValueError, TypeError, InvalidOperation: it is none, or a number with more digits than can be kept.
+        ValueError, TypeError, ArithmeticError: it is none, or a number with more digits than can be kept.
     """
     ((kind, content),) = value.items()
     match kind:

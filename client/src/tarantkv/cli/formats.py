@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from tarantkv.cli.exits import UsageError
@@ -105,11 +105,12 @@ def comma_separated(file: BinaryIO, options: Options) -> Iterator[Record]:
     csv.field_size_limit(MAX_LINE_BYTES)
     rows = csv.DictReader(text, strict=True)
     keys = options.keys or ("key",)
-    missing = [name for name in keys if name not in (rows.fieldnames or ())]
+    columns = _columns(rows)
+    missing = [name for name in keys if name not in columns]
     if missing:
-        columns = ", ".join(rows.fieldnames or ()) or "no columns"
-        raise UsageError(f"the CSV has no column {missing[0]!r}: name those of the key with --key; it has {columns}")
-    others = [name for name in rows.fieldnames or () if name not in keys]
+        has = ", ".join(columns) or "no columns"
+        raise UsageError(f"the CSV has no column {missing[0]!r}: name those of the key with --key; it has {has}")
+    others = [name for name in columns if name not in keys]
     for row in _each(rows):
         if isinstance(row, Record):
             yield row
@@ -118,6 +119,25 @@ def comma_separated(file: BinaryIO, options: Options) -> Iterator[Record]:
         else:
             value: Any = row[others[0]] if others == ["value"] else {name: row[name] for name in others}
             yield options.record({"key": options.separator.join(row[name] for name in keys), "value": value})
+
+
+def _columns(rows: csv.DictReader[str]) -> Sequence[str]:
+    """The names in the header.
+
+    Raises:
+        UsageError: it cannot be read, or two columns have one name, of which one would be lost.
+    """
+    try:
+        columns = rows.fieldnames or ()
+    except csv.Error as error:
+        raise UsageError(f"the header of the CSV cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        # The text is decoded some thousand bytes at a time.
+        raise UsageError("the CSV is not UTF-8") from None
+    twice = sorted(name for name in set(columns) if columns.count(name) > 1)
+    if twice:
+        raise UsageError(f"the CSV has the column {twice[0]!r} more than once")
+    return columns
 
 
 def _each(rows: csv.DictReader[str]) -> Iterator[dict[Any, Any] | Record]:

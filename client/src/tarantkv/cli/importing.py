@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import sys
+import zlib
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -81,7 +82,7 @@ class Import:
             file.seek(prefix[-1].end)
             first_line, number = prefix[-1].first_line + prefix[-1].lines, len(prefix) + 1
         cutter = Cutter(self._name, first_line, self._asked.part_lines, PART_BYTES, number)
-        for part in _cut(cutter, reader(file, options), first_line):
+        for part in _cut(cutter, _whole(reader(file, options), self._asked.file), first_line):
             if part.part.number not in done:
                 yield part
 
@@ -151,6 +152,18 @@ class Import:
         self._done.append(done)
         self._read_to = max(self._read_to, part.end)
         self._bar.at(sum(each.lines for each in self._done), self._read_to)
+
+
+def _whole(records: Iterator[Record], path: str) -> Iterator[Record]:
+    """The records of a file.
+
+    Raises:
+        UsageError: it is compressed, and damaged or not whole; what came before that was sent.
+    """
+    try:
+        yield from records
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UsageError(f"{path} is damaged, or not whole: {error}") from None
 
 
 def _cut(cutter: Cutter, records: Iterator[Record], line: int) -> Iterator[Part]:

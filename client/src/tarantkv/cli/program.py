@@ -24,8 +24,7 @@ def run(arguments: Sequence[str] | None) -> int:
         code = command(asked.command)(asked)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would flush again at the end, and say so.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return exits.PIPE_CLOSED
     except KeyboardInterrupt:
         say("interrupted")
@@ -36,7 +35,17 @@ def run(arguments: Sequence[str] | None) -> int:
     except TarantKVError as error:
         say(text_of(error))
         return exits.code_of(error)
+    except OSError as error:
+        # A file, or standard output: a connection's are the client's own.
+        say(f"{error.filename or 'the output'}: {error.strerror or error}")
+        _drop_output()
+        return exits.USAGE
     return code
+
+
+def _drop_output() -> None:
+    """Python would flush again at the end, and say that it cannot."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _MODULES = {
