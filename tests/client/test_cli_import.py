@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgpack
 import pytest
 from tarantkv import Client
 from tarantkv.cli import main
 
 from tests.client.command import Command
 from tests.client.lossy import Fate, LossyProxy
+from tests.contract.calls import MSGPACK, Api
 from tests.contract.conftest import Service
 
 LINES = 3000
@@ -182,3 +184,22 @@ def test_a_compressed_file_that_is_damaged_is_named(
     Path("data.ndjson.gz").write_bytes(damage(gzip.compress(random.Random(3).randbytes(500))))
     assert main(("import", "data.ndjson.gz")) == 2
     assert "tarantkv: data.ndjson.gz is damaged, or not whole: " in capfd.readouterr().err
+
+
+def test_values_that_python_cannot_hold_pass_from_an_export_to_an_import_byte_for_byte(
+    tkv: Command, api: Api, prefix: str
+) -> None:
+    values = {
+        "a number of 32 bits": b"\xca\x3d\xcc\xcc\xcd",
+        "names that Python takes for one": b"\x82\x01\x02\xc3\x04",
+        "a name twice": b"\x82\x01\x02\x01\x03",
+        "a timestamp that is none": b"\xd5\xff\x00\x00",
+    }
+    body = b"\x81\xa4data\x84" + b"".join(msgpack.packb(prefix + name) + value for name, value in values.items())
+    assert api.post("write", body, {"content-type": MSGPACK}).status_code == 200
+    assert tkv.run("export", prefix, "-o", "all.ndjson").code == 0
+    assert tkv.done("delete", *(prefix + name for name in values)) == [{"deleted": 4}]
+    assert tkv.done("import", "all.ndjson")[0]["applied"] == 4
+    read = msgpack.packb({"keys": [prefix + name for name in values]})
+    again = api.post("read", read, {"content-type": MSGPACK, "accept": MSGPACK}).content
+    assert all(msgpack.packb(prefix + name) + value in again for name, value in values.items())

@@ -98,3 +98,16 @@ def test_a_value_that_json_cannot_express_comes_back_as_it_is() -> None:
     items = script.run(script.calls.export(None, None, {}).next())
     assert items is not None
     assert (items[0].value, items[0].version) == (b"\xff", "v")
+
+
+def test_lines_are_given_as_they_came_also_after_a_break() -> None:
+    odd = line(key="b", value_msgpack="1f8AAA==")
+    whole = b"".join([ITEMS[0], odd, *ITEMS[2:], line(end=True, items=5)])
+    script = Script(ok(), policy=PATIENT)
+    script.streams = [[whole[: len(ITEMS[0]) + len(odd) + 3], LOST], [whole]]
+    reader = script.calls.export(None, None, {})
+    reader.as_lines = True
+    given: list[bytes] = []
+    while (lines := script.run(reader.next())) is not None:
+        given += lines
+    assert [each + b"\n" for each in given] == [ITEMS[0], odd, *ITEMS[2:]]

@@ -59,6 +59,11 @@ class AsyncExport:
         while (items := await self._runner.run(self._reader.next())) is not None:
             yield items
 
+    def lines(self) -> AsyncIterator[list[bytes]]:
+        """The same as lines, byte for byte and without their ends: an import stores from them what is stored."""
+        self._reader.as_lines = True
+        return self.pieces()  # type: ignore[return-value]
+
     async def __aiter__(self) -> AsyncIterator[Item]:
         async for items in self.pieces():
             for item in items:

@@ -34,7 +34,10 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
 class ExportReader:
-    """`cursor` is the last one that came, `items` counts what was given, `complete`: the `end` line has come."""
+    """`cursor` is the last one that came, `items` counts what was given, `complete`: the `end` line has come.
+
+    With `as_lines` items are the bytes of their lines, as they came: Python cannot hold every value of MessagePack.
+    """
 
     def __init__(self, sender: Sender, cursor: str | None, after: str | None, selection: Mapping[str, Any]) -> None:
         if cursor is not None and selection:
@@ -50,9 +53,9 @@ class ExportReader:
         self.cursor = cursor
         self.items = 0
         self.last_key = after
-        self.complete = False
+        self.complete = self.as_lines = False
 
-    def next(self) -> Steps[list[Item] | None]:
+    def next(self) -> Steps[list[Any] | None]:
         """The next items, at least one; None behind the last.
 
         Raises:
@@ -102,7 +105,7 @@ class ExportReader:
     def _piece(self, stream: Stream) -> Read:
         return Read(stream, self._sender.policy.attempt_s)
 
-    def _read(self) -> Steps[list[Item]]:
+    def _read(self) -> Steps[list[Any]]:
         """The items of the lines that have come, or of the next ones; none where these are about the export."""
         if not self._lines:
             assert self._stream is not None  # noqa: S101 - `next` has opened it
@@ -113,7 +116,7 @@ class ExportReader:
             self._lines.extend(lines)
             if len(self._rest) > MAX_LINE_BYTES:
                 raise InternalError("a line of the export is too long")
-        items: list[Item] = []
+        items: list[Any] = []
         while self._lines:
             try:
                 self._take(self._lines[0], items)
@@ -125,10 +128,10 @@ class ExportReader:
             self._lines.popleft()
         return items
 
-    def _take(self, line: bytes, items: list[Item]) -> None:
+    def _take(self, line: bytes, items: list[Any]) -> None:
         document = _document(line)
         if "key" in document:
-            self._item(document, items)
+            self._item(line, document, items)
         elif document.get("end") is True:
             self.complete = True
         elif isinstance(document.get("error"), dict):
@@ -142,18 +145,21 @@ class ExportReader:
         if isinstance(document.get("cursor"), str):
             self.cursor = document["cursor"]
 
-    def _item(self, document: dict[str, Any], items: list[Item]) -> None:
+    def _item(self, line: bytes, document: dict[str, Any], items: list[Any]) -> None:
         key = document["key"]
         if self._behind is not None:
             if key.encode() <= self._behind:
                 return
             self._behind = None
-        if "value_msgpack" in document:
-            try:
-                document["value"] = unpacked(base64.b64decode(document.pop("value_msgpack")))
-            except (ValueError, TypeError):
-                raise ConnectionLostError(f"the value of key {key!r} is damaged") from None
-        items.append(Item(**document))
+        if self.as_lines:
+            items.append(line)
+        else:
+            if "value_msgpack" in document:
+                try:
+                    document["value"] = unpacked(base64.b64decode(document.pop("value_msgpack")))
+                except (ValueError, TypeError):
+                    raise ConnectionLostError(f"the value of key {key!r} is damaged") from None
+            items.append(Item(**document))
         self.items += 1
         self.last_key = key
 

@@ -67,6 +67,11 @@ class Export:
         while (items := self._runner.run(self._reader.next())) is not None:
             yield items
 
+    def lines(self) -> Iterator[list[bytes]]:
+        """The same as lines, byte for byte and without their ends: an import stores from them what is stored."""
+        self._reader.as_lines = True
+        return self.pieces()  # type: ignore[return-value]
+
     def __iter__(self) -> Iterator[Item]:
         for items in self.pieces():
             yield from items

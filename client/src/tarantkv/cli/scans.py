@@ -15,7 +15,7 @@ from tarantkv.cli.opening import client_of
 from tarantkv.cli.output import Output
 from tarantkv.cli.program import say
 from tarantkv.cli.progress import Progress
-from tarantkv.imports import item_members, json_line
+from tarantkv.imports import item_members
 from tarantkv.models import Item
 
 
@@ -62,8 +62,9 @@ def export(asked: Namespace) -> int:
         selection = {} if begun.cursor else _selection(asked)
         with kv.export(cursor=begun.cursor, after=begun.last_key, **selection) as keys:
             cursor, before = begun.cursor, begun.items
-            for items in keys.pieces():
-                file.writelines(json_line(_members(item, keys_only=asked.keys_only)) for item in items)
+            # As they came: a value that passes through Python may come out as another.
+            for lines in keys.lines():
+                file.writelines(line + b"\n" for line in lines)
                 if keys.cursor != cursor:
                     cursor = keys.cursor
                     file.write(_line({"cursor": cursor, "items": before + keys.items}))
