@@ -8,10 +8,13 @@ is the measure, so that nothing here depends on how fast a machine is. A connect
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
 from api.overload.tuning import BREAK_S, BURST_S, BURST_SHARE, LOOK_AGAIN_S, SHORT_TURNS, WINDOW_S
+
+_log = logging.getLogger(__name__)
 
 Call = Callable[[], object]
 Queue = deque[tuple[float, int, Call, Call]]
@@ -143,7 +146,7 @@ class FairQueue:
             self.waiting -= 1
             started += 1
             spent += cost
-            start()
+            _call(start)
         return started
 
     def _give_up(self, before: float) -> None:
@@ -152,6 +155,14 @@ class FairQueue:
             while queue and queue[0][0] < before:
                 _, _, _, reject = queue.popleft()
                 self.waiting -= 1
-                reject()
+                _call(reject)
             if not queue:
                 del self._queues[user]
+
+
+def _call(entry: Call) -> None:
+    """Start or reject one thing. Whatever comes of it must not end the turns: nobody's turn would come after that."""
+    try:
+        entry()
+    except Exception as error:  # noqa: BLE001 - see above
+        _log.error("what had waited for its turn failed", exc_info=error)

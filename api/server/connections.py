@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 TICK_S = 0.25
 """How often it is looked whether waits are over."""
 
+AGAIN_S = 10.0
+"""After which a connection that could not be ended is ended again."""
+
 RESERVED_FILES = 64
 """Descriptors that are not for clients: Redis, the listening socket, logs."""
 
@@ -120,4 +123,8 @@ class Connections:
         self._renderer.set_date(time.time())
         over = [each for each in self._all if each.phase_ends <= now or each.stall_ends <= now]
         for connection in over:
-            connection.end_wait(now)
+            try:
+                connection.end_wait(now)
+            except Exception as error:  # noqa: BLE001 - the others' waits are to end, too
+                _log.error("a connection's wait could not be ended", exc_info=error)
+                connection.phase_ends = connection.stall_ends = now + AGAIN_S
