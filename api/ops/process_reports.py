@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from api.ops.metrics import MULTIPROCESS_DIRECTORY
 from api.ops.process_memory import resident_bytes
 from api.ops.recent import Problems, Recent
 from protocol.version import VERSION
+
+_log = logging.getLogger(__name__)
 
 STALE_S = 10.0
 """A report that is older is of a process that stands still or is gone."""
@@ -46,6 +49,7 @@ class ProcessReports:
         self._started = time.time()
         directory = os.environ.get(MULTIPROCESS_DIRECTORY)
         self._directory = Path(directory) if directory else None
+        self._fails = False
 
     def own(self) -> dict[str, Any]:
         """What this process says of itself."""
@@ -69,13 +73,20 @@ class ProcessReports:
         }
 
     def write(self) -> None:
-        """Let the siblings know, where there are any."""
+        """Let the siblings know, where there are any, and the disk is not full."""
         if self._directory is None:
             return
         path = self._directory / f"status-{os.getpid()}.json"
         scratch = path.with_suffix(".new")
-        scratch.write_bytes(_encode(self.own()))
-        scratch.replace(path)
+        try:
+            scratch.write_bytes(_encode(self.own()))
+            scratch.replace(path)
+        except OSError as error:
+            if not self._fails:
+                _log.warning("this process cannot report to the others of this machine", extra={"error": str(error)})
+            self._fails = True
+        else:
+            self._fails = False
 
     def all(self) -> list[dict[str, Any]]:
         """The reports of all living processes of this machine, this one first."""
