@@ -84,7 +84,7 @@ class Script:
             case Sleep(seconds):
                 self.now += seconds
                 self.slept.append(seconds)
-            case Alone(steps):
+            case Alone(steps, _):
                 return self.run(steps)
             case Together(steps, _, stop):
                 return self._together(steps, stop)

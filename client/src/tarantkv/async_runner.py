@@ -8,7 +8,7 @@ from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
 from tarantkv.effects import NOT_BEGUN, Alone, Effect, Open, Outcome, Read, Send, Shut, Sleep, Steps, Together
-from tarantkv.errors import ClosedError
+from tarantkv.errors import LOGIN_LASTS, ClosedError, UnreachableError
 from tarantkv.transport import AsyncTransport
 
 T = TypeVar("T")
@@ -90,9 +90,17 @@ class AsyncRunner:
                 return await self.transport.open(request)
             case Shut(stream):
                 return await self.transport.shut(stream)
-            case Alone(steps):
-                async with self._lock():
+            case Alone(steps, timeout):
+                lock = self._lock()
+                try:
+                    async with asyncio.timeout(timeout):
+                        await lock.acquire()
+                except TimeoutError:
+                    raise UnreachableError(LOGIN_LASTS) from None
+                try:
                     return await self.run(steps)
+                finally:
+                    lock.release()
             case Together(steps, limit, stop):
                 outcomes = [NOT_BEGUN] * len(steps)
                 async with aclosing(self.beside_each_other(_each(steps), limit, stop)) as done:

@@ -152,14 +152,14 @@ def _join(problem: dict[str, Any], other: dict[str, Any]) -> None:
             problem[member] = {**(problem.get(member) or {}), **other[member]}
 
 
-def _rank(error: Exception) -> float:
+def _rank(error: BaseException) -> float:
     if not isinstance(error, TarantKVError):
         return -1
     found = [position for position, kind in enumerate(_RANK) if isinstance(error, kind)]
     return found[0] if found else len(_RANK) - 1.5
 
 
-def _unforeseen(error: Exception) -> TarantKVError:
+def _unforeseen(error: BaseException) -> TarantKVError:
     found = InternalError(f"the client failed: {error!r}")
     found.__cause__ = error
     return found

@@ -5,7 +5,8 @@ A front end carries each out and sends the result back into the generator, or th
 
 - `Send` a request: its `Response`;
 - `Sleep` for some seconds: None;
-- `Alone`: run these steps while no others of the same client run alone: their result;
+- `Alone`: run these steps while no others of the same client run alone: their result, or `UnreachableError` where
+  others have not ended in time;
 - `Together`: run these steps, at most `limit` at a time: an `Outcome` for each;
 - `Open` a request whose answer comes in pieces: a `Stream`;
 - `Read` the next piece of it: bytes, none at its end;
@@ -35,9 +36,10 @@ class Sleep(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """Run steps while no other steps run alone."""
+    """Run steps while no other steps run alone; wait `timeout` seconds for those."""
 
     steps: Steps[Any]
+    timeout: float
 
 
 class Together(NamedTuple):
@@ -79,7 +81,7 @@ class Outcome(NamedTuple):
 
     begun: bool
     value: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 Effect: TypeAlias = Send | Sleep | Alone | Together | Open | Read | Shut

@@ -16,6 +16,8 @@ NOT_APPLIED = "not_applied"
 UNKNOWN = "unknown"
 NOT_READ = "not_read"
 
+LOGIN_LASTS = "another call of this client has not ended its login in time"
+
 
 class TarantKVError(Exception):
     """Whatever the client raises is one of these; the text is for people.

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from tarantkv.effects import NOT_BEGUN, Alone, Effect, Open, Outcome, Read, Send, Shut, Sleep, Steps, Together
-from tarantkv.errors import ClosedError
+from tarantkv.errors import LOGIN_LASTS, ClosedError, UnreachableError
 from tarantkv.forks import renew_after_fork
 from tarantkv.transport import Transport
 
@@ -75,7 +75,7 @@ class Runner:
     def _run_into(self, done: SimpleQueue[tuple[int, Outcome]], position: int, steps: Steps[Any]) -> None:
         try:
             outcome = Outcome(begun=True, value=self.run(steps))
-        except Exception as error:  # noqa: BLE001 - handed on
+        except BaseException as error:  # noqa: BLE001 - handed on: who waits for it would never know
             outcome = Outcome(begun=True, error=error)
         done.put((position, outcome))
 
@@ -91,9 +91,14 @@ class Runner:
                 return self.transport.open(request)
             case Shut(stream):
                 return self.transport.shut(stream)
-            case Alone(steps):
-                with self._alone:
+            case Alone(steps, timeout):
+                lock = self._alone
+                if not lock.acquire(timeout=timeout):
+                    raise UnreachableError(LOGIN_LASTS)
+                try:
                     return self.run(steps)
+                finally:
+                    lock.release()
             case Together(steps, limit, stop):
                 outcomes = [NOT_BEGUN] * len(steps)
                 for position, outcome in self.beside_each_other(steps, limit, stop):

@@ -134,7 +134,7 @@ class Sender:
     def _tried(self, call: Call, until: float, read: Callable[[Response], T]) -> Steps[T]:
         attempts = Attempts(call)
         if call.authenticated and self.session.token is None and self.session.ask is not None:
-            yield Alone(self._log_in_instead_of(None, until))
+            yield self._alone(None, until)
         while True:
             attempts.number += 1
             token = self.session.token
@@ -182,8 +182,11 @@ class Sender:
             return attempts.number <= LOGINS_PER_CALL
         if self.session.ask is None or attempts.number > LOGINS_PER_CALL:
             return False
-        yield Alone(self._log_in_instead_of(token, until))
+        yield self._alone(token, until)
         return True
+
+    def _alone(self, token: str | None, until: float) -> Alone:
+        return Alone(self._log_in_instead_of(token, until), max(0.0, until - self.clock()))
 
     def _log_in_instead_of(self, token: str | None, until: float) -> Steps[None]:
         if self.session.token == token:
