@@ -1,10 +1,10 @@
-"""The command line: `python -m clusterctl COMMAND`; `commands` says which there are."""
+"""The command line: `python -m clusterctl COMMAND`. The module `commands` defines the commands."""
 
 import signal
 import sys
 
 if __name__ == "__main__":
-    # Ctrl-C ends the process without a word while it imports; from `main` on it is an exception.
+    # During the imports, Ctrl-C ends the process without a traceback. From `main` on it raises KeyboardInterrupt.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from clusterctl.commands import main
 

@@ -1,7 +1,7 @@
-"""Backups of a cluster of replica sets: one instance of each shard is copied, and every instance gets that copy back.
+"""Backups of a cluster of replica sets: a backup copies one instance of each shard, a restore gives it to all of them.
 
-The files, the list of them and what is checked are those of `localcluster.backup`. Beside them stands which shards and
-instances there are. What is restored is the same cluster, as it was: with the same UUIDs and the same id.
+The files, their list and the checks are those of `localcluster.backup`. The list also names the shards and instances.
+A restored cluster has the same UUIDs and the same cluster id as before.
 """
 
 from __future__ import annotations
@@ -35,23 +35,24 @@ from localcluster.waiting import ClusterError
 
 
 def backup(cluster: ReplicatedCluster, target: Path, say: Say) -> int:
-    """Back up every shard of a running cluster into the new directory `target`; returns the number of bytes. A shard is
-    copied from an instance that follows, so that its leader serves undisturbed.
+    """Back up every shard of a running cluster into the new directory `target`. Returns the number of bytes.
+
+    A shard is copied from a follower where there is one, so that the copy does not slow its leader down.
 
     Raises:
-        ClusterError: a shard has no leader, buckets move or instances come or go, or `target` is there.
+        ClusterError: a shard has no leader, buckets move, the members of the cluster change, or `target` exists.
     """
     membership = cluster.config.membership
     begun = under_way(membership)
     if begun is not None:
-        raise ClusterError(f"{begun[0]}: end that with make {begun[1]} first")
+        raise ClusterError(f"{begun[0]}: finish that with make {begun[1]} first")
     with new_backup(cluster, target) as scratch:
         try:
             before = _owned(cluster)
             shards = {name: copy_caught_up(cluster, name, scratch, say) for name in membership.names()}
-            # A bucket that has moved meanwhile could be in both copies, or in none.
+            # A bucket that moved during the backup could be in both copies, or in none.
             if _owned(cluster) != before:
-                raise ClusterError("buckets have moved meanwhile: make the backup again when none does")
+                raise ClusterError("buckets moved during the backup: run it again when no bucket moves")
         except StorageError as error:
             raise ClusterError(str(error)) from None
         finish(scratch, shards, {"cluster": _told(cluster)})
@@ -59,22 +60,25 @@ def backup(cluster: ReplicatedCluster, target: Path, say: Say) -> int:
 
 
 def restore(cluster: ReplicatedCluster, source: Path, say: Say) -> int:
-    """Put a backup where the instances of a cluster that was never started look for their data; returns its bytes.
+    """Put a backup into the data directories of a cluster that was never started. Returns the number of bytes.
 
     Raises:
-        ClusterError: it is no whole backup of a cluster, or of one with other passwords, or there is data already.
+        ClusterError: `source` is not a complete backup of a cluster, or of one with other passwords, or the cluster
+            has data already.
     """
     manifest = read_manifest(source)
     membership, shards = _membership(manifest, source), manifest["shards"]
     restored = ReplicatedCluster(of_membership(cluster.config, membership))
     told = _told(restored)
-    for what, where in (("bucket_count", "TARANTKV_BUCKET_COUNT"), ("password", ".env, its passwords")):
+    for what, where in (("bucket_count", "another TARANTKV_BUCKET_COUNT"), ("password", "other passwords in .env")):
         if manifest["cluster"].get(what) != told[what]:
-            raise ClusterError(f"{source} is of a cluster with another {where}: put that beside it first")
+            raise ClusterError(f"{source} is of a cluster with {where}: put the .env of that cluster in place first")
     if sorted(shards) != sorted(membership.names()):
-        raise ClusterError(f"{source} has shards {', '.join(shards)}, its cluster {', '.join(membership.names())}")
+        raise ClusterError(
+            f"{source} is damaged: it holds {', '.join(shards)}, and lists shards {', '.join(membership.names())}"
+        )
     if remembered(cluster.config.data_dir) not in (None, membership):
-        raise ClusterError(f"{cluster.config.data_dir} is another cluster's: move it away first")
+        raise ClusterError(f"{cluster.config.data_dir} belongs to another cluster: move it away first")
     with empty_shards(cluster, "make cluster-down") as scratch:
         for shard, files in shards.items():
             first, *others = membership.instances(shard)
@@ -88,19 +92,22 @@ def restore(cluster: ReplicatedCluster, source: Path, say: Say) -> int:
 
 
 def _owned(cluster: ReplicatedCluster) -> dict[str, Sequence[int]]:
-    """The buckets of each shard; raises `ClusterError` where one is on its way."""
+    """The buckets of each shard. Raises `ClusterError` if a bucket is moving."""
     found = {}
     every = storages(cluster)
     for name in every.names:
         buckets = every.buckets(name)
         if buckets.passing:
-            raise ClusterError(f"buckets of {name} are on their way: make the backup when none is")
+            raise ClusterError(f"buckets of {name} are moving: make the backup when no bucket moves")
         found[name] = buckets.owned
     return found
 
 
 def _told(cluster: ReplicatedCluster) -> dict[str, Any]:
-    """What a backup says of its cluster. The instances know each other by a password that is in their data, too."""
+    """What a backup records about its cluster.
+
+    That includes a hash of the password with which the instances log in to each other: their data holds it, too.
+    """
     config = cluster.config
     password = hashlib.sha256(f"{config.membership.seed}/{config.instances_password}".encode()).hexdigest()
     return {"membership": asdict(config.membership), "bucket_count": config.bucket_count, "password": password}
@@ -110,6 +117,6 @@ def _membership(manifest: Mapping[str, Any], source: Path) -> Membership:
     try:
         return msgspec.convert(manifest["cluster"]["membership"], Membership)
     except KeyError:
-        raise ClusterError(f"{source} is of a single machine: make restore puts it back") from None
+        raise ClusterError(f"{source} is a backup of a single machine: restore it with make restore") from None
     except (msgspec.ValidationError, TypeError):
-        raise ClusterError(f"{source} does not say which instances there were: it is damaged") from None
+        raise ClusterError(f"{source} is damaged: it does not list the instances of its cluster") from None

@@ -1,4 +1,6 @@
-"""What changes of a running cluster share: one at a time, written down before it begins, and read by all instances."""
+"""What all changes of a running cluster's members share: they run one at a time, each is written down before it
+begins, and then every instance reads the new configuration.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ _AGAIN_S = 0.2
 
 
 def under_way(membership: Membership) -> tuple[str, str] | None:
-    """The change that has begun and not ended: what it is, and the command that ends it."""
+    """The change that has begun and not ended: its description, and the make target that finishes it."""
     if membership.joining:
         return f"{membership.joining} is being added", "shard-add"
     if membership.draining:
@@ -29,17 +31,20 @@ def under_way(membership: Membership) -> tuple[str, str] | None:
 
 
 def refuse_others(membership: Membership, command: str) -> None:
-    """Raise `ClusterError` where a change is under way that `command` does not end."""
+    """Raise `ClusterError` if a change is under way that `command` does not finish."""
     begun = under_way(membership)
     if begun is not None and begun[1] != command:
-        raise ClusterError(f"{begun[0]}: end that with make {begun[1]} first")
+        raise ClusterError(f"{begun[0]}: finish that with make {begun[1]} first")
 
 
 def refuse_while_away(cluster: ReplicatedCluster) -> None:
-    """Raise `ClusterError` where an instance is away, unless one is that the change under way has not started yet."""
+    """Raise `ClusterError` if an instance is down.
+
+    While a change is under way this does not raise: the change may not have started its new instances yet.
+    """
     faults = storages(cluster).faults()
     if faults and under_way(cluster.config.membership) is None:
-        raise ClusterError("nothing is changed while an instance is away: " + "; ".join(faults))
+        raise ClusterError("the cluster cannot be changed while an instance is down: " + "; ".join(faults))
 
 
 def storages(cluster: ReplicatedCluster) -> Storages:
@@ -53,7 +58,7 @@ def storages(cluster: ReplicatedCluster) -> Storages:
 
 
 def written(cluster: ReplicatedCluster, membership: Membership) -> ReplicatedCluster:
-    """The cluster with other members, written down."""
+    """Write down other members; returns the cluster with them."""
     changed = ReplicatedCluster(of_membership(cluster.config, membership))
     changed.announce = cluster.announce
     remember(changed.config)
@@ -61,11 +66,12 @@ def written(cluster: ReplicatedCluster, membership: Membership) -> ReplicatedClu
 
 
 def reload(cluster: ReplicatedCluster, *, all_run: bool = True) -> None:
-    """Have every instance read the configuration; unless `all_run`, one whose process does not run is left out: it
-    reads it when it starts.
+    """Make every instance read the configuration again.
+
+    Unless `all_run`, instances whose process does not run are left out: they read it when they start.
 
     Raises:
-        ClusterError: an instance does not.
+        ClusterError: an instance does not do so within `RELOAD_S`.
     """
     states = {status.name: status.pid for status in cluster.status()}
     for instance in cluster.config.shards:
@@ -74,7 +80,7 @@ def reload(cluster: ReplicatedCluster, *, all_run: bool = True) -> None:
 
 
 def _reload(cluster: ReplicatedCluster, instance: str) -> None:
-    """One instance, which may be just starting."""
+    """Make one instance read the configuration; it may still be starting, so this tries again for `RELOAD_S`."""
     ends = time.monotonic() + RELOAD_S
     while True:
         try:

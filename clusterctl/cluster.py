@@ -1,4 +1,4 @@
-"""`ReplicatedCluster`: start and stop of replica sets, Redis, workers and the api on one machine."""
+"""`ReplicatedCluster` starts and stops replica sets, Redis, workers and the api on one machine."""
 
 from __future__ import annotations
 
@@ -23,27 +23,29 @@ CONFIGURATION = "config.yaml"
 _RUN = f"/proc/self/fd/{RUN_FD}"
 _CONSOLE = f"{_RUN}/shard-{{{{ instance_name }}}}.sock"
 
-# Through links in the run directory, as `?` and `;` of a directory's name would be syntax.
+# These paths lead through links in the run directory: in LUA_PATH, a `?` or `;` in a directory's name would be syntax.
 _LUA_PATH = ";".join(f"{_RUN}/{link}/{form}" for link in ("lua", "vshard") for form in ("?.lua", "?/init.lua")) + ";;"
 
 
 class ReplicatedCluster(Cluster):
-    """One cluster of replica sets on this machine. Its programs are those of `Cluster`, a shard's one an instance:
-    `shard-s1-2`.
+    """One cluster of replica sets on this machine.
+
+    Its programs are those of `Cluster`, with one program for each instance of a shard: `shard-s1-2`.
     """
 
     config: ReplicatedConfig
 
     may_end = 3
-    """An instance without data cannot join while its leader makes or changes what is there, and tries again."""
+    """How often an instance may end during the start. One without data cannot join while its leader creates or changes
+    its spaces: it ends, and the supervisor starts it again."""
 
     def __init__(self, config: ReplicatedConfig) -> None:
         super().__init__(config)
 
     def start(self) -> None:
-        """As `Cluster.start`; when it returns every bucket belongs to one shard.
+        """Start everything, as `Cluster.start` does; when it returns, every bucket belongs to exactly one shard.
 
-        Raises `ClusterError` as that does, or where the map of buckets has a hole or an overlap.
+        Raises `ClusterError` as `Cluster.start` does, and if a bucket belongs to no shard or to two.
         """
         remember(self.config)
         super().start()
@@ -62,7 +64,7 @@ class ReplicatedCluster(Cluster):
         self.write_configuration()
 
     def write_configuration(self) -> None:
-        """Write `config.yaml`. Instances that run read it when they are told to."""
+        """Write `config.yaml`. Running instances read it when `changes.reload` tells them to."""
         settings = programs.settings_for(self.config, "shard")
         seed = self.config.membership.seed
         text = render(document(self.config.plan, settings, seed=seed, console=_CONSOLE, empty=self.empty()))
@@ -74,8 +76,9 @@ class ReplicatedCluster(Cluster):
         return {name for name, directory in directories.items() if not any(directory.rglob("*.snap"))}
 
     def supervise(self) -> None:
-        """Have exactly the programs of the configuration supervised: starts instances that are new, and waits for them;
-        ends those that are gone.
+        """Supervise exactly the programs of the configuration.
+
+        Starts new instances and waits until they answer; ends instances that the configuration no longer names.
         """
         with self._lock():
             self._supervise_workers(self.workers())
@@ -83,11 +86,11 @@ class ReplicatedCluster(Cluster):
         self.write_configuration()
 
     def states(self) -> dict[str, dict[str, Any] | None]:
-        """What each instance says of itself; None: nothing."""
+        """What each instance reports about itself, as `state.of` returns it; None: it does not answer."""
         return {shard.name: state.of(self.console_socket(shard.name)) for shard in self.config.shards}
 
     def leader(self, shard: str, *, but: str | None = None) -> str | None:
-        """The instance that leads a shard, `but` not asked; None: none says that it does."""
+        """The instance that says that it leads a shard, or None. The instance `but` is not asked."""
         for instance in self.config.shards:
             if instance.shard == shard and instance.name != but:
                 said = state.of(self.console_socket(instance.name))
@@ -96,7 +99,7 @@ class ReplicatedCluster(Cluster):
         return None
 
     def check_map(self, timeout_s: float) -> None:
-        """Wait until every bucket is one shard's, as its leader says. Raises `ClusterError`."""
+        """Wait until every bucket belongs to exactly one shard, by what the leaders say. Raises `ClusterError`."""
         fault: list[str | None] = [None]
 
         def is_whole() -> bool:
@@ -141,17 +144,17 @@ class ReplicatedCluster(Cluster):
             command,
             programs.base_env() | own,
             self.layout.shard_dir(shard),
-            # It would read Lua from the supervisor's pipe, and everything in it would wait for that.
+            # Otherwise Tarantool reads Lua from the supervisor's pipe, and all its fibers wait for that.
             stdin=Path(os.devnull),
         )
 
     @property
     def _engine(self) -> Engine:
         if self.config.engine is None:
-            raise ClusterError("the cluster has no Tarantool to run on")
+            raise ClusterError("this cluster was configured without a Tarantool to run on")
         return self.config.engine
 
     @property
     def configuration(self) -> Path:
-        """The `config.yaml` of its instances."""
+        """The path of the instances' `config.yaml`."""
         return self.layout.run_dir / CONFIGURATION

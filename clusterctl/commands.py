@@ -1,6 +1,6 @@
-"""What the command line does: up, down, status, changes of a cluster that serves.
+"""The commands: up, down, status, backup, restore, exec, and changes of a running cluster's members.
 
-An expected error is one line on standard error, and exit code 1.
+An expected error is reported as one line on standard error, with exit code 1.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _change(cluster: ReplicatedCluster, options: argparse.Namespace) -> int:
     elif options.command == "replica-replace":
         replicas.replace_lost(cluster, options.name, _say)
     elif not _move_buckets(cluster, options):
-        _say("stopped; the same command goes on from here")
+        _say("stopped; run the same command to continue")
         return _INTERRUPTED
     config = of_machine(dotenv.REPOSITORY)
     ReplicatedCluster(config).check_map(config.start_timeout_s)
@@ -86,7 +86,7 @@ def _change(cluster: ReplicatedCluster, options: argparse.Namespace) -> int:
 
 
 def _keep(cluster: ReplicatedCluster, options: argparse.Namespace) -> int:
-    """Back up, or restore what was backed up."""
+    """Make or restore a backup; returns the exit code."""
     if options.command == "restore":
         size = backup.restore(cluster, Path(options.directory), _say)
         print(f"Restored {size / 2**20:.1f} MiB into {cluster.config.data_dir}; make cluster-up starts from it.")
@@ -95,13 +95,13 @@ def _keep(cluster: ReplicatedCluster, options: argparse.Namespace) -> int:
         raise SupervisorDownError
     named = options.directory or dotenv.REPOSITORY / ".backups" / time.strftime("cluster-%Y-%m-%dT%H-%M-%S")
     size = backup.backup(cluster, Path(named), _say)
-    print(f"{named} has {size / 2**20:.1f} MiB. Keep .env with it: its secrets are not in there.")
+    print(f"{named} has {size / 2**20:.1f} MiB. Keep .env with it: the backup does not hold its secrets.")
     return 0
 
 
 def _move_buckets(cluster: ReplicatedCluster, options: argparse.Namespace) -> bool:
     stop = Stop()
-    # The bucket under way is let arrive.
+    # Ctrl-C ends the run after the bucket that is moving has arrived.
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     if options.command == "shard-add":
         return growth.add(cluster, stop, _say)
@@ -130,22 +130,22 @@ def _count(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m clusterctl", description="A cluster of replica sets here.")
+    parser = argparse.ArgumentParser(prog="python -m clusterctl", description="Runs a cluster of replica sets here.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start everything")
-    up.add_argument("--shards", type=_count, help=f"{USUAL_SHARDS} at the first start")
-    up.add_argument("--replicas", type=_count, help=f"instances of each, {USUAL_REPLICAS} at the first start")
-    commands.add_parser("status", help="each shard's leader, and what its instances say")
-    commands.add_parser("shard-add", help="add a shard, and have it get its share of the buckets")
-    drained = commands.add_parser("shard-drain", help="have the other shards get a shard's buckets, and take it out")
+    up.add_argument("--shards", type=_count, help=f"number of shards; {USUAL_SHARDS} by default, at the first start")
+    up.add_argument("--replicas", type=_count, help=f"instances of each shard; {USUAL_REPLICAS} by default")
+    commands.add_parser("status", help="print each shard's leader and the state of its instances")
+    commands.add_parser("shard-add", help="add a shard, and move its share of the buckets to it")
+    drained = commands.add_parser("shard-drain", help="move a shard's buckets to the other shards, then remove it")
     drained.add_argument("name")
     added = commands.add_parser("replica-add", help="add an instance to a shard")
     added.add_argument("shard")
-    replaced = commands.add_parser("replica-replace", help="put a new instance in the place of one that is lost")
+    replaced = commands.add_parser("replica-replace", help="replace an instance that is lost by a new one")
     replaced.add_argument("name")
     making = commands.add_parser("backup", help="copy the data of every shard while it runs")
-    making.add_argument("directory", nargs="?", help="a new one; .backups/ and the time by default")
-    restoring = commands.add_parser("restore", help="put a backup where there is no data yet")
+    making.add_argument("directory", nargs="?", help="a new directory; by default one in .backups/")
+    restoring = commands.add_parser("restore", help="restore a backup to a cluster that has no data yet")
     restoring.add_argument("directory")
     commands.add_parser("exec", help="run Python with the settings of the api: exec -- -m api.manage list")
     commands.add_parser("down", help="stop everything, keep the data")

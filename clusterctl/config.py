@@ -1,4 +1,4 @@
-"""What a cluster on one machine consists of: from `.env`, the command line, and what an earlier start has written."""
+"""The configuration of a cluster on one machine: made of `.env`, the command line and what an earlier start wrote."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ REDIS_PORT = ("TARANTKV_CLUSTER_REDIS_PORT", 7479)
 
 USUAL_SHARDS, USUAL_REPLICAS = 2, 3
 _HIGHEST_PORT = 32767
-"""Linux takes source ports from above: an instance that is down for a moment must find its port free."""
+"""Linux takes the source ports of connections from the range above. An instance that restarts must find its port free,
+so it gets one below."""
 
 _PLAN = "plan.json"
 _ADDRESS = "127.0.0.1"
@@ -34,27 +35,27 @@ _ADDRESS = "127.0.0.1"
 
 @dataclass(frozen=True)
 class ReplicatedConfig(ClusterConfig):
-    """The processes, where each of `shards` is one instance, and the replica sets that they are of."""
+    """The processes, and the replica sets that they belong to. Each of `shards` is one instance."""
 
     plan: tuple[ShardPlan, ...] = ()
     engine: Engine | None = None
     instances_password: str = ""
     membership: Membership = NOBODY
     ports: tuple[int, ...] = ()
-    """Of all instances that there are and were; further ones follow the last."""
+    """The ports of all present and former instances; new instances get those behind the last."""
 
     @property
     def bucket_count(self) -> int:
-        """Buckets of all shards together."""
+        """The number of buckets of all shards together."""
         return int(self.settings.get("TARANTKV_BUCKET_COUNT", "30000"))
 
 
 def of_machine(
     root: Path, shards: int | None = None, replicas: int | None = None, *, starts: bool = False
 ) -> ReplicatedConfig:
-    """The cluster of `make cluster-up`, in `.cluster/`; what it runs on is only looked for where it `starts`.
+    """The cluster of `make cluster-up`, in `.cluster/`. Looks for Tarantool and vshard only if `starts`.
 
-    Raises `ConfigError` or `DotenvError`, in one line.
+    Raises `ConfigError` or `DotenvError`, with a text of one line.
     """
     dotenv.ensure(root / ".env")
     given = {**dotenv.read(root / ".env"), **os.environ}
@@ -63,8 +64,8 @@ def of_machine(
     wanted = _counts(data_dir, shards, replicas)
     first = _port(given, FIRST_PORT)
     if first + wanted.highest() - 1 > _HIGHEST_PORT:
-        raise ConfigError(f"{FIRST_PORT[0]}: {first}: the last instance's port is past {_HIGHEST_PORT}")
-    # What places the single machine's processes is not meant for these.
+        raise ConfigError(f"{FIRST_PORT[0]}: {first}: the last instance's port would be above {_HIGHEST_PORT}")
+    # These settings are meant for the processes of `make up`, which may run beside this cluster.
     single = {"TARANTKV_SHARDS": None, "TARANTKV_PORT": None, "TARANTKV_REDIS_URL": None}
     base = for_machine(root)
     settings = {name: value for name, value in base.settings.items() if name not in single}
@@ -74,7 +75,7 @@ def of_machine(
 
 
 def with_replicas(base: ClusterConfig, shards: int, replicas: int, engine: Engine) -> ReplicatedConfig:
-    """A cluster like another one, with replica sets on random ports in place of its shards."""
+    """The cluster `base`, with replica sets on random ports in place of its shards."""
     membership = Membership(shards, replicas, shards, secrets.token_hex(8))
     own = {CLUSTER_PASSWORD: secrets.token_hex(8)}
     ports = free_ports(shards * replicas)
@@ -86,14 +87,14 @@ def with_replicas(base: ClusterConfig, shards: int, replicas: int, engine: Engin
 def of_tests(
     data_dir: Path, engine: Engine, *, shards: int = 2, replicas: int = 3, settings: Mapping[str, str] | None = None
 ) -> ReplicatedConfig:
-    """A small cluster beside others, gone with the process that started it."""
+    """A small cluster for tests, which can run beside others and ends with the process that started it."""
     given = {"TARANTKV_SHARD_MEMORY_MIB": "64", "TARANTKV_COUNT_APPLICATIONS": "true", **(settings or {})}
     base = for_tests(data_dir, shards=0, settings=given)
     return with_replicas(base, shards, replicas, engine)
 
 
 def remember(config: ReplicatedConfig) -> None:
-    """Write down which shards and replicas there are, before data is made of them."""
+    """Write down the members of the cluster, before any of them creates data."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = config.data_dir / f"{_PLAN}.new"
     scratch.write_bytes(msgspec.json.encode(config.membership))
@@ -101,9 +102,9 @@ def remember(config: ReplicatedConfig) -> None:
 
 
 def remembered(data_dir: Path) -> Membership | None:
-    """Which shards and instances were written down; None: nothing was.
+    """The members that `remember` wrote down; None: it wrote nothing.
 
-    Raises `ConfigError` where that is damaged.
+    Raises `ConfigError` if the file is damaged.
     """
     try:
         return msgspec.json.decode((data_dir / _PLAN).read_bytes(), type=Membership)
@@ -114,15 +115,15 @@ def remembered(data_dir: Path) -> Membership | None:
 
 
 def of_membership(config: ReplicatedConfig, membership: Membership) -> ReplicatedConfig:
-    """The same cluster with other shards.
+    """The same cluster with other members.
 
-    Raises `ConfigError`: there is no room for them.
+    Raises `ConfigError` if there are too few positions or ports for them.
     """
     membership.check()
     more = membership.highest() - len(config.ports)
     ports = (*config.ports, *(config.ports[-1] + 1 + number for number in range(more)))
     if ports[-1] > _HIGHEST_PORT:
-        raise ConfigError(f"{FIRST_PORT[0]}: the last instance's port is past {_HIGHEST_PORT}")
+        raise ConfigError(f"{FIRST_PORT[0]}: the last instance's port would be above {_HIGHEST_PORT}")
     given = {CLUSTER_PASSWORD: config.instances_password}
     made = _replicated(config, config.data_dir, dict(config.settings), ports, membership, config.engine, given)
     return replace(made, redis_ports=config.redis_ports, api_port=config.api_port)
@@ -159,7 +160,10 @@ def _replicated(
 
 
 def _counts(data_dir: Path, shards: int | None, replicas: int | None) -> Membership:
-    """Which shards there are, and how many instances of each: as asked, as before, or as usual."""
+    """The members that an earlier start wrote down; at the first start those that were asked for, or the usual ones.
+
+    Raises `ConfigError` if other numbers are asked for than the cluster has.
+    """
     there = remembered(data_dir)
     if there is None:
         count = shards or USUAL_SHARDS

@@ -1,7 +1,7 @@
 """Writes `config.yaml`, the declarative configuration that all instances of a cluster share.
 
-It holds no secret: passwords come from the environment of each instance, `TARANTKV_STORE_PASSWORD` and
-`TARANTKV_CLUSTER_PASSWORD`. What the role `tarantkv` reads of it is checked again by the role.
+It holds no secret: each instance takes the passwords from its environment, `TARANTKV_STORE_PASSWORD` and
+`TARANTKV_CLUSTER_PASSWORD`. The role `tarantkv` checks its part of the configuration again.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from protocol.settings import ClusterSettings, LogSettings, ShardSettings, Store
 ROLE = "tarantkv"
 
 INSTANCES_USER = "instances"
-"""The database user as which instances talk to each other."""
+"""The database user as which instances log in to each other."""
 
 CLUSTER_PASSWORD = "TARANTKV_CLUSTER_PASSWORD"  # noqa: S105  the name of the variable
 STORE_PASSWORD = "TARANTKV_STORE_PASSWORD"  # noqa: S105
 
 REPLICATION_TIMEOUT_S = 0.2
-"""An instance that has sent nothing for four times as long counts as dead."""
+"""Its peers count an instance as dead if it has sent nothing for four times as long."""
 ELECTION_TIMEOUTS_S = (0.5, 0.65, 0.8, 0.95, 1.1)
-"""After so long without a winner an instance calls for another vote, by its place in the shard. All notice at the same
-moment that their leader is dead, and two that vote for themselves wait for each other: the next time one is first.
+"""How long an instance waits for the winner of an election before it calls another one, by its place in the shard.
+
+All instances notice at the same moment that their leader is dead, so two of them may split the votes. Different
+timeouts let one of them be first at the next election.
 """
 SYNCHRO_TIMEOUT_S = 60
-"""How long a change waits for its replicas before its outcome is unknown. The workers give it up long before."""
+"""How long a change waits for its replicas before its outcome is unknown. Workers stop waiting long before that."""
 CONNECT_TIMEOUT_S = 3
-"""How long a start waits for instances that may be away for good."""
+"""How long a starting instance waits for other instances, which may be gone for good."""
 FIRST_CONNECT_TIMEOUT_S = 30
-"""An instance without data ends where it finds no other: all are given the time to start."""
+"""The same for an instance without data: it ends if it finds no other instance, so the others get time to start."""
 BUCKET_SEND_TIMEOUT_S = 3
 
 _MEBIBYTE = 1024 * 1024
@@ -50,16 +52,16 @@ def document(
     console: str = "tarantool.control",
     empty: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The configuration as what YAML holds: dictionaries, lists, texts, numbers.
+    """The configuration as dictionaries, lists, texts and numbers, for `render`.
 
-    `seed` is any text, the same for good and no other cluster's: the UUIDs are made of it.
-    `settings` are `TARANTKV_*` variables: those that a shard reads, but for its name, address and directory. `console`
-    is the path of an instance's admin console, where `{{ instance_name }}` stands for its name. Data lies in the
-    directory in which the instance is started. `empty` names the instances that have none yet.
+    `seed` is any text that never changes and that no other cluster has: the UUIDs are made of it.
+    `settings` are the `TARANTKV_*` variables of a shard, except its name, address and directory. `console` is the path
+    of an instance's admin console, where `{{ instance_name }}` stands for its name. An instance keeps its data in the
+    directory in which it is started. `empty` names the instances that have no data yet.
 
     Raises:
         SettingsError: a setting is wrong.
-        ValueError: two instances have one position, or a name, or a position is out of bounds.
+        ValueError: two instances share a name, an address or a position, or a position is out of bounds.
     """
     _check(shards)
     addresses = {shard.name: ",".join(instance.address for instance in shard.instances) for shard in shards}
@@ -102,13 +104,13 @@ def document(
             "timeout": REPLICATION_TIMEOUT_S,
             "election_fencing_mode": "strict",
             "connect_timeout": CONNECT_TIMEOUT_S,
-            # Who was taken out of the configuration counts no longer for the quorum (vshard#623).
+            # An instance that is no longer in the configuration must not count for the quorum (vshard#623).
             "autoexpel": {"enabled": True, "by": "prefix", "prefix": "{{ replicaset_name }}-"},
         },
         "sharding": {
             "roles": ["storage"],
             "bucket_count": cluster.bucket_count,
-            # Buckets are moved one by one, paced: vshard's own way makes requests wait.
+            # `moving` moves buckets one by one, with pauses. vshard's rebalancer would make requests wait.
             "rebalancer_mode": "off",
             "rebalancer_bucket_send_timeout": BUCKET_SEND_TIMEOUT_S,
         },
@@ -150,17 +152,18 @@ def _check(shards: Sequence[ShardPlan]) -> None:
     for shard in shards:
         for instance in shard.instances:
             if not instance.name.startswith(f"{shard.name}-"):
-                raise ValueError(f"instance {instance.name} of shard {shard.name}: its name begins with {shard.name}-")
+                raise ValueError(f"instance {instance.name}: the name must begin with that of its shard, {shard.name}-")
             if not 1 <= instance.position <= MOST_POSITIONS:
-                raise ValueError(f"instance {instance.name}: the position is 1 to {MOST_POSITIONS}")
-            for what in (instance.name, instance.position, instance.address):
-                if what in seen:
-                    raise ValueError(f"instances {seen[what]} and {instance.name} are both {what}")
-                seen[what] = instance.name
+                raise ValueError(f"instance {instance.name}: its position must be 1 to {MOST_POSITIONS}")
+            of = {"name": instance.name, "position": instance.position, "address": instance.address}
+            for what, value in of.items():
+                if value in seen:
+                    raise ValueError(f"instances {seen[value]} and {instance.name} have the same {what}, {value}")
+                seen[value] = instance.name
 
 
 def render(value: Mapping[str, Any]) -> str:
-    """A document as YAML: maps in blocks, one key a line; every text in double quotes, as in JSON."""
+    """A document as YAML: maps as blocks with one key a line, every text in double quotes as in JSON."""
     return "\n".join([*_lines(value, ""), ""])
 
 

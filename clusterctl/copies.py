@@ -1,7 +1,7 @@
-"""Copies of what an instance of a shard holds, made while the shard serves: for a backup, and for a new instance.
+"""Copies the data of an instance while its shard serves: for a backup, and for a new instance.
 
-A new instance starts from such a copy. Joining in the engine's own way, it would end wherever a change at the end of
-what its leader sends is not confirmed yet, which under load there always is.
+A new instance starts from such a copy, not by Tarantool's own join. A joining instance ends if the last change that its
+leader sends is not confirmed yet, and under load that is always so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from localcluster.waiting import ClusterError
 
 CATCH_UP_S = 30
 
-# An instance's own rows, of number 0, are nobody else's.
+# Number 0 counts rows that an instance keeps to itself and never replicates.
 _REACHED = """
     local found = setmetatable({}, {__serialize = 'seq'})
     for id, lsn in pairs(box.info.vclock) do
@@ -44,7 +44,7 @@ _CATCH_UP = """
     return true
 """
 
-# A number that was never given is taken first: rows of whoever had it may still be under way.
+# Takes a number that no instance ever had, if there is one: rows of a former holder may still be arriving.
 _REGISTER = """
     local cluster, free = box.space._cluster, nil
     if cluster.index.uuid:get('%s') ~= nil then return true end
@@ -62,11 +62,12 @@ _HEADER = re.compile(rb"\nInstance: [0-9a-f-]{36}\n")
 def copy_caught_up(
     cluster: ReplicatedCluster, shard: str, scratch: Path, say: Say, before_logs: Callable[[], None] = lambda: None
 ) -> Mapping[str, Any]:
-    """Copy a shard to a directory of its name, from an instance that follows, so that its leader serves undisturbed.
-    What the leader had when `before_logs` returns is in the copy; returns its files as `copy_shard` does.
+    """Copy a shard to the directory `scratch/SHARD`: from a follower that has caught up, or else from its leader.
+
+    The copy holds all that the leader held when `before_logs` returned. Returns the files as `copy_shard` does.
 
     Raises:
-        ClusterError: no instance has in time what the leader had.
+        ClusterError: no instance has caught up with the leader within `CATCH_UP_S`.
         StorageError: the shard has no leader.
     """
     members = storages(cluster).members(shard)
@@ -76,18 +77,18 @@ def copy_caught_up(
         if _catches_up(cluster, shard, instance):
             break
     else:
-        raise ClusterError(f"no instance of {shard} has in time what its leader had")
+        raise ClusterError(f"no instance of {shard} has caught up with its leader within {CATCH_UP_S} s")
 
     def catch_up() -> None:
         before_logs()
         if not _catches_up(cluster, shard, instance):
-            raise ClusterError(f"{instance} has not in time what its leader had")
+            raise ClusterError(f"{instance} has not caught up with its leader within {CATCH_UP_S} s")
 
     return copy_shard(cluster, shard, instance, scratch, say, catch_up)
 
 
 def seed(cluster: ReplicatedCluster, name: str, say: Say) -> None:
-    """Give an instance without data a copy of what its shard holds, and have its shard count it from then on.
+    """Give an instance without data a copy of its shard's data, and register it with its shard.
 
     Raises:
         ClusterError, StorageError: as `copy_caught_up`.
@@ -103,25 +104,25 @@ def seed(cluster: ReplicatedCluster, name: str, say: Say) -> None:
     make_own(scratch / shard, uuid)
     target = shard_dir(cluster.config.data_dir, name)
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # A snapshot says that all is there: it comes last.
+    # The snapshot is put there last: if there is one, the instance takes its data as complete.
     for path in sorted((scratch / shard).iterdir(), key=lambda path: path.suffix == ".snap"):
         path.replace(target / path.name)
     shutil.rmtree(scratch)
 
 
 def make_own(directory: Path, uuid: str) -> None:
-    """Have an instance take files for its own: their first lines name whose they are."""
+    """Write an instance's UUID into the headers of data files, so that the instance accepts them as its own."""
     for path in directory.iterdir():
         with path.open("r+b") as file:
             found = _HEADER.search(file.read(4096))
             if found is None:
-                raise ClusterError(f"{path.name} does not say which instance has written it")
+                raise ClusterError(f"{path.name} is damaged: its header does not name the instance that wrote it")
             file.seek(found.start())
             file.write(f"\nInstance: {uuid}\n".encode())
 
 
 def _catches_up(cluster: ReplicatedCluster, shard: str, instance: str) -> bool:
-    """Wait until an instance has what its leader has now; False where it has not in time."""
+    """Wait until an instance has all that its leader has now; False if that takes longer than `CATCH_UP_S`."""
     reached = storages(cluster).run(shard, _REACHED)
     wanted = ", ".join(f"{{{number}, {lsn}}}" for number, lsn in reached)
     return bool(shard_console.run(cluster.console_socket(instance), _CATCH_UP % (CATCH_UP_S, wanted)))

@@ -1,4 +1,4 @@
-"""The Tarantool and the vshard that a cluster runs on: where they are, and whether they are new enough."""
+"""Finds the Tarantool and the vshard that a cluster runs on, and checks their versions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ TARANTOOL = "TARANTKV_CLUSTER_TARANTOOL"
 VSHARD = "TARANTKV_CLUSTER_VSHARD"
 
 LOWEST_TARANTOOL = (3, 8)
-"""The version with which elections, leases and moves were tried; earlier ones lack options of the configuration."""
+"""The version that the tests use. Earlier versions lack options of the configuration."""
 
 VSHARD_VERSION = "0.1.42"
-"""The one of `vshard_pin.lua`, which checks it again."""
+"""The only version that `vshard_pin.lua` accepts; that module checks it again."""
 
 _TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What instances are started with."""
+    """The programs and modules that instances are started with."""
 
     tarantool: Path
     vshard: Path
@@ -33,12 +33,12 @@ class Engine:
 
 
 def find(settings: Mapping[str, str]) -> Engine:
-    """The engine that the settings name. Raises `ConfigError`, which says what is missing or too old."""
+    """The engine that the settings name. Raises `ConfigError` with a text that says what is missing or too old."""
     named = settings.get(TARANTOOL, "tarantool")
     tarantool = shutil.which(named)
     if tarantool is None:
         raise ConfigError(
-            f"a cluster needs Tarantool {_text(LOWEST_TARANTOOL)}: {named!r} is no program; set {TARANTOOL}"
+            f"a cluster needs Tarantool {_text(LOWEST_TARANTOOL)}: {named!r} is not a program; set {TARANTOOL}"
         )
     version = _version_of(tarantool)
     if version < LOWEST_TARANTOOL:
@@ -55,7 +55,7 @@ def _version_of(tarantool: str) -> tuple[int, ...]:
         raise ConfigError(f"{tarantool} does not tell its version within {_TIMEOUT_S:g} s; set {TARANTOOL}") from None
     match = re.match(r"Tarantool (?:Enterprise )?(\d+)\.(\d+)", said.stdout)
     if match is None:
-        raise ConfigError(f"{tarantool} does not say that it is Tarantool; set {TARANTOOL}")
+        raise ConfigError(f"{tarantool} --version does not report a Tarantool; set {TARANTOOL}")
     return int(match[1]), int(match[2])
 
 

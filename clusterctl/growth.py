@@ -1,7 +1,6 @@
-"""Adds a shard to a running cluster, and drains one: instances, configuration, and then the buckets.
+"""Adds a shard to a running cluster, or drains one: its instances, the configuration and the buckets.
 
-What is under way stands beside the plan until it is done, so that the same command, made again after any interruption,
-goes on with it.
+The membership records the change until it is done. After an interruption, the same command continues it.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from localcluster.waiting import ClusterError, wait_until
 from protocol.stopping import Stop
 
 LEARN_S = 60.0
-"""How long api processes may take to learn that a shard has come or gone; usually they take some seconds."""
+"""How long api processes may take to learn that a shard was added or removed; usually they need some seconds."""
 
 LINGER_S = 15.0
-"""A drained shard answers for so long after the api has forgotten it: a worker serves its stream for 10 s more."""
+"""How long a drained shard still answers after the api has removed it: a worker reads its stream for 10 s more."""
 
 _SAY_EVERY_S = 5.0
 
@@ -36,10 +35,10 @@ Say = Callable[[str], None]
 
 
 def add(cluster: ReplicatedCluster, stop: Stop, say: Say) -> bool:
-    """Add a shard, and have it get its share of the buckets; False if `stop` was set before that.
+    """Add a shard and move its share of the buckets to it. False if `stop` ended that early.
 
     Raises:
-        ClusterError, MovesError: it could not be done; the text says what to do.
+        ClusterError: the change has failed; the text says what to do.
     """
     membership = cluster.config.membership
     refuse_others(membership, "shard-add")
@@ -59,10 +58,12 @@ def add(cluster: ReplicatedCluster, stop: Stop, say: Say) -> bool:
 
 
 def drain(cluster: ReplicatedCluster, name: str, stop: Stop, say: Say) -> bool:
-    """Move a shard's buckets to the others, and take it out; False if `stop` was set before. Its data stays on disk.
+    """Move a shard's buckets to the other shards, then remove it. False if `stop` ended that early.
+
+    The shard's data stays on disk.
 
     Raises:
-        ClusterError, MovesError: as `add`.
+        ClusterError: as `add`.
     """
     membership = cluster.config.membership
     names = [shard.name for shard in cluster.config.plan]
@@ -70,7 +71,7 @@ def drain(cluster: ReplicatedCluster, name: str, stop: Stop, say: Say) -> bool:
     if name not in names:
         raise ClusterError(f"there is no shard {name}, there are {', '.join(names)}")
     if len(names) == 1:
-        raise ClusterError(f"{name} is the only shard: its buckets have nowhere to go")
+        raise ClusterError(f"{name} is the only shard: no other shard can take its buckets")
     refuse_while_away(cluster)
     cluster = written(cluster, replace(membership, draining=name))
     if not _move(cluster, stop, say):
@@ -80,7 +81,7 @@ def drain(cluster: ReplicatedCluster, name: str, stop: Stop, say: Say) -> bool:
     left.write_configuration()
     reload(left)
     _wait_known(left, name, there=False)
-    say(f"{name} has no bucket any more; its instances end in {LINGER_S:.0f} s")
+    say(f"{name} has no buckets any more; its instances will be stopped in {LINGER_S:.0f} s")
     time.sleep(LINGER_S)
     remember(left.config)
     left.supervise()
@@ -88,19 +89,20 @@ def drain(cluster: ReplicatedCluster, name: str, stop: Stop, say: Say) -> bool:
 
 
 def weights(membership: Membership, names: Sequence[str]) -> Mapping[str, float]:
-    """Shards share alike; one that is drained gets nothing."""
+    """Equal weights for all shards, 0 for one that is being drained."""
     return {name: 0.0 if name == membership.draining else 1.0 for name in names}
 
 
 def _wait_known(cluster: ReplicatedCluster, name: str, *, there: bool) -> None:
-    """Wait until the api names a shard as one that answers, or names it no more."""
+    """Wait until `/health/ready` names a shard as one that answers; unless `there`, until it no longer names it."""
 
     def is_known() -> bool:
         ready = _ready(cluster)
         names = set(ready.get("shards", ())) - set(ready.get("shards_down", ()) if there else ())
         return bool(ready) and (name in names) == there
 
-    failure = f"the api has not learnt in {LEARN_S:.0f} s that {name} has {'come' if there else 'gone'}; run this again"
+    change = "was added" if there else "was removed"
+    failure = f"the api has not noticed within {LEARN_S:.0f} s that {name} {change}; run this again"
     wait_until(is_known, time.monotonic() + LEARN_S, lambda: failure)
 
 

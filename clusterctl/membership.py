@@ -1,5 +1,6 @@
-"""Which shards and instances a cluster has and had, as it is written down, and what is kept for good when one comes
-or goes: names and positions are given once. No behaviour: nothing is started here.
+"""The present and former shards and instances of a cluster, as they are written down. Starts and stops nothing.
+
+A name or a position is never given to a second instance.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from localcluster.config import ConfigError
 
 @dataclass(frozen=True)
 class Membership:
-    """Shards s1 to s`shards` without those that are `gone`.
+    """Shards s1 to s`shards`, except those that are `gone`.
 
-    The `first` ones made the buckets at the first start, and a new one gets `replicas` instances. The UUIDs of
-    instances are made of `seed`. `joining` and `draining` name the shard that is being added or drained, `coming` the
-    instance that is being added to a shard, and `replacing` the one whose place it takes, if there are such.
+    The `first` shards created the buckets at the first start. A new shard gets `replicas` instances. The UUIDs of
+    instances are made of `seed`. `joining` and `draining` name the shard that is being added or drained. `coming` names
+    the instance that is being added to a shard, `replacing` the instance that it replaces. Empty: there is none.
     """
 
     shards: int
@@ -28,14 +29,14 @@ class Membership:
     joining: str = ""
     draining: str = ""
     given: Mapping[str, int] = field(default_factory=dict)
-    """The positions that were given before an instance was added to a shard; others follow in the order of names."""
+    """The positions of instances up to the last one that was added to a shard. Later ones follow in order of names."""
     lost: tuple[str, ...] = ()
-    """Instances that are none any more, of shards that are still there."""
+    """Instances that were removed from shards that still exist."""
     coming: str = ""
     replacing: str = ""
 
     def positions(self) -> dict[str, int]:
-        """Of every instance that there is or was."""
+        """The position of every present and former instance."""
         found = dict(self.given)
         highest = max(found.values(), default=0)
         for shard in range(1, self.shards + 1):
@@ -46,20 +47,20 @@ class Membership:
         return found
 
     def highest(self) -> int:
-        """The highest position that was given."""
+        """The highest position that an instance has or had."""
         return max(self.positions().values())
 
     def names(self) -> list[str]:
-        """The shards that there are."""
+        """The names of the present shards."""
         return [name for number in range(1, self.shards + 1) if (name := f"s{number}") not in self.gone]
 
     def instances(self, shard: str) -> list[str]:
-        """The instances that a shard has."""
+        """The names of a shard's present instances."""
         found = [name for name in self.positions() if shard_of(name) == shard and name not in self.lost]
         return sorted(found, key=_replica_of)
 
     def with_instance(self, shard: str) -> Membership:
-        """With one more instance of a shard, which is `coming`: with a name and a position that no other ever had."""
+        """With one more instance of a shard, as `coming`. Its name and its position are new."""
         positions = self.positions()
         number = 1 + max(_replica_of(name) for name in positions if shard_of(name) == shard)
         name = f"{shard}-{number}"
@@ -70,13 +71,14 @@ class Membership:
         return replace(self, lost=tuple(sorted({*self.lost, instance})))
 
     def check(self) -> None:
-        """Raise `ConfigError` where there are too many instances."""
+        """Raise `ConfigError` if there are too many instances."""
         if self.highest() > MOST_POSITIONS:
-            raise ConfigError(f"a cluster has at most {MOST_POSITIONS} instances, those that are gone included")
+            raise ConfigError(f"a cluster has at most {MOST_POSITIONS} instances, including former ones")
 
     def plan(self, addresses: Sequence[str], bucket_count: int) -> tuple[ShardPlan, ...]:
-        """The shards that there are; the first ones made the buckets among them. An instance's address is the one at
-        its position, counted from 1.
+        """The present shards with their instances and first buckets.
+
+        `addresses` holds the address of each position: that of position 1 comes first.
         """
         positions = self.positions()
         return tuple(
@@ -94,7 +96,7 @@ NOBODY = Membership(0, 0, 0, "")
 
 
 def shard_of(instance: str) -> str:
-    """The shard that an instance is of, by its name."""
+    """The name of the shard that an instance belongs to."""
     return instance.partition("-")[0]
 
 

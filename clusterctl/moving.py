@@ -1,7 +1,7 @@
-"""Moves buckets until each shard has its share: one after the other and paced, with progress, and a stop at any time.
+"""Moves buckets until each shard has its share: one at a time, with pauses, and reports progress.
 
-Every bucket is where it was or where it goes to, whenever this is stopped: vshard settles the one that is on its way.
-What is left to do is planned anew from what the shards have, so that an interrupted run is simply made again.
+A run can be stopped at any time. Each bucket is then at its source or at its target: vshard finishes or undoes the move
+of the last one. A new run plans again from what the shards own, so it continues an interrupted one.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from clusterctl.storages import Buckets, StorageError
 from protocol.stopping import Stop
 
 REST = 1.0
-"""After each move nothing moves for so many times as long as it took: the shards serve requests meanwhile."""
+"""The pause after a move, as a multiple of the move's duration: the shards then serve requests undisturbed."""
 
 LEAST_REST_S = 0.02
 LONGEST_REST_S = 1.0
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.5, 5.0
-"""Waits after a move that failed, with jitter."""
+"""The first and the longest wait after a move that failed; each is shortened by jitter."""
 
 MOST_FAILURES = 20
-"""So many in a row end the run."""
+"""How often the move of one bucket is tried again before the run ends."""
 
 SETTLE_S = 60.0
-"""How long buckets may pass that an earlier run has left on their way."""
+"""How long to wait until vshard has settled buckets whose move an earlier run left unfinished."""
 
 AWAY_S = 10.0
-"""An instance that is away for less does not end a run before it begins: where a machine is busy, one that has just
-started may be silent for a moment."""
+"""How long a run waits at its start for an instance that is down. On a busy machine, an instance that has just started
+may not answer at once."""
 
 _LOOK_S = 0.2
 
 
 class MovesError(Exception):
-    """The run has ended before its time; the text says why, and what to do."""
+    """The run has ended before all buckets were moved; the text says why, and what to do."""
 
 
 class Shards(Protocol):
@@ -47,13 +47,13 @@ class Shards(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """All of them."""
+        """The names of all replica sets."""
 
     def faults(self) -> list[str]:
         """What keeps buckets from moving."""
 
     def buckets(self, name: str) -> Buckets:
-        """The buckets of one."""
+        """The buckets of one replica set."""
 
     def send(self, bucket: int, source: str, target: str) -> None:
         """Move one bucket."""
@@ -66,18 +66,18 @@ def move_all(
     stop: Stop,
     report: Callable[[Progress], None],
 ) -> bool:
-    """Move buckets until each shard has its share by `weights`; False if `stop` was set before.
+    """Move buckets until each shard has its share by `weights`. False if `stop` ended that early.
 
-    Refuses to begin, and waits in between, while a replica is away: a bucket that leaves waits for all replicas of its
-    shard, and takes no changes meanwhile.
+    A run does not start while an instance is down, and pauses if one goes down later: a bucket can only leave when all
+    replicas of its shard answer, and takes no changes until then.
 
     Raises:
-        MovesError: a replica is away at the start, moves fail again and again, or the map is not whole in the end.
-        PlanError: the buckets cannot be divided so.
+        MovesError: an instance is down at the start, a move keeps failing, or a bucket has no owner or two of them.
+        PlanError: the buckets cannot be divided by these weights.
     """
     faults = _faults_that_stay(shards, stop)
     if faults:
-        raise MovesError("no bucket is moved while an instance is away: " + "; ".join(faults))
+        raise MovesError("buckets cannot be moved while an instance is down: " + "; ".join(faults))
     owned = settled(shards, bucket_count, stop)
     if owned is None:
         return False
@@ -93,15 +93,15 @@ def move_all(
     if after is None:
         return False
     if moves(after, weights):
-        raise MovesError("somebody else has moved buckets at the same time: run this again")
+        raise MovesError("another run has moved buckets at the same time: run this again")
     return True
 
 
 def settled(shards: Shards, bucket_count: int, stop: Stop) -> dict[str, Sequence[int]] | None:
-    """The buckets of each shard once none of them passes and every one is there exactly once; None if stopped.
+    """Wait until no bucket moves and each has exactly one owner; returns the buckets of each shard, None if stopped.
 
     Raises:
-        MovesError: that does not come about in time.
+        MovesError: that takes longer than `SETTLE_S`.
     """
     ends = time.monotonic() + SETTLE_S
     while True:
@@ -110,19 +110,19 @@ def settled(shards: Shards, bucket_count: int, stop: Stop) -> dict[str, Sequence
             fault = _fault({name: each.owned for name, each in said.items()}, bucket_count)
             passing = sorted(bucket for each in said.values() for bucket in each.passing)
             if passing:
-                fault = f"{len(passing)} buckets are on their way, the first of them bucket {passing[0]}"
+                fault = f"{len(passing)} buckets are still moving, the first of them bucket {passing[0]}"
         except StorageError as error:
             said, fault = {}, str(error)
         if fault is None:
             return {name: each.owned for name, each in said.items()}
         if time.monotonic() > ends:
-            raise MovesError(f"the map of buckets is not whole: {fault}")
+            raise MovesError(f"the map of buckets is inconsistent: {fault}")
         if stop.wait(_LOOK_S):
             return None
 
 
 def _faults_that_stay(shards: Shards, stop: Stop) -> list[str]:
-    """What keeps buckets from moving, and does so for a while."""
+    """The faults that keep buckets from moving and last longer than `AWAY_S`."""
     ends = time.monotonic() + AWAY_S
     while (faults := shards.faults()) and time.monotonic() < ends:
         if stop.wait(_LOOK_S):
@@ -136,15 +136,15 @@ def _fault(owned: Mapping[str, Sequence[int]], bucket_count: int) -> str | None:
         return None
     twice = next((first for first, second in pairwise(every) if first == second), None)
     if twice is not None:
-        return f"bucket {twice} is owned twice"
+        return f"two shards own bucket {twice}"
     missing = sorted(set(range(1, bucket_count + 1)).difference(every))
     if not missing:
-        return f"there are {len(every)} buckets, of {bucket_count}"
-    return f"nobody owns {len(missing)} buckets, the first of them bucket {missing[0]}"
+        return f"the shards own {len(every)} buckets instead of {bucket_count}"
+    return f"no shard owns {len(missing)} of the buckets, the first of them bucket {missing[0]}"
 
 
 def _send(shards: Shards, bucket: int, source: str, target: str, stop: Stop) -> bool:
-    """Move one bucket, however often that fails within reason, and rest; False if stopped."""
+    """Move one bucket, with up to `MOST_FAILURES` repetitions, then pause. False if stopped."""
     wait_s = FIRST_WAIT_S
     for failures in range(MOST_FAILURES + 1):
         if stop.is_set():
@@ -152,13 +152,13 @@ def _send(shards: Shards, bucket: int, source: str, target: str, stop: Stop) -> 
         began = time.monotonic()
         try:
             if failures and bucket in shards.buckets(target).owned:
-                # It was the answer that was lost.
+                # The last try did move the bucket; only its answer was lost.
                 return True
             shards.send(bucket, source, target)
         except StorageError as error:
             if failures == MOST_FAILURES:
                 reasons = [str(error), *shards.faults()]
-                raise MovesError("buckets do not move: " + "; ".join(reasons) + "; run this again later") from error
+                raise MovesError("a move keeps failing: " + "; ".join(reasons) + "; run this again later") from error
             if stop.wait(random.uniform(wait_s / 2, wait_s)):  # noqa: S311 - jitter is no secret
                 return False
             wait_s = min(LAST_WAIT_S, 2 * wait_s)

@@ -1,4 +1,4 @@
-"""Which replica sets and instances a cluster has, and which buckets each is given at first. No behaviour."""
+"""The replica sets and instances of a cluster, and the buckets that each shard has at first. Starts nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 MOST_POSITIONS = 1023
-"""Greatest position of an instance: so many fit into a version (`shard_clock.lua`)."""
+"""Greatest position of an instance: a version has room for so many (`shard_clock.lua`)."""
 
 
 @dataclass(frozen=True)
@@ -15,24 +15,25 @@ class Instance:
     """One instance of a shard."""
 
     name: str
-    """Begins with the shard's name and a hyphen: what begins so and is not in the configuration is expelled."""
+    """Begins with the shard's name and a hyphen. A shard expels instances with this prefix that the configuration does
+    not list."""
     address: str
     """`host:port` under which the other instances and the workers reach it."""
     position: int
-    """1 to `MOST_POSITIONS`, no other instance's of the cluster, and kept for good: it is part of the versions that the
-    instance makes."""
+    """1 to `MOST_POSITIONS`, unique in the cluster, and never changed: the versions that the instance makes contain
+    it."""
     listen: str = ""
-    """`host:port` on which it listens; empty: its address."""
+    """`host:port` on which it listens; empty: the same as `address`."""
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard: a replica set, and the buckets that it makes at its first start."""
+    """One shard: a replica set, and the buckets that it creates at its first start."""
 
     name: str
     instances: tuple[Instance, ...]
     first_buckets: tuple[int, int] | None = None
-    """First and last bucket; None for a shard that joins later, and is given all its buckets by the others."""
+    """First and last bucket; None for a shard that is added later and gets its buckets from other shards."""
 
 
 def first_buckets(position: int, shards: int, bucket_count: int) -> tuple[int, int]:
@@ -41,9 +42,9 @@ def first_buckets(position: int, shards: int, bucket_count: int) -> tuple[int, i
 
 
 def fixed_uuid(seed: str, name: str) -> str:
-    """The UUID of an instance or a replica set: always the same for one name in one cluster, whose seed this is.
+    """The UUID of an instance or a replica set, made of the cluster's seed and the name.
 
-    An instance that lost its data joins again as itself. With another UUID its peers would refuse it while they
-    remember the one it had.
+    It never changes, so an instance that has lost its data can join again. With another UUID its peers would refuse it
+    as long as they remember the old one.
     """
     return str(uuid.UUID(bytes=hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16], version=5))

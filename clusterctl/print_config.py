@@ -1,8 +1,8 @@
 """`python -m clusterctl.print_config [SEED]` prints `config.yaml` for the instances that `TARANTKV_SHARDS` names.
 
-For containers, each of which listens on every address of its own at the port of its address: instance `s1-1` is the
-first of shard `s1`, and so on. The UUIDs of the instances are made of the seed, `compose` by default. Other settings of
-shards come from the environment, too.
+This is for containers. Instance `s1-1` is the first one that `TARANTKV_SHARDS` names for shard `s1`, and so on. Each
+listens on all interfaces, at the port that is named for it. The UUIDs of the instances are made of SEED, `compose` by
+default. The other settings of shards come from the environment, too.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from protocol.settings import ClusterSettings, load_or_exit, parse_shards
 
 _CONSOLE = "/run/tarantkv/console.sock"
 _POSITIONS = 8
-"""Instances that one shard may come to have, so that each keeps its position whatever is added beside it."""
+"""Positions set aside for each shard, so that each instance keeps its position when others are added."""
 
 
 def main() -> None:
-    """Print the configuration, or say in one line which setting is wrong."""
+    """Print the configuration, or report in one line which setting is wrong."""
     (seed,) = sys.argv[1:] or ["compose"]
     cluster = load_or_exit(ClusterSettings)
     named = parse_shards(cluster.shards)

@@ -1,4 +1,4 @@
-"""Which buckets are to move where, in which order, and how long that will take. No behaviour: nothing moves here."""
+"""Plans which buckets move where and in which order, and estimates how long that takes. `moving` makes the moves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 RECENT = 200
-"""The estimate follows so many of the last moves: how fast they are depends on the load of the moment."""
+"""How many of the last moves the estimate is based on: their speed changes with the load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One bucket that is to move."""
+    """The move of one bucket."""
 
     bucket: int
     source: str
@@ -22,44 +22,44 @@ class Move:
 
 
 class PlanError(ValueError):
-    """The buckets cannot be divided so; the text says why."""
+    """The buckets cannot be divided by these weights; the text says why."""
 
 
 def shares(weights: Mapping[str, float], bucket_count: int) -> dict[str, int]:
-    """How many buckets each shard is to have: by its weight, all of them together, and whole numbers.
+    """How many buckets each shard is to have, in proportion to its weight. The numbers add up to `bucket_count`.
 
     Raises:
-        PlanError: no shard may have any.
+        PlanError: a weight is negative, or all are 0.
     """
     if any(weight < 0 for weight in weights.values()):
         raise PlanError("a weight is below 0")
     total = sum(weights.values())
     if not total:
-        raise PlanError("no shard is left that may have buckets")
+        raise PlanError("no shard is left that can take buckets")
     exact = {shard: bucket_count * weight / total for shard, weight in weights.items()}
     whole = {shard: int(count) for shard, count in exact.items()}
     left = bucket_count - sum(whole.values())
-    # Those that lose most by rounding get what is left; by name where several lose as much.
+    # The shards that lose most by rounding down get the rest, one bucket each, in order of names if they lose the same.
     for shard in sorted(exact, key=lambda name: (whole[name] - exact[name], name))[:left]:
         whole[shard] += 1
     return whole
 
 
 def moves(owners: Mapping[str, Sequence[int]], weights: Mapping[str, float]) -> list[Move]:
-    """The fewest moves after which each shard has its share; `owners` are the buckets of each shard.
+    """The fewest moves after which each shard has its share. `owners` holds the buckets of each shard.
 
-    A shard gives its highest buckets, and gives each target a run of them: what a shard owns stays a few ranges, which
-    every api is told. The shards give in turns, so that none of them is held up all the time.
+    A shard gives away its highest buckets, and each target gets consecutive ones. So the buckets of a shard remain a
+    few ranges, which keeps the shard map small. The sources take turns, so that no shard is slowed down all the time.
 
     Raises:
-        PlanError: a bucket is owned twice, a shard with buckets has no weight, or none may have any.
+        PlanError: two shards own a bucket, a shard has buckets but no weight, or as `shares`.
     """
     unknown = sorted(shard for shard in owners if shard not in weights)
     if unknown:
-        raise PlanError(f"no weight is given for {', '.join(unknown)}")
+        raise PlanError(f"these shards have no weight: {', '.join(unknown)}")
     every = [bucket for buckets in owners.values() for bucket in buckets]
     if len(set(every)) != len(every):
-        raise PlanError("two shards own one bucket")
+        raise PlanError("two shards own the same bucket")
     wanted = shares(weights, len(every))
     lacks = {shard: wanted[shard] - len(owners.get(shard, ())) for shard in weights}
     targets = deque(shard for shard in sorted(lacks) if lacks[shard] > 0)
@@ -77,33 +77,33 @@ def moves(owners: Mapping[str, Sequence[int]], weights: Mapping[str, float]) -> 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a number of moves has come. Times are of a monotonic clock, in seconds."""
+    """How many of the planned moves are done, and how fast. Times are in seconds, by a monotonic clock."""
 
     total: int
     began: float
     done: int = 0
     by_way: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    """Moves that are done and moves in all, by source and target."""
+    """The number of moves done and of all moves, by source and target."""
 
     _ends: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     @classmethod
     def of(cls, planned: Sequence[Move], now: float) -> Progress:
-        """The progress of these moves, none of which is made yet."""
+        """The progress of moves of which none is done yet."""
         progress = cls(len(planned), now)
         for move in planned:
             progress.by_way.setdefault((move.source, move.target), [0, 0])[1] += 1
         return progress
 
     def moved(self, now: float, move: Move | None = None) -> None:
-        """Count one."""
+        """Count one move as done."""
         if move is not None:
             self.by_way[move.source, move.target][0] += 1
         self.done += 1
         self._ends.append(now)
 
     def per_s(self) -> float | None:
-        """Buckets in a second, lately; None where there were none."""
+        """Buckets a second over the last `RECENT` moves; None before the first one."""
         if not self._ends:
             return None
         first = self._ends[0] if self.done > len(self._ends) else self.began
@@ -111,12 +111,12 @@ class Progress:
         return count / max(1e-9, self._ends[-1] - first)
 
     def left_s(self) -> float | None:
-        """For how long it will go on, if it goes on so; None where nothing tells."""
+        """Seconds until all moves are done, at the present speed; None before the first move."""
         rate = self.per_s()
         return None if rate is None else (self.total - self.done) / rate
 
     def line(self) -> str:
-        """For whoever waits."""
+        """One line of text for people."""
         left = self.left_s()
         percent = 100 * self.done // self.total if self.total else 100
         said = f"{self.done} of {self.total} buckets ({percent} %)"
@@ -126,7 +126,7 @@ class Progress:
 
 
 class Told(NamedTuple):
-    """Moves to one target: how many are done, how many there are in all, and seconds left, if anything tells."""
+    """Moves to one target: how many are done, how many there are in all, and seconds left; None: not known yet."""
 
     target: str
     done: int
@@ -135,7 +135,7 @@ class Told(NamedTuple):
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it: `45 s`, `3 min`, `2 h 5 min`."""
+    """A time as text for people: `45 s`, `3 min`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 90:
         return f"{whole} s"

@@ -1,8 +1,8 @@
-"""Adds an instance to a shard that serves, and puts one in the place of an instance that is lost.
+"""Adds an instance to a running shard, or replaces one by a new one.
 
-The new one starts from a copy, under a name, a UUID and a position that no other ever had. The lost one is taken out
-before that, so that it counts no longer when most must have a change; one that still runs is taken out last. What is
-under way stands in the plan, so that the same command, made again after any interruption, goes on with it.
+The new instance starts from a copy of the data, with a new name, UUID and position. If the old instance is down, it is
+removed first, so that it no longer counts for the quorum of a change. If it still runs, it is removed last. The
+membership records the change until it is done. After an interruption, the same command continues it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from clusterctl.storages import Members, StorageError
 from localcluster.waiting import ClusterError, wait_until
 
 JOIN_S = 600.0
-"""How long a new instance may take to read its copy, and what has come since."""
+"""How long a new instance may take to load its copy and to receive the changes made since."""
 
 SETTLE_S = 60.0
-"""How long a shard may take to elect a leader, and to take an instance out."""
+"""How long a shard may take to elect a leader and to expel an instance."""
 
 Say = Callable[[str], None]
 
 
 def add(cluster: ReplicatedCluster, shard: str, say: Say) -> ReplicatedCluster:
-    """Add an instance to a shard, and wait until it follows. Returns the cluster with it.
+    """Add an instance to a shard, and wait until it follows the leader. Returns the cluster with it.
 
     Raises:
-        ClusterError: it could not be done; the text says what to do.
+        ClusterError: the change has failed; the text says what to do.
     """
     membership = cluster.config.membership
     refuse_others(membership, f"replica-add SHARD={shard}")
@@ -46,11 +46,12 @@ def add(cluster: ReplicatedCluster, shard: str, say: Say) -> ReplicatedCluster:
 
 
 def replace_lost(cluster: ReplicatedCluster, name: str, say: Say) -> ReplicatedCluster:
-    """Put a new instance in the place of one that is lost, or that is to leave its machine. Its data stays on disk.
-    Returns the cluster as it is then.
+    """Replace an instance, lost or still running, by a new one. Returns the cluster after that.
+
+    The data of the old instance stays on disk.
 
     Raises:
-        ClusterError: too few instances of its shard run, or it could not be done; the text says what to do.
+        ClusterError: too few instances of its shard run, or the change has failed; the text says what to do.
     """
     membership = cluster.config.membership
     refuse_others(membership, f"replica-replace NAME={name}")
@@ -59,19 +60,19 @@ def replace_lost(cluster: ReplicatedCluster, name: str, say: Say) -> ReplicatedC
         _refuse_unknown("instance", name, [each.name for each in cluster.config.shards])
         runs = name in _members_without(cluster, shard, name).alive
         membership = replace(membership.with_instance(shard), replacing=name)
-        say(f"Putting {membership.coming} in the place of {name}, which {'runs' if runs else 'is away'} ...")
+        say(f"Replacing {name}, which {'runs' if runs else 'is down'}, by {membership.coming} ...")
     cluster = written(cluster, membership)
     if name not in membership.lost:
         if name in _members_without(cluster, shard, name).alive:
             _join(cluster, say)
         else:
-            # Who is coming is not named yet: it would be one more of whom most must answer.
+            # The new instance is left out of this configuration: it would raise the quorum before it can answer.
             _take_out(cluster, membership.without(name).without(membership.coming), name)
         membership = membership.without(name)
         cluster = written(cluster, membership)
     _join(cluster, say)
     _wait_out(cluster, name)
-    say(f"{name} is no instance of {shard} any more; its data stays where it is")
+    say(f"{name} was removed from {shard}; its data stays on disk")
     return written(cluster, replace(membership, coming="", replacing=""))
 
 
@@ -81,12 +82,12 @@ def _refuse_unknown(what: str, name: str, known: list[str]) -> None:
 
 
 def _members_without(cluster: ReplicatedCluster, shard: str, name: str) -> Members:
-    """The instances of a shard; raises `ClusterError` where those that run are too few without `name`."""
+    """The instances of a shard. Raises `ClusterError` if too few of them run for a quorum without `name`."""
     try:
         members = storages(cluster).members(shard)
     except StorageError as error:
         raise ClusterError(
-            f"{error}: nobody can be taken out before most of its instances run; bring one back, or restore a backup"
+            f"{error}: no instance can be replaced until most of them run; start one again, or restore a backup"
         ) from None
     left = members.registered - {name}
     running = sorted(members.alive & left)
@@ -100,7 +101,7 @@ def _members_without(cluster: ReplicatedCluster, shard: str, name: str) -> Membe
 
 
 def _take_out(cluster: ReplicatedCluster, membership: Membership, name: str) -> None:
-    """End an instance that is not of `membership`, and have its shard count it no longer."""
+    """Stop an instance that is not in `membership`, and wait until its shard has expelled it."""
     left = ReplicatedCluster(of_membership(cluster.config, membership))
     left.announce = cluster.announce
     left.supervise()
@@ -109,7 +110,7 @@ def _take_out(cluster: ReplicatedCluster, membership: Membership, name: str) -> 
 
 
 def _wait_out(cluster: ReplicatedCluster, name: str) -> None:
-    """Until the leader of its shard does not count an instance, which is not of the configuration."""
+    """Wait until the leader of its shard has expelled an instance that the configuration does not list."""
     shard = shard_of(name)
 
     def is_out() -> bool:
@@ -118,12 +119,12 @@ def _wait_out(cluster: ReplicatedCluster, name: str) -> None:
         except StorageError:
             return False
 
-    failure = f"{shard} has no leader, or still counts {name}; run this again"
+    failure = f"{shard} has no leader, or has not expelled {name}; run this again"
     wait_until(is_out, time.monotonic() + SETTLE_S, lambda: failure)
 
 
 def _join(cluster: ReplicatedCluster, say: Say) -> None:
-    """Have the instance that is coming follow its shard's leader."""
+    """Start the instance that is `coming`, and wait until it follows its shard's leader."""
     name = cluster.config.membership.coming
     shard = shard_of(name)
     cluster.write_configuration()
@@ -137,9 +138,10 @@ def _join(cluster: ReplicatedCluster, say: Say) -> None:
 
     def follows() -> bool:
         try:
-            # Or it leads already: where the leader was taken out, it may be the one that was elected.
+            # `alive` includes the leader: if the old leader was removed, the new instance may have been elected.
             return name in storages(cluster).members(shard).alive
         except StorageError:
             return False
 
-    wait_until(follows, time.monotonic() + JOIN_S, lambda: f"{name} does not follow the leader of {shard}")
+    failure = f"{name} does not follow the leader of {shard}; run this again"
+    wait_until(follows, time.monotonic() + JOIN_S, lambda: failure)

@@ -1,4 +1,4 @@
-"""What `cluster-status` prints. Text only."""
+"""Makes the text that `make cluster-status` prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MEBIBYTE = 1024 * 1024
 
 
 def table(cluster: ReplicatedCluster) -> str:
-    """A block for each shard: its leader, buckets and keys, and a line for each instance; then the other programs."""
+    """For each shard a line with its leader, buckets and keys, and a line an instance; then the other programs."""
     states = cluster.states()
     programs = {status.name: status for status in cluster.status()}
     lines = []
@@ -25,13 +25,13 @@ def table(cluster: ReplicatedCluster) -> str:
 def _shard(name: str, states: dict[str, dict[str, Any] | None]) -> str:
     leading = [(each, said) for each, said in states.items() if said is not None and said["leads"]]
     if not leading:
-        return f"{name}  NO LEADER: neither reads nor writes are answered until most of its instances run"
+        return f"{name}  NO LEADER: the shard answers no reads and no writes until most of its instances run"
     leader, said = max(leading, key=lambda each: each[1]["term"])
     buckets = sum(last - first + 1 for first, last in said["ranges"])
     moving = sum(last - first + 1 for first, last in said["moving"])
     return (
         f"{name}  led by {leader} in term {said['term']}, {buckets} buckets"
-        f"{f', {moving} on their way' if moving else ''}, {said['keys']} keys"
+        f"{f', {moving} moving' if moving else ''}, {said['keys']} keys"
     )
 
 
@@ -43,9 +43,9 @@ def _instance(said: dict[str, Any] | None) -> str:
     if not said["leads"]:
         parts.append(f"lag {said['lag']:.3f} s")
     if not said["ready"]:
-        parts.append("waits for the spaces of its leader")
+        parts.append("waits for the schema of its leader")
     if said["waiting"]:
         parts.append(f"{said['waiting']} changes wait for replicas")
     if said["silent"]:
-        parts.append(f"hears nothing from {', '.join(said['silent'])}")
+        parts.append(f"receives nothing from {', '.join(said['silent'])}")
     return ", ".join(parts)

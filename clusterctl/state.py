@@ -1,4 +1,4 @@
-"""What instances say of themselves, asked over their admin consoles."""
+"""Asks instances for their state over their admin consoles, and checks which shard owns which bucket."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ASK = """
 
 
 def of(console: Path) -> dict[str, Any] | None:
-    """What the instance behind a console says; None where it does not answer, or cannot tell yet."""
+    """The state of the instance behind a console; None if it does not answer, or has no state yet."""
     try:
         said: dict[str, Any] = shard_console.run(console, _ASK, TIMEOUT_S)
     except ClusterError:
@@ -47,7 +47,7 @@ def of(console: Path) -> dict[str, Any] | None:
 
 
 def map_fault(ranges: Mapping[str, Sequence[Sequence[int]]], bucket_count: int) -> str | None:
-    """What is wrong with the shards' ranges of buckets; None: every bucket from 1 on is one shard's."""
+    """The first fault in the shards' ranges of buckets; None: each bucket belongs to exactly one shard."""
     expected = 1
     for first, last, shard in sorted((first, last, shard) for shard, each in ranges.items() for first, last in each):
         if first > expected:

@@ -1,6 +1,6 @@
-"""The replica sets of a cluster through their admin consoles: who leads, which buckets are where, one bucket's move.
+"""Reaches the replica sets of a cluster over their admin consoles: finds leaders, lists buckets, moves one bucket.
 
-Everything is asked of the leader, through vshard's public interface and its space `_bucket`.
+It asks the leaders, through vshard's public interface and its space `_bucket`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from localcluster.waiting import ClusterError
 
 ASK_TIMEOUT_S = 5.0
 SEND_TIMEOUT_S = 3.0
-"""vshard takes a bucket back that could not be moved in so long."""
+"""How long the move of a bucket may take; after that vshard undoes it."""
 
 _LEADS = "return not box.info.ro and box.info.status == 'running'"
 
@@ -79,16 +79,18 @@ _ROW = "{{'{target}', {done}, {total}, {left}}}"
 
 OWNED = ("active", "pinned")
 PASSING = ("sending", "receiving", "readonly")
-"""States of a bucket that is on its way, or was when something failed: vshard itself settles it."""
+"""States of a bucket that is moving, or whose move has failed. vshard itself finishes or undoes such a move."""
 
 
 class StorageError(Exception):
-    """A replica set cannot be asked, or has not done what it was asked for; the text says which and why."""
+    """A replica set does not answer, or has not done what it was asked to do; the text says which one and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """What a replica set has: buckets of its own, those that pass, and those that it has given away and still keeps."""
+    """The buckets of a replica set: those it owns, those that are moving, and those that have moved away but are not
+    deleted yet.
+    """
 
     owned: Sequence[int]
     passing: Sequence[int]
@@ -101,17 +103,17 @@ class Members:
 
     leader: str
     registered: frozenset[str]
-    """Of whom most must have a change before it is confirmed, the leader included."""
+    """All instances that count for the quorum of a change, the leader included."""
     following: frozenset[str]
 
     @property
     def alive(self) -> frozenset[str]:
-        """The leader, and who follows it."""
+        """The leader and its followers."""
         return self.following | {self.leader}
 
 
 class Storages:
-    """The replica sets, by name; each has the paths of its instances' consoles."""
+    """All replica sets. `consoles` holds the paths of the instances' admin consoles, by name of the replica set."""
 
     def __init__(self, consoles: Mapping[str, Sequence[Path]]) -> None:
         self._consoles = {name: tuple(paths) for name, paths in consoles.items()}
@@ -119,11 +121,11 @@ class Storages:
 
     @property
     def names(self) -> Sequence[str]:
-        """All replica sets."""
+        """The names of all replica sets."""
         return tuple(self._consoles)
 
     def faults(self) -> list[str]:
-        """What keeps buckets from moving: replica sets without a leader, and instances that are away, one line each."""
+        """What keeps buckets from moving: replica sets without a leader and instances that are down, one line each."""
         found = []
         for name in self._consoles:
             try:
@@ -131,11 +133,11 @@ class Storages:
             except StorageError as error:
                 found.append(str(error))
             else:
-                found += [f"{name}: {instance} is away" for instance in sorted(away)]
+                found += [f"{name}: {instance} is down" for instance in sorted(away)]
         return found
 
     def members(self, name: str) -> Members:
-        """The instances of one.
+        """The instances of a replica set.
 
         Raises:
             StorageError: it has no leader.
@@ -144,10 +146,10 @@ class Storages:
         return Members(said["leader"], frozenset(said["registered"]), frozenset(said["following"]))
 
     def buckets(self, name: str) -> Buckets:
-        """The buckets of one.
+        """The buckets of a replica set.
 
         Raises:
-            StorageError: it does not tell.
+            StorageError: it does not answer.
         """
         said: dict[str, list[list[int]]] = self.run(name, _BUCKETS)
         by_state = {
@@ -164,20 +166,21 @@ class Storages:
         """Move one bucket.
 
         Raises:
-            StorageError: it has not moved, or nobody knows whether it has.
+            StorageError: the bucket has not moved, or it is unknown whether it has.
         """
-        # No key is seen at the target that was told to have expired at the source, but for an eighth of the time that
-        # the move takes: a clock that is ahead of the wall clock goes by so much more slowly.
+        # The target's clock is moved forward to the source's first, so that a key that had expired at the source does
+        # not reappear at the target. It may do so for an eighth of the time that the move takes: a clock that is ahead
+        # of the wall clock runs that much more slowly.
         self.run(target, _FOLLOW.format(now_ms=int(self.run(source, _CLOCK))))
         fault = self.run(source, _SEND.format(bucket=bucket, target=target, timeout=SEND_TIMEOUT_S))
         if fault:
             raise StorageError(f"{source}: bucket {bucket} has not moved to {target}: {fault}")
 
     def tell(self, name: str, moves: Sequence[Told]) -> None:
-        """Have one know how far the moves of its buckets are.
+        """Tell a replica set how many moves of its buckets are done.
 
         Raises:
-            StorageError: it cannot be told.
+            StorageError: it does not answer.
         """
         rows = (
             _ROW.format(
@@ -191,7 +194,7 @@ class Storages:
         self.run(name, _TELL.format(rows=", ".join(rows)))
 
     def run(self, name: str, lua: str) -> Any:
-        """Run the body of a Lua function on the leader of one; its result must be what JSON can express.
+        """Run the body of a Lua function on the leader of a replica set. JSON must be able to express its result.
 
         Raises:
             StorageError: it has no leader, or the function failed.

@@ -1,6 +1,6 @@
-"""Has the shards know how far the moves of their buckets are: `/api/status`, and so the console, show it.
+"""Tells the shards how many moves of their buckets are done, which `/api/status` and the console then show.
 
-That is for people. A shard that cannot be told is told the next time; no move waits or fails for it.
+That is for people only. If a shard cannot be told, no move waits or fails: it is told the next time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Shards(Protocol):
     """The replica sets."""
 
     def tell(self, name: str, moves: Sequence[Told]) -> None:
-        """Have one of them know how far the moves of its buckets are; none: nothing moves."""
+        """Tell a replica set how many moves of its buckets are done. An empty list: no bucket moves."""
 
 
 class Telling:
-    """Tells during one run."""
+    """Tells the shards of the moves of one run."""
 
     def __init__(self, shards: Shards, clock: Callable[[], float] = time.monotonic) -> None:
         self._shards = shards
@@ -33,7 +33,7 @@ class Telling:
         self._told: set[str] = set()
 
     def tell(self, progress: Progress) -> None:
-        """Tell each shard that gives buckets, at most once a second."""
+        """Tell each shard whose buckets move away, at most once in `TELL_EVERY_S`."""
         now = self._clock()
         if now - self._told_at < TELL_EVERY_S:
             return
@@ -50,7 +50,7 @@ class Telling:
         self._told_at = self._clock()
 
     def end(self) -> None:
-        """The run is over, however it has ended: nothing moves any more."""
+        """Tell the shards that the run has ended and no bucket moves any more."""
         for source in sorted(self._told):
             with suppress(StorageError):
                 self._shards.tell(source, ())

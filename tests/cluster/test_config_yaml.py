@@ -62,9 +62,9 @@ def test_a_shard_without_first_buckets_makes_none() -> None:
 @pytest.mark.parametrize(
     ("instances", "said"),
     [
-        ((Instance("s1-1", "a:1", 1), Instance("s1-2", "a:2", 1)), "s1-1 and s1-2 are both 1"),
-        ((Instance("s1-1", "a:1", 1), Instance("s1-2", "a:1", 2)), "s1-1 and s1-2 are both a:1"),
-        ((Instance("x1", "a:1", 1),), "begins with s1-"),
+        ((Instance("s1-1", "a:1", 1), Instance("s1-2", "a:2", 1)), "s1-1 and s1-2 have the same position, 1"),
+        ((Instance("s1-1", "a:1", 1), Instance("s1-2", "a:1", 2)), "s1-1 and s1-2 have the same address, a:1"),
+        ((Instance("x1", "a:1", 1),), "must begin with .*s1-"),
         ((Instance("s1-1", "a:1", 1024),), "1 to 1023"),
     ],
 )

@@ -22,7 +22,7 @@ def vshard(directory: Path, version: str) -> str:
 
 
 def test_a_tarantool_that_is_missing_or_too_old_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^a cluster needs Tarantool 3\.8: 'nowhere' is no program; set [A-Z_]+$"):
+    with pytest.raises(ConfigError, match=r"^a cluster needs Tarantool 3\.8: 'nowhere' is not a program; set [A-Z_]+$"):
         find({TARANTOOL: "nowhere"})
     with pytest.raises(ConfigError, match=r"needs Tarantool 3\.8: \S+ is 2\.6; set TARANTKV_CLUSTER_TARANTOOL$"):
         find({TARANTOOL: program(tmp_path, "Tarantool 2.6.0-0-g47aa4e01e")})

@@ -78,10 +78,10 @@ def test_there_is_a_bound_for_all_instances_that_ever_were(config: ReplicatedCon
 @pytest.mark.parametrize(
     ("membership", "command", "fault"),
     [
-        (Membership(2, 2, 2, "x", draining="s2"), "add", "s2 is being drained: end that"),
-        (Membership(3, 2, 2, "x", joining="s3"), "s1", "s3 is being added: end that"),
-        (Membership(3, 2, 2, "x", draining="s3"), "s1", "s3 is being drained: end that"),
-        (Membership(2, 2, 2, "x").with_instance("s1"), "add", "s1-3 is being added: end that with make replica-add SH"),
+        (Membership(2, 2, 2, "x", draining="s2"), "add", "s2 is being drained: finish that"),
+        (Membership(3, 2, 2, "x", joining="s3"), "s1", "s3 is being added: finish that"),
+        (Membership(3, 2, 2, "x", draining="s3"), "s1", "s3 is being drained: finish that"),
+        (Membership(2, 2, 2, "x").with_instance("s1"), "add", "s1-3 is being added: finish that with make replica-add"),
         (Membership(2, 2, 2, "x"), "s9", "there is no shard s9, there are s1, s2"),
         (Membership(2, 2, 2, "x", gone=("s1",)), "s2", "s2 is the only shard"),
         (Membership(2, 2, 2, "x"), "s2", "s1 has no leader; s2 has no leader"),

@@ -87,8 +87,8 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(shards: FakeShards) -> None
 
 
 def test_nothing_moves_while_an_instance_is_away(shards: FakeShards) -> None:
-    shards.away = ["s1: s1-2 is away"]
-    with pytest.raises(MovesError, match="s1-2 is away"):
+    shards.away = ["s1: s1-2 is down"]
+    with pytest.raises(MovesError, match="s1-2 is down"):
         run(shards)
     assert shards.sent == []
 
@@ -96,7 +96,7 @@ def test_nothing_moves_while_an_instance_is_away(shards: FakeShards) -> None:
 def test_an_instance_that_is_away_for_a_moment_ends_no_run(shards: FakeShards, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one is that has just started and reads its configuration."""
     monkeypatch.setattr(moving, "AWAY_S", 30.0)
-    told = [["s3: s3-3 is away"], ["s3: s3-3 is away"], []]
+    told = [["s3: s3-3 is down"], ["s3: s3-3 is down"], []]
     shards.faults = lambda: told.pop(0)  # type: ignore[method-assign]
     assert run(shards)[-1] == "done"
 
@@ -123,11 +123,11 @@ def test_a_move_whose_answer_was_lost_is_not_made_twice(shards: FakeShards) -> N
 
 def test_moves_that_fail_for_ever_end_the_run_and_say_why(shards: FakeShards) -> None:
     def fail(_: int) -> None:
-        shards.away = ["s3: s3-1 is away"]
+        shards.away = ["s3: s3-1 is down"]
         raise StorageError("timed out")
 
     shards.before = fail
-    with pytest.raises(MovesError, match=r"timed out; s3: s3-1 is away; run this again"):
+    with pytest.raises(MovesError, match=r"timed out; s3: s3-1 is down; run this again"):
         run(shards)
     assert len(shards.sent) == MOST_FAILURES + 1
 
@@ -135,7 +135,7 @@ def test_moves_that_fail_for_ever_end_the_run_and_say_why(shards: FakeShards) ->
 def test_what_an_earlier_run_left_on_its_way_is_waited_for(shards: FakeShards, monkeypatch: pytest.MonkeyPatch) -> None:
     shards.owned["s1"].remove(1)
     shards.passing = {1}
-    with pytest.raises(MovesError, match="1 buckets are on their way, the first of them bucket 1"):
+    with pytest.raises(MovesError, match="1 buckets are still moving, the first of them bucket 1"):
         run(shards)
     looked = shards.buckets
 
@@ -151,7 +151,9 @@ def test_what_an_earlier_run_left_on_its_way_is_waited_for(shards: FakeShards, m
     assert run(shards)[-1] == "done"
 
 
-@pytest.mark.parametrize(("more", "less", "fault"), [(1, 0, "owned twice"), (0, 7, "nobody owns 1 buckets.* bucket 7")])
+@pytest.mark.parametrize(
+    ("more", "less", "fault"), [(1, 0, "two shards own"), (0, 7, "owns 1 of the buckets.* bucket 7")]
+)
 def test_a_map_that_is_not_whole_is_an_error(shards: FakeShards, more: int, less: int, fault: str) -> None:
     shards.owned["s2"] |= {more} - {0}
     shards.owned["s1"] -= {less}

@@ -76,7 +76,7 @@ def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
     ("owners", "weights", "fault"),
     [
         ({"s1": [1, 2], "s2": [2]}, {"s1": 1, "s2": 1}, "two shards own"),
-        ({"s1": [1], "s2": [2]}, {"s1": 1}, "no weight is given for s2"),
+        ({"s1": [1], "s2": [2]}, {"s1": 1}, "have no weight: s2"),
         ({"s1": [1]}, {"s1": 0}, "no shard is left"),
         ({"s1": [1]}, {"s1": -1, "s2": 2}, "below 0"),
     ],

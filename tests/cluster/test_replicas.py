@@ -88,7 +88,7 @@ def test_what_would_lose_the_quorum_is_refused_and_what_was_interrupted_goes_on(
     lose(cluster, first)
     with pytest.raises(ClusterError, match=f"without {second} 2 of the other instances of s1 must run"):
         replicas.replace_lost(cluster, second, print)
-    with pytest.raises(ClusterError, match=f"s1: {first} is away"):
+    with pytest.raises(ClusterError, match=f"s1: {first} is down"):
         replicas.add(cluster, "s1", print)
 
     def killed(*_: object, **__: object) -> None:
@@ -102,7 +102,7 @@ def test_what_would_lose_the_quorum_is_refused_and_what_was_interrupted_goes_on(
         membership = remembered(cluster.config.data_dir)
         assert membership is not None
         cluster = ReplicatedCluster(of_membership(cluster.config, membership))
-        with pytest.raises(ClusterError, match=f"{first} is being replaced: end that with make replica-replace"):
+        with pytest.raises(ClusterError, match=f"{first} is being replaced: finish that with make replica-replace"):
             replicas.add(cluster, "s1", print)
     cluster = replicas.replace_lost(cluster, first, print)
 
