@@ -1,32 +1,33 @@
-# Everything that is done with this repository, by name. `make` alone lists it.
-# Targets install what they need (scripts/install.sh), so that each works right after a clone.
+# Every task of this repository is a target here. `make` alone lists them.
+# A target first installs what it needs (scripts/install.sh), so that it works right after a clone.
 
 PYTHON := .venv/bin/python
 CLUSTER := $(PYTHON) -m localcluster
 REPLICATED := $(PYTHON) -m clusterctl
 MANAGE := $(CLUSTER) exec -- -m api.manage
 
-# Arguments of targets come from the command line alone: the environment has a NAME on WSL, and may have any of these.
+# Arguments of targets are taken from the command line only. The environment may hold variables with these names, as WSL
+# sets NAME.
 $(foreach name,ARGS FOLLOW FROM HEADLESS MINUTES NAME NAMES OUT PICTURES PROCESSES QUICK REPLICAS SCENARIOS SCOPES SEED SHARDS TIME UPGRADE USERS WORKERS,\
 	$(if $(filter command,$(origin $(name))),,$(eval override undefine $(name))))
-# $(call quoted,NAME) is the argument as it was typed, as one word of the shell; nothing is pasted without it but ARGS,
-# which is a piece of a command line. `each` quotes each word, `given` has a default, `who` insists on a name.
+# $(call quoted,NAME) is the argument as it was typed, as one word of the shell. Every argument is quoted so, except
+# ARGS, which is a piece of a command line. `each` quotes each word, `given` has a default, `who` requires a name.
 quoted = '$(subst ','\'',$(value $1))'
 each = $(foreach one,$(value $1),'$(subst ','\'',$(one))')
 given = $(if $(value $1),$(call quoted,$1),$2)
-who = $(if $(filter-out -%,$(firstword $(value NAME))),$(call quoted,NAME),$(error say who: NAME=alice, a letter or digit first))
-$(if $(filter command,$(origin TARANTKV_NEW_PASSWORD)),$(error set TARANTKV_NEW_PASSWORD before make: as an argument \
-	everybody on this machine could read it))
-# Settings too reach the programs as they were typed.
+who = $(if $(filter-out -%,$(firstword $(value NAME))),$(call quoted,NAME),$(error give the name: NAME=alice, beginning with a letter or digit))
+$(if $(filter command,$(origin TARANTKV_NEW_PASSWORD)),$(error set TARANTKV_NEW_PASSWORD in the environment: every \
+	user of this machine can read the arguments of make))
+# Settings that are given as arguments reach the programs as they were typed, too.
 $(foreach name,$(filter TARANTKV_%,$(.VARIABLES)),\
 	$(if $(filter command,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
-# Here and not in $(or …), where a comma would end the argument.
+# The default is set here, not by $(or …): there the comma would end the argument.
 SCOPES ?= read,write
-# Each process of the test run starts its own cluster. Half of the time it waits: three keep two processors busy. Each
-# takes tests that stand together, which share what they start.
+# Each process of the test run starts its own cluster and waits about half of the time, so three processes keep two
+# processors busy. Tests that stand together run in one process, because they share the servers that they start.
 TEST_PROCESSES ?= 3
 
-# What a shell may have set for other programs, and what changes how ours run.
+# Variables that a shell may have set for other programs, and that would change how ours run.
 unexport BASH_ENV CDPATH ENV GREP_OPTIONS POSIXLY_CORRECT VIRTUAL_ENV
 unexport PYTHONDEVMODE PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONINSPECT PYTHONIOENCODING PYTHONOPTIMIZE PYTHONPATH \
 	PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONVERBOSE PYTHONWARNINGS
@@ -35,14 +36,14 @@ export PYTHONUTF8 := 1
 UV_COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
-# The compose file insists on its secrets, also where it is only looked at.
+# The compose file requires its secrets, even if it is only checked.
 LINT_ENV := env TARANTKV_JWT_SECRET=x TARANTKV_ADMIN_PASSWORD=x TARANTKV_REDIS_PASSWORD=x \
 	TARANTKV_REDIS_WORKER_PASSWORD=x TARANTKV_STORE_PASSWORD=x
 
-# What make check runs with the lowest versions; make test-lowest ARGS=tests runs all.
+# The tests that make test-lowest runs by default; make test-lowest ARGS=tests runs all.
 LOWEST_TESTS := tests/unit tests/contract
 
-# Each lint-… is a hook of .pre-commit-config.yaml, too.
+# Each of these targets is also a hook in .pre-commit-config.yaml.
 LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint-compose lint-docs
 
 .DEFAULT_GOAL := help
@@ -60,73 +61,73 @@ install:
 	@scripts/install.sh
 
 installed:
-	@[ -x $(PYTHON) ] || { echo "Nothing is installed yet: make up does it." >&2; exit 1; }
+	@[ -x $(PYTHON) ] || { echo "Nothing is installed yet: run make up." >&2; exit 1; }
 
-up: install ## install what is missing, start everything, and say how to reach it
+up: install ## install what is missing, start everything, and print its address
 	@$(CLUSTER) up
 
-down: ## stop everything; the data stays
+down: ## stop everything; keeps the data
 	@if [ -x $(PYTHON) ]; then $(CLUSTER) down; else echo "Nothing is installed, so nothing runs."; fi
 
-status: installed ## what runs
+status: installed ## show the state of each process
 	@$(CLUSTER) status
 
-logs: installed ## the last lines of the logs; NAMES="api worker-1" chooses, FOLLOW=1 goes on
+logs: installed ## print the last lines of the logs; NAMES="api worker-1" selects processes, FOLLOW=1 continues
 	@$(CLUSTER) logs $(if $(FOLLOW),--follow) -- $(call each,NAMES)
 
 scale: installed ## change the number of workers: make scale WORKERS=4
-	@$(CLUSTER) scale -- $(if $(value WORKERS),$(call quoted,WORKERS),$(error say how many: make scale WORKERS=4))
+	@$(CLUSTER) scale -- $(if $(value WORKERS),$(call quoted,WORKERS),$(error give the number: make scale WORKERS=4))
 
-credentials: installed ## the administrator's login as JSON, from .env: make -s credentials | curl -d @- …
+credentials: installed ## print the administrator's login as JSON, from .env: make -s credentials | curl -d @- …
 	@$(CLUSTER) credentials
 
-backup: installed ## copy every shard's data while all runs, into .backups/ or OUT=directory
+backup: installed ## copy every shard's data while the system runs, into .backups/ or OUT=directory
 	@$(CLUSTER) backup $(if $(value OUT),-- $(call quoted,OUT))
 
 restore: installed ## put a backup into an empty .data/, before make up: FROM=.backups/2026-01-31T12-00-00
-	@$(CLUSTER) restore -- $(if $(value FROM),$(call quoted,FROM),$(error say which: FROM=.backups/2026-01-31T12-00-00))
+	@$(CLUSTER) restore -- $(if $(value FROM),$(call quoted,FROM),$(error give the backup: FROM=.backups/2026-01-31T12-00-00))
 
 cluster-up: install ## start a cluster of replica sets on Tarantool 3 here: SHARDS=2 REPLICAS=3; docs/operations.md
 	@$(REPLICATED) up $(if $(value SHARDS),--shards $(call quoted,SHARDS)) $(if $(value REPLICAS),--replicas $(call quoted,REPLICAS))
 
-cluster-status: installed ## that cluster's leaders, instances, lags, memory and buckets
+cluster-status: installed ## show that cluster's leaders, instances, lags, memory and buckets
 	@$(REPLICATED) status
 
 shard-add: installed ## add a shard to that cluster while it runs, and move its share of the buckets there
 	@$(REPLICATED) shard-add
 
-shard-drain: installed ## move a shard's buckets to the others, and take it out: NAME=s3
-	@$(REPLICATED) shard-drain -- $(if $(value NAME),$(call quoted,NAME),$(error say which: NAME=s3))
+shard-drain: installed ## move a shard's buckets to the others, then remove it: NAME=s3
+	@$(REPLICATED) shard-drain -- $(if $(value NAME),$(call quoted,NAME),$(error give the shard: NAME=s3))
 
 replica-add: installed ## add an instance to a shard of that cluster: SHARD=s1
-	@$(REPLICATED) replica-add -- $(if $(value SHARD),$(call quoted,SHARD),$(error say to which: SHARD=s1))
+	@$(REPLICATED) replica-add -- $(if $(value SHARD),$(call quoted,SHARD),$(error give the shard: SHARD=s1))
 
-replica-replace: installed ## put a new instance in the place of one whose machine is lost: NAME=s1-2
-	@$(REPLICATED) replica-replace -- $(if $(value NAME),$(call quoted,NAME),$(error say which: NAME=s1-2))
+replica-replace: installed ## replace an instance whose machine is lost by a new one: NAME=s1-2
+	@$(REPLICATED) replica-replace -- $(if $(value NAME),$(call quoted,NAME),$(error give the instance: NAME=s1-2))
 
 cluster-backup: installed ## copy every shard of that cluster while it runs, into .backups/ or OUT=directory
 	@$(REPLICATED) backup $(if $(value OUT),-- $(call quoted,OUT))
 
 cluster-restore: installed ## put such a backup into an empty .cluster/, before make cluster-up: FROM=directory
-	@$(REPLICATED) restore -- $(if $(value FROM),$(call quoted,FROM),$(error say which: FROM=.backups/cluster-2026-01-31T12-00-00))
+	@$(REPLICATED) restore -- $(if $(value FROM),$(call quoted,FROM),$(error give the backup: FROM=.backups/cluster-2026-01-31T12-00-00))
 
-cluster-down: installed ## stop that cluster; the data stays in .cluster/
+cluster-down: installed ## stop that cluster; keeps the data in .cluster/
 	@$(REPLICATED) down
 
-check: lint docs test ## all that continuous integration runs
+check: lint docs test ## run all that continuous integration runs
 
-test: test-python ## run all tests, on servers of their own; the shard's Lua tests are among them
+test: test-python ## run all tests, the shard's Lua tests too; starts the servers that they need
 
-chaos: install ## random faults under load for MINUTES=30, all promises checked; prints its seed; SEED=n repeats one
+chaos: install ## inject random faults under load for MINUTES=30 and check all promises; SEED=n repeats a run
 	$(PYTHON) -m tests.faults.chaos --minutes $(call given,MINUTES,30) $(if $(value SEED),--seed $(call quoted,SEED)) $(ARGS)
 
-pairs: install ## every two faults at the same time, on TEST_PROCESSES clusters at once; about an hour
+pairs: install ## inject every pair of faults at the same time, on TEST_PROCESSES clusters at once; about an hour
 	$(PYTHON) -m pytest -n $(TEST_PROCESSES) -m long $(or $(ARGS),tests/faults/test_pairs.py)
 
-faults-report: install ## every fault in its long form, then chaos; what came of it goes into docs/reliability.md; about an hour
+faults-report: install ## run every fault test in its long form, then chaos; writes the results into docs/reliability.md; about an hour
 	$(PYTHON) -m tests.faults.report run --minutes $(call given,MINUTES,30) $(if $(value SEED),--seed $(call quoted,SEED))
 
-fuzz: install ## random bad input for MINUTES=10; prints how to repeat what it finds; SEED=n begins with that one
+fuzz: install ## send random bad input for MINUTES=10; prints how to repeat a failure; SEED=n starts with that seed
 	$(PYTHON) -m tests.fuzz.long --minutes $(call given,MINUTES,10) --processes $(TEST_PROCESSES) $(if $(value SEED),--seed $(call quoted,SEED))
 
 test-lua: install
@@ -136,11 +137,11 @@ test-python:
 	@scripts/install.sh test
 	$(PYTHON) -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
-test-browser: ## try the console in Chromium, which is installed first; PICTURES=1 takes the screenshots of docs/console.md anew
+test-browser: ## test the console in Chromium, which it installs; PICTURES=1 takes the screenshots of docs/console.md again
 	@scripts/install.sh browser
 	$(if $(PICTURES),CONSOLE_PICTURES=docs/images )$(PYTHON) -m pytest -m browser tests/console $(ARGS)
 
-coverage: ## run the Python tests and say which branches none of them takes; fails below the floor
+coverage: ## run the Python tests and report branches that no test takes; fails below the floor
 	@scripts/install.sh test
 	@rm -rf .coverage && mkdir .coverage
 	$(PYTHON) -m coverage run -m pytest -n $(TEST_PROCESSES) $(ARGS)
@@ -159,11 +160,11 @@ test-lowest: .venv-lowest/installed.lock ## run tests with the lowest versions t
 		install --no-user --no-deps --no-index --no-build-isolation .venv-lowest/client
 	@cp $< $@
 
-docs: ## bring generated pages up to date and build the site of docs/ into site/; after the first time works offline
+docs: ## update generated pages and build the site of docs/ into site/; works offline after the first time
 	@scripts/install.sh docs
 	@$(PYTHON) -m docsite write
 	@$(PYTHON) -m docsite build
-	@echo "site/index.html has it"
+	@echo "The site is in site/index.html"
 
 lint: lint-tools ## check style, types, layers, lengths, Lua, shell scripts, the compose files and the pages of docs/
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-types $(filter-out lint-types,$(LINTS))
@@ -178,7 +179,7 @@ lint-style: | lint-tools
 lint-types: | lint-tools
 	$(PYTHON) -m mypy
 
-# The program without its wrapper in .venv/bin: a wrapper cannot start where the path has a space.
+# Calls the program without its wrapper in .venv/bin, because the wrapper cannot start if the path contains a space.
 lint-layers: | lint-tools
 	$(PYTHON) -c 'import sys; sys.path.insert(0, "client/src"); from importlinter.cli import lint_imports_command as run; run()' \
 		--no-logo --no-cache
@@ -201,41 +202,41 @@ lint-compose: | lint-tools
 lint-docs: | lint-tools
 	$(PYTHON) -m docsite check
 
-hooks: install ## check with each commit what make lint checks (pre-commit); git commit --no-verify skips it once
+hooks: install ## run the checks of make lint at each commit (pre-commit); git commit --no-verify skips them once
 	$(PYTHON) -m pre_commit install
 
-format: install ## format the code and mend what can be mended by itself
+format: install ## format the code and fix what ruff can fix
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
 
-clean: ## stop everything; remove the data, caches too; .env and .venv stay
+clean: ## stop everything and remove the data and caches; keeps .env and .venv
 	@if [ -x $(PYTHON) ]; then $(CLUSTER) clean; fi
 	@rm -rf .data .chaos site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-bench: ## measure against what one would write instead, about 5 minutes; QUICK=1 takes 1; OUT=.bench, ARGS="--help"
+bench: ## compare the speed with simpler systems, about 5 minutes; QUICK=1 takes 1; OUT=.bench, ARGS="--help"
 	@scripts/install.sh bench
 	$(PYTHON) -m loadtest.bench $(if $(QUICK),--quick) $(if $(value OUT),--out $(call quoted,OUT)) $(ARGS)
 
-soak: ## full load for MINUTES=10, and whether memory, rate and cost stay what they were; OUT=.bench
+soak: ## run full load for MINUTES=10 and check that memory, rate and cost stay the same; OUT=.bench
 	@scripts/install.sh bench
 	$(PYTHON) -m loadtest.bench.soak --minutes $(call given,MINUTES,10) $(if $(value OUT),--out $(call quoted,OUT)) $(ARGS)
 
-load: installed ## locust against the running system: web page on port 8089, or HEADLESS=1 USERS=32 TIME=60s; SCENARIOS="HotReads"
+load: installed ## run locust against the running system: web page on port 8089, or HEADLESS=1 USERS=32 TIME=60s; SCENARIOS="HotReads"
 	@$(CLUSTER) exec -- -m locust -f loadtest/locustfile.py --processes $(call given,PROCESSES,2) --users $(call given,USERS,32) \
 		--spawn-rate $(call given,USERS,32) --web-host 127.0.0.1 --stop-timeout 10 \
 		$(if $(HEADLESS),--headless --run-time $(call given,TIME,60s)) $(ARGS) $(call each,SCENARIOS)
 
-overload: installed ## offer the running system three times what it can take: MINUTES=5, ARGS="--help"
+overload: installed ## send the running system three times the load that it can serve: MINUTES=5, ARGS="--help"
 	@$(CLUSTER) exec -- -m loadtest.overload --minutes $(call given,MINUTES,5) $(ARGS)
 
-worst: installed ## how long the worst request of each kind makes another client of the running system wait: ARGS="--help"
+worst: installed ## measure how long the worst request of each kind makes another client wait: ARGS="--help"
 	$(PYTHON) -m loadtest.worst $(ARGS)
 
-env: ## write .env with random secrets where it is missing or incomplete; needs neither Python nor an installation
+env: ## write random secrets into .env if they are missing; needs neither Python nor an installation
 	@scripts/env.sh
 
-lock: install ## write the lock files anew after a change of pyproject.toml; UPGRADE=1 takes newer versions
+lock: install ## write the lock files again after a change of pyproject.toml; UPGRADE=1 takes newer versions
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) --group contract -c requirements.lock -o requirements-contract.lock
 	$(UV_COMPILE) pyproject.toml client/pyproject.toml --group dev -c requirements.lock -c requirements-contract.lock -o requirements-dev.lock
@@ -246,7 +247,7 @@ lock: install ## write the lock files anew after a change of pyproject.toml; UPG
 	$(UV_COMPILE) --group audit -c requirements-dev.lock -c requirements-bench.lock -o requirements-audit.lock
 	$(UV_COMPILE) --resolution lowest-direct pyproject.toml client/pyproject.toml --group dev -o requirements-lowest.lock
 
-audit: ## ask for known vulnerabilities of the locked packages; fails with 1 where there are any, 2 where nobody answers
+audit: ## look up known vulnerabilities of the locked packages; fails with 1 if there are any, 2 if the source is down
 	@scripts/install.sh audit
 	@$(PYTHON) scripts/audit.py requirements*.lock
 
@@ -256,17 +257,17 @@ user-add: installed ## add a user: make user-add NAME=alice SCOPES=read,write (p
 user-set-password: installed ## give a user a new password: NAME=alice
 	@$(MANAGE) set-password $(call who)
 
-user-disable: installed ## shut a user out, also with tokens that are still valid: NAME=alice
+user-disable: installed ## reject a user's logins and tokens: NAME=alice
 	@$(MANAGE) disable $(call who)
 
-user-enable: installed ## let a user in again: NAME=alice
+user-enable: installed ## enable a disabled user again: NAME=alice
 	@$(MANAGE) enable $(call who)
 
-user-set-scopes: installed ## say anew what a user may do: NAME=alice SCOPES=read
-	@$(MANAGE) set-scopes $(call who) --scopes $(if $(filter command,$(origin SCOPES)),$(call quoted,SCOPES),$(error say what: SCOPES=read))
+user-set-scopes: installed ## give a user other scopes: NAME=alice SCOPES=read
+	@$(MANAGE) set-scopes $(call who) --scopes $(if $(filter command,$(origin SCOPES)),$(call quoted,SCOPES),$(error give the scopes: SCOPES=read))
 
-user-remove: installed ## forget a user, whose tokens are void from then on: NAME=alice
+user-remove: installed ## remove a user, whose tokens are no longer accepted: NAME=alice
 	@$(MANAGE) remove $(call who)
 
-user-list: installed ## all users
+user-list: installed ## list all users
 	@$(MANAGE) list

@@ -41,7 +41,7 @@ def test_a_name_of_the_environment_names_no_user(target: str) -> None:
     """Windows' subsystem for Linux sets NAME to the machine's name."""
     done = make("--dry-run", target, NAME="DESKTOP-1")
     assert done.returncode != 0
-    assert "say who: NAME=alice" in done.stderr
+    assert "give the name: NAME=alice" in done.stderr
 
 
 def test_no_argument_of_a_target_is_taken_from_the_environment() -> None:

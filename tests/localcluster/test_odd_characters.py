@@ -61,7 +61,7 @@ def test_everything_works_in_a_path_and_with_passwords_of_every_character(
     assert login(clone, "admin", secrets[dotenv.ADMIN_PASSWORD])
     refused = clone.make("user-add", "NAME=bob", f"TARANTKV_NEW_PASSWORD={PASSWORD}")
     assert refused.returncode != 0
-    assert "set TARANTKV_NEW_PASSWORD before make" in refused.stderr
+    assert "set TARANTKV_NEW_PASSWORD in the environment" in refused.stderr
     assert clone.make("status").returncode == 0
     assert "worker started" in clone.make("logs", "NAMES=worker-1").stdout
     assert clone.make("down").returncode == 0
@@ -76,6 +76,6 @@ def test_a_name_that_is_none_is_refused_in_one_line_and_means_nothing_to_make_or
     program.write_text("import sys\nprint(sys.argv[1:])\n")
     done = clone.make("user-disable", f"NAME={name}")
     if name.startswith("-"):
-        assert re.fullmatch(r"Makefile:\d+: \*\*\* say who: .*\.  Stop\.\n", done.stderr)
+        assert re.fullmatch(r"Makefile:\d+: \*\*\* give the name: .*\.  Stop\.\n", done.stderr)
     else:
         assert done.stdout == f"{['exec', '--', '-m', 'api.manage', 'disable', name]}\n"
