@@ -1,7 +1,7 @@
-"""Asks pip-audit for known vulnerabilities of everything that lock files pin: `python scripts/audit.py LOCK...`.
+"""Looks up known vulnerabilities of all packages in lock files, by pip-audit: `python scripts/audit.py LOCK...`.
 
-Exit codes: 0, none is known; 1, some are; 2, it could not ask. pip-audit itself ends with 1 for both of the latter, and
-reports a package that its source does not know as sound.
+Exit codes: 0, none is known; 1, some are known; 2, the source did not answer. pip-audit itself ends with 1 in the last
+two cases, and reports no vulnerability for a package that its source does not know.
 """
 
 from __future__ import annotations
@@ -18,21 +18,19 @@ _COMMAND = ("-m", "pip_audit", "--require-hashes", "--disable-pip", "--progress-
 
 
 def verdict(output: str) -> tuple[int, list[str]]:
-    """An exit code and lines to print, of what pip-audit wrote on standard output."""
+    """The exit code and the lines to print, for pip-audit's standard output."""
     try:
         packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
     except (ValueError, LookupError, TypeError):
         return UNREACHABLE, []
     found = [
-        f"{package['name']} {package['version']}: {vulnerability['id']}, mended in "
+        f"{package['name']} {package['version']}: {vulnerability['id']}, fixed in "
         f"{', '.join(vulnerability['fix_versions']) or 'no version yet'}"
         for package in packages
         for vulnerability in package.get("vulns", ())
     ]
     unknown = [package["name"] for package in packages if "skip_reason" in package]
-    lines = (
-        [f"the source knows nothing of {len(unknown)} of {len(packages)} packages: {unknown[0]} …"] if unknown else []
-    )
+    lines = [f"the source does not know {len(unknown)} of {len(packages)} packages: {unknown[0]} …"] if unknown else []
     if found:
         return FOUND, found + lines
     return (UNREACHABLE if unknown or not packages else NONE_KNOWN), lines
@@ -51,12 +49,12 @@ def audit(lock: str) -> tuple[int, list[str]]:
 
 
 def main(locks: list[str]) -> int:
-    """Audit every lock file; the worst result counts: a vulnerability outweighs a source that did not answer."""
+    """Audit every lock file. Returns the worst exit code: a vulnerability is worse than no answer."""
     codes = set()
     for lock in locks:
         code, lines = audit(lock)
         codes.add(code)
-        said = {NONE_KNOWN: "no known vulnerability", FOUND: "VULNERABLE", UNREACHABLE: "unreachable, nothing is known"}
+        said = {NONE_KNOWN: "no known vulnerability", FOUND: "VULNERABLE", UNREACHABLE: "the source did not answer"}
         sys.stdout.write("\n  ".join([f"{lock}: {said[code]}", *lines]) + "\n")
     return FOUND if FOUND in codes else max(codes, default=UNREACHABLE)
 

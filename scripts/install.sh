@@ -1,13 +1,13 @@
 #!/bin/bash -p
-# Installs what this machine lacks, and nothing that it has: Redis and Tarantool from the distribution, a Python that
-# can make virtual environments, and the locked packages into .venv. Repeated calls end in milliseconds.
-# With -p bash takes neither functions nor BASH_ENV nor CDPATH from its environment.
-# Usage: scripts/install.sh [test|lint|docs|bench|audit|browser]    with `test`, also the proxies that the tests put in front of the
-# api; with `lint`, also the checkers that are no Python packages; with `docs`, what builds the site; with `bench`, also the load generator and what the
-# systems to compare with import; with `audit`, also pip-audit; with `browser`, also Chromium and what drives it.
+# Installs what this machine lacks: Redis and Tarantool from the distribution, a Python that can make virtual
+# environments, and the locked packages into .venv. If nothing is missing it ends within milliseconds.
+# Bash's option -p keeps functions, BASH_ENV and CDPATH of the environment out.
+# Usage: scripts/install.sh [test|lint|docs|bench|audit|browser]    The argument adds: `test` the proxies of the tests;
+# `lint` the checkers that are not Python packages; `docs` what builds the site; `bench` the load generator and the
+# packages of the systems to compare with; `audit` pip-audit; `browser` Chromium and the packages that drive it.
 set -euo pipefail
 
-# The result stays: nothing of this shell's environment may shape it but what says where this machine's packages are.
+# The shell's environment must not influence what is installed, except by variables that say where packages come from.
 readonly KEPT=" HOME LOGNAME PATH TERM TMPDIR USER DEBIAN_FRONTEND SSL_CERT_DIR SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE \
 PYENV_ROOT PIP_CACHE_DIR PIP_CERT PIP_CLIENT_CERT PIP_CONFIG_FILE PIP_DEFAULT_TIMEOUT PIP_EXTRA_INDEX_URL PIP_FIND_LINKS \
 PIP_INDEX_URL PIP_NO_INDEX PIP_PROXY PIP_RETRIES PIP_TIMEOUT PIP_TRUSTED_HOST \
@@ -22,8 +22,8 @@ umask 022
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 readonly LOCK=requirements-dev.lock
-# A copy of the lock that was installed last, written when all of it was. Another name than before 0.2, when what the
-# environment had on its PYTHONPATH was left out.
+# A copy of the lock file, written after all its packages were installed. Before 0.2 it had another name: that
+# installation left out packages that it found on PYTHONPATH, so it must be repeated.
 readonly STAMP=.venv/installed-dev.lock
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly MIN_MINOR=11
@@ -41,7 +41,7 @@ as_root() {
     fi
 }
 
-missing_packages() { # names of packages whose command is not there
+missing_packages() { # prints the packages whose command is missing
     have redis-server || echo redis-server
     have tarantool || echo tarantool
     have curl || echo curl
@@ -57,42 +57,42 @@ missing_packages() { # names of packages whose command is not there
         have wrk || echo wrk
     fi
     if [ "${1:-}" = browser ]; then
-        # Without a font there is nothing to see.
+        # Chromium shows no text without a font.
         have chromium || have chromium-browser || have google-chrome || printf '%s\n' chromium fonts-noto-core
     fi
 }
 
-recent() { # recent COMMAND : is it a Python that we can use
+recent() { # recent COMMAND : succeeds if it is a Python that is new enough
     have "$1" && "$1" -I -c "import sys; sys.exit(sys.version_info < (3, $MIN_MINOR))" 2>/dev/null
 }
 
 makes_environments() { "$1" -I -c 'import ensurepip, venv' 2>/dev/null; }
 
-# Was it built to be fast? Distributions do so, without a word in CONFIG_ARGS; others say --enable-optimizations. One that
-# was not costs 7 to 11 % more processor time a request (measured: 3.11 of pyenv and of Debian 12).
+# Succeeds if an interpreter was built with optimizations: those of distributions are, others say so in CONFIG_ARGS.
+# A build without them takes 7 to 11 % more processor time a request (measured: 3.11 of pyenv and of Debian 12).
 optimized() {
     "$1" -I -c 'import sys, sysconfig
 sys.exit(sys.base_prefix != "/usr" and "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""))'
 }
 
-pythons() { # every usable interpreter in PATH, the newest first
+pythons() { # prints every usable interpreter in PATH, the newest first
     local name
     for name in python3.13 python3.12 python3.11 python3; do
-        # Each directory of PATH may have one; the distribution's is tried also where PATH leaves it out.
+        # Each directory of PATH may hold one. The distribution's is tried even if PATH does not contain it.
         { type -aP "$name" || true; echo "/usr/bin/$name"; } | awk '!seen[$0]++' | while IFS= read -r found; do
             if recent "$found"; then printf '%s\n' "$found"; fi
         done
     done
 }
 
-find_python() { # sets PYTHON to the best usable interpreter, WHY to the reason; both empty where there is none
+find_python() { # sets PYTHON to the best usable interpreter and WHY to the reason; both are empty if there is none
     local candidate first='' fast=() slow=()
     PYTHON='' WHY=''
     while IFS= read -r candidate; do
         first=${first:-$candidate}
         if optimized "$candidate"; then fast+=("$candidate"); else slow+=("$candidate"); fi
     done < <(pythons)
-    # The distribution's own needs a package more to make environments, which apt-get has.
+    # The distribution's interpreter may need one more package to make environments, which apt-get can install.
     for candidate in "${fast[@]}"; do
         if makes_environments "$candidate" ||
             { [[ $candidate == /usr/bin/* ]] && have apt-get && [ "$(id -u)" = 0 ]; }; then
@@ -103,14 +103,14 @@ find_python() { # sets PYTHON to the best usable interpreter, WHY to the reason;
     done
     for candidate in "${slow[@]}"; do
         if makes_environments "$candidate"; then
-            PYTHON=$candidate WHY="built without optimizations: one that has them is about a tenth faster"
+            PYTHON=$candidate WHY="built without optimizations: a build with them is about a tenth faster"
             return
         fi
     done
     PYTHON=${fast[0]:-${slow[0]:-}}
 }
 
-apt() { # what apt-get says is of interest only when it fails
+apt() { # calls apt-get, and prints its output only if it fails
     local said
     said=$(as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" 2>&1) || { say "$said"; return 1; }
@@ -125,7 +125,7 @@ apt_update() {
 apt_install() {
     say "installing $*"
     apt_update
-    # The packages of servers start them at once on their default ports, and nobody asked for that.
+    # The servers' packages would start them at once, on their default ports. This policy prevents that.
     local held=
     if [ ! -e "$POLICY" ]; then
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
@@ -138,7 +138,7 @@ apt_install() {
         as_root rm -f "$POLICY"
         trap - EXIT
     fi
-    # Nor at the next boot.
+    # The servers must not start at the next boot either.
     local package
     for package in "$@"; do
         case $package in
@@ -150,7 +150,7 @@ apt_install() {
     done
 }
 
-apt_python() { # the newest package of an interpreter that the distribution has and that is recent enough
+apt_python() { # prints the newest usable interpreter that the distribution has a package of
     local minor
     for minor in 13 12 11; do
         if [ -n "$(apt-cache madison "python3.$minor-venv" 2>/dev/null)" ]; then
@@ -165,13 +165,13 @@ install_python() { # sets PYTHON to an interpreter that can make environments
     if [ -n "$PYTHON" ] && makes_environments "$PYTHON"; then return; fi
     if ! have apt-get; then
         [ -n "$PYTHON" ] && fail "$PYTHON cannot make virtual environments: its modules venv and ensurepip are missing"
-        fail "Python 3.$MIN_MINOR or newer is needed, and is not in PATH"
+        fail "Python 3.$MIN_MINOR or newer is needed, but is not in PATH"
     fi
     apt_update
     if [ -z "$PYTHON" ]; then
         PYTHON=$(apt_python)
-        [ -n "$PYTHON" ] || fail "Python 3.$MIN_MINOR or newer is needed, and this distribution has none: install one," \
-            "so that python3.$MIN_MINOR (or newer) is in PATH, and run this again"
+        [ -n "$PYTHON" ] || fail "Python 3.$MIN_MINOR or newer is needed, but this distribution has none: install one," \
+            "so that python3.$MIN_MINOR (or newer) is in PATH, then run this again"
         apt_install "$PYTHON" "$PYTHON-venv"
     else
         apt_install "$("$PYTHON" -I -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
@@ -192,13 +192,13 @@ install_packages() {
     done
     [ ${#servers[@]} = 0 ] || fail "please install with this system's package manager: ${servers[*]}" \
         "(commands redis-server, $MIN_REDIS or newer, and tarantool, $MIN_TARANTOOL or newer), then run this again"
-    say "not installed, going on without: ${missing[*]}"
+    say "these programs are missing and were not installed: ${missing[*]}"
 }
 
-check_version() { # check_version COMMAND VERSION : is the command in PATH of this version, or newer
+check_version() { # check_version COMMAND VERSION : fails if the command is older than that
     local said
     said=$("$1" --version 2>&1) || true
-    [[ $said =~ ([0-9]+)\.([0-9]+) ]] || fail "$1 --version tells no version: ${said%%$'\n'*}"
+    [[ $said =~ ([0-9]+)\.([0-9]+) ]] || fail "$1 --version does not print a version: ${said%%$'\n'*}"
     ((BASH_REMATCH[1] > ${2%.*} || (BASH_REMATCH[1] == ${2%.*} && BASH_REMATCH[2] >= ${2#*.}))) ||
         fail "$(command -v "$1") is version ${BASH_REMATCH[0]}, and $2 or newer is needed"
 }
@@ -206,10 +206,10 @@ check_version() { # check_version COMMAND VERSION : is the command in PATH of th
 make_environment() {
     install_python
     say "making .venv with $PYTHON ($("$PYTHON" -I -c 'import platform; print(platform.python_version())')${WHY:+; $WHY})"
-    # What a link points to belongs to somebody else.
+    # The directory that a link points to is not ours to clear: only the link is removed.
     if [ -L .venv ]; then rm -f .venv; fi
     local here=$PWD alias=
-    # Python refuses a place whose path has a colon, since it could not stand in PATH. Nothing here puts it there.
+    # Python makes no environment in a path with a colon, because such a path cannot be in PATH. It is not needed there.
     if [[ $PWD == *:* ]]; then
         alias=$(mktemp -d)
         ln -s "$PWD" "$alias/clone"
@@ -230,12 +230,12 @@ pip_install() { # pip_install LOCK
         fail "could not install the packages of $1"
     fi
     rm -f "$said"
-    # Whatever a pip.conf says, the packages are in .venv now, or nothing is noted as installed.
+    # A pip.conf may have sent the packages elsewhere. The installation only counts if they are in .venv.
     pip -qq install --dry-run --no-index --no-user --no-deps --require-hashes -r "$1" >/dev/null 2>&1 ||
-        fail "pip has put packages elsewhere than in .venv: see '.venv/bin/python -m pip config list'"
+        fail "pip has not put the packages into .venv: see '.venv/bin/python -m pip config list'"
 }
 
-progress() { # progress TOTAL : a line every few packages of what pip says
+progress() { # progress TOTAL : reads pip's output, and prints a line every 25 packages
     local line done=0
     while IFS= read -r line; do
         case $line in
@@ -248,8 +248,8 @@ progress() { # progress TOTAL : a line every few packages of what pip says
     done
 }
 
-take_lock() { # of two installations that start at once, the second waits for the first
-    # A lock that this one has is on the same file: it would wait for itself.
+take_lock() { # if two installations start at once, the second waits for the first
+    # This process may hold a lock on the same file. It must be released first, or the process waits for itself.
     if [ -n "${lock:-}" ]; then exec {lock}<&-; fi
     exec {lock}<"$LOCK"
     if ! have flock || flock -n "$lock"; then return; fi
@@ -262,14 +262,14 @@ install_environment() {
     take_lock
     if cmp -s "$LOCK" "$STAMP" && .venv/bin/python -I -c '' 2>/dev/null; then return; fi
     rm -f "$STAMP"
-    # An environment that works is only brought up to date: a running system may be using it.
+    # A working environment is updated, not made again: a running system may be using it.
     if ! recent .venv/bin/python || ! .venv/bin/python -I -m pip --version >/dev/null 2>&1; then make_environment; fi
     say "installing Python packages into .venv, about half a minute ($(.venv/bin/python -I --version))"
     pip_install "$LOCK"
     cp "$LOCK" "$STAMP"
 }
 
-install_more() { # install_more docs|bench|audit|browser : never changes a version that another lock names, by which it was constrained
+install_more() { # install_more docs|bench|audit|browser : their locks name the same versions as requirements-dev.lock
     local lock=requirements-$1.lock stamp=.venv/installed-$1.lock
     if cmp -s "$lock" "$stamp"; then return; fi
     say "installing the Python packages of make $1 into .venv"
@@ -277,7 +277,7 @@ install_more() { # install_more docs|bench|audit|browser : never changes a versi
     cp "$lock" "$stamp"
 }
 
-install_client() { # the client of this clone: built from a copy, so that nothing is left in its folder
+install_client() { # installs the client of this clone; builds it from a copy, so that client/ stays clean
     [ -d client ] || return 0
     local stamp=.venv/installed-client.sum copy sum said
     sum=$(find client -type f \( -name '*.py' -o -name '*.toml' -o -name 'py.typed' \) -exec cksum {} + | sort)

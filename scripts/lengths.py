@@ -1,7 +1,7 @@
-"""Holds every Python, Lua and shell file to 300 lines, and reports how long they are: `python scripts/lengths.py`.
+"""Reports the lengths of Python, Lua and shell files, and those above 300 lines: `python scripts/lengths.py`.
 
 The report has a line for each package: lines, files, the median and the longest. With `--check` it prints only the
-files that are too long. The exit code is 1 if there are any.
+files that are too long. The exit code is 1 if a file is too long.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROOMS = {"api", "client", "tests", "loadtest", "protocol", "tarantool-cluster"}
 
 
 def source_files(root: Path) -> Iterator[Path]:
-    """Every source file below `root`, relative to it. Folders whose name begins with a dot hold nothing of ours."""
+    """Every source file below `root`, relative to it, except in folders whose name begins with a dot."""
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(files):
@@ -34,13 +34,13 @@ def lengths(root: Path) -> dict[Path, int]:
 
 
 def package(path: Path) -> str:
-    """The package that a file is counted to: its folder, or the folder's room."""
+    """The package of the report that a file belongs to: the top folder, and in `ROOMS` also the folder below it."""
     folders = path.parts[:-1]
     return "/".join(folders[: 2 if folders and folders[0] in ROOMS else 1]) or "."
 
 
 def report(counted: dict[Path, int]) -> Iterator[str]:
-    """A table, as lines: package, lines, files, median, longest."""
+    """The lines of a table: package, lines, files, median, longest."""
     packages: dict[str, list[int]] = defaultdict(list)
     for path, lines in counted.items():
         packages[package(path)].append(lines)
@@ -59,7 +59,7 @@ def too_long(counted: dict[Path, int]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the report, unless only to check, and the files that are too long; returns the exit code."""
+    """Print the report, except with `--check`, and the files that are too long; returns the exit code."""
     counted = lengths(Path(__file__).resolve().parents[1])
     if "--check" not in arguments:
         sys.stdout.writelines(f"{line}\n" for line in report(counted))

@@ -95,7 +95,7 @@ def install(clone: Path, *first_in_path: Path, **environment: str) -> "subproces
         ("redis-server", "Redis server v=5.0.14 sha=00000000:0", "is version 5.0, and 6.0 or newer is needed"),
         ("tarantool", "Tarantool 2.5.3-0-gf93e480\nTarget: Linux", "is version 2.5, and 2.6 or newer is needed"),
         ("tarantool", "Tarantool 1.10.15-0-g0\nTarget: Linux", "is version 1.10, and 2.6 or newer is needed"),
-        ("tarantool", "no tarantool\nat all", "tells no version: no tarantool"),
+        ("tarantool", "no tarantool\nat all", "does not print a version: no tarantool"),
     ],
 )
 def test_a_server_that_is_too_old_is_named_in_one_line(

@@ -28,7 +28,7 @@ def test_packages_without_a_known_vulnerability_pass() -> None:
 def test_a_vulnerability_is_named_with_the_version_that_mends_it() -> None:
     code, lines = verdict(said(SOUND, HOLED, UNKNOWN))
     assert code == FOUND
-    assert lines[0] == "holed 2.0: PYSEC-2024-1, mended in 2.1"
+    assert lines[0] == "holed 2.0: PYSEC-2024-1, fixed in 2.1"
 
 
 @pytest.mark.parametrize("output", [said(UNKNOWN), said(SOUND, UNKNOWN), said(), "", "{", "[]", "null"])
