@@ -1,9 +1,9 @@
-# One instance of a shard of a cluster: Tarantool 3, vshard and the storage role. docker-compose.cluster.yml and the Helm
-# chart (deploy/helm) start it with the configuration that all instances share.
+# The image of an instance of a cluster: Tarantool 3, vshard and the storage role. docker-compose.cluster.yml and the
+# Helm chart (deploy/helm) start it with the configuration that all instances share.
 ARG TARANTOOL_IMAGE=tarantool/tarantool:3.8.0
 
 FROM ${TARANTOOL_IMAGE}
-# Pinned: the role uses internals of vshard, and refuses to start with another version.
+# The role uses internals of vshard, and does not start with another version.
 ARG VSHARD_VERSION=0.1.42
 USER root
 WORKDIR /opt/rocks
@@ -21,5 +21,5 @@ WORKDIR /var/lib/tarantool
 VOLUME /var/lib/tarantool
 EXPOSE 3301
 STOPSIGNAL SIGTERM
-# The image's own entry point prepares another way of starting instances.
+# Replaces the image's entry point, which starts instances by `tt`, and the variables that it sets.
 ENTRYPOINT ["env", "-u", "TT_APP_NAME", "-u", "TT_INSTANCE_NAME", "-u", "TT_CONFIG", "tarantool"]

@@ -1,4 +1,4 @@
--- Health check of a shard's container: ends with 0 when the store user can log in and the storage procedures answer.
+-- Health check of a shard's container. Exits with 0 if the store user can log in and the stored procedures answer.
 local net_box = require('net.box')
 
 local connection = net_box.connect('127.0.0.1:3301', {
