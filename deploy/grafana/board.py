@@ -1,6 +1,6 @@
-"""The Grafana board, made of this one file: `python deploy/grafana/board.py` writes `tarant-kv.json` beside it.
+"""Defines the Grafana board: `python deploy/grafana/board.py` writes it to `tarant-kv.json` beside this file.
 
-A test runs every query's metrics and labels against what a running system shows, and holds the JSON to this file.
+A test checks that a running system has the metrics and labels of every query, and that the JSON matches this file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SOURCE = {"type": "prometheus", "uid": "tarantkv"}
 
 
 class Panel(NamedTuple):
-    """A chart: its title, the unit of its axis, and queries with what each is called in the legend."""
+    """A chart: its title, the unit of its axis, and its queries, each with its name in the legend."""
 
     title: str
     unit: str
@@ -35,7 +35,7 @@ def quantile(share: float, histogram: str, by: str) -> str:
 
 
 def of_shards(metric: str) -> str:
-    """A number of each shard, whichever api process asked for it."""
+    """A number of each shard. All api processes report it, so the highest is taken."""
     return f"max by (shard) ({metric})"
 
 
@@ -166,7 +166,7 @@ def _panel(number: int, chart: Panel, x: int, y: int) -> dict[str, Any]:
 
 
 def text() -> str:
-    """What the file holds."""
+    """The content of the file."""
     return json.dumps(build(), indent=1) + "\n"
 
 

@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* The instances of every shard, as TARANTKV_SHARDS has them. */}}
+{{/* The instances of every shard, in the format of TARANTKV_SHARDS. */}}
 {{- define "tarantkv.shards" -}}
 {{- $shards := list -}}
 {{- range $number := .Values.shards.numbers -}}
@@ -104,14 +104,15 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{ index (index . 0) (index . 1) | default (index . 2) | float64 | ceil | int }}
 {{- end -}}
 
-{{/* Does the instance let the store user in, and do the storage procedures answer? TT_* would make it an instance. */}}
+{{/* Checks that the store user can log in and that the stored procedures answer. With the image's TT_* variables, the
+     program would start an instance instead. */}}
 {{- define "tarantkv.shardProbe" }}
 exec:
   command: [env, -u, TT_APP_NAME, -u, TT_INSTANCE_NAME, -u, TT_CONFIG, tarantool, /opt/docker/shard_health.lua]
 timeoutSeconds: 5
 {{- end -}}
 
-{{/* The shards' numbers between commas: ",1,2,". */}}
+{{/* The shards' numbers, each between commas: ",1,2,". */}}
 {{- define "tarantkv.numbers" -}}
 ,{{ range .Values.shards.numbers }}{{ int . }},{{ end }}
 {{- end -}}
