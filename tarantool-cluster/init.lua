@@ -1,12 +1,12 @@
 #!/usr/bin/env tarantool
---- Entry point of a shard: reads the settings, opens the database, makes or checks schema, identity and users, and only
--- then listens, so that nobody ever talks to a half-made shard. What a shard does lives in `tarantkv/`.
--- Exit codes: 78 for settings or data that do not fit (one line on stderr says which), 1 for anything else.
+--- Entry point of a shard: reads the settings, opens the database, creates or checks schema, identity and users, and
+-- listens last, so that no client reaches an incomplete shard. The modules in `tarantkv/` define what a shard does.
+-- Exit codes: 78 for wrong settings or data of another shard, 1 for anything else. A line on stderr says what is wrong.
 
 local fio = require('fio')
 
 local here = fio.dirname(fio.abspath(arg[0]))
--- Not through package.path, in which `?` and `;` of a directory's name would be syntax.
+-- Modules are not found by package.path: in it, a `?` or `;` in a directory's name would be syntax.
 table.insert(package.loaders, 2, function(name)
     local file = fio.pathjoin(here, (name:gsub('%.', '/')) .. '.lua')
     if not fio.path.exists(file) then
@@ -20,7 +20,7 @@ local EXIT_FAULT, EXIT_CONFIG = 1, 78
 local MEBIBYTE = 1024 * 1024
 local MAX_TUPLE_BYTES = MEBIBYTE
 
---- End the start with one line that says why.
+--- End the process, and report why in one line.
 local function refuse(code, message)
     io.stderr:write('tarantkv shard: ', (tostring(message):gsub('%s*\n%s*', ' ')), '\n')
     io.stderr:flush()
@@ -28,7 +28,7 @@ local function refuse(code, message)
 end
 
 -- Tarantool 2.8 and later take missing options of box.cfg from TT_* variables, which an image or a supervisor may set
--- for its own ends: TT_LISTEN, for one, would open the port before the schema is there.
+-- for other purposes. TT_LISTEN, for example, would open the port before the schema exists.
 for name in pairs(os.environ()) do
     if name:match('^TT_') then
         os.setenv(name, nil)
@@ -45,7 +45,7 @@ end
 
 local made, make_error = fio.mktree(settings.directory)
 if not made then
-    refuse(EXIT_CONFIG, 'TARANTKV_SHARD_DIR cannot be made: ' .. tostring(make_error))
+    refuse(EXIT_CONFIG, 'TARANTKV_SHARD_DIR cannot be created: ' .. tostring(make_error))
 end
 
 local directory = fio.abspath(settings.directory)
@@ -56,13 +56,13 @@ local configuration = {
     wal_mode = settings.wal_mode,
     memtx_memory = settings.memory_mib * MEBIBYTE,
     memtx_max_tuple_size = MAX_TUPLE_BYTES,
-    -- Without this the log of an hour piles up between two snapshots, and a restart reads all of it.
+    -- Without this Tarantool makes a snapshot once an hour, and a restart may have to read the log of a whole hour.
     checkpoint_wal_threshold = math.max(1024, 2 * settings.memory_mib) * MEBIBYTE,
     log_level = settings.log_level,
-    -- Tells the shards of a machine apart in a list of processes.
+    -- Lets an operator tell the shards of a machine apart in the list of processes.
     custom_proc_title = settings.shard,
 }
--- Builds without the feedback daemon do not know the option and refuse it.
+-- Builds without the feedback daemon reject the option.
 if rawget(box, 'internal') ~= nil and box.internal.feedback_daemon ~= nil then
     configuration.feedback_enabled = false
 end

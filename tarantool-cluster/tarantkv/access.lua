@@ -1,12 +1,12 @@
---- The database's own users: the store user may call the two procedures and nothing else, guest may do nothing.
--- The users of the product live in `tarantkv.users`.
+--- The users of the database: the store user may call the two procedures and nothing else, guest may do nothing.
+-- The users of tarant-kv are in `tarantkv.users`.
 -- @module tarantkv.access
 
 local M = {}
 
 M.PROCEDURES = {'tarantkv.apply', 'tarantkv.describe'}
 
---- Connectors read these when they connect. The views show a user only what it may access: themselves, here.
+--- Connectors read these views when they connect. A view shows a user only what it may access: here only the views.
 local SCHEMA_VIEWS = {'_vspace', '_vindex', '_vcollation', '_vspace_sequence'}
 
 local function ids_of_procedures()
@@ -17,7 +17,7 @@ local function ids_of_procedures()
     return ids
 end
 
---- Take the procedures away from everybody but the store user: a user that an earlier setting named keeps nothing.
+--- Revoke the procedures from every other user, such as a store user that an earlier setting named.
 local function revoke_from_others(store_user)
     local ids = ids_of_procedures()
     local outdated = {}
@@ -33,7 +33,7 @@ local function revoke_from_others(store_user)
     end
 end
 
---- Set the password only when it differs, or every start would write to the log.
+--- Set the password only if it differs, so that a start does not write to the log each time.
 local function set_password(store_user, password)
     local stored = box.space._user.index.name:get(store_user)
     if stored.auth == nil or stored.auth['chap-sha1'] ~= box.schema.user.password(password) then
@@ -41,7 +41,7 @@ local function set_password(store_user, password)
     end
 end
 
---- Make the procedures callable by the store user and by nobody else.
+--- Let the store user call the procedures, and no other user.
 -- @tparam string store_user
 -- @tparam string password
 function M.establish(store_user, password)
@@ -55,7 +55,7 @@ function M.establish(store_user, password)
     end
     box.schema.user.revoke(store_user, 'execute', 'role', 'public', {if_exists = true})
     for _, view in ipairs(SCHEMA_VIEWS) do
-        -- Which views there are depends on the version.
+        -- Which views exist depends on Tarantool's version.
         if box.space[view] ~= nil then
             box.schema.user.grant(store_user, 'read', 'space', view, {if_not_exists = true})
         end

@@ -1,10 +1,10 @@
---- The record of chunks that are settled: chunk id, until when it must be remembered, and the outcome.
--- A chunk's record is written in the transaction that applies it, which is what makes it applied once or not at all.
--- Where a chunk is refused for its buckets that is on record, too: once its sender is told, the chunk's keys are sent
--- under other ids, and a copy of the chunk must not be applied when the buckets are back here.
--- An api process numbers the chunks that it sends to a shard, so most of what one transaction applies is a run of ids
--- that follow each other: one record stands for the whole run. Records never overlap.
--- Old records are removed by `tarantkv.expiry`.
+--- Records of chunks that were applied or refused: chunk id, until when the record must be kept, and the result.
+-- A record is written in the transaction that applies the chunk, so that the chunk is applied once or not at all.
+-- A chunk that is refused for its buckets has a record, too. Its sender then sends the keys again in chunks with other
+-- ids. If the buckets come back to this shard, a copy of the refused chunk must not be applied.
+-- An api process numbers the chunks that it sends to a shard. So the chunks of one transaction mostly have consecutive
+-- ids, a run, and one record holds a whole run. Records never overlap.
+-- `tarantkv.expiry` removes old records.
 -- @module tarantkv.applied
 
 local ffi = require('ffi')
@@ -17,7 +17,7 @@ local M = {}
 
 M.ID_BYTES = 16
 
--- A record's key is the first id of its run, and the number of ids where they are more than one.
+-- A record's key is the first id of its run, followed by the number of ids if it is more than one.
 local RUN_BYTES = M.ID_BYTES + 4
 local WORD = 4294967296
 local NIL, FALSE, UINT32, UINT64 = 0xc0, 0xc2, 0xce, 0xcf
@@ -27,29 +27,29 @@ local words_t = ffi.typeof('uint32_t *')
 local bytes_t = ffi.typeof('const uint8_t *')
 
 -- One record: array of 3, string of 16 or 20 bytes, uint64, then nil, false, uint32, or a string with 32 bits of
--- length. Filled and handed over without a yield between.
+-- length. All fibers share it, because no fiber yields between filling it and storing it.
 local record = ffi.new('uint8_t[48]')
 local AT_ID = 2
 record[0] = 0x93
 
--- A key to look for: array of 1, string of 20 bytes. The number of ids in it is the greatest possible.
+-- A key to search for: array of 1, string of 20 bytes. The number of ids in it is the greatest possible.
 local key = ffi.new('uint8_t[24]')
 key[0], key[1] = 0x91, STRING + RUN_BYTES
 ffi.fill(key + 2 + M.ID_BYTES, 4, 0xff)
 local KEY_BYTES = 2 + RUN_BYTES
 
--- Ids as four numbers, highest first.
+-- Two ids as four numbers each, the most significant first.
 local left, right = ffi.new('uint32_t[4]'), ffi.new('uint32_t[4]')
 
 local last_up_to, found, tuple_field = box_api.last_up_to, box_api.result, box_api.tuple_field
 local space_id
 
---- Tell the module where the records live, once the space exists.
+--- Set the space of the records.
 function M.attach(space)
     space_id = space.id
 end
 
---- Is `after` the id that follows `id`? Runs end where the last 32 bits are used up.
+--- Is `after` the id that follows `id`? A run ends at the greatest value of the last 32 bits.
 -- @tparam string id 16 bytes
 -- @tparam string after 16 bytes
 function M.follows(id, after)
@@ -63,8 +63,8 @@ local function uint32_at(bytes, at)
     return bytes[at] * 16777216 + bytes[at + 1] * 65536 + bytes[at + 2] * 256 + bytes[at + 3]
 end
 
---- The last record that begins at `id` or before it, if it is of the same sequence of ids.
--- @treturn number how many ids lie between its last one and `id`: less than 0 when it covers `id`; nil: no such record
+--- The last record that begins at `id` or before it, if its ids belong to the same sequence.
+-- @treturn number how many ids are between its last one and `id`: negative if it contains `id`; nil: no such record
 -- @treturn cdata the tuple
 local function nearest(id)
     ffi.copy(key + 2, id, M.ID_BYTES)
@@ -88,7 +88,7 @@ end
 --- The recorded result of a chunk.
 -- @tparam string id 16 bytes
 -- @treturn boolean whether there is a record
--- @return number or string, nil for a write, false for one that was refused
+-- @return number or string, nil for a write, false for a chunk that was refused
 function M.find(id)
     local distance, tuple = nearest(id)
     if distance == nil or distance >= 0 then
@@ -107,18 +107,18 @@ end
 
 --- Is there no record of any of these ids?
 -- @tparam string last the last of them, 16 bytes
--- @tparam number count how many there are, each following the one before
+-- @tparam number count how many ids there are; they are consecutive
 function M.has_none(last, count)
     local distance = nearest(last)
     return distance == nil or distance >= count - 1
 end
 
---- Record settled chunks; inside their transaction. An insert, so that a second application could not be committed.
--- @tparam string id the first one's, 16 bytes
--- @tparam number count how many, each id following the one before
+--- Record chunks, inside their transaction. It is an insert, so that a second application cannot be committed.
+-- @tparam string id of the first one, 16 bytes
+-- @tparam number count how many chunks; their ids are consecutive
 -- @tparam number retain_until milliseconds since the epoch
--- @param[opt] result of each of them: a number, or a string; nil for writes, false for a refusal
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+-- @param[opt] result of each of them: a number or a string; nil for writes, false for a refusal
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 function M.record(id, count, retain_until, result)
     ffi.copy(record + AT_ID, id, M.ID_BYTES)
     local at = AT_ID + M.ID_BYTES

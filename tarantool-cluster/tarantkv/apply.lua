@@ -1,9 +1,9 @@
---- The procedure `tarantkv.apply`: in which order the chunks of a call are run, and when their outcomes may be told.
--- How a body is read or written is in `read`, `write` and `delete`, the transaction in `changes`, the control
--- operations in `control`.
+--- The procedure `tarantkv.apply`: in which order it runs the chunks of a call, and when it reports their outcomes.
+-- The operations are in `read`, `write`, `delete` and others, the transaction in `changes`, control operations in
+-- `control`.
 --
--- The reads of a call come first and see committed data only. Then all its writes, deletes and control operations go
--- into one transaction; if that fails, each is tried alone, so that a bad chunk fails alone.
+-- The reads of a call run first and see committed data only. Then all changes and control operations run in one
+-- transaction. If that fails, each runs in its own transaction, so that a bad chunk fails alone.
 -- @module tarantkv.apply
 
 local applied = require('tarantkv.applied')
@@ -23,25 +23,25 @@ local visibility = require('tarantkv.visibility')
 
 local M = {}
 
---- What reads, by its number: `run(text, budget, now)` gives a status and a payload and never yields.
+--- The operations that read, by number: `run(text, budget, now)` returns a status and a payload and never yields.
 local READS = {
     [operations.READ] = read,
     [operations.READ_TUPLES] = read_tuples,
     [operations.SCAN] = scan,
 }
 
---- Farthest deadline that is taken seriously: the longest request timeout, the greatest clock skew, and some more.
+--- Farthest deadline that is accepted, from now: the longest request timeout, the greatest clock skew, and some more.
 local HORIZON_MS = 26 * 60 * 60 * 1000
 
---- Largest sum of the answers to the reads of one call, but for the first of them, which may always be as large as one
--- answer can be: so every call gets on, and no call fills the memory of the shard and of its worker.
+--- Largest sum of the answers to the reads of one call, so that a call cannot fill the memory of the shard and of its
+-- worker. The first answer may always have the size of the largest answer, so that every call gets at least one.
 M.MAX_ANSWERS_BYTES = 16 * 1024 * 1024
 
 local answer = outcome.answer
 local max = math.max
 local NONE = {}
 
---- One chunk of the call in the form used below, or nil and the message of a fault.
+--- One chunk of the call as a table with named fields, or nil and an error message.
 local function understood(chunk, position, now)
     local id, text = arguments.bytes(chunk[1]), arguments.bytes(chunk[6])
     local deadline, retain = arguments.whole(chunk[3]), arguments.whole(chunk[4])
@@ -58,12 +58,12 @@ local function understood(chunk, position, now)
     end
     return {
         position = position, id = id, op = chunk[2], deadline = deadline, retain = retain, text = text,
-        -- Filled when the body is checked; named here so that the table is made in its final size.
+        -- The check of the body fills these. They are named here so that the table is created in its final size.
         bytes = false, count = 0, place = 0, second = 0, refusal = false,
     }
 end
 
---- Answer the reads from what is stored now.
+--- Answer the reads from the present data.
 local function answer_reads(reads, answers, now)
     local budget, answered = M.MAX_ANSWERS_BYTES, false
     local shard_now = #reads > 0 and shard_clock.now_ms() or 0
@@ -81,8 +81,8 @@ end
 
 local run
 
---- Change what is to be changed, together or, if that fails, each alone.
--- @treturn table the control operations that changed nothing, whose answers are provisional
+--- Run the changes and control operations together or, if that fails, each alone.
+-- @treturn table the control operations that changed nothing, whose outcomes are provisional
 local function change(fresh, controls, answers, now)
     local ok, results, said = changes.commit(fresh, controls, now)
     if ok then
@@ -102,14 +102,14 @@ local function change(fresh, controls, answers, now)
     end
     local status, message = outcome.of_error(results)
     if #fresh + #controls == 1 or status == outcome.UNKNOWN or status == outcome.READ_ONLY then
-        -- None of them fares better alone; and one whose outcome is unknown must not be tried a second time.
+        -- Alone they would fail the same way. And a chunk whose outcome is unknown must not be applied a second time.
         for _, chunks in ipairs({fresh, controls}) do
             for _, chunk in ipairs(chunks) do
                 answers[chunk.position] = answer(status, message)
             end
         end
     else
-        -- The whole way again for each: while the log write was failing, somebody else may have applied it.
+        -- Each runs again from the beginning: during the failing log write another call may have applied it.
         for _, chunk in ipairs(fresh) do
             run(NONE, {chunk}, NONE, answers)
         end
@@ -120,17 +120,17 @@ local function change(fresh, controls, answers, now)
     return NONE
 end
 
---- Have other instances be asked.
+--- Answer that this instance does not lead, so that the worker asks the other instances.
 local function refer(chunks, answers)
     for _, chunk in ipairs(chunks) do
         answers[chunk.position] = answer(outcome.READ_ONLY, leader.NO_LEADER)
     end
 end
 
---- Run reads, writes and deletes, and control operations, and return when every answer may be told.
--- Nothing yields between the look at the records and the commit: another worker may hold the same chunk.
--- Whatever was answered from what is stored is provisional until it is confirmed: reads, chunks found on record or at
--- fault, and control operations that changed nothing.
+--- Run reads, changes and control operations, and return when every outcome may be reported.
+-- Nothing yields between the search for records and the commit, because another worker may send the same chunk.
+-- An outcome that was found by reading is provisional until `visibility` confirms it: that of a read, of a chunk on
+-- record, of a faulty chunk, and of a control operation that changed nothing.
 function run(reads, writes, controls, answers)
     local latest = 0
     for _, chunk in ipairs(reads) do
@@ -160,7 +160,7 @@ function run(reads, writes, controls, answers)
         if #reads == 0 and on_reads_only and (#at_fault == 0 or not lease.is_needed()) then
             return
         end
-        -- A chunk on record has an outcome, and EXPIRED would deny it: that waits for as long as the log takes.
+        -- A chunk on record has an outcome, so it must not be answered with EXPIRED: it waits as long as the log takes.
         verdict = visibility.confirm(seen, failed, #reads > 0 and on_reads_only and #at_fault == 0 and latest or nil)
         writes, controls = on_record, only_looked
     until verdict ~= 'again'
@@ -169,14 +169,14 @@ function run(reads, writes, controls, answers)
             answers[chunk.position] = answer(outcome.EXPIRED, outcome.LATE)
         end
     elseif verdict == 'lost' then
-        -- But for what is on record: that has happened, whoever leads.
+        -- Chunks on record keep their outcomes: they were applied or refused, whichever instance leads now.
         refer(reads, answers)
         refer(at_fault, answers)
         refer(controls, answers)
     end
 end
 
---- Put each chunk where it belongs; answer at once what belongs nowhere.
+--- Sort the chunks by kind; answer malformed ones at once.
 local function sorted(chunks, answers)
     local reads, writes, controls, repeats = {}, {}, {}, {}
     local by_id = {}
@@ -202,16 +202,16 @@ local function sorted(chunks, answers)
                 answers[position] = answer(status, fault)
             end
         else
-            answers[position] = answer(outcome.MALFORMED, 'there is no such operation')
+            answers[position] = answer(outcome.MALFORMED, 'there is no operation with this number')
         end
     end
     return reads, writes, controls, repeats
 end
 
---- `tarantkv.apply(chunks)`: apply the chunks and answer one outcome each, in order.
+--- `tarantkv.apply(chunks)`: run the chunks, and return one outcome for each, in their order.
 -- @tparam table chunks array of `{id, op, deadline_ms, retain_ms, keys, body}`
 -- @treturn table array of `{status, payload}`
--- @raise only when the argument is not an array of arrays; a bad chunk gets a status
+-- @raise only if the argument is not an array of arrays; a bad chunk gets a status
 function M.call(chunks)
     if type(chunks) ~= 'table' then
         error('tarantkv.apply takes an array of chunks', 0)

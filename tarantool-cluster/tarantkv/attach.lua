@@ -1,5 +1,5 @@
---- Tells every module where its spaces are, and offers the procedures: what a shard does the same way on one machine
--- (`shard`) and as an instance of a replica set (`role`).
+--- Gives every module its spaces and makes the procedures callable. A shard on one machine (`shard`) and an instance of
+-- a replica set (`role`) both do this at their start.
 -- @module tarantkv.attach
 
 local applied = require('tarantkv.applied')
@@ -19,7 +19,7 @@ local users = require('tarantkv.users')
 
 local M = {}
 
---- Attach every module to the spaces, which are there.
+--- Attach every module to its spaces, which must exist.
 -- @tparam table settings with `position`, `max_claims_per_user` and `count_applications`
 function M.all(settings)
     local spaces = box.space

@@ -1,16 +1,16 @@
---- The body of a chunk, MessagePack, checked here byte by byte before anything acts on it.
--- Works over FFI pointers and makes no Lua object per entry. What is done with the entries is up to the operations; the
--- form of values is up to `wellformed`.
+--- Checks the body of a chunk, which is MessagePack, byte by byte before anything is done with it.
+-- It works on FFI pointers and creates no Lua object per entry. The operations use the entries; `wellformed` checks the
+-- values.
 --
 --     WRITE                  [[key, bucket_id, value], ...]       an entry may have an expiry as its fourth element
---     READ, READ_TUPLES,     [[key, ...], [bucket_id, ...]]       as many of the one as of the other
+--     READ, READ_TUPLES,     [[key, ...], [bucket_id, ...]]       one bucket for each key
 --     DELETE
 --
--- An expiry is an integer: 0 as the key has it, above 0 so many milliseconds from now, below 0 the time in milliseconds
--- since the epoch. The bodies of the other operations are checked in `body_more`.
+-- An expiry is an integer: 0 keeps the expiry that the key has, a positive number is milliseconds from now, a negative
+-- one a time in milliseconds since the epoch. `body_more` checks the bodies of the other operations.
 --
--- A body with buckets that its operation must not use here is refused whole; the message is `ownership`'s refusal,
--- which names them all.
+-- A body with buckets that its operation must not use on this shard is refused as a whole. The message is the refusal
+-- that `ownership` makes, which names all these buckets.
 -- @module tarantkv.body
 
 local ffi = require('ffi')
@@ -23,9 +23,9 @@ local M = {}
 
 local ARRAY_OF_2, ARRAY_OF_3, ARRAY_OF_4 = 0x92, 0x93, 0x94
 
---- Shortest entry of a write: array header, key of a header and a byte, bucket, value.
+--- Shortest entry of a write: array header, key (a header and one byte), bucket, value.
 local MIN_ENTRY_BYTES = 5
---- Shortest key, and its bucket.
+--- Shortest key together with its bucket.
 local MIN_KEY_BYTES = 3
 
 local bytes_t = ffi.typeof('const uint8_t *')
@@ -38,7 +38,7 @@ local array_at, end_of_key, bucket_at = elements.array_at, elements.end_of_key, 
 local whole_at = elements.whole_at
 local end_of_value = wellformed.end_of_value
 
-local BAD_COUNT = 'the body does not begin with the array of as many entries as it has bytes for'
+local BAD_COUNT = 'the body does not begin with an array, or has too few bytes for its entries'
 local BAD_ENTRY = 'an entry of the body is damaged'
 local BAD_KEY = 'a key of the body is not a string of 1 to 1024 bytes'
 local BAD_VALUE = 'a value of the body is not one well-formed MessagePack value of bounded depth'
@@ -46,15 +46,15 @@ local BAD_BUCKETS = 'the body does not have one bucket for each key'
 local BAD_EXPIRY = 'an expiry of the body is not a whole number of milliseconds'
 local BAD_END = 'bytes follow the body'
 
---- Where the values and the entries of the write bodies of a call end, found by the check and used to store them, so
--- that values are walked once. Shared by all fibers: nothing yields between the first check of a call and the last
--- entry it stores; the commit, which does, comes after. Offsets fit 31 bits, as a Lua string has less than 2 GiB. Its
--- growth is bounded by the bytes of the call, since a count is believed only up to the entries that the bytes can hold,
--- and a large one is not kept.
+--- Where the values and the entries end in the write bodies of a call. The check finds these offsets and the operation
+-- uses them, so that each value is read through only once. All fibers share the table: nothing yields between the first
+-- check of a call and the last entry that it stores; the commit comes after that. Offsets fit into 31 bits, because a
+-- Lua string is shorter than 2 GiB. The bytes of the call bound the table's size, because a count is only accepted if
+-- the body has enough bytes for it. A large table is not kept.
 local KEPT_ENDS = 65536
 local ends, room, used = offsets_t(KEPT_ENDS), KEPT_ENDS, 0
 
---- Forget the entries of the bodies checked so far; what they ended at is overwritten.
+--- Forget the offsets of the bodies that were checked so far.
 function M.forget_entries()
     used = 0
     if room > KEPT_ENDS then
@@ -62,10 +62,10 @@ function M.forget_entries()
     end
 end
 
---- Where the entries of checked write bodies end: of a body at `place`, entry `i` (from 1) is at offset
--- `ends[place + 2 * i - 2]`, its value ends in front of `ends[place + 2 * i - 1]`, and itself in front of
+--- The offsets in checked write bodies. In a body with the place `place`, entry `i` (from 1) begins at offset
+-- `ends[place + 2 * i - 2]`, its value ends before `ends[place + 2 * i - 1]`, and the entry ends before
 -- `ends[place + 2 * i]`.
--- @treturn cdata good until the next check
+-- @treturn cdata valid until the next check
 function M.entry_ends()
     return ends
 end
@@ -80,11 +80,11 @@ local function make_room(count)
 end
 
 --- Check the entries of a write or an update.
--- @treturn number status nil when all is well
--- @treturn string message of a fault
+-- @treturn number status of a fault, nil if there is none
+-- @treturn string message of the fault
 -- @treturn number where the entries end
 -- @treturn number count of entries, at least 1
--- @treturn number place where `entry_ends` has them
+-- @treturn number place of their offsets in `entry_ends`
 function M.check_entries(bytes, from, size)
     local count, at = array_at(bytes, from, size)
     if count < 1 or count * MIN_ENTRY_BYTES > size - at then
@@ -133,12 +133,12 @@ end
 local check_entries = M.check_entries
 
 --- Check the body of a write.
--- @tparam string text must be kept referenced for as long as the pointer is used
--- @treturn number status nil when all is well
--- @treturn string message of a fault
+-- @tparam string text must be referenced as long as the pointer is used
+-- @treturn number status of a fault, nil if there is none
+-- @treturn string message of the fault
 -- @treturn cdata bytes `const uint8_t *`
 -- @treturn number count of entries, at least 1
--- @treturn number place where `entry_ends` has them
+-- @treturn number place of their offsets in `entry_ends`
 function M.check_write(text)
     local bytes, size = cast(bytes_t, text), #text
     local status, message, at, count, place = check_entries(bytes, 0, size)
@@ -150,9 +150,9 @@ function M.check_write(text)
     return nil, nil, bytes, count, place
 end
 
---- Check lists of keys and of their buckets, of which each must allow as much as `needed` says.
--- @treturn number status nil when all is well
--- @treturn string message of a fault
+--- Check a list of keys and the list of their buckets. Each bucket must have at least the state `needed` here.
+-- @treturn number status of a fault, nil if there is none
+-- @treturn string message of the fault
 -- @treturn number where the buckets end
 -- @treturn number count of keys, at least 1
 -- @treturn number offset of the first key
@@ -207,9 +207,9 @@ local function check_keys(text, needed)
 end
 
 --- Check the body of a delete.
--- @tparam string text must be kept referenced for as long as the pointer is used
--- @treturn number status nil when all is well
--- @treturn string message of a fault
+-- @tparam string text must be referenced as long as the pointer is used
+-- @treturn number status of a fault, nil if there is none
+-- @treturn string message of the fault
 -- @treturn cdata bytes `const uint8_t *`
 -- @treturn number count of keys, at least 1
 -- @treturn number offset of the first key

@@ -1,11 +1,11 @@
---- The bodies of the operations that `body` does not know, checked in the same way.
+--- Checks the bodies of the operations that `body` does not check, in the same way.
 --
 --     UPDATE       [[entry, ...], [condition, ...]]     entries as in WRITE
 --     DELETE_IF    [[key, ...], [bucket_id, ...], [condition, ...]]
 --     TOUCH        [[key, ...], [bucket_id, ...], [expiry or nil, ...]]
 --     INCREMENT    [[key, bucket_id, delta, initial, min or nil, max or nil, expiry or nil, always], ...]
 --
--- A condition is nil (none), false (the key must be absent), true (present), or the version that it must have.
+-- A condition is nil (none), false (the key must be absent), true (it must be present), or the version it must have.
 -- @module tarantkv.body_more
 
 local ffi = require('ffi')
@@ -32,7 +32,7 @@ local whole_at, int64_at, integer_at = elements.whole_at, elements.int64_at, ele
 local check_entries, check_named = body.check_entries, body.check_named
 
 local BAD_FORM = 'the body is not an array of the lists of its operation'
-local BAD_COUNT = 'the body does not begin with the array of as many entries as it has bytes for'
+local BAD_COUNT = 'the body does not begin with an array, or has too few bytes for its entries'
 local BAD_KEY = 'a key of the body is not a string of 1 to 1024 bytes'
 local BAD_EXPIRY = 'an expiry of the body is neither nil nor a whole number of milliseconds'
 local BAD_CONDITION = 'a condition of the body is not nil, false, true or a version'
@@ -60,10 +60,10 @@ local function end_of_expiry(bytes, at, size)
 end
 
 --- Check a list of `count` elements.
--- @treturn number status nil when all is well
--- @treturn string message of a fault
+-- @treturn number status of a fault, nil if there is none
+-- @treturn string message of the fault
 -- @treturn number where the list ends
--- @treturn number where its first element is
+-- @treturn number where its first element begins
 local function check_list(bytes, from, size, count, end_of, fault)
     local elements_there, first = array_at(bytes, from, size)
     if elements_there ~= count then
@@ -79,7 +79,7 @@ local function check_list(bytes, from, size, count, end_of, fault)
     return nil, nil, at, first
 end
 
---- Check the body of an update; as `check_write`, and where the first condition is.
+--- Check the body of an update. Returns what `check_write` does, and the offset of the first condition.
 function M.check_update(text)
     local bytes, size = cast(bytes_t, text), #text
     if size == 0 or bytes[0] ~= ARRAY_OF_2 then
@@ -118,17 +118,17 @@ local function check_keys_with(text, end_of, fault)
     return nil, nil, bytes, count, first, third
 end
 
---- Check the body of a delete with conditions; as `check_delete`, and where the first condition is.
+--- Check the body of a delete with conditions. Returns what `check_delete` does, and the offset of the first condition.
 function M.check_delete_if(text)
     return check_keys_with(text, end_of_condition, BAD_CONDITION)
 end
 
---- Check the body of a touch; as `check_delete`, and where the first expiry is.
+--- Check the body of a touch. Returns what `check_delete` does, and the offset of the first expiry.
 function M.check_touch(text)
     return check_keys_with(text, end_of_expiry, BAD_EXPIRY)
 end
 
---- Where the four integers and the expiry of an increment end, of which all but the first two may be nil.
+--- Where the four integers and the expiry of an increment end. The third, the fourth and the expiry may be nil.
 local function end_of_amounts(bytes, at, size)
     for i = 1, 4 do
         if i > 2 and at < size and bytes[at] == NIL then
@@ -144,7 +144,7 @@ local function end_of_amounts(bytes, at, size)
     return end_of_expiry(bytes, at, size)
 end
 
---- Check the body of an increment; as `check_write`, but the place is the offset of the first entry.
+--- Check the body of an increment. Returns what `check_write` does, but as the place the offset of the first entry.
 function M.check_increment(text)
     local bytes, size = cast(bytes_t, text), #text
     local count, first = array_at(bytes, 0, size)

@@ -1,9 +1,9 @@
---- The few functions of Tarantool's C API that the storage procedures call through LuaJIT's FFI, under names of our
--- own. They exist in 2.6 and in 3.x alike. No `mp_*` function is here: 2.6 exports them, 3.x does not.
--- The C API trusts its caller: a tuple or key that is not well-formed MessagePack crashes the instance, so everything
--- handed to it has been checked by `tarantkv.body` before. `insert`, `replace` and `delete` may only be
--- called inside a transaction (outside they would yield in the middle of an FFI call), and the spaces they touch carry
--- no Lua triggers.
+--- The functions of Tarantool's C API that the stored procedures call through LuaJIT's FFI, under names of their own.
+-- They exist in 2.6 and in 3.x. There is no `mp_*` function here: 2.6 exports them, 3.x does not.
+-- The C API does not check its arguments: a tuple or key that is not well-formed MessagePack crashes the instance. So
+-- `tarantkv.body` must have checked all bytes that are passed to it. `insert`, `replace` and `delete` may only be
+-- called inside a transaction: outside they would yield during an FFI call. The spaces that they change must have no
+-- Lua triggers.
 -- @module tarantkv.box_api
 
 local ffi = require('ffi')
@@ -30,14 +30,14 @@ ffi.cdef([[
 
 local C = ffi.C
 
---- A place for one returned tuple, read before anything can yield and therefore shared by all fibers.
--- The pointer in it is only good until the next call of this API.
+--- A place for one returned tuple. All fibers share it, because it is read before anything can yield.
+-- The pointer in it is only valid until the next call of this API.
 local result = ffi.new('tarantkv_tuple *[1]')
 
 local LESS_OR_EQUAL = 4
 
---- Leave in `result` the last tuple of a tree index whose key is not greater, or nil.
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+--- Put into `result` the last tuple of a tree index whose key is not greater than this one, or nil.
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 local function last_up_to(space_id, index_id, key, key_end)
     local iterator = C.tarantkv_iterator_new(space_id, index_id, LESS_OR_EQUAL, key, key_end)
     if iterator == nil then

@@ -1,8 +1,9 @@
---- Has `ownership` follow vshard's space `_bucket`, and makes a shard's first buckets.
+--- Keeps `ownership` equal to vshard's space `_bucket`, and creates a shard's first buckets.
 --
--- What a change of `_bucket` forbids is forbidden from the moment of the change; what it permits, once it is confirmed.
--- Log and queue of the synchronous changes are first in, first out: when a change of `_bucket` is confirmed, so is
--- every change of the bucket's keys before it, and those after it see what it forbids.
+-- If a change of `_bucket` takes a right away, that applies from the moment of the change. If it grants a right, that
+-- applies once the change is confirmed. Synchronous changes are logged and confirmed in order: when a change of
+-- `_bucket` is confirmed, every earlier change of the bucket's keys is confirmed, too. Later changes of the keys are
+-- refused.
 -- @module tarantkv.buckets
 
 local fiber = require('fiber')
@@ -15,10 +16,10 @@ local M = {}
 local NONE, READABLE, WRITABLE, MOVING = ownership.NONE, ownership.READABLE, ownership.WRITABLE, ownership.MOVING
 local min = math.min
 
---- By status of vshard: what may be done with the bucket. One that it does not name may not be used.
+--- What a bucket may be used for, by vshard's status. A bucket with any other status may not be used.
 local STATES = {active = WRITABLE, pinned = WRITABLE, readonly = READABLE, sending = READABLE}
 
---- So many buckets are made in one transaction.
+--- Buckets that are created in one transaction.
 local BATCH = 1000
 local EXPIRES = 5
 local FIRST = 'first_buckets'
@@ -27,7 +28,7 @@ local function state_of(row)
     return row ~= nil and STATES[row.status] or NONE
 end
 
---- Where a bucket is that is not here: the name of its shard, MOVING, or nil, which is not known.
+--- Where a bucket is that this shard must not change: the name of its shard, MOVING, or nil if that is not known.
 local function destination_of(row)
     if row == nil or state_of(row) == WRITABLE then
         return nil
@@ -37,10 +38,10 @@ local function destination_of(row)
     return MOVING
 end
 
---- Take a row as the truth about its bucket.
+--- Set a bucket's state as its confirmed row says.
 -- @tparam number bucket
 -- @param row nil: the bucket is not here
--- @param[opt] earlier what it was, for the destination of one that is gone
+-- @param[opt] earlier the row before, which names the destination of a bucket that is gone
 local function settle(bucket, row, earlier)
     local destination = destination_of(row)
     if row == nil then
@@ -50,8 +51,8 @@ local function settle(bucket, row, earlier)
     ownership.change(bucket, state_of(row), destination)
 end
 
---- By bucket whose row is changed: how many changes are neither confirmed nor taken back, and the row before them,
--- false where there was none. No row may be looked up while a change ends.
+--- For each bucket whose row is being changed: how many of its changes have neither been confirmed nor rolled back, and
+-- the row before these changes, false if there was none. The space must not be read while a change ends.
 local pending, before = {}, {}
 
 local function ends(bucket)
@@ -69,7 +70,7 @@ local function committed(rows)
                 before[bucket] = nil
                 settle(bucket, new, old)
             else
-                -- Another change came after this one, and what that forbids is forbidden already.
+                -- Another change has followed. The rights that it takes away are taken away already.
                 before[bucket] = new or false
             end
         end
@@ -99,14 +100,14 @@ local function changed(old, new)
     if state < ownership.state(bucket) then
         ownership.change(bucket, state, destination or MOVING)
     end
-    -- One transaction changes many buckets: the triggers are set once.
+    -- One transaction may change many buckets, but the triggers must be set only once.
     if not pcall(box.on_commit, committed, committed) then
         box.on_commit(committed)
         box.on_rollback(rolled_back)
     end
 end
 
---- Learn all buckets anew.
+--- Read all buckets from the space.
 -- @tparam number bucket_count buckets of the whole cluster
 function M.learn(bucket_count)
     ownership.assign(bucket_count, {})
@@ -117,7 +118,7 @@ end
 
 local followed = nil
 
---- Follow the space from now on.
+--- Read all buckets, and follow the changes of the space from now on.
 -- @tparam number bucket_count buckets of the whole cluster
 function M.follow(bucket_count)
     if followed ~= box.space._bucket.id then
@@ -127,9 +128,9 @@ function M.follow(bucket_count)
     M.learn(bucket_count)
 end
 
---- As `insert` of the space `kv`, and notes when the key expires.
--- No trigger of the space does this: a write of a client calls the engine from compiled code, which ends the instance
--- where a trigger in Lua is called.
+--- `insert` for the space `kv` that also stores when the key expires.
+-- A trigger of the space cannot do this: a client's write calls the engine from compiled code, and a Lua trigger called
+-- from there crashes the instance.
 local function insert_noting(space, tuple)
     local stored = getmetatable(space).__index.insert(space, tuple)
     if stored[EXPIRES] ~= nil then
@@ -138,7 +139,7 @@ local function insert_noting(space, tuple)
     return stored
 end
 
---- What vshard says inside of the transactions with which it stores and removes what moves; it stores by `insert` of
+--- vshard calls this inside the transactions in which it stores or removes moved tuples. It stores them by `insert` of
 -- the space.
 local function arrives(event, _, data)
     local space = data.spaces[1]
@@ -149,7 +150,7 @@ local function arrives(event, _, data)
     end
 end
 
---- Take part in what vshard stores and removes.
+--- Have vshard call `arrives` when it stores and removes moved tuples.
 function M.watch_moves()
     local storage = require('vshard.storage')
     if not pcall(storage.on_bucket_event, arrives, arrives) then
@@ -157,8 +158,7 @@ function M.watch_moves()
     end
 end
 
---- Make the buckets that a shard has at first, unless it has made them before; what was interrupted is finished. On
--- the leader only.
+--- Create a shard's first buckets, unless that was done before. Finishes an interrupted creation. On the leader only.
 -- @tparam ?table range `{first, last}`, nil for none
 function M.make_first(range)
     local identity = box.space.identity
@@ -170,7 +170,7 @@ function M.make_first(range)
         box.atomic(function()
             for bucket = from, min(from + BATCH - 1, range[2]) do
                 if box.space._bucket:get(bucket) == nil then
-                    -- In the order that vshard takes for allowed.
+                    -- vshard accepts a new bucket only in this order of states.
                     box.space._bucket:insert({bucket, 'receiving'})
                     box.space._bucket:replace({bucket, 'active'})
                     made = made + 1
@@ -179,7 +179,7 @@ function M.make_first(range)
         end)
     end
     identity:insert({FIRST, {range[1], range[2]}})
-    log.info('made %d buckets, %d to %d', made, range[1], range[2])
+    log.info('created %d of the buckets %d to %d', made, range[1], range[2])
 end
 
 return M

@@ -1,5 +1,5 @@
---- What a call changes: keys, and what its control operations change, in one transaction together with the records of
--- the chunks applied. Which chunks are on record is looked up here, too. When an outcome may be told is up to `apply`.
+--- Applies the changes and control operations of a call in one transaction, together with the records of its chunks.
+-- Also finds the chunks that are on record already. `apply` decides when an outcome may be reported.
 -- @module tarantkv.changes
 
 local applied = require('tarantkv.applied')
@@ -20,10 +20,10 @@ local write = require('tarantkv.write')
 local M = {}
 
 --- By operation number:
---   check    `check(text)` gives status and message of a fault, or nil, nil, bytes, count, place and perhaps where the
---            second part of the body begins
---   apply    `apply(bytes, count, place, now, second)`, inside a transaction and without a yield, gives false where the
---            database refused, or true and the result: nothing, a number, or a text
+--   check    `check(text)` returns status and message of a fault, or nil, nil, bytes, count, place and where the second
+--            part of the body begins, if it has one
+--   apply    `apply(bytes, count, place, now, second)` runs inside a transaction and never yields. It returns false if
+--            the database reported an error, or true and the result: nothing, a number, or a text
 local CHANGES = {
     [operations.WRITE] = write,
     [operations.DELETE] = delete,
@@ -34,7 +34,7 @@ local CHANGES = {
     [operations.KEYED] = keyed,
 }
 
---- Which buckets a chunk on record was refused for is not: they may be elsewhere by now.
+--- The outcome of a chunk whose refusal is on record. It names no buckets: they may have moved since then.
 local REFUSED = outcome.answer(outcome.WRONG_BUCKET, '\x90')
 
 local answer = outcome.answer
@@ -42,7 +42,7 @@ local max = math.max
 
 local applications = nil
 
---- Take the space in which every application of a chunk is counted; nil: they are not.
+--- Set the space in which applications of chunks are counted; nil: they are not counted.
 function M.configure(count_space)
     applications = count_space
     keyed.configure(CHANGES, count_space)
@@ -53,10 +53,10 @@ function M.knows(op)
     return CHANGES[op] ~= nil
 end
 
---- Record chunks, a run of ids as one; inside their transaction.
+--- Record chunks inside their transaction, with one record for each run of ids.
 -- @tparam table chunks in the order of the call
 -- @tparam table results the result of each, nil for a write, false for a refusal
--- @treturn boolean false when the database refused
+-- @treturn boolean false if the database reported an error
 local function record(chunks, results, now)
     local i = 1
     while i <= #chunks do
@@ -78,7 +78,7 @@ local function record(chunks, results, now)
 end
 
 --- Apply a chunk; inside a transaction.
--- @treturn table its answer
+-- @treturn table its outcome
 -- @return its result
 -- @raise the database's error
 local function apply_one(chunk, shard_now)
@@ -92,8 +92,8 @@ local function apply_one(chunk, shard_now)
     return answer(outcome.OK, result), result
 end
 
---- Apply everything, and record what is refused; inside a transaction.
--- @treturn table the answers of the chunks
+--- Apply the chunks or record their refusal, and run the control operations; inside a transaction.
+-- @treturn table the outcomes of the chunks
 -- @treturn table `{status, payload, changed}` of the control operations
 -- @treturn boolean whether anything was changed
 -- @raise the database's error
@@ -119,13 +119,13 @@ local function change_all(chunks, controls, now)
     return answers, said, has_changed
 end
 
---- Apply or refuse chunks and run control operations in one transaction, all or nothing.
+--- Apply or refuse chunks and run control operations in one transaction, as a whole or not at all.
 -- @tparam table chunks changes of keys, checked and not on record
 -- @tparam table controls control operations, checked
 -- @tparam number now milliseconds since the epoch
 -- @treturn boolean whether all of it is in the log
--- @treturn table the answers of the chunks, or the error
--- @treturn table `{status, payload, changed}` of the control operations; what changed nothing was only looked at
+-- @treturn table the outcomes of the chunks, or the error
+-- @treturn table `{status, payload, changed}` of the control operations
 function M.commit(chunks, controls, now)
     box.begin()
     local ok, answers, said, has_changed = pcall(change_all, chunks, controls, now)
@@ -140,9 +140,9 @@ function M.commit(chunks, controls, now)
     return stored, stored and answers or err, said
 end
 
---- Plan a change by buckets, which have records of their own.
--- @treturn table the answer if nothing is to be applied
--- @treturn boolean whether that is because all of it is on record
+--- Plan a KEYED change, which has a record for each bucket.
+-- @treturn table the outcome if nothing is to be applied
+-- @treturn boolean whether that is because all its buckets are on record
 local function planned(chunk, now)
     local status, message, plan = keyed.plan(chunk.text)
     if plan ~= nil and plan.missing == 0 then
@@ -161,8 +161,8 @@ local function planned(chunk, now)
 end
 
 --- Check a change that is not on record.
--- @treturn table the answer of a chunk that must not be applied and of which no record is made, nil otherwise
--- @treturn boolean whether all that it would apply is on record by bucket
+-- @treturn table the outcome of a chunk that must neither be applied nor recorded, otherwise nil
+-- @treturn boolean whether all its buckets are on record
 local function fault_of(chunk, now)
     chunk.refusal = false
     if chunk.op == operations.KEYED then
@@ -181,14 +181,14 @@ local function fault_of(chunk, now)
     chunk.bytes, chunk.count, chunk.place, chunk.second = bytes, count, place, second
 end
 
---- Answer the chunks that are on record or at fault. Records come first: a chunk that was applied here stays so,
--- whatever has become of its buckets.
+--- Answer the chunks that are on record or faulty. Records are looked up first: a chunk that was applied here has its
+-- outcome, even if its buckets have moved since then.
 -- @tparam table chunks changes of keys in the order of the call
 -- @tparam table answers by position, filled here
 -- @tparam number now milliseconds since the epoch
 -- @treturn table the chunks found on record
 -- @treturn table the chunks left to apply or to refuse
--- @treturn table the chunks at fault
+-- @treturn table the faulty chunks
 function M.answer_known(chunks, answers, now)
     local on_record, fresh, at_fault = {}, {}, {}
     body.forget_entries()

@@ -1,13 +1,13 @@
---- Claims of idempotency keys: CLAIM ties (user, key) to the digest of one request, FINISH records how it ended.
--- A claim that is over counts as absent at once; `tarantkv.expiry` removes it later. What a digest covers is the api's
--- business, and so is the outcome, which is given back in the very MessagePack in which it came.
+--- Claims of idempotency keys: CLAIM ties a user and a key to the digest of one request, FINISH records how it ended.
+-- An expired claim counts as absent at once; `tarantkv.expiry` removes it later. The api defines what a digest covers,
+-- and the content of an outcome, which is returned in the same MessagePack in which it came.
 --
--- Thousands of claims are made in a second and each lasts for minutes, so they are stored small:
+-- Thousands of claims may be made in a second and each lasts for minutes, so they are stored in few bytes:
 --
 --     id        the first 8 bytes of the user's SHA-1, then the first 12 of the key's
 --     digest    16 bytes
 --     claim_id  the bytes that its hexadecimal digits stand for
---     outcome   nothing while the request is unfinished; empty for the plain success, else its MessagePack
+--     outcome   nil while the request is unfinished; empty for the plain success, otherwise its MessagePack
 --
 -- @module tarantkv.claims
 
@@ -30,13 +30,13 @@ local PLAIN_SUCCESS = msgpack.encode('{"status":"success"}')
 
 local NIL = msgpack.encode(box.NULL)
 local NEW, PENDING, DONE = msgpack.encode('new'), msgpack.encode('pending'), msgpack.encode('done')
-local TOO_MANY = 'the user has as many Idempotency-Keys as one shard remembers for a user, %d'
+local TOO_MANY = 'the user has %d Idempotency-Keys on one shard already, which is the limit'
 local CONFLICT = '\x93' .. msgpack.encode('conflict') .. NIL .. NIL
 
 local space
 local max_per_user = math.huge
 
---- How many claims each user has here, by the first bytes of their ids. Whoever is not in it has none.
+--- How many claims each user has here, by the first bytes of their ids. A user without claims is not in it.
 local counts = {}
 
 local function count(user, change)
@@ -45,7 +45,7 @@ local function count(user, change)
 end
 
 --- Count a claim that is about to be stored; inside its transaction.
--- @treturn boolean false when the user has as many as one may have
+-- @treturn boolean false if the user has reached the limit
 local function count_one_more(user)
     if (counts[user] or 0) >= max_per_user then
         return false
@@ -72,13 +72,13 @@ local function remove_one_that_is_over(user, now)
     return false
 end
 
---- Tell the module where claims live, once the space exists, and how many of them one user may have.
+--- Set the space of the claims, and how many of them one user may have.
 function M.attach(claims, limit)
     space, max_per_user = claims, limit
     M.count_again()
 end
 
---- Count all claims, as after some have come from another shard or gone there.
+--- Count all claims, after a start or after some have moved from or to another shard.
 function M.count_again()
     counts = {}
     for _, claim in space:pairs() do
@@ -86,7 +86,7 @@ function M.count_again()
     end
 end
 
---- Take note that claims were removed.
+--- Subtract claims that were removed.
 -- @tparam table removed their tuples
 function M.forget(removed)
     for _, claim in ipairs(removed) do
@@ -94,9 +94,9 @@ function M.forget(removed)
     end
 end
 
---- The first bytes of users' hashes, remembered for the last users: most requests come from a few.
--- SHA-1 costs a quarter of SHA-256 here (0.5 us). Who looks for two names of the same bytes can do so for keys of one
--- user only, and would get an answer meant for himself.
+--- The first bytes of users' hashes, cached for some users, because few users send most of the requests.
+-- SHA-1 takes a quarter of the time of SHA-256 here (0.5 us). Collisions do no harm: an attacker can only search for
+-- colliding keys of one user, and would only get that user's own outcomes.
 local prefixes, remembered = {}, 0
 local MAX_REMEMBERED = 1000
 
@@ -117,13 +117,13 @@ function M.id_of(user, key)
     return prefix_of(user) .. digest.sha1(key):sub(1, KEY_BYTES)
 end
 
---- The bytes for which hexadecimal digits stand, nil if the text is something else.
+--- The bytes that hexadecimal digits encode, nil if the text is something else.
 local function from_hex(text)
     local ok, bytes = pcall(string.fromhex, text)
     return ok and bytes or nil
 end
 
---- The stored form of a digest: the first bytes of one that is long enough, as bytes or as digits. Others are hashed.
+--- The stored form of a digest, given as bytes or as digits: its first bytes if it is long enough, otherwise its hash.
 function M.short_digest(text)
     local bytes = #text == 64 and from_hex(text) or text
     return (#bytes < DIGEST_BYTES and digest.sha1(bytes) or bytes):sub(1, DIGEST_BYTES)
@@ -141,11 +141,11 @@ end
 
 --- CLAIM `[bucket_id, user, key, digest, claim_id, window_ms]`; the claim id is text, an even number of
 -- hexadecimal digits.
--- Payload `[state, claim_id, outcome]`: "new" (claimed by this very operation, also if a copy of it did so before),
--- "pending" (claimed before, unfinished), "done" (with its outcome), "conflict" (claimed by another request). The claim
--- id is the stored one; a conflict shows neither id nor outcome.
+-- Payload `[state, claim_id, outcome]`: "new" (this operation made the claim, or a copy of it did before), "pending"
+-- (another try of the request has made the claim and is unfinished), "done" (finished, with its outcome), "conflict"
+-- (another request has made the claim). The claim id is the stored one; a conflict has neither id nor outcome.
 -- @tparam table args
--- @tparam boolean late whether the deadline has passed: then nothing is claimed
+-- @tparam boolean late whether the deadline has passed: then no claim is made
 function M.claim(args, late)
     local user, key = arguments.text(args[2], MAX_NAME_BYTES), arguments.text(args[3], MAX_NAME_BYTES)
     local request, proposed = arguments.text(args[4], MAX_NAME_BYTES), arguments.text(args[5], MAX_NAME_BYTES)
@@ -176,7 +176,7 @@ function M.claim(args, late)
     return outcome.OK, payload(DONE, claim.claim_id, claim.outcome == '' and PLAIN_SUCCESS or claim.outcome), false
 end
 
---- FINISH `[bucket_id, user, key, claim_id, outcome]`: the first outcome of a claim that still stands is kept.
+--- FINISH `[bucket_id, user, key, claim_id, outcome]`: records the outcome, unless the claim has one or has expired.
 -- @tparam table args the outcome as MessagePack, the others decoded
 -- @tparam boolean late whether the deadline has passed: then nothing is recorded
 function M.finish(args, late)

@@ -1,11 +1,11 @@
---- Operations UPDATE and DELETE_IF: change keys whose conditions hold, each by itself, and say which did not.
+--- Operations UPDATE and DELETE_IF: change each key whose condition holds, and report the others.
 --
 --     payload of UPDATE       [version, [[position, current], ...]]
 --     payload of DELETE_IF    [deleted, [[position, current], ...]]
 --
--- The list has the entries whose condition did not hold, by their positions from 0, and the version that the key has
--- instead, nil where it is absent. All other entries of an update have the version now. MessagePack, and in the record
--- of the chunk: a copy of it is told what the first one was told.
+-- The list holds the position, from 0, of each entry whose condition did not hold, and the version that its key has,
+-- nil if the key is absent. All other keys of an update have the version `version` now. The payload is MessagePack. It
+-- is stored in the chunk's record, so that a copy of the chunk gets the same payload.
 -- @module tarantkv.conditions
 
 local ffi = require('ffi')
@@ -31,10 +31,10 @@ local function version_of_halves(upper, lower)
 end
 
 --- Does the condition at `at` hold for a key?
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 -- @treturn boolean whether it holds
 -- @treturn number where the condition ends
--- @return the version that the key has, nil if it is absent; only where the condition does not hold
+-- @return the version that the key has, nil if it is absent; only if the condition does not hold
 local function holds(bytes, at, key, now)
     local byte = bytes[at]
     if byte == NIL then
@@ -55,7 +55,7 @@ local function holds(bytes, at, key, now)
     elseif byte == TRUE then
         is_met, after = stored ~= nil, at + 1
     else
-        -- Nine bytes at most.
+        -- An integer has nine bytes at most.
         local wanted_upper, wanted_lower, wanted_end = integer_at(bytes, at, at + 9)
         is_met, after = stored ~= nil and wanted_upper == upper and wanted_lower == lower, wanted_end
     end
@@ -72,8 +72,8 @@ M.update = {check = body_more.check_update}
 -- @tparam number count of entries
 -- @tparam number place of the entries in `body.entry_ends`
 -- @tparam number now milliseconds since the epoch
--- @tparam number condition where the first one is
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+-- @tparam number condition offset of the first condition
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 -- @treturn string payload
 function M.update.apply(bytes, count, place, now, condition)
     local upper, lower = shard_clock.next_version()
@@ -100,7 +100,7 @@ end
 
 M.delete_if = {check = body_more.check_delete_if}
 
---- Apply a checked body; inside a transaction. As above, but `first` is the offset of the first key.
+--- Apply a checked body; inside a transaction. Like `update.apply`, but `first` is the offset of the first key.
 function M.delete_if.apply(bytes, count, first, now, condition)
     local at, deleted = first, 0
     local failed = {}

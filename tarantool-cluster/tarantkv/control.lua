@@ -1,5 +1,5 @@
---- Control operations: small ones whose bodies and payloads are MessagePack. This module checks a body and runs the
--- operation; `tarantkv.apply` puts it in a transaction. What the operations do is in `claims`, `users`, `describe` and
+--- Control operations: small operations whose bodies and payloads are MessagePack. This module checks a body and calls
+-- the operation; `tarantkv.apply` puts it into a transaction. The operations are in `claims`, `users`, `describe` and
 -- `identity`.
 -- @module tarantkv.control
 
@@ -23,15 +23,15 @@ local bytes_t = ffi.typeof('const uint8_t *')
 local array_at, end_of_value = elements.array_at, wellformed.end_of_value
 
 --- By operation number:
---   run          `run(args, late)` gives status, payload and whether it changed anything; inside a transaction, without
---                a yield. `late`: the deadline has passed; it may tell what is on record and must not change anything.
---   has_bucket   the first argument is a bucket, which this shard must be allowed to change or to read. A refusal is
---                not recorded: what a copy of the operation does that comes when the bucket is back, it does once at
---                most, and never to something newer (`claims`, `recorded`).
---   recorded     what it has changed is on record by the chunk's id, as a change of keys is: a copy that comes when the
---                user was removed, or made again, must not bring back what the chunk has put there
---   only_reads   there is nothing on record that a late copy could be told
---   opaque       the number of the argument that is handed over as MessagePack, of any size
+--   run          `run(args, late)` returns status, payload and whether it changed anything. It runs in a transaction
+--                and never yields. `late`: the deadline has passed; it may answer from records, but must change nothing
+--   has_bucket   the first argument is a bucket, which this shard must be allowed to change or to read. There is no
+--                record of a refusal: if the bucket comes back, a copy of the operation may still be applied, but only
+--                once, and it replaces nothing newer (`claims`, `recorded`)
+--   recorded     a change is recorded under the chunk's id, like a change of keys: a copy may arrive after the user was
+--                removed or created again, and must not bring back the old record
+--   only_reads   it has no record from which a late copy could be answered
+--   opaque       the number of the argument that is passed on as MessagePack, of any size
 local OPERATIONS = {
     [operations.CLAIM] = {run = claims.claim, has_bucket = true},
     [operations.FINISH] = {run = claims.finish, has_bucket = true, opaque = 5},
@@ -44,7 +44,8 @@ local OPERATIONS = {
     [operations.JOIN] = {run = identity.join},
 }
 
---- Most arguments, and most bytes of one that is decoded: a body must not be able to make millions of Lua objects.
+--- Limits of the number of arguments, and of the bytes of one that is decoded, so that no body creates millions of Lua
+-- objects.
 local MAX_ARGUMENTS = 16
 local MAX_ARGUMENT_BYTES = 65536
 
@@ -54,7 +55,8 @@ function M.knows(op)
 end
 
 --- The arguments in a body.
--- Each is looked at before it is decoded: Tarantool's decoder is recursive, and some thousand levels end the process.
+-- Each is checked before it is decoded: Tarantool's decoder is recursive, and thousands of levels would crash the
+-- process.
 -- @treturn table with `count`; nil if the body is not one MessagePack array of few and small arguments
 local function arguments(operation, text)
     local bytes, size = ffi.cast(bytes_t, text), #text
@@ -83,13 +85,13 @@ local function is_bucket(value)
     return type(value) == 'number' and value >= 0 and value == math.floor(value)
 end
 
---- Check a control operation; what it will need is left in the chunk.
+--- Check a control operation, and store its arguments in the chunk.
 -- @tparam table chunk with `op` and `text`, gets `args`
--- @treturn number status of a fault, nil when all is well
+-- @treturn number status of a fault, nil if there is none
 -- @treturn string message of the fault
 function M.check(chunk)
     local operation = OPERATIONS[chunk.op]
-    -- The decoder raises on what it does not know, such as extensions of other applications.
+    -- The decoder raises an error for extension types that it does not know.
     local ok, args = pcall(arguments, operation, chunk.text)
     if not ok or args == nil then
         return outcome.MALFORMED, 'the body is not one MessagePack array of few and small arguments'

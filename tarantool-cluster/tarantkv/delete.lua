@@ -1,4 +1,4 @@
---- Operation DELETE: remove every key of a checked body and count those that were there.
+--- Operation DELETE: remove every key of a checked body and count those that were present.
 -- @module tarantkv.delete
 
 local body = require('tarantkv.body')
@@ -13,8 +13,8 @@ local M = {}
 M.check = body.check_delete
 
 --- Apply a checked body; inside a transaction.
--- @treturn boolean false when the database refused (`box.error.last()` says why)
--- @treturn number keys that were there; those that were over do not count
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
+-- @treturn number of keys that were present; expired keys do not count
 function M.apply(bytes, count, first, now)
     local at = first
     local deleted = 0

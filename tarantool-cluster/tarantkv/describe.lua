@@ -1,4 +1,5 @@
---- What a shard says about itself: its name, its cluster, its buckets, whether it takes writes, and how much it holds.
+--- What a shard reports about itself: its name, its cluster, its buckets, whether it takes changes, and how much it
+-- holds.
 -- @module tarantkv.describe
 
 local msgpack = require('msgpack')
@@ -17,7 +18,7 @@ M.PROTOCOL = 1
 local shard_name = ''
 local announced
 
---- Take the shard's name.
+--- Set the shard's name.
 function M.configure(name)
     shard_name = name
 end
@@ -30,7 +31,7 @@ local function copy_of(pairs_of)
     return copy
 end
 
---- May this be announced as the instances of a shard?
+--- Is this a valid list of a shard's instances?
 local function are_instances(instances)
     if type(instances) ~= 'table' or #instances == 0 then
         return false
@@ -44,16 +45,16 @@ local function are_instances(instances)
     return true
 end
 
---- Say from now on which shards the cluster has: api and workers learn it from here, without a restart. May be called
--- at any time; what is announced is not persistent.
+--- Announce the shards of the cluster from now on. Apis and workers learn them from here, without a restart. May be
+-- called at any time; the announcement is not stored on disk.
 -- @tparam ?table shards by name an array of `{host, port}`, one for each instance; nil to announce nothing, as on one
 -- machine, where the settings name all shards
--- @raise what is wrong with the shards
+-- @raise a text that says what is wrong with the shards
 function M.announce(shards)
     local copy
     for name, instances in pairs(shards or {}) do
         if type(name) ~= 'string' or not name:find('^[a-z][a-z0-9-]*$') or #name > 32 then
-            error(('cannot announce %s: it is no name of a shard'):format(tostring(name)), 0)
+            error(('cannot announce %s: it is not a valid name of a shard'):format(tostring(name)), 0)
         elseif not are_instances(instances) then
             error(('cannot announce shard %s: its instances are not an array of {host, port}'):format(name), 0)
         end
@@ -73,14 +74,14 @@ function M.call()
         shard = shard_name,
         bucket_count = ownership.bucket_count(),
         ranges = copy_of(ownership.ranges()),
-        -- Whether buckets move at all, and which are not readable here but on their way from here or to here.
+        -- Whether buckets may move at all, and which ones are moving from or to this shard and not readable here.
         moves = ownership.moves(),
         moving = copy_of(ownership.moving()),
         ro = box.info.ro,
         instance = box.info.uuid,
-        -- Absent until a worker has had the shard join its cluster.
+        -- Absent until a worker has sent the shard the id of its cluster (JOIN).
         cluster = identity.cluster(),
-        -- All shards of the cluster; absent where the settings name them.
+        -- All shards of the cluster; absent if the settings name them.
         shards = announced,
         protocol = M.PROTOCOL,
     }
@@ -102,9 +103,9 @@ local function bytes_of(space)
     return tonumber(bytes)
 end
 
---- Control operation STATUS `[]`, payload a map: numbers and bytes of the claims and of the records of applied chunks,
--- of the memory for data, of keys and of those that expire; the wall clock, whether it is read-only, and which moves of
--- buckets are under way. All of it is counted as it goes.
+--- Control operation STATUS `[]`. The payload is a map: numbers and bytes of claims and of records of applied chunks,
+-- the memory for data, numbers of keys and of expiring keys, the wall clock, whether the instance is read-only, and the
+-- present moves of buckets. Tarantool keeps all these numbers up to date, so the operation is cheap.
 function M.status()
     local memory = box.slab.info()
     local expired, late_ms, expiring = sweep.status()

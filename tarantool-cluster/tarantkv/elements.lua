@@ -1,6 +1,6 @@
 --- The elements of bodies and of stored tuples: arrays, keys, buckets and integers, read through pointers.
--- An end of 0 says that there is no such element, or that it leaves the bytes. What the elements mean is up to `body`
--- and the operations.
+-- An end of 0 says that there is no such element, or that it exceeds the bytes. `body` and the operations define what
+-- the elements mean.
 -- @module tarantkv.elements
 
 local bit = require('bit')
@@ -32,7 +32,7 @@ function M.array_header(count)
     return '\xdd' .. ffi.string(ffi.new('uint32_t[1]', bit.bswap(count)), 4)
 end
 
---- The count of the array at `at` and where its first element is; 0 and 0 when there is no array.
+--- The count of the array at `at` and where its first element begins; 0 and 0 if there is no array.
 function M.array_at(bytes, at, stop)
     if at >= stop then
         return 0, 0
@@ -88,7 +88,7 @@ function M.bucket_at(bytes, at, stop)
     return 0, 0
 end
 
---- The integer at `at`, of any size and form.
+--- The integer at `at`, in any of MessagePack's forms.
 -- @treturn number the upper 32 bits of its 64; those of a negative number are 2^31 or more
 -- @treturn number the lower 32 bits
 -- @treturn number where it ends
@@ -131,7 +131,7 @@ end
 
 local integer_at = M.integer_at
 
---- The integer at `at` as a Lua number, and where it ends; one that is not exact as such is none.
+--- The integer at `at` as a Lua number, and where it ends; 0 and 0 if a Lua number cannot represent it exactly.
 function M.whole_at(bytes, at, stop)
     local upper, lower, after, is_great = integer_at(bytes, at, stop)
     if after == 0 or is_great then
@@ -144,14 +144,14 @@ function M.whole_at(bytes, at, stop)
     return value, after
 end
 
---- The integer at `at` as an `int64_t`, and where it ends; one of 2^63 or more is none.
+--- The integer at `at` as an `int64_t`, and where it ends; the end is 0 if the integer is 2^63 or more.
 function M.int64_at(bytes, at, stop)
     local upper, lower, after, is_great = integer_at(bytes, at, stop)
     return ffi.cast('int64_t', upper >= HALF_WORD and upper - WORD or upper) * 4294967296LL + lower,
         is_great and 0 or after
 end
 
---- Where a key that was checked ends.
+--- Where a key ends that was checked before.
 function M.end_of_checked_key(bytes, at)
     local byte = bytes[at]
     if byte <= 0xbf then
@@ -162,8 +162,8 @@ function M.end_of_checked_key(bytes, at)
     return at + 3 + bytes[at + 1] * 256 + bytes[at + 2]
 end
 
---- A place for one index key, `[key]`: the header is there, the key is copied behind it. Shared by all fibers, since it
--- is read before anything can yield.
+--- A place for one index key, `[key]`: it holds the header, and the key is copied behind that. All fibers share it,
+-- because it is read before anything can yield.
 M.index_key = ffi.new('uint8_t[?]', 1 + 3 + MAX_KEY_BYTES)
 M.index_key[0] = ARRAY_OF_1
 

@@ -1,6 +1,6 @@
---- The fibers that remove what has had its time: records of applied chunks and buckets, claims, revocations; and, by
--- `sweep`, keys. In small transactions, so that no request waits behind a long one. When a record is over is decided in
--- `tarantkv.retention`; that it counts as absent from then on, by those who read it.
+--- The fibers that remove expired data: records of applied chunks and buckets, claims, revocations; and, by `sweep`,
+-- keys. They use small transactions, so that no request waits for a long one. `tarantkv.retention` defines when a
+-- record expires. The modules that read it treat it as absent from then on.
 -- @module tarantkv.expiry
 
 local fiber = require('fiber')
@@ -18,11 +18,11 @@ local BATCH = 200
 local PAUSE_S = 0.5
 local SWEEP_PAUSE_S = 0.1
 
---- Remove up to a batch of tuples whose time is over.
--- @param index ordered by the time
--- @tparam number before milliseconds since the epoch: what ends before this is over
--- @tparam function key_of primary key of a tuple
--- @tparam[opt] function removed told of the tuples that were removed
+--- Remove up to `BATCH` expired tuples.
+-- @param index ordered by the time of expiry
+-- @tparam number before milliseconds since the epoch: tuples that expire before this have expired
+-- @tparam function key_of returns the primary key of a tuple
+-- @tparam[opt] function removed called with the tuples that were removed
 -- @treturn number how many were removed
 function M.sweep(index, before, key_of, removed)
     local over = index:select({before}, {iterator = 'LT', limit = BATCH})
@@ -50,7 +50,7 @@ function M.sweep(index, before, key_of, removed)
     return #over
 end
 
---- Remove everything whose time is over.
+--- Remove all expired records, claims and revocations.
 function M.sweep_all()
     local now = clock.now_ms()
     local sweeps = {
@@ -67,7 +67,7 @@ function M.sweep_all()
     end
 end
 
---- What is done again and again, each in a fiber of its own: name, work, and the pause between two rounds.
+--- The periodic works, each in a fiber of its own: name, function, and the pause between two rounds.
 local WORKS = {
     {'tarantkv.expiry', M.sweep_all, PAUSE_S},
     {'tarantkv.sweep', sweep.run, SWEEP_PAUSE_S},
@@ -76,7 +76,7 @@ local WORKS = {
 local function work(name, round, pause_s)
     fiber.name(name)
     while true do
-        -- A read-only instance gets the removals from its leader.
+        -- A replica gets the removals from its leader.
         if leader.takes_changes() then
             local ok, err = pcall(round)
             fiber.testcancel()
@@ -97,13 +97,13 @@ local function watch(name, round, pause_s)
         worker:set_joinable(true)
         worker:join()
         if not is_stopping then
-            log.warn('%s: the fiber ended and is started again', name)
+            log.warn('%s: the fiber has ended unexpectedly; starting it again', name)
             fiber.sleep(PAUSE_S)
         end
     end
 end
 
---- Start removing, and keep at it: a fiber that dies is started again, unless it ends because the instance does.
+--- Start the fibers. A fiber that ends is started again, unless the instance is shutting down.
 function M.start()
     box.ctl.on_shutdown(function()
         is_stopping = true

@@ -1,9 +1,9 @@
---- Whose data a data directory holds: the shard's name, the number of buckets and the ranges it owns, stored at the
--- first start and compared at every later one. A changed shard list must never lose keys silently, so a difference
--- ends the start. Ranges are computed in `ownership`.
+--- Which shard the data in a directory belongs to: the shard's name, the number of buckets and the ranges it owns. They
+-- are stored at the first start and compared at every later one. If they differ, the shard does not start: a changed
+-- list of shards must never make keys unreachable silently. `ownership` computes the ranges.
 --
--- The id of the cluster is stored when the first worker asks for it: all shards of a cluster have the same one, and no
--- shard knows the others. Once stored it never changes.
+-- The id of the cluster is stored when the first worker sends one, and never changes afterwards. All shards of a
+-- cluster have the same id.
 -- @module tarantkv.identity
 
 local json = require('json')
@@ -17,19 +17,20 @@ local CLUSTER_ID_DIGITS = 32
 
 local identity
 
---- Tell the module where the identity lives, once the space exists.
+--- Set the space of the identity.
 function M.attach(space)
     identity = space
 end
 
---- The id of the cluster to which the data belong, nil if there is none yet.
+--- The id of the cluster that the data belongs to, nil if none is stored yet.
 -- @treturn string 32 hexadecimal digits
 function M.cluster()
     local stored = identity:get('cluster')
     return stored ~= nil and stored.value or nil
 end
 
---- Control operation JOIN `[cluster_id]`, payload `[cluster_id]`: the stored id; the given one if there was none.
+--- Control operation JOIN `[cluster_id]`, payload `[cluster_id]`: returns the stored id; stores the given one if there
+-- is none.
 function M.join(args, late)
     local id = arguments.text(args[1], CLUSTER_ID_DIGITS)
     if id == nil or #id ~= CLUSTER_ID_DIGITS or id:find('[^0-9a-f]') ~= nil then
@@ -45,11 +46,11 @@ function M.join(args, late)
     return outcome.OK, msgpack.encode({id}), true
 end
 
---- What differs between the stored identity and the one wanted; stores the wanted one if there is none.
+--- Compare the stored identity with the wanted one; store the wanted one if there is none.
 -- @tparam space space the space `identity`
 -- @tparam table wanted `{shard = string, bucket_count = number, ranges = {{first, last}}}`, without ranges
--- where buckets move
--- @treturn string one line, or nil when they are the same
+-- if buckets can move
+-- @treturn string one line that names the differences, nil if there are none
 function M.establish(space, wanted)
     if space:len() == 0 then
         box.atomic(function()

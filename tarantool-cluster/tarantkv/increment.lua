@@ -1,9 +1,9 @@
---- Operation INCREMENT: add to whole numbers from -2^63 to 2^63 - 1, each by itself.
+--- Operation INCREMENT: add to counters, whole numbers from -2^63 to 2^63 - 1. Each entry succeeds or fails on its own.
 --
 --     payload    [[value or nil, ...], [[position, code], ...]]
 --
--- The first list has the new value of each entry, nil for one that was refused; the second has those, by their
--- positions from 0, and why. MessagePack, and in the record of the chunk.
+-- The first list holds the new value of each entry, nil if the entry failed. The second list holds the failed entries:
+-- position from 0 and reason. The payload is MessagePack and is stored in the record of the chunk.
 -- @module tarantkv.increment
 
 local ffi = require('ffi')
@@ -20,19 +20,19 @@ local put, find, expires_at = store.put, store.find, store.expires_at
 
 local M = {}
 
---- Why an increment was refused.
+--- Why an entry failed.
 local OUT_OF_BOUNDS, NOT_A_NUMBER, OUT_OF_RANGE = 1, 2, 3
 
 local NIL, TRUE = 0xc0, 0xc3
---- More than any of the elements of an entry takes.
+--- The size of the longest element of an entry.
 local ELEMENT = 9
 
 M.check = body_more.check_increment
 
---- Key, bucket and new value are put together here.
+--- The buffer for key, bucket and new value.
 local row = ffi.new('uint8_t[?]', elements.MAX_KEY_BYTES + 3 + 5 + 9)
 
---- The integer at `at` and where it ends; nil where there is nil.
+--- The integer at `at`, or nil for a nil, and where it ends.
 local function amount_at(bytes, at)
     if bytes[at] == NIL then
         return nil, at + 1
@@ -40,7 +40,7 @@ local function amount_at(bytes, at)
     return int64_at(bytes, at, at + ELEMENT)
 end
 
---- The sum of two 64-bit integers, nil where it is none.
+--- The sum of two 64-bit integers, nil if it overflows.
 local function sum_of(a, b)
     local sum = a + b
     if (b >= 0 and sum < a) or (b < 0 and sum > a) then
@@ -49,8 +49,8 @@ local function sum_of(a, b)
     return sum
 end
 
---- The number that is stored for a key.
--- @treturn int64_t nil with a code where it is no counter
+--- The counter that is stored for a key.
+-- @treturn int64_t nil with a code if the value is not a counter
 local function number_in(value, length)
     local _, _, after, is_great = integer_at(value, 0, length)
     if after ~= length then
@@ -61,7 +61,7 @@ local function number_in(value, length)
     return (int64_at(value, 0, length))
 end
 
---- What an entry asks for.
+--- An entry as a table.
 local function entry_at(bytes, at)
     local entry = {key = at + 1}
     entry.key_end = end_of_checked_key(bytes, entry.key)
@@ -81,8 +81,8 @@ local function entry_at(bytes, at)
     return entry, at + 1
 end
 
---- The value that an entry makes of a counter.
--- @treturn int64_t nil with a code where it is refused
+--- The value of a counter after an entry.
+-- @treturn int64_t nil with a code if the entry fails
 local function result_of(entry, before)
     local sum = sum_of(before, entry.delta)
     if sum == nil then
@@ -94,8 +94,8 @@ local function result_of(entry, before)
 end
 
 --- Apply one entry.
--- @treturn boolean false when the database refused (`box.error.last()` says why)
--- @treturn string the new value in MessagePack; nil with a code where the increment is refused
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
+-- @treturn string the new value in MessagePack; nil with a code if the entry fails
 local function run(bytes, entry, now, upper, lower)
     local ok, stored = find(bytes, entry.key, now)
     if not ok then
@@ -128,7 +128,7 @@ local function run(bytes, entry, now, upper, lower)
 end
 
 --- Apply a checked body; inside a transaction.
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 -- @treturn string payload
 function M.apply(bytes, count, first, now)
     local upper, lower = shard_clock.next_version()

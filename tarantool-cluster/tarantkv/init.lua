@@ -1,3 +1,3 @@
---- What Tarantool 3 loads for the role `tarantkv` of its configuration.
+--- Tarantool 3 loads this module for the role `tarantkv` of its configuration.
 
 return require('tarantkv.role')

@@ -1,13 +1,14 @@
---- Operation KEYED: a change under an `Idempotency-Key`, of which each bucket is applied once or not at all, on
--- whatever shard the bucket is by then.
+--- Operation KEYED: a change under an `Idempotency-Key`. Its part in each bucket is applied once or not at all, even if
+-- the bucket moves to another shard between two tries.
 --
 --     body       operation (1 byte), token (16 bytes), [bucket, body, bucket, body, ...]
---     payload    nothing of writes; of deletes, how many keys were there; else [payload, ...], one for each bucket
+--     payload    of writes nothing; of deletes the number of keys that were present; otherwise [payload, ...], one for
+--                each bucket
 --
--- Each body inside is one of the operation, as bytes, whose keys are all in the bucket before it. The token stands for
--- the claim, the operation and what of the request's keys in a bucket it is: a retry of the request has the same one.
--- What came of a bucket is recorded under both, in the transaction that applies it, and the record moves with the
--- bucket. What is on record is not applied again: its result is told once more.
+-- Each inner body is a body of the operation, as bytes; all its keys are in the bucket that precedes it. The token is
+-- derived from the claim, the operation, and which part of the request's keys in a bucket this is. A retry of the
+-- request has the same token. The transaction that applies a bucket's part records its result under token and bucket,
+-- and the record moves with the bucket. A part on record is not applied again: its recorded result is returned.
 -- @module tarantkv.keyed
 
 local ffi = require('ffi')
@@ -20,27 +21,27 @@ local M = {}
 
 local TOKEN_BYTES = 16
 local HEAD_BYTES = 1 + TOKEN_BYTES
---- Shortest piece: a bucket, and a body of a byte behind its length.
+--- Shortest piece: a bucket, and a body of one byte with its header.
 local MIN_PIECE_BYTES = 4
 
-local BAD_BODY = 'the body is not that of a change by buckets'
+local BAD_BODY = 'the body is not one of the operation KEYED'
 
 local bytes_t = ffi.typeof('const uint8_t *')
 local array_at, bucket_at = elements.array_at, elements.bucket_at
 
 local changes, applications, space
 
---- Take the operations that may stand in a body, by number, and the space in which applications are counted, or nil.
+--- Set the operations that a body may contain, by number, and the space in which applications are counted, or nil.
 function M.configure(by_number, count_space)
     changes, applications = by_number, count_space
 end
 
---- Tell the module where the records live, once the space exists.
+--- Set the space of the records.
 function M.attach(records)
     space = records
 end
 
---- Where the bytes start whose header is at `at`, and where they end, 0 if there are none.
+--- Where the content of the `bin` at `at` begins and ends; 0 and 0 if there is none.
 local function bin_at(bytes, at, stop)
     local form = at < stop and bytes[at] or 0
     local start, length = 0, 0
@@ -76,16 +77,16 @@ local function pieces_of(text)
             return nil
         end
         seen[bucket] = true
-        -- The text is kept: the check leaves pointers into it.
+        -- The text must stay referenced, because the check keeps pointers into it.
         pieces[i] = {bucket = bucket, text = text:sub(start + 1, at)}
     end
     return at == size and pieces or nil
 end
 
---- Look at the records of a body's buckets, and check what is to be applied of it.
--- @treturn number status of a fault, nil when all is well
+--- Look up the records of a body's buckets, and check the pieces that have none.
+-- @treturn number status of a fault, nil if there is none
 -- @treturn string message of the fault
--- @treturn table the plan: `pieces`, and `missing`, the number of those that are not on record
+-- @treturn table the plan: `pieces`, and `missing`, the number of pieces that are not on record
 function M.plan(text)
     local operation = changes[text:byte(1)]
     local pieces = operation ~= nil and text:byte(1) ~= operations.KEYED and pieces_of(text) or nil
@@ -117,7 +118,7 @@ function M.plan(text)
     return nil, nil, plan
 end
 
---- What a plan all of whose pieces have results answers.
+--- The payload of a plan all of whose pieces have results.
 -- @return number or string, nil for a write
 function M.payload(plan)
     local first = plan.pieces[1].result
@@ -137,9 +138,9 @@ function M.payload(plan)
     return elements.array_header(#results) .. table.concat(results)
 end
 
---- Apply what is not on record, and record it; inside a transaction.
+--- Apply and record the pieces that are not on record; inside a transaction.
 -- @tparam table plan with `retain_until`
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 -- @return the payload
 function M.apply(plan, _, _, now)
     for _, piece in ipairs(plan.pieces) do

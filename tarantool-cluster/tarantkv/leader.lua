@@ -1,6 +1,6 @@
---- Whether this instance may answer for its shard: only the leader does, reads too. What a replica has may be old.
--- An instance of a replica set that has just been elected leads once it has taken over: until then its modules know
--- nothing of what its predecessor stored last.
+--- Whether this instance may answer for its shard. Only the leader answers, reads too: a replica's data may be old.
+-- An elected instance leads only after it has taken over: until then its modules do not know what the leader before it
+-- stored last.
 -- @module tarantkv.leader
 
 local M = {}
@@ -8,26 +8,26 @@ local M = {}
 M.NO_LEADER = 'this instance does not lead its shard'
 
 local is_alone, takes_over = true, false
---- The term of the election after which it has taken over.
+--- The election term in which this instance has taken over.
 local term = nil
 
---- Take the number of instances that the shard has. One alone answers reads also while it takes no changes: there is no
--- other that could know better.
+--- Set the number of instances that the shard has. A single instance answers reads even while it is read-only, because
+-- no other instance can have newer data.
 function M.configure(instances)
     is_alone, takes_over = instances == 1, false
 end
 
---- Have the instance lead in terms only for which it has taken over.
+--- Let the instance lead only in terms in which it has taken over.
 function M.follow_elections()
     is_alone, takes_over, term = false, true, nil
 end
 
---- The term of which this instance is the elected leader and may write; nil if it is none.
+--- The term in which this instance is the elected leader and may write; nil if it is not the leader.
 function M.elected_term()
     return not box.info.ro and box.info.election.term or nil
 end
 
---- Say that everything is ready for this instance to lead in a term.
+--- Note that this instance has taken over in a term.
 function M.take_over(elected_term)
     term = elected_term
 end

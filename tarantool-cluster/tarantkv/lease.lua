@@ -1,12 +1,12 @@
---- The lease of a leader: for how long it may be sure that there is no other.
+--- The lease of a leader: how long it can be sure that no other instance leads.
 --
--- A leader that was frozen does not know, when it wakes, that the others have elected a new one, and what it holds may
--- be old. The others elect nobody until they have heard nothing for the death timeout. So a synchronous commit that was
--- confirmed, by a quorum that heard of it after it began, proves that there is no other leader until the death timeout
--- after its beginning. An answer from what is stored counts only while less than half of that has passed; otherwise one
--- tiny commit is made first, for all who wait for it. Time is the monotonic clock's.
+-- When a frozen leader continues, it does not know whether the other instances have elected a new one, so its data may
+-- be old. The others call an election only after they have received nothing from the leader for the death timeout. A
+-- confirmed synchronous commit proves that a quorum received it after it began. So no other instance leads until the
+-- death timeout after the commit began. The leader answers from its data only within half of that time. Later it makes
+-- a tiny commit first, one for all answers that wait. Times are those of the monotonic clock.
 --
--- A shard that is one instance needs no lease.
+-- A shard with a single instance needs no lease.
 -- @module tarantkv.lease
 
 local system = require('clock')
@@ -16,21 +16,21 @@ local clock = require('tarantkv.clock')
 
 local M = {}
 
---- How often those who wait look whether the instance still leads.
+--- How often a waiting answer checks whether the instance still leads.
 local LOOK_S = 0.1
 
---- Seconds of the monotonic clock; replaced by tests.
+--- Seconds of the monotonic clock. Tests replace this function.
 M.now = system.monotonic
 
 local valid_s, renew, leads
---- When the last commit began that was confirmed.
+--- When the latest confirmed commit began.
 local confirmed = -math.huge
 local is_renewing, failed = false, 0
 local renewed = fiber.cond()
 
---- Have answers need a lease.
--- @tparam ?number seconds for how long a commit proves the leadership, from its beginning; nil: no lease is needed
--- @tparam[opt] function commit makes a tiny synchronous commit, which tells `confirm`; false where it failed
+--- Configure the lease.
+-- @tparam ?number seconds how long a commit proves the leadership, from its beginning; nil: no lease is needed
+-- @tparam[opt] function commit makes a tiny synchronous commit, which calls `confirm`; returns false if it failed
 -- @tparam[opt] function is_leader whether the instance leads, as far as it knows
 function M.configure(seconds, commit, is_leader)
     valid_s, renew, leads = seconds, commit, is_leader
@@ -42,7 +42,7 @@ function M.is_needed()
     return valid_s ~= nil
 end
 
---- Take note that a synchronous commit was confirmed.
+--- Note that a synchronous commit was confirmed.
 -- @tparam number began when it began
 function M.confirm(began)
     confirmed = math.max(confirmed, began)
@@ -61,8 +61,8 @@ local function work()
     renewed:broadcast()
 end
 
---- Wait until what was read before this call may be told.
--- @tparam[opt] number deadline_ms give up then
+--- Wait until data that was read before this call may be reported.
+-- @tparam[opt] number deadline_ms stop waiting then
 -- @treturn string 'held', 'lost' (another instance may lead), or 'late'
 function M.wait(deadline_ms)
     if valid_s == nil then

@@ -1,8 +1,8 @@
---- A look at the newest write-ahead log before Tarantool reads it, for the one damage that it does not notice.
--- Every block of a log is checked when it is read, but not the length in front of it: one that points past the end of
--- the file looks like the write that a crash interrupted, and the log is taken to end there. So what was acknowledged
--- after it would be lost without a word. Here such a block is told from the last one by what follows it. In an older
--- log the next one's beginning shows the gap.
+--- Checks the newest write-ahead log, before Tarantool reads it, for the one kind of damage that Tarantool does not
+-- notice. Tarantool verifies the checksum of each block, but not the length in front of it. If a damaged length points
+-- past the end of the file, the block looks like a write that a crash interrupted. Tarantool then takes the log as
+-- complete, and silently loses acknowledged changes behind that block. This module finds such a block: other blocks
+-- follow it. In older logs Tarantool notices the gap itself, by the beginning of the next log.
 -- @module tarantkv.logs
 
 local bit = require('bit')
@@ -13,14 +13,14 @@ local M = {}
 
 local HEAD = 19
 local WINDOW = 1024 * 1024
---- So much is looked through for another block: more than any write is long.
+--- How many bytes are searched for another block: more than any write has.
 local REST = 64 * 1024 * 1024
---- How a block begins: its rows as they are, or compressed.
+--- The first bytes of a block with plain rows, and of one with compressed rows.
 local PLAIN, COMPRESSED = '\xd5\xba\x0b\xab', '\xd5\xba\x0b\xba'
 
 local bytes_t = ffi.typeof('const uint8_t *')
 
---- The length that a block's head tells, nil if Tarantool would refuse the head.
+--- The length in a block's head, nil if Tarantool would reject the head.
 local function length(head, at)
     local magic = ffi.string(head + at, 4)
     if magic ~= PLAIN and magic ~= COMPRESSED then
@@ -39,9 +39,8 @@ local function length(head, at)
     return nil
 end
 
---- Go from block to block.
--- @treturn number where the first block is that does not end within the file, nil if there is none, or nothing that
--- Tarantool would take for one
+--- Find the first block that does not end within the file.
+-- @treturn number where it begins; nil if there is none, or if Tarantool would reject a block before it
 local function unfinished(file, start, size)
     local at = start
     while true do
@@ -63,7 +62,8 @@ local function unfinished(file, start, size)
     end
 end
 
---- Where a whole block begins in the rest of a log, nil if nowhere: one that ends with it or where another begins.
+--- Where a complete block begins in the rest of a log, nil if there is none. A complete block ends at the end of the
+-- log, or where another block begins.
 local function whole_block(rest)
     local head = ffi.cast(bytes_t, rest)
     local from = 2
@@ -82,9 +82,9 @@ local function whole_block(rest)
     end
 end
 
---- What is wrong with the newest log of a directory.
+--- The fault in the newest log of a directory.
 -- @tparam string directory
--- @treturn string nil if nothing is, or nothing that Tarantool does not notice itself
+-- @treturn string nil if there is none, or only one that Tarantool notices itself
 function M.fault(directory)
     local paths = fio.glob(fio.pathjoin(directory, '*.xlog'))
     table.sort(paths)
@@ -101,7 +101,7 @@ function M.fault(directory)
     if next_block == nil then
         return nil
     end
-    return ('the log %s is damaged at byte %d: the block there is longer than the file, and more follow it'):format(
+    return ('the log %s is damaged at byte %d: the block there exceeds the file, but other blocks follow it'):format(
         path, at)
 end
 

@@ -1,4 +1,4 @@
---- The operation numbers of the wire format. What each does is in the module of its name or group.
+--- The operation numbers of the wire format. A module of the same name, or of the group, implements each.
 -- @module tarantkv.operations
 
 return {

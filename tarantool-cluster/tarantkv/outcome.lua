@@ -1,5 +1,5 @@
---- What a chunk can come to: the status numbers of the wire format, and how the database's own errors map to them.
--- Messages are for people and carry no key and no value. Which operation gives which status is decided where it runs.
+--- The outcomes of a chunk: the status numbers of the wire format, and how the database's errors map to them.
+-- Messages are for people and contain no keys and no values.
 -- @module tarantkv.outcome
 
 local M = {
@@ -11,7 +11,7 @@ local M = {
     TOO_LARGE = 5,
     MALFORMED = 6,
     REFUSED = 7,
-    -- 8 is given by the worker, about shards that it could not ask; 9 also here.
+    -- 8 is set by workers only, for a shard that they cannot reach. 9 is set by workers and here.
     UNKNOWN = 9,
     CONFLICT = 10,
     TOO_MANY = 11,
@@ -22,7 +22,7 @@ local M = {
 
 local NOTHING = box.NULL
 
---- The answer of one chunk.
+--- The outcome of one chunk.
 -- @tparam number status
 -- @param[opt] payload string, number or nil
 -- @treturn table `{status, payload}`, always two elements long on the wire
@@ -38,9 +38,9 @@ local STATUS_OF_CODE = {
     [box.error.MEMTX_MAX_TUPLE_SIZE] = M.TOO_LARGE,
 }
 
--- What a leader says that is one no longer: another one took its place, and its transaction back with that. Or that its
--- replicas are too far behind. It is not applied, and the next leader may be asked. Not every version of Tarantool has
--- all of them.
+-- Errors of a former leader, whose transaction was rolled back when another instance was elected, and of a leader whose
+-- replicas are too far behind. The change was not applied, so the next leader may be asked. Not every version of
+-- Tarantool has all of these errors.
 for _, name in ipairs({
     'SYNC_ROLLBACK', 'SYNC_QUEUE_UNCLAIMED', 'SYNC_QUEUE_FOREIGN', 'SYNC_QUEUE_FULL', 'INTERFERING_PROMOTE',
     'INTERFERING_ELECTIONS', 'NOT_LEADER',
@@ -51,7 +51,7 @@ for _, name in ipairs({
     end
 end
 
--- Its replicas did not confirm a transaction in time: they may still.
+-- The replicas have not confirmed a transaction in time, but they still may.
 for _, name in ipairs({'SYNC_QUORUM_TIMEOUT', 'SYNC_TIMEOUT'}) do
     local code = box.error[name]
     if code ~= nil then
@@ -60,13 +60,13 @@ for _, name in ipairs({'SYNC_QUORUM_TIMEOUT', 'SYNC_TIMEOUT'}) do
 end
 
 --- Status and message for an error of the database.
--- @param err box error object, or whatever else was raised
+-- @param err a box error object, or any other value that was raised
 -- @treturn number status
 -- @treturn string message
 function M.of_error(err)
     local status = nil
     if type(err) == 'cdata' then
-        -- A failed allocation is no client error and has a type instead of a code.
+        -- A failed allocation is not a ClientError: it has a type instead of a code.
         status = err.type == 'OutOfMemory' and M.NO_MEMORY or STATUS_OF_CODE[err.code]
     end
     return status or M.REFUSED, tostring(err)

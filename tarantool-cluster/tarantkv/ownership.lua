@@ -1,9 +1,10 @@
---- Which buckets this shard may read and change: the one place that knows.
--- On one machine the answer is a fixed range; where buckets move, whoever moves them says so here. How a key becomes
--- a bucket is the api's business.
+--- Holds which buckets this shard may read and change.
+-- On one machine that is a fixed range. In a cluster of replica sets, `buckets` keeps it up to date. The api computes
+-- the bucket of a key.
 --
--- A bucket that leaves is first READABLE: changes are refused. Once its new shard has all of it, nobody reads or
--- changes it for a moment; then it is the new shard's. A refusal says where the bucket is, as far as this shard knows.
+-- A bucket that leaves is READABLE at first: the shard refuses changes. When the new shard has all its data, no shard
+-- may read or change it for a moment; then the new shard owns it. A refusal says where the bucket is, if this shard
+-- knows.
 -- @module tarantkv.ownership
 
 local ffi = require('ffi')
@@ -11,22 +12,22 @@ local msgpack = require('msgpack')
 
 local M = {}
 
---- What may be done with a bucket here. Each includes what the one before allows.
+--- The states of a bucket here. Each allows what the one before it allows.
 M.NONE, M.READABLE, M.WRITABLE = 0, 1, 2
 
---- The destination of a bucket that is on its way.
+--- The destination of a bucket that is moving.
 M.MOVING = true
 
 local NONE, READABLE, WRITABLE = M.NONE, M.READABLE, M.WRITABLE
 
---- One byte per bucket, so that the loop over a chunk's keys tests ownership with one load whatever the ranges are.
--- Rebuilt by `assign`; index 0 is never owned because buckets count from 1.
+--- The state of each bucket in one byte, so that the loop over a chunk's keys tests it with one load.
+-- `assign` makes a new table. Index 0 is never owned, because buckets count from 1.
 local states = ffi.new('uint8_t[?]', 1)
 local limit = 0
 local moves = false
---- By bucket: the name of the shard to which it went, or MOVING.
+--- By bucket: the name of the shard that it has moved to, or MOVING.
 local destinations = {}
---- Ranges of the buckets that may be read, and of the others that are on their way; nil until they are asked for.
+--- Cached results of `ranges` and `moving`; nil: not computed since the last change.
 local readable_ranges, moving_ranges
 
 --- The range of shard number `position` out of `shards`.
@@ -38,7 +39,7 @@ function M.range_of(position, shards, bucket_count)
     }
 end
 
---- Take ownership of exactly these ranges.
+--- Own exactly these ranges.
 -- @tparam number bucket_count buckets of the whole cluster
 -- @tparam table ranges array of `{first, last}`
 function M.assign(bucket_count, ranges)
@@ -52,17 +53,17 @@ function M.assign(bucket_count, ranges)
     readable_ranges, moving_ranges = nil, nil
 end
 
---- Say what may be done with a bucket from now on.
+--- Set the state of a bucket.
 -- @tparam number bucket 1 to the bucket count
 -- @tparam number state
--- @tparam[opt] ?string|boolean destination the shard to which it went, or MOVING
+-- @tparam[opt] ?string|boolean destination the shard that it has moved to, or MOVING
 function M.change(bucket, state, destination)
     states[bucket] = state
     destinations[bucket] = destination
     readable_ranges, moving_ranges = nil, nil
 end
 
---- What may be done with a bucket.
+--- The state of a bucket.
 -- @tparam number bucket any non-negative whole number
 -- @treturn number
 function M.state(bucket)
@@ -79,8 +80,8 @@ function M.writable(bucket)
     return bucket <= limit and states[bucket] == WRITABLE
 end
 
---- Note a bucket that a chunk must not use.
--- @tparam ?table noted what is noted already, nil for nothing
+--- Add a bucket to those that a chunk must not use.
+-- @tparam ?table noted the buckets so far, nil for none
 -- @treturn table
 function M.note(noted, bucket)
     noted = noted or {seen = {}}
@@ -92,8 +93,8 @@ function M.note(noted, bucket)
 end
 
 --- The payload of a refusal: `[[bucket, where], ...]`, MessagePack. `where` is the name of the shard that has the
--- bucket, true where it is on its way, and nil where this shard does not know.
--- @tparam table noted of `note`
+-- bucket, true if the bucket is moving, and nil if this shard does not know.
+-- @tparam table noted as `note` returns it
 function M.refusal(noted)
     local said = {}
     for i = 1, #noted do
@@ -125,7 +126,7 @@ function M.ranges()
     return readable_ranges
 end
 
---- The ranges of buckets that may not be read here and are on their way from here or to here.
+--- The ranges of buckets that are moving from or to this shard and must not be read here.
 -- @treturn table
 function M.moving()
     moving_ranges = moving_ranges or ranges_of(function(bucket)
@@ -134,8 +135,9 @@ function M.moving()
     return moving_ranges
 end
 
---- Say whether buckets may move: changes under a claim are to have records by bucket then. It is so or not for as long
--- as a cluster lives: a retry that asks for other records than the first try would be applied again.
+--- Set whether buckets may move. If they may, changes under a claim have a record for each bucket (`keyed`). This must
+-- never change in the life of a cluster: a retry that looks for other records than the first try made would be applied
+-- again.
 function M.let_move(may)
     moves = may
 end
@@ -145,7 +147,7 @@ function M.moves()
     return moves
 end
 
---- Buckets of the whole cluster.
+--- The number of buckets of the whole cluster.
 -- @treturn number
 function M.bucket_count()
     return limit

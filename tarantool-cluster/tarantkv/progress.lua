@@ -1,5 +1,5 @@
---- How far the moves of buckets from this shard have come, as whoever makes them has said. It is for people, not kept
--- on disk, and nothing depends on it.
+--- The progress of moving buckets from this shard to others, as the program that moves them reports it. It is for
+-- people only: it is not stored on disk, and nothing depends on it.
 -- @module tarantkv.progress
 
 local fiber = require('fiber')
@@ -7,13 +7,13 @@ local arguments = require('tarantkv.arguments')
 
 local M = {}
 
---- What nobody has said again for so long is forgotten: whoever made the moves is gone.
+--- A report that is older than this counts as outdated: the program that moved buckets has ended.
 local KEPT_S = 60
 local MAX_TARGETS = 1000
 
 local said, said_at = {}, 0
 
---- A row as it is kept, or nil.
+--- A checked row, or nil.
 local function row_of(given)
     if type(given) ~= 'table' then
         return nil
@@ -26,9 +26,9 @@ local function row_of(given)
     return {target, done, total, left == nil and box.NULL or left}
 end
 
---- Say how far the moves are, in place of what was said before.
--- @tparam table rows array of `{target, buckets moved, buckets in all, milliseconds left or nil}`; empty: nothing moves
--- @raise what is wrong with the rows
+--- Report the progress; replaces the report before.
+-- @tparam table rows array of `{target, buckets moved, buckets in all, milliseconds left or nil}`; empty: no moves
+-- @raise a text that says what is wrong with the rows
 function M.say(rows)
     if type(rows) ~= 'table' or #rows > MAX_TARGETS then
         error('progress is an array of rows', 0)
@@ -40,8 +40,8 @@ function M.say(rows)
     said, said_at = kept, fiber.clock()
 end
 
---- What was said last, for STATUS.
--- @treturn table array of `{target, done, total, milliseconds left or nil, milliseconds since it was said}`
+--- The last report, for STATUS.
+-- @treturn table array of `{target, done, total, milliseconds left or nil, milliseconds since the report}`
 function M.rows()
     local rows = setmetatable({}, {__serialize = 'seq'})
     local age = fiber.clock() - said_at

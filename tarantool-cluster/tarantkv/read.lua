@@ -1,8 +1,8 @@
---- Operation READ: the stored values of every key of a chunk, copied as they are into one blob.
+--- Operation READ: copies the stored value of every key of a chunk into one blob.
 --
---     u32 LE count | count x u32 LE length (0: the key is not there) | values
+--     u32 LE count | count x u32 LE length (0: the key is absent) | values
 --
--- What is read may not be in the log yet: `tarantkv.apply` decides when the answer may leave.
+-- The values may not be in the log yet: `tarantkv.apply` decides when the answer may be sent.
 -- @module tarantkv.read
 
 local ffi = require('ffi')
@@ -19,23 +19,23 @@ local copy = ffi.copy
 
 local M = {}
 
---- Largest answer of one chunk. A setting of nothing: it only keeps a mistaken caller from filling the memory.
+--- Largest answer of one chunk. It is not a setting: it only keeps a faulty caller from filling the memory.
 M.MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
---- Answers are put together here. Kept between calls up to a size, and shared by all fibers: a read never yields
--- before its answer has become a Lua string.
+--- The buffer in which answers are built. It is kept between calls up to a size. All fibers share it: a read never
+-- yields before its answer has been copied into a Lua string.
 local KEPT_BYTES = 4 * 1024 * 1024
 local buffer, capacity = ffi.new('uint8_t[?]', 65536), 65536
 local words_t = ffi.typeof('uint32_t *')
 
 local space_id
 
---- Tell the module where keys live, once the space exists.
+--- Set the space of the keys.
 function M.attach(space)
     space_id = space.id
 end
 
---- A larger buffer with the same beginning.
+--- A larger buffer with the same content.
 function M.grown(old, used, wanted)
     local size = math.max(wanted, math.min(2 * used, M.MAX_ANSWER_BYTES))
     local new = ffi.new('uint8_t[?]', size)
@@ -45,29 +45,29 @@ end
 
 local grown = M.grown
 
---- The buffer to put an answer together in, and its size.
+--- The buffer for an answer, and its size.
 function M.buffer()
     return buffer, capacity
 end
 
---- Keep a buffer that has grown, unless it is large.
+--- Keep a grown buffer for later calls, unless it is too large.
 function M.keep(out, size)
     if size <= KEPT_BYTES then
         buffer, capacity = out, size
     end
 end
 
---- The outcome of a read whose answer has no room.
+--- The outcome of a read whose answer is too large.
 function M.too_much(wanted)
     if wanted > M.MAX_ANSWER_BYTES then
         return outcome.TOO_LARGE, 'the answer is larger than 64 MiB, ask for fewer keys'
     end
-    return outcome.NO_MEMORY, 'too many large answers at once, ask again'
+    return outcome.NO_MEMORY, 'too many large answers in one call, send the read again'
 end
 
 --- Read the keys of a body.
 -- @tparam string text the body
--- @tparam number budget bytes that the answers before it in the same call have left
+-- @tparam number budget bytes that the earlier answers of the call have left
 -- @tparam number now of `tarantkv.shard_clock`, milliseconds since the epoch
 -- @treturn number status
 -- @treturn string the blob, or the message of a fault

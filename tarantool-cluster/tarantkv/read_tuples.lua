@@ -1,4 +1,4 @@
---- Operation READ_TUPLES: the stored tuples of every key of a chunk, with their versions and expiries.
+--- Operation READ_TUPLES: copies the stored tuple of every key of a chunk, with version and expiry.
 --
 --     payload    [tuple or nil, ...]     MessagePack; the tuples as `tuple` describes them
 --
@@ -21,12 +21,12 @@ local M = {}
 
 local space_id
 
---- Tell the module where keys live, once the space exists.
+--- Set the space of the keys.
 function M.attach(space)
     space_id = space.id
 end
 
---- Read the keys of a body; as `tarantkv.read`.
+--- Read the keys of a body. Parameters and results are those of `tarantkv.read.run`.
 function M.run(text, budget, now)
     local status, message, bytes, count, first = body.check_read(text)
     if status ~= nil then

@@ -1,4 +1,4 @@
---- What the configuration says of all replica sets of the cluster: their instances' addresses and positions.
+--- Reads the addresses and positions of all instances of the cluster from the configuration.
 -- @module tarantkv.replica_sets
 
 local M = {}
@@ -11,7 +11,7 @@ local function split(address)
     return host, tonumber(port)
 end
 
---- The address under which an instance is reached: what it is to advertise, or else where it listens.
+--- The address under which an instance can be reached: the one it advertises, otherwise the one on which it listens.
 local function address_of(config, instance)
     local address = config:get('iproto.advertise.client', {instance = instance})
     if address == nil then
@@ -23,7 +23,7 @@ end
 --- All shards.
 -- @tparam table config Tarantool's module `config`
 -- @treturn table `{name = {{host, port}, ...}}`, in the order of the instances' names
--- @raise where two instances have one position, or an instance has no address
+-- @raise a text, if two instances have the same position, or an instance has no address
 function M.read(config)
     local names = {}
     for name in pairs(config:instances()) do
@@ -35,7 +35,7 @@ function M.read(config)
         local position = config:get(POSITION, {instance = name})
         if position ~= nil then
             if positions[position] ~= nil then
-                error(('%s is %d for %s and for %s'):format(POSITION, position, positions[position], name), 0)
+                error(('%s is %d for both %s and %s'):format(POSITION, position, positions[position], name), 0)
             end
             positions[position] = name
             local shard = config:instances()[name].replicaset_name

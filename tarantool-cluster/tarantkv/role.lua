@@ -1,8 +1,8 @@
---- The role `tarantkv` of Tarantool 3: makes an instance one of a replica set that leads its shard or follows.
+--- The role `tarantkv` of Tarantool 3, which every instance of a replica set has.
 --
--- The leader makes the spaces, the users and the first buckets. Every instance attaches the modules as soon as the
--- spaces are there. Whoever is elected takes over before it answers anybody: it looks at what its predecessor has
--- stored last. Both are done by one fiber, so that an application of the configuration waits for nobody.
+-- The leader creates the spaces, the users and the first buckets. Every instance attaches the modules as soon as the
+-- spaces exist. An elected instance takes over before it answers requests: its modules read what the leader before it
+-- stored last. One fiber does all this, so that `apply` never has to wait.
 -- @module tarantkv.role
 
 local fiber = require('fiber')
@@ -28,19 +28,19 @@ local vshard_pin = require('tarantkv.vshard_pin')
 
 local M = {}
 
---- An instance counts as dead when it has been silent for so many times `replication_timeout`.
+--- An instance counts as dead if it has sent nothing for `replication_timeout`, multiplied by this.
 local DEAD_AFTER = 4
---- The share of that for which a confirmed commit proves the leadership.
+--- The part of that time for which a confirmed commit proves the leadership.
 local LEASE_SHARE = 0.5
---- So often the state is looked at, whether something said that it has changed or not.
+--- How often the fiber checks the state, even if nothing reports a change.
 local LOOK_S = 0.5
 --- The pause after a step that failed.
 local AGAIN_S = 0.1
 
---- So long the first leader waits for the other instances before it makes the spaces.
+--- How long the first leader waits for the other instances before it creates the spaces.
 local JOIN_S = 30
 
---- In `identity`: the spaces are complete.
+--- The name in `identity` that says that the spaces are complete.
 local COMPLETE = 'complete'
 local LEASE = 'lease'
 
@@ -79,14 +79,14 @@ end
 
 local elected_at = nil
 
---- May the first leader make the spaces? An instance that joins while synchronous transactions are not confirmed fails
--- to write its first snapshot and ends, so the others come first, if they come.
+--- May the first leader create the spaces? An instance that joins while synchronous transactions are unconfirmed cannot
+-- write its first snapshot and ends. So the leader waits until the others have joined, for `JOIN_S` at most.
 local function may_begin()
     elected_at = elected_at or fiber.clock()
     return all_follow() or fiber.clock() - elected_at > JOIN_S
 end
 
---- Make the spaces; on the leader only.
+--- Create the spaces; on the leader only.
 local function make_spaces()
     schema.create(true)
     local difference = identity.establish(box.space.identity, {shard = shard, bucket_count = settings.bucket_count})
@@ -94,7 +94,7 @@ local function make_spaces()
         error(difference, 0)
     end
     if box.space._bucket == nil then
-        error('vshard has not made its space yet', 0)
+        error('vshard has not created its space yet', 0)
     end
     if not box.space._bucket.is_sync then
         box.space._bucket:alter({is_sync = true})
@@ -104,7 +104,7 @@ local function make_spaces()
     end
 end
 
---- Attach the modules to the spaces, which are complete.
+--- Attach the modules to the spaces, which must be complete.
 local function attach_all()
     local difference = identity.establish(box.space.identity, {shard = shard, bucket_count = settings.bucket_count})
     if difference ~= nil then
@@ -117,16 +117,16 @@ local function attach_all()
     is_attached = true
 end
 
---- Take over from the leader before: every change that it confirmed is here.
+--- Take over from the leader before. This instance has every change that was confirmed.
 local function take_over(term)
     buckets.learn(settings.bucket_count)
     shard_clock.take_over()
     claims.count_again()
     leader.take_over(term)
-    log.info('leads shard %s in term %d', shard, term)
+    log.info('this instance leads shard %s in term %d', shard, term)
 end
 
---- What only the leader does, and nobody has to wait for.
+--- The rest of a leader's work, for which no request has to wait.
 local function establish()
     access.establish(settings.store_user, settings.store_password)
     vshard_pin.end_master_sync()
@@ -136,7 +136,7 @@ end
 
 local led = nil
 
---- Do what the state asks for.
+--- Do the next steps that the state requires.
 local function step()
     local term = leader.elected_term()
     if term ~= led then
@@ -168,7 +168,7 @@ local function run()
         fiber.testcancel()
         if not ok then
             box.rollback()
-            log.warn('the role goes on in a moment: %s', err)
+            log.warn('a step of the role has failed and is tried again: %s', err)
             fiber.sleep(AGAIN_S)
         else
             state_changed:wait(LOOK_S)
@@ -176,13 +176,13 @@ local function run()
     end
 end
 
---- Check what the configuration says to this role.
+--- Check this role's part of the configuration.
 -- @raise a text
 function M.validate(configured)
     role_settings.read(configured)
 end
 
---- Work as the configuration says; called at the start, and whenever the configuration is read again.
+--- Apply the configuration. Tarantool calls this at the start and whenever it has read the configuration again.
 function M.apply(configured)
     local config = require('config')
     settings = role_settings.read(configured)
@@ -206,7 +206,7 @@ function M.apply(configured)
     state_changed:broadcast()
 end
 
---- Stop: the instance is about to end, or has the role no longer.
+--- Stop. Tarantool calls this when the instance ends or no longer has the role.
 function M.stop()
     leader.take_over(nil)
     if work ~= nil then

@@ -1,25 +1,25 @@
---- The settings of an instance of a replica set: what `roles_cfg.tarantkv` of the configuration says, checked as the
--- variables of a shard on one machine are. A fault is an error whose text names the setting.
+--- The settings of an instance of a replica set. Reads `roles_cfg.tarantkv` of the configuration and checks it like the
+-- variables of a shard on one machine. A fault raises an error whose text names the setting.
 -- @module tarantkv.role_settings
 
 local settings = require('tarantkv.settings')
 
 local M = {}
 
---- What the configuration may say as the variables of `settings` do: the name of the variable in small letters.
+--- Settings that are also variables in `settings`. Here they have the variable's name in small letters, without prefix.
 local SHARED = {
     bucket_count = true, store_user = true, store_password = true, clock_skew_s = true, max_claims_per_user = true,
     count_applications = true,
 }
 
---- Greatest position that fits into a version.
+--- Greatest position that a version has room for.
 M.MOST_POSITIONS = 1023
 
 local function is_whole(value, lowest, highest)
     return type(value) == 'number' and value == math.floor(value) and value >= lowest and value <= highest
 end
 
---- The range of buckets that the shard makes at its first start.
+--- The range of buckets that the shard creates at its first start.
 local function first_buckets(value, bucket_count)
     if value == nil then
         return nil
@@ -32,7 +32,7 @@ local function first_buckets(value, bucket_count)
 end
 
 --- Read and check.
--- @param configured what stands under `roles_cfg.tarantkv`
+-- @param configured the value of `roles_cfg.tarantkv`
 -- @treturn table `bucket_count`, `store_user`, `store_password`, `clock_skew_s`, `max_claims_per_user`,
 -- `count_applications`, `position`, and `first_buckets`, `{first, last}` or nil
 -- @raise a text

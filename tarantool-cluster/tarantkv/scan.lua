@@ -1,15 +1,15 @@
---- Operation SCAN: the next tuples of a range of keys, in the order of the keys' bytes or against it.
+--- Operation SCAN: the next tuples of a range of keys, in the order of the keys' bytes or in reverse order.
 --
 --     body       [lower or nil, lower_included, upper or nil, upper_included, reverse, limit, values, max_bytes,
 --                first_bucket, last_bucket]
 --     payload    [state, wait_us, [[first, last], ...], position or nil, [tuple, ...]]
 --
--- state: 0 nothing is left, 1 there may be more behind `position`, 2 not now, nothing was looked at. `wait_us`: a scan
--- that comes sooner gets state 2. The ranges are the buckets that the answer is for: those that the shard may read.
--- Tuples are as stored, or with `values` false have nil as their value. Left out are expired keys, keys of other
--- buckets than first_bucket to last_bucket, and keys that are longer than any that a client can name.
+-- state: 0 no tuples are left, 1 there may be more behind `position`, 2 not now: nothing was read. `wait_us`: a scan
+-- that arrives earlier gets state 2. The ranges are the buckets that the answer covers: those that the shard may read.
+-- Tuples are as stored; if `values` is false, their value is nil. Left out are expired keys, keys outside of
+-- first_bucket to last_bucket, and keys that are longer than a client may send.
 --
--- A scan is a guest: it is short and never yields, and all scans together get a fifth of the shard's time.
+-- A scan is short and never yields. All scans together get a fifth of the shard's time.
 -- @module tarantkv.scan
 
 local clock = require('clock')
@@ -35,17 +35,18 @@ local M = {}
 
 M.DONE, M.MORE, M.NOT_NOW = 0, 1, 2
 
---- What one scan may look at, for how long, and how many times as long the shard then does other things. Replaced by
--- tests.
+--- How many tuples one scan may read, for how long it may run, and how many times as long the shard then does other
+-- work. Tests replace these.
 M.MAX_TUPLES = 1000
 M.MAX_S = 0.001
 M.PAUSE = 4
---- A scan counts as this long at most. What took longer was frozen with its machine, and held up nobody.
+--- A scan counts as this long at most. If it took longer, the whole machine was frozen, and the scan delayed no
+-- request.
 M.LONGEST_S = 0.1
 
---- Largest answer but for one tuple, which may always be there, whatever the body asks for.
+--- Largest answer, whatever the body asks for. A single larger tuple is returned all the same.
 local MAX_ANSWER_BYTES = 1024 * 1024
---- Tuples between two looks at the clock.
+--- The clock is read after so many tuples.
 local STRIDE = 16
 local ARGUMENTS = 10
 local NUMBER_BYTES = 9
@@ -53,25 +54,25 @@ local NIL, FALSE, TRUE = 0xc0, 0xc2, 0xc3
 local EMPTY_ARRAY, ARRAY_OF_1, ARRAY = 0x90, 0x91, 0x90
 local LT, LE, GE, GT = 3, 4, 5, 6
 
-local MALFORMED = 'the body is not that of a scan'
+local MALFORMED = 'the body is not one of the operation SCAN'
 
 local bytes_t = ffi.typeof('const uint8_t *')
 local buffer_t = ffi.typeof('uint8_t[?]')
 
---- Answers are put together here, but for those with a very large tuple. Shared by all fibers: nothing yields before
--- the answer is a Lua string.
+--- The buffer in which answers are built, unless they hold a very large tuple. All fibers share it: nothing yields
+-- before the answer has been copied into a Lua string.
 local KEPT_BYTES = 512 * 1024
 local kept_buffer = ffi.new(buffer_t, KEPT_BYTES)
 
 local space_id
 local next_at = 0
 
---- Tell the module where keys live, once the space exists.
+--- Set the space of the keys.
 function M.attach(space)
     space_id = space.id
 end
 
---- The bytes of the text that starts at `at`, and where it ends, 0 if there is none.
+--- The start and the length of the text at `at`, and where it ends; 0 if there is none.
 local function text_at(bytes, at, stop)
     local byte = at < stop and bytes[at] or 0
     local start, length
@@ -92,7 +93,7 @@ local function text_at(bytes, at, stop)
     return start, length, start + length
 end
 
---- A bound: nil, or a text that is not empty. `start` is 0 where there is none.
+--- A bound: nil, or a text that is not empty. `start` is 0 for nil.
 local function bound_at(bytes, at, stop)
     if at < stop and bytes[at] == NIL then
         return {start = 0, at = at}, at + 1
@@ -111,14 +112,14 @@ local function number_at(bytes, at, stop)
     return number, number >= 1 and after or 0
 end
 
---- The elements of a body, in order, and how each is read.
+--- The elements of a body in their order, each with the function that reads it.
 local FORM = {
     {'lower', bound_at}, {'lower_included', flag_at}, {'upper', bound_at}, {'upper_included', flag_at},
     {'reverse', flag_at}, {'limit', number_at}, {'values', flag_at}, {'max_bytes', number_at},
     {'first_bucket', number_at}, {'last_bucket', number_at},
 }
 
---- What a body asks for; nil if it is not one.
+--- The elements of a body by name; nil if it is malformed.
 local function understood(bytes, size)
     local count, at = array_at(bytes, 0, size)
     if count ~= ARGUMENTS then
@@ -137,7 +138,7 @@ local function understood(bytes, size)
     return asked
 end
 
---- Where to begin: an index key and the kind of iterator.
+--- Where the scan begins: an index key, its size, and the kind of iterator.
 local function beginning(bytes, asked)
     local bound = asked.reverse and asked.upper or asked.lower
     if bound.start == 0 then
@@ -154,7 +155,7 @@ local function beginning(bytes, asked)
     return key, 1 + length, asked.lower_included and GE or GT
 end
 
---- Is a key past the bound at which the scan ends?
+--- Is a key beyond the bound at which the scan ends?
 local function is_past(key, length, bytes, bound, included, reverse)
     local order = memcmp(key, bytes + bound.start, min(length, bound.length))
     if order == 0 then
@@ -184,8 +185,8 @@ local function payload(state, wait_s, position, count, content)
     })
 end
 
---- Put the tuples together that come next from an iterator.
--- @treturn number state; nil when the database refused
+--- Collect the next tuples of an iterator.
+-- @treturn number state; nil if the database reported an error
 -- @treturn string position
 -- @treturn number how many tuples
 -- @treturn string the tuples
@@ -200,7 +201,7 @@ local function collect(iterator, bytes, asked, limit, max_bytes, ends, now)
     local is_bounded = bound.start ~= 0
     local out, room, used = kept_buffer, KEPT_BYTES, 0
     local looked, count, state = 0, 0, M.MORE
-    -- The key last looked at. Nothing yields, so nothing frees its tuple.
+    -- The last key that was read. Nothing yields, so its tuple is not freed.
     local last, last_size
     while true do
         if iterator_next(iterator, found) ~= 0 then
@@ -256,7 +257,7 @@ end
 
 --- Answer a scan.
 -- @tparam string text the body
--- @tparam number budget bytes that the answers before it in the same call have left
+-- @tparam number budget bytes that the earlier answers of the call have left
 -- @tparam number now of the shard's clock, milliseconds since the epoch
 -- @treturn number status
 -- @treturn string the payload, or the message of a fault

@@ -1,41 +1,43 @@
---- The spaces of a shard and their indexes. Who may call what is in `access`, whose data this is in `identity`.
--- Every step can be repeated, so a first start that was interrupted is finished by the next.
+--- The spaces of a shard and their indexes. `access` grants rights; `identity` says which shard the data belongs to.
+-- Every step can be repeated, so that a start finishes what an interrupted start before it began.
 -- @module tarantkv.schema
 
 local M = {}
 
 local SPACES = {
-    -- One entry per key. Where no buckets move it has no index on bucket_id, which would double the cost of a write.
-    -- The third field, the value, is left out of the format: "any" is not any, it refuses extensions of a negative type
-    -- (MessagePack's own timestamps) and of some others. `tuple` says what follows it.
+    -- One entry per key. If buckets do not move it has no index on bucket_id, which would double the cost of a write.
+    -- The third field, the value, is not in the format: the type "any" does not accept MessagePack extensions of
+    -- negative types (such as MessagePack's own timestamps) and some others. `tuple` describes the fields behind the
+    -- value.
     {name = 'kv', format = {
         {'key', 'string'}, {'bucket_id', 'unsigned'},
     }, field_count = 0, indexes = {
         {'key', type = 'tree', parts = {1, 'string'}},
     }},
-    -- When the keys that expire do. An index on the expiry in `kv` would hold every key: 2.6 has none that leaves out
-    -- nil.
+    -- The times at which keys expire. It is a space, not an index of `kv`: in 2.6 an index contains every tuple, also
+    -- those without expiry.
     {name = 'expiring', format = {
         {'key', 'string'}, {'expires', 'unsigned'},
     }, field_count = 2, indexes = {
         {'key', type = 'tree', parts = {1, 'string'}},
         {'expires', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
-    -- How far the shard's clock may have come: `shard_clock`.
+    -- An upper bound of the shard's clock: `shard_clock`.
     {name = 'clock', format = {
         {'name', 'string'}, {'ms', 'unsigned'},
     }, indexes = {
         {'name', type = 'tree', parts = {1, 'string'}},
     }},
-    -- An id stands for the run that begins with it, so the record of a chunk is the last one up to its own id. Ids and
-    -- retention grow with time: the trees grow at few ends, which is cheap.
+    -- A record holds a run of ids and has the first of them as its key, so the record of a chunk is the last one whose
+    -- key is not greater than the chunk's id. Ids and retention grow with time, so tuples are inserted at few places of
+    -- the trees, which is cheap.
     {name = 'applied', format = {
         {'id', 'string'}, {'retain_until', 'unsigned'}, {name = 'result', type = 'scalar', is_nullable = true},
     }, field_count = 3, indexes = {
         {'id', type = 'tree', parts = {1, 'string'}},
         {'retain_until', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
-    -- What came of each bucket of a change under a claim, where buckets move: `keyed`.
+    -- If buckets move: the result of each bucket of a change under a claim (`keyed`).
     {name = 'keyed', format = {
         {'token', 'string'}, {'bucket_id', 'unsigned'}, {'retain_until', 'unsigned'},
         {name = 'result', type = 'scalar', is_nullable = true},
@@ -44,7 +46,8 @@ local SPACES = {
         {'retain_until', type = 'tree', unique = false, parts = {3, 'unsigned'}},
         {'bucket_id', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
-    -- Kept small, since each keyed request makes one that lasts for the window; `claims` says what the fields hold.
+    -- The tuples are small, because each request with an Idempotency-Key makes one for the whole window. `claims`
+    -- describes the fields.
     {name = 'claims', format = {
         {'id', 'string'}, {'bucket_id', 'unsigned'}, {'expires', 'unsigned'}, {'digest', 'string'},
         {'claim_id', 'string'}, {name = 'outcome', type = 'string', is_nullable = true},
@@ -53,7 +56,8 @@ local SPACES = {
         {'expires', type = 'tree', unique = false, parts = {3, 'unsigned'}},
         {'bucket_id', type = 'tree', unique = false, parts = {2, 'unsigned'}},
     }},
-    -- Accounts stand under two buckets each, whose records may meet on a shard: neither is in the way of the other.
+    -- Each account has two records, under two buckets, which may be on the same shard. So the bucket is part of the
+    -- key.
     {name = 'users', format = {
         {'name', 'string'}, {'bucket_id', 'unsigned'}, {'password_hash', 'string'}, {'scopes', 'array'},
         {'disabled', 'boolean'}, {'version', 'unsigned'}, {name = 'not_before', type = 'number', is_nullable = true},
@@ -68,7 +72,7 @@ local SPACES = {
         {'expires', type = 'tree', unique = false, parts = {4, 'unsigned'}},
         {'bucket_id', type = 'tree', unique = false, parts = {3, 'unsigned'}},
     }},
-    -- How often each chunk was applied; filled only where tests ask for it.
+    -- How often each chunk was applied; only used if a test sets TARANTKV_COUNT_APPLICATIONS.
     {name = 'applications', format = {
         {'id', 'string'}, {'count', 'unsigned'},
     }, indexes = {
@@ -81,7 +85,7 @@ local SPACES = {
     }},
 }
 
---- Bring a space that an earlier version made into today's form, which takes all that it holds.
+--- Give a space of an earlier version today's format, which accepts all its tuples.
 local function adapt(space, wanted)
     local stored = box.space._space:get(space.id)
     if stored.field_count ~= (wanted.field_count or 0) then
@@ -96,8 +100,8 @@ local function adapt(space, wanted)
     end
 end
 
---- Drop the indexes that hold the primary one's fields: Tarantool 3 alters no primary index with such. They are made
--- again behind it.
+--- Drop the secondary indexes: Tarantool 3 cannot alter a primary index while they exist. They are created again
+-- afterwards.
 local function drop_secondary(space)
     local others = {}
     for id, index in pairs(space.index) do
@@ -110,7 +114,7 @@ local function drop_secondary(space)
     end
 end
 
---- Indexes that a space has only where buckets move.
+--- Indexes that a space has only if buckets move.
 local MOVING = {
     kv = {{'bucket_id', type = 'tree', unique = false, parts = {2, 'unsigned'}}},
 }
@@ -127,7 +131,7 @@ local function indexes_of(wanted, in_replica_set)
     return indexes
 end
 
---- Make the spaces that are missing.
+--- Create the spaces that are missing.
 -- @tparam[opt] boolean in_replica_set whether a change counts only once a quorum of replicas has it, and buckets move
 function M.create(in_replica_set)
     for _, wanted in ipairs(SPACES) do
@@ -140,7 +144,7 @@ function M.create(in_replica_set)
             local made = space:create_index(index[1], {
                 type = index.type, unique = index.unique, parts = index.parts, if_not_exists = true,
             })
-            -- A shard of an earlier version may have made it of another type, or of fewer fields.
+            -- An earlier version may have created it with another type or with fewer fields.
             if made.type:lower() ~= index.type or 2 * #made.parts ~= #index.parts then
                 if made.id == 0 then
                     drop_secondary(space)

@@ -1,6 +1,5 @@
---- The settings of a shard: the TARANTKV_* variables that it reads, and their checks. Defaults, bounds and choices are
--- in `setting_defaults`, which is made from Python's settings. Nothing is applied here; a fault is a message for one
--- line on stderr.
+--- Reads and checks the settings of a shard, the TARANTKV_* variables. Defaults, bounds and choices are in
+-- `setting_defaults`, which is generated from Python's settings. A fault raises a message of one line.
 -- @module tarantkv.settings
 
 local defaults = require('tarantkv.setting_defaults')
@@ -12,7 +11,7 @@ local LOG_LEVELS = {error = 2, warning = 4, info = 5, debug = 7}
 
 local TRUTH = {['true'] = true, ['false'] = false, ['1'] = true, ['0'] = false}
 
---- Names that the database gives to users and roles of its own.
+--- Names of Tarantool's own users and roles.
 local RESERVED_USERS = {guest = true, admin = true, public = true, replication = true, super = true}
 
 local MAX_SHARD_NAME = 32
@@ -21,7 +20,7 @@ local function fail(name, problem)
     error({setting = name, problem = problem}, 0)
 end
 
---- A setting as text, without spaces around it, as Python reads it; one that is set to nothing has its default.
+--- A setting as text, without spaces around it, as Python reads it. An empty setting has its default.
 local function text(environment, name)
     local value = environment[name]
     value = value and value:match('^%s*(.-)%s*$')
@@ -108,18 +107,18 @@ local function position_of(shard, names)
             return position
         end
     end
-    fail('TARANTKV_SHARD', ('is %q, which TARANTKV_SHARDS does not name'):format(shard))
+    fail('TARANTKV_SHARD', ('is %q, which is not in TARANTKV_SHARDS'):format(shard))
 end
 
 local function checked_store_user(environment)
     local store_user = text(environment, 'TARANTKV_STORE_USER')
     if not store_user:match('^[%a_][%w_.-]*$') or RESERVED_USERS[store_user] then
-        fail('TARANTKV_STORE_USER', ('is %q, expected the name of a user of its own'):format(store_user))
+        fail('TARANTKV_STORE_USER', ('is %q, expected a name that is valid and not reserved'):format(store_user))
     end
     return store_user
 end
 
---- Read and check the settings that an instance has on one machine and in a replica set.
+--- Read and check the settings that exist both on one machine and in a replica set.
 -- @tparam table environment as `os.environ()` gives it
 -- @treturn table the settings
 -- @raise as `read` does

@@ -1,5 +1,5 @@
---- Brings an opened database up as a shard: schema, identity, users, procedures, expiry, and then the open port.
--- Reading the settings and opening the database is done in `init.lua`.
+--- Starts a shard on an opened database: schema, identity, users, procedures, expiry, and last the open port.
+-- `init.lua` has read the settings and opened the database.
 -- @module tarantkv.shard
 
 local console = require('console')
@@ -22,7 +22,7 @@ local M = {}
 local OWNER_ONLY = tonumber('600', 8)
 local ALL_BUT_OWNER = tonumber('177', 8)
 
---- An administrator's console on a socket that only the owner of the process can open.
+--- Open an admin console on a socket that only the owner of the process can use.
 local function open_console(path)
     local mask = fio.umask(ALL_BUT_OWNER)
     local ok, err = pcall(console.listen, 'unix/:' .. fio.abspath(path))
@@ -35,11 +35,11 @@ end
 
 --- Start the shard.
 -- @tparam table settings as `tarantkv.settings` gives them
--- @treturn string what is wrong with the settings or the data, nil when the shard is up
--- @raise whatever else goes wrong
+-- @treturn string what is wrong with the settings or the data, nil if the shard has started
+-- @raise any other error
 function M.start(settings)
-    -- Tarantool 2.11 and later end a fiber that runs for a second without a yield. Calls are bounded by what the worker
-    -- puts into them; a process that was stopped for a while must not find its transactions refused for that.
+    -- Tarantool 2.11 and later abort a fiber that runs for a second without a yield. Here the worker bounds the length
+    -- of a call. If the process was stopped for a while, its transactions must not fail for that.
     if fiber.set_max_slice ~= nil then
         fiber.set_max_slice({warn = 5, err = 3600})
     end

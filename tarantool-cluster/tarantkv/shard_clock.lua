@@ -1,15 +1,15 @@
---- The shard's clock that never goes back, and the versions made from it.
+--- The shard's clock, which never goes back, and the versions that are made from it.
 --
--- It follows the wall clock and is never behind what it has said: where the wall clock is set back, it goes on a little
--- slower than the monotonic clock until the wall clock has caught up. Whether a key has expired is asked of this clock
--- alone, so that no key comes back.
+-- It follows the wall clock. If the wall clock is set back, this clock continues, a little slower than the monotonic
+-- clock, until the wall clock has caught up. Only this clock decides whether a key has expired, so that no expired key
+-- comes back.
 --
--- Every chunk that stores values gets a version of 64 bits, greater than all before: a hybrid logical clock (Kulkarni
--- and others, "Logical Physical Clocks", 2014) of the milliseconds, times 1,024, and then the position of the shard or
--- of the instance, so that two of them never make the same one.
+-- Every chunk that stores values gets a version of 64 bits, greater than all before: the time of a hybrid logical clock
+-- (Kulkarni and others, "Logical Physical Clocks", 2014) in milliseconds, times 1,024, then the position of the shard
+-- or the instance, so that no two of them make the same version.
 --
--- A mark in the log runs ahead of both, of the clock by a second or little more. A shard that starts again makes
--- versions from there on, and its clock begins there, too, where the wall clock was set back meanwhile.
+-- The log holds a mark that is ahead of clock and versions, by a little more than a second. After a restart, versions
+-- continue from the mark. The clock does so, too, if the wall clock was set back in between.
 -- @module tarantkv.shard_clock
 
 local system = require('clock')
@@ -19,14 +19,15 @@ local floor, max = math.floor, math.max
 
 local M = {}
 
---- How far the mark is ahead of what it was made for: so often it is written while values are.
+--- How far the mark is ahead of the clock when it is written. So it is written once in this time while values are
+-- stored.
 local LEAD_MS = 1000
---- How far the mark goes past what is later than the clock plus that.
+--- How far the mark is ahead of a time that lies even later than that.
 local STEP_MS = 50
 local TICKS = 1024
---- The pace of the clock while it is ahead of the wall clock: what lasts for a while lasts a seventh longer then.
+--- The speed of this clock while it is ahead of the wall clock: keys then live a seventh longer.
 local PACE = 7 / 8
---- What of the clock is in the upper half of a version.
+--- Ticks of the clock in one unit of a version's upper half.
 local UPPER = 4194304
 
 local MARK = 'mark'
@@ -35,28 +36,28 @@ local space
 local position = 0
 local mark = 0
 local last = 0
---- What the clock has said last, and the monotonic one then, in milliseconds.
+--- The last time that this clock returned, and the monotonic clock at that moment, in milliseconds.
 local said, seen = 0, 0
 
 local function monotonic_ms()
     return system.monotonic() * 1000
 end
 
---- Take the space of the mark and the position, from 1: that of the shard in the list of shards, or that of the
--- instance among all of the cluster.
+--- Set the space of the mark and the position, from 1: that of the shard in the list of shards, or that of the
+-- instance in the cluster.
 function M.attach(marks, shard_position)
     space, position = marks, shard_position
     local stored = space:get(MARK)
     mark = stored ~= nil and stored.ms or 0
     last = mark * TICKS
     local wall = clock.now_ms()
-    -- Behind this it has been set back for certain. After a quick restart, too, it is behind the mark, and no key may
-    -- expire before its time for that.
+    -- A wall clock far behind the mark was set back. After a quick restart it is a little behind the mark, too. Then
+    -- this clock must not begin at the mark, because keys would expire early.
     said = wall < mark - 2 * LEAD_MS and mark or max(wall, mark - LEAD_MS)
     seen = monotonic_ms()
 end
 
---- Go on where another instance of the shard, which led before this one, has stopped.
+--- Continue where the instance has stopped that led the shard before this one.
 function M.take_over()
     local before = M.now_ms()
     M.attach(space, position)
@@ -71,9 +72,9 @@ function M.now_ms()
     return floor(said)
 end
 
---- Write the mark ahead of the clock, and past `ms`, which may be later. It is not as far ahead of `ms`: who takes over
--- would begin there, and keys would expire early. LuaJIT compiles nothing that calls a function with a closure in
--- it, whether that is made or not.
+--- Write the mark ahead of the clock and of `ms`, which may be later. It is only a little ahead of `ms`: an instance
+-- that takes over begins at the mark, and keys would expire early. This is a function of its own because LuaJIT does
+-- not compile a function that contains a closure.
 local function write_mark(ms)
     local before = mark
     mark = max(M.now_ms() + LEAD_MS, ms + STEP_MS)
@@ -81,22 +82,22 @@ local function write_mark(ms)
     box.on_rollback(function() mark = before end)
 end
 
---- Be no longer behind the clock of a shard from which keys are about to come: what has expired for it must not
--- be seen here. This clock is then ahead of the wall clock, as is that of an instance that takes over.
--- @tparam number ms what the other clock says
+--- Set this clock forward to that of a shard from which keys are about to move here: keys that have expired there must
+-- not reappear here. This clock is then ahead of the wall clock, like that of an instance that takes over.
+-- @tparam number ms the other clock
 -- @tparam number most_ms by how much clocks may differ
--- @raise they differ by more: it would be wrong to have keys expire here for that
+-- @raise a text, if they differ by more: setting the clock forward would let keys expire early
 function M.follow(ms, most_ms)
     local behind = ms - M.now_ms()
     if behind > most_ms then
-        error(('the clock is %.0f s behind: set it right, or the other one'):format(behind / 1000), 0)
+        error(('the clock is %.0f s behind: correct it, or the other one'):format(behind / 1000), 0)
     elseif behind > 0 then
         said = ms
         box.atomic(write_mark, ms)
     end
 end
 
---- Write the mark if `ms` has come to it; inside a transaction.
+--- Write the mark if `ms` has reached it; inside a transaction.
 -- @treturn boolean whether it was written
 function M.reach(ms)
     if ms < mark then
@@ -106,7 +107,7 @@ function M.reach(ms)
     return true
 end
 
---- A new version; inside the transaction that stores it.
+--- A new version; called inside the transaction that stores it.
 -- @treturn number the upper 32 bits
 -- @treturn number the lower 32 bits
 function M.next_version()

@@ -1,8 +1,8 @@
---- Stores and removes single keys, with what belongs to them: the version and the expiry in the tuple of `kv`, and the
--- row of `expiring` by which `tarantkv.sweep` finds keys that are over. Values are copied as bytes.
+--- Stores and removes single keys: the tuple of `kv` with version and expiry, and the row of `expiring` by which
+-- `tarantkv.sweep` finds expired keys. Values are copied as bytes.
 --
--- A key has one row of `expiring` at most. Where a key is stored without expiry its old row stays: to look for one
--- would cost every write. `tarantkv.sweep` removes it.
+-- A key has at most one row in `expiring`. If a key is stored without expiry, its old row stays, because looking for
+-- one would slow down every write. `tarantkv.sweep` removes it.
 -- @module tarantkv.store
 
 local ffi = require('ffi')
@@ -27,7 +27,7 @@ local ARRAY_OF_2, ARRAY_OF_4, ARRAY_OF_5 = 0x92, 0x94, 0x95
 local MORE_BYTES = 1 + 9 + 9
 local words_t = ffi.typeof('uint32_t *')
 
---- Tuples are put together here: handed over before anything can yield, and therefore shared by all fibers.
+--- The buffer in which tuples are built. All fibers share it, because a tuple is stored before anything can yield.
 local KEPT_BYTES = 2 * 1024 * 1024
 local buffer, room = ffi.new('uint8_t[?]', 65536), 65536
 local row = ffi.new('uint8_t[?]', 1 + 3 + elements.MAX_KEY_BYTES + 9)
@@ -35,7 +35,7 @@ row[0] = ARRAY_OF_2
 
 local kv, expiring
 
---- Tell the module where keys and expiries live, once the spaces exist.
+--- Set the spaces of keys and expiries.
 function M.attach(keys, expiries)
     kv, expiring = keys.id, expiries.id
 end
@@ -51,18 +51,18 @@ local function make_room(wanted)
     buffer, room = ffi.new('uint8_t[?]', size), size
 end
 
---- Give back a buffer that one large tuple needed.
+--- Free a large buffer that one tuple needed.
 function M.release()
     if room > KEPT_BYTES then
         make_room(0)
     end
 end
 
---- The time at which a key is over that is stored now.
--- @tparam number expiry of the wire: 0 as the key has it, above 0 in so many milliseconds, below 0 at that time
+--- The time at which a key expires that is stored now.
+-- @tparam number expiry as in a body (see `body`): 0 keeps the key's, positive: milliseconds from now, negative: a time
 -- @tparam cdata bytes
 -- @tparam number at where the key begins
--- @treturn number milliseconds since the epoch, 0 for never; nil when the database refused
+-- @treturn number milliseconds since the epoch, 0 for never; nil if the database reported an error
 function M.expires_at(expiry, bytes, at, now)
     if expiry > 0 then
         return now + expiry
@@ -79,11 +79,11 @@ function M.expires_at(expiry, bytes, at, now)
     return expires_of(value, length, fields)
 end
 
---- Look a key up.
+--- Find a key.
 -- @tparam cdata bytes
 -- @tparam number at where the key begins
--- @treturn boolean false when the database refused (`box.error.last()` says why)
--- @treturn cdata the stored tuple, good until the next call of the database; nil: the key is not there, or is over
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
+-- @treturn cdata the stored tuple, valid until the next call of the database; nil: the key is absent or has expired
 function M.find(bytes, at, now)
     local stop = end_of_checked_key(bytes, at)
     copy(index_key + 1, bytes + at, stop - at)
@@ -97,9 +97,9 @@ function M.find(bytes, at, now)
     return true, stored
 end
 
---- When a key is over.
+--- When a key expires.
 -- @tparam string key
--- @treturn number milliseconds since the epoch; nil where the key is not there, or has no expiry
+-- @treturn number milliseconds since the epoch; nil if the key is absent or has no expiry
 -- @raise the database's error
 function M.expires_of(key)
     local size = #key
@@ -130,13 +130,13 @@ local function remember(bytes, at, expires)
 end
 
 --- Store a key; inside a transaction.
--- @tparam cdata bytes where key, bucket and value stand one behind the other
+-- @tparam cdata bytes with key, bucket and value, one behind the other
 -- @tparam number at where the key begins
 -- @tparam number stop where the value ends
 -- @tparam number upper half of the version
 -- @tparam number lower half
 -- @tparam number expires milliseconds since the epoch, 0 for never
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 function M.put(bytes, at, stop, upper, lower, expires)
     local size = stop - at
     if size + MORE_BYTES > room then
@@ -155,8 +155,8 @@ function M.put(bytes, at, stop, upper, lower, expires)
 end
 
 --- Remove a key; inside a transaction.
--- @treturn boolean false when the database refused (`box.error.last()` says why)
--- @treturn boolean whether it was there and not over
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
+-- @treturn boolean whether it was present and had not expired
 function M.remove(bytes, at, now)
     local stop = end_of_checked_key(bytes, at)
     copy(index_key + 1, bytes + at, stop - at)
@@ -176,7 +176,7 @@ function M.remove(bytes, at, now)
     return delete(expiring, 0, index_key, key_end, nil) == 0, was_there
 end
 
---- The shard's time, for all changes of one transaction.
+--- The shard's time.
 M.now_ms = shard_clock.now_ms
 
 return M

@@ -1,5 +1,5 @@
---- Removes keys that have expired, in small transactions and a fifth of the time at most: a million keys that expire at
--- once must not hold up those who ask for others. That they are absent is decided by whoever looks at them, not here.
+--- Removes expired keys, in small transactions that together take a fifth of the shard's time at most: a million keys
+-- that expire at once must not delay requests. For requests a key is absent as soon as it expires, removed or not.
 -- @module tarantkv.sweep
 
 local system = require('clock')
@@ -9,41 +9,42 @@ local store = require('tarantkv.store')
 
 local M = {}
 
---- A slice ends after so many keys, or after so long.
+--- A slice ends after this many keys, or after this time.
 local SLICE_KEYS = 200
 local SLICE_S = 0.001
---- The pause after a slice, in times of the slice.
+--- The pause after a slice, as a multiple of its duration.
 local PAUSES = 4
---- A slice counts as this long at most. What took longer was frozen with its machine, and held up nobody.
+--- A slice counts as this long at most. If it took longer, the whole machine was frozen, and the slice delayed no
+-- request.
 local LONGEST_S = 0.1
---- So long before the first key expires the mark of the shard's clock is moved past that: a reader may see the key
--- expired before it is removed, and no restart must bring it back.
+--- This long before the first key expires, the mark of the shard's clock is moved beyond its expiry. A reader may see
+-- the key as expired before it is removed, and a restart must not bring it back.
 local SOON_MS = 300
---- Rows of `expiring` that are compared with their keys in one round; keys stored without expiry leave rows behind.
+--- Rows of `expiring` that one round compares with their keys: a key stored without expiry leaves its old row behind.
 local COMPARED = 50
 
 local kv, expiring
 local expired = 0
 local compared_up_to = nil
 
---- Tell the module where keys and expiries live, once the spaces exist.
+--- Set the spaces of keys and expiries.
 function M.attach(keys, expiries)
     kv, expiring, expired, compared_up_to = keys, expiries, 0, nil
 end
 
---- What became of keys that expire, for DESCRIBE and STATUS.
--- @treturn number keys removed since the start because they were over
--- @treturn number how long the one that waits longest has been over, in milliseconds
--- @treturn number keys that expire, or rows of them
+--- Numbers of expired keys, for STATUS.
+-- @treturn number of expired keys removed since the start
+-- @treturn number the expiry lag: for how many milliseconds the first expired key has waited for its removal
+-- @treturn number of rows of keys with an expiry
 function M.status()
     local first = expiring.index.expires:min()
     local late = first ~= nil and shard_clock.now_ms() - first.expires or 0
     return expired, math.max(0, late), expiring:len()
 end
 
---- Run `work` in a transaction, unless it returns 0. Readers do not wait until it is in the log, as they do for changes
--- of clients (`visibility`): what it removes is absent for them in any case.
--- @treturn number how long the shard was held up, in seconds
+--- Run `work` in a transaction; roll it back if it returns 0. Unlike for changes of clients (`visibility`), readers do
+-- not wait until it is in the log: the keys that it removes are absent for them in any case.
+-- @treturn number for how many seconds the shard was busy with it
 local function atomically(work, ...)
     local began = system.monotonic()
     box.begin()
@@ -60,12 +61,12 @@ local function atomically(work, ...)
     return held_up
 end
 
---- Remove keys that are over, up to the size of a slice.
+--- Remove expired keys, up to the size of a slice.
 local function remove_some(now, ends)
     local removed = 0
     local looked_at = 0
     for _, row in ipairs(expiring.index.expires:select({now}, {iterator = 'LE', limit = SLICE_KEYS})) do
-        -- The key may have been written since: what counts is in the tuple.
+        -- The key may have been written again since: only the expiry in its tuple counts.
         local expires = store.expires_of(row.key)
         if expires ~= nil and expires <= now then
             kv:delete(row.key)
@@ -88,7 +89,7 @@ local function remove_some(now, ends)
     return looked_at
 end
 
---- Remove rows whose keys are there without expiry, or not at all.
+--- Remove rows whose keys have no expiry or are absent.
 local function compare_some(rows)
     local removed = 0
     for _, row in ipairs(rows) do
@@ -104,8 +105,8 @@ local function reach(ms)
     return shard_clock.reach(ms) and 1 or 0
 end
 
---- One slice.
--- @treturn number how long the shard was held up, where there may be more to do at once; nil otherwise
+--- Run one slice.
+-- @treturn number for how many seconds the shard was busy, if there may be more expired keys; otherwise nil
 function M.slice()
     local now = shard_clock.now_ms()
     local first = expiring.index.expires:min()
@@ -121,7 +122,8 @@ function M.slice()
     end
 end
 
---- Do all that there is to do, with pauses. While a slice waits for the log others get on, which counts as a pause.
+--- Remove all expired keys, with pauses between slices. The time for which a slice waits for the log counts as a pause,
+-- because requests run then.
 function M.run()
     repeat
         local began = system.monotonic()

@@ -1,6 +1,6 @@
---- Operation TOUCH: give keys another expiry; value and version stay.
+--- Operation TOUCH: give keys another expiry, and keep value and version.
 --
---     payload    [position, ...]     of the keys that were not there, from 0
+--     payload    [position, ...]     of the keys that were absent, from 0
 --
 -- @module tarantkv.touch
 
@@ -20,7 +20,7 @@ local NIL = 0xc0
 M.check = body_more.check_touch
 
 --- Apply a checked body; inside a transaction.
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 -- @treturn string payload
 function M.apply(bytes, count, first, now, expiry)
     local at = first

@@ -1,10 +1,10 @@
---- Stored tuples of `kv`, taken apart without walking the value.
+--- Finds the parts of stored tuples of `kv` without reading through the value.
 --
---     [key, bucket_id, value]                        of before there were versions: version 0
+--     [key, bucket_id, value]                        stored before there were versions: version 0
 --     [key, bucket_id, value, version]
 --     [key, bucket_id, value, version, expires]      `expires` in milliseconds since the epoch
 --
--- `version` and `expires` are unsigned integers in the form of nine bytes, so that their places are counted from the
+-- `version` and `expires` are unsigned integers in MessagePack's form of nine bytes, so that they are found from the
 -- end.
 -- @module tarantkv.tuple
 
@@ -22,8 +22,8 @@ local NUMBER_BYTES = 9
 local WORD = 4294967296
 local bytes_t = ffi.typeof('const uint8_t *')
 
---- How many fields a tuple has, and the bytes in front of the first: another application may have stored the array's
--- header in a longer form.
+--- How many fields a tuple has, and the number of bytes before the first field: another application may have stored the
+-- array's header in a longer form.
 local function head_of(key)
     local byte = key[-1]
     if byte >= ARRAY_OF_3 and byte <= ARRAY_OF_5 then
@@ -32,12 +32,12 @@ local function head_of(key)
     return byte, key[-3] == 0xdc and 3 or 5
 end
 
---- Take a tuple of `kv` apart.
--- @tparam cdata stored what `box_api` left in `result`
+--- The parts of a tuple of `kv`.
+-- @tparam cdata stored the tuple from `result` of `box_api`
 -- @treturn cdata the key, `const uint8_t *`
 -- @treturn cdata the value
 -- @treturn number bytes of the value; the version follows it, then the expiry
--- @treturn number fields: 3 no version, 4 no expiry, 5 both
+-- @treturn number fields: 3 without version, 4 without expiry, 5 with both
 function M.parts(stored)
     local key = ffi.cast(bytes_t, tuple_field(stored, 0))
     local value = ffi.cast(bytes_t, tuple_field(stored, 2))
@@ -51,7 +51,7 @@ end
 
 local parts = M.parts
 
---- When the key is over, 0 for never. To be asked with what `parts` gave.
+--- When the key expires, 0 for never. Takes the results of `parts`.
 function M.expires_of(value, length, fields)
     if fields < 5 then
         return 0
@@ -60,7 +60,7 @@ function M.expires_of(value, length, fields)
     return uint32_at(value, at) * WORD + uint32_at(value, at + 4)
 end
 
---- The halves of the version, the upper first.
+--- The upper and the lower half of the version. Takes the results of `parts`.
 function M.version_of(value, length, fields)
     if fields < 4 then
         return 0, 0
@@ -68,13 +68,13 @@ function M.version_of(value, length, fields)
     return uint32_at(value, length + 1), uint32_at(value, length + 5)
 end
 
---- Bytes in front of the key of a tuple.
+--- The number of bytes before the key of a tuple.
 function M.head_size(key)
     local _, head = head_of(key)
     return head
 end
 
---- Is the key of a tuple over?
+--- Has the key of a tuple expired?
 -- @tparam number now of `tarantkv.shard_clock`, milliseconds since the epoch
 function M.is_over(stored, now)
     local _, value, length, fields = parts(stored)

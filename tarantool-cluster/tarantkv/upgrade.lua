@@ -1,6 +1,6 @@
---- Brings the data of earlier versions into today's form, at the start, before the shard serves anybody.
--- Every step can be repeated, so an upgrade that was interrupted is finished by the next start. Indexes that have
--- changed are altered in `schema`.
+--- Converts the data of earlier versions at the start, before the shard answers requests.
+-- Every step can be repeated, so that the next start finishes an interrupted upgrade. `schema` alters indexes that have
+-- changed.
 -- @module tarantkv.upgrade
 
 local digest = require('digest')
@@ -14,14 +14,14 @@ local M = {}
 local OLD_CLAIMS = 'claims_of_version_1'
 local BATCH = 1000
 
---- Bring Tarantool's own spaces into the form that its version wants: 2.11 and later change no space before that.
+--- Upgrade Tarantool's system spaces: 2.11 and later do not alter any space before that.
 local function upgrade_tarantool()
     if tonumber(require('tarantool').version:match('^%d+')) >= 3 then
         box.schema.upgrade()
     end
 end
 
---- Make room for the spaces of today: up to version 1.0 a claim held names, digests and ids as text.
+--- Rename the old space of claims: up to version 1.0 a claim held names, digests and ids as text.
 function M.prepare()
     upgrade_tarantool()
     local space = box.space.claims
@@ -30,8 +30,8 @@ function M.prepare()
     end
 end
 
---- The claim of today for `{user, key, bucket_id, digest, claim_id, expires, outcome}`. A pending claim keeps its id:
--- the ids of chunks applied under it derive from it.
+--- Today's form of the claim `{user, key, bucket_id, digest, claim_id, expires, outcome}`. A pending claim keeps its
+-- id, because the ids of chunks that were applied under it are derived from it.
 local function converted(old)
     local outcome = old[7]
     return {
@@ -40,7 +40,7 @@ local function converted(old)
     }
 end
 
---- Move what stands in the spaces of before, once those of today are there.
+--- Move the old claims, once the new space exists.
 function M.finish()
     local old = box.space[OLD_CLAIMS]
     if old == nil then
@@ -60,7 +60,7 @@ function M.finish()
     log.info('moved %d claims of an earlier version', moved)
 end
 
---- The other one of the two buckets under which an account stands, half the buckets away: `api/auth/accounts.py`.
+--- The other bucket of an account, half of all buckets away: `api/auth/accounts.py`.
 local function other_bucket(name, bucket)
     local count = ownership.bucket_count()
     local home = digest.crc32(name) % count + 1
@@ -72,9 +72,9 @@ local function key_of(record)
     return record.jti == nil and {record.name, record.bucket_id} or {record.name, record.jti, record.bucket_id}
 end
 
---- Give each account, and each revocation, a record under both of its buckets where this shard has both: earlier
--- versions had one for the two. Without it they would not be where the other bucket goes.
--- @tparam table spaces those of which bucket and name are fields
+--- Give each account and each revocation a record under both of its buckets, if this shard has both. Earlier versions
+-- made only one record then, which would be missing if the other bucket moved away.
+-- @tparam table spaces with the fields bucket and name
 function M.complete_accounts(spaces)
     for _, space in ipairs(spaces) do
         local missing = {}

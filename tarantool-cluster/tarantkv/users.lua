@@ -1,6 +1,6 @@
---- User records and revoked tokens. Records are replaced by compare-and-set on their version; what a hash, a scope or a
--- version means is the api's business. Each stands under its bucket: those of another bucket are another record, also
--- where they are of the same user. These users have nothing to do with the database's own (`tarantkv.access`).
+--- User records and revoked tokens. Records are replaced by compare-and-set on their version. The api defines what
+-- hashes, scopes and versions mean. The bucket is part of a record's key: a user has one record under each of two
+-- buckets. These users are not the users of the database (`tarantkv.access`).
 -- @module tarantkv.users
 
 local msgpack = require('msgpack')
@@ -17,7 +17,7 @@ local MAX_LISTED = 1000
 
 local users, revoked
 
---- Tell the module where records live, once the spaces exist.
+--- Set the spaces of users and revocations.
 function M.attach(user_space, revoked_space)
     users, revoked = user_space, revoked_space
 end
@@ -61,19 +61,19 @@ function M.get(args)
     return outcome.OK, msgpack.encode({user ~= nil and record_of(user) or box.NULL, is_revoked}), false
 end
 
---- Remove a record. It must have the version and the generation of its password that are expected: a user that was made
--- again under the name counts its versions anew.
+--- Remove a record. It must have the expected version and the expected generation of its password: if a user was
+-- removed and created again, its versions begin at 1 again.
 local function remove(args, late)
     local name, version = arguments.text(args[2], MAX_NAME_BYTES), arguments.whole(args[4])
     local generation = tonumber(args[5])
     if name == nil or version == nil or generation == nil then
-        return outcome.MALFORMED, 'a removal takes bucket, name, nil, the expected version and generation', false
+        return outcome.MALFORMED, 'USER_PUT takes bucket, name, nil, the expected version and generation', false
     end
     local user = users:get({name, args[1]})
     if user == nil then
         return outcome.OK, nil, false
     elseif user.version ~= version or tonumber(user.not_before) ~= generation then
-        return outcome.CONFLICT, 'the user record has changed meanwhile', false
+        return outcome.CONFLICT, 'the user record has changed in between', false
     elseif late then
         return outcome.EXPIRED, outcome.LATE, false
     end
@@ -82,8 +82,8 @@ local function remove(args, late)
 end
 
 --- USER_PUT `[bucket_id, name, record, expected_version]`; version 0 expects that there is no record. Without a record,
--- `[bucket_id, name, nil, expected_version, expected_generation]`, the one that is there is removed.
--- A repeat of a put that was stored is OK too, so that a lost answer can be asked for again.
+-- `[bucket_id, name, nil, expected_version, expected_generation]`, it removes the stored one.
+-- Repeating a put that was stored is OK, too, so that the api can repeat one whose answer was lost.
 function M.put(args, late)
     if args[3] == nil and args.count == 5 then
         return remove(args, late)
@@ -97,7 +97,7 @@ function M.put(args, late)
     if user ~= nil and msgpack.encode(user) == msgpack.encode(box.tuple.new(new)) then
         return outcome.OK, nil, false
     elseif (user ~= nil and user.version or 0) ~= expected then
-        return outcome.CONFLICT, 'the user record has changed meanwhile', false
+        return outcome.CONFLICT, 'the user record has changed in between', false
     elseif late then
         return outcome.EXPIRED, outcome.LATE, false
     end
@@ -105,8 +105,8 @@ function M.put(args, late)
     return outcome.OK, nil, true
 end
 
---- REVOKE `[bucket_id, name, jti, expires_ms]`: the token is refused until every api refuses it as expired.
--- `expires_ms` is the token's expiry; what is added to it for leeway and clocks is up to `retention`.
+--- REVOKE `[bucket_id, name, jti, expires_ms]`: the revocation is kept until every api refuses the token as expired.
+-- `expires_ms` is the token's expiry; `retention` adds leeway and clock skew.
 function M.revoke(args, late)
     local name, jti = arguments.text(args[2], MAX_NAME_BYTES), arguments.text(args[3], MAX_NAME_BYTES)
     local expires = arguments.whole(args[4])
@@ -123,8 +123,8 @@ function M.revoke(args, late)
     return outcome.OK, nil, true
 end
 
---- USER_LIST `[after_name, limit]`, payload `[[name, record], ...]` in the order of names, each once: of two records of
--- a user the newer one.
+--- USER_LIST `[after_name, limit]`, payload `[[name, record], ...]` in the order of names. Each user is listed once,
+-- with the newer of two records.
 function M.list(args)
     local after, limit = '', arguments.whole(args[2])
     if args[1] ~= nil then

@@ -1,9 +1,9 @@
---- Commits, and when what was read can be told to anybody.
--- Without its transaction manager, memtx shows a transaction's changes from the moment it enters commit, before its
--- write-ahead log write ends, and takes them back when that write fails. So each commit of the storage procedures goes
--- through here and is counted, and an answer made of what was read waits until every commit that could have been seen
--- has ended; if one of them failed, the reading is done again. Transactions made elsewhere (an administrator's console)
--- are not counted.
+--- Commits transactions, and decides when an answer from read data may be sent.
+-- Without its transaction manager, memtx shows a transaction's changes as soon as its commit begins, before the write
+-- to the write-ahead log has ended, and rolls them back if that write fails. So every commit of the stored procedures
+-- is made and counted here. An answer from read data waits until every commit that it may have seen has ended. If one
+-- of them has failed, the data is read again. Transactions made elsewhere, such as on the admin console, are not
+-- counted.
 -- @module tarantkv.visibility
 
 local fiber = require('fiber')
@@ -17,11 +17,11 @@ local settled = 0
 local failures = 0
 local settling = fiber.cond()
 
---- Replaced by tests that need a log write to be slow or to fail.
+--- Tests replace this function, to make a log write slow or let it fail.
 M.log_write = box.commit
 
 --- Commit the current transaction.
--- @treturn boolean whether it is in the log; when not, it has been rolled back
+-- @treturn boolean whether it is in the log; otherwise it was rolled back
 -- @return the error
 function M.commit()
     prepared = prepared + 1
@@ -38,20 +38,20 @@ function M.commit()
     return ok, err
 end
 
---- What a reading that starts now may see. Take it before reading, without a yield in between.
+--- A mark of the commits that a read may see which begins now. There must be no yield between this and the read.
 -- @treturn number
 -- @treturn number
 function M.mark()
     return prepared, failures
 end
 
---- Wait until everything that was visible at the mark is in the log, and no other instance can have become the leader
--- before what was read.
+--- Wait until every commit before the mark is in the log, and until it is certain that this instance led at the time of
+-- the read.
 -- @tparam number seen first value of the mark
 -- @tparam number failed second value of the mark
--- @tparam[opt] number deadline_ms give up then; nil waits for as long as the log takes
--- @treturn string 'stored', 'again' (something seen was taken back: read again), 'late', or 'lost' (what was seen is
--- stored, but another instance may lead by now, and know more)
+-- @tparam[opt] number deadline_ms stop waiting then; nil: wait as long as the log takes
+-- @treturn string 'stored', 'again' (a commit was rolled back: read again), 'late', or 'lost' (all is stored, but
+-- another instance may lead by now and have newer data)
 function M.confirm(seen, failed, deadline_ms)
     while settled < seen and failures == failed do
         if deadline_ms == nil then

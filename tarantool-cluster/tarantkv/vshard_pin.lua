@@ -1,8 +1,8 @@
---- What this storage needs of vshard beyond its public interface, for the versions for which that was tried. Another
--- version is refused: its inside may mean something else.
+--- The internals of vshard that this storage uses, for the version with which they were tested. Another version is
+-- refused, because its internals may have another meaning.
 --
--- vshard lets a new leader change `_bucket` only once all replicas have answered, dead ones too. Here `_bucket` is
--- synchronous, so an elected leader has every change of it that was ever confirmed: it may go on at once.
+-- vshard lets a new leader change `_bucket` only after all replicas have answered, even dead ones. Here `_bucket` is
+-- synchronous. So an elected leader has every confirmed change of it, and may change it at once.
 -- @module tarantkv.vshard_pin
 
 local fiber = require('fiber')
@@ -11,12 +11,12 @@ local M = {}
 
 M.VERSION = '0.1.42'
 
---- How long vshard is given to see that this instance leads, and how often that is looked at.
+--- How long to wait until vshard knows that this instance leads, and how often to check.
 local MASTER_S, LOOK_S = 10, 0.02
 
---- Shorter than vshard's own, which are made for buckets that move in the background for hours.
+--- Times that are shorter than vshard's own, which are meant for buckets that move in the background for hours.
 local CONSTANTS = {
-    -- A bucket that is about to move takes no changes while a replica is waited for.
+    -- While vshard waits for a replica, the bucket that is about to move takes no changes.
     DEFAULT_BUCKET_SYNC_TIMEOUT = 1,
     RECOVERY_BACKOFF_INTERVAL = 0.3,
     WAIT_LSN_STEP = 0.005,
@@ -26,16 +26,16 @@ local CONSTANTS = {
     MASTER_SEARCH_TIMEOUT = 1,
 }
 
---- What is used of the inside of vshard's storage: the type of each.
+--- The fields of vshard's storage that are used, with their types.
 local INSIDE = {is_bucket_in_sync = 'boolean', is_master = 'boolean'}
 
---- What keeps a version of vshard from being used.
+--- The reason why this vshard cannot be used.
 -- @tparam table constants its module `vshard.consts`
 -- @tparam ?table inside `vshard.storage.internal`
--- @treturn string one line, nil where there is nothing
+-- @treturn string one line, nil if it can be used
 function M.fault(constants, inside)
     if constants.VERSION ~= M.VERSION then
-        return ('vshard %s is installed, and this storage works with %s'):format(tostring(constants.VERSION), M.VERSION)
+        return ('vshard %s is installed, but this storage needs %s'):format(tostring(constants.VERSION), M.VERSION)
     end
     for name in pairs(CONSTANTS) do
         if type(constants[name]) ~= 'number' then
@@ -44,13 +44,13 @@ function M.fault(constants, inside)
     end
     for name, kind in pairs(INSIDE) do
         if type(inside) ~= 'table' or type(inside[name]) ~= kind then
-            return ('vshard %s has no %s inside'):format(M.VERSION, name)
+            return ('vshard %s has no internal field %s'):format(M.VERSION, name)
         end
     end
     return nil
 end
 
---- Set the constants; refuse a version that is not known.
+--- Set the constants. Raises an error for another version of vshard.
 function M.prepare()
     local constants = require('vshard.consts')
     local fault = M.fault(constants, require('vshard.storage').internal)
@@ -62,14 +62,14 @@ function M.prepare()
     end
 end
 
---- Have an elected leader change `_bucket` from now on, which is synchronous.
--- @raise where vshard does not see in time that this instance leads
+--- Let this elected leader change `_bucket` from now on.
+-- @raise a text, if vshard does not notice in time that this instance leads
 function M.end_master_sync()
     local inside = require('vshard.storage').internal
     local ends = fiber.clock() + MASTER_S
     while not inside.is_master do
         if box.info.ro or fiber.clock() > ends then
-            error('vshard does not see that this instance leads', 0)
+            error('vshard has not noticed that this instance leads', 0)
         end
         fiber.sleep(LOOK_S)
     end

@@ -1,8 +1,8 @@
---- Where does the one well-formed MessagePack value end that starts here, if there is one?
--- A table-driven walk over FFI pointers that builds no Lua object and that LuaJIT compiles. It is what stands between
--- a damaged chunk and the C API, which does not check (a bad tuple there crashes the instance). Values are never
--- decoded, with one exception: an extension type of Tarantool's own is shown to Tarantool's decoder, because a later
--- start of the instance checks those while it reads its log, and would refuse to start over a damaged one.
+--- Checks whether a well-formed MessagePack value begins at an offset, and finds its end.
+-- It walks over FFI pointers by tables, creates no Lua objects, and LuaJIT compiles it. It protects the C API, which
+-- does not check its arguments, from damaged chunks: a bad tuple crashes the instance. It never decodes values, with
+-- one exception: Tarantool's own extension types. An instance that starts checks these while it reads its log, and
+-- would not start with a damaged one.
 -- @module tarantkv.wellformed
 
 local ffi = require('ffi')
@@ -13,17 +13,16 @@ local bor, lshift = bit.bor, bit.lshift
 
 local M = {}
 
---- Deepest nesting that is stored. Deeper values would be harmless to the store itself, but not to the recursive
--- decoders of whoever looks at them.
+--- Deepest nesting that is accepted. Deeper values would not harm the store itself, but the recursive decoders of
+-- programs that read them.
 M.MAX_DEPTH = 256
 
---- Extension types that Tarantool gives a meaning: decimal, uuid, error, datetime, compression, interval, tuple,
--- arrow.
+--- Extension types that Tarantool defines: decimal, uuid, error, datetime, compression, interval, tuple, arrow.
 local FIRST_OWN_EXTENSION, LAST_OWN_EXTENSION = 1, 8
 
--- By first byte: bytes of header plus fixed payload (0: no such byte), width of a length that follows, how many
--- values each unit of that length stands for (0: bytes), values inside a fixed container, whether it is a
--- container that can hold something, and where an extension's type stands.
+-- Tables by the first byte: bytes of header plus fixed payload (0: invalid), width of a length that follows, how many
+-- values each unit of that length counts (0: it counts bytes), values in a fixed container, whether it is a container
+-- that may have content, and the offset of an extension's type.
 local fixed = ffi.new('uint8_t[256]')
 local width = ffi.new('uint8_t[256]')
 local factor = ffi.new('uint8_t[256]')
@@ -45,7 +44,7 @@ local function fill()
     for byte = 0xe0, 0xff do
         fixed[byte] = 1
     end
-    -- 0xc1 stays 0: MessagePack never uses it.
+    -- 0xc1 stays 0: MessagePack does not use it.
     fixed[0xc0], fixed[0xc2], fixed[0xc3] = 1, 1, 1
     fixed[0xca], fixed[0xcb] = 5, 9
     for power = 0, 3 do
@@ -88,8 +87,8 @@ local function decodes(bytes, from, stop)
     return (pcall(msgpack.decode, ffi.string(bytes + from, stop - from)))
 end
 
---- The careful walk, for values that hold many containers or an extension of Tarantool's own.
--- The caller knows already that the value is well-formed but for depth and extensions.
+--- The second walk, for values with many containers or with an extension type of Tarantool's own. It checks depth and
+-- extensions; the first walk has checked everything else.
 local function is_acceptable(bytes, from, stop)
     local left = {}
     local depth = 0
@@ -129,18 +128,18 @@ local function is_acceptable(bytes, from, stop)
     return true
 end
 
---- Where the well-formed value of bounded depth ends that starts at `from`.
+--- Where the value ends that begins at `from`, if it is well-formed and not too deep.
 -- @tparam cdata bytes `const uint8_t *`
 -- @tparam number from
--- @tparam number stop nothing is read from here on
--- @treturn number the offset behind it, at most `stop`; 0 when there is no such value
+-- @tparam number stop no byte from here on is read
+-- @treturn number the offset behind it, at most `stop`; 0 if there is no such value
 function M.end_of_value(bytes, from, stop)
     local at = from
     local wanted = 1
     local containers = 0
     local own_extensions = 0
     repeat
-        -- Each wanted value takes a byte at least, which bounds both a length and a count that lie.
+        -- Each wanted value needs at least one byte. That bounds wrong lengths and wrong counts.
         if wanted > stop - at then
             return 0
         end

@@ -1,4 +1,4 @@
---- Operation WRITE: store every entry of a checked body. Copies bytes; no value becomes a Lua object.
+--- Operation WRITE: store every entry of a checked body. It copies bytes and creates no Lua objects for values.
 -- @module tarantkv.write
 
 local body = require('tarantkv.body')
@@ -16,9 +16,9 @@ M.check = body.check_write
 --- Apply a checked body; inside a transaction.
 -- @tparam cdata bytes
 -- @tparam number count of entries
--- @tparam number place of the entries in `body.entry_ends`
+-- @tparam number place of the entries' offsets in `body.entry_ends`
 -- @tparam number now milliseconds since the epoch
--- @treturn boolean false when the database refused (`box.error.last()` says why)
+-- @treturn boolean false if the database reported an error (`box.error.last()`)
 function M.apply(bytes, count, place, now)
     local upper, lower = shard_clock.next_version()
     local ends = body.entry_ends()
