@@ -48,11 +48,11 @@ def test_a_text_that_is_no_json_is_not_sent(new_page: NewPage, store: Store, fre
     page.get_by_role("button", name="Edit").click()
     editor(page).fill("{")
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("alert").get_by_text("This is no JSON").wait_for()
+    page.get_by_role("alert").get_by_text("This is not JSON").wait_for()
     # The page leaves to the API what only the API can check.
     editor(page).fill(DIGITS)
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("alert").get_by_text("It was not saved").wait_for()
+    page.get_by_role("alert").get_by_text("It may not have been saved").wait_for()
     assert store.get(key).text == "1"
     page.get_by_role("button", name="Cancel").click()
     value(page).wait_for()
@@ -116,7 +116,7 @@ def test_a_key_is_deleted_after_a_question_and_only_as_it_was_seen(
     assert store.get(key).text == "2"
     page.get_by_role("button", name="Delete…").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    page.get_by_text("The key is not there.").wait_for()
+    page.get_by_text("There is no such key.").wait_for()
     assert store.get(key).status_code == 404
 
 

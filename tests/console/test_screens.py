@@ -168,6 +168,6 @@ def test_what_a_user_may_not_do_is_not_offered(new_page: NewPage, store: Data, f
         page.get_by_label("Key, exactly").fill(name)
         page.get_by_role("button", name="Look up").click()
         page.get_by_role("heading", name=name, exact=True).wait_for()
-        page.get_by_text("never expires" if name == key else "The key is not there.").wait_for()
+        page.get_by_text("never expires" if name == key else "There is no such key.").wait_for()
         for action in ("Edit", "Delete…", "Create it"):
             assert page.get_by_role("button", name=action).count() == 0

@@ -1,8 +1,8 @@
-// The calls of the console: each has a time limit, and one that is answered 401 leads to the login.
+// The console's calls of the api. Each has a time limit. If the api answers 401, the browser opens the login page.
 
 const WAIT_MS = 15_000;
 
-/** What the api answered in place of what was asked for: a problem document (RFC 9457). */
+/** The api answered with a problem document (RFC 9457). */
 export class ProblemError extends Error {
   constructor(status, problem, retryAfter) {
     super(problem.detail || problem.title || `the api answered ${status}`);
@@ -16,7 +16,7 @@ export function toLogin() {
   location.replace(`/console/login${location.hash}`);
 }
 
-/** The answer to a call. Throws ProblemError, or an Error where the api does not answer. */
+/** The answer to a call. Throws ProblemError, or an Error if the api does not answer. */
 export async function call(path, { method = "GET", headers = {}, body, signal } = {}) {
   let answer;
   try {
@@ -39,7 +39,7 @@ export async function call(path, { method = "GET", headers = {}, body, signal } 
   try {
     problem = await answer.json();
   } catch {
-    // A proxy may have answered.
+    // The answer may come from a proxy.
   }
   throw new ProblemError(answer.status, problem, answer.headers.get("retry-after"));
 }
@@ -48,7 +48,7 @@ export async function callJson(path, options) {
   return (await call(path, options)).json();
 }
 
-/** The path of a key. Its characters stand in it escaped, slashes as well. */
+/** The path of a key, with its characters escaped, slashes too. */
 export function keyPath(key) {
   return `keys/${encodeURIComponent(key).replace(/[!'()*.]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)}`;
 }

@@ -1,4 +1,4 @@
-// A chart of the last minutes: uPlot draws it, and a sentence says the same to a screen reader.
+// A chart of the last minutes. uPlot draws it, and a sentence describes it for screen readers.
 
 import uPlot from "uplot";
 import { useEffect, useRef } from "preact/hooks";
@@ -7,7 +7,7 @@ import { html } from "./html.js";
 const HEIGHT = 120;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** `lines`: {name, values, colour}; `at`: Unix time in seconds of each value; `show` writes a value. */
+/** `lines`: {name, values, colour}; `at`: Unix time in seconds of each value; `show` formats a value. */
 export function Chart({ title, at, lines, show }) {
   const place = useRef(null);
   const plot = useRef(null);
@@ -16,7 +16,7 @@ export function Chart({ title, at, lines, show }) {
   latest.current = data;
 
   useEffect(() => {
-    // After the end of the chart `place` holds nothing, and an observer may be called once more.
+    // The observer may be called once more after the chart was removed; then `place` is empty.
     const box = place.current;
     const make = () => {
       plot.current?.destroy();

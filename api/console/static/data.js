@@ -1,4 +1,4 @@
-// The third screen: one key by its name, or names by a prefix, a page at a time. Nothing is looked for on opening.
+// The third screen: one key by its name, or names by a prefix, a page at a time. It reads nothing when it opens.
 
 import { useState } from "preact/hooks";
 import { signal } from "@preact/signals";
@@ -9,7 +9,7 @@ import { Foreign } from "./text.js";
 
 const PAGE = 100;
 
-// Kept while another screen is shown.
+// Keeps its content while another screen is shown.
 const opened = signal(null);
 const pages = signal(null);
 

@@ -1,4 +1,4 @@
-// A question that must be answered before anything else: the browser's own modal dialog, closed by Escape as "no".
+// A question in the browser's modal dialog. Escape closes it and means "no".
 
 import { useEffect, useRef } from "preact/hooks";
 import { html } from "./html.js";

@@ -1,4 +1,4 @@
-// The change of a value: the text is sent as it stands, and only onto the version that was seen.
+// Edits a value. The text is sent unchanged, on condition that the key still has the version that was shown.
 
 import { useState } from "preact/hooks";
 import { call, keyPath } from "./calls.js";
@@ -20,17 +20,17 @@ export function Editor({ name, entry, done, leave }) {
 
   const save = async (target) => {
     const wrong = fault(text);
-    if (wrong !== null) return setProblem(`This is no JSON: ${wrong}`);
+    if (wrong !== null) return setProblem(`This is not JSON: ${wrong}`);
     setBusy(true);
     setProblem("");
     try {
       const condition = target.state === "there" ? { "if-match": target.tag } : { "if-none-match": "*" };
-      // The time that the key has left stays as it is.
+      // The key keeps its expiry.
       const path = target.state === "there" ? `${keyPath(name)}?ttl=keep` : keyPath(name);
       await call(path, { method: "PUT", headers: { ...condition, "content-type": "application/json" }, body: text });
       return done("Saved.");
     } catch (error) {
-      if (error.status !== 412) return setProblem(`It was not saved, or nobody knows: ${error.message}.`);
+      if (error.status !== 412) return setProblem(`It may not have been saved: ${error.message}.`);
       return setConflict(await fetchEntry(name));
     } finally {
       setBusy(false);
@@ -57,7 +57,7 @@ export function Editor({ name, entry, done, leave }) {
 }
 
 function Conflict({ conflict, over, done }) {
-  const now = { there: html`It holds this now, version <code>${versionOf(conflict.tag ?? "")}</code>:`, absent: "It is not there any more.", unknown: html`What it holds now cannot be shown: ${conflict.problem}.` };
+  const now = { there: html`It holds this now, version <code>${versionOf(conflict.tag ?? "")}</code>:`, absent: "It does not exist any more.", unknown: html`Its present value cannot be shown: ${conflict.problem}.` };
   return html`<div class="banner failure" role="alert"><p><strong>Not saved: somebody has changed this key since you opened it.</strong> ${now[conflict.state]}</p></div>
     ${conflict.state === "there" && html`<${Value} text=${conflict.text} label="What the key holds now" />`}
     <p class="line"><button type="button" class="primary" onClick=${() => done("Your text was dropped.")}>Drop my text, keep what is there</button>

@@ -1,4 +1,4 @@
-// One key: its value, size, version and time left; and, for whoever may write, its change and its end.
+// One key: its value, size, version and time left. Users with the scope `write` can change and delete it.
 
 import { useEffect, useState } from "preact/hooks";
 import { call, keyPath } from "./calls.js";
@@ -27,7 +27,7 @@ export function Entry({ name, mayWrite }) {
     <h2 id="entry"><${Foreign} text=${name} /></h2>
     <p role="status" class="said">${said}</p>
     ${entry === null
-      ? html`<p class="empty">On its way…</p>`
+      ? html`<p class="empty">Loading…</p>`
       : mode === "edit"
         ? html`<${Editor} name=${name} entry=${entry} done=${done} leave=${() => setMode("shown")} />`
         : html`<${Shown} name=${name} entry=${entry} mayWrite=${mayWrite} edit=${() => { setSaid(""); setMode("edit"); }} done=${done} look=${look} />`}
@@ -44,13 +44,13 @@ function Shown({ name, entry, mayWrite, edit, done, look }) {
       done("Deleted.");
     } catch (error) {
       if (error.status === 412) {
-        setProblem("It was not deleted: somebody has changed it since you looked. This is what it holds now.");
+        setProblem("It was not deleted: somebody has changed it since it was shown here. This is its present value.");
         look();
-      } else setProblem(error.status === 404 ? "It is gone already." : `It was not deleted, or nobody knows: ${error.message}.`);
+      } else setProblem(error.status === 404 ? "It does not exist any more." : `It may not have been deleted: ${error.message}.`);
     }
   };
   if (entry.state === "absent") {
-    return html`<p class="empty">The key is not there.</p>${mayWrite && html`<p><button onClick=${edit}>Create it</button></p>`}`;
+    return html`<p class="empty">There is no such key.</p>${mayWrite && html`<p><button onClick=${edit}>Create it</button></p>`}`;
   }
   if (entry.state === "unknown") return html`<p class="problem" role="alert">It cannot be shown: ${entry.problem}.</p><p><button onClick=${look}>Try again</button></p>`;
   return html`
@@ -66,7 +66,7 @@ function Shown({ name, entry, mayWrite, edit, done, look }) {
     </p>
     <${Value} text=${entry.text} />
     ${asking && html`<${Question} title="Delete this key?" yes="Delete" no="Keep it" onYes=${remove} onNo=${() => setAsking(false)}>
-      <p><${Foreign} text=${name} /></p><p>It is deleted only if it still has version <code>${versionOf(entry.tag)}</code>. There is no way back.</p>
+      <p><${Foreign} text=${name} /></p><p>It is deleted only if it still has version <code>${versionOf(entry.tag)}</code>. This cannot be undone.</p>
     <//>`}`;
 }
 

@@ -1,4 +1,4 @@
-// Numbers, sizes and times as people read them. What is not known is a dash.
+// Formats numbers, sizes and times for people. An unknown value is shown as a dash.
 
 const NONE = "–";
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -38,7 +38,7 @@ export function seconds(value) {
   return span(value);
 }
 
-/** A long time by its two largest units. */
+/** A long time, in its two largest units. */
 export function span(value) {
   if (!known(value)) return NONE;
   const parts = [];

@@ -1,4 +1,4 @@
-// Templates: htm bound to Preact. All that stands between ${ and } becomes text nodes and properties, never markup.
+// Templates: htm bound to Preact. Values in ${ } become text nodes and properties, never markup.
 
 import { h } from "preact";
 import htm from "htm";

@@ -1,8 +1,8 @@
-// JSON as text: laid out and checked without being parsed into numbers, of which a browser keeps 53 bits alone.
+// Formats and checks JSON as text. It does not parse numbers, because a browser would keep only 53 bits of them.
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
-/** The same JSON in lines, its numbers, strings and order as they are. Text that is no JSON comes back as it is. */
+/** The same JSON in indented lines; numbers, strings and order stay the same. Text that is not JSON is returned as it is. */
 export function laidOut(text) {
   if (fault(text) !== null) return text;
   let out = "";
@@ -25,7 +25,7 @@ export function laidOut(text) {
   return out;
 }
 
-/** Why a text is no JSON; null: it is. */
+/** Why a text is not JSON; null if it is. */
 export function fault(text) {
   try {
     JSON.parse(text);

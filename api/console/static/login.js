@@ -1,4 +1,4 @@
-// The page of the login: sends name and password, and goes on to the console once the browser has kept the session.
+// The login page: sends name and password, and opens the console if the browser has stored the session's cookie.
 
 const form = document.getElementById("form");
 const problem = document.getElementById("problem");
@@ -37,7 +37,7 @@ async function logIn() {
   }
   const session = await ask("/console/api/session");
   if (session.ok) location.replace(`/console${location.hash}`);
-  else if (session.status === 401) say("This browser did not keep the session's cookie: open the console by https.");
+  else if (session.status === 401) say("This browser did not store the session's cookie: open the console by https.");
   else say(await detailOf(session));
 }
 
@@ -55,6 +55,6 @@ form.addEventListener("submit", async (event) => {
 });
 
 if (!window.isSecureContext) {
-  say("The console needs https, or this very machine (http://localhost): elsewhere a browser keeps no session.");
+  say("The console needs https, or http://localhost on this machine: otherwise a browser does not store the session.");
   button.disabled = true;
 }

@@ -1,4 +1,4 @@
-// The frame of the console: who is logged in, which screen is shown, and the way out.
+// The frame of the console: shows the user, the selected screen, and the logout.
 
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -57,7 +57,7 @@ function Stale() {
   const why = trouble.value;
   if (!why) return null;
   const seen = cameAt.value ? ` What you see is of ${clock(cameAt.value)}.` : "";
-  return html`<p class="banner failure" role="alert"><strong>No fresh status: ${why}.</strong>${seen} It is asked for again and again.</p>`;
+  return html`<p class="banner failure" role="alert"><strong>No fresh status: ${why}.</strong>${seen} The console keeps asking.</p>`;
 }
 
 function LogOut() {

@@ -1,4 +1,4 @@
-// How full something is: a bar, and the numbers.
+// Shows used memory as a bar and in numbers.
 
 import { bytes } from "./format.js";
 import { html } from "./html.js";

@@ -1,4 +1,4 @@
-// The first screen: what is wrong, a row of each shard, and the last minutes in four charts.
+// The first screen: what is wrong, a row for each shard, and the last minutes in four charts.
 
 import { Chart } from "./charts.js";
 import { count, rate, seconds, span } from "./format.js";
@@ -9,13 +9,13 @@ import { Table } from "./table.js";
 
 export function Overview() {
   const report = status.value;
-  if (!report) return html`<p class="empty">The status is on its way…</p>`;
+  if (!report) return html`<p class="empty">Loading the status…</p>`;
   return html`
     <${Verdict} report=${report} />
     <section aria-labelledby="shards">
       <h2 id="shards">Shards</h2>
       <${Table} label="Shards" columns=${SHARD} rows=${report.shards} keyOf=${(row) => row.shard} empty="No shard is named in the settings." />
-      <p class="hint">Rates and p99 are of the last 10 seconds. What a shard that is down shows, it told before.</p>
+      <p class="hint">Rates and p99 are of the last 10 seconds. A shard that is down shows the last values that it reported.</p>
     </section>
     <section aria-labelledby="charts">
       <h2 id="charts">Requests</h2>

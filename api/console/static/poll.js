@@ -1,4 +1,4 @@
-// What is known of the system: the status, asked for every two seconds while somebody can see it.
+// Polls the status every two seconds while the page is visible.
 
 import { signal } from "@preact/signals";
 import { callJson } from "./calls.js";
@@ -9,11 +9,11 @@ const KEPT = 600;
 
 /** The last status, or null. */
 export const status = signal(null);
-/** Why there is no fresh status; null: there is one. */
+/** Why there is no fresh status; null if there is one. */
 export const trouble = signal(null);
-/** When the last status came, as Unix time in seconds. */
+/** When the last status arrived, as Unix time in seconds. */
 export const cameAt = signal(0);
-/** What the charts show: {at, perS, p50, p99, s503, s504} of each status, nulls where nobody looked. */
+/** The values of the charts: {at, perS, p50, p99, s503, s504} of each status, nulls while the page was not visible. */
 export const history = signal([]);
 
 let timer;

@@ -1,4 +1,4 @@
-// The second screen: what waits in Redis, who works it off, which api processes there are, and the last problems.
+// The second screen: the frames that wait in Redis, the workers, the api processes, and the last problems.
 
 import { useState } from "preact/hooks";
 import { bytes, clock, count, rate, seconds, span } from "./format.js";
@@ -10,7 +10,7 @@ import { Foreign } from "./text.js";
 
 export function Queue() {
   const report = status.value;
-  if (!report) return html`<p class="empty">The status is on its way…</p>`;
+  if (!report) return html`<p class="empty">Loading the status…</p>`;
   const resent = report.api.reduce((sum, row) => sum + row.resent, 0);
   return html`
     <section aria-labelledby="streams">
@@ -48,7 +48,7 @@ const STREAM = [
 ];
 
 const LANE = [
-  // A socket is known by its file's name.
+  // A socket is shown by the name of its file.
   { name: "lane", title: "Redis", cell: (row) => html`<span title=${row.lane}>${row.lane.split("/").pop()}</span>` },
   { name: "up", title: "State", cell: (row) => html`<span class=${`state ${row.up ? "up" : "down"}`}>${row.up ? "up" : "down"}</span> for ${span(Math.max(0, row.now - row.since))}` },
   { name: "share", title: "Share of frames", number: true, hint: "Of the last 10 seconds", cell: (row) => (row.share === null ? "–" : `${Math.round(100 * row.share)} %`) },
@@ -62,15 +62,15 @@ const MOVE = [
   { name: "done", title: "Moved", cell: (row) => html`<span class="memory"><progress aria-label=${`Buckets moved from ${row.source} to ${row.target}`} max=${row.total} value=${row.done}></progress>
     <span>${count(row.done)} of ${count(row.total)} buckets, ${row.total ? Math.round((100 * row.done) / row.total) : 100} %</span></span>` },
   { name: "left", title: "Time left", number: true, cell: (row) => (row.left_s === null ? "–" : span(row.left_s)) },
-  { name: "told", title: "Told", number: true, hint: "When whoever moves them last said so", cell: (row) => `${seconds(row.told_s_ago)} ago` },
+  { name: "told", title: "Reported", number: true, hint: "When the program that moves the buckets last reported", cell: (row) => `${seconds(row.told_s_ago)} ago` },
 ];
 
 function Workers({ report }) {
-  if (report.workers === null) return html`<p class="empty">Redis does not let the api see the workers: its user lacks a right, or it is out of reach.</p>`;
+  if (report.workers === null) return html`<p class="empty">The api cannot see the workers in Redis: its Redis user lacks a right, or Redis does not answer.</p>`;
   const inHand = report.workers.reduce((sum, row) => sum + row.in_hand, 0);
   const rows = report.workers.map((row) => ({ ...row, now: report.at, share: inHand ? row.in_hand / inHand : null }));
-  return html`<${Table} label="Workers" columns=${WORKER} rows=${rows} keyOf=${(row) => row.worker} empty="No worker is there. Start some: make up" />
-    <p class="hint">Half of the workers read; the others stand by until a frame waits for too long, or a reader dies.</p>`;
+  return html`<${Table} label="Workers" columns=${WORKER} rows=${rows} keyOf=${(row) => row.worker} empty="There are no workers. Start some: make up" />
+    <p class="hint">Half of the workers read frames. The others stand by until a frame waits too long, or a reader ends.</p>`;
 }
 
 const WORKER = [

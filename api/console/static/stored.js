@@ -1,9 +1,9 @@
-// What a key holds, asked of the api, as text.
+// Reads a key from the api, as text.
 
 import { call, keyPath } from "./calls.js";
 import { size } from "./text.js";
 
-/** What a key holds now: {state: "there" | "absent" | "unknown", text?, size?, tag?, expiresAt?, problem?}. */
+/** The present state of a key: {state: "there" | "absent" | "unknown", text?, size?, tag?, expiresAt?, problem?}. */
 export async function fetchEntry(name) {
   if (name === "." || name === "..") {
     return { state: "unknown", problem: "browsers resolve the path of this key; the command line reads it: tarantkv get" };

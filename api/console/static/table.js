@@ -1,4 +1,4 @@
-// A table that becomes a list of cards on a narrow screen, and stays a table for a screen reader.
+// A table. On a narrow screen its rows are shown as cards, but screen readers still find a table.
 
 import { html } from "./html.js";
 

@@ -1,21 +1,21 @@
-// Text of strangers: keys and values may hold anything. It is shown as text, and what could mislead the eye is escaped.
+// Shows keys and values, which may contain anything, as plain text. Escapes characters that could mislead the reader.
 
 import { html } from "./html.js";
 
-// Controls, marks that turn the direction of what follows, and characters without a width. In JSON they can stand
-// between quotes alone, where their escape means the same.
+// Control characters, marks that change the direction of the text behind them, and characters without a width. JSON
+// allows them only inside strings, where their escape means the same.
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const HIDDEN_IN_JSON = /(?![\u0000-\u001f])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 const escapeOf = (character) =>
   Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join("");
 
-/** JSON that means the same, with escapes in place of what cannot be seen. */
+/** The same JSON, with escapes for characters that cannot be seen. */
 export function visibleJson(text) {
   return text.replace(HIDDEN_IN_JSON, escapeOf);
 }
 
-/** A text of strangers, with marks in place of what cannot be seen. */
+/** A text, with marks in place of characters that cannot be seen. */
 export function Foreign({ text }) {
   const pieces = [];
   let at = 0;

@@ -1,4 +1,4 @@
-// A value as text, whatever is in it.
+// Shows a value as text.
 
 import { useState } from "preact/hooks";
 import { bytes } from "./format.js";
@@ -6,10 +6,10 @@ import { html } from "./html.js";
 import { laidOut } from "./json_text.js";
 import { size, visibleJson } from "./text.js";
 
-/** Characters of a value that are shown at once. */
+/** How many characters of a value are shown at first. */
 const SHOWN = 64 * 1024;
 
-/** A value as text, laid out unless it is large. */
+/** A value as text, indented unless it is large. */
 export function Value({ text, label = "Value" }) {
   const [whole, setWhole] = useState(false);
   const long = text.length > SHOWN;
