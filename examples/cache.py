@@ -1,4 +1,4 @@
-"""A cache in front of a database, which is never behind it for long: docs/tutorials/cache.md."""
+"""A cache in front of a database, which never holds outdated rows for long: docs/tutorials/cache.md."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Row = dict[str, Any]
 
 TTL_S = 300
 MISSING_TTL_S = 30
-"""For how long it is remembered that there is no such row."""
+"""How long the cache holds that a row does not exist."""
 
 
 def fresh_database() -> sqlite3.Connection:
-    """Some products. `seq` counts the changes of a row."""
+    """A database with some products. `seq` counts the changes of a row."""
     database = sqlite3.connect(":memory:", isolation_level=None)
     database.execute("CREATE TABLE products (id TEXT PRIMARY KEY, name TEXT, price INTEGER, seq INTEGER)")
     names = ["bolt", "nut", "washer"]
@@ -31,7 +31,7 @@ def fresh_database() -> sqlite3.Connection:
 
 
 class Products:
-    """Products, from the cache where it has them."""
+    """Reads products from the cache, and from the database if the cache lacks them."""
 
     def __init__(self, database: sqlite3.Connection, kv: Client) -> None:
         self._database = database
@@ -39,19 +39,19 @@ class Products:
         self.queries = 0
 
     def get(self, *ids: str) -> dict[str, Row]:
-        """The rows of these ids that there are: one read of the cache, and one query for what it lacks."""
+        """The existing rows of these ids: one read of the cache, and one query for the rows that it lacks."""
         entries = self._cached(ids)
         lacking = [name for name in ids if name not in entries]
         if lacking:
             rows = self._select(lacking)
-            # A row that is not there is kept, too, as one that was never changed.
+            # A missing row is cached, too, with the number of a row that was never changed.
             filled = {name: {"row": rows.get(name), "seq": rows.get(name, {"seq": 0})["seq"]} for name in lacking}
             self._fill(filled)
             entries |= filled
         return {name: entries[name]["row"] for name in ids if entries[name]["row"] is not None}
 
     def set_price(self, name: str, price: int) -> None:
-        """Change the database, then what the cache has of it."""
+        """Change the row in the database, then its entry in the cache."""
         self._database.execute("UPDATE products SET price = ?, seq = seq + 1 WHERE id = ?", (price, name))
         row = self._select([name])[name]
         self._renew(name, {"row": row, "seq": row["seq"]})
@@ -59,7 +59,7 @@ class Products:
     def _cached(self, ids: Iterable[str]) -> dict[str, Any]:
         keys = {f"product:{name}": name for name in ids}
         try:
-            # What a shard that is down cannot answer is asked of the database.
+            # If a shard is down, the rows of its keys come from the database.
             found = self._kv.read(keys, partial=True).data
         except TarantKVError:
             return {}
@@ -75,25 +75,25 @@ class Products:
         }
 
     def _fill(self, entries: dict[str, Any]) -> None:
-        """Put entries into the cache where it has none: it may have got newer ones meanwhile."""
+        """Put entries into the cache, except where it has entries: these may be newer."""
         data = {f"product:{name}": entry for name, entry in entries.items()}
         options: Any = {
-            # What is filled together should not expire together.
+            # Entries that are filled together should not expire together.
             key: {"ttl": (TTL_S if entry["row"] else MISSING_TTL_S) * random.uniform(0.9, 1)}  # noqa: S311 - no secret
             for key, entry in data.items()
         }
         try:
             self._kv.write(data, if_="absent", options=options)
         except ConditionFailedError:
-            pass  # somebody else has filled these
+            pass  # another process has filled these keys
         except TarantKVError as error:
             print("not cached:", error)
 
     def _renew(self, name: str, entry: dict[str, Any], tries: int = 20) -> None:
-        """Put an entry into the cache, unless it has one of a later change.
+        """Put an entry into the cache, unless it holds that of a later change.
 
         Raises:
-            TarantKVError: the cache may show the row as it was, for `TTL_S` at most.
+            TarantKVError: the cache may hold the old row, for `TTL_S` at most.
         """
         key = f"product:{name}"
         for _ in range(tries):
@@ -110,7 +110,7 @@ class Products:
 
 
 def main() -> None:
-    """Show each of them."""
+    """Show what each method does."""
     kv = Client(
         os.environ["TARANTKV_URL"],
         username=os.environ["TARANTKV_USER"],
@@ -128,8 +128,8 @@ def main() -> None:
         print("new price:", products.get("p1")["p1"]["price"])
 
         late = {"row": {"name": "bolt", "price": 10, "seq": 1}, "seq": 1}
-        products._fill({"p1": late})  # noqa: SLF001 - as a request that has read the row before the change
-        products._renew("p1", late)  # noqa: SLF001 - and a change whose way here was slow
+        products._fill({"p1": late})  # noqa: SLF001 - like a request that has read the row before the change
+        products._renew("p1", late)  # noqa: SLF001 - like an earlier change that arrives late
         print("after late ones:", products.get("p1")["p1"]["price"])
 
 

@@ -1,4 +1,4 @@
-"""The index of Debian packages as lines for `tarantkv import`, and a check that all of it is stored.
+"""Prints the index of Debian packages as lines for `tarantkv import`, and checks that all of it is stored.
 
     python examples/debian_packages.py >packages.ndjson
     tarantkv import packages.ndjson
@@ -33,7 +33,7 @@ _PERSON = re.compile(r"^(?P<name>.*?)\s*<(?P<address>[^>]*)>$")
 
 
 def dump() -> str:
-    """The index as apt prints it; empty where apt has no lists yet."""
+    """The index as apt prints it; empty if apt has no lists yet."""
     printed = subprocess.run(["apt-cache", "dumpavail"], check=True, capture_output=True)  # noqa: S607 - from PATH
     return printed.stdout.decode("utf-8", "replace")
 
@@ -54,7 +54,7 @@ def stanzas(text: str) -> Iterator[dict[str, str]]:
 
 
 def relation(text: str) -> Record:
-    """`libc6:any (>= 2.34)` as name, architecture, and a nested condition where there is one."""
+    """`libc6:any (>= 2.34)` as name and architecture, with the condition, if there is one, as a nested object."""
     match = _RELATION.match(text.strip())
     if match is None:
         return {"name": text.strip()}
@@ -69,7 +69,7 @@ def record(fields: Mapping[str, str]) -> Record:
     result: Record = {}
     for name, value in fields.items():
         if name in _RELATIONS:
-            # Commas separate what is needed, bars the alternatives that each will do.
+            # Commas separate the dependencies, bars the alternatives of one dependency.
             needs = (need.split("|") for need in value.split(",") if need.strip())
             result[name] = [[relation(choice) for choice in choices] for choices in needs]
         elif name in _NUMBERS and value.isdecimal():
@@ -84,7 +84,7 @@ def record(fields: Mapping[str, str]) -> Record:
 
 
 def tags(text: str) -> dict[str, list[str]]:
-    """`role::program, use::gaming` as facet to values."""
+    """`role::program, use::gaming` as the values of each facet."""
     found: dict[str, list[str]] = {}
     for tag in text.replace("\n", " ").split(","):
         facet, _, value = tag.strip().partition("::")
@@ -101,8 +101,8 @@ def records(text: str) -> dict[str, Record]:
 
 
 def differing(data: Mapping[str, Record]) -> list[str]:
-    """Read all records back; the keys of those that are not there or not what was written."""
-    # Only this needs the client.
+    """Read all records back. Returns the keys of those that are missing or differ."""
+    # Only this function needs the client.
     from tarantkv import Client
 
     url = os.environ.get("TARANTKV_URL") or "http://127.0.0.1:8081"
@@ -114,7 +114,9 @@ def differing(data: Mapping[str, Record]) -> list[str]:
 def main() -> int:
     """Run the example; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--verify", action="store_true", help="read the records back and compare, in place of printing")
+    parser.add_argument(
+        "--verify", action="store_true", help="read the records back and compare them, instead of printing"
+    )
     arguments = parser.parse_args()
     data = records(dump())
     if not data:
@@ -123,7 +125,7 @@ def main() -> int:
         sys.stdout.writelines(json.dumps({"key": key, "value": value}) + "\n" for key, value in data.items())
         return 0
     wrong = differing(data)
-    print(f"{len(data) - len(wrong)} of {len(data)} records are stored as they are here")
+    print(f"{len(data) - len(wrong)} of {len(data)} records are stored correctly")
     for key in wrong[:10]:
         print(f"differs: {key}")
     return 1 if wrong else 0

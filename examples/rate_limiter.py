@@ -1,4 +1,4 @@
-"""So many requests a window for each client, counted by all web servers together: docs/tutorials/rate-limiter.md."""
+"""Limits the requests of each client in a window, for all web servers together: docs/tutorials/rate-limiter.md."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tarantkv.errors import ConditionFailedError, TarantKVError
 
 
 class Answer(NamedTuple):
-    """Whether a request may go on; where not, in how many seconds the next one may."""
+    """Whether a request is allowed; if not, after how many seconds the next one may be."""
 
     allowed: bool
     retry_after_s: float = 0.0
 
 
 class RateLimiter:
-    """`limit` requests for each client in a window of `window_s` seconds, which begins with its first request.
+    """Allows each client `limit` requests in a window of `window_s` seconds, which begins with its first request.
 
     No request waits for the counter longer than `deadline_s`.
     """
@@ -34,17 +34,17 @@ class RateLimiter:
         """Count one request."""
         key = f"rate:{who}"
         try:
-            # The expiry is set where the increment makes the key, and never moved: the window is a fixed one.
+            # The increment sets the expiry only when it creates the key, so the window is fixed.
             self._kv.incr(key, max=self._limit, ttl=self._window_s, deadline=self._deadline_s)
         except ConditionFailedError:
             return Answer(allowed=False, retry_after_s=self._rest_s(key))
         except TarantKVError:
-            # The store cannot be reached in time. To let requests pass is a choice: a login would refuse them.
+            # The store has not answered in time. Allowing requests then is a choice: a login would refuse them.
             return Answer(allowed=True)
         return Answer(allowed=True)
 
     def ask_many(self, requests: Mapping[str, int]) -> dict[str, bool]:
-        """Count several requests of several clients in one call: all requests of a client pass, or none."""
+        """Count several requests of several clients in one call. Of each client, all are allowed or none."""
         counts = {f"rate:{who}": number for who, number in requests.items()}
         try:
             self._kv.increment(counts, max=self._limit, ttl=self._window_s, deadline=self._deadline_s)
@@ -54,18 +54,18 @@ class RateLimiter:
 
     def _rest_s(self, key: str) -> float:
         meta = self._kv.read([key], with_=["expires_at"]).meta.get(key)
-        # It may have ended between the two calls.
+        # The window may have ended between the two calls.
         return max(0.0, meta.expires_at - time.time()) if meta and meta.expires_at else 0.0
 
 
 def main() -> None:
-    """Show each of them."""
+    """Show what each method does."""
     with Client(
         os.environ["TARANTKV_URL"],
         username=os.environ["TARANTKV_USER"],
         password=os.environ["TARANTKV_PASSWORD"],
     ) as kv:
-        # A login takes longer than a counter should.
+        # Log in first: a login takes longer than `deadline_s` allows.
         kv.login()
         limiter = RateLimiter(kv, limit=3, window_s=2.0, deadline_s=5)
         kv.delete("rate:ada", "rate:grace")

@@ -1,4 +1,4 @@
-"""Sessions that end when nobody uses them, changed by several requests at a time: docs/tutorials/session-store.md."""
+"""Sessions that expire when unused, and that several requests may change at once: docs/tutorials/session-store.md."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Session = dict[str, Any]
 
 
 class Sessions:
-    """Sessions by a random id; one that nobody has used for `idle_s` seconds is gone."""
+    """Stores sessions under random ids. A session that is not used for `idle_s` seconds expires."""
 
     def __init__(self, kv: Client, idle_s: float = 1800) -> None:
         self._kv = kv
         self._idle_s = idle_s
 
     def start(self, user: str) -> str:
-        """Make a session; gives its id."""
+        """Create a session; returns its id."""
         name = secrets.token_urlsafe(24)
         self._kv.set(f"session:{name}", {"user": user, "cart": []}, ttl=self._idle_s, if_="absent")
         return name
 
     def load(self, name: str) -> Session | None:
-        """The session, which lives on for `idle_s` from now; None where it has ended."""
+        """The session, which then expires `idle_s` from now; None if it has ended."""
         key = f"session:{name}"
         if self._kv.touch(key, ttl=self._idle_s).touched == 0:
             return None
@@ -38,11 +38,11 @@ class Sessions:
         return found
 
     def change(self, name: str, change: Callable[[Session], None], tries: int = 20) -> Session:
-        """Change a session by a function, which may be called more than once; gives the session as it is then.
+        """Change a session by a function, which may be called more than once. Returns the changed session.
 
         Raises:
             KeyError: the session has ended.
-            RuntimeError: others changed it each time in between.
+            RuntimeError: other requests changed it during each try.
         """
         key = f"session:{name}"
         for _ in range(tries):
@@ -55,14 +55,14 @@ class Sessions:
             try:
                 self._kv.set(key, session, ttl=self._idle_s, if_={"version": version})
             except ConditionFailedError:
-                # Somebody else was faster, or the session has ended: look again.
+                # Another request was faster, or the session has ended: read it again.
                 time.sleep(secrets.randbelow(10) / 1000)
             else:
                 return session
         raise RuntimeError(f"session {name} changes all the time")
 
     def end(self, name: str) -> None:
-        """End a session; one that has ended already is no error."""
+        """End a session. It is not an error if it has ended already."""
         self._kv.delete(f"session:{name}")
 
 
@@ -72,7 +72,7 @@ def put(number: int, session: Session) -> None:
 
 
 def main() -> None:
-    """Show each of them."""
+    """Show what each method does."""
     with Client(
         os.environ["TARANTKV_URL"],
         username=os.environ["TARANTKV_USER"],
@@ -86,7 +86,7 @@ def main() -> None:
             for number in range(20):
                 requests.submit(sessions.change, name, partial(put, number))
         cart = (sessions.load(name) or {})["cart"]
-        print(f"{len(cart)} of 20 changes of 4 threads are there")
+        print(f"{len(cart)} of 20 changes of 4 threads are stored")
 
         sessions.end(name)
         print("ended:", sessions.load(name))
