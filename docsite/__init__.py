@@ -1,4 +1,4 @@
-"""Makes the site of docs/, writes what of it comes from the code, and checks its links: `python -m docsite`.
+"""Builds the site of docs/, writes the parts of pages that come from the code, and checks links: `python -m docsite`.
 
-Nothing here is part of the system: the pages stay Markdown that a reader of the repository can follow without the site.
+The system does not need this package. The pages are Markdown that can also be read in the repository, without the site.
 """

@@ -11,19 +11,19 @@ from docsite.pages import ROOT, shown
 
 
 def main() -> int:
-    """Returns the exit code."""
+    """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m docsite", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check", help="links, anchors, navigation, what comes from the code; needs no builder")
-    commands.add_parser("write", help="bring up to date what comes from the code")
-    commands.add_parser("build", help="the site").add_argument("out", type=Path, nargs="?", default=ROOT / "site")
+    commands.add_parser("check", help="check links, anchors, navigation and generated parts; needs no builder")
+    commands.add_parser("write", help="update the parts of pages that come from the code")
+    commands.add_parser("build", help="build the site").add_argument("out", type=Path, nargs="?", default=ROOT / "site")
     arguments = parser.parse_args()
     if arguments.command == "build":
         from docsite.building import build
 
         return build(arguments.out)
     if arguments.command == "write":
-        sys.stdout.writelines(f"{shown(page)} is new\n" for page in sources.write())
+        sys.stdout.writelines(f"updated {shown(page)}\n" for page in sources.write())
         return 0
     found = [*navigation.problems(), *links.problems(), *sources.problems()]
     sys.stdout.writelines(f"{line}\n" for line in found)

@@ -1,4 +1,4 @@
-"""Builds the site: every warning of the builder is an error, and so is whatever a page would load from elsewhere."""
+"""Builds the site. A warning of the builder is an error, and so is whatever a page would load from another site."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOADED = re.compile(
 
 def build(out: Path) -> int:
     """Build into `out`; returns the exit code."""
-    # Only `make docs` installs it: everything else here works without it.
+    # Only `make docs` installs Sphinx: everything else here works without it.
     from sphinx.cmd.build import build_main
 
     with tempfile.TemporaryDirectory(prefix="docs-") as folder:
@@ -35,7 +35,7 @@ def build(out: Path) -> int:
 
 
 def from_elsewhere(site: Path) -> list[str]:
-    """What the pages and styles of a site would load from other sites."""
+    """A line for each thing that the site's pages and styles would load from another site."""
     return [
         f"{file.relative_to(site)}: loads {next(filter(None, loaded))}"
         for file in sorted(site.rglob("*"))

@@ -1,4 +1,4 @@
-"""The builder's configuration. The site loads nothing from elsewhere: furo has system fonts, the search is a script."""
+"""Sphinx' configuration. The site loads nothing from other sites: furo uses system fonts, the search is a script."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ release = VERSION
 extensions = ["myst_parser"]
 root_doc = "index"
 source_suffix = {".md": "markdown"}
-# The same anchors as in the repository's web page.
+# Anchors are made as on the repository's web page.
 myst_heading_anchors = 4
-# A reference that leads nowhere is a warning, and `make docs` makes each warning an error.
+# Sphinx warns of a reference without a target, and `make docs` makes each warning an error.
 nitpicky = True
 
 html_theme = "furo"

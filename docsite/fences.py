@@ -12,23 +12,23 @@ _FENCE = re.compile(r"^ *(?P<marks>`{3,})(?P<info>[^`\n]*)\n(?P<body>.*?)^ *(?P=
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: `info` is what stands behind its opening marks, `text` its lines without their indent."""
+    """A fenced block: `info` is the text behind its opening marks, `text` its lines without their indent."""
 
     line: int
     info: str
     text: str
     start: int
-    """Where the text begins in the page, in characters, and where it ends."""
+    """Where the text begins and ends in the page, in characters."""
     end: int
 
     @property
     def language(self) -> str:
-        """The first word of the info; empty: none."""
+        """The first word of the info; empty: there is none."""
         return self.info.partition(" ")[0]
 
     @property
     def note(self) -> str:
-        """What stands behind the language."""
+        """The rest of the info, behind the language."""
         return self.info.partition(" ")[2].strip()
 
 
@@ -45,7 +45,7 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def prose(page: str) -> str:
-    """The page with its code blanked out, blocks and spans alike; every other character keeps its place."""
+    """The page with spaces in place of code, in blocks and in spans. All other characters keep their positions."""
     blank = _FENCE.sub(_blanked, page)
     return re.sub(r"(?<!`)(`+)(?!`)[^\n]*?(?:\n[^\n]+?)?(?<!`)\1(?!`)", _blanked, blank)
 

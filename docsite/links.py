@@ -7,11 +7,11 @@ from pathlib import Path
 from docsite.pages import DOCS, OUTSIDE, Link, anchors, links, pages, shown
 
 MORE = ("deploy", "examples", "loadtest", "docker", "tarantool-cluster", "tests", "scripts")
-"""Folders outside docs/ to whose files a page may lead."""
+"""Folders outside docs/ whose files a page may link to."""
 
 
 def problems() -> list[str]:
-    """A line for each link that leads nowhere."""
+    """A line for each broken link."""
     return [
         f"{shown(page)}:{link.line}: {link.target}{'#' if link.anchor else ''}{link.anchor}: {why}"
         for page in [*pages(), *OUTSIDE]
@@ -21,16 +21,16 @@ def problems() -> list[str]:
 
 
 def fault(page: Path, link: Link) -> str:
-    """What is wrong with a link inside the repository; empty: nothing."""
+    """The fault of a link inside the repository; empty: there is none."""
     if link.target.startswith("/"):
-        return "write it as seen from this page"
+        return "make the path relative to this page"
     target = (page.parent / link.target).resolve() if link.target else page.resolve()
     if not target.exists():
-        return "nothing is there"
+        return "there is no such file"
     if target.is_dir() and page.is_relative_to(DOCS):
-        return "a folder is no page of the site: link its README.md"
+        return "a folder is not a page of the site: link its README.md"
     if link.anchor and (target.suffix != ".md" or link.anchor not in anchors(target)):
         return "there is no such heading"
     if target.suffix == ".md" and not target.is_relative_to(DOCS) and target not in OUTSIDE:
-        return "no page of the site: add it to docsite.pages.OUTSIDE"
+        return "not a page of the site: add it to docsite.pages.OUTSIDE"
     return ""

@@ -1,7 +1,7 @@
-"""The order of the pages: the lists of links of docs/index.md, and of the page of the decisions.
+"""Reads the order of the pages from the lists of links in docs/index.md and in the index of the decision records.
 
-A list below a heading is a part of the site's navigation. So whoever adds a page adds a line to one of these lists,
-which is also how a reader of the repository finds it.
+Each list below a heading is a section of the site's navigation. A new page needs a line in one of these lists, where a
+reader of the repository finds it, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from docsite.pages import DOCS, OUTSIDE
 
 INDEX = DOCS / "index.md"
 LISTS = (INDEX, DOCS / "adr" / "README.md")
-"""The pages whose lists make the navigation."""
+"""The pages whose lists are the navigation."""
 
 _ENTRY = re.compile(r"^(?:[-*]|\d+\.) +\[[^\]]+\]\(([^)#\s]+)\)")
 
@@ -30,14 +30,14 @@ def sections(page: Path) -> list[tuple[str, list[Path]]]:
 
 
 def problems() -> list[str]:
-    """Pages that no list names, that are named twice, or that are not there."""
+    """A line for each page that no list names, that is named twice, or that does not exist."""
     named = [INDEX.resolve()] + [entry for page in LISTS for _, entries in sections(page) for entry in entries]
     there = {page.resolve() for page in DOCS.rglob("*.md")}
     found = [
-        f"docs/{page.relative_to(DOCS)}: no list of docs/index.md has it: add a line there"
+        f"docs/{page.relative_to(DOCS)}: no list of docs/index.md names it: add a line there"
         for page in sorted(there - set(named))
     ]
     found += [f"{page.name}: named twice in the navigation" for page in sorted(set(named)) if named.count(page) > 1]
     known = there | set(OUTSIDE)
-    found += [f"{page}: named in the navigation, but not there" for page in sorted(set(named) - known)]
+    found += [f"{page}: named in the navigation, but does not exist" for page in sorted(set(named) - known)]
     return found

@@ -1,4 +1,4 @@
-"""The pages: where they are, which headings they have, and where their links lead."""
+"""Finds the pages, their headings and their links."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MARKUP = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 @dataclass(frozen=True)
 class Link:
-    """A link as it stands on a page: `target` without its anchor, which is empty where there is none."""
+    """A link as a page has it: `target` without the anchor; `anchor` is empty if there is none."""
 
     line: int
     start: int
@@ -62,7 +62,7 @@ def anchors(page: Path) -> frozenset[str]:
     seen: Counter[str] = Counter()
     found = set()
     for heading in _HEADING.finditer(kept):
-        # Spans of code are blank in the prose, and part of the heading.
+        # `prose` has blanked out spans of code, but they are part of the heading.
         name = slug(text[heading.start(2) : heading.end(2)])
         found.add(f"{name}-{seen[name]}" if seen[name] else name)
         seen[name] += 1

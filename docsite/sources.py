@@ -1,8 +1,7 @@
-"""What in the pages comes from the code: the pages of docs/reference/, and blocks that name a file.
+"""Writes the parts of pages that come from the code: the pages of docs/reference/, and blocks that name a file.
 
-A block names its source behind its opening marks: `python examples/cache.py#Products.get`. The source is the one place
-to change: `write` puts its text into the page, which so can be read in the repository too, and `problems` says which
-pages are behind.
+A block names its source behind its opening marks: `python examples/cache.py#Products.get`. Only the source is edited:
+`write` copies its text into the page, so that it can be read in the repository, too. `problems` finds outdated pages.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from docsite.pages import ROOT, pages, shown
 
 
 class SourceError(Exception):
-    """A block names what is not there."""
+    """A block names a source that does not exist."""
 
 
 def filled(page: str, where: str) -> str:
-    """A page with its blocks as their sources are now.
+    """A page with the present text of the sources in its blocks.
 
     Raises:
-        SourceError: a source is not there; the text says which.
+        SourceError: a source does not exist; the text says which.
     """
     for block in reversed(list(blocks(page))):
         if named(block):
@@ -36,7 +35,7 @@ def filled(page: str, where: str) -> str:
 
 
 def named(block: Block) -> bool:
-    """Whether a block has a source: its note is a path, perhaps with a name of what is in the file."""
+    """Whether a block has a source: its note is a path, perhaps with the name of something in the file."""
     return "/" in block.note and " " not in block.note
 
 
@@ -62,10 +61,10 @@ def _part(text: str, name: str) -> str:
 
 
 def current(page: Path, text: str) -> str:
-    """A page's text as it should be now.
+    """The up-to-date text of a page.
 
     Raises:
-        SourceError: a source is not there; the text says which.
+        SourceError: a source does not exist; the text says which.
     """
     # Reference pages import the system, which nothing else here needs.
     from docsite.reference import PAGES
@@ -74,7 +73,7 @@ def current(page: Path, text: str) -> str:
 
 
 def write() -> list[Path]:
-    """Bring all pages up to date; gives those that changed."""
+    """Update all pages; returns those that changed."""
     from docsite.reference import PAGES
 
     changed = []
@@ -89,13 +88,13 @@ def write() -> list[Path]:
 
 
 def problems() -> list[str]:
-    """A line for each page that is behind its sources."""
+    """A line for each page that differs from its sources."""
     found = []
     for page in pages():
         text = page.read_text()
         try:
             if current(page, text) != text:
-                found.append(f"{shown(page)}: not as the code is now: make docs writes it anew")
+                found.append(f"{shown(page)}: differs from the code: make docs writes it again")
         except SourceError as error:
             found.append(str(error))
     return found

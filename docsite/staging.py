@@ -1,6 +1,6 @@
-"""Puts the pages where the builder reads them: docs/, the pages outside it, and the navigation in the builder's words.
+"""Copies the pages to where the builder reads them: docs/, the pages outside it, and the navigation in Sphinx' syntax.
 
-The pages in the repository keep to Markdown that its web page shows as well. What only the builder understands is
+The pages in the repository contain only Markdown that its web page shows, too. Syntax that only the builder knows is
 added to the copies.
 """
 
@@ -15,7 +15,7 @@ from docsite.navigation import INDEX, LISTS, sections
 from docsite.pages import DOCS, OUTSIDE, ROOT, links, pages
 
 FILES = "files"
-"""Where the files go that pages lead to and that are no pages: examples, configurations."""
+"""The folder for files that pages link to and that are not pages: examples, configurations."""
 
 
 def stage(into: Path) -> None:
@@ -35,7 +35,7 @@ def stage(into: Path) -> None:
 
 
 def moved(page: Path, place: Path, places: dict[Path, Path], into: Path) -> str:
-    """A page's text with its links as they are from its place in the site; copies the files that it leads to."""
+    """A page's text with links relative to its place in the site; copies the files that it links to."""
     text = page.read_text()
     for link in reversed(list(links(text))):
         if link.outward or not link.target:
@@ -55,7 +55,7 @@ def moved(page: Path, place: Path, places: dict[Path, Path], into: Path) -> str:
 
 
 def readable(text: str) -> str:
-    """Requests with their answers are no HTTP messages for the highlighter."""
+    """Mark blocks of requests and answers as plain text: the highlighter does not accept them as HTTP messages."""
     return re.sub(r"^( *```)http$", r"\1text", text, flags=re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The pages of docs/reference/: each is written as a whole from the code that it tells of."""
+"""Writes the pages of docs/reference/, each as a whole from the code that it describes."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "reference" / "cli.md": command_line.page,
     DOCS / "reference" / "metrics.md": metrics.page,
 }
-"""Every page, and what writes its text."""
+"""The function that makes the text of each page."""

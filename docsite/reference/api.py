@@ -1,4 +1,4 @@
-"""The calls of the api, from its OpenAPI document: parameters, members of bodies and answers, problems."""
+"""Writes the page of the api's calls from its OpenAPI document: parameters, members of bodies and answers, problems."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD = """\
 # The API, call by call
 
 Every parameter and member of the OpenAPI document (`/schema/openapi.json`), with the limits that are set by default.
-[The API](../api.md) tells what they do, with examples; this page is written by `make docs`.
+[The API](../api.md) explains them with examples. `make docs` writes this page.
 
 """
 _METHODS = ("get", "put", "post", "patch", "delete")
@@ -25,7 +25,7 @@ Document = Mapping[str, Any]
 
 
 def page() -> str:
-    """The whole page."""
+    """The text of the page."""
     document = openapi.build(BatchSettings())
     schemas = Schemas(document)
     calls = list(_calls(document))
@@ -79,6 +79,6 @@ def _body(what: str, schemas: Schemas, body: Document) -> Iterator[str]:
 
 
 def _problems() -> Iterator[list[str]]:
-    """All of them: those that no single call can have, too."""
+    """All kinds of problems, also those that belong to no single call."""
     for kind in Kind:
         yield [str(kind.status), f"`{kind.urn.rpartition(':')[2]}`", kind.title]

@@ -1,4 +1,4 @@
-"""The Python client, from its signatures and docstrings."""
+"""Writes the page of the Python client from its signatures and docstrings."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from docsite.reference.tables import cell, table
 _HEAD = """\
 # The Python client, name by name
 
-Signatures and docstrings of the package `tarantkv`. [The Python client](../client.md) tells how they work together,
-with examples; this page is written by `make docs`.
+Signatures and docstrings of the package `tarantkv`. [The Python client](../client.md) explains them with examples.
+`make docs` writes this page.
 
-`AsyncClient` has the same methods as `Client`. They are to be awaited; `scan`, `export`, `import_lines` and
-`import_parts` are for `async for`.
+`AsyncClient` has the same methods as `Client`. Use `await` with them, and `async for` with `scan`, `export`,
+`import_lines` and `import_parts`.
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """The text of the page."""
     return "".join(
         [
             _HEAD,
@@ -101,7 +101,7 @@ def _tuples() -> Iterator[list[str]]:
 
 
 def _members(kind: Any) -> Iterator[list[str]]:
-    """The members of a named tuple; the text of each is what stands below it."""
+    """The members of a named tuple; the text of each is the string below it."""
     source = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     (node,) = (statement for statement in source.body if isinstance(statement, ast.ClassDef))
     found: list[list[str]] = []
@@ -127,6 +127,6 @@ def _text(one: Any) -> str:
 
 
 def _lists(text: str) -> str:
-    """A docstring as Markdown: what it raises becomes a sentence."""
+    """A docstring as Markdown; its section `Raises` becomes a sentence."""
     before, _, raises = text.partition("\nRaises:\n")
     return before.strip() + (f"\n\nRaises {' '.join(raises.split())}" if raises else "")

@@ -1,6 +1,6 @@
-"""The command line, from the parser itself: what `tarantkv COMMAND --help` says, in the same words.
+"""Writes the page of the command line from its parser, with the help texts of `tarantkv COMMAND --help`.
 
-The help texts are read, not printed: argparse sets them in another way with each version of Python.
+It reads the texts from the parser, because argparse prints them differently in each version of Python.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from docsite.reference.tables import cell, table
 _HEAD = """\
 # Commands and their flags
 
-What `tarantkv COMMAND --help` says. [The command line](../cli.md) tells what they do, with examples; this page is
-written by `make docs`.
+The texts of `tarantkv COMMAND --help`. [The command line](../cli.md) explains the commands with examples. `make docs`
+writes this page.
 
 """
 _COMMON = "which api"
 
 
 def page() -> str:
-    """The whole page."""
+    """The text of the page."""
     (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - there is no other way to ask
     shared = {action.dest for action in _actions(commands.choices["whoami"])}
     parts = [

@@ -1,4 +1,4 @@
-"""The metrics, from the registry of an api: names, types, labels, and the help texts that `/metrics` has."""
+"""Writes the page of the metrics from the registry of an api: names, types, labels and help texts."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from docsite.reference.tables import table
 _HEAD = """\
 # Metrics
 
-What `GET /metrics` has, in the words of its help texts; this page is written by `make docs`. What to watch of it, and
-what to do then, stands in [operations](../operations.md#what-to-watch). A histogram has `_bucket`, `_sum` and `_count`.
-A counter starts at 0 with its api process. Several api processes of a machine answer together.
+The metrics of `GET /metrics`, with their help texts. `make docs` writes this page.
+[Operations](../operations.md#what-to-watch) says which of them to watch, and what to do. A histogram has `_bucket`,
+`_sum` and `_count`. A counter starts at 0 when its api process starts. Each answer contains all api processes of a
+machine.
 
 """
 _LABELS = """
-| label | is |
+| label | value |
 |---|---|
-| `route` | a path of the api, `/api/keys/{key}` for every key; a fixed few of them |
-| `status` | the status of the answer; of a chunk its outcome |
+| `route` | a path of the api, one of a fixed list; `/api/keys/{key}` for every key |
+| `status` | the status of the answer, or the outcome of a chunk |
 | `shard` | the shard's name |
 | `stage` | `gate`: a request waits to start; `append`: frames go to Redis; `shards`: chunks wait for outcomes |
-| `code` | why a change left a key alone: `condition_failed`, `not_a_number`, `out_of_range` |
-| `result` | what became of a line of an import: `applied`, `already_there`, `rejected`, `failed` |
+| `code` | why a key was not changed: `condition_failed`, `not_a_number`, `out_of_range` |
+| `result` | the result of a line of an import: `applied`, `already_there`, `rejected`, `failed` |
 | `version`, `python` | of the api process |
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """The text of the page."""
     return _HEAD + table(["metric", "type", "labels", "means"], sorted(_rows())) + _LABELS
 
 
@@ -41,7 +42,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         labels = ", ".join(f"`{label}`" for label in collector._labelnames if label != "le")  # noqa: SLF001 - same
         name, kind = family.name, family.type
         if name.startswith(HISTOGRAMS):
-            # Kept as counters, shown as histograms: see `api.ops.durations`.
+            # The registry holds counters, and `/metrics` shows them as histograms: see `api.ops.durations`.
             if name.endswith("_sum"):
                 continue
             name, kind = name.removesuffix("_bucket"), "histogram"

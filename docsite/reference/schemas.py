@@ -1,4 +1,4 @@
-"""JSON Schemas in words, as far as the OpenAPI document uses them."""
+"""Describes JSON Schemas as text, as far as the OpenAPI document uses them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 Schema = Mapping[str, Any]
 _DEPTH = 3
 _VALUES = ("Value", "KeptValue")
-"""What a stored value may be: their schemas contain themselves."""
+"""The schemas of stored values, which contain themselves and so are not expanded."""
 
 
 class Schemas:
@@ -18,7 +18,7 @@ class Schemas:
         self._document = document
 
     def resolved(self, one: Schema) -> Schema:
-        """What a reference leads to; anything else as it is."""
+        """The schema that a reference names; any other schema unchanged."""
         while "$ref" in one:
             found: Any = self._document
             for word in one["$ref"].removeprefix("#/").split("/"):
@@ -27,7 +27,7 @@ class Schemas:
         return one
 
     def rows(self, schema: Schema, prefix: str = "", depth: int = 0) -> Iterator[list[str]]:
-        """A row for each member: its name, type and meaning. Members of members have the names before their own."""
+        """A row for each member: name, type and meaning. A member of a member has the outer name as its prefix."""
         schema = self.resolved(schema)
         required = schema.get("required", ())
         for name, member in schema.get("properties", {}).items():

@@ -62,7 +62,7 @@ def test_the_metrics_page_has_what_is_scraped() -> None:
 def test_a_page_that_is_behind_the_code_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     page = DOCS / "reference" / "metrics.md"
     monkeypatch.setitem(reference.PAGES, page, lambda: "# Something else\n")
-    assert sources.problems() == ["docs/reference/metrics.md: not as the code is now: make docs writes it anew"]
+    assert sources.problems() == ["docs/reference/metrics.md: differs from the code: make docs writes it again"]
 
 
 def test_types_are_told_with_their_bounds() -> None:

@@ -25,11 +25,11 @@ def test_what_comes_from_the_code_is_as_the_code_is_now() -> None:
 @pytest.mark.parametrize(
     ("target", "why"),
     [
-        ("no-such-page.md", "nothing is there"),
+        ("no-such-page.md", "there is no such file"),
         ("api.md#no-such-heading", "there is no such heading"),
         ("../scripts/lengths.py#main", "there is no such heading"),
-        ("../examples", "a folder is no page of the site: link its README.md"),
-        ("/api.md", "write it as seen from this page"),
+        ("../examples", "a folder is not a page of the site: link its README.md"),
+        ("/api.md", "make the path relative to this page"),
         ("#nowhere", "there is no such heading"),
     ],
 )
@@ -46,9 +46,9 @@ def test_a_page_that_no_list_names_is_noticed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(navigation, "INDEX", tmp_path / "index.md")
     monkeypatch.setattr(navigation, "LISTS", (tmp_path / "index.md",))
     assert [line.replace(f"{tmp_path}/", "") for line in navigation.problems()] == [
-        "docs/console.md: no list of docs/index.md has it: add a line there",
+        "docs/console.md: no list of docs/index.md names it: add a line there",
         "one.md: named twice in the navigation",
-        "two.md: named in the navigation, but not there",
+        "two.md: named in the navigation, but does not exist",
     ]
 
 
