@@ -140,7 +140,7 @@ class Services:
         self.topology.on_shards = self._use
 
     def _use(self, shards: Sequence[str]) -> None:
-        """Take note that shards have come or gone."""
+        """Take note that shards were added or removed."""
         self.shard_health.use(shards)
         self.shard_status.use(shards)
         self.metrics.shards = frozenset(shards)
@@ -196,7 +196,7 @@ class Services:
             await self.accounts.create(auth.admin_user, password_hash, ("admin", "observe", "read", "write"))
         except AccountError:
             return  # another api process was faster
-        _log.info("made the admin user", extra={"user": auth.admin_user})
+        _log.info("created the admin user", extra={"user": auth.admin_user})
 
     async def _set_gauges(self) -> None:
         while True:

@@ -40,4 +40,4 @@ def run_id(info: Any) -> str:
         name, _, value = line.partition(b":")
         if name == b"run_id" and value:
             return str(value, "ascii", "replace")
-    raise redis.ConnectionError("redis does not tell its run id")
+    raise redis.ConnectionError("redis does not report its run id")

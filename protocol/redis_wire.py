@@ -149,7 +149,7 @@ class Wire:
                 came += received
                 feed(buffer, 0, received)  # type: ignore[arg-type]  # any buffer will do
         except (redis.InvalidResponse, TypeError) as error:
-            raise redis.ConnectionError(f"redis sent what is no reply: {error}") from error
+            raise redis.ConnectionError(f"redis sent an invalid reply: {error}") from error
         except TimeoutError as error:
             raise redis.TimeoutError(f"redis did not answer within {self._timeout_s:g} seconds") from error
         except OSError as error:
@@ -274,7 +274,7 @@ class AsyncWire(asyncio.Protocol):
                 replies.append(reply)
                 reply = gets()
         except (redis.InvalidResponse, TypeError) as error:
-            self._fail(redis.ConnectionError(f"redis sent what is no reply: {error}"))
+            self._fail(redis.ConnectionError(f"redis sent an invalid reply: {error}"))
             return
         if len(replies) < self._expected:
             self._came += len(data)

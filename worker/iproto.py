@@ -119,7 +119,7 @@ class Procedure:
         if len(received) == size:
             return memoryview(received)[_LENGTH.size :]
         if len(received) > size:
-            raise ConnectionError("more came than the answer that was announced")
+            raise ConnectionError("the answer is longer than announced")
         whole = bytearray(size)
         whole[: len(received)] = received
         view, filled = memoryview(whole), len(received)

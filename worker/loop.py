@@ -136,7 +136,7 @@ class ShardLoop(threading.Thread):
                 if self._turn is None and time.monotonic() > began + FORGOTTEN_AFTER_S:
                     break
                 if time.monotonic() > give_up:
-                    _log.warning("left without reporting", extra={**self._where, "error": str(error)})
+                    _log.warning("a loop ended without reporting to redis", extra={**self._where, "error": str(error)})
                     break
                 self._group.disconnect()
                 time.sleep(backoff.next_s())

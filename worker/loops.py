@@ -158,12 +158,12 @@ class Loops:
         """See why a loop has ended; forget it where it was to end, or may begin again."""
         failure = kept.loop.failure
         if kept.stopping and failure is None:
-            _log.info("a loop ended, its shard has gone", extra={"loop": kept.loop.name})
+            _log.info("a loop ended, its shard was removed", extra={"loop": kept.loop.name})
             del self._kept[key]
         elif not isinstance(failure, WrongInstanceError) or key.shard in self._seeds:
             raise failure or RuntimeError(f"{kept.loop.name} ended")
         elif kept.again_at is None:
             kept.again_at = now + AGAIN_S
-            _log.error("a shard is announced where it is not", extra={"loop": kept.loop.name, "error": str(failure)})
+            _log.error("wrong instance at announced address", extra={"loop": kept.loop.name, "error": str(failure)})
         elif now >= kept.again_at or key not in self._wanted:
             del self._kept[key]

@@ -44,7 +44,7 @@ class Presence:
         (present,) = self._group.run([command])
         refused = isinstance(present, redis.ResponseError)
         if refused and not self._refused:
-            _log.warning("redis keeps no workers", extra={"stream": self._group.stream, "error": str(present)})
+            _log.warning("redis refused the announcement", extra={"stream": self._group.stream, "error": str(present)})
         self._refused = refused
         if refused:
             return []

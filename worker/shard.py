@@ -181,7 +181,7 @@ class Shard:
             self.said_cluster = msgpack.unpackb(payload)[0]
         elif status != Status.READ_ONLY:
             reason = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
-            raise ShardUnreachableError(f"the shard joins no cluster: {reason}", sent=True)
+            raise ShardUnreachableError(f"the shard does not join a cluster: {reason}", sent=True)
         return self.said_cluster
 
     def _join_own(self) -> None:

@@ -164,7 +164,7 @@ class ShardStream:
             return
         if not report.done or not report.replies or not any("OOM" in str(reply) for reply in replies):
             raise error
-        _log.error("redis is out of memory, replies are lost", extra={"stream": self._group.stream})
+        _log.error("redis is out of memory, replies were lost", extra={"stream": self._group.stream})
         check(self._group.run(self._reporting(Report(done=report.done))))
 
 

@@ -106,7 +106,7 @@ class ShardWatch(threading.Thread):
         try:
             shard.connect()
         except (ShardUnreachableError, WrongInstanceError) as error:
-            _log.debug("a shard does not say which shards there are", extra={"shard": name, "error": str(error)})
+            _log.debug("a shard did not announce the shards", extra={"shard": name, "error": str(error)})
             return None
         finally:
             shard.disconnect()

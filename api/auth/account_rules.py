@@ -69,7 +69,7 @@ def check_password(password: str) -> str:
     except UnicodeEncodeError:
         raise AccountError("the password is not UTF-8: no login could send it") from None
     if size > MAX_PASSWORD_BYTES:
-        raise AccountError(f"a password has at most {MAX_PASSWORD_BYTES} bytes: no login takes a longer one")
+        raise AccountError(f"a password has at most {MAX_PASSWORD_BYTES} bytes: no login accepts a longer one")
     if len(password) < MIN_PASSWORD_LENGTH:
         raise AccountError(f"a password has at least {MIN_PASSWORD_LENGTH} characters")
     return password

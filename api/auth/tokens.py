@@ -158,9 +158,9 @@ def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
     """The members of a JSON object, none of which may be there twice: readers differ in which one they take."""
     found = dict(members)
     if len(found) != len(members):
-        raise ValueError("a member stands there twice")
+        raise ValueError("a member occurs twice")
     return found
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")

@@ -68,7 +68,7 @@ class UserEndpoint(Endpoint):
         except AccountError as error:
             raise Problem(_KINDS.get(type(error), Kind.INVALID_REQUEST), str(error)) from error
         except StoreCallError as error:
-            detail = "a shard that keeps this user does not answer; a change may be made in part: send it again"
+            detail = "a shard that stores this user does not answer; the change may be incomplete: send it again"
             raise retry_later(Kind.SHARD_UNAVAILABLE, detail) from error
 
     async def _hash(self, password: str, request: Request) -> str:

@@ -77,7 +77,7 @@ def user_change(body: bytes, body_format: Format) -> UserChange:
     if change.scopes is not UNSET:
         change.scopes = _held(check_scopes, change.scopes, "scopes")
     if change.password is UNSET and change.scopes is UNSET and change.disabled is UNSET:
-        raise Problem(Kind.INVALID_REQUEST, "a change names at least one of 'password', 'scopes' and 'disabled'")
+        raise Problem(Kind.INVALID_REQUEST, "a change must name at least one of 'password', 'scopes' and 'disabled'")
     return change
 
 
@@ -99,7 +99,7 @@ def user_after(name: str | None) -> str:
     try:
         return "" if name is None else check_name(name)
     except AccountError as error:
-        raise fault(f"the parameter after is no user: {error}", "after") from None
+        raise fault(f"the parameter after is not a user name: {error}", "after") from None
 
 
 def _held(rule: Callable[[T], U], given: T, member: str) -> U:

@@ -75,7 +75,7 @@ class Finishes:
         for task in list(self._tasks):
             task.cancel()
         if self._late:
-            _log.warning("left claims unfinished", extra={"claims": len(self._late)})
+            _log.warning("claims were left unfinished", extra={"claims": len(self._late)})
 
     async def _first_try(self, finish: Finish) -> None:
         if await self._record(finish):

@@ -121,7 +121,7 @@ class SessionOf(Endpoint):
 
     async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
         if not isinstance(principal, Session):
-            raise unauthorized("nobody is logged in here")
+            raise unauthorized("there is no valid session: log in")
         content: dict[str, Any] = {
             "user": principal.name,
             "scopes": sorted(principal.scopes),

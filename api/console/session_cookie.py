@@ -41,7 +41,7 @@ def token_of(method: str, fields: Fields) -> bytes:
     pairs = (pair.partition(b"=") for pair in _PAIRS.split(fields.get(b"cookie", b"")))
     found = [value for name, _, value in pairs if name == NAME]
     if len(found) != 1 or not found[0]:
-        raise unauthorized("nobody is logged in here")
+        raise unauthorized("there is no valid session: log in")
     return found[0]
 
 

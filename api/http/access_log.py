@@ -65,6 +65,6 @@ class AccessLog:
             left_out = self._failures - MAX_FAILURES_PER_S
             self._second, self._failures = now, 0
             if left_out > 0:
-                _log.warning("left out the lines of failed requests", extra={"lines": left_out})
+                _log.warning("omitted log lines of failed requests", extra={"lines": left_out})
         self._failures += 1
         return self._failures > MAX_FAILURES_PER_S

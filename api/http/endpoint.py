@@ -115,7 +115,7 @@ def error_answer(error: Exception, request_id: bytes) -> Answer:
     problem = problem_of(error)
     if problem is None:
         _log.error("a request failed", exc_info=error, extra={"request_id": request_id.decode("ascii")})
-        problem = Problem(Kind.INTERNAL, "something went wrong here; the request id finds it in the log")
+        problem = Problem(Kind.INTERNAL, "an internal error has occurred; search the log for the request id")
     return problem_answer(problem, request_id)
 
 

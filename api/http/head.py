@@ -146,7 +146,7 @@ def _set_options(head: Head, connection: bytes, expect: bytes | None) -> None:
     head.keep_alive = b"close" not in tokens(connection)
     if expect is not None:
         if set(tokens(expect)) != {b"100-continue"}:
-            raise Problem(Kind.EXPECTATION_FAILED, "the only expectation that is met here is 100-continue")
+            raise Problem(Kind.EXPECTATION_FAILED, "the only supported expectation is 100-continue")
         head.expects_continue = True
 
 
@@ -161,7 +161,7 @@ def _check_host(host: bytes | None, *, is_1_0: bool) -> None:
 def _check_bytes(data: bytes, line_ends: int, *, unfinished: bool = False) -> None:
     """See that there are no control characters but tabs, and that CR and LF occur only together."""
     if len(data.translate(None, _PLAIN)) != 2 * line_ends + unfinished:
-        raise malformed("the head has a character that must not be there")
+        raise malformed("the head has a character that is not allowed")
 
 
 def _request_line(line: bytes) -> tuple[str, bytes, bool]:
@@ -178,7 +178,7 @@ def _request_line(line: bytes) -> tuple[str, bytes, bool]:
 def _path_and_query(method: str, target: bytes) -> tuple[str, bytes]:
     """The path and the query of a request target in origin form or in absolute form."""
     if method == "CONNECT":
-        raise Problem(Kind.NOT_IMPLEMENTED, "this server is no proxy")
+        raise Problem(Kind.NOT_IMPLEMENTED, "this server is not a proxy")
     if target[0] != 0x2F:
         if target == b"*" and method == "OPTIONS":
             return "*", b""
@@ -197,10 +197,10 @@ def _path_and_query(method: str, target: bytes) -> tuple[str, bytes]:
 def _check_coding(coding: bytes, *, has_length: bool, is_1_0: bool) -> None:
     """See that the body comes in chunks, and that nothing else says where it ends."""
     if has_length or is_1_0:
-        raise malformed("the header transfer-encoding must not be there")
+        raise malformed("the header transfer-encoding is not allowed here")
     codings = tokens(coding)
     if codings == [b"chunked"]:
         return
     if not codings or set(codings) == {b"chunked"}:
         raise malformed("the header transfer-encoding is not valid")
-    raise Problem(Kind.NOT_IMPLEMENTED, "the only transfer coding that is understood here is chunked")
+    raise Problem(Kind.NOT_IMPLEMENTED, "the only supported transfer coding is chunked")

@@ -39,7 +39,7 @@ _EXAMPLES: dict[Kind, Document] = {
         "current": {"key1": {"version": "6b1"}},
         "reasons": [{"shard": "s2", "code": "condition_failed", "keys": 1}],
     },
-    Kind.OVERLOADED: {"detail": "shard s1 has as much under way as is allowed; nothing was applied"},
+    Kind.OVERLOADED: {"detail": "shard s1 has reached its limit of chunks and bytes; nothing was applied"},
     Kind.SHARD_UNAVAILABLE: {
         "detail": "1 of 2 keys failed; 'failed' tells what happened to each",
         "failed": {"key3": "not_applied"},

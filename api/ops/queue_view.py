@@ -82,7 +82,7 @@ async def _of_lane(settings: RedisSettings, shards: Sequence[str], silent_s: flo
     try:
         *replies, info = await wire.run(commands)
     except (redis.RedisError, OSError, TimeoutError) as error:
-        _log.debug("redis did not tell its queues", extra={"error": str(error)})
+        _log.debug("the queues in redis could not be read", extra={"error": str(error)})
         return dict.fromkeys(shards, Queue()), Memory()
     finally:
         wire.close()

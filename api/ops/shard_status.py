@@ -116,7 +116,7 @@ class ShardStatus:
             answer = await self._calls.call_shard(shard, Operation.STATUS, ())
             status = msgspec.convert(answer, Status)
         except (StoreCallError, OverloadedError, msgspec.ValidationError) as error:
-            _log.debug("a shard did not tell its status", extra={"shard": shard, "error": str(error)})
+            _log.debug("a shard did not report its status", extra={"shard": shard, "error": str(error)})
             if not isinstance(error, OverloadedError) and shard in self.names:
                 self._metrics.leader(shard, there=False)
                 self._told[shard] = before._replace(answers=False)

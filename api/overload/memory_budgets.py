@@ -40,7 +40,7 @@ class BodyShare:
         """
         budget = self._budget
         if budget.held > self._size and budget.held + size > budget.max_bytes:
-            raise overloaded("request bodies take as much memory as is allowed")
+            raise overloaded("the memory for request bodies is full")
         budget.held += size
         self._size += size
 
@@ -148,4 +148,4 @@ class AnswerShare:
 
 
 def _no_room() -> Exception:
-    return overloaded("answers that wait to be read by their clients take as much memory as is allowed")
+    return overloaded("the memory for answers that clients have not read yet is full")

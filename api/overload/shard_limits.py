@@ -163,7 +163,7 @@ class Admission:
         if not (state.held if user is not None else held_chunks):
             return None
         if held_chunks + chunks > state.max_chunks or held_bytes + size > self._max_bytes:
-            return f"shard {shard} has as much under way as is allowed"
+            return f"shard {shard} has reached its limit of chunks and bytes"
         if user is None or (2 * held_chunks < state.max_chunks and 2 * held_bytes < self._max_bytes):
             return None
         mine = state.held.get(user)

@@ -237,7 +237,7 @@ class Dispatcher:
         if task.cancelled() or self._failed is None or self._failed.done():
             return
         error = task.exception() or RuntimeError(f"{task.get_name()} ended")
-        _log.error("a task of the dispatcher died", exc_info=error)
+        _log.error("a task of the dispatcher has failed", exc_info=error)
         self._failed.set_exception(error)
 
 

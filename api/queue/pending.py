@@ -131,7 +131,7 @@ class Gathering:
         try:
             self._done(cast("list[Outcome]", self.outcomes))
         except Exception as error:  # noqa: BLE001 - see above
-            _log.error("outcomes were not taken", exc_info=error)
+            _log.error("outcomes could not be processed", exc_info=error)
 
 
 class SentFrame:

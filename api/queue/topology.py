@@ -129,7 +129,7 @@ class Topology:
         self._refreshed_at = clock()
         if not self._dispatcher.cluster:
             self._dispatcher.cluster = await self._learn_cluster()
-            _log.info("belongs to a cluster", extra={"cluster": self._dispatcher.cluster})
+            _log.info("this api belongs to a cluster", extra={"cluster": self._dispatcher.cluster})
         for rounds_left in reversed(range(MAP_ROUNDS)):
             asked = await ask_all(self._dispatcher, self._instances)
             if not asked.said:
@@ -164,7 +164,7 @@ class Topology:
         self._dispatcher.use(shard_map.shards, shard_map.holders)
         if before.keys() != instances.keys():
             come, gone = sorted(instances.keys() - before.keys()), sorted(before.keys() - instances.keys())
-            _log.info("shards have come or gone", extra={"come": come, "gone": gone})
+            _log.info("shards were added or removed", extra={"come": come, "gone": gone})
             self.on_shards(shard_map.shards)
 
     def learn(self, payload: Any) -> Lesson:

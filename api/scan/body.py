@@ -97,7 +97,7 @@ def beside_cursor(asked: Mapping[str, Any], selectors: tuple[str, ...]) -> None:
     """
     for name in selectors:
         if name in asked:
-            raise fault(f"{name!r} stands in the cursor, and must not be given beside it", name)
+            raise fault(f"{name!r} is part of the cursor, and must not be given as well", name)
 
 
 def bound(name: str, text: object, max_key: int) -> bytes:

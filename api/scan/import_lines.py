@@ -149,7 +149,7 @@ def _decoded(text: bytes) -> _Line:
 def _check_control(given: _Line) -> None:
     """See that a line without a key is what an export says between its items."""
     if given.error is not _ABSENT:
-        raise _RejectedError("export_failed", "the export ended here with an error, and is not whole")
+        raise _RejectedError("export_failed", "the export ended here with an error, so it is incomplete")
     if given.cursor is UNSET and given.end is UNSET:
         raise _RejectedError("invalid_line", "the line has no 'key'")
 

@@ -35,7 +35,7 @@ def raise_file_limit(max_connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     allowed = max_connections if soft == resource.RLIM_INFINITY else min(max_connections, soft - RESERVED_FILES)
     if allowed < max_connections:
-        _log.warning("fewer connections than the settings say", extra={"allowed": allowed, "descriptors": soft})
+        _log.warning("the limit of open files is too low", extra={"allowed": allowed, "descriptors": soft})
     return allowed
 
 

@@ -77,7 +77,7 @@ class Responder(Link):
     def _turn_away(self) -> None:
         exchange = self._nobody()
         exchange.rejected = True
-        self._fail(retry_later(Kind.OVERLOADED, "there are as many connections as are allowed"))
+        self._fail(retry_later(Kind.OVERLOADED, "the limit of connections is reached"))
 
     def _answer_late(self, now: float) -> bool:
         limit_s = self._connections.limits[self._phase]
@@ -181,7 +181,7 @@ class Responder(Link):
 
     def _break(self, exchange: Exchange, error: Exception) -> None:
         """End the connection after an error that nobody foresaw."""
-        _log.error("a request broke off", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
+        _log.error("a request has crashed", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
         exchange.drop_body()
         self._transport.close()
 
@@ -238,7 +238,7 @@ class Responder(Link):
                 status = answer.status
         except Exception as error:  # noqa: BLE001 - whatever it was
             # Its head is sent: all that can be told is that the end is missing.
-            _log.error("an answer broke off", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
+            _log.error("an answer failed", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
             status = 500
         finally:
             self._streaming = None

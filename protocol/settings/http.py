@@ -75,10 +75,10 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if bool(self.tls_cert) != bool(self.tls_key):
-            raise ValueError("TARANTKV_TLS_CERT and TARANTKV_TLS_KEY go together, one of them is not set")
+            raise ValueError("TARANTKV_TLS_CERT and TARANTKV_TLS_KEY must both be set, but one of them is not")
         for proxy in self.trusted_proxies.split(",") if self.trusted_proxies not in ("", "*") else ():
             try:
                 ip_network(proxy.strip())
             except ValueError:
                 # The server would take it for a name that no client has, and trust nobody.
-                raise ValueError(f"TARANTKV_TRUSTED_PROXIES: {proxy.strip()!r} is no address and no network") from None
+                raise ValueError(f"TARANTKV_TRUSTED_PROXIES: {proxy.strip()!r} is not an address or network") from None

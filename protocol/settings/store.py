@@ -26,4 +26,4 @@ class StoreSettings(Settings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.store_user in RESERVED_USERS:
-            raise ValueError(f"TARANTKV_STORE_USER is {self.store_user}, a name that the database has for itself")
+            raise ValueError(f"TARANTKV_STORE_USER is {self.store_user}, which is a reserved name of the database")

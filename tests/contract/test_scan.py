@@ -161,7 +161,7 @@ def test_a_selector_beside_a_cursor_is_refused(scanner: Scanner, stored: dict[st
     selectors: dict[str, Any] = {"prefix": "", "start": "", "end": "", "reverse": False, "values": True, "with": []}
     for name, value in selectors.items():
         answer = scanner.api.post("scan", json_body({"cursor": cursor, name: value}))
-        assert pointers(problem_of(answer, "invalid-request", "stands in the cursor")) == [f"#/{name}"]
+        assert pointers(problem_of(answer, "invalid-request", "is part of the cursor")) == [f"#/{name}"]
 
 
 def test_a_body_that_is_no_document_is_refused(api: Api) -> None:

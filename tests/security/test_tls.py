@@ -113,7 +113,7 @@ def test_old_versions_are_refused(base_url: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"TARANTKV_TLS_KEY": ""}, "TARANTKV_TLS_CERT and TARANTKV_TLS_KEY go together"),
+        ({"TARANTKV_TLS_KEY": ""}, "TARANTKV_TLS_CERT and TARANTKV_TLS_KEY must both be set"),
         ({"TARANTKV_TLS_KEY": __file__}, "TARANTKV_TLS_CERT and TARANTKV_TLS_KEY cannot be used"),
     ],
 )

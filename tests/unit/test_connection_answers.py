@@ -44,4 +44,4 @@ def test_an_endpoint_that_breaks_ends_its_connection_alone(caplog: pytest.LogCap
         assert [status for status, _, _ in answers(bytes(answered.sent))] == [200]
 
     run(scenario)
-    assert "a request broke off" in caplog.text
+    assert "a request has crashed" in caplog.text

@@ -147,7 +147,7 @@ def test_a_request_that_cannot_take_its_outcomes_keeps_nobody_from_theirs(
     chunks.settle([Outcome(pending.chunk.id, Status.OK, None) for pending in chunks])
     assert told == [Status.OK]
     assert len(chunks) == 0
-    assert "outcomes were not taken" in caplog.text
+    assert "outcomes could not be processed" in caplog.text
 
 
 def test_a_second_outcome_finds_nobody_waiting(chunks: PendingChunks, counts: Counts) -> None:

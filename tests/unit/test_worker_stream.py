@@ -119,7 +119,7 @@ def test_where_redis_keeps_no_workers_nobody_can_tell_who_is_present(
 ) -> None:
     presence = Presence(group_of(OneAnswer(redis.ResponseError(reason))))
     assert presence.announce() == presence.announce() == []
-    assert [record.getMessage() for record in caplog.records] == ["redis keeps no workers"]
+    assert [record.getMessage() for record in caplog.records] == ["redis refused the announcement"]
 
 
 def test_only_workers_of_the_same_cluster_count_as_present() -> None:

@@ -166,7 +166,7 @@ def _value(asked: Namespace) -> Any:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _condition(asked: Namespace) -> DeleteOptions:

@@ -127,4 +127,4 @@ def _of_item(line: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
