@@ -14,19 +14,19 @@ MAX_SKEW_S = 5.0
 FULL_PERCENT = 85.0
 LAG_S = 60.0
 OLD_S = 1.0
-"""A chunk that waits for longer waits for somebody who does not come."""
+"""A chunk that waits longer than this shows a fault: a slow shard, or too few workers."""
 
 STILL_S = 20.0
-"""Whoever moves buckets says every second how far that is."""
+"""A report of moves that is older than this is outdated: the program that moves buckets reports every second."""
 
 SLOW_PROBLEMS_PER_S = 0.05
-"""Of 503 or 504, a second: one in twenty seconds is a client's bad luck."""
+"""Answers with 503 or 504 a second above which there is a finding: one in twenty seconds may be chance."""
 
 Report = Mapping[str, Any]
 
 
 class Finding(NamedTuple):
-    """What is wrong, a sentence; and what to do. `failure`: requests fail by it."""
+    """What is wrong, as a sentence, and what to do. `failure`: requests fail because of it."""
 
     state: str
     text: str
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 
 
 def findings(status: Report) -> list[Finding]:
-    """What is wrong; nothing where all is well."""
+    """The findings of a status, the worst first; none if nothing is wrong."""
     found = [*_queue(status), *_shards(status["shards"]), *_answers(status), *_lanes(status), *_slowly(status)]
     return sorted(found, key=lambda finding: finding.state != FAILURE)
 
@@ -48,7 +48,7 @@ def _queue(status: Report) -> Iterator[Finding]:
     alone = [row["shard"] for row in queues if row["workers"] == 0]
     if alone and len(alone) == len(queues):
         to_do = "start workers: make up, or docker compose up -d worker; make logs NAMES=worker-1 says why they ended"
-        yield Finding(FAILURE, "no worker is there, so that nothing is worked off", to_do)
+        yield Finding(FAILURE, "no worker runs, so that no request is served", to_do)
     elif alone:
         to_do = "TARANTKV_SHARDS must be the same for the api and the workers"
         yield Finding(FAILURE, f"no worker works for {_named(alone)}", to_do)
@@ -70,8 +70,8 @@ def _shards(shards: Sequence[Report]) -> Iterator[Finding]:
             yield Finding(WARNING, f"shard {row['shard']} is {100 * used / limit:.0f} % full", to_do)
         lag, skew = row["expiry_lag_s"], row["clock_skew_s"]
         if lag is not None and lag > LAG_S:
-            to_do = "spread the ttl of what is written together: docs/operations.md#keys-that-expire"
-            yield Finding(WARNING, f"shard {row['shard']} is {lag:.0f} s behind in giving memory back", to_do)
+            to_do = "vary the ttls of keys that are written together: docs/operations.md#keys-that-expire"
+            yield Finding(WARNING, f"shard {row['shard']} is {lag:.0f} s behind with removing expired keys", to_do)
         if skew is not None and abs(skew) > MAX_SKEW_S:
             way = "ahead of" if skew > 0 else "behind"
             text = f"the clock of shard {row['shard']} is {abs(skew):.0f} s {way} this api's"
@@ -85,7 +85,7 @@ def _answers(status: Report) -> Iterator[Finding]:
         to_do = "their clients repeat them with the same Idempotency-Key; look for a shard or worker that is slow"
         yield Finding(FAILURE, f"{unknown:.1f} requests a second end with an unknown outcome (504)", to_do)
     if refused > SLOW_PROBLEMS_PER_S:
-        to_do = "if all shards answer, there is more load than is worked off: docs/operations.md#overload"
+        to_do = "if all shards answer, the load is too high: docs/operations.md#overload"
         yield Finding(WARNING, f"{refused:.1f} requests a second are refused (503); nothing of them was applied", to_do)
 
 
@@ -94,7 +94,7 @@ def _lanes(status: Report) -> Iterator[Finding]:
     down = [row["lane"] for row in lanes if not row["up"]]
     if down and len(down) < len(lanes):
         text = f"{len(down)} of {len(lanes)} Redis lanes do not work: {', '.join(down)}; the others carry their shards"
-        yield Finding(WARNING, text, "start it again; its shards come home after 5 s: docs/operations.md#redis-lanes")
+        yield Finding(WARNING, text, "start it again; its shards return after 5 s: docs/operations.md#redis-lanes")
     for row in lanes:
         used, limit = row["memory_used_bytes"], row["memory_limit_bytes"]
         if used is not None and limit and 100 * used / limit >= FULL_PERCENT:
@@ -103,8 +103,8 @@ def _lanes(status: Report) -> Iterator[Finding]:
     for row in status["moves"]:
         if row["told_s_ago"] > STILL_S:
             way = f"from {row['source']} to {row['target']}"
-            text = f"moves of buckets {way} stand still at {row['done']} of {row['total']}"
-            yield Finding(WARNING, text, "see what make shard-add or shard-drain says, or run it again")
+            text = f"moves of buckets {way} have stopped at {row['done']} of {row['total']}"
+            yield Finding(WARNING, text, "read the output of make shard-add or shard-drain, or run it again")
 
 
 def _slowly(status: Report) -> Iterator[Finding]:
@@ -112,12 +112,12 @@ def _slowly(status: Report) -> Iterator[Finding]:
     slow = [row for row in status["queues"] if row["shard"] in up and row["oldest_s"] > OLD_S]
     if slow:
         worst = max(slow, key=lambda row: row["oldest_s"])
-        text = f"what waits for shard {worst['shard']} has waited for {worst['oldest_s']:.1f} s"
-        to_do = "more workers: make scale WORKERS=4; the p99 tells whether the shard itself is slow"
+        text = f"chunks for shard {worst['shard']} have waited for {worst['oldest_s']:.1f} s"
+        to_do = "start more workers: make scale WORKERS=4; the p99 shows whether the shard itself is slow"
         yield Finding(WARNING, text, to_do)
     versions = sorted({row["version"] for row in status["api"]})
     if len(versions) > 1:
-        to_do = "well while an upgrade is under way; else restart the older ones"
+        to_do = "if no upgrade is running, restart the older ones"
         yield Finding(WARNING, f"api processes of several versions run: {', '.join(versions)}", to_do)
 
 
