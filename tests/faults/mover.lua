@@ -2,8 +2,8 @@
 --
 --     arriving (target) → lock (source) → dump (source) → load (target) → stop (source) → open (target) → sent (source)
 --
--- From `lock` on the bucket takes no changes, from `stop` to `open` nobody reads it. Nothing of it is persistent but
--- the data: a shard that starts again owns what its settings say.
+-- From `lock` on, the bucket takes no changes; from `stop` to `open`, no shard reads it. Only the data is persistent: a
+-- shard that starts again owns the buckets of its settings.
 
 local digest = require('digest')
 local ffi = require('ffi')
@@ -17,7 +17,7 @@ local visibility = require('tarantkv.visibility')
 
 local M = {}
 
---- What moves with a bucket, and the number of the field that names it. `expiring` goes with `kv`.
+--- The spaces whose tuples move with a bucket, and the number of the field that names it. `expiring` moves with `kv`.
 local SPACES = {kv = 2, claims = 2, keyed = 2, users = 2, revoked = 3}
 local EXPIRES = 5
 
@@ -72,7 +72,7 @@ function M.lock(buckets)
     return true
 end
 
---- What a move copies, as text.
+--- The tuples that a move copies, as text.
 function M.dump(buckets)
     local dumped = {expiring = {}}
     for name, tuples in pairs(tuples_of(buckets)) do
@@ -87,7 +87,7 @@ function M.dump(buckets)
     return digest.base64_encode(msgpack.encode(dumped), {nowrap = true})
 end
 
---- Store what was copied: as bytes, since a Lua object would not be the same value.
+--- Store copied tuples as bytes, since a Lua object would not be the same value.
 function M.load(text)
     local dumped = msgpack.decode(digest.base64_decode(text))
     box.atomic(function()
@@ -103,13 +103,13 @@ function M.load(text)
     return true
 end
 
---- The shard's time when it ceased to read the buckets.
+--- Stop reading the buckets; returns the shard's time then.
 function M.stop(buckets)
     change(buckets, ownership.NONE, ownership.MOVING)
     return shard_clock.now_ms()
 end
 
---- Take the buckets over. What the other shard may have told to have expired does not come back, whatever time it is.
+--- Take the buckets over. Keys that may have been reported as expired by the other shard do not come back here.
 function M.open(buckets, stopped_ms)
     local over = {}
     for _, tuple in ipairs(tuples_of(buckets).kv) do
@@ -145,7 +145,7 @@ function M.sent(buckets, destination)
     return true
 end
 
---- Forget where buckets went: the shard does not know then.
+--- Forget where buckets have moved to.
 function M.forget(buckets)
     change(buckets, ownership.NONE)
     return true
@@ -156,12 +156,12 @@ function M.holds(key)
     return box.space.kv:get(key) ~= nil
 end
 
---- How many records of an account there are, and of tokens of it that were revoked.
+--- The numbers of an account's records and of its revoked tokens.
 function M.records(name)
     return {box.space.users:count({name}), box.space.revoked:count({name})}
 end
 
---- Have apis that start from now on record changes under claims by bucket, or not.
+--- Set whether apis that start from now on make records by bucket for changes under claims.
 function M.let_move(may)
     ownership.let_move(may)
     return true
