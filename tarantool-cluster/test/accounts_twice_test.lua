@@ -1,4 +1,4 @@
---- A change of a user that comes twice, as when its frame is redelivered, changes nothing that is newer.
+--- A change of a user that arrives twice, as when its frame is redelivered, overwrites nothing newer.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -16,7 +16,7 @@ local function user(hash, version, generation)
     return {hash, SCOPES, false, version, generation}
 end
 
---- Put a record, or none, in the place of the expected one; `id`: of the chunk.
+--- Replace the expected record by another one, or remove it; `id` is the chunk's.
 local function put(name, record, expected, id, generation)
     local args = generation ~= nil and {1, name, box.NULL, expected, generation} or {1, name, record, expected}
     return (support.control(support.USER_PUT, args, {id = id}))
@@ -27,7 +27,7 @@ local function hash_of(name)
     return stored ~= nil and stored.password_hash or nil
 end
 
-suite:case('a copy of what made a user does not make one that was removed', function(test)
+suite:case('a copy of the chunk that added a user does not add it again after its removal', function(test)
     local made = support.new_id()
     test:is(put('a', user('first', 1, 10), 0, made), outcome.OK, 'made')
     test:is(put('a', nil, 1, nil, 10), outcome.OK, 'removed')
@@ -35,7 +35,7 @@ suite:case('a copy of what made a user does not make one that was removed', func
     test:is(hash_of('a'), nil, 'and the user stays away')
 end)
 
-suite:case('a copy of a change does not change a user that was made again', function(test)
+suite:case('a copy of a change does not change a user that was added again', function(test)
     local changed = support.new_id()
     put('b', user('first', 1, 10), 0)
     test:is(put('b', user('second', 2, 11), 1, changed), outcome.OK, 'changed')
@@ -45,7 +45,7 @@ suite:case('a copy of a change does not change a user that was made again', func
     test:is(hash_of('b'), 'other', 'the new user has its own password')
 end)
 
-suite:case('a copy of a removal does not remove, and one in the same call is one', function(test)
+suite:case('a copy of a removal does not remove a new user, and one in the same call is applied once', function(test)
     local removed, made = support.new_id(), support.new_id()
     put('c', user('first', 1, 10), 0)
     put('c', nil, 1, removed, 10)
@@ -58,7 +58,7 @@ suite:case('a copy of a removal does not remove, and one in the same call is one
     test:is(hash_of('c'), 'first', 'the user is there')
 end)
 
-suite:case('what was refused is not on record', function(test)
+suite:case('a refused change is not on record', function(test)
     local id = support.new_id()
     test:is(put('d', user('second', 2, 11), 1, id), outcome.CONFLICT, 'there is no such user')
     put('d', user('first', 1, 10), 0)

@@ -1,4 +1,4 @@
---- Bodies that lie in one way each are refused, change nothing, and take no memory; valid ones of every form are taken.
+--- Bodies with one fault each are refused, change nothing, and take no memory; valid bodies of every form are accepted.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -12,7 +12,7 @@ local outcome
 
 local suite = support.suite('bodies')
 
-suite:case('counts and ends of a write that lie', function(test)
+suite:case('wrong counts and ends of a write', function(test)
     box.space.kv:delete('k')
     local entry = '\x93\xa1k\x01\x01'
     for name, text in pairs({
@@ -55,7 +55,7 @@ suite:case('counts and ends of a write that lie', function(test)
     test:is(support.read('b', 1), '\x08', 'stored')
 end)
 
-suite:case('counts and ends of a read or delete that lie', function(test)
+suite:case('wrong counts and ends of a read or delete', function(test)
     box.space.kv:replace({'k', 1, 1})
     for name, text in pairs({
         ['keys alone'] = '\x92\x91\xa1k',
@@ -102,7 +102,7 @@ suite:case('counts and ends of a read or delete that lie', function(test)
         'a key is the same in longer forms than needed')
 end)
 
-suite:case('a body of the form before this one is never taken', function(test)
+suite:case('a body of the earlier form is refused', function(test)
     -- count in 32 bits, as many lengths, then entries: [key, bucket_id, value], or [key] and bucket_id.
     local function former(count, entry)
         return support.u32(count) .. support.u32(#entry):rep(count) .. entry:rep(count)
@@ -185,7 +185,7 @@ suite:case('bodies of many sizes in one call are each stored as they are', funct
         commits = commits + 1
         log_write()
     end
-    -- More entries than are remembered between calls, so that the room for their ends grows while it is in use.
+    -- More entries than the table of offsets keeps between calls, so that it grows during the call.
     local chunks, ends = {}, {}
     for i, count in ipairs({1, 200, 15, 65535, 16, 1000, 3}) do
         local entries = {}
@@ -212,7 +212,7 @@ suite:case('bodies of many sizes in one call are each stored as they are', funct
     box.space.kv:truncate()
 end)
 
-suite:case('no call leaves more memory behind than the one before it', function(test)
+suite:case('memory does not grow from call to call', function(test)
     local body = require('tarantkv.body')
     local entry = '\x93\xa1k\x01\x01'
     local large = '\xdd\x00\x01\x00\x00' .. entry:rep(65536)

@@ -1,5 +1,5 @@
---- What a change of vshard's space `_bucket` forbids is forbidden at once, and what it permits once it is stored. The
--- space is made here as vshard makes it.
+--- A right that a change of vshard's space `_bucket` takes away is lost at once; one that it grants applies when the
+-- change is confirmed. The tests create the space as vshard does.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -32,7 +32,7 @@ suite:case('each status allows what vshard allows', function(test)
     end
 end)
 
-suite:case('a bucket that leaves is on its way, and then elsewhere', function(test)
+suite:case('a bucket that leaves is moving, and then on its new shard', function(test)
     put(2, 'active')
     put(2, 'readonly')
     test:is(told(2), true, 'it is about to leave')
@@ -49,7 +49,7 @@ suite:case('a bucket that leaves is on its way, and then elsewhere', function(te
     test:is(ownership.state(2), ownership.WRITABLE, 'it is here')
 end)
 
-suite:case('what is not stored yet may forbid, but not permit', function(test)
+suite:case('an unconfirmed change takes rights away, but grants none', function(test)
     put(3, 'active')
     box.begin()
     put(3, 'readonly')
@@ -60,7 +60,7 @@ suite:case('what is not stored yet may forbid, but not permit', function(test)
     test:is(ownership.state(3), ownership.WRITABLE, 'but then')
 end)
 
-suite:case('what is taken back is as if it had not been', function(test)
+suite:case('a change that is rolled back has no effect', function(test)
     put(4, 'active')
     box.begin()
     put(4, 'readonly')
@@ -74,7 +74,7 @@ suite:case('what is taken back is as if it had not been', function(test)
     test:is(ownership.state(5), ownership.NONE, 'it is not here')
 end)
 
-suite:case('the first buckets are made once, also by a start that was interrupted', function(test)
+suite:case('the first buckets are created once, even if a start is interrupted', function(test)
     put(11, 'receiving')
     put(11, 'active')
     buckets.make_first({11, 20})
@@ -84,7 +84,7 @@ suite:case('the first buckets are made once, also by a start that was interrupte
     test:isnil(box.space._bucket:get(15), 'what has left since is not made again')
 end)
 
-suite:case('an instance that starts learns what is there', function(test)
+suite:case('an instance that starts reads the existing buckets', function(test)
     put(21, 'active')
     put(22, 'sending', 's2')
     buckets.learn(COUNT)
@@ -93,7 +93,7 @@ suite:case('an instance that starts learns what is there', function(test)
     test:is(ownership.state(23), ownership.NONE, 'elsewhere')
 end)
 
-suite:case('keys that arrive are noted with their expiry, and their space has no trigger', function(test)
+suite:case('the expiries of arriving keys are stored, and their space has no trigger', function(test)
     local arrives
     package.loaded['vshard.storage'] = {on_bucket_event = function(handler) arrives = handler end}
     buckets.watch_moves()

@@ -53,7 +53,7 @@ suite:case('claims belong to a user and a key', function(test)
     test:is(claim('absent', 'digest', 'cc'), 'new', 'has no effect')
 end)
 
-suite:case('a CLAIM that comes twice is its own first try, not a repeat', function(test)
+suite:case('a CLAIM that arrives twice is treated as the first try, not as a repeat', function(test)
     test:is(claim('twice', 'digest', 'd1'), 'new', 'the first copy')
     test:is_deeply({claim('twice', 'digest', 'd1')}, {'new', 'd1', box.NULL}, 'the second copy')
     test:is(claim('twice', 'digest', 'd2'), 'pending', 'another try is a repeat')
@@ -61,7 +61,7 @@ suite:case('a CLAIM that comes twice is its own first try, not a repeat', functi
     test:is(claim('twice', 'digest', 'd1'), 'new', 'a copy that comes last of all')
 end)
 
-suite:case('a copy that comes past its deadline is told what is on record, and changes nothing', function(test)
+suite:case('a copy that arrives after its deadline is answered from the record, and changes nothing', function(test)
     local late = {deadline = now_ms() - 1}
     test:is(claim('late', 'digest', 'e1', 60000, late), outcome.EXPIRED, 'a first CLAIM expires')
     test:is(claim('late', 'digest', 'e1'), 'new', 'and has not claimed')
@@ -73,7 +73,7 @@ suite:case('a copy that comes past its deadline is told what is on record, and c
     test:is(finish('late', 'e1', PLAIN, late), outcome.OK, 'a copy of one that has finished')
 end)
 
-suite:case('a claim that is over counts as absent', function(test)
+suite:case('an expired claim counts as absent', function(test)
     test:is(claim('short', 'digest', 'c1', 20), 'new', 'claimed for 20 ms')
     fiber.sleep(0.03)
     test:is(finish('short', 'c1', 'too late'), outcome.OK, 'finished after that')
@@ -86,7 +86,7 @@ suite:case('a claim lasts two days at most', function(test)
     test:ok(expires <= now_ms() + 2 * 24 * 60 * 60 * 1000, 'however long it asks')
 end)
 
-suite:case('the outcome comes back in the MessagePack in which it came', function(test)
+suite:case('the outcome is returned in the same MessagePack in which it came', function(test)
     local function mp(value) return msgpack.encode(value) end
     local result = '\x82\xa1a\xc4\x01\xff\xa1b\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00'
     local claiming = '\x96\x01' .. mp('ann') .. mp('bytes') .. '\xc4\x02\xff\xfe' .. mp('0a0b') .. mp(1000)
@@ -156,7 +156,7 @@ suite:case('claims that are over leave their room at once, not only once they ar
     claims.attach(box.space.claims, 1000)
 end)
 
-suite:case('claims that did not come to be do not count', function(test)
+suite:case('claims that were rolled back are not counted', function(test)
     claims.attach(box.space.claims, 1)
     local visibility = require('tarantkv.visibility')
     visibility.log_write = function() error('the disk is full') end

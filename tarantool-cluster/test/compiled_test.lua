@@ -1,4 +1,5 @@
---- The loops over keys are compiled: an interpreted one would cost ten times as much per key and nobody would notice.
+--- LuaJIT compiles the loops over keys: an interpreted loop would take ten times as long for each key, and no other
+-- test would notice.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -12,7 +13,7 @@ local suite = support.suite('compiled loops')
 
 local KEYS, CALLS = 100, 300
 
---- Modules in which a trace was compiled that starts there, while `work` ran.
+--- The modules in which a trace began that was compiled while `work` ran.
 local function compiled_while(work)
     local compiled, started = {}, nil
     local function on_trace(what, _, func, pc, parent)

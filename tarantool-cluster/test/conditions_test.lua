@@ -1,4 +1,4 @@
---- Conditional writes and deletes: each key by itself, judged in the transaction that applies and records the chunk.
+--- Conditional writes and deletes: each key on its own, checked in the transaction that applies and records the chunk.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -34,7 +34,7 @@ suite:case('each condition of a write', function(test)
     test:is(support.read('a'), msgpack.encode(4), 'and the last value is there')
 end)
 
-suite:case('each key of a chunk by itself', function(test)
+suite:case('each key of a chunk succeeds or fails on its own', function(test)
     box.space.kv:truncate()
     support.write('b', msgpack.encode('old'))
     local told = update({{'a', 1, false}, {'b', 2, false}, {'c', 3, true}, {'d', 4}})
@@ -65,7 +65,7 @@ suite:case('deletes', function(test)
     test:is(support.read('a'), false, 'it is gone')
 end)
 
-suite:case('a copy of a chunk is told what the first was told', function(test)
+suite:case('a copy of a chunk gets the outcome of the first', function(test)
     box.space.kv:truncate()
     local id = support.new_id()
     local first = update({{'a', 1, false}}, {id = id})
@@ -83,7 +83,7 @@ suite:case('a copy of a chunk is told what the first was told', function(test)
     test:is_deeply(box.space.applications:get(id).count, 1, 'applied once')
 end)
 
-suite:case('a copy in the same call is told the same', function(test)
+suite:case('a copy in the same call gets the same outcome', function(test)
     box.space.kv:truncate()
     local chunk = support.chunk(support.UPDATE, calls.update_body({{'a', 1, false}}))
     local answers = _G.tarantkv.apply({chunk, chunk})
@@ -91,7 +91,7 @@ suite:case('a copy in the same call is told the same', function(test)
     test:is_deeply(msgpack.decode(answers[1][2])[2], {}, 'and it succeeded')
 end)
 
-suite:case('what the log refuses leaves nothing, and no record', function(test)
+suite:case('a change that the log refuses leaves nothing, and no record', function(test)
     box.space.kv:truncate()
     local visibility = require('tarantkv.visibility')
     local log_write, id = visibility.log_write, support.new_id()

@@ -1,4 +1,4 @@
---- Control operations, but for claims: malformed bodies, user records, revocations, what a shard says of itself.
+--- Control operations except claims: malformed bodies, user records, revocations, what a shard reports about itself.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -106,7 +106,7 @@ suite:case('revoked tokens', function(test)
     test:is(select(2, get('ann', 'twice')), true, 'a second revocation takes nothing back')
 end)
 
-suite:case('a copy of a change that comes late is told what is on record, and changes nothing', function(test)
+suite:case('a late copy of a change is answered from the record, and changes nothing', function(test)
     local late = {deadline = clock.now_ms() - 1}
     local record, expires = {'hash', SCOPES, false, 1, 0}, clock.now_ms() + 60000
     local revoking = {1, 'late', 'token', expires}
@@ -197,7 +197,7 @@ suite:case('a shard joins one cluster, for ever', function(test)
     end
 end)
 
-suite:case('a user is removed as it is known, and not one made again under its name', function(test)
+suite:case('a removal removes the known user, not one added again under its name', function(test)
     local function remove(version, generation, deadline)
         return (support.control(support.USER_PUT, {1, 'gone', box.NULL, version, generation}, deadline))
     end
@@ -217,7 +217,7 @@ suite:case('a user is removed as it is known, and not one made again under its n
     test:ok(get('gone') ~= nil, 'the new one is there')
 end)
 
-suite:case('status tells what claims and records take', function(test)
+suite:case('status reports the memory of claims and records', function(test)
     local function status()
         local _, payload = support.control(support.STATUS, {})
         return payload
@@ -235,7 +235,7 @@ suite:case('status tells what claims and records take', function(test)
     test:ok(after.memory_used > 0 and after.memory_used <= after.memory_limit, 'memory in use, and its limit')
 end)
 
-suite:case('status tells how far moves of buckets are, until nobody says so any more', function(test)
+suite:case('status reports the progress of moves until the reports end', function(test)
     local progress = require('tarantkv.progress')
     local function moves()
         local _, payload = support.control(support.STATUS, {})

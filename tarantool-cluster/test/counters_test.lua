@@ -1,4 +1,4 @@
---- Increments: whole numbers of 64 bits, bounds, and expiries that count where a counter is made.
+--- Increments: whole numbers of 64 bits, bounds, and expiries that are set when a counter is created.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -34,7 +34,7 @@ suite:case('sums', function(test)
     end
 end)
 
-suite:case('what is no sum is refused and changes nothing', function(test)
+suite:case('a sum that overflows is refused and changes nothing', function(test)
     for _, case in ipairs({
         {MOST, 1, OUT_OF_RANGE}, {LEAST, -1, OUT_OF_RANGE}, {9223372036854775808ULL, 1, OUT_OF_RANGE},
         {MOST, MOST, OUT_OF_RANGE}, {LEAST, LEAST, OUT_OF_RANGE},
@@ -57,7 +57,7 @@ suite:case('bounds', function(test)
     test:is(support.read('n'), false, 'which is not made')
 end)
 
-suite:case('an expiry counts where the counter is made, or always', function(test)
+suite:case('an expiry is set when the counter is created, or always', function(test)
     box.space.kv:truncate()
     local function expires() return calls.tuples({'n'})[1][5] end
     calls.increment({{'n', 1, {expiry = -4102444800000}}})
@@ -79,7 +79,7 @@ suite:case('a copy of a chunk counts once', function(test)
     test:is(support.read('n'), '\x01', 'once')
 end)
 
-suite:case('each gets a version', function(test)
+suite:case('each increment gives a new version', function(test)
     box.space.kv:truncate()
     calls.increment({{'n', 1}})
     local version = calls.tuples({'n'})[1][4]

@@ -71,7 +71,7 @@ suite:case('the same chunk in concurrent calls is applied once', function(test)
     test:is(applications_of(id), 1, 'applied once')
 end)
 
-suite:case('a chunk is found on record after its deadline too', function(test)
+suite:case('a chunk is found on record after its deadline, too', function(test)
     local id = support.new_id()
     support.write('late', ONE, {id = id})
     test:is(support.write('late', ONE, {id = id, deadline = clock.now_ms() - 1000}), outcome.OK, 'recorded outcome')

@@ -1,4 +1,4 @@
---- What removes records whose time is over.
+--- The fibers that remove expired records.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -10,7 +10,7 @@ local clock = require('tarantkv.clock')
 
 local suite = support.suite('expiry')
 
-suite:case('what has had its time is removed, what has not is kept', function(test)
+suite:case('expired records are removed, others are kept', function(test)
     local LEEWAY = 5000
     local now = clock.now_ms()
     box.space.applied:truncate()
@@ -39,7 +39,7 @@ local function fiber_named(name)
     end
 end
 
-suite:case('the fiber that removes is started again when it dies', function(test)
+suite:case('the fiber that removes records is started again when it dies', function(test)
     local id = fiber_named('tarantkv.expiry')
     test:ok(id, 'it runs')
     fiber.kill(id)
@@ -51,7 +51,7 @@ suite:case('the fiber that removes is started again when it dies', function(test
     test:ok(support.wait_for(function() return box.space.applied:get(('x'):rep(16)) == nil end), 'and removes')
 end)
 
-suite:case('it goes on after an error', function(test)
+suite:case('it continues after an error', function(test)
     local expiry = require('tarantkv.expiry')
     local sweep, calls = expiry.sweep, 0
     expiry.sweep = function()

@@ -1,4 +1,4 @@
---- Changes that are recorded by bucket: each bucket of a claim is applied once, whatever chunks it comes in.
+--- Changes that are recorded by bucket: each bucket of a claim is applied once, in whichever chunks it arrives.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -58,7 +58,7 @@ local function run(op, token, pieces, options)
     return support.run(KEYED, body_of(op, token, pieces), options)
 end
 
-suite:case('a retry that groups its keys otherwise applies each bucket once', function(test)
+suite:case('a retry that groups its keys differently applies each bucket once', function(test)
     local token = new_token()
     test:is(run(support.INCREMENT, token, {increment(1, 'a', 1), increment(2, 'b', 1)}), outcome.OK, 'the first try')
     local status, payload, _
@@ -71,7 +71,7 @@ suite:case('a retry that groups its keys otherwise applies each bucket once', fu
     test:is_deeply(msgpack.decode(payload), {{{2}, {}}}, 'another request is another one')
 end)
 
-suite:case('deletes add up, of which some are on record', function(test)
+suite:case('the count of a delete includes buckets on record', function(test)
     for i = 1, 4 do
         run(support.WRITE, new_token(), {write(i, 'd' .. i, ONE)})
     end
@@ -84,7 +84,7 @@ suite:case('deletes add up, of which some are on record', function(test)
     test:is(support.read('d1', 1), ONE, 'what was written meanwhile stays')
 end)
 
-suite:case('every operation on keys has its answers by bucket', function(test)
+suite:case('every operation on keys has a result for each bucket', function(test)
     local named = support.keys_body({'e'}, {5}):sub(2)
     test:is_deeply({run(support.WRITE, new_token(), {write(5, 'e', ONE)})}, {outcome.OK, NULL}, 'a write has none')
     local function told(op, body)
@@ -100,7 +100,7 @@ suite:case('every operation on keys has its answers by bucket', function(test)
     test:is_deeply(told(support.DELETE_IF, deleted), {1, {}}, 'a delete with conditions counts')
 end)
 
-suite:case('a bucket on record is told while it is on its way', function(test)
+suite:case('a bucket on record is answered while it is moving', function(test)
     local token = new_token()
     run(support.INCREMENT, token, {increment(7, 'm', 1)})
     ownership.change(7, ownership.READABLE, ownership.MOVING)
@@ -114,7 +114,7 @@ suite:case('a bucket on record is told while it is on its way', function(test)
     ownership.change(8, ownership.WRITABLE)
 end)
 
-suite:case('a refusal stays one, also by bucket', function(test)
+suite:case('a refusal is final, also with records by bucket', function(test)
     local token, id = new_token(), support.new_id()
     ownership.change(10, ownership.NONE, 's2')
     test:is(run(support.WRITE, token, {write(10, 'r', ONE)}, {id = id}), outcome.WRONG_BUCKET, 'refused')
@@ -136,7 +136,7 @@ suite:case('two copies in one call are applied once', function(test)
     test:is(support.read('twice', 11), '\x01', 'counted once')
 end)
 
-suite:case('too late is what is not on record', function(test)
+suite:case('after the deadline only buckets on record are answered', function(test)
     local token, late = new_token(), {deadline = clock.now_ms() - 1}
     test:is(run(support.WRITE, token, {write(12, 'l', ONE)}, late), outcome.EXPIRED, 'not on record')
     run(support.WRITE, token, {write(12, 'l', ONE)})
@@ -144,7 +144,7 @@ suite:case('too late is what is not on record', function(test)
     test:is(run(support.WRITE, token, {write(12, 'l', ONE), write(13, 'k', ONE)}, late), outcome.EXPIRED, 'half')
 end)
 
-suite:case('what the log does not take is not on record', function(test)
+suite:case('a change that the log refuses is not on record', function(test)
     local visibility = require('tarantkv.visibility')
     local log_write = visibility.log_write
     visibility.log_write = function() box.error({code = box.error.WAL_IO}) end
@@ -155,7 +155,7 @@ suite:case('what the log does not take is not on record', function(test)
     test:is(run(support.WRITE, token, {write(14, 'w', ONE)}), outcome.OK, 'the next try is applied')
 end)
 
-suite:case('records last as long as those of chunks, and are removed', function(test)
+suite:case('records are kept as long as those of chunks, and then removed', function(test)
     local token, id = new_token(), support.new_id()
     run(support.WRITE, token, {write(15, 'x', ONE)}, {id = id, retain = 600000})
     local record = box.space.keyed:get({token, 15})
@@ -165,7 +165,7 @@ suite:case('records last as long as those of chunks, and are removed', function(
     test:is(box.space.keyed:get({token, 15}), nil, 'removed')
 end)
 
-suite:case('a body that is none is refused', function(test)
+suite:case('a malformed body is refused', function(test)
     local token = new_token()
     local good = body_of(support.WRITE, token, {write(1, 'g', ONE)})
     for name, body in pairs({

@@ -1,4 +1,5 @@
---- Keys that expire: absent from their millisecond on for every operation, removed by and by, never back.
+--- Keys that expire: they are absent for every operation from their millisecond on, are removed later, and never come
+-- back.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -38,7 +39,7 @@ end
 local sweep_now
 local function without_sweeps() return nil end
 
-suite:case('a key is there until its millisecond, and then absent for everybody', function(test)
+suite:case('a key is present until its millisecond, and then absent for every operation', function(test)
     sweep.slice = without_sweeps
     for _, is_relative in ipairs({true, false}) do
         write('k', is_relative and 5000 or -(wall + 5000))
@@ -96,7 +97,7 @@ suite:case('a touch changes the expiry alone', function(test)
     test:is(support.read('k'), ONE, 'the value stays')
 end)
 
-suite:case('they are removed, with nothing left behind', function(test)
+suite:case('they are removed completely', function(test)
     box.space.kv:truncate()
     box.space.expiring:truncate()
     for i = 1, 1000 do
@@ -123,7 +124,7 @@ suite:case('they are removed, with nothing left behind', function(test)
     test:is(box.space.expiring:len(), 2, 'so do the rows of those that expire later')
 end)
 
-suite:case('a shard that was frozen while it removed keys goes on at once', function(test)
+suite:case('a shard that was frozen while it removed keys continues at once', function(test)
     local fiber = require('fiber')
     local slice, sleep, slept = sweep.slice, fiber.sleep, nil
     local left = 1
@@ -140,7 +141,7 @@ suite:case('a shard that was frozen while it removed keys goes on at once', func
     test:is(slept, 0, 'it held up nobody in that time')
 end)
 
-suite:case('rows of keys that expire no more are found', function(test)
+suite:case('rows of keys that no longer expire are removed', function(test)
     box.space.kv:truncate()
     box.space.expiring:truncate()
     for i = 1, 200 do
@@ -199,7 +200,7 @@ suite:case('a restart with a clock set back brings no key back that was seen exp
     sweep.slice = sweep_now
 end)
 
-suite:case('versions grow whatever becomes of the clock and of the process', function(test)
+suite:case('versions grow, whatever happens to the clock and the process', function(test)
     local last = 0ULL
     local function next_version()
         local version = calls.update({{'v', 1}}).version
@@ -214,7 +215,7 @@ suite:case('versions grow whatever becomes of the clock and of the process', fun
     test:ok(always, 'many in a millisecond')
     wall = wall - 7200000
     test:ok(next_version(), 'after the clock was set back')
-    -- As after a restart: only what is stored is left.
+    -- As after a restart: only stored data is left.
     wall = wall - 7200000
     require('tarantkv.shard_clock').attach(box.space.clock, 1)
     test:ok(next_version(), 'after a restart with a clock set back')
@@ -230,7 +231,7 @@ suite:case('the clock follows the one of a shard from which keys come', function
     shard_clock.follow(now + 2000, 30000)
     test:is(shard_clock.now_ms(), now + 2000, 'one that is ahead')
     test:is(support.read('f'), false, 'what has expired there has here')
-    -- As on another instance that takes over: only what is stored is left.
+    -- As on another instance that takes over: only stored data is left.
     shard_clock.attach(box.space.clock, 1)
     test:ok(shard_clock.now_ms() >= now + 2000, 'also whoever takes over')
     local ok, err = pcall(shard_clock.follow, shard_clock.now_ms() + 30001, 30000)

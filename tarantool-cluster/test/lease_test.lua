@@ -1,4 +1,4 @@
---- The lease of a leader, with a clock and a commit of the test's own: what is read counts only while no other instance
+--- The lease of a leader, with a clock and a commit of the test's own: a read is answered only while no other instance
 -- can lead.
 
 local fio = require('fio')
@@ -43,7 +43,7 @@ local function read(deadline_ms)
     return support.run(support.READ, support.keys_body({'key'}), {deadline = deadline})
 end
 
-suite:case('a read after a commit that began a moment ago needs no other', function(test)
+suite:case('a read soon after the beginning of a commit needs no further commit', function(test)
     reset()
     lease.confirm(now)
     now = now + VALID_S - 0.01
@@ -51,7 +51,7 @@ suite:case('a read after a commit that began a moment ago needs no other', funct
     test:is(commits, 0, 'without a commit')
 end)
 
-suite:case('a read after a long silence makes one commit, and those beside it none', function(test)
+suite:case('after a long silence one commit serves all waiting reads', function(test)
     reset()
     lease.confirm(now)
     now = now + 2 * VALID_S
@@ -68,7 +68,7 @@ suite:case('a read after a long silence makes one commit, and those beside it no
     test:is(answered[5], outcome.OK, 'with the value')
 end)
 
-suite:case('a frozen leader that was replaced meanwhile answers no read', function(test)
+suite:case('a frozen leader that was replaced answers no read', function(test)
     reset()
     lease.confirm(now)
     now = now + 60
@@ -84,7 +84,7 @@ suite:case('a frozen leader that was replaced meanwhile answers no read', functi
     gate:put(false)
 end)
 
-suite:case('a commit that began before the read was made and took long proves nothing', function(test)
+suite:case('a long commit that began before the read proves nothing', function(test)
     reset()
     local gate, answers = fiber.channel(2), {}
     commit = function() return gate:get(10) end
@@ -109,7 +109,7 @@ suite:case('a leader without a quorum answers nothing, and no read for longer th
     gate:put(false)
 end)
 
-suite:case('what is refused for what is stored needs the lease, too', function(test)
+suite:case('a refusal because of stored data needs the lease, too', function(test)
     reset()
     commit = function() return false end
     local late = {deadline = clock.now_ms() - 1}
@@ -117,7 +117,7 @@ suite:case('what is refused for what is stored needs the lease, too', function(t
     test:is(support.control(support.USER_GET, {1, 'nobody', box.NULL}), outcome.READ_ONLY, 'an account may be there')
 end)
 
-suite:case('what is on record has happened, whoever leads', function(test)
+suite:case('a chunk on record needs no lease', function(test)
     reset()
     local id = support.new_id()
     test:is(support.write('key', VALUE, {id = id}), outcome.OK, 'a write')

@@ -1,4 +1,4 @@
---- When memory is full, chunks that need more are refused whole, and everything else goes on.
+--- When memory is full, chunks that need more are refused as a whole, and everything else works.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -20,7 +20,7 @@ local function applied_twice()
     return count
 end
 
-suite:case('the chunks that need more fail, whole, and the rest goes on', function(test)
+suite:case('chunks that need more fail as a whole, and the others succeed', function(test)
     local function filling(i)
         return support.write_body({
             {('fill%d.1'):format(i), msgpack.encode(('a'):rep(100))},

@@ -1,4 +1,4 @@
---- Buckets that leave and come: what is refused meanwhile, what stays on record, and what is told about it.
+--- Buckets that leave and arrive: what is refused, what stays on record, and what a refusal says.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -28,7 +28,7 @@ local function changes_of(key, bucket)
     }
 end
 
-suite:case('a bucket that is about to leave is read and not changed', function(test)
+suite:case('a bucket that leaves can be read, but not changed', function(test)
     local bucket = support.bucket_of('leaving')
     support.write('leaving', ONE)
     ownership.change(bucket, ownership.READABLE, ownership.MOVING)
@@ -92,7 +92,7 @@ suite:case('a change that was refused stays refused when its bucket is back', fu
     end
 end)
 
-suite:case('a refusal is remembered for as long as a success', function(test)
+suite:case('a refusal is kept on record as long as a success', function(test)
     local bucket = support.bucket_of('kept')
     local body = support.write_body({{'kept', ONE}})
     for _, retain in ipairs({0, 600000}) do

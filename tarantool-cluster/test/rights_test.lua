@@ -1,4 +1,4 @@
---- What the users of the database may do, what a shard opens beside its port, and which variables it does not read.
+--- The rights of the database's users, the console that a shard opens, and variables that it must not read.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -22,7 +22,7 @@ local function environment(changes)
     return support.environment(own)
 end
 
---- The lines of ours on stderr.
+--- The shard's own lines on stderr.
 local function own_lines(errors)
     local lines = {}
     for line in errors:gmatch('tarantkv shard: [^\n]*') do
@@ -59,7 +59,7 @@ suite:case('the store user may call the two procedures and nothing else', functi
     test:is(shard:stop(), 0, 'ended')
 end)
 
-suite:case('a new password or user name takes the place of the old', function(test)
+suite:case('a new password or user name replaces the old one', function(test)
     local base = environment()
     local shard = support.spawn(base)
     shard:connect():close()

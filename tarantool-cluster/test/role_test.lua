@@ -1,4 +1,4 @@
---- What the role checks before it works: its part of the configuration, the instances of all shards, and vshard.
+--- What the role checks at its start: its part of the configuration, the instances of all shards, and vshard.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -26,7 +26,7 @@ suite:case('what the configuration says is read with the defaults of a shard', f
     }, 'all of it')
 end)
 
-suite:case('what is wrong is named', function(test)
+suite:case('an error names the wrong setting', function(test)
     for said, changes in pairs({
         ['roles_cfg.tarantkv.clock_skew_s is "-1"'] = {clock_skew_s = -1},
         ['roles_cfg.tarantkv.store_user is "guest"'] = {store_user = 'guest'},
@@ -60,7 +60,7 @@ local function config_of(instances)
     return config
 end
 
-suite:case('all shards are told, with the addresses of their instances', function(test)
+suite:case('all shards are read, with the addresses of their instances', function(test)
     test:is_deeply(replica_sets.read(config_of({
         ['s1-2'] = {'s1', 'b:3302', 2}, ['s1-1'] = {'s1', '[::1]:3301', 1}, ['s2-1'] = {'s2', 'c:3303', 3},
     })), {s1 = {{'::1', 3301}, {'b', 3302}}, s2 = {{'c', 3303}}}, 'in the order of their names')
@@ -71,7 +71,7 @@ suite:case('two instances of one position are refused, in one shard or in two', 
     test:ok(not ok and message:find('is 7 for both s1-1 and s2-1', 1, true), 'they would make one version twice')
 end)
 
-suite:case('another vshard than the one that was tried is refused', function(test)
+suite:case('another vshard than the tested one is refused', function(test)
     local constants = setmetatable({VERSION = vshard_pin.VERSION}, {__index = function() return 1 end})
     local inside = {is_bucket_in_sync = false, is_master = true}
     test:isnil(vshard_pin.fault(constants, inside), 'the one that was tried is taken')

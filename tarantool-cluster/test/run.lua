@@ -33,7 +33,7 @@ end
 --- The process of the file that runs, and its directory.
 local current = nil
 
--- Whoever ends a run in the middle finds nothing left behind, and no exit code that looks like success.
+-- If a run is interrupted, it removes its files and ends with a signal's exit code.
 ffi.cdef('void _exit(int code);')
 box.ctl.on_shutdown(function()
     if current ~= nil then
@@ -44,7 +44,7 @@ box.ctl.on_shutdown(function()
 end)
 
 --- Run one file; its output is indented and passed on as it comes.
--- @treturn string what went wrong, nil when nothing did
+-- @treturn string what went wrong, nil if nothing did
 local function run(file)
     local directory = fio.tempdir()
     -- A session of its own, so that whatever the test started ends with it.

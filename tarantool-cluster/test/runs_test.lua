@@ -1,4 +1,4 @@
---- One record stands for a run of chunks whose ids follow each other, and no other chunk is taken for one of them.
+--- One record holds a run of chunks with consecutive ids, and no other chunk is taken for one of them.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -33,7 +33,7 @@ local function write(key, id, options)
     return support.chunk(support.WRITE, support.write_body({{key, ONE}}), all)
 end
 
---- Run writes of these ids in one call; returns how many went well.
+--- Run writes of these ids in one call; returns how many succeeded.
 local function run(ids)
     local chunks = {}
     for i, id in ipairs(ids) do
@@ -75,7 +75,7 @@ suite:case('a run has one record, and each of its chunks is on it', function(tes
     end
 end)
 
-suite:case('what is before and behind a run is not on its record', function(test)
+suite:case('chunks before and behind a run are not on its record', function(test)
     local id = sequence()
     run(ids_of(id, 10, 20))
     for _, n in ipairs({9, 21, 8, 22}) do
@@ -93,7 +93,7 @@ suite:case('a gap in the ids ends a run', function(test)
     test:is(applications_of(id(3)) + applications_of(id(6)), 2, 'and applied')
 end)
 
-suite:case('of a run that is on record in part the rest is applied', function(test)
+suite:case('if a part of a run is on record, the rest is applied', function(test)
     local id = sequence()
     run({id(3), id(4)})
     run({id(7)})
@@ -105,7 +105,7 @@ suite:case('of a run that is on record in part the rest is applied', function(te
     test:is(once, 9, 'each applied once')
 end)
 
-suite:case('ids of other sequences are neighbours of none', function(test)
+suite:case('ids of other sequences do not follow', function(test)
     local one, other = sequence(), sequence()
     run(ids_of(one, 4294967290, 4294967295))
     test:is(run({other(0), other(1)}), 2, 'the next sequence begins')
@@ -135,7 +135,7 @@ suite:case('a delete has a record of its own with its count, in the middle of a 
     test:is(support.read('d'), ONE, 'deleted once')
 end)
 
-suite:case('a run is remembered for as long as its longest chunk asks', function(test)
+suite:case('a run is kept as long as its chunk with the longest retention', function(test)
     local id, now = sequence(), clock.now_ms()
     _G.tarantkv.apply({
         write('k', id(1), {deadline = now + 5000}), write('k', id(2), {deadline = now + 9000}),
@@ -159,7 +159,7 @@ suite:case('one bad chunk of a run fails alone, and the others stay applied once
     test:is(applications_of(id(2)), 0, 'the bad one never')
 end)
 
-suite:case('whatever is sent again in whatever company is applied once', function(test)
+suite:case('a chunk is applied once, with whichever other chunks it is sent again', function(test)
     local seed = os.time()
     math.randomseed(seed)
     local id, sent = sequence(), {}

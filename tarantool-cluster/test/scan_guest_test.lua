@@ -1,4 +1,4 @@
---- A scan is a guest: each piece is short, all of them get a share of the time, and damaged bodies are refused.
+--- Scans do not disturb: each piece is short, all together get a share of the time, and damaged bodies are refused.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -80,11 +80,11 @@ suite:case('a shard that was frozen in the middle of a scan takes scans again so
     pause(0)
 end)
 
-suite:case('a scan whose time is over is not made', function(test)
+suite:case('a scan after its deadline is not made', function(test)
     test:is(support.run(SCAN, body(), {deadline = clock.now_ms() - 1}), outcome.EXPIRED, 'expired')
 end)
 
-suite:case('a body that is not that of a scan is refused, whatever it is', function(test)
+suite:case('a malformed body is refused, whatever it is', function(test)
     local good = body({lower = 'a', upper = 'b'})
     for cut = 0, #good - 1 do
         local status = support.run(SCAN, good:sub(1, cut))

@@ -1,4 +1,4 @@
---- A scan gives what is in its bounds in the order of the keys' bytes, and nothing that is not there.
+--- A scan returns the keys within its bounds in the order of their bytes, and no absent keys.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -37,7 +37,7 @@ local ODD = {
     ('k'):rep(31), ('k'):rep(32), ('k'):rep(255), ('k'):rep(256), ('k'):rep(1024),
 }
 
-suite:case('keys come in the order of their bytes, and against it', function(test)
+suite:case('keys come in the order of their bytes, or in reverse order', function(test)
     pause(0)
     fill(ODD)
     test:is_deeply(keys_of(ask()), sorted(ODD), 'forward')

@@ -1,5 +1,5 @@
---- A shard goes on with a data directory of version 1. `data_of_version_1` was written by the code of that version with
--- a clock in the year 2100, so that nothing in it is over. It holds claims in every state, in snapshot and log.
+--- A shard starts with a data directory of version 1. The code of that version wrote `data_of_version_1` with a clock
+-- in the year 2100, so that nothing in it has expired. It holds claims in every state, in snapshot and log.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -46,7 +46,7 @@ suite:case('users and revoked tokens are what they were', function(test)
     test:is_deeply(payload, {{'hash', {'read', 'write'}, false, 1, 0}, true}, 'both')
 end)
 
-suite:case('nothing is left of the form of before', function(test)
+suite:case('nothing of the earlier form is left', function(test)
     local names = {}
     for _, space in box.space._space:pairs({512}, {iterator = 'GE'}) do
         table.insert(names, space.name)

@@ -1,4 +1,4 @@
---- A shard goes on with what an earlier version has stored.
+--- A shard converts the data of an earlier version.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))

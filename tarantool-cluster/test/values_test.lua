@@ -1,4 +1,4 @@
---- Values come back byte for byte as they went in, whatever they are; what cannot be kept is refused.
+--- Values are returned byte for byte; values that cannot be kept are refused.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -96,7 +96,7 @@ suite:case('every kind of value is kept byte for byte', function(test)
     end
 end)
 
-suite:case('what is not one well-formed value is refused and nothing is stored', function(test)
+suite:case('bytes that are not one well-formed value are refused and nothing is stored', function(test)
     for _, refused in ipairs(REFUSED) do
         test:is(support.write('refused', refused[2]), outcome.MALFORMED, refused[1] .. ' is refused')
     end
@@ -135,7 +135,7 @@ suite:case('a tuple in the longer form of another writer is read too', function(
     end
 end)
 
-suite:case('all of it survives a snapshot and an administrator who looks', function(test)
+suite:case('all of it survives a snapshot and a look on the console', function(test)
     test:ok(pcall(box.snapshot), 'the snapshot is written')
     test:is(support.write('deep', nested(256, '\x01')), outcome.OK, 'a deep value')
     test:ok(pcall(function() return require('yaml').encode({box.space.kv:get('deep'):totable()}) end),

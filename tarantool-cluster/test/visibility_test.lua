@@ -1,5 +1,5 @@
---- A read never answers what the log may still refuse. The log write is replaced by one that waits for the test, so
--- that the moment between a change's becoming visible and its being stored lasts as long as the test wants.
+--- A read never returns a change that the log may still refuse. The tests replace the log write by one that waits, so
+-- that the time between a change's visibility and its storage lasts as long as a test needs.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -105,7 +105,7 @@ suite:case('a read waits for the write that it saw', function(test)
     test:is(read.value[1], NEW, 'the read tells it')
 end)
 
-suite:case('a read that saw a write that failed is done again', function(test)
+suite:case('a read that saw a failed write is repeated', function(test)
     reset(OLD)
     local write = in_background(function() return support.write('key', NEW) end)
     wait_held(1)
@@ -116,7 +116,7 @@ suite:case('a read that saw a write that failed is done again', function(test)
     test:is(read.value[1], OLD, 'the read answers what is stored')
 end)
 
-suite:case('a read gives up at its deadline', function(test)
+suite:case('a read stops waiting at its deadline', function(test)
     reset(OLD)
     local write = in_background(function() return support.write('key', NEW) end)
     wait_held(1)
@@ -181,7 +181,7 @@ suite:case('chunks that failed together are looked up again before each is tried
     test:is(box.space.applications:get(id).count, 1, 'the first was applied once')
 end)
 
-suite:case('a call with a commit of its own confirms its reads by it', function(test)
+suite:case('the commit of a call also confirms its reads', function(test)
     reset(OLD)
     local first = in_background(function() return support.write('key', NEW) end)
     wait_held(1)
@@ -198,7 +198,7 @@ suite:case('a call with a commit of its own confirms its reads by it', function(
     test:is(support.values(call.value[1][1][2])[1], NEW, 'the read tells the stored value')
 end)
 
-suite:case('a claim that may yet vanish is not told to anybody', function(test)
+suite:case('a claim that may still be rolled back is not reported', function(test)
     reset()
     local function claim(claim_id)
         return support.control(support.CLAIM, {1, 'user', 'key', 'digest', claim_id, 60000})

@@ -1,6 +1,5 @@
---- A shard goes on with a data directory of before keys had versions and expiries, without a step of its own.
--- `data_without_versions` was written by that code with a clock in the year 2100, partly in a snapshot, partly in the
--- log.
+--- A shard starts, without a conversion, with a data directory from before keys had versions and expiries. The code of
+-- that time wrote `data_without_versions` with a clock in the year 2100, partly in a snapshot, partly in the log.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -38,7 +37,7 @@ suite:case('keys are read as they were', function(test)
     test:is(#tuple_of('old0010'), 3, 'they have no version')
 end)
 
-suite:case('what was applied is not applied again', function(test)
+suite:case('an applied chunk is not applied again', function(test)
     local body = support.write_body({{'old0001', msgpack.encode('again')}})
     test:is(support.run(support.WRITE, body, {id = ('a'):rep(15) .. '2', retain = 600000}), 0, 'a write')
     test:is(support.read('old0001'), msgpack.encode(41), 'is on record')
@@ -55,7 +54,7 @@ suite:case('version 0 is a version', function(test)
     test:is_deeply(calls.update({{'old0022', 'new', false}}).failed, {{0, 0}}, 'and not absent')
 end)
 
-suite:case('touch and increment take such keys', function(test)
+suite:case('touch and increment work on such keys', function(test)
     test:is_deeply(calls.touch({'old0030'}, {5000}), {}, 'touched')
     test:is_deeply({tuple_of('old0030')[4], #tuple_of('old0030')}, {0, 5}, 'the version stays')
     now_ms = now_ms + 60000
