@@ -31,9 +31,9 @@ class BatchSettings(Settings, frozen=True, kw_only=True):
         int, Meta(ge=1024, description="Answers of reads held by one api process until they are sent; past that, 503.")
     ] = 256 * 1024 * 1024
     max_inflight_chunks: Annotated[
-        int, Meta(ge=1, description="Chunks per shard and api process under way at a time; past that, 503.")
+        int, Meta(ge=1, description="Chunks per shard and api process that wait at a time; past that, 503.")
     ] = 4096
-    max_inflight_bytes: Annotated[int, Meta(ge=1024, description="Bytes of such chunks; past that, 503.")] = (
+    max_inflight_bytes: Annotated[int, Meta(ge=1024, description="Bytes of these chunks; past that, 503.")] = (
         64 * 1024 * 1024
     )
     max_wait_s: Annotated[
@@ -44,5 +44,5 @@ class BatchSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = 0.5
     idempotency_window_s: Annotated[
-        int, Meta(ge=1, le=86400, description="Seconds for which an `Idempotency-Key` is remembered.")
+        int, Meta(ge=1, le=86400, description="Seconds for which an `Idempotency-Key` is valid.")
     ] = 600

@@ -20,7 +20,7 @@ class ClusterSettings(Settings, frozen=True, kw_only=True):
         str,
         Meta(
             description="The shards and their instances: `s1=host:port,host:port;s2=host:port`. Order matters: it "
-            "decides which buckets a shard is given at its first start. Where shards announce each other, api and "
+            "decides which buckets a shard gets at its first start. If shards announce each other, api and "
             "workers need only some of them."
         ),
     ]

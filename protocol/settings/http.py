@@ -22,8 +22,8 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
     trusted_proxies: Annotated[
         str,
         Meta(
-            description="Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed; `*`: "
-            "everybody's."
+            description="Addresses or networks, separated by commas, whose `X-Forwarded-For` is trusted; `*`: "
+            "all of them."
         ),
     ] = ""
     tls_cert: Annotated[
@@ -35,7 +35,7 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
         Seconds, Meta(description="Seconds in which a request's head must arrive, from its first byte on.")
     ] = 10.0
     send_timeout_s: Annotated[
-        Seconds, Meta(description="Seconds after which a client that reads nothing of its answer is cut off.")
+        Seconds, Meta(description="Seconds after which a client that reads nothing is disconnected.")
     ] = 30.0
     max_connections: Annotated[
         int,
@@ -56,16 +56,14 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
             description="Seconds between SIGTERM, when readiness fails, and the end of accepting.",
         ),
     ] = 0.0
-    drain_timeout_s: Annotated[
-        Seconds, Meta(description="Seconds for which requests under way may go on after that.")
-    ] = 10.0
+    drain_timeout_s: Annotated[Seconds, Meta(description="Seconds that running requests then get to finish.")] = 10.0
     stop_grace_s: Annotated[
         int,
         Meta(
             ge=0,
             le=86400,
             description="Seconds from SIGTERM until the process is killed, as `stop_grace_period` of Compose; "
-            "0: not told.",
+            "0: unknown.",
         ),
     ] = 0
     access_log: Annotated[

@@ -55,7 +55,7 @@ class RedisSettings(Settings, frozen=True, kw_only=True):
     redis_user: Annotated[str, Meta(min_length=1, pattern=r"^[!-~]+\Z", description="Redis ACL user; no spaces.")] = (
         "tarantkv"
     )
-    redis_password: Annotated[str, Meta(min_length=1, description="Its password.")]
+    redis_password: Annotated[str, Meta(min_length=1, description="Password of the Redis user.")]
 
     def __post_init__(self) -> None:
         parse_addresses(self.redis_url)

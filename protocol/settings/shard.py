@@ -16,14 +16,14 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
     clock_skew_s: ClockSkew = CLOCK_SKEW_S
     shard: Annotated[str, Meta(description="Name of the shard that this instance belongs to.")]
     shard_listen: Annotated[str, Meta(description="Address on which the instance listens.")] = "127.0.0.1:3301"
-    shard_dir: Annotated[str, Meta(description="Directory of its snapshots and write-ahead log.")] = "."
+    shard_dir: Annotated[str, Meta(description="Directory of snapshots and write-ahead log.")] = "."
     # memtx takes no less than 64 MiB.
     shard_memory_mib: Annotated[int, Meta(ge=64, le=1_048_576, description="Memory for data, in MiB.")] = 512
     wal_mode: Annotated[
         Literal["write", "fsync"],
         Meta(
-            description="How far an acknowledged write has gone: `write` survives a killed process, "
-            "`fsync` a power cut."
+            description="What an acknowledged write survives: with `write` a killed process, with "
+            "`fsync` a power cut, too."
         ),
     ] = "write"
     max_claims_per_user: Annotated[
@@ -31,7 +31,7 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=100_000_000,
-            description="Requests with an `Idempotency-Key` of one user that one shard remembers at a time; past that, "
+            description="Claims of `Idempotency-Key`s that one shard keeps for one user at a time; past that, "
             "503. Each takes about 170 bytes.",
         ),
     ] = 1_000_000

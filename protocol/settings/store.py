@@ -19,10 +19,10 @@ class StoreSettings(Settings, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*\Z",
-            description="Tarantool user of the workers; none of the database's own.",
+            description="Tarantool user of the workers; not one of the database's own.",
         ),
     ] = "tarantkv"
-    store_password: Annotated[str, Meta(min_length=1, description="Its password.")]
+    store_password: Annotated[str, Meta(min_length=1, description="Password of that Tarantool user.")]
 
     def __post_init__(self) -> None:
         if self.store_user in RESERVED_USERS:
