@@ -155,7 +155,11 @@ def _check(shards: Sequence[ShardPlan]) -> None:
                 raise ValueError(f"instance {instance.name}: the name must begin with that of its shard, {shard.name}-")
             if not 1 <= instance.position <= MOST_POSITIONS:
                 raise ValueError(f"instance {instance.name}: its position must be 1 to {MOST_POSITIONS}")
-            of = {"name": instance.name, "position": instance.position, "address": instance.address}
+            of: dict[str, str | int] = {
+                "name": instance.name,
+                "position": instance.position,
+                "address": instance.address,
+            }
             for what, value in of.items():
                 if value in seen:
                     raise ValueError(f"instances {seen[value]} and {instance.name} have the same {what}, {value}")

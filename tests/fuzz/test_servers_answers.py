@@ -141,7 +141,7 @@ def relabelled(chance: Chance) -> bytes:
     return struct.pack(">BI", 0xCE, len(content)) + content
 
 
-def applied(received: bytes) -> list[tuple[int, Any]]:
+def applied(received: bytes) -> list[list[Any]]:
     """What a worker makes of these bytes as the answer to a call, after which the other end closes."""
     ours, theirs = socket.socketpair()
     ours.settimeout(10)

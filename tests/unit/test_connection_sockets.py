@@ -3,11 +3,12 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import uvloop
@@ -33,7 +34,8 @@ async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[tupl
     server.serving.tls = context
     config = SimpleNamespace(loaded_app=Application(asgi, server.serving))
     loop = asyncio.get_running_loop()
-    listener = await loop.create_server(lambda: Connection(config, server.state), "127.0.0.1", 0)
+    factory = cast("Callable[[], asyncio.Protocol]", lambda: Connection(config, server.state))
+    listener = await loop.create_server(factory, "127.0.0.1", 0)
     try:
         yield server, listener.sockets[0].getsockname()[1]
     finally:

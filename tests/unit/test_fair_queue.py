@@ -246,7 +246,7 @@ def test_a_start_that_enters_again_does_not_make_the_turns_come_faster() -> None
 
 def test_what_fails_at_its_turn_keeps_nobody_else_from_theirs(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
-        turns = FairQueue(per_turn=1, max_wait_s=0.01)
+        turns = FairQueue(per_turn=1, max_wait_s=0.01, give_up_s=0.01)
         started: list[int] = []
         assert turns.enter("a", 1, nothing, nothing)
         assert turns.enter("a", 1, lambda: started.append(1), nothing)
@@ -254,7 +254,7 @@ def test_what_fails_at_its_turn_keeps_nobody_else_from_theirs(caplog: pytest.Log
             await turn()
         assert turns.waiting == 0
         # Nor does one that fails when it is given up.
-        unready = FairQueue(per_turn=1, max_wait_s=0.01, ready=lambda _: False)
+        unready = FairQueue(per_turn=1, max_wait_s=0.01, give_up_s=0.01, ready=lambda _: False)
         rejected = asyncio.Event()
         assert unready.enter("a", 1, nothing, nothing)
         assert unready.enter("b", 1, nothing, rejected.set)
