@@ -126,7 +126,7 @@ def _keep(cluster: Cluster, command: str, directory: str | None) -> None:
         raise SupervisorDownError
     target = Path(directory) if directory else dotenv.REPOSITORY / ".backups" / time.strftime("%Y-%m-%dT%H-%M-%S")
     size = backup.backup(cluster, target, _say)
-    print(f"{target} has {size / 2**20:.1f} MiB. Keep .env with it: its secrets are not in there.")
+    print(f"{target} has {size / 2**20:.1f} MiB. Keep .env with it: the backup does not hold its secrets.")
 
 
 def _logs(cluster: Cluster, names: list[str], *, follow: bool) -> NoReturn:
@@ -159,21 +159,21 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m localcluster", description="The whole system on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start everything and say how to reach it")
+    commands.add_parser("up", help="start everything and print its address")
     commands.add_parser("down", help="stop everything, keep the data")
-    commands.add_parser("status", help="what runs")
-    logs = commands.add_parser("logs", help="the last lines of the logs")
+    commands.add_parser("status", help="show the state of each process")
+    logs = commands.add_parser("logs", help="print the last lines of the logs")
     logs.add_argument("names", nargs="*", help="programs, as `status` names them; all of them by default")
     logs.add_argument("-f", "--follow", action="store_true")
     scale = commands.add_parser("scale", help="change the number of workers")
     scale.add_argument("workers")
     wait = commands.add_parser("wait", help="wait until everything runs and answers")
     wait.add_argument("--timeout", type=float, default=60.0)
-    commands.add_parser("credentials", help="the administrator's login as JSON, for a pipe into curl")
+    commands.add_parser("credentials", help="print the administrator's login as JSON, for a pipe into curl")
     commands.add_parser("exec", help="run Python with the settings of the api: exec -- -m api.manage list")
     making = commands.add_parser("backup", help="copy the data of every shard while it runs")
-    making.add_argument("directory", nargs="?", help="a new one; .backups/ and the time by default")
-    restoring = commands.add_parser("restore", help="put a backup where there is no data yet")
+    making.add_argument("directory", nargs="?", help="a new directory; by default one in .backups/")
+    restoring = commands.add_parser("restore", help="restore a backup to a system that has no data yet")
     restoring.add_argument("directory")
     commands.add_parser("clean", help="stop everything and remove the data")
     return parser

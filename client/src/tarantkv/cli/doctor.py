@@ -80,7 +80,7 @@ def _redis(ready: Ready, samples: Samples | None) -> Finding:
         lanes = samples.by("lane", "tarantkv_redis_lane_up") if samples is not None else {}
         down = sorted(lane for lane, up in lanes.items() if not up)
         if down:
-            to_do = "the others carry everything: look after these: docs/operations.md#redis-lanes"
+            to_do = "the other lanes carry everything; repair these: docs/operations.md#redis-lanes"
             return Finding("redis", WARNING, f"{len(down)} of {len(lanes)} lanes do not work: {', '.join(down)}", to_do)
         return Finding("redis", OK, "the api is ready, so it reaches Redis")
     return Finding("redis", FAILURE, ready.reason, "make status, and the logs of redis and the api: make logs")
@@ -113,7 +113,7 @@ def _token(kv: Client) -> Iterator[Finding]:
 def _metrics(samples: Samples | None) -> Iterator[Finding]:
     if samples is None:
         text = "the api does not show its metrics here"
-        yield Finding("limits", NOT_SEEN, text, "ask the api itself, not a proxy before it")
+        yield Finding("limits", NOT_SEEN, text, "ask the api itself, not a proxy in front of it")
         return
     used = samples.by("shard", "tarantkv_shard_memory_used_bytes")
     limit = samples.by("shard", "tarantkv_shard_memory_limit_bytes")
@@ -126,10 +126,10 @@ def _metrics(samples: Samples | None) -> Iterator[Finding]:
         yield Finding("memory", OK, f"the fullest shard is {max(shares.values()):.0f} % full")
     late = {shard: lag for shard, lag in samples.by("shard", "tarantkv_expiry_lag_seconds").items() if lag > LAG_S}
     for shard, lag in late.items():
-        to_do = "spread the ttl of what is written together: docs/operations.md#keys-that-expire"
-        yield Finding("expiry", WARNING, f"shard {shard} is {lag:.0f} s behind in giving memory back", to_do)
+        to_do = "vary the ttls of keys that are written together: docs/operations.md#keys-that-expire"
+        yield Finding("expiry", WARNING, f"shard {shard} is {lag:.0f} s behind with removing expired keys", to_do)
     if not late:
-        yield Finding("expiry", OK, "no shard is behind in removing what has expired")
+        yield Finding("expiry", OK, "no shard is behind with removing expired keys")
     yield _refusals(samples)
 
 
@@ -140,7 +140,7 @@ def _refusals(samples: Samples) -> Finding:
             shard = sample.labels.get("shard", "")
             refused[shard] = refused.get(shard, 0) + sample.value
     if not refused:
-        return Finding("disk", OK, "no shard has refused a change since the api started; free space is not told")
+        return Finding("disk", OK, "no shard has refused a change since the api started; free space is unknown")
     names = ", ".join(f"{shard} {count:.0f} times" for shard, count in sorted(refused.items()))
     to_do = "look for free disk space (df) and memory on its machine: docs/operations.md#shards"
     return Finding("disk", WARNING, f"shards have refused changes since the api started: {names}", to_do)
