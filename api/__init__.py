@@ -4,3 +4,8 @@ Here live the HTTP contract, authentication, the splitting of batches into chunk
 The api knows shards only by name: it reaches them through Redis and the workers, holds no Tarantool credentials, and
 keeps no state that its death could lose. What both sides of Redis must agree on lives in `protocol`.
 """
+
+from protocol.compiled import use
+
+# Before any module of this package is imported.
+use()

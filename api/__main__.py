@@ -20,7 +20,7 @@ from api.server.closing import Server
 from api.server.tls import server_context
 from api.server.uvicorn_config import check_uvicorn, configuration
 from api.services import ApiSettings, Services, load_settings
-from protocol import processors
+from protocol import compiled, processors
 from protocol.buckets import ShardMapError
 from protocol.logs import configure
 from protocol.settings import HttpSettings, SettingsError, exit_with
@@ -88,8 +88,9 @@ def main() -> int:
         exit_with(str(error))
     configure(settings.log.log_level)
     try:
+        compiled.check(settings.compiled.compiled)
         asyncio.run(preflight(settings))
-    except (ShardMapError, TwoClustersError) as error:
+    except (SettingsError, ShardMapError, TwoClustersError) as error:
         exit_with(str(error))
     except (ShardsSilentError, StoreCallError, OverloadedError) as error:
         sys.stderr.write(f"tarant-kv: the api cannot start: {error}\n")

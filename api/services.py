@@ -43,6 +43,7 @@ from protocol.settings import (
     AuthSettings,
     BatchSettings,
     ClusterSettings,
+    CompiledSettings,
     HttpSettings,
     LogSettings,
     RedisSettings,
@@ -68,6 +69,7 @@ class ApiSettings:
     batch: BatchSettings
     log: LogSettings
     traces: TraceSettings
+    compiled: CompiledSettings
 
 
 def load_settings() -> ApiSettings:
@@ -84,6 +86,7 @@ def load_settings() -> ApiSettings:
         load(BatchSettings),
         load(LogSettings),
         load(TraceSettings),
+        load(CompiledSettings),
     )
     check_installed(settings.traces)
     check_together(settings.http, settings.auth, settings.batch)

@@ -24,6 +24,9 @@ from protocol.settings import (
 from protocol.settings.cross_checks import END_S
 from protocol.settings.redis import parse_addresses
 
+TEST_COMPILED = "TARANTKV_TEST_COMPILED"
+"""What the clusters of tests have as `TARANTKV_COMPILED`: they test the sources, whatever is compiled beside them."""
+
 API_PORT = 8081
 REDIS_PORT = 7379
 FIRST_SHARD_PORT = 13301
@@ -162,7 +165,12 @@ def for_tests(
     tiers["api"] = {"TARANTKV_API_PROCESSES": "1", **of_api, **tiers.get("api", {})}
     return ClusterConfig(
         data_dir=data_dir,
-        settings={**dotenv.random_secrets(), dotenv.ADMIN_PASSWORD: secrets.token_urlsafe(18), **settings},
+        settings={
+            **dotenv.random_secrets(),
+            dotenv.ADMIN_PASSWORD: secrets.token_urlsafe(18),
+            variable("compiled"): os.environ.get(TEST_COMPILED, "off"),
+            **settings,
+        },
         shards=tuple(Shard(f"s{number}", port) for number, port in enumerate(shard_ports, start=1)),
         redis_ports=redis_ports,
         api_port=api_port,

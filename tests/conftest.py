@@ -1,9 +1,13 @@
 """What every test may use: the running system, as `make up` starts it, on ports of its own."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+# Before anything of the api is imported: tests look into modules, and replace what is in them.
+os.environ["TARANTKV_COMPILED"] = "off"
 
 from localcluster.cluster import Cluster
 from localcluster.config import for_tests

@@ -5,3 +5,8 @@ Redis and Tarantool, so that a dead shard or lane holds up nobody else. It never
 nothing of HTTP, users or buckets, and keeps no state that its death could lose: what it has in hand stays pending in
 the stream until it is answered.
 """
+
+from protocol.compiled import use
+
+# Before any module of this package is imported.
+use()

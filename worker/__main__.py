@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from protocol import collector, names
+from protocol import collector, compiled, names
 from protocol.announced import Address, Shards, announced
 from protocol.logs import configure
 from protocol.redis_wire import Wire
 from protocol.settings import (
     ClusterSettings,
+    CompiledSettings,
     LogSettings,
     RedisSettings,
+    SettingsError,
     StoreSettings,
     WorkerSettings,
     exit_with,
@@ -129,6 +131,10 @@ def main() -> int:
         return check(settings.worker_heartbeat_file)
     cluster, redis, store = load_or_exit(ClusterSettings), load_or_exit(RedisSettings), load_or_exit(StoreSettings)
     configure(load_or_exit(LogSettings).log_level)
+    try:
+        compiled.check(load_or_exit(CompiledSettings).compiled)
+    except SettingsError as error:
+        exit_with(str(error))
     heartbeat = Path(settings.worker_heartbeat_file) if settings.worker_heartbeat_file else None
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):

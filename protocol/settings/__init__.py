@@ -10,6 +10,7 @@ from protocol.settings.auth import MIN_SECRET_CHARACTERS, MIN_SECRET_LENGTH, Aut
 from protocol.settings.base import PREFIX, Settings, SettingsError, variable
 from protocol.settings.batch import BatchSettings
 from protocol.settings.cluster import ClusterSettings, parse_shards
+from protocol.settings.compiled import CompiledSettings
 from protocol.settings.concerns import CLIENT_VARIABLES, CONCERNS, known_variables, variables_of
 from protocol.settings.http import HttpSettings
 from protocol.settings.loader import EXIT_CONFIGURATION, check_together, exit_with, load, load_or_exit
@@ -31,6 +32,7 @@ __all__ = [
     "AuthSettings",
     "BatchSettings",
     "ClusterSettings",
+    "CompiledSettings",
     "HttpSettings",
     "LogSettings",
     "RedisAddress",

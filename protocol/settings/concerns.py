@@ -6,6 +6,7 @@ from protocol.settings.auth import AuthSettings
 from protocol.settings.base import Settings, variable
 from protocol.settings.batch import BatchSettings
 from protocol.settings.cluster import ClusterSettings
+from protocol.settings.compiled import CompiledSettings
 from protocol.settings.http import HttpSettings
 from protocol.settings.logs import LogSettings
 from protocol.settings.redis import RedisSettings
@@ -19,6 +20,7 @@ CONCERNS: dict[type[Settings], str] = {
     RedisSettings: "api, worker",
     StoreSettings: "worker, shard",
     LogSettings: "api, worker, shard",
+    CompiledSettings: "api, worker",
     HttpSettings: "api",
     AuthSettings: "api",
     BatchSettings: "api",
@@ -52,6 +54,7 @@ CLIENT_VARIABLES = frozenset(
         "TARANTKV_REDIS_WORKER_USER",
         "TARANTKV_SHARD_MEMORY_LIMIT",
         "TARANTKV_TARANTOOL_IMAGE",
+        "TARANTKV_TEST_COMPILED",
         "TARANTKV_TEST_TARANTOOL",
         "TARANTKV_TEST_URL",
         "TARANTKV_TEST_VSHARD",
