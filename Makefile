@@ -47,8 +47,8 @@ LOWEST_TESTS := tests/unit tests/contract
 LINTS := lint-style lint-types lint-layers lint-lengths lint-lua lint-shell lint-compose lint-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install installed up down status logs scale credentials test chaos pairs faults-report fuzz test-lua test-python \
-	test-browser test-lowest coverage check docs lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
+.PHONY: help install compiled installed up down status logs scale credentials test chaos pairs faults-report fuzz test-lua test-python \
+	test-browser test-compiled test-lowest coverage check docs lint lint-tools $(LINTS) hooks format clean bench soak load overload worst env lock audit \
 	user-add user-set-password user-set-scopes user-disable user-enable user-remove user-list backup restore \
 	cluster-up cluster-status cluster-down shard-add shard-drain replica-add replica-replace \
 	cluster-backup cluster-restore
@@ -59,6 +59,9 @@ help: ## list these targets
 
 install:
 	@scripts/install.sh
+
+compiled: install ## compile the modules that every request passes through; needs a C compiler and some minutes
+	$(PYTHON) scripts/compile.py
 
 installed:
 	@[ -x $(PYTHON) ] || { echo "Nothing is installed yet: run make up." >&2; exit 1; }
@@ -160,6 +163,11 @@ test-lowest: .venv-lowest/installed.lock ## run tests with the lowest versions t
 		install --no-user --no-deps --no-index --no-build-isolation .venv-lowest/client
 	@cp $< $@
 
+test-compiled: compiled ## run the tests of running systems with the compiled modules
+	@scripts/install.sh test
+	TARANTKV_TEST_COMPILED=required $(PYTHON) -m pytest -n $(TEST_PROCESSES) --dist worksteal \
+		$(or $(ARGS),tests/contract tests/integration tests/security tests/faults)
+
 docs: ## update generated pages and build the site of docs/ into site/; works offline after the first time
 	@scripts/install.sh docs
 	@$(PYTHON) -m docsite write
@@ -211,7 +219,7 @@ format: install ## format the code and fix what ruff can fix
 
 clean: ## stop everything and remove the data and caches; keeps .env and .venv
 	@if [ -x $(PYTHON) ]; then $(CLUSTER) clean; fi
-	@rm -rf .data .chaos site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .compiled .data .chaos site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 bench: ## compare the speed with simpler systems, about 5 minutes; QUICK=1 takes 1; OUT=.bench, ARGS="--help"

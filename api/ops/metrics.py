@@ -18,6 +18,7 @@ from api.ops.durations import Durations, Shown, Tally
 from api.ops.recent import Answers
 from api.ops.scan_metrics import ScanMetrics
 from api.queue.lanes import LaneView
+from protocol.compiled import use
 from protocol.operations import Status
 from protocol.version import VERSION
 
@@ -132,12 +133,12 @@ class Metrics:
         )
         build = Gauge(
             "tarantkv_build_info",
-            "The version of tarant-kv and of Python, as labels; the value is always 1.",
-            ("version", "python"),
+            "The version of tarant-kv and of Python, and whether compiled modules are used, as labels; always 1.",
+            ("version", "python", "compiled"),
             registry=self._registry,
             multiprocess_mode="livemax",
         )
-        build.labels(VERSION, platform.python_version()).set(1)
+        build.labels(VERSION, platform.python_version(), "yes" if use().used else "no").set(1)
         self._shards = {
             field: Gauge(name, text, ("shard",), registry=self._registry, multiprocess_mode="mostrecent")
             for field, (name, text) in _SHARD_GAUGES.items()

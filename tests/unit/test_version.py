@@ -44,7 +44,7 @@ def test_the_openapi_document_has_it() -> None:
 
 
 def test_the_metrics_have_it_beside_the_version_of_python() -> None:
-    line = f'tarantkv_build_info{{python="{platform.python_version()}",version="{VERSION}"}} 1.0'
+    line = f'tarantkv_build_info{{compiled="no",python="{platform.python_version()}",version="{VERSION}"}} 1.0'
     assert line in Metrics().render().decode().splitlines()
 
 
