@@ -27,7 +27,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is
 
 
 def compile_in(root: Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPT, "--root", str(root), "--level", "0", "pack/one.py"]
+    command = [sys.executable, str(SCRIPT), "--root", str(root), "--level", "0", "pack/one.py"]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **(environment or {})}
     )
