@@ -145,10 +145,13 @@ class Errand:
             soon_s = 0.0 if refused <= ROUNDS_AT_ONCE else pause_s
             if placed and waiting:
                 # Neither is to wait for the other.
-                both = await asyncio.gather(
-                    self._resend_and_follow(placed, soon_s, refused), self._resend_and_follow(waiting, pause_s, refused)
-                )
-                return settled + both[0] + both[1]
+                both = [
+                    self._resend_and_follow(placed, soon_s, refused),
+                    self._resend_and_follow(waiting, pause_s, refused),
+                ]
+                for followed in await asyncio.gather(*both):
+                    settled += followed
+                return settled
             results = await self._resend(placed or waiting, pause_s if waiting else soon_s, refused)
             refused += 1
         return settled + results

@@ -1,11 +1,12 @@
 """Compiled modules: when they are used, and that whatever is the matter with them the sources are used instead."""
 
+import ast
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -174,7 +175,47 @@ def test_a_process_that_requires_them_ends_without_them(monkeypatch: pytest.Monk
         check("required")
 
 
+LISTED = (ROOT / "scripts" / "compiled-modules.txt").read_text().split()
+
+
+def classes_of(module: str) -> Iterator[ast.ClassDef]:
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.ClassDef):
+            yield node
+
+
+def names_in(nodes: list[ast.expr]) -> set[str]:
+    return {name.id for node in nodes for name in ast.walk(node) if isinstance(name, ast.Name)}
+
+
 def test_the_list_names_modules_that_exist_each_once() -> None:
-    listed = (ROOT / "scripts" / "compiled-modules.txt").read_text().split()
-    assert listed == sorted(set(listed))
-    assert all((ROOT / module).is_file() for module in listed)
+    assert sorted(set(LISTED)) == LISTED
+    assert all((ROOT / module).is_file() for module in LISTED)
+
+
+def test_no_class_that_is_not_compiled_inherits_from_one_that_is() -> None:
+    """mypyc refuses to make an object of such a class, at run time."""
+    native = {node.name for module in LISTED for node in classes_of(module)}
+    others = [
+        str(path.relative_to(ROOT))
+        for package in ("api", "worker", "protocol", "localcluster", "clusterctl")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    wrong = [
+        (module, node.name)
+        for module in set(others) - set(LISTED)
+        for node in classes_of(module)
+        if names_in(node.bases) & native
+    ]
+    assert not wrong
+
+
+def test_no_compiled_error_shares_its_name_in_a_function_with_another() -> None:
+    """mypyc gives the name that several `except` clauses bind the type of the first, and refuses the others."""
+    native = {node.name for module in LISTED for node in classes_of(module)}
+    for module in LISTED:
+        for function in ast.walk(ast.parse((ROOT / module).read_text())):
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                handlers = [each for each in ast.walk(function) if isinstance(each, ast.ExceptHandler) and each.name]
+                caught = [names_in([each.type]) for each in handlers if each.type is not None]
+                assert len(handlers) < 2 or not native & set().union(*caught), (module, function.name)
