@@ -1,1 +1,1 @@
-"""Protection against overload: what is admitted, what waits, what is refused. It knows nothing of HTTP messages."""
+"""Protection against overload: decides which requests start, wait, or are rejected. It knows nothing of HTTP."""

@@ -1,12 +1,12 @@
-"""What is raised where something is not admitted."""
+"""The error for requests and chunks that are not admitted."""
 
 from __future__ import annotations
 
 
 class OverloadedError(Exception):
-    """Something was not admitted, and nothing of it was applied; the text says what there is too much of."""
+    """The request was not admitted, and nothing of it was applied; the text says which limit is reached."""
 
 
 def overloaded(detail: str) -> OverloadedError:
-    """The error for what was not admitted."""
+    """Make the error that says which limit is reached."""
     return OverloadedError(f"{detail}; nothing was applied")

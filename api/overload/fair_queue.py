@@ -1,8 +1,9 @@
-"""Fair turns: what is too much for one turn of the event loop waits in one queue a user, and the users take turns.
+"""Fair turns: requests that do not fit into one turn of the event loop wait in one queue for each user, and the users
+take turns.
 
-Where this process is the bottleneck the queue would otherwise form in the event loop and in the kernel, where nobody
-can bound it, or tell one user from another. A user whose backlog would take too long to clear gets no more in: the wait
-is the measure, so that nothing here depends on how fast a machine is. A connection has one entry at most.
+If this process is the bottleneck, requests would otherwise queue in the event loop and in the kernel. There nobody can
+bound the queue or tell one user from another. A user whose backlog would take too long to clear gets no more entries.
+The limit is a time and not a number, so it suits machines of any speed. A connection has one entry at most.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ Queue = deque[tuple[float, int, Call, Call]]
 
 
 class FairQueue:
-    """Starts things that cost `per_turn` together in one turn of the event loop.
+    """Starts requests in turns of the event loop: the costs of those in one turn add up to about `per_turn`.
 
-    A user is any text, or None for all who are not known: those share a queue. `ready` tells whether something of a
-    user may start now; until then it waits, for `give_up_s` seconds at most. `loop.time()` of uvloop stands still
-    within a turn, which makes it the turn's name.
+    A user is any text, or None for all users that are not known: those share a queue. `ready` tells whether a request
+    of a user may start now; until then it waits, for `give_up_s` seconds at most. The time of `loop.time()` identifies
+    a turn, because uvloop's clock stands still within one.
     """
 
     def __init__(
@@ -47,13 +48,13 @@ class FairQueue:
         self._waiting_since = 0.0
         self._waited_at = float("-inf")
         self._newest_rate = self._rate = 0.0
-        """Starts in a second while something waits; 0 until it is known."""
+        """Starts in a second while requests wait; 0 until it is known."""
         self._window_began = 0.0
         self._window_starts = 0
         self._scheduled = False
 
     def free(self, cost: int, now: float) -> bool:
-        """Whether something may start at once, which is then counted; `now` is the loop's time."""
+        """Whether a request may start at once; if so, it is counted. `now` is the loop's time."""
         if self.waiting:
             return False
         if now != self._turn:
@@ -65,7 +66,7 @@ class FairQueue:
         return True
 
     def full(self, user: str | None, now: float) -> bool:
-        """Whether a user's queue takes more than the longest wait to clear, by what is seen and expected."""
+        """Whether a user's queue takes too long to clear, by the age of its oldest entry or by the rate of starts."""
         queue = self._queues.get(user)
         if queue is None:
             return False
@@ -79,9 +80,9 @@ class FairQueue:
         return waited > longest or 0 < expected < len(queue)
 
     def enter(self, user: str | None, cost: int, start: Call, reject: Call) -> bool:
-        """Have `start` called when it is the user's turn, or `reject` if that never comes.
+        """Call `start` when it is the user's turn, or `reject` if that does not come in time.
 
-        False: neither, as the user has to wait for too long already.
+        False: neither will be called, because the user's backlog is too long already.
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -103,7 +104,7 @@ class FairQueue:
         return True
 
     def _take_turns(self) -> None:
-        """One turn: the users in order, each with its oldest entry, and once more until the turn is full."""
+        """Take one turn: each user in order starts its oldest entry, and again, until the turn is full."""
         loop = asyncio.get_running_loop()
         now = self._waited_at = loop.time()
         started = self._start_ready()
@@ -121,9 +122,9 @@ class FairQueue:
             loop.call_later(LOOK_AGAIN_S, self._take_turns)
 
     def _measure(self, rate: float) -> None:
-        """Take the higher one of the last two rates: the shards may have paused in the middle of the last measurement.
+        """Use the higher of the last two rates: the shards may have paused in the middle of the last measurement.
 
-        A rate of 0 is no rate: the shards pause, and may go on at any moment.
+        A rate of 0 is ignored: the shards pause, and may continue at any moment.
         """
         self._rate = max(rate, self._newest_rate) if rate else 0.0
         self._newest_rate = rate
@@ -141,7 +142,7 @@ class FairQueue:
                 continue
             _, cost, start, _ = queue.popleft()
             if queue:
-                # Behind all others.
+                # Its turn comes after that of all other users.
                 queues[user] = queue
             self.waiting -= 1
             started += 1
@@ -150,7 +151,7 @@ class FairQueue:
         return started
 
     def _give_up(self, before: float) -> None:
-        """Reject what has been waiting since before that time, also while others start."""
+        """Reject the entries that have waited since before that time, even while others start."""
         for user, queue in list(self._queues.items()):
             while queue and queue[0][0] < before:
                 _, _, _, reject = queue.popleft()
@@ -161,7 +162,7 @@ class FairQueue:
 
 
 def _call(entry: Call) -> None:
-    """Start or reject one thing. Whatever comes of it must not end the turns: nobody's turn would come after that."""
+    """Start or reject one request. An exception must not end the turns, because other entries wait for theirs."""
     try:
         entry()
     except Exception as error:  # noqa: BLE001 - see above

@@ -1,4 +1,6 @@
-"""The gate of an api process: which requests start at once, which wait for their turn, and which are rejected."""
+"""The gate of an api process: decides which requests start at once, which wait for their turn, and which are
+rejected.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from api.overload.tuning import BYTES_PER_START, STARTS_PER_TURN
 
 
 class Gate(FairQueue):
-    """Decides about the requests of one process, each with its user and the bytes of its body."""
+    """Decides about the requests of one process; each has a user and the size of its body."""
 
     def __init__(self, admission: Admission, max_wait_s: float, request_timeout_s: float) -> None:
         super().__init__(
@@ -20,7 +22,7 @@ class Gate(FairQueue):
         self._rejected: Counter[str] = Counter()
 
     def is_open(self, size: int, now: float) -> bool:
-        """Whether a request may start at once, whoever sends it; it is then counted. `now` is the loop's time."""
+        """Whether a request of any user may start at once; if so, it is counted. `now` is the loop's time."""
         return self.free(1 + size // BYTES_PER_START, now) and self._admission.calm()
 
     def count_rejected(self, route: str) -> None:

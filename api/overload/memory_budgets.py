@@ -1,6 +1,6 @@
-"""How much memory of one process requests may hold: for their bodies, and for answers that are not sent yet.
+"""Limits the memory of one process for request bodies, and for answers that are not sent yet.
 
-A request that holds memory alone is never refused any, so that one within the limits of requests always passes.
+A request that is the only holder of memory is always admitted, so that every request within the limits can pass.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class BodyBudget:
 
 
 class BodyShare:
-    """What one request holds, until it is released or its `with` block ends."""
+    """The bytes that one request holds, until they are released or its `with` block ends."""
 
     __slots__ = ("_budget", "_size")
 
@@ -33,10 +33,10 @@ class BodyShare:
         self._size = 0
 
     def add(self, size: int) -> None:
-        """Hold `size` bytes more.
+        """Count `size` bytes more as held.
 
         Raises:
-            OverloadedError: other bodies take the room.
+            OverloadedError: other bodies hold the memory.
         """
         budget = self._budget
         if budget.held > self._size and budget.held + size > budget.max_bytes:
@@ -45,7 +45,7 @@ class BodyShare:
         self._size += size
 
     def release(self) -> None:
-        """Give back what is held."""
+        """Release the bytes that are held."""
         self._budget.held -= self._size
         self._size = 0
 
@@ -57,11 +57,11 @@ class BodyShare:
 
 
 class AnswerBudget:
-    """Counts the bytes of answers to reads, from when they come from their shards until they are sent to their clients.
+    """Counts the bytes of answers to reads, from their arrival from the shards until they are sent to the clients.
 
-    Nobody knows the size of an answer before it comes. An answer past the budget is dropped, and its read is refused,
-    which has changed nothing. Each user may hold a share of the budget, as in `api.overload.shard_limits`. One large
-    answer may take the whole budget and more: small answers of others have room all the same.
+    The size of an answer is unknown until it comes. An answer beyond the budget is dropped, and its read is rejected; a
+    read changes nothing. Each user may hold a share of the budget, as in `api.overload.shard_limits`. One large answer
+    may take the whole budget and more; small answers of other users are accepted even then.
     """
 
     def __init__(self, max_bytes: int, small_bytes: int = SMALL_BYTES) -> None:
@@ -71,11 +71,11 @@ class AnswerBudget:
         self._by_user: dict[str | None, int] = {}
 
     def share(self, user: str | None, keys: int | None = None) -> AnswerShare:
-        """The share of one read, empty at first; `keys`: how many it reads at most, if that is known.
+        """The share of one read, empty at first; `keys` is how many keys it reads at most, if that is known.
 
         Raises:
-            OverloadedError: answers that wait to be sent leave no room, some of them are this user's, and the read is
-                not one of few keys.
+            OverloadedError: answers that wait to be sent fill the budget, some of them belong to this user, and the
+                read may be of more than a few keys.
         """
         may_be_small = keys is not None and keys <= FEW_KEYS
         if not may_be_small and user in self._by_user and not self.has_room(user, 0):
@@ -83,14 +83,14 @@ class AnswerBudget:
         return AnswerShare(self, user)
 
     def has_room(self, user: str | None, size: int) -> bool:
-        """Whether `size` bytes more may be held for a user; while nothing is held any answer may."""
+        """Whether `size` bytes more may be held for a user. While nothing is held, any answer may."""
         if not self.held:
             return True
         own = self._by_user.get(user, 0)
         return self.held + size <= self.max_bytes and own <= SHARE * (self.max_bytes - self.held)
 
     def count(self, user: str | None, size: int) -> None:
-        """Count bytes in, or out where there are less than none."""
+        """Add bytes to those that are held, or subtract them if negative."""
         if not size:
             return
         self.held += size
@@ -102,7 +102,7 @@ class AnswerBudget:
 
 
 class AnswerShare:
-    """What one read holds until its answer is sent."""
+    """The bytes that one read holds until its answer is sent."""
 
     __slots__ = ("_budget", "_closed", "_size", "_user")
 
@@ -113,7 +113,7 @@ class AnswerShare:
         self._closed = False
 
     def take(self, size: int) -> bool:
-        """Hold `size` bytes more; False: there is no room, or nobody waits for them any more."""
+        """Hold `size` bytes more. False: the budget is full, or the read is released already."""
         budget = self._budget
         if self._closed:
             return False
@@ -124,21 +124,21 @@ class AnswerShare:
         return True
 
     def grow(self, size: int) -> None:
-        """Hold `size` bytes more if that is above 0: an answer is larger than what it was made of.
+        """Hold `size` bytes more, if positive: an encoded answer can be larger than the values it was made from.
 
         Raises:
-            OverloadedError: other answers take the room.
+            OverloadedError: other answers fill the budget.
         """
         if size > 0 and not self.take(size):
             raise _no_room()
 
     def keep(self, size: int) -> None:
-        """Give back what is held beyond `size` bytes."""
+        """Release the bytes held beyond `size`."""
         if self._size > size:
             self._count(size - self._size)
 
     def release(self) -> None:
-        """Give back what was held; nothing is held from now on."""
+        """Release the bytes that are held; this share can hold none from now on."""
         self._closed = True
         self._count(-self._size)
 

@@ -1,10 +1,11 @@
-"""How much one api process may have under way for each shard: chunks and bytes.
+"""Limits the chunks and bytes that wait for outcomes, for each shard, in one api process.
 
-Overload is answered here, before anything is sent. A shard takes as many chunks as it has lately worked off in
-`max_wait_s`, within fixed bounds: more would only wait. A user may hold `SHARE` times the room that is left.
+An overload is noticed here, before anything is sent. A shard's limit is the number of chunks that it has lately
+finished in `max_wait_s`, within fixed bounds: more chunks would only wait. A user may hold `SHARE` times the room that
+is left.
 
-A shard with no user's chunks under way takes any batch. Otherwise a batch that is within the limits of requests, but
-larger than these limits, would be refused for ever.
+A shard with no chunks of users accepts any batch. Otherwise a batch within the limits of requests, but larger than
+these limits, would be rejected for ever.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from api.overload.tuning import CATCH_UP, LEAST_CHUNKS, LEAST_READY, PAUSE, READ
 
 
 class _Shard:
-    """What is under way for one shard, and how much may be."""
+    """The chunks of one shard that wait for outcomes, and their limits."""
 
     __slots__ = ("catching_up", "done", "held", "max_chunks", "rate", "ready_chunks", "silent", "silent_s")
 
@@ -24,20 +25,20 @@ class _Shard:
         self.max_chunks = max_chunks
         self.ready_chunks = ready_chunks
         self.done = 0
-        """Chunks worked off since the last measurement."""
+        """Chunks finished since the last measurement."""
 
         self.rate = 0.0
-        """Chunks worked off in a second."""
+        """Chunks finished in a second."""
 
         self.catching_up = 0
         self.silent = 0
         self.silent_s = 0.0
         self.held: dict[str, list[int]] = {}
-        """Chunks and bytes of every user who has any."""
+        """Chunks and bytes of every user who has any waiting."""
 
 
 class Admission:
-    """Counts what is under way for each shard."""
+    """Counts the chunks and bytes that wait for outcomes, for each shard."""
 
     def __init__(self, shards: Sequence[str], *, max_chunks: int, max_bytes: int, max_wait_s: float) -> None:
         self._max_chunks = max_chunks
@@ -49,9 +50,9 @@ class Admission:
         self.use(shards, shards)
 
     def use(self, shards: Iterable[str], placed: Iterable[str]) -> None:
-        """From now on these are the shards. Keys are on those `placed`, the others have room that no request can use.
+        """Set the shards. Those in `placed` own keys; the room of the others is not counted.
 
-        A shard that has gone is forgotten once nothing is under way for it any more.
+        A removed shard is forgotten when no chunk waits for it any more.
         """
         self._names = frozenset(shards)
         self._placed = tuple(placed)
@@ -59,10 +60,11 @@ class Admission:
             self._add(shard)
 
     def admit(self, parts: Iterable[tuple[str, int]], user: str | None = None) -> None:
-        """Count `(shard, bytes)` of every part of a batch in, or none. Without a user there is no share to keep to.
+        """Count `(shard, bytes)` of every part of a batch, or of none. A call without a user is not held to a user's
+        share.
 
         Raises:
-            OverloadedError: one shard has too much under way, or too much of this user's.
+            OverloadedError: one shard has reached its limit, or this user's share of it.
         """
         batch: dict[str, list[int]] = {}
         for shard, size in parts:
@@ -81,13 +83,13 @@ class Admission:
             self._count(shard, chunks, size, user)
 
     def release(self, shard: str, size: int, user: str | None = None, *, worked: bool = True) -> None:
-        """Count a part out again; `worked`: its shard had it."""
+        """Stop counting a part. `worked`: its shard has worked on it."""
         self._count(shard, -1, -size, user)
         if worked:
             self._shards[shard].done += 1
 
     def calm(self) -> bool:
-        """Whether some shard has so little under way that any user's chunk would be admitted."""
+        """Whether some shard is so far below its limits that a chunk of any user would be admitted."""
         for shard in self._placed:
             state = self._shards[shard]
             if 2 * self.chunks[shard] < state.max_chunks and 2 * self.bytes[shard] < self._max_bytes:
@@ -95,7 +97,7 @@ class Admission:
         return False
 
     def has_room(self, user: str | None) -> bool:
-        """Whether some shard would take a chunk of this user's soon."""
+        """Whether some shard would soon work on a chunk of this user."""
         for shard in self._placed:
             state = self._shards[shard]
             if self.chunks[shard] < state.ready_chunks and self._fault(shard, 1, 1, user) is None:
@@ -103,11 +105,11 @@ class Admission:
         return False
 
     def adapt(self, elapsed_s: float) -> None:
-        """Take what was worked off in the last `elapsed_s` as the measure of what may be under way.
+        """Measure how much each shard has finished in the last `elapsed_s`, and set the limits by it.
 
         A shard that had work and answered nothing for `PAUSE` measurements is not overloaded but paused: Redis, the
-        shard or the network is. The pause may end at any moment. Until then, and while the shard catches up, as much
-        may wait as the settings allow. To take overload for a pause would admit many seconds' work.
+        shard or the network is. The pause may end at any moment. Until then, and while the shard catches up, the limits
+        are those of the settings. If overload were mistaken for a pause, work of many seconds would be admitted.
         """
         self._forget_gone()
         for shard, state in self._shards.items():
@@ -141,7 +143,7 @@ class Admission:
                 del self._shards[shard], self.chunks[shard], self.bytes[shard]
 
     def _count(self, shard: str, chunks: int, size: int, user: str | None) -> None:
-        """Count chunks in, or out where there are less than none."""
+        """Add chunks to those that wait, or subtract them if negative."""
         self.chunks[shard] += chunks
         self.bytes[shard] += size
         if user is None:
@@ -159,7 +161,7 @@ class Admission:
         """Why these chunks are not admitted; None if they are."""
         state = self._shards[shard]
         held_chunks, held_bytes = self.chunks[shard], self.bytes[shard]
-        # What the api itself asks of a shard has no user, and keeps no batch out.
+        # The api's own calls have no user, and keep no batch out.
         if not (state.held if user is not None else held_chunks):
             return None
         if held_chunks + chunks > state.max_chunks or held_bytes + size > self._max_bytes:
