@@ -1,1 +1,1 @@
-"""The way of chunks to the shards, over Redis streams, and of outcomes back."""
+"""Sends chunks to the shards over Redis streams, and takes their outcomes back."""

@@ -1,7 +1,7 @@
 """The ids that an api process gives to its chunks: in sequence for the writes of each shard.
 
-A shard records what it applies in one transaction as runs of ids that follow each other, so a sequence saves it work;
-any unique ids would be right.
+A shard records the chunks of one transaction as runs of consecutive ids, so a sequence makes its records smaller. Any
+unique ids would be correct.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _COUNTER_BYTES = ID_BYTES - _PROCESS_BYTES - _SEQUENCE_BYTES
 
 
 class _Sequence:
-    """Ids that follow each other."""
+    """Makes consecutive ids."""
 
     __slots__ = ("_count", "_prefix")
 
@@ -30,20 +30,20 @@ class _Sequence:
 
 
 class ChunkIds:
-    """Ids of 16 bytes that nobody else uses: half of each is random for this process."""
+    """Makes unique ids of 16 bytes: half of each is random for this process."""
 
     def __init__(self, shards: Iterable[str]) -> None:
         self._process = secrets.token_bytes(_PROCESS_BYTES)
         self._sequences = 0
         self.next = self._sequence()
-        """An id of no shard's sequence."""
+        """Makes an id that belongs to no shard's sequence."""
         self._writes = {shard: self._sequence() for shard in shards}
 
     def next_write(self, shard: str) -> bytes:
-        """The next id of a shard's sequence; its chunk is to be sent in this order."""
+        """The next id of a shard's sequence; its chunk must be sent in this order."""
         make = self._writes.get(shard)
         if make is None:
-            # Kept for good: a sequence that began anew would give ids a second time.
+            # Never removed: a sequence that starts again would give ids a second time.
             make = self._writes[shard] = self._sequence()
         return make()
 

@@ -1,4 +1,4 @@
-"""The clock that ends every wait: gives up chunks that have no outcome a little after their deadline."""
+"""Ends every wait: gives up chunks that have no outcome shortly after their deadline."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from api.queue.pending import PendingChunks
 SWEEP_S = 0.1
 
 GRACE_S = 0.3
-"""How long after its deadline a chunk is still waited for: workers report what they give up just before it."""
+"""How long a chunk waits beyond its deadline: workers report the chunks that they give up just before it."""
 
 
 class Deadlines:
-    """Sweeps the chunks that wait. `adapt` is told how long it was since the sweep before, in seconds."""
+    """Looks regularly for chunks whose deadline has passed. It calls `adapt` with the seconds since the look before."""
 
     def __init__(self, pending: PendingChunks, adapt: Callable[[float], None]) -> None:
         self._pending = pending
         self._adapt = adapt
 
     async def run(self) -> None:
-        """Sweep again and again; never returns."""
+        """Look again and again; never returns."""
         while True:
             began = time.monotonic()
             await asyncio.sleep(SWEEP_S)
@@ -30,7 +30,7 @@ class Deadlines:
             self.sweep(time.monotonic())
 
     def sweep(self, now: float) -> None:
-        """Give up the chunks whose time is over, and have the frames deleted that nobody waits for any more."""
+        """Give up the chunks whose deadline has passed, and delete the frames that no request waits for any more."""
         for pending in self._pending.overdue(now, GRACE_S):
             reason = "no answer before the deadline" if pending.sends else "the queue was out of reach"
             self._pending.give_up(pending, reason)

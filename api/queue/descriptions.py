@@ -1,4 +1,4 @@
-"""Asks shards what they are: DESCRIBE, the one question to all of them from which the api learns the map."""
+"""Asks all shards to describe themselves (DESCRIBE). The api makes the shard map from the answers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from protocol.operations import Operation, Status
 ASK_TIMEOUT_MS = 2000
 
 STEPS = 3
-"""So often at most the shards are asked that those asked before have announced."""
+"""How many times at most shards are asked that the shards asked before have announced."""
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What a shard says of itself, and which shards it says there are (None: it announces none)."""
+    """What a shard says of itself, and which shards it announces (None: it announces none)."""
 
     shard: str
     bucket_count: int
@@ -35,7 +35,7 @@ class Description(msgspec.Struct, frozen=True):
 
     @property
     def ownership(self) -> Ownership:
-        """Its buckets."""
+        """The buckets that it owns."""
         return Ownership(self.shard, self.bucket_count, self.ranges, self.moving)
 
 
@@ -44,9 +44,9 @@ _decode = msgspec.msgpack.Decoder(Description).decode
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What all shards have said. `shards` are those that there are, as far as these know; the others are left out.
+    """The answers of all shards. `shards` are those that exist, as far as the answers say; others are left out.
 
-    `silent` has the reason of each that gave no answer.
+    `silent` has the reason for each shard that gave no answer.
     """
 
     shards: Shards
@@ -54,12 +54,12 @@ class Round:
     silent: Mapping[str, str]
 
     def no_answer(self) -> str:
-        """Who gave no answer, and why."""
+        """The shards that gave no answer, with the reasons."""
         return "no answer from " + ", ".join(f"{shard} ({reason})" for shard, reason in self.silent.items())
 
 
 async def ask_all(dispatcher: Dispatcher, known: Shards) -> Round:
-    """Ask the shards that are known, and those that they announce."""
+    """Ask the known shards, and the shards that they announce."""
     said: dict[str, Description] = {}
     silent: dict[str, str] = {}
     shards = known
@@ -82,7 +82,7 @@ async def ask_all(dispatcher: Dispatcher, known: Shards) -> Round:
 
 
 async def ask(dispatcher: Dispatcher, shard: str, timeout_ms: int) -> Description | Outcome:
-    """What a shard says of itself, or the outcome of a question that it has not answered.
+    """What a shard says of itself, or the outcome of a question that the shard has not answered.
 
     Raises:
         Problem: 503, not admitted: the shard was not asked.

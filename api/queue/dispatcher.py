@@ -1,7 +1,7 @@
-"""The way of chunks to the shards and of outcomes back, for one api process: one object in front of its parts.
+"""Sends the chunks of one api process to the shards and returns their outcomes: one object in front of its parts.
 
-`lanes` send and read the replies, over one Redis or several, `deadlines` ends every wait, and `pending` knows who waits
-for what.
+`lanes` send chunks and read replies, over one Redis or several; `deadlines` ends every wait; `pending` knows which
+request waits for which chunk.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Part(Protocol):
 
 
 class Dispatcher:
-    """Sends chunks to shards and returns their outcomes; one for each api process."""
+    """Sends chunks to shards and returns their outcomes; each api process has one."""
 
     def __init__(
         self, redis_settings: RedisSettings, settings: BatchSettings, shards: Sequence[str], observer: Observer
@@ -79,17 +79,17 @@ class Dispatcher:
         return len(self._pending)
 
     def tell_stamps(self, stamped: Callable[[Any], None]) -> None:
-        """Have what workers tell of traced requests (`protocol.stamps`) handed over."""
+        """Have `stamped` called with the times that workers report of traced requests (`protocol.stamps`)."""
         self._pending.stamped = stamped
 
     def oldest_s(self) -> dict[str, float]:
-        """For how long the oldest chunk of each shard has waited for its outcome, in seconds."""
+        """How long the oldest chunk of each shard has waited for its outcome, in seconds."""
         return self._pending.oldest_s(self._shards)
 
     def use(self, shards: Sequence[str], placed: Sequence[str]) -> None:
-        """From now on these are the shards, and requests have keys on those `placed`.
+        """Set the shards; requests have keys on those in `placed`.
 
-        Chunks for a shard that has gone keep waiting: it may still answer them.
+        Chunks for a removed shard keep waiting: it may still answer them.
         """
         self._shards = shards
         self.admission.use(shards, placed)
@@ -106,7 +106,7 @@ class Dispatcher:
             lane.sender.cluster = cluster
 
     def start(self) -> asyncio.Future[None]:
-        """Start the tasks. The future returned fails when one of them dies, which its owner must not survive."""
+        """Start the tasks. The returned future fails when one of them dies; the process must then end."""
         loop = asyncio.get_running_loop()
         self._failed = loop.create_future()
         parts: list[_Part] = [self._deadlines]
@@ -121,7 +121,9 @@ class Dispatcher:
         return self._failed
 
     async def stop(self) -> None:
-        """Cancel the tasks and leave nothing in Redis; requests that still wait get what is known of their chunks."""
+        """Cancel the tasks and remove this process's keys from Redis; waiting requests get the outcomes that are
+        known.
+        """
         self._stopping = True
         for task in self._tasks:
             task.cancel()
@@ -131,17 +133,17 @@ class Dispatcher:
         await asyncio.gather(*(self._leave(lane.settings) for lane in self.lanes.all))
 
     async def _leave(self, lane: RedisSettings) -> None:
-        """Leave nothing in one Redis."""
+        """Remove this process's keys from one Redis."""
         wire = AsyncWire(lane, name="api-stop")
         with suppress(redis.exceptions.RedisError, OSError):
             await wire.run([("DEL", alive_key(self.process), reply_stream(self.process))])
         wire.close()
 
     def begin(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, done: Done) -> None:
-        """Send `(shard, chunk)` parts; `done` is called with the outcome of each, in order, at once or later.
+        """Send `(shard, chunk)` parts; `done` is called with the outcome of each, in order, now or later.
 
-        That is a little after the chunks' deadline, which they share, at the latest: by then each has an outcome, if
-        only `UNKNOWN`. Chunks whose deadline has passed are not sent.
+        That is shortly after the deadline, which the chunks share, at the latest: by then each chunk has an outcome,
+        even if it is `UNKNOWN`. Chunks whose deadline has passed are not sent.
 
         Raises:
             OverloadedError: not admitted; nothing was sent, and `done` is not called.
@@ -153,7 +155,8 @@ class Dispatcher:
             self._add(parts, caller, ends, partial(self._settled, time.monotonic(), done))
 
     async def dispatch(self, parts: Sequence[tuple[str, Chunk]], caller: Caller = NOBODY) -> Sequence[Outcome]:
-        """The same for parts of any size, large ones in turns; returns the outcomes, never raising for one.
+        """The same for parts of any size; large ones are sent in turns. Returns the outcomes, and raises no error for
+        one.
 
         Raises:
             OverloadedError: not admitted; nothing was sent.
@@ -171,12 +174,14 @@ class Dispatcher:
         return outcomes
 
     def _admit(self, parts: Sequence[tuple[str, Chunk]], caller: Caller) -> float | None:
-        """Count parts in; returns their deadline on the monotonic clock. None: it has passed; nothing is counted."""
+        """Count the parts; returns their deadline on the monotonic clock. None: it has passed, and nothing is
+        counted.
+        """
         left_s = (parts[0][1].deadline_ms - now_ms()) / 1000
         if left_s <= 0:
             return None
         self.admission.admit([(shard, len(chunk.body)) for shard, chunk in parts], caller.user)
-        # More than a request has is left only where the wall clock was set back since it came.
+        # The remaining time can exceed a request's only if the wall clock was set back since the request arrived.
         return time.monotonic() + min(left_s, self._longest_s)
 
     def _settled(self, began: float, done: Done, outcomes: Sequence[Outcome]) -> None:
@@ -196,9 +201,9 @@ class Dispatcher:
         return await future
 
     async def _send_in_turns(self, parts: Sequence[tuple[str, Chunk]], caller: Caller, ends: float) -> list[Outcome]:
-        """Send a large batch, to all shards at the same time and to each a few turns at a time.
+        """Send a large batch: to all shards at the same time, and to each a few turns at a time.
 
-        Where that has taken half of the time, the rest is sent at once: the batch could be too late otherwise.
+        When half of the time is over, the rest is sent at once: otherwise the batch could be too late.
         """
         hurries = (time.monotonic() + ends) / 2
         outcomes: dict[int, Outcome] = {}

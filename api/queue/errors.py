@@ -1,10 +1,10 @@
-"""What can go wrong between the api and the shards, apart from chunk outcomes; HTTP problems are made elsewhere."""
+"""Errors between the api and the shards that are not outcomes of chunks; other modules turn them into HTTP problems."""
 
 from __future__ import annotations
 
 
 class StoreCallError(Exception):
-    """A store call has no good outcome; `status` is the one that it has."""
+    """A store call failed; `status` is its outcome."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -12,8 +12,8 @@ class StoreCallError(Exception):
 
 
 class ShardsSilentError(Exception):
-    """Some shards did not say what they own; the text names them and why."""
+    """Some shards did not say what they own; the text names them and the reasons."""
 
 
 class TwoClustersError(Exception):
-    """Two clusters use one Redis, and nothing tells which of them is this process's own; the text says more."""
+    """Two clusters use one Redis, and this process cannot find out which of them is its own; the text says more."""

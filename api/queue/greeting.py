@@ -1,7 +1,7 @@
-"""Which instance listens at a shard's address, as Tarantool's greeting tells everybody who connects.
+"""Finds out which instance listens at a shard's address, by Tarantool's greeting.
 
-This is the one thing that the api learns without Redis and the workers: where two clusters use one Redis by mistake,
-nothing that comes through Redis tells an api process which of them its own settings mean.
+This is the only thing that the api learns without Redis and workers: if two clusters use one Redis by mistake, no
+message through Redis can prove which of them its settings mean.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 GREETING_BYTES = 128
-"""Sent by the server before anything is asked; the first line ends with the instance's UUID."""
+"""The server sends it before any request; its first line ends with the instance's UUID."""
 
 TIMEOUT_S = 1.0
 

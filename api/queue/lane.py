@@ -1,4 +1,4 @@
-"""One lane of an api process: what is to be sent to one Redis, who sends it, and who reads the replies there."""
+"""One lane of an api process: the chunks for one Redis, the sender, and the reader of the replies there."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from protocol.frames import Outcome
 from protocol.settings import RedisSettings
 
 SILENT_S = 0.7
-"""A lane that says nothing for so long counts as broken, where there is another one."""
+"""How long a lane may be silent before it counts as broken, if there is another lane."""
 
 
 class Lane:
     """One Redis, as an api process uses it.
 
-    `began` is called when a connection works, and `others` take over when one of the two has failed. A lane without
-    others is the only one: it waits for Redis for longer.
+    `began` is called when a connection works. If sender or reader fails, `others` take over. A lane without others is
+    the only one, and gives Redis more time.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class Lane:
         self.name = settings.address.name
         self.outgoing = Outgoing(shards, pending)
         self.heard: dict[str, float] = {}
-        """When an outcome of each shard last came through this lane, on the monotonic clock; where there are others."""
+        """When an outcome of each shard last came through this lane, on the monotonic clock; filled only if there are
+        other lanes."""
 
         self._pending = pending
         self._began = began

@@ -1,8 +1,8 @@
-"""Which lane carries the chunks of which shard. It decides only: no input or output, no clock of its own.
+"""Decides which lane carries the chunks of which shard. It has no input or output and no clock of its own.
 
-Every shard has an order of all lanes, by rendezvous hashing: a new lane becomes the home of its share of the shards,
-and no other shard moves. The first lane in a shard's order is its home. A lane that is out of order hands its shards to
-the next in their orders. It has a shard back once it has been in order for a while and has carried an answer of it.
+Every shard has an order of all lanes, by rendezvous hashing, so a new lane becomes the home of its share of the shards
+and no other shard moves. The first lane in a shard's order is its home. If a lane fails, its shards use the next lanes
+in their orders. A shard returns to a lane that has worked for some time and has carried an answer of that shard.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 HOME_AFTER_S = 5.0
-"""For how long a lane must be in order before shards come back to it: longer than a worker needs to connect again."""
+"""How long a lane must have worked before shards return to it: longer than a worker needs to connect again."""
 
 
 def order(shard: str, lanes: Sequence[str]) -> tuple[int, ...]:
@@ -24,10 +24,10 @@ def order(shard: str, lanes: Sequence[str]) -> tuple[int, ...]:
 
 
 class LaneChoice:
-    """The lane of each shard. All times are on the caller's monotonic clock, in seconds.
+    """Knows the lane of each shard. All times are on the caller's monotonic clock, in seconds.
 
-    A lane is presumed to be up until it has failed: a shard must not begin on another one only because that one's
-    connection was faster.
+    A lane counts as working until it has failed: otherwise shards would start on another lane only because its
+    connection was made first.
     """
 
     def __init__(self, lanes: Sequence[str], shards: Iterable[str] = ()) -> None:
@@ -35,10 +35,12 @@ class LaneChoice:
         self._up = [True] * len(self.lanes)
         self._up_since = [float("-inf")] * len(self.lanes)
         self._mute: dict[tuple[str, int], float] = {}
-        """Shards of which a lane carried no answers, with the time until which it is left out."""
+        """For a shard and a lane that carried no answers of it: the time until which the shard does not use this
+        lane."""
 
         self._proven: dict[tuple[str, int], bool] = {}
-        """Whether a lane that has failed has carried an answer of the shard since then; absent: it has not failed."""
+        """Whether a lane that has failed has carried an answer of the shard since then; absent: the lane has not
+        failed."""
 
         self._orders: dict[str, tuple[int, ...]] = {}
         self._now: dict[str, int] = {}
@@ -60,7 +62,7 @@ class LaneChoice:
         return lane
 
     def order_of(self, shard: str) -> Sequence[int]:
-        """All lanes, the shard's home first."""
+        """The positions of all lanes, the shard's home first."""
         self.of(shard)
         return self._orders[shard]
 
@@ -69,7 +71,7 @@ class LaneChoice:
         return list(self._now)
 
     def use(self, shards: Iterable[str]) -> None:
-        """From now on these are the shards."""
+        """Set the shards."""
         wanted = frozenset(shards)
         for shard in self._now.keys() - wanted:
             del self._now[shard], self._orders[shard]
@@ -84,14 +86,14 @@ class LaneChoice:
         return [shard for shard, carrier in self._now.items() if carrier == lane]
 
     def up(self, lane: int, now: float) -> None:
-        """A lane is connected again."""
+        """Note that a lane is connected again."""
         if not self._up[lane]:
             self._up[lane] = True
             self._up_since[lane] = now
             self.settle(now)
 
     def down(self, lane: int, now: float) -> None:
-        """A lane has failed."""
+        """Note that a lane has failed."""
         if self._up[lane]:
             self._up[lane] = False
             for shard in self._orders:
@@ -99,23 +101,25 @@ class LaneChoice:
             self.settle(now)
 
     def mute(self, shard: str, lane: int, now: float) -> None:
-        """A lane carries no answers of a shard, though it is connected."""
+        """Note that a lane carries no answers of a shard, although it is connected."""
         self._mute[shard, lane] = now + HOME_AFTER_S
         self._proven[shard, lane] = False
         self.settle(now)
 
     def prove(self, shard: str, lane: int) -> None:
-        """A lane has carried an answer of a shard."""
+        """Note that a lane has carried an answer of a shard."""
         if (shard, lane) in self._proven:
             self._proven[shard, lane] = True
 
     def unproven(self, shard: str) -> list[int]:
-        """The lanes, better than the shard's present one, that have to carry an answer before it comes back."""
+        """The lanes, earlier in the shard's order than its present one, that must carry an answer before the shard
+        returns.
+        """
         ahead = self.order_of(shard)[: self._orders[shard].index(self._now[shard])]
         return [lane for lane in ahead if self._up[lane] and self._proven.get((shard, lane)) is False]
 
     def settle(self, now: float, shards: Iterable[str] | None = None) -> None:
-        """Choose again; call it now and then, as time alone brings shards home."""
+        """Choose the lanes again. Call it regularly: shards return to their lanes after some time."""
         for shard in tuple(self._orders) if shards is None else shards:
             candidates = self._orders[shard]
             current = self._now[shard]
@@ -124,11 +128,11 @@ class LaneChoice:
                 chosen = next((lane for lane in candidates if fits(shard, lane, now)), None)
                 if chosen is not None:
                     break
-            # Where no lane is in order the shard stays where it is: one is as good as another.
+            # If no lane works, the shard stays where it is: no lane is better than another.
             self._now[shard] = current if chosen is None else chosen
 
     def _is_steady(self, shard: str, lane: int, now: float) -> bool:
-        """Whether it has been in order for long enough, or a shard is there already and need not leave."""
+        """Whether it has worked for long enough, or is the shard's present lane and still usable."""
         if lane == self._now[shard] and self._is_usable(shard, lane, now):
             return True
         proven = self._proven.get((shard, lane), True)

@@ -1,9 +1,10 @@
-"""Watches whether answers come through the lanes, where there are several.
+"""Watches whether answers come through the lanes, if there are several.
 
-A Redis that takes every frame is of no use to a shard whose workers cannot reach it. So where chunks of a shard have
-waited for a while and nothing of that shard came through their lane, the shard is asked through another lane. If it
-answers there, the fault is the lane's, and the shard changes over. If not, the fault is the shard's, and to send its
-chunks a second time would help nobody. A lane that has failed must carry such an answer before shards come home.
+A Redis may accept every frame although the workers of a shard cannot reach it. So if chunks of a shard have waited for
+some time and nothing of that shard came through their lane, the api asks the shard a question through another lane. If
+the shard answers there, the lane is at fault, and the shard changes to the other one. If not, the shard is at fault,
+and its chunks are not sent a second time, because that would not help. A lane that has failed must carry such an answer
+before shards return to it.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from protocol.operations import Operation, Status
 LOOK_EVERY_S = 0.1
 
 SUSPECT_S = 0.6
-"""For how long chunks may wait and nothing come before a lane is suspected. Calls that take longer are rare."""
+"""A lane is suspected after chunks have waited for this long and nothing came. Calls that take longer are rare."""
 
 ANSWER_WITHIN_S = 0.5
-"""For how long an answer to a question is waited for."""
+"""How long the api waits for the answer to a question."""
 
 PROVE_EVERY_S = 1.0
-"""How often a lane is asked that has failed and may have shards back."""
+"""How often the api asks through a lane that has failed, before shards may return to it."""
 
 
 class LaneWatch:
-    """Looks after the lanes of one api process."""
+    """Watches the lanes of one api process."""
 
     def __init__(self, lanes: Lanes, pending: PendingChunks, admission: Admission, ids: ChunkIds) -> None:
         self._lanes = lanes
@@ -59,9 +60,9 @@ class LaneWatch:
                 task.cancel()
 
     def look(self, now: float) -> None:
-        """Ask shards through other lanes where theirs may be mute, and through lanes that may have them back."""
+        """Ask shards through other lanes if theirs may carry no answers, and through lanes to which they may return."""
         for shard in [shard for shard, task in self._asking.items() if task.done()]:
-            # A question ends by itself; what it raises is a fault of this program, and ends the process.
+            # A question ends by itself. An exception in it is a fault of this program and ends the process.
             self._asking.pop(shard).result()
         for shard, position in self._suspects(now):
             if shard not in self._asking:
@@ -76,7 +77,7 @@ class LaneWatch:
         self._asking[shard] = asyncio.create_task(question, name="lane_watch.ask")
 
     def _suspects(self, now: float) -> set[tuple[str, int]]:
-        """Shards, each with the lane on which its chunks have waited for too long while nothing came."""
+        """Shards with a lane on which their chunks have waited too long while nothing came."""
         found: set[tuple[str, int]] = set()
         positions = {lane.outgoing: position for position, lane in enumerate(self._lanes.all)}
         for pending in self._pending:
@@ -89,7 +90,7 @@ class LaneWatch:
         return found
 
     def _heard(self, shard: str, position: int) -> float:
-        """When something of a shard last came through a lane, or was handed to it."""
+        """When something of a shard last came through a lane, or chunks were moved to it."""
         never = float("-inf")
         return max(self._lanes.all[position].heard.get(shard, never), self._lanes.moved_at.get(shard, never))
 
@@ -123,5 +124,5 @@ class LaneWatch:
         self._pending.add(pending)
         lane.sender.add((pending,))
         (outcome,) = await answered
-        # Where the lane failed meanwhile, another one may have carried the question.
+        # If the lane failed meanwhile, another one may have carried the question.
         return outcome.status == Status.OK and pending.outgoing is lane.outgoing

@@ -1,7 +1,8 @@
 """All lanes of an api process: gives each chunk to the lane of its shard, and to another one when that fails.
 
-Which lane is whose is decided in `lane_choice`; here chunks are moved. A chunk that was handed over has two copies. The
-shard's records make that safe, and `Pending.believed` keeps what one copy came to from being told as final.
+`lane_choice` decides which lane a shard uses; this module moves the chunks. A chunk that was moved has two copies. The
+shard's records make that safe, and `Pending.believed` sees that the outcome of one copy is not reported as final too
+early.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _log = logging.getLogger(__name__)
 
 
 class LaneView(NamedTuple):
-    """A lane: its name, whether it works as far as is known, the shards that it carries, and how many frames it has got
-    from this process.
+    """A lane: its name, whether it works as far as is known, its shards, and how many frames this process has sent on
+    it.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Lanes:
         each = settings.lanes
         self.choice = LaneChoice([one.address.name for one in each], shards)
         self.moved_at: dict[str, float] = {}
-        """When chunks of a shard were last handed to its lane, on the monotonic clock."""
+        """When chunks of a shard were last moved to its lane, on the monotonic clock."""
 
         self.all = [
             Lane(
@@ -66,7 +67,7 @@ class Lanes:
 
     @property
     def several(self) -> bool:
-        """Whether there is a choice."""
+        """Whether there is more than one lane."""
         return self._only is None
 
     @property
@@ -83,12 +84,12 @@ class Lanes:
         ]
 
     def for_logins(self) -> list[RedisSettings]:
-        """Where to count failed logins: first the lane that all processes take, unless it is out of order."""
+        """Where to count failed logins: all processes prefer the same lane, and use the others if it has failed."""
         usable_first = sorted(self._login_order, key=lambda position: not self.choice.is_up(position))
         return [self.all[position].settings for position in usable_first]
 
     def add(self, chunks: Sequence[Pending]) -> None:
-        """Queue chunks, each for its lane, and send them soon."""
+        """Queue each chunk for the lane of its shard, and send soon."""
         if self._only is not None:
             self._only.add(chunks)
             return
@@ -99,19 +100,19 @@ class Lanes:
             self.all[position].sender.add(some)
 
     def tick(self) -> None:
-        """Bring shards home whose lane has been in order for long enough; call it some times a second."""
+        """Let shards return to lanes that have worked for long enough; call this some times a second."""
         if self.several:
             self.choice.settle(time.monotonic())
 
     def mute(self, shard: str, position: int) -> None:
-        """Have another lane carry a shard, whose answers do not come through this one, and what waits for them."""
+        """Move a shard and its waiting chunks to another lane, because its answers do not come through this one."""
         self.choice.mute(shard, position, time.monotonic())
         self._move([each for each in self.all[position].outgoing.waiting() if each.shard == shard])
         lane = self.all[position].name
         _log.warning("a lane carries no answers of a shard", extra={"lane": lane, "shard": shard})
 
     def broke(self, position: int) -> None:
-        """Take note of a failed lane, and hand what waits to others."""
+        """Note that a lane has failed, and move its waiting chunks to other lanes."""
         if self.choice.is_up(position):
             shards = self.choice.shards_of(position)
             self.choice.down(position, time.monotonic())
@@ -119,7 +120,7 @@ class Lanes:
         self._rescue()
 
     def can_take_over(self, position: int) -> bool:
-        """Whether there is a lane for what this one cannot take."""
+        """Whether another lane can take chunks that this one cannot."""
         return any(self.choice.is_up(other) for other in range(len(self.all)) if other != position)
 
     def _began(self, position: int) -> None:
@@ -131,13 +132,13 @@ class Lanes:
         self._rescue()
 
     def _rescue(self) -> None:
-        """Hand over what waits on lanes that are out of order."""
+        """Move the waiting chunks of lanes that have failed."""
         for position, lane in enumerate(self.all):
             if not self.choice.is_up(position):
                 self._move(lane.outgoing.waiting())
 
     def _move(self, chunks: Sequence[Pending]) -> None:
-        """Give chunks, all of one lane, to the lanes of their shards."""
+        """Move chunks, all of one lane, to the lanes of their shards."""
         moved = [each for each in chunks if each.outgoing is not self.all[self.choice.of(each.shard)].outgoing]
         if not moved:
             return
@@ -157,9 +158,9 @@ class _OtherLanes:
         self._position = position
 
     def take_over(self) -> None:
-        """Hand what waits to others."""
+        """Move the waiting chunks to other lanes."""
         self._lanes.broke(self._position)
 
     def can_take_over(self) -> bool:
-        """Whether there is a lane for what this one cannot take."""
+        """Whether another lane can take chunks that this one cannot."""
         return self._lanes.can_take_over(self._position)

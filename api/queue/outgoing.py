@@ -1,4 +1,4 @@
-"""What the sender of a lane has to send with its next round trip: chunks, cut into frames, and deletions."""
+"""What the sender of a lane sends with its next round trip: chunks, packed into frames, and deletions."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from protocol.frames import MAX_FRAME_BYTES, MAX_FRAME_KEYS
 from protocol.names import shard_stream
 
 FRAMES_AT_ONCE = 8
-"""Frames for one shard in one round trip; the rest goes with the next."""
+"""Frames for one shard in one round trip; further frames go with the next."""
 
 Deletions = dict[str, list[bytes]]
 """Entry ids by stream."""
 
 
 class Outgoing:
-    """One queue of chunks a shard, and the entries to delete."""
+    """A queue of chunks for each shard, and the entries to delete."""
 
     def __init__(self, shards: Sequence[str], pending: PendingChunks) -> None:
         self._pending = pending
         self._queues = defaultdict[str, deque[Pending]](deque, {shard: deque() for shard in shards})
         self._deletions: defaultdict[str, list[bytes]] = defaultdict(list)
         self.frames_made = 0
-        """Since the process started, of all shards."""
+        """Frames made for all shards since the process started."""
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
@@ -35,11 +35,13 @@ class Outgoing:
         self._queues[pending.shard].append(pending)
 
     def has_queued(self, pending: Pending) -> bool:
-        """Whether a chunk is to be sent on this lane."""
+        """Whether a chunk waits to be sent on this lane."""
         return pending in self._queues[pending.shard]
 
     def add_all_again(self) -> int:
-        """Queue every chunk of this lane that waits for its outcome, and nothing else; how many were sent before."""
+        """Queue every chunk of this lane that waits for its outcome, and nothing else. Returns how many were sent
+        before.
+        """
         for queue in self._queues.values():
             queue.clear()
         mine = self.waiting()
@@ -52,7 +54,7 @@ class Outgoing:
         return [pending for pending in self._pending if pending.outgoing is self]
 
     def forget_moved(self) -> None:
-        """Take out of the queues what another lane is to carry by now."""
+        """Remove chunks from the queues that another lane carries now."""
         for queue in self._queues.values():
             if queue:
                 mine = [pending for pending in queue if pending.outgoing is self]
@@ -64,24 +66,24 @@ class Outgoing:
         self._deletions[stream].append(entry_id)
 
     def abandon(self, frame: SentFrame) -> None:
-        """Have a frame deleted whose chunks nobody waits for: it would take memory until a worker comes."""
+        """Delete a frame whose chunks no request waits for: it would take memory until a worker reads it."""
         frame.given_up = True
         if frame.entry_id is not None:
             self.delete(shard_stream(frame.shard), frame.entry_id)
             frame.entry_id = None
 
     def take_deletions(self) -> Deletions:
-        """The entries to delete, which are not to be deleted any more."""
+        """Take the entries to delete out of this object."""
         deletions, self._deletions = self._deletions, defaultdict(list)
         return deletions
 
     def delete_again(self, deletions: Deletions) -> None:
-        """Put deletions back that may have failed."""
+        """Put back deletions that may have failed."""
         for stream, entry_ids in deletions.items():
             self._deletions[stream] += entry_ids
 
     def frames(self) -> list[tuple[SentFrame, list[Pending]]]:
-        """Take what makes the next frames of every shard, bounded in number, keys and bytes."""
+        """Take the chunks of the next frames of every shard; frames are bounded in number, keys and bytes."""
         return [frame for shard in self._queues for frame in self._frames(shard)]
 
     def _frames(self, shard: str) -> Iterator[tuple[SentFrame, list[Pending]]]:
@@ -104,7 +106,7 @@ class Outgoing:
             frame = SentFrame(shard, len(chunks), self)
             for pending in chunks:
                 if pending.frame is not None:
-                    # The frame that it was sent in before, if Redis still has it, is answered by this one.
+                    # If Redis still has the frame in which it was sent before, this one replaces it.
                     pending.frame.abandon()
                 pending.frame = frame
             self.frames_made += 1

@@ -1,10 +1,10 @@
 """Chunks that wait for their outcome, by chunk id, and the requests that wait for them.
 
-A worker reports what became of one copy of a chunk. Whether that is final also depends on how often this process has
-sent the chunk, which is judged here (`Pending.believed`).
+A worker reports the outcome of one copy of a chunk. Whether it is final also depends on how often this process has sent
+the chunk; `Pending.believed` decides that.
 
-Only what is final is told before the deadline. A change whose outcome is unknown may still be applied until then, by
-whoever has another copy, and may be reported as applied: its request waits.
+Before the deadline only final outcomes are reported. A change whose outcome is unknown may still be applied until then
+by a worker that has another copy, and may be reported as applied. So its request waits.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SMALL_ANSWER = 4096
-"""Bytes of a chunk's answer that are not worth counting: there are never more of these than chunks under way."""
+"""Answers of fewer bytes are not counted: there are never more of them than chunks that wait."""
 
 NOT_WORKED = frozenset((Status.EXPIRED, Status.UNREACHABLE, Status.UNKNOWN))
-"""Outcomes of chunks that tell nothing of how fast their shard works."""
+"""Outcomes that say nothing about the speed of a shard."""
 
 _OK = Status.OK
 _NO_ROOM = "answers that wait to be sent take as much memory as is allowed"
 
 
 class Admission(Protocol):
-    """Counts what is under way."""
+    """Counts the chunks that wait for outcomes."""
 
     def release(self, shard: str, size: int, user: str | None = None, *, worked: bool = True) -> None:
-        """Count a chunk out; `worked`: its shard had it."""
+        """Stop counting a chunk. `worked`: its shard has worked on it."""
 
 
 class Observer(Protocol):
     """Counts what happens to chunks."""
 
     def outcomes(self, shard: str, status: int, chunks: int) -> None:
-        """Count what became of chunks."""
+        """Count the outcomes of chunks."""
 
     def resent(self, chunks: int) -> None:
         """Count chunks that were sent again."""
 
     def took(self, shard: str, seconds: float) -> None:
-        """Count how long a chunk took, from here to its outcome."""
+        """Count how long a chunk took until its outcome, measured in this process."""
 
     def stage(self, stage: str, seconds: float) -> None:
         """Count how long a stage of a request took."""
@@ -60,9 +60,9 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """For whom chunks are sent: whose they count as, the trace they belong to, and who has room for large answers.
+    """The request for which chunks are sent: its user, its trace, and `take`.
 
-    `take` is asked with the size of each large answer when it arrives. Where it returns False the answer is dropped.
+    `take` is called with the size of each large answer when it arrives. If it returns False, the answer is dropped.
     """
 
     user: str | None = None
@@ -77,7 +77,7 @@ Done: TypeAlias = Callable[[Sequence[Outcome]], None]
 
 
 def resolving(future: asyncio.Future[Sequence[Outcome]]) -> Done:
-    """What hands outcomes to whoever awaits `future`."""
+    """Make a callback that gives the outcomes to `future`."""
 
     def resolve(outcomes: Sequence[Outcome]) -> None:
         if not future.done():
@@ -87,11 +87,11 @@ def resolving(future: asyncio.Future[Sequence[Outcome]]) -> Done:
 
 
 class Gathering:
-    """The outcomes of one request's chunks; `done` is called with them once all are there. It is a plain function: a
-    task and a future for each request would be a quarter of what a small one costs the api.
+    """The outcomes of one request's chunks; `done` is called with them when all have arrived. It is a plain function: a
+    task and a future for each request would be a quarter of the api's work for a small one.
 
-    `ends` is when their deadline is on the monotonic clock: no step of the system's makes a request wait for longer.
-    `began` is when they were handed over.
+    `ends` is their deadline on the monotonic clock; no step of a clock changes how long a request waits. `began` is
+    when they were dispatched.
     """
 
     __slots__ = ("_done", "_missing", "began", "caller", "ends", "outcomes")
@@ -111,14 +111,14 @@ class Gathering:
         self._missing = chunks
 
     def put(self, position: int, outcome: Outcome) -> bool:
-        """Take the outcome of the chunk at `position`; a large answer only if its caller has room.
+        """Take the outcome of the chunk at `position`; a large answer only if `take` allows it.
 
         True: it was the last one, and `finish` is to be called.
         """
         _, status, payload = outcome
         take = self.caller.take
-        # One that is no answer at all, since bytes were lost on the way, is for its request to refuse: whoever settles
-        # has the outcomes of others, too.
+        # If the payload is not bytes, some were lost on the way. The request of this chunk must report that: an
+        # exception here would lose the outcomes of other requests.
         size = len(payload) if take is not None and status == _OK and isinstance(payload, bytes) else 0
         if size > SMALL_ANSWER and take is not None and not take(size):
             outcome = Outcome(outcome.id, Status.NO_MEMORY, _NO_ROOM)
@@ -127,7 +127,7 @@ class Gathering:
         return not self._missing
 
     def finish(self) -> None:
-        """Tell the outcomes. Whatever comes of that must not stop the caller, who has those of other requests too."""
+        """Report the outcomes. An exception must not reach the caller, which also has outcomes of other requests."""
         try:
             self._done(cast("list[Outcome]", self.outcomes))
         except Exception as error:  # noqa: BLE001 - see above
@@ -135,9 +135,9 @@ class Gathering:
 
 
 class SentFrame:
-    """A frame in a shard's stream: how many of its chunks still wait, and whether they were given up.
+    """A frame in a shard's stream: how many of its chunks still wait, and whether it was given up.
 
-    `entry_id` is None until Redis has named it. `outgoing` is that of the lane that it went to.
+    `entry_id` is None until Redis has named it. `outgoing` is that of the lane to which it was sent.
     """
 
     __slots__ = ("entry_id", "given_up", "outgoing", "shard", "waiting")
@@ -150,14 +150,14 @@ class SentFrame:
         self.waiting = waiting
 
     def abandon(self) -> None:
-        """Have the frame deleted where it is: nobody waits for its chunks, or they went out in another frame."""
+        """Delete the frame from its stream: no request waits for its chunks, or another frame carries them."""
         self.outgoing.abandon(self)
 
 
 class Pending:
-    """A chunk under way. `sends` counts how often it was handed to Redis, or may have been.
+    """A chunk that waits for its outcome. `sends` counts how often it was sent to Redis, or may have been.
 
-    `outgoing` is that of the lane that is to carry it, or does.
+    `outgoing` is that of the lane that carries it.
     """
 
     __slots__ = ("chunk", "doubt", "frame", "gathering", "outgoing", "position", "sends", "shard")
@@ -169,19 +169,20 @@ class Pending:
         self.position = position
         self.sends = 0
         self.doubt: Outcome | None = None
-        """That the outcome is unknown, with the reason; told when the deadline has come."""
+        """An unknown outcome, with the reason; reported when the deadline has passed."""
         self.frame: SentFrame | None = None
         self.outgoing: Outgoing | None = None
 
     def may_change_later(self, now: float) -> bool:
-        """Whether another copy may still change something; a read changes nothing."""
+        """Whether another copy may still change something. A read changes nothing."""
         return self.chunk.operation in CHANGES and now < self.gathering.ends
 
     def believed(self, outcome: Outcome) -> Outcome:
-        """What the outcome of one copy says about the chunk.
+        """The outcome of the chunk, as far as the outcome of one copy shows it.
 
         `OK` and `WRONG_BUCKET` are on record at the shard. With any other outcome of a change that was sent more than
-        once another copy may still be applied, or was, whatever the worker of this one knows.
+        once, another copy may still be applied or may have been applied, and the worker that reports this one cannot
+        know it.
         """
         twice = self.sends > 1 or self.doubt is not None
         if twice and outcome.status not in ON_RECORD and self.chunk.operation in CHANGES:
@@ -194,14 +195,14 @@ def _ignored(_: Any) -> None:
 
 
 class PendingChunks:
-    """All chunks under way in this process. Each is counted out of `admission` when it has its outcome."""
+    """All chunks of this process that wait for outcomes. `admission` counts each until it has its outcome."""
 
     def __init__(self, admission: Admission, observer: Observer) -> None:
         self._admission = admission
         self._observer = observer
         self._by_id: dict[bytes, Pending] = {}
         self.stamped: Callable[[Any], None] = _ignored
-        """Called with what workers tell of traced requests (`protocol.stamps`)."""
+        """Called with the times that workers report of traced requests (`protocol.stamps`)."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -213,16 +214,16 @@ class PendingChunks:
         return self._by_id.get(pending.chunk.id) is pending
 
     def add(self, pending: Pending) -> None:
-        """Begin to wait for a chunk; its id must not be waited for already."""
+        """Begin to wait for a chunk; no other chunk that waits may have its id."""
         if pending.chunk.id in self._by_id:
             raise ValueError(f"chunk {pending.chunk.id.hex()} is under way already")
         self._by_id[pending.chunk.id] = pending
 
     def settle(self, outcomes: Iterable[Outcome], *, final: bool = False) -> Iterable[str]:
-        """Hand outcomes to the requests that wait for them; a second one for the same chunk finds nobody.
+        """Give outcomes to the requests that wait for them; a second outcome for the same chunk is dropped.
 
-        An unknown outcome of a change is kept until the deadline, unless it is `final`. Returns the shards whose chunks
-        they were, some of them more than once.
+        An unknown outcome of a change is kept until the deadline, unless it is `final`. Returns the shards of the
+        chunks, some of them more than once.
         """
         counts: dict[tuple[str, int], int] = {}
         complete: list[Gathering] = []
@@ -254,17 +255,17 @@ class PendingChunks:
         return (shard for shard, _ in counts)
 
     def give_up(self, pending: Pending, reason: str) -> None:
-        """Stop waiting for a chunk. Its outcome is unknown if it may have been sent; otherwise nobody will send it."""
+        """Stop waiting for a chunk. Its outcome is unknown if it may have been sent; otherwise it is never sent."""
         if pending in self:
             self.settle((pending.doubt or _without_answer(pending, reason),), final=True)
 
     def not_taken(self, pending: Pending, reason: str) -> None:
-        """Take note that Redis did not take the last copy of a chunk; an earlier one may still be applied."""
+        """Note that Redis rejected the last copy of a chunk; an earlier copy may still be applied."""
         if pending in self:
             self.settle((_without_answer(pending, reason),))
 
     def oldest_s(self, shards: Iterable[str]) -> dict[str, float]:
-        """For how long the oldest chunk of each shard has waited, in seconds; 0 where none does."""
+        """How long the oldest chunk of each shard has waited, in seconds; 0 if none waits."""
         now = time.monotonic()
         oldest = dict.fromkeys(shards, now)
         for pending in self._by_id.values():
@@ -275,7 +276,7 @@ class PendingChunks:
     def overdue(self, now: float, grace_s: float) -> list[Pending]:
         """The chunks whose deadline is before `now`, on the monotonic clock.
 
-        Those that nobody has said anything of are waited for `grace_s` longer.
+        Chunks of which no worker has reported anything are kept `grace_s` longer.
         """
         return [
             pending

@@ -21,34 +21,34 @@ _log = logging.getLogger(__name__)
 
 READ_BLOCK_MS = 1000
 READ_COUNT = 16
-"""Replies in one read. A worker puts 4 MiB into one at most, unless a single answer is larger."""
+"""Replies in one read. A worker puts 4 MiB at most into one, unless a single answer is larger."""
 
 MAX_READ_BYTES = 1024 * 1024
-"""Replies that have been read take so much of Redis' memory at most before their deletion waits for nothing else."""
+"""If the replies that were read take more of Redis' memory than this, they are deleted at once."""
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
-"""Waits between tries at Redis."""
+"""Waits between attempts to connect."""
 
 OTHER_CLUSTER_LINE_EVERY_S = 10.0
-"""How often it is logged at most that workers of another cluster read this process's frames."""
+"""The least time between log lines about workers of another cluster that read this process's frames."""
 
 _FIRST = b"0-0"
 
 Refused = Callable[[str, bytes, str], None]
-"""Takes the shard, the entry id and the reason of a frame that a worker could not read."""
+"""Called with the shard, the entry id and the reason of a frame that a worker could not read."""
 
 
 def _nobody(works: bool) -> None:  # noqa: FBT001 - a callback of one argument
-    """Nobody wants to know."""
+    """The default for a callback that is not needed."""
 
 
 class ReplyReader:
     """Reads replies.
 
-    `outgoing` gets the deletions of those that were read. They go with the sender's next round trip: in the reader's
-    own their reply would wake the process once more. `wake_sender` makes that soon. `changed` is called with True
-    when a session begins, and with False when one or a try at one has failed. `silent_s` is for how long Redis may say
-    nothing, 0 the usual time.
+    `outgoing` gets the deletions of the replies that were read. They go with the sender's next round trip: if the
+    reader sent them, their reply would wake the process once more. `wake_sender` makes the sender send them soon.
+    `changed` is called with True when a session begins, and with False when a session or an attempt to begin one has
+    failed. `silent_s` is how long Redis may be silent; 0 is the usual time.
     """
 
     def __init__(
@@ -80,15 +80,16 @@ class ReplyReader:
         self._wire: AsyncWire | None = None
 
     def begin_again(self, had_session: bool) -> None:  # noqa: FBT001 - the sender's callback has one argument
-        """Read the stream from its beginning: the data in Redis may be new, and count from an earlier time."""
+        """Read the stream from its beginning: the data in Redis may be new, with ids from an earlier time."""
         self._rewind = True
         if had_session and self._wire is not None and self.connected:
-            # It may be connected to the leader of before, where it could wait for ever for what nobody writes there.
+            # This connection may lead to the former leader, where the read could wait for ever for entries that are
+            # written elsewhere.
             self._reconnects = True
             self._wire.close()
 
     async def run(self) -> None:
-        """Read, on one connection after the other; never returns."""
+        """Read, on one connection after another; never returns."""
         backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
         while True:
             wire = self._wire = AsyncWire(
@@ -103,7 +104,7 @@ class ReplyReader:
                 await self._session(wire)
             except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
                 if self._reconnects:
-                    # Closed here, on purpose: it has not failed unless the next connection fails.
+                    # This process closed the connection itself. It counts as failed only if the next connection fails.
                     self._reconnects = False
                 else:
                     if self.connected:
@@ -162,7 +163,7 @@ class ReplyReader:
         self._refused(shard, entry.encode(), reason)
 
     def _log_other_cluster(self, shard: str, cluster: str) -> None:
-        """Log it once in a while: there can be thousands in a second."""
+        """Log it from time to time: there can be thousands of such replies in a second."""
         if time.monotonic() - self._logged_at >= OTHER_CLUSTER_LINE_EVERY_S:
             self._logged_at = time.monotonic()
             _log.error("two clusters use one redis", extra={"shard": shard, "other_cluster": cluster})
@@ -172,7 +173,8 @@ def entries_of(answer: Any) -> list[tuple[bytes, bytes, bytes]]:
     """The id, field and data of each entry of one stream, as `XREAD` answers them.
 
     Raises:
-        redis.exceptions.InvalidResponse: bytes of the answer, or of the command, were lost on the way.
+        redis.exceptions.InvalidResponse: the answer is damaged, because bytes of it or of the command were lost on the
+            way.
     """
     try:
         entries = [(entry_id, fields[0], fields[1]) for entry_id, fields in answer[0][1]]

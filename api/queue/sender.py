@@ -1,9 +1,9 @@
 """The sender of a lane: appends chunks to the shards' streams, one frame a shard, all in one round trip.
 
-What gathers while one append is on its way goes out with the next; an idle system sends at once. While chunks are under
-way the sender first lets the requests that are here already add theirs, so that a busy system sends full frames. Each
-session on a new connection begins by sending every chunk again that still waits, since Redis may have lost it, and so
-does the loss of Redis' data on a living connection. Chunk ids make that safe.
+Chunks that arrive during one append are sent with the next; an idle system sends at once. While chunks wait for
+outcomes, the sender first lets the requests that have arrived add theirs, so that a busy system sends full frames. At
+the start of each session on a new connection it sends every chunk again that still waits, because Redis may have lost
+it. It does the same if Redis loses its data on a working connection. Chunk ids make that safe.
 """
 
 from __future__ import annotations
@@ -28,50 +28,52 @@ from protocol.settings import RedisSettings
 _log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
-"""Waits between tries at Redis."""
+"""Waits between attempts to connect."""
 
 HEARTBEAT_S = 0.5
-"""How often this process's keys are renewed; also how soon it notices that Redis lost its data on a live connection."""
+"""How often this process's keys are renewed, and how soon it notices that Redis lost its data on a working
+connection."""
 
 GATHER_S = 0.002
 """How long chunks are gathered at most. A frame costs the api, Redis, a worker and its shard nearly the same with one
-chunk or thirty: with 32 clients that write one key each, gathering takes a third of all CPU time away."""
+chunk or thirty: with 32 clients that write one key each, gathering saves a third of all CPU time."""
 
 QUIET_TURNS = 2
-"""Turns of the event loop without a new chunk that end it: sockets are read in one turn, handlers run in the next."""
+"""Turns of the event loop without a new chunk after which gathering ends: sockets are read in one turn, and handlers
+run in the next."""
 
 SEND_REFUSED_AGAIN_S = 0.1
-"""After which a frame that a worker could not read is sent again, as another worker may read it."""
+"""After this time a frame that a worker could not read is sent again, because another worker may read it."""
 
 LAST_TRY_MS = 500
-"""A refused chunk is not sent again so shortly before its deadline: the next refusal might come too late."""
+"""A refused chunk is not sent again within this time before its deadline: the next refusal might come too late."""
 
 
 class Others(Protocol):
-    """What the other lanes can do for one that has failed."""
+    """What the other lanes do for one that has failed."""
 
     def take_over(self) -> None:
-        """Take the waiting chunks of this lane, where there is a lane that can."""
+        """Take the waiting chunks of this lane, if another lane works."""
 
     def can_take_over(self) -> bool:
-        """Whether there is one."""
+        """Whether another lane works."""
 
 
 class NoOthers:
-    """There is one lane alone."""
+    """For a lane that is the only one."""
 
     def take_over(self) -> None:
-        """Nobody can: what waits is sent again in the next session."""
+        """Do nothing: waiting chunks are sent again in the next session."""
 
     def can_take_over(self) -> bool:
-        """Nobody can."""
+        """False: there is no other lane."""
         return False
 
 
 class Sender:
-    """Sends chunks. `on_session` is called when a session begins: True if there was one before.
+    """Sends chunks. `on_session` is called when a session begins: with True if there was one before.
 
-    `others` take the chunks over while there is no session. `silent_s` is how long Redis may be silent, 0 the usual.
+    `others` take the chunks while there is no session. `silent_s` is how long Redis may be silent; 0 is the usual time.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Sender:
     ) -> None:
         self.connected = False
         self.cluster = ""
-        """The id of the cluster for whose shards the frames are; empty until it is known."""
+        """The id of the cluster to which the frames are sent; empty until it is known."""
         self._redis_settings = redis_settings
         self._alive_key = alive_key(process)
         self._reply_stream = reply_stream(process)
@@ -112,11 +114,11 @@ class Sender:
         self.wake()
 
     def wake(self) -> None:
-        """Send what is there."""
+        """Send what is queued."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Send, on one connection after the other; never returns."""
+        """Send, on one connection after another; never returns."""
         backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
         while True:
             wire = AsyncWire(self._redis_settings, name="api-send", identify=True, silent_s=self._silent_s)
@@ -153,7 +155,7 @@ class Sender:
             timer.cancel()
 
     async def _gather(self) -> None:
-        """While chunks are under way, let the requests that have come already add theirs to the next frames."""
+        """While chunks wait for outcomes, let the requests that have arrived add theirs to the next frames."""
         if len(self._pending) <= len(self._outgoing):
             return
         end = time.monotonic() + GATHER_S
@@ -168,7 +170,7 @@ class Sender:
         self.wake()
 
     async def _begin(self, wire: AsyncWire) -> None:
-        """Mark this process as alive, and queue every chunk that waits: it may have been lost."""
+        """Set this process's alive key, and queue every chunk that waits: Redis may have lost it."""
         check(await wire.run([("SET", self._alive_key, b"1", "EX", EPHEMERAL_TTL_S)]))
         had_session, self._had_session = self._had_session, True
         self.connected = True
@@ -179,13 +181,16 @@ class Sender:
             self.wake()
 
     async def _flush(self, wire: AsyncWire, *, heartbeat: bool) -> bool:
-        """One round trip with a frame or more for each shard with something to send. False if the alive key is gone."""
+        """Make one round trip with frames for each shard that has chunks queued. Returns False if the alive key is
+        missing.
+        """
         frames = self._outgoing.frames()
         deletions = self._outgoing.take_deletions()
         commands = [self._append(wire.server, frame, chunks) for frame, chunks in frames]
         commands += [("XDEL", stream, *entries) for stream, entries in deletions.items()]
         if heartbeat:
-            # An idle process keeps its reply stream too: made anew, it could begin before the last entry that was read.
+            # An idle process renews its reply stream, too: if it were created again, its ids could begin before the
+            # last entry that was read.
             commands += [("EXPIRE", key, EPHEMERAL_TTL_S) for key in (self._reply_stream, self._alive_key)]
         if not commands:
             return True
@@ -197,7 +202,8 @@ class Sender:
             refused = [
                 self._appended(frame, chunks, reply) for (frame, chunks), reply in zip(frames, replies, strict=False)
             ]
-            # Another lane takes what is not in this one, and all that comes until Redis takes a command again.
+            # Another lane takes the chunks that this one did not, and all new ones, until Redis accepts a command
+            # again.
             check([error for error in refused if error is not None])
         except BaseException:
             self._outgoing.delete_again(deletions)
@@ -226,10 +232,11 @@ class Sender:
     def _appended(
         self, frame: SentFrame, chunks: Sequence[Pending], reply: Any
     ) -> redis.exceptions.ResponseError | None:
-        """Take note of Redis' answer to a frame; returns why this lane is of no use, if another one is."""
+        """Handle Redis' answer to a frame. Returns why this lane is unusable, if another lane works."""
         if isinstance(reply, redis.exceptions.ResponseError):
             if str(reply).startswith("ERR "):
-                # It did not understand: bytes were lost on the way, and which command this is for is uncertain.
+                # Redis did not understand it: bytes were lost on the way, and it is uncertain to which command this
+                # answer belongs.
                 raise reply
             return self._not_taken(chunks, reply)
         frame.entry_id = reply
@@ -240,29 +247,30 @@ class Sender:
     def _not_taken(
         self, chunks: Sequence[Pending], error: redis.exceptions.ResponseError
     ) -> redis.exceptions.ResponseError | None:
-        """Redis answered that it did not take a frame (out of memory, read-only, no permission)."""
+        """Handle Redis' refusal of a frame: it is out of memory, read-only, or gives no permission."""
         extra = {"lane": self._lane, "error": str(error), "chunks": len(chunks)}
         _log.warning("redis refused a frame", extra=extra)
         elsewhere = self._others.can_take_over()
         for pending in chunks:
-            # This copy is nowhere; an earlier one may be.
+            # Redis does not hold this copy; it may hold an earlier one.
             pending.sends -= 1
             if not elsewhere:
                 self._pending.not_taken(pending, "the queue refused the chunk")
         return error if elsewhere else None
 
     def frame_refused(self, shard: str, entry_id: bytes, reason: str) -> None:
-        """A worker could not read a frame and has deleted it: after a while another may take it.
+        """A worker could not read a frame and has deleted it. It is sent again after a while, because another worker
+        may read it.
 
-        The wait also makes sure that the reply to the append, which names the entry, is there first.
+        After that wait the reply to the append, which names the entry, has certainly arrived.
         """
         asyncio.get_running_loop().call_later(SEND_REFUSED_AGAIN_S, self._send_again, shard, entry_id, reason)
 
     def _send_again(self, shard: str, entry_id: bytes, reason: str) -> None:
-        """Queue the chunks of a refused frame as if they had never been sent: nobody else was given it."""
+        """Queue the chunks of a refused frame as if they had never been sent: no other worker was given it."""
         for pending in self._pending:
             frame = pending.frame
-            # Two lanes may give two entries one id.
+            # Entries on two lanes may have the same id.
             if frame is None or frame.outgoing is not self._outgoing:
                 continue
             if frame.entry_id == entry_id and frame.shard == shard:
@@ -270,7 +278,7 @@ class Sender:
                 frame.waiting -= 1
                 pending.frame = None
                 if pending.outgoing is not self._outgoing or self._outgoing.has_queued(pending):
-                    # It is to be sent again already, here or on another lane, as this one has failed meanwhile.
+                    # It is queued already, here or on another lane, because this one has failed meanwhile.
                     continue
                 if pending.chunk.deadline_ms < now_ms() + LAST_TRY_MS:
                     self._pending.not_taken(pending, reason)

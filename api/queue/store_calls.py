@@ -1,4 +1,4 @@
-"""Small operations on the store besides batches: one chunk to the shard of one bucket, its answer decoded."""
+"""Small operations on the store besides batches: sends one chunk to the shard of one bucket and decodes the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from protocol.operations import Operation, Status
 
 
 class StoreCalls:
-    """Makes store calls. Each ends with a deadline of its own, or earlier with that of the request it belongs to."""
+    """Makes store calls. Each has a deadline of its own, or the earlier one of the request it belongs to."""
 
     def __init__(self, dispatcher: Dispatcher, topology: Topology, timeout_s: float) -> None:
         self._dispatcher = dispatcher
@@ -28,11 +28,10 @@ class StoreCalls:
     async def call(
         self, operation: Operation, bucket: int, arguments: Sequence[Any], *, deadline_ms: int | None = None
     ) -> Any:
-        """Run `operation` on the shard that owns `bucket`; the bucket goes in front of the arguments.
+        """Run `operation` on the shard that owns `bucket`. The bucket goes in front of the arguments.
 
-        Where the bucket moves it is asked for again until the deadline. Copies of a refused chunk do no harm: what
-        these operations do they do once at most, and never to something newer. `deadline_ms` is Unix time in
-        milliseconds.
+        While the bucket moves, the call is repeated until the deadline. Copies of a refused chunk do no harm: these
+        operations take effect once at most, and never on newer data. `deadline_ms` is Unix time in milliseconds.
 
         Raises:
             StoreCallError: any outcome but `OK`.
@@ -56,7 +55,7 @@ class StoreCalls:
             await asyncio.sleep(pause_s)
 
     async def call_shard(self, shard: str, operation: Operation, arguments: Sequence[Any]) -> Any:
-        """Run `operation`, which concerns no bucket, on `shard`; otherwise as `call`."""
+        """Run `operation`, which concerns no bucket, on `shard`; otherwise like `call`."""
         body = msgspec.msgpack.encode(list(arguments))
         return _result(await self._send(shard, operation, body, self._deadline(None)))
 

@@ -1,10 +1,10 @@
-"""Which shards there are, which of them owns which bucket, and to which cluster they belong.
+"""Knows which shards there are, which of them owns which bucket, and to which cluster they belong.
 
-The shards are asked for their buckets at start. When one refuses a bucket it says where that has gone, and the map is
-mended from that; all are asked again only where a shard does not know, or names one that this process does not know.
-Where shards come and go they announce all that there are; the settings name those that are asked first. The cluster is
-learnt once, before all that: from then on every frame carries its id, and workers of another cluster that uses the same
-Redis refuse it.
+At start the api asks the shards for their buckets. A shard that refuses a bucket names its new shard, and the map is
+corrected by that. All shards are asked again only if a shard does not know the bucket's shard, or names one that this
+process does not know. In a cluster whose shards are added and removed, each shard announces all of them; the settings
+name those that are asked first. The cluster is learnt once, before all this: from then on every frame carries its id,
+and workers of another cluster that uses the same Redis refuse it.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from protocol.settings import ClusterSettings, parse_shards
 _log = logging.getLogger(__name__)
 
 CLUSTER_ROUNDS = 3
-"""How often all shards are asked for their cluster where their addresses cannot be reached from here: if two clusters
-use one Redis, answers of both come."""
+"""How often all shards are asked for their cluster if their addresses cannot be reached from here: if two clusters use
+one Redis, answers of both come."""
 
 
 MAP_ROUNDS = 4
-"""How often all shards are asked before a hole or an overlap of their buckets is believed: a bucket that moves between
-two answers is in neither, or in both."""
+"""How often all shards are asked before a missing or doubled bucket counts as an error: a bucket that moves between two
+answers is in neither of them, or in both."""
 
 MAP_ROUND_S = 0.05
 
 REFRESH_EVERY_S = 0.1
-"""All shards are asked this often at most, whatever is refused."""
+"""The shortest time between two rounds of questions to all shards, however many buckets are refused."""
 
 WAIT_S = 0.02
-"""After so long at most, and half of it at least, a bucket that is on its way is asked for again."""
+"""Wait before the keys of a moving bucket are sent again: between half of this and this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a refusal tells of its buckets: those in `waits` are on their way, or nobody knows where.
+    """What a refusal says of its buckets: those in `waits` are moving, or their shard is unknown.
 
-    `unknown`: some of the latter, or the refusal names none. All shards are to be asked then.
+    `unknown`: the shard of some is unknown, or the refusal names no bucket. All shards must be asked then.
     """
 
     waits: frozenset[int]
@@ -57,7 +57,7 @@ class Lesson:
 
 
 class Topology:
-    """The shard map of this process. `map` is only there after the first `refresh`."""
+    """The shard map of this process. `map` exists only after the first `refresh`."""
 
     def __init__(self, dispatcher: Dispatcher, settings: ClusterSettings) -> None:
         self._dispatcher = dispatcher
@@ -68,29 +68,29 @@ class Topology:
         self._refreshed_at = float("-inf")
         self._map: ShardMap | None = None
         self.on_shards: Callable[[Sequence[str]], None] = lambda _: None
-        """Called with the names of all shards when some have come or gone."""
+        """Called with the names of all shards when some were added or removed."""
         self.buckets_move = False
-        """Whether buckets may move from shard to shard. Where they may not, nothing has to be recorded by bucket."""
+        """Whether buckets may move from shard to shard. If not, nothing has to be recorded by bucket."""
 
     @property
     def map(self) -> ShardMap:
-        """The map as the shards told it last."""
+        """The map, as the shards described it last."""
         if self._map is None:
             raise RuntimeError("the shard map is not loaded")
         return self._map
 
     @property
     def loaded(self) -> bool:
-        """Whether there is a map."""
+        """Whether the map exists."""
         return self._map is not None
 
     async def load(self, timeout_s: float) -> None:
-        """Learn the cluster and the map for the first time, asking again until every shard has answered.
+        """Learn the cluster and the map for the first time; repeats the questions until every shard has answered.
 
         Raises:
-            ShardMapError: the shards' accounts do not make one whole map.
+            ShardMapError: the answers of the shards do not make one complete map.
             ShardsSilentError: some shards have not answered within `timeout_s`.
-            TwoClustersError: two clusters have answered, and neither is known to be this process's own.
+            TwoClustersError: two clusters have answered, and it is unknown which of them is this process's own.
         """
         end = asyncio.get_running_loop().time() + timeout_s
         while True:
@@ -105,19 +105,19 @@ class Topology:
                 return
 
     async def refresh(self) -> None:
-        """Learn the map again; calls at the same time share one round of questions.
+        """Learn the map again; concurrent calls share one round of questions.
 
-        Of a shard that does not answer the map keeps what it had, as far as no other one has its buckets.
+        A shard that does not answer keeps its buckets in the map, except those that another shard owns.
 
         Raises:
-            ShardMapError, ShardsSilentError: as `load`; the map that was there stays.
+            ShardMapError, ShardsSilentError: as `load`; the map does not change.
         """
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh(), name="topology.refresh")
         await asyncio.shield(self._refreshing)
 
     async def try_refresh(self) -> None:
-        """The same; what goes wrong is logged."""
+        """The same, but errors are logged."""
         try:
             await self.refresh()
         except (ShardMapError, ShardsSilentError, TwoClustersError) as error:
@@ -151,7 +151,7 @@ class Topology:
             return
 
     def _owned(self, asked: Round) -> dict[str, Ownership]:
-        """What each shard owns; one that does not answer has what nobody else has of what it had."""
+        """The buckets of each shard. One that does not answer keeps those that no other shard owns."""
         owned = {name: shard.ownership for name, shard in asked.said.items()}
         current = self._map
         for name in asked.silent if current is not None else ():
@@ -168,7 +168,7 @@ class Topology:
             self.on_shards(shard_map.shards)
 
     def learn(self, payload: Any) -> Lesson:
-        """Mend the map from the payload of a refusal."""
+        """Correct the map by the payload of a refusal."""
         where = refused_buckets(payload)
         current = self.map
         known = {
@@ -186,8 +186,8 @@ class Topology:
     async def _learn_cluster(self) -> str:
         """The id of the cluster whose shards have the addresses of this process's settings.
 
-        Workers of any cluster may answer. Whose answer it is shows at the instance that answered: it must be one of
-        those that listen at the shard's addresses. Where these cannot be reached from here, all answers must agree.
+        Workers of any cluster may answer. The instance that answered shows whose answer it is: it must be one of those
+        that listen at the shard's addresses. If these cannot be reached from here, all answers must agree.
 
         Raises:
             ShardsSilentError, TwoClustersError: as `load`.
@@ -209,7 +209,7 @@ class Topology:
                 elif said.instance in instances:
                     return said.cluster
                 else:
-                    # Workers of the own cluster may be about to start.
+                    # Workers of this process's own cluster may be starting.
                     raise ShardsSilentError(
                         f"no answer from {name} (a worker of cluster {said.cluster} answered for another instance than "
                         "is at the shard's address: two clusters use one Redis)"
@@ -222,9 +222,9 @@ class Topology:
         return found.pop()
 
     async def answers(self, shard: str, within_s: float) -> bool:
-        """Whether a shard answers a question of this process within so many seconds.
+        """Whether a shard answers a question of this process within this many seconds.
 
-        The answer also tells which shards there are; where it differs from what is known all are asked.
+        The answer also names the shards that there are; if they differ from those known, all are asked.
 
         Raises:
             Problem: 503, not admitted: the shard was not asked.
@@ -238,5 +238,5 @@ class Topology:
 
 
 def _addresses(seeds: Sequence[Address], announced: Sequence[Address]) -> Sequence[Address]:
-    """All addresses of the shard that the settings mean: what is announced, only if it is no other cluster's shard."""
+    """All addresses of the shard that the settings mean; announced ones only if no other cluster has that shard."""
     return announced if set(seeds) <= set(announced) else seeds

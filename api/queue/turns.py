@@ -1,6 +1,7 @@
-"""Cuts the chunks of one large batch into turns: a shard is given a few, and another when it has answered one of them.
+"""Cuts the chunks of a large batch into turns: a shard gets a few at a time, and another one for each that it has
+answered.
 
-All at once would stand in the shard's stream before whatever comes after them, as a small read of another client.
+If all were sent at once, a small read of another client would wait behind them in the shard's stream.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from collections.abc import Sequence
 from protocol.frames import Chunk
 
 TURN_BYTES = 512 * 1024
-"""Bytes of one turn, some 10 ms of a shard's work."""
+"""Bytes of one turn: some 10 ms of a shard's work."""
 
 TURNS_AT_ONCE = 2
-"""Turns that a shard has at a time: it works one while the answer to the other is on its way."""
+"""Turns that a shard has at a time: it works on one while the answer to the other is sent."""
 
 
 def turns_of(parts: Sequence[tuple[str, Chunk]]) -> dict[str, list[list[int]]]:
-    """The turns of each shard in order, each the positions of its parts: as many as have `TURN_BYTES`, one at least."""
+    """The turns of each shard in order. Each is the positions of its parts: as many as `TURN_BYTES` holds, and at least
+    one.
+    """
     turns: dict[str, list[list[int]]] = {}
     sizes: dict[str, int] = {}
     for position, (shard, chunk) in enumerate(parts):
