@@ -1,7 +1,7 @@
 """Every error of the API as a problem document (RFC 9457).
 
 `type` is a URN that names the kind of problem and never changes; `status` and `title` follow from it. `detail` is for
-people. Further members depend on the kind: `errors` points at what is wrong in the body, `failed` names keys.
+people. Further members depend on the kind: `errors` points at the faulty places in the body, `failed` names keys.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Kind(Enum):
     FORBIDDEN = ("forbidden", 403, "The token lacks a scope")
     FOREIGN_ORIGIN = ("foreign-origin", 403, "Only the console's own page may ask for this")
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
-    KEY_NOT_FOUND = ("key-not-found", 404, "The key is not there")
+    KEY_NOT_FOUND = ("key-not-found", 404, "There is no such key")
     USER_NOT_FOUND = ("user-not-found", 404, "There is no such user")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not allowed here")
     NOT_ACCEPTABLE = ("not-acceptable", 406, "A value cannot be written in the accepted format")
     HEAD_TIMEOUT = ("head-timeout", 408, "The head did not arrive in time")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
     CONDITION_FAILED = ("condition-failed", 409, "A condition did not hold")
-    USER_EXISTS = ("user-exists", 409, "The user is there already")
+    USER_EXISTS = ("user-exists", 409, "The user exists already")
     USER_CHANGED = ("user-changed", 409, "Somebody else changed the user at the same time")
-    LAST_ADMINISTRATOR = ("last-administrator", 409, "Nobody would be left to administer users")
+    LAST_ADMINISTRATOR = ("last-administrator", 409, "No user with the scope admin would be left")
     PRECONDITION_FAILED = ("precondition-failed", 412, "A precondition did not hold")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
     ANSWER_TOO_LARGE = ("answer-too-large", 413, "The answer would be too large")
@@ -58,8 +58,8 @@ class Kind(Enum):
     HEAD_TOO_LARGE = ("head-too-large", 431, "The head is too large")
     DATABASE_REFUSED = ("database-refused", 500, "The database refused the operation")
     INTERNAL = ("internal-error", 500, "An internal error")
-    NOT_IMPLEMENTED = ("not-implemented", 501, "The request asks for what this server cannot do")
-    OVERLOADED = ("overloaded", 503, "Too much is under way")
+    NOT_IMPLEMENTED = ("not-implemented", 501, "The server does not support this")
+    OVERLOADED = ("overloaded", 503, "The system is overloaded")
     DEADLINE_PASSED = ("deadline-passed", 503, "The deadline passed before the shard had the request")
     SHARD_UNAVAILABLE = ("shard-unavailable", 503, "A shard is out of reach")
     NOT_READY = ("not-ready", 503, "The api is not ready")
@@ -107,7 +107,8 @@ class Problem(Exception):  # noqa: N818 - the field calls it a problem, not an e
             "request_id": request_id,
             **self.members,
         }
-        # Keys and texts of a client may hold what UTF-8 cannot; a problem document must never fail on it.
+        # Keys and texts of a client may hold characters that UTF-8 cannot encode; a problem document must never fail on
+        # them.
         return orjson.dumps(document, default=str)
 
 
@@ -117,27 +118,27 @@ def pointer(*path: str | int) -> str:
 
 
 def _fragment(text: str) -> str:
-    """Percent-encode what may not stand in a fragment (RFC 3986, section 3.5)."""
+    """Percent-encode the characters that a fragment must not have (RFC 3986, section 3.5)."""
     return quote(text, safe="!$&'()*+,;=:@?", errors="surrogatepass")
 
 
 def at(kind: Kind, detail: str, *path: str | int) -> Problem:
-    """A problem with one place in the body."""
+    """A problem that points at one place in the body."""
     return Problem(kind, detail, members={"errors": [{"pointer": pointer(*path), "detail": detail}]})
 
 
 def retry_later(kind: Kind, detail: str, *, after_s: int = 1, members: Mapping[str, Any] | None = None) -> Problem:
-    """A problem that passes: nothing was applied, and the client may try again.
+    """A problem that is temporary: nothing was applied, and the client may try again.
 
-    `Retry-After` is drawn from `after_s` to three times as many seconds, so that clients that were refused together do
-    not come back together.
+    `Retry-After` is a random number from `after_s` to three times that, so that clients that were rejected together do
+    not return together.
     """
     wait_s = random.randint(after_s, 3 * after_s)  # noqa: S311 - jitter is no secret
     return Problem(kind, detail, members=members, headers={"Retry-After": str(wait_s)})
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """The one table that turns the errors of the rooms below into problems. None: nobody foresaw this error."""
+    """The table that turns the errors of the rooms below into problems. None: the error is unexpected."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, OverloadedError):

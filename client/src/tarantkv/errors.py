@@ -155,7 +155,7 @@ class UnavailableError(ServerError):
 
 
 class OverloadedError(UnavailableError):
-    """Too much is under way."""
+    """The system is overloaded."""
 
 
 class DeadlinePassedError(UnavailableError):
