@@ -1,4 +1,4 @@
-"""What is counted and logged of every answered request."""
+"""Counts and logs every answered request."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from api.http.routes import OTHER
 _log = logging.getLogger("api.access")
 
 MAX_FAILURES_PER_S = 50
-"""Lines of failed requests in one second; the rest is counted. Anybody can make requests fail."""
+"""Lines for failed requests in one second; further ones are only counted. Clients can make requests fail at will."""
 
 
 class AccessLog:
     """Counts requests and logs them. `logged` is the setting: `all`, `errors` or `off`.
 
-    `count` takes the route, status and seconds of each request; `failed` the id, method, route, status and seconds of
-    each that failed.
+    `count` is called with the route, status and seconds of each request; `failed` with the id, method, route, status
+    and seconds of each that failed.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class AccessLog:
     ) -> None:
         """Count an answered request under its `route`, and log it if it is to be logged.
 
-        A path is logged only where it is no route: what stands for the name in a route's braces may be secret.
+        The log names the route instead of the path if there is one: the part of the path for a name in braces may be
+        secret.
         """
         self._count(route, status, seconds)
         if status >= 400:
@@ -59,7 +60,7 @@ class AccessLog:
         )
 
     def _is_one_too_many(self) -> bool:
-        """Whether so many requests have failed in this second that the next is not logged."""
+        """Whether too many requests have failed in this second to log another one."""
         now = time.monotonic()
         if now - self._second >= 1:
             left_out = self._failures - MAX_FAILURES_PER_S

@@ -1,6 +1,6 @@
-"""HTTP where an ASGI server carries it: what our own protocol does for a request is done for an ASGI scope here.
+"""Serves requests that come through an ASGI server, as our own protocol serves those on its connections.
 
-Any ASGI server can run the application by this module, slower than `api.server` and without a gate.
+With this module any ASGI server can run the application: slower than `api.server`, and without a gate.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AsgiHandler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 
 
 def spelt(scope: HTTPScope) -> str:
-    """The path of a request as the client spelt it, where the server tells that; else as it may have been."""
+    """The path of a request as the client spelt it, if the server tells that; otherwise encoded again."""
     return scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"])
 
 
@@ -41,15 +41,15 @@ class ClientGoneError(Exception):
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """The request id among the headers of a scope: what `Outermost` and our own protocol put there."""
+    """The request id among the headers of a scope, where `Outermost` and our own protocol put it."""
     return next((value for name, value in headers if name == b"x-request-id"), None)
 
 
 class Outermost:
     """The layer around the whole application: request ids, paths, the headers of all answers, and the access log.
 
-    `serve` answers requests for patterns, of which `app` does not know all paths. `start_failure` says why the
-    application could not start, where that was to be expected: one line for the server to log in place of a traceback.
+    `serve` answers requests for patterns, whose paths `app` does not all know. `start_failure` says why the application
+    could not start, if it is an expected reason: the server then logs one line instead of a traceback.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Outermost:
 def handler(
     find: Callable[[Head], Route], budget: BodyBudget, body_timeout_s: float, send_timeout_s: float
 ) -> AsgiHandler:
-    """An ASGI handler that serves what `find` finds for a request."""
+    """An ASGI handler that serves each request with the route that `find` returns."""
 
     async def serve(scope: HTTPScope, receive: Receive, send: Send) -> None:
         fields = dict(scope["headers"])
@@ -162,7 +162,7 @@ async def _body(receive: Receive, limit: int, timeout_s: float, held: BodyShare)
 
     Raises:
         Problem: 413, it is larger than `limit`; 408, it has not come within `timeout_s`.
-        OverloadedError: other bodies take the room.
+        OverloadedError: other bodies hold the memory.
         ClientGoneError: the client closed the connection.
     """
     pieces: list[bytes] = []
@@ -186,7 +186,7 @@ async def _body(receive: Receive, limit: int, timeout_s: float, held: BodyShare)
 
 
 async def send_answer(send: Send, answer: Answer) -> None:
-    """Send a finished answer, and give back what it holds once it is sent."""
+    """Send a complete answer, and release its memory when it is sent."""
     headers = [(b"content-type", answer.media_type), *answer.headers]
     if answer.status != NOT_MODIFIED:
         headers.append((b"content-length", str(len(answer.body)).encode()))
@@ -195,7 +195,8 @@ async def send_answer(send: Send, answer: Answer) -> None:
         large = answer.share is not None and len(answer.body) > LARGE_BODY
         await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": large})
         if large:
-            # It is written at the end of this turn; then the server holds up the next message until it is read.
+            # It is written at the end of this turn; then the server delays the next message until the client has read
+            # it.
             await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:

@@ -1,4 +1,4 @@
-"""An answer that comes in pieces, sent where an ASGI server carries HTTP."""
+"""Sends an answer in pieces through an ASGI server."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from api.http.response import Answer
 
 
 async def stream_answer(receive: Receive, send: Send, answer: Answer, send_timeout_s: float) -> None:
-    """Send the pieces of an answer, each when the server has room for it, and nothing once the client has gone.
+    """Send the pieces of an answer, each when the server has room for it; stop when the client disconnects.
 
-    A client that reads nothing for `send_timeout_s` is not sent any more; what it has got then has no end.
+    If a client reads nothing for `send_timeout_s`, nothing more is sent to it, and it gets no end of the answer.
     """
     pieces = answer.pieces
     if pieces is None:
         raise ValueError("the answer does not come in pieces")
     writing = asyncio.create_task(_write(send, answer, pieces, send_timeout_s), name="asgi.stream")
-    # Servers tell by a message alone that the client has gone: what is sent to it is dropped without an error.
+    # A server reports only by a message that the client has disconnected: what is sent then is dropped without an
+    # error.
     gone = asyncio.create_task(_gone(receive), name="asgi.gone")
     try:
         await asyncio.wait((writing, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Bodies in chunks (RFC 9112, section 7.1): decoded as they come, their extensions and trailers checked and dropped."""
+"""Decodes bodies in chunks (RFC 9112, section 7.1) as they arrive; checks and drops their extensions and trailers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from api.http.head import malformed
 
 MAX_SIZE_LINE_BYTES = 256
-"""Of a chunk's size with its extensions."""
+"""The limit of a chunk's size line, with its extensions."""
 
 MAX_TRAILER_BYTES = 8 * 1024
 
 LINES_AT_ONCE = 1000
-"""After so many lines the event loop gets a turn: a body of the smallest chunks has millions."""
+"""After so many lines the event loop gets a turn: a body of the smallest chunks has millions of lines."""
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _SIZE_BEGINNING = re.compile(rb"[0-9A-Fa-f]{0,15}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?)?\r?")
@@ -21,26 +21,26 @@ _TRAILER_BEGINNING = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\r?")
 
 
 class ChunkedBody:
-    """Decodes one body. Trailer fields are never header fields: nothing here hands them on."""
+    """Decodes one body. Trailer fields are dropped: they must never pass for header fields."""
 
     __slots__ = ("_expects", "_left", "_trailer_bytes", "complete", "interrupted")
 
     def __init__(self) -> None:
         self.complete = False
         self.interrupted = False
-        """Whether the last call stopped to let others have a turn: there is more to decode already."""
+        """Whether the last call stopped to give the event loop a turn: more bytes can be decoded already."""
         self._left = 0
-        """Bytes of the chunk that are still to come."""
+        """Bytes of the current chunk that have not arrived yet."""
         self._expects = ChunkedBody._size
         self._trailer_bytes = 0
 
     def feed(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Decode `data` from `at` on, append what it holds of the body to `pieces`; returns where it stopped.
+        """Decode `data` from `at` on, and append the bytes of the body to `pieces`; returns where decoding stopped.
 
-        It stops at the end of the body, or where more is needed.
+        It stops at the end of the body, or if it needs more data.
 
         Raises:
-            Problem: 400, this is no body in chunks.
+            Problem: 400, the body is not a valid sequence of chunks.
         """
         lines = 0
         self.interrupted = False

@@ -1,4 +1,4 @@
-"""Endpoints: each takes a request and gives an answer, whoever asks. Every error becomes a problem document here."""
+"""Endpoints: each takes a request and returns an answer. Every error becomes a problem document here."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PROBLEM_TYPE = MEDIA_TYPE.encode()
 
 
 Reply: TypeAlias = Callable[[Answer | Coroutine[Any, Any, Answer]], None]
-"""Takes an answer, or what makes it, which is run in a task. It never raises."""
+"""Takes an answer, or a coroutine that makes it and is run in a task. It never raises."""
 
 
 class Principal(Protocol):
-    """Who sends a request, as far as endpoints in general care."""
+    """The sender of a request, as endpoints in general know it."""
 
     @property
     def name(self) -> str:
@@ -32,53 +32,53 @@ class Principal(Protocol):
 
 
 class Authenticator(Protocol):
-    """Tells who sends a request."""
+    """Finds out who sends a request."""
 
     async def authenticate(self, header: bytes | None, scope: str | None = None) -> Principal:
-        """The principal of an `Authorization` header, who must have `scope`.
+        """The principal of an `Authorization` header; it must have `scope`.
 
         Raises:
             Problem: 401, 403 or 503.
         """
 
     async def authenticate_again(self, header: bytes | None, scope: str | None = None) -> None:
-        """See, in the middle of a long answer, that the user is still let in; the token's time may be over.
+        """Check during a long answer that the user may still read; the token may have expired meanwhile.
 
         Raises:
             Problem: 401, 403 or 503.
         """
 
     def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:
-        """The same as `authenticate` where nobody has to be asked; None: somebody has.
+        """The same without a look-up; None: the account has to be looked up.
 
         Raises:
             Problem: 401 or 403.
         """
 
     def user_of(self, header: bytes | None) -> str:
-        """The user whom a token names, by its signature alone.
+        """The user that a token names, by its signature alone.
 
         Raises:
-            Problem: 401, there is no token, or it is not valid.
+            Problem: 401, the token is missing or not valid.
         """
 
 
 class Route(Protocol):
-    """What answers requests. `body_limit`: bytes of the largest body."""
+    """Answers requests. `body_limit` is the size of the largest body in bytes."""
 
     body_limit: int
 
     @abstractmethod
     def check(self, head: Head) -> None:
-        """See from the head alone, and without asking anybody, whether the request can be served.
+        """Check from the head alone, without a look-up, whether the request can be served.
 
         Raises:
-            Problem: it cannot.
+            Problem: it cannot be served.
         """
 
     @abstractmethod
     def user_of(self, head: Head) -> str | None:
-        """Whose request this is; None where that does not matter.
+        """The user who sends the request; None if the route does not need to know it.
 
         Raises:
             Problem: 401, 403.
@@ -86,15 +86,15 @@ class Route(Protocol):
 
     @abstractmethod
     async def answer(self, request: Request, body: bytes) -> Answer:
-        """Answer a request that passed `check`, whatever comes."""
+        """Answer a request that passed `check`; never raises."""
 
     def begin(self, request: Request, body: bytes, reply: Reply) -> None:
-        """The same without a task where none is needed: `reply` is called once, at once or later."""
+        """The same, without a task if none is needed: `reply` is called once, now or later."""
         reply(self.answer(request, body))
 
 
 class Served(Route, Protocol):
-    """What answers the requests for a path, or for some methods of it."""
+    """Answers the requests for a path, or for some methods of it."""
 
     path: str
 
@@ -105,13 +105,15 @@ class Served(Route, Protocol):
 
 
 def problem_answer(problem: Problem, request_id: bytes) -> Answer:
-    """A problem as an answer."""
+    """Turn a problem into an answer."""
     headers = tuple((name.lower().encode(), value.encode()) for name, value in problem.headers.items())
     return Answer(problem.status, _PROBLEM_TYPE, problem.body(request_id.decode("ascii")), headers)
 
 
 def error_answer(error: Exception, request_id: bytes) -> Answer:
-    """The answer to a request that failed with `error`. What nobody foresaw is logged, and tells the client nothing."""
+    """The answer to a request that failed with `error`. An unexpected error is logged, and the client gets no
+    details.
+    """
     problem = problem_of(error)
     if problem is None:
         _log.error("a request failed", exc_info=error, extra={"request_id": request_id.decode("ascii")})
@@ -125,14 +127,14 @@ class Endpoint(Served):
     path: str
     method = "POST"
     answers_head = False
-    """Whether it answers HEAD as well, as its method without the body."""
+    """Whether it answers HEAD, too: as its method, without the body."""
 
     scope: str | None = None
     """The scope that a token must have; None: any valid token."""
 
     authenticated = True
     max_body: int | None = None
-    """Bytes of the largest body, where it is less than a batch may have."""
+    """Size of the largest body in bytes, if it is smaller than that of a batch."""
 
     def __init__(self, authenticator: Authenticator, limits: BatchSettings) -> None:
         self._authenticator = authenticator
@@ -145,7 +147,7 @@ class Endpoint(Served):
         return (self.method, "HEAD") if self.answers_head else (self.method,)
 
     def check(self, head: Head) -> None:
-        """See from the head alone whether the request can be served.
+        """Check from the head alone whether the request can be served.
 
         Raises:
             Problem: 413 or 415.
@@ -155,7 +157,7 @@ class Endpoint(Served):
             raise body_too_large(self.body_limit)
 
     def user_of(self, head: Head) -> str | None:
-        """Whose request this is, by the signature of its token; None where no token is needed.
+        """The user who sends the request, by the signature of its token; None if the endpoint needs no token.
 
         Raises:
             Problem: 401.
@@ -164,19 +166,19 @@ class Endpoint(Served):
 
     @abstractmethod
     async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:
-        """Answer a request whose sender is known and whose body is there; raises `Problem` for anything else."""
+        """Answer a request whose sender is known and whose body is complete; raises `Problem` for every failure."""
 
     async def answer(self, request: Request, body: bytes) -> Answer:
-        """Answer a request that passed `check`, whatever comes."""
+        """Answer a request that passed `check`; never raises."""
         try:
             principal = None
             if self.authenticated:
                 principal = await self._authenticator.authenticate(request.headers.get(b"authorization"), self.scope)
             return await self.handle(request, body, principal)
-        except Exception as error:  # noqa: BLE001 - the client gets a problem document, and the log what is unforeseen
+        except Exception as error:  # noqa: BLE001 - the client gets a problem document; unexpected errors are logged
             return error_answer(error, request.request_id)
 
 
 def body_too_large(limit: int) -> Problem:
-    """The problem of a body that has more bytes than `limit`."""
+    """The problem that a body has more than `limit` bytes."""
     return Problem(Kind.BODY_TOO_LARGE, f"the body is larger than {limit} bytes")

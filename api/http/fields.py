@@ -1,4 +1,4 @@
-"""Header fields by name: which may occur once only, and how the lines of the others are joined."""
+"""Header fields by name: which of them may occur only once, and how the lines of the others are joined."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SPELLINGS = {
     for name in (*SINGLE, b"accept", b"accept-encoding", b"connection", b"expect", b"x-forwarded-for")
     for spelling in (name, name.title())
 }
-"""The lower-case names of usual spellings: looking one up costs a third of checking it."""
+"""The lower-case names for usual spellings: a look-up costs a third of a check."""
 
 Fields = dict[bytes, bytes]
 
@@ -50,7 +50,7 @@ def parse_fields(lines: Iterable[bytes]) -> Fields:
     """Header fields by lower-case name, from the lines of a head; lines of the same list are joined by commas.
 
     Raises:
-        Problem: 400, a line is no field, or a field that must be single occurs twice.
+        Problem: 400, a line is not a header field, or a field that must be single occurs twice.
     """
     fields: Fields = {}
     for line in lines:
@@ -66,7 +66,7 @@ def parse_fields(lines: Iterable[bytes]) -> Fields:
 
 
 def collect(pairs: Iterable[tuple[bytes, bytes]]) -> Fields:
-    """The same from names in lower case and values, as an ASGI server gives them.
+    """The same for names in lower case and values, as an ASGI server gives them.
 
     Raises:
         Problem: 400, a field that must be single occurs twice.
@@ -87,7 +87,7 @@ def _lower(spelling: bytes) -> bytes:
 
 
 def _add(fields: Fields, name: bytes, value: bytes) -> None:
-    """Add a further line of a field."""
+    """Add one more line of a field."""
     if name in SINGLE:
         raise Problem(Kind.INVALID_HEADER, f"the header {name.decode('ascii')} occurs more than once")
     fields[name] += b", " + value

@@ -1,8 +1,8 @@
 """The head of a request (RFC 9112): its request line, its header fields, and where its body ends.
 
-Whatever two recipients could read in two ways is refused, and the connection closed: what a proxy before this server
-takes for the end of a message must be the end here, too. A head is parsed when it is there whole, so that it means the
-same however it was cut on its way.
+A request that two recipients could read in two ways is refused, and the connection is closed: this server must find the
+end of a message where a proxy in front of it does. A head is parsed when it has arrived completely, so that it means
+the same however it was cut.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from api.http.problems import Kind, Problem
 
 END = b"\r\n\r\n"
 MAX_BYTES = 64 * 1024
-"""Of a head, without the empty line at its end."""
+"""The limit of a head, without the empty line at its end."""
 
 MAX_FIELDS = 200
 
 MAX_REMEMBERED_HEAD_BYTES = 1024
 REMEMBERED_HEADS = 512
-"""Whole heads whose meaning is kept, of all connections: many requests differ in their bodies alone. Parsing a head is
-a tenth of what a request of one key costs the api."""
+"""Parsed heads that are kept, for all connections: many requests differ only in their bodies. Parsing a head is a tenth
+of the work of the api for a request of one key."""
 
 _PLAIN = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
-"""What may stand in a head besides CRLF."""
+"""The characters that may occur in a head besides CRLF."""
 
 _NO_REQUEST_LINE = "the request line is not valid"
 _REQUEST_LINE = re.compile(rb"([A-Z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
@@ -37,10 +37,10 @@ _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 
 
 class Head:
-    """A request's head. Nobody changes it: requests with the same bytes share it.
+    """A request's head. It is never changed: requests with the same bytes share it.
 
-    `length` is that of its body in bytes, None if the body is chunked. `takes_chunks`: its client knows chunks, as all
-    do but those of HTTP/1.0.
+    `length` is the size of the body in bytes, None if the body is chunked. `takes_chunks`: the client understands
+    chunks, as all but those of HTTP/1.0 do.
     """
 
     __slots__ = ("expects_continue", "fields", "keep_alive", "length", "method", "path", "query", "takes_chunks")
@@ -62,7 +62,7 @@ def malformed(detail: str) -> Problem:
 
 
 class HeadReader:
-    """Finds the end of one head after another in what a connection receives."""
+    """Finds the end of one head after another in the bytes that a connection receives."""
 
     __slots__ = ("_checked", "_has_request_line")
 
@@ -72,10 +72,10 @@ class HeadReader:
         self._has_request_line = False
 
     def read(self, data: bytes, at: int) -> tuple[Head | None, int]:
-        """The head that begins at `at`, and where it ends. None, and where it begins, if its end has not come yet.
+        """The head that begins at `at`, and its end. If the end has not arrived yet: None, and the head's beginning.
 
         Raises:
-            Problem: what is there is not the beginning of a head, or the head is too large.
+            Problem: the bytes are not the beginning of a head, or the head is too large.
         """
         while data.startswith(b"\r\n", at):
             at += 2
@@ -89,7 +89,7 @@ class HeadReader:
         return None, at
 
     def _check_beginning(self, data: bytes, at: int) -> None:
-        """Refuse at once what cannot become a valid head, as `parse_head` would. Only what is new is looked at."""
+        """Refuse at once a head that cannot become valid, as `parse_head` would. Only the new bytes are checked."""
         most = at + MAX_BYTES + len(END)
         new = data[at + self._checked : most]
         unfinished = new.endswith(b"\r")
@@ -109,10 +109,11 @@ class HeadReader:
 
 
 def parse_head(raw: bytes) -> Head:
-    """Parse a whole head, without the empty line at its end.
+    """Parse a complete head, without the empty line at its end.
 
     Raises:
-        Problem: it is not valid, or means something that is not supported here; the connection must be closed.
+        Problem: it is not valid, or asks for something that this server does not support; the connection must be
+            closed.
     """
     line, *lines = raw.split(b"\r\n")
     method, target, is_1_0 = _request_line(line)
@@ -159,7 +160,7 @@ def _check_host(host: bytes | None, *, is_1_0: bool) -> None:
 
 
 def _check_bytes(data: bytes, line_ends: int, *, unfinished: bool = False) -> None:
-    """See that there are no control characters but tabs, and that CR and LF occur only together."""
+    """Check that the only control characters are tabs, and that CR and LF occur only together."""
     if len(data.translate(None, _PLAIN)) != 2 * line_ends + unfinished:
         raise malformed("the head has a character that is not allowed")
 
@@ -195,7 +196,7 @@ def _path_and_query(method: str, target: bytes) -> tuple[str, bytes]:
 
 
 def _check_coding(coding: bytes, *, has_length: bool, is_1_0: bool) -> None:
-    """See that the body comes in chunks, and that nothing else says where it ends."""
+    """Check that the body comes in chunks, and that no other field says where it ends."""
     if has_length or is_1_0:
         raise malformed("the header transfer-encoding is not allowed here")
     codings = tokens(coding)

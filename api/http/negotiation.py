@@ -1,4 +1,4 @@
-"""Media types and content codings: which format a body has, and which one an answer should have."""
+"""Media types and content codings: which format a body has, and which one its answer gets."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _MEDIA_TYPES = {
 }
 
 MAX_REMEMBERED_BYTES = 256
-"""Of an `Accept` header: clients send the same short ones again and again."""
+"""The longest `Accept` header that is cached: clients send the same short ones again and again."""
 
 _PART = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
-"""An element of a list, which may have commas between quotes."""
+"""An element of a list; it may have commas between quotes."""
 
 _WEIGHT = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 
 def format_of(content_type: bytes | None) -> Format:
-    """The format that a `Content-Type` names; JSON where there is none.
+    """The format that a `Content-Type` names; JSON if there is none.
 
     Raises:
         Problem: 415, another media type, or a charset that is not UTF-8.
@@ -54,10 +54,10 @@ def format_of(content_type: bytes | None) -> Format:
 
 
 def check_coding(content_encoding: bytes | None) -> None:
-    """See that a body is not compressed.
+    """Check that a body is not compressed.
 
     Raises:
-        Problem: 415, it is.
+        Problem: 415, it is compressed.
     """
     if content_encoding is not None and content_encoding.lower() != b"identity":
         raise Problem(
@@ -66,10 +66,10 @@ def check_coding(content_encoding: bytes | None) -> None:
 
 
 def accepted(accept: bytes | None) -> Format:
-    """The format that an `Accept` header asks for (RFC 9110, section 12.5.1): the one of more weight.
+    """The format that an `Accept` header asks for (RFC 9110, section 12.5.1): the one with the higher weight.
 
-    At the same weight MessagePack where it is named, as nobody names it by chance, and JSON otherwise. Where neither
-    is acceptable it is JSON: a client that did not expect it can read it at least.
+    With equal weights MessagePack if the header names it, otherwise JSON. If neither is acceptable, JSON: people can
+    read it, at least.
     """
     if accept is None or accept == b"application/json":
         return Format.JSON
@@ -87,7 +87,7 @@ _preferred = lru_cache(maxsize=256)(_prefer)
 
 
 def _media_range(part: bytes) -> tuple[bytes, float] | None:
-    """A media type, perhaps with wildcards, and its weight; None for what is neither."""
+    """A media type, perhaps with wildcards, and its weight; None if the part is not valid."""
     media_type, *parameters = (piece.strip() for piece in part.split(b";"))
     if not media_type:
         return None
@@ -99,7 +99,7 @@ def _media_range(part: bytes) -> tuple[bytes, float] | None:
 
 
 def _weight(ranges: Sequence[tuple[bytes, float]], wanted: Format) -> float:
-    """The weight of a format: that of the most specific range which covers it, 0 if none does."""
+    """The weight of a format: that of the most specific range that covers it, 0 if none does."""
     most = -1, 0.0
     for media_type, weight in ranges:
         if _MEDIA_TYPES.get(media_type) is wanted:

@@ -1,4 +1,4 @@
-"""The address of a request's sender, where a proxy that is trusted names it in `X-Forwarded-For`."""
+"""Finds the address of a request's sender; a trusted proxy names it in `X-Forwarded-For`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 EVERYBODY = "*"
 MAX_ADDRESS_LENGTH = 64
-"""Of an address as it is logged and counted; a longer one is none."""
+"""The longest address that is logged and counted; a longer text is not an address."""
 
 
 class TrustedProxies:
@@ -18,7 +18,7 @@ class TrustedProxies:
         self._networks = [ip_network(part.strip()) for part in parts if part.strip()]
 
     def client(self, peer: str, forwarded: bytes | None) -> str:
-        """The sender of a request from `peer`: the last one in `forwarded` who is no proxy that is trusted."""
+        """The sender of a request from `peer`: the last address in `forwarded` that is not a trusted proxy."""
         if forwarded is None or not self._trusts(peer):
             return peer
         named = [_without_port(part) for part in forwarded.decode("latin-1").split(",") if part.strip()]

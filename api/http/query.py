@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from api.http.problems import Kind, Problem, at
 
 LONGEST_NAME = 4096
-"""Characters of the longest name of a parameter that is shown, whole."""
+"""Names of parameters up to this length are shown completely in problems."""
 
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
@@ -18,7 +18,7 @@ def parameters(query: bytes, known: Collection[str]) -> dict[str, str]:
     """The parameters of a query.
 
     Raises:
-        Problem: 400, one is not known, occurs twice, or is not valid.
+        Problem: 400, one is unknown, occurs twice, or is not valid.
     """
     found: dict[str, str] = {}
     for part in query.split(b"&") if query else ():
@@ -38,7 +38,7 @@ def number(found: dict[str, str], name: str, default: int, least: int, most: int
     """A parameter that is a whole number.
 
     Raises:
-        Problem: 400, it is none, or not within the bounds.
+        Problem: 400, it is not a whole number, or not within the bounds.
     """
     text = found.get(name)
     if text is None:

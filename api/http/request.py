@@ -1,4 +1,4 @@
-"""A request whose head is known: what an endpoint may look at, whoever received it."""
+"""A request whose head is known, as an endpoint sees it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @dataclass(slots=True)
 class Request:
-    """A request. `headers` has its fields by lower-case name, `address` is its sender's.
+    """A request. `headers` has its fields by lower-case name; `address` is that of its sender.
 
-    `arrived` is when its last byte came, at the earliest, on the monotonic clock in seconds: its deadline counts from
-    there.
+    `arrived` is the earliest time at which its last byte can have arrived, on the monotonic clock in seconds: its
+    deadline counts from then.
     """
 
     method: str

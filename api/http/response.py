@@ -1,4 +1,4 @@
-"""Answers: what an endpoint returns, and the bytes that they are sent as."""
+"""Answers: what an endpoint returns, and how it is encoded."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ COMMON = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
-"""The headers of every answer, besides its date and its request id."""
+"""The headers of every answer, except its date and its request id."""
 
 _COMMON_BUT_CACHING = COMMON[1:]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 CLIENT_CLOSED = 499
-"""Counted for a client that went away before its answer; the number is nginx's."""
+"""Counted for a client that disconnected before its answer; nginx uses the same number."""
 
 NOT_MODIFIED = 304
 
 LARGE_BODY = 64 * 1024
-"""Bytes of a body that is not copied behind its head: the kernel may not take it at once."""
+"""A body of this size or more is not copied behind its head: the kernel may not take it at once."""
 
 Written: TypeAlias = bytes | bytearray
-"""What is written to a connection. The encoder of large answers leaves a bytearray: copying it would only take time."""
+"""What is written to a connection. The encoder makes large answers as a bytearray; a copy as bytes would cost time."""
 
 _pack = msgspec.msgpack.Encoder().encode
 
 
 class Answer(NamedTuple):
-    """An answer. `share` is what it holds of the memory for answers, given back when it is sent.
+    """An answer. `share` is its part of the memory for answers, released when it is sent.
 
-    Where there are `pieces`, its body is not known yet and comes from them, one after the other as the client reads
-    it. Whoever sends it closes them, however it ends.
+    If there are `pieces`, its body is not known yet and comes from them, one by one as the client reads. Its sender
+    closes them, however the answer ends.
     """
 
     status: int
@@ -63,33 +63,33 @@ def document(content: Mapping[str, Any], accept: Format, status: int = 200) -> A
 
 
 def names_caching(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether headers say for how long their answer may be kept."""
+    """Whether headers say how long their answer may be kept."""
     return any(name == b"cache-control" for name, _ in headers)
 
 
 def common(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
-    """What of `COMMON` an answer with these headers gets."""
+    """The headers of `COMMON` that an answer with these headers gets."""
     return _COMMON_BUT_CACHING if names_caching(headers) else COMMON
 
 
 class Renderer:
-    """Makes the bytes of answers. What many of them begin with is kept until the date changes."""
+    """Encodes answers. The beginnings that many of them share are kept until the date changes."""
 
     def __init__(self) -> None:
         self._date = b""
         self._beginnings: dict[tuple[int, bytes, bool], bytes] = {}
 
     def set_date(self, unix_s: float) -> None:
-        """Set the date of the answers from now on."""
+        """Set the date of all answers from now on."""
         date = formatdate(unix_s, usegmt=True).encode("ascii")
         if date != self._date:
             self._date = date
             self._beginnings.clear()
 
     def render(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool = False) -> list[Written]:
-        """The pieces of an answer, to be written one after the other."""
+        """The pieces of an answer, to be written in this order."""
         if answer.status == NOT_MODIFIED:
-            # Its length would be that of the answer which the client has already (RFC 9110, section 8.6).
+            # Its length would be that of the answer that the client has already (RFC 9110, section 8.6).
             return [self.render_head(answer, request_id, close=close, chunked=False)]
         begin = None if answer.headers else self._beginnings.get((answer.status, answer.media_type, False))
         if begin is None:
@@ -102,13 +102,13 @@ class Renderer:
         return [head, body] if len(body) > LARGE_BODY else [head + body]
 
     def render_head(self, answer: Answer, request_id: bytes, *, close: bool, chunked: bool) -> bytes:
-        """The head of an answer whose body has no length: it comes in chunks, or until the connection ends."""
+        """The head of an answer whose length is unknown: its body comes in chunks, or until the connection ends."""
         coding = b"transfer-encoding: chunked\r\n" if chunked else b""
         end = b"connection: close\r\n\r\n" if close else b"\r\n"
         return b"%b%bx-request-id: %b\r\n%b" % (self._begin(answer), coding, request_id, end)
 
     def _begin(self, answer: Answer) -> bytes:
-        """An answer up to its length."""
+        """The beginning of an answer, up to its length."""
         headers = answer.headers
         kind = answer.status, answer.media_type, bool(headers) and names_caching(headers)
         begin = self._beginnings.get(kind)

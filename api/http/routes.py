@@ -1,4 +1,4 @@
-"""The paths that there are, and what answers them. A path has one spelling, by which it is found and counted."""
+"""The paths of an application and the routes that answer them. A path has one spelling for look-ups and metrics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from api.http.head import Head
 from api.http.problems import Kind, Problem
 
 OTHER = "other"
-"""The name under which all other paths are counted, so that nobody can fill the metrics."""
+"""The name under which all other paths are counted, so that clients cannot fill the metrics with names."""
 
 
 class Routes:
     """All paths of an application: those of endpoints, and those that `rest` answers.
 
-    An endpoint's path may be a pattern: it ends in a name in braces, which stands for anything. A pattern is the name
-    of all paths that begin as it does.
+    An endpoint's path may be a pattern: it ends with a name in braces, which stands for any text. All paths that begin
+    like it are counted under the pattern.
     """
 
     def __init__(self, served: Iterable[Served], rest: Route, methods_of_rest: Mapping[str, Iterable[str]]) -> None:
@@ -29,7 +29,7 @@ class Routes:
         self._patterns = [(path.partition("{")[0], path) for path in self._by_path if "{" in path]
 
     def pattern_of(self, path: str) -> str | None:
-        """The pattern that a path follows, if any."""
+        """The pattern that a path matches, if any."""
         return next((pattern for begin, pattern in self._patterns if path.startswith(begin)), None)
 
     def name_of(self, path: str) -> str:
@@ -37,10 +37,10 @@ class Routes:
         return path if path in self._by_path else self.pattern_of(path) or OTHER
 
     def of(self, head: Head) -> Route:
-        """What answers a request, whose path is as the client spelt it.
+        """What answers a request; its path is spelt as the client sent it.
 
         Raises:
-            Problem: 404, there is nothing at its path; 405, nothing there takes its method.
+            Problem: 404, the path does not exist; 405, it does not support the method.
         """
         path = head.path
         by_method = self._by_path.get(path) or self._by_path.get(self.pattern_of(path) or "")
