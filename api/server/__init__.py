@@ -1,1 +1,3 @@
-"""The connections: what a client may do to this process, and when each wait ends; how the process starts and stops."""
+"""The connections: what a client may send to this process, and when each wait ends; how the process starts and
+stops.
+"""

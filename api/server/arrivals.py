@@ -1,16 +1,16 @@
-"""When the bytes that are read arrived: a process that stood still reads what may have been waiting for long.
+"""Estimates when received bytes arrived: after a process was frozen, it may read bytes that have waited for long.
 
-The kernel does not tell when it received the bytes of a stream. While the event loop turns they are read at once; after
-a gap, in which it did not turn, they may have come at any time since the gap began.
+The kernel does not tell when it received the bytes of a stream. While the event loop runs they are read at once. After
+a gap, in which it did not run, they may have arrived at any time since the gap began.
 """
 
 from __future__ import annotations
 
 LATE_S = 1.0
-"""Seconds without a tick that make a gap. Ticks come several times a second."""
+"""Seconds without a tick that count as a gap. Ticks come several times a second."""
 
 CATCH_UP_S = 10.0
-"""Seconds after a gap in which connections are taken that may have been made during it, at most."""
+"""For this many seconds after a gap, a new connection may have been made during the gap."""
 
 
 class Arrivals:
@@ -21,25 +21,25 @@ class Arrivals:
         self._gap_began = self._gap_ended = float("-inf")
         self._connected = False
         self.catching_up = False
-        """Whether what is read may have been waiting since before the last gap's end."""
+        """Whether bytes that are read now may have arrived before the end of the last gap."""
 
     def tick(self, now: float) -> None:
-        """Note that the loop turns."""
+        """Note that the loop runs."""
         self._notice_gap(now)
         if self.catching_up and now > self.ticked:
-            # A loop that turned and found no new connection has taken all that had been waiting.
+            # If the loop ran and found no new connection, it has taken all connections that waited.
             self.catching_up = self._connected and now - self._gap_ended < CATCH_UP_S
         self._connected = False
         self.ticked = now
 
     def connected(self) -> None:
-        """Note that a connection was taken."""
+        """Note that a connection was accepted."""
         self._connected = True
 
     def earliest(self, now: float, read_before: float) -> float:
-        """When bytes that are read now arrived, at the earliest.
+        """The earliest time at which bytes that are read now can have arrived.
 
-        `read_before` is when their connection was read before, or minus infinity.
+        `read_before` is when the connection was read the last time, or minus infinity.
         """
         if now - self.ticked > LATE_S:
             self._notice_gap(now)

@@ -1,4 +1,4 @@
-"""The way from our own protocol to an ASGI application: for everything that is no endpoint of the API."""
+"""Passes requests from our own protocol to an ASGI application: those for paths that are not endpoints of the API."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from api.http.response import Answer
 
 
 class AsgiRoute(Route):
-    """Asks an ASGI application for answers, as an endpoint gives them."""
+    """Answers requests by an ASGI application."""
 
     body_limit = 64 * 1024
-    """Bytes of the largest body: pages, health and metrics need none."""
+    """Size of the largest body in bytes: pages, health and metrics need none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     def check(self, head: Head) -> None:
-        """See whether the body may be taken; everything else is the application's to say.
+        """Check the size of the body; the application checks everything else.
 
         Raises:
             Problem: 413.
@@ -31,11 +31,11 @@ class AsgiRoute(Route):
             raise body_too_large(self.body_limit)
 
     def user_of(self, _: Head) -> str | None:
-        """Nobody: what is asked for here needs no token."""
+        """No principal: these requests need no token."""
         return None
 
     async def answer(self, request: Request, body: bytes) -> Answer:
-        """Ask the application, and keep what it answers until it is complete."""
+        """Call the application, and collect its answer until it is complete."""
         starts: list[Any] = []
         pieces: list[bytes] = []
 

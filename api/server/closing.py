@@ -1,4 +1,4 @@
-"""A process that has a port to itself serves, at its end, the clients that have connected by then."""
+"""At its end a process that has its port alone still serves the clients that have connected by then."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from collections.abc import Iterator
 import uvicorn
 
 LOOKS = 50
-"""The process looks at the queue so often at most: clients that never stop connecting do not keep it from its end."""
+"""The process looks at the queue this many times at most: clients that never stop connecting cannot delay its end."""
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server. At its end it takes the connections that wait in the queue of its listening socket.
+    """Uvicorn's server. At its end it accepts the connections that wait in the queue of its listening socket.
 
-    The kernel has answered these clients, and would reset them with the socket. They may have sent a request by then.
+    The kernel has accepted these clients and would reset their connections when the socket is closed. They may have
+    sent a request already.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's."""
+        """Do as uvicorn does, after the waiting connections are accepted."""
         loop = asyncio.get_running_loop()
         for _ in range(LOOKS):
             waiting = list(self._waiting())
@@ -28,13 +29,13 @@ class Server(uvicorn.Server):
                 break
             for connected in waiting:
                 await loop.connect_accepted_socket(self._protocol, connected)
-        # At once after the last look at the queue: each request comes on a new connection by now.
+        # Directly after the last look at the queue: by now each request comes on a new connection.
         for server in self.servers:
             server.close()
         await super().shutdown(sockets)
 
     def _waiting(self) -> Iterator[socket.socket]:
-        """The connections that nobody has taken."""
+        """The connections that wait to be accepted."""
         for listening in (each for server in self.servers for each in server.sockets):
             with socket.socket(fileno=os.dup(listening.fileno())) as same:
                 same.setblocking(False)

@@ -1,8 +1,8 @@
-"""One connection of a client: its requests in order, each with its answer, and an end to every wait.
+"""One connection of a client: answers its requests in order, and ends every wait.
 
-Every request goes one way, whole or in pieces: head, body, gate, endpoint, answer. The next request is looked at when
-the one before it is answered, so answers go out in order. uvicorn makes an object of this class for each connection, by
-its setting `http`.
+Every request takes the same steps, whether it arrives at once or in pieces: head, body, gate, endpoint, answer. The
+next request is read when the one before it is answered, so answers are sent in order. uvicorn makes an object of this
+class for each connection, by its setting `http`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from api.server.exchange import Exchange
 from api.server.responder import Responder
 
 MAX_AHEAD_BYTES = 64 * 1024
-"""Of further requests that are read while one is under way."""
+"""Bytes of further requests that are read while one is worked on."""
 
 
 class Connection(Responder):
@@ -28,20 +28,20 @@ class Connection(Responder):
         super().__init__(config, server_state, **more)
         self._heads = HeadReader()
         self._data = b""
-        """What was received and is not taken yet, from `_at` on."""
+        """The bytes that were received; those from `_at` on are not processed yet."""
         self._at = 0
         self._read_at = self._unread_since = -inf
         self._held = False
-        """Whether nothing is read, as too much is there already."""
+        """Whether reading is paused, because too many bytes wait already."""
 
     def _may_go_on(self) -> None:
         if self._exchange is None:
             self._advance()
 
-    # ---- what comes in
+    # ---- received bytes
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes."""
+        """Process received bytes."""
         if self._tls is not None:
             data = self._decrypt(self._tls, data)
         if not data or self._phase is Phase.LINGER:
@@ -57,7 +57,7 @@ class Connection(Responder):
         if self._at < len(self._data):
             data = self._data[self._at :] + data
             if waiting:
-                # Requests behind another one: the earliest byte counts for all of them.
+                # These bytes follow another request: the arrival of the earliest byte counts for all of them.
                 arrived = min(arrived, self._arrived)
         self._data, self._at, self._arrived = data, 0, arrived
         if waiting:
@@ -67,7 +67,7 @@ class Connection(Responder):
             self._advance()
 
     def eof_received(self) -> bool:
-        """The client has ended what it sends. It may wait for an answer still, so it is not taken for gone."""
+        """The client has finished sending. It may still wait for an answer, so it does not count as gone."""
         self._ended = True
         if self._phase is Phase.ANSWER:
             return True
@@ -77,14 +77,14 @@ class Connection(Responder):
         return False
 
     def _hold(self) -> None:
-        """Read no more until what is there is taken."""
+        """Stop reading until the received bytes are processed."""
         if not self._held:
             self._held = True
             self._unread_since = self._loop.time()
             self._transport.pause_reading()
 
     def _advance(self) -> None:
-        """Take what is there, as far as it goes."""
+        """Process the received bytes, as far as possible."""
         if self._out_waits:
             return
         self._out_waits = True
@@ -94,7 +94,7 @@ class Connection(Responder):
         finally:
             self._out_waits = False
         if self._at == len(self._data):
-            # Nobody counts it while the connection is idle.
+            # The limits do not count these bytes while the connection is idle.
             self._data, self._at = b"", 0
         self._flush()
         is_busy = self._exchange is not None and (self._exchange.interrupted or self._phase is Phase.ANSWER)
@@ -103,19 +103,19 @@ class Connection(Responder):
             self._transport.resume_reading()
 
     def _step(self) -> bool:
-        """Take one head, or what is there of one body; False: nothing more can be done now."""
+        """Process one head, or the received part of one body. False: no more can be done now."""
         exchange = self._exchange
         try:
             if exchange is None:
                 return self._take_head()
             return not exchange.whole and self._take_body(exchange)
-        except Exception as error:  # noqa: BLE001 - whatever it was is answered, and ends the connection
+        except Exception as error:  # noqa: BLE001 - every error is answered, and ends the connection
             self._fail(error)
             return False
 
     def _take_head(self) -> bool:
         if self._paused:
-            # The client has not read what it was answered before.
+            # The client has not read the answers before this one.
             self._hold()
             return False
         head, self._at = self._heads.read(self._data, self._at)
@@ -134,7 +134,7 @@ class Connection(Responder):
         return False
 
     def _begin(self, head: Head) -> None:
-        """Begin with a request, of which the head is there."""
+        """Begin a request whose head has arrived."""
         serving = self._serving
         fields = head.fields
         exchange = self._exchange = Exchange(
@@ -177,7 +177,7 @@ class Connection(Responder):
         return False
 
     def _check_early(self, exchange: Exchange) -> None:
-        """Before the rest of a body is waited for, see whether it is worth it."""
+        """Check whether the request would be rejected, before waiting for the rest of its body."""
         problem = self._fault_of(exchange)
         if problem is not None:
             self._refuse(exchange, problem)
@@ -187,7 +187,7 @@ class Connection(Responder):
             self._write([CONTINUE])
 
     def _next(self) -> None:
-        """Go on with the next request."""
+        """Continue with the next request."""
         self._exchange = None
         if self._at < len(self._data) or self._held or self._ended or self._out_waits:
             self._advance()
@@ -195,7 +195,7 @@ class Connection(Responder):
             self._enter(Phase.IDLE)
 
     def _finish(self) -> None:
-        """End the connection after everything is written, and so that the client gets to read it."""
+        """Close the connection after everything is written, in a way that lets the client read it."""
         self._flush()
         exchange = self._exchange
         more = self._at < len(self._data) or (exchange is not None and not exchange.whole)

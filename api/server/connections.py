@@ -1,4 +1,4 @@
-"""All connections of a process: how many there may be, which one makes room, and when the waits of each end."""
+"""All connections of a process: their limit, which one is closed to make room, and when their waits end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from protocol.settings import HttpSettings
 _log = logging.getLogger(__name__)
 
 TICK_S = 0.25
-"""How often it is looked whether waits are over."""
+"""How often waits are checked."""
 
 AGAIN_S = 10.0
-"""After which a connection that could not be ended is ended again."""
+"""If a connection could not be closed, the process tries again after this time."""
 
 RESERVED_FILES = 64
-"""Descriptors that are not for clients: Redis, the listening socket, logs."""
+"""File descriptors that clients cannot use: for Redis, the listening socket and logs."""
 
 
 def raise_file_limit(max_connections: int) -> int:
-    """Let the process have as many descriptors as it may; returns how many connections that allows."""
+    """Raise the limit of file descriptors as far as allowed; returns how many connections that allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max_connections + RESERVED_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -49,17 +49,17 @@ class Phase(Enum):
     ANSWER = "the turn of a request, or its answer"
     LINGER = "the client's end of the connection, after the last answer"
 
-    # That of enumerations is made of the name, by Python, several times a request.
+    # Python computes the hash of an enumeration from its name, and this one is needed several times a request.
     __hash__ = object.__hash__
 
 
 KEEP_ALIVE_S = 75.0
-"""How long an idle connection is kept; longer than load balancers usually keep theirs."""
+"""How long an idle connection is kept: longer than load balancers usually keep theirs."""
 
 LINGER_S = 1.0
-"""How long a connection without a request stays open when the process ends: longer than an active client pauses. Also,
-how long after the last answer it is read and dropped what a client still sends: a socket that is closed while bytes
-come takes from the client what it was answered."""
+"""How long a connection without a request stays open when the process ends: longer than an active client pauses. It is
+also the time for which, after the last answer, the bytes that a client still sends are read and dropped: if a socket is
+closed while bytes arrive, the client may lose the answer."""
 
 
 def phase_limits(settings: HttpSettings) -> dict[Phase, float]:
@@ -75,20 +75,22 @@ def phase_limits(settings: HttpSettings) -> dict[Phase, float]:
 
 
 class Waiting(Protocol):
-    """A connection, as far as its waits go. The times are the loop's; infinity: it does not wait."""
+    """A connection and its waits. The times are the loop's; infinity: it does not wait."""
 
     phase_ends: float
     stall_ends: float
 
     def end_wait(self, now: float) -> None:
-        """End the wait whose time is over."""
+        """End the wait whose time has passed."""
 
     def make_room(self) -> None:
-        """End a connection that waits for a request."""
+        """Close a connection that waits for a request."""
 
 
 class Connections:
-    """The connections of one process. `idle` are those that wait for a request, the longest first."""
+    """The connections of one process. `idle` are those that wait for a request, beginning with the one that waits
+    longest.
+    """
 
     def __init__(self, settings: HttpSettings, max_connections: int, renderer: Renderer) -> None:
         self._max_connections = max_connections
@@ -102,7 +104,7 @@ class Connections:
         self._tick()
 
     def add(self, connection: Waiting) -> bool:
-        """Count a connection in; False: there are too many, and none of them is idle."""
+        """Count a new connection. False: the limit is reached, and no connection is idle."""
         if len(self._all) >= self._max_connections:
             if not self.idle:
                 return False
@@ -112,7 +114,7 @@ class Connections:
         return True
 
     def remove(self, connection: Waiting) -> None:
-        """Count a connection out."""
+        """Stop counting a connection."""
         self._all.discard(connection)
         self.idle.pop(connection, None)
 
@@ -125,6 +127,6 @@ class Connections:
         for connection in over:
             try:
                 connection.end_wait(now)
-            except Exception as error:  # noqa: BLE001 - the others' waits are to end, too
+            except Exception as error:  # noqa: BLE001 - the waits of other connections must end, too
                 _log.error("a connection's wait could not be ended", exc_info=error)
                 connection.phase_ends = connection.stall_ends = now + AGAIN_S

@@ -11,16 +11,16 @@ from api.overload.errors import OverloadedError
 from api.overload.memory_budgets import BodyBudget
 
 MOST_LOOSE = 256
-"""Pieces of a body that are kept one by one. Each takes 40 bytes more than is counted: a body in pieces of two bytes
+"""Pieces of a body that are kept separately. Each takes 40 bytes more than is counted: a body in pieces of two bytes
 took 21 times the memory that it was allowed."""
 
 
 class Exchange:
     """One request and its answer.
 
-    `whole`: its body has come to its end. `fault`: why it is refused whatever still comes of its body. `answered`: its
-    answer is written, perhaps before its body has come. `gone`: nobody waits for the answer any more. `rejected`: the
-    gate did not let it in. `asked`: its endpoint has been asked.
+    `whole`: its body is complete. `fault`: why it is refused, whatever else arrives of its body. `answered`: its answer
+    is written, perhaps before its body is complete. `gone`: the client does not wait for the answer any more.
+    `rejected`: the gate did not admit it. `asked`: its endpoint was called.
     """
 
     __slots__ = (
@@ -63,16 +63,16 @@ class Exchange:
         self._missing = head.length or 0
         self._pieces: list[bytes] = []
         self._loose = 0
-        """Of the pieces, those at the end that are not joined."""
+        """How many pieces at the end are not joined yet."""
         self.whole = head.length == 0
 
     @property
     def interrupted(self) -> bool:
-        """Whether more of the body is there than was taken, to let others have a turn."""
+        """Whether more of the body could be decoded: the decoder stopped to give the event loop a turn."""
         return self._chunks is not None and self._chunks.interrupted
 
     def take(self, data: bytes, at: int) -> int:
-        """Take from `data` what is there of the body, from `at` on; returns where that ends.
+        """Process the part of the body in `data` from `at` on; returns where that part ends.
 
         Raises:
             Problem: 400, the body is not valid.
@@ -108,11 +108,11 @@ class Exchange:
             self.fault = error
 
     def take_body(self) -> bytes:
-        """The whole body, which is not kept here from now on, but counts until it is dropped."""
+        """The complete body. This object does not keep it any more; it counts as held until it is dropped."""
         pieces, self._pieces = self._pieces, []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def drop_body(self) -> None:
-        """Keep and count nothing of the body: the answer does not depend on it any more."""
+        """Stop keeping and counting the body: the answer does not depend on it any more."""
         self._pieces.clear()
         self._share.release()

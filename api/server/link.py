@@ -1,4 +1,4 @@
-"""A connection below HTTP: its socket or its TLS, what it waits for, and what it writes."""
+"""A connection below HTTP: its socket or its TLS, its waits, and what it writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from api.server.tls import TlsTransport
 class Link:
     """One connection of a client, without its requests. `phase_ends` and `stall_ends` are the loop's times.
 
-    It has what the event loop asks of a protocol, and does not inherit it: compiled, it keeps its attributes in slots.
+    It has the methods that the event loop calls on a protocol, but does not inherit from it: compiled, it keeps its
+    attributes in slots.
     """
 
     def __init__(self, config: Any, server_state: Any, **_: Any) -> None:
@@ -33,38 +34,38 @@ class Link:
         self._phase = Phase.LINGER
         self.phase_ends = self.stall_ends = inf
         self._ended = False
-        """Whether the client has ended what it sends."""
+        """Whether the client has finished sending."""
         self._paused = False
-        """Whether the client does not read what it is sent."""
+        """Whether the client does not read the answers."""
         self._out: list[Written] = []
         self._out_waits = False
-        """Whether what is written is kept, as more comes in this turn."""
+        """Whether writes are collected, because more follow in this turn."""
         self._unread: list[AnswerShare] = []
-        """What answers hold of the memory that the client has not read."""
+        """The memory held by answers that the client has not read."""
         self._unread_bytes = 0
 
-    # ---- what a connection that knows requests does
+    # ---- implemented by a connection that reads requests
 
     def _turn_away(self) -> None:
         """Answer that there are too many connections."""
         raise NotImplementedError
 
     def _answer_late(self, now: float) -> bool:
-        """Answer what has not come in its time; False: there is nothing to answer."""
+        """Answer a request that did not arrive in time; False: there is nothing to answer."""
         raise NotImplementedError
 
     def _may_go_on(self) -> None:
-        """The client has read its answers."""
+        """Continue: the client has read its answers."""
         raise NotImplementedError
 
     def eof_received(self) -> bool:
-        """The client has ended what it sends; False: so does the connection."""
+        """The client has finished sending; False: the connection ends, too."""
         raise NotImplementedError
 
-    # ---- what every connection does
+    # ---- common to all connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, if there may be one more."""
+        """Accept a connection, if the limit allows it."""
         raw = self._transport = cast("asyncio.Transport", transport)
         peer = raw.get_extra_info("peername")
         if isinstance(peer, tuple) and peer:
@@ -80,7 +81,7 @@ class Link:
         raw.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was
-        """Forget the connection."""
+        """Stop counting the connection."""
         self._connections.remove(self)
         self._state.connections.discard(self)
         self.phase_ends = self.stall_ends = inf
@@ -89,7 +90,7 @@ class Link:
         self._give_back()
 
     def _enter(self, phase: Phase) -> None:
-        """Begin to wait for something else."""
+        """Begin another phase."""
         limit_s = self._connections.limits[phase]
         if phase is Phase.IDLE:
             self._connections.idle[self] = None
@@ -101,7 +102,7 @@ class Link:
         self._phase = phase
 
     def end_wait(self, now: float) -> None:
-        """End the wait whose time is over."""
+        """End the wait whose time has passed."""
         if self.stall_ends <= now:
             unread = self._transport.get_write_buffer_size()
             if unread >= self._unread_bytes:
@@ -114,12 +115,12 @@ class Link:
             self._close()
 
     def make_room(self) -> None:
-        """Close the connection, which waits for a request, as there are too many."""
+        """Close the connection, which waits for a request, because the limit is reached."""
         self._close()
         self._connections.remove(self)
 
     def _close(self) -> None:
-        """Close the connection after what was written, if the client reads it in time."""
+        """Close the connection after everything is written, if the client reads it in time."""
         self._transport.close()
         self.phase_ends = self._loop.time() + self._connections.send_timeout_s
 
@@ -152,7 +153,7 @@ class Link:
                 self._transport.writelines(out)
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is sent to: it must go on reading."""
+        """The client reads more slowly than the server sends: it must keep reading."""
         self._paused = True
         if self._tls is not None:
             self._tls.pause_writing()
@@ -163,7 +164,7 @@ class Link:
         self.stall_ends = self._loop.time() + self._connections.send_timeout_s
 
     def resume_writing(self) -> None:
-        """The client has read what there was."""
+        """The client has read what was sent."""
         self._paused = False
         self.stall_ends = inf
         if self._tls is not None:
@@ -173,7 +174,7 @@ class Link:
             self._may_go_on()
 
     def _give_back(self) -> None:
-        """Nothing of what was answered waits for the client any more."""
+        """Release the memory of all answers on this connection."""
         unread, self._unread = self._unread, []
         for share in unread:
             share.release()

@@ -1,4 +1,4 @@
-"""What becomes of a request: refused, rejected by the gate, or asked of its endpoint; and its answer."""
+"""Decides about a request (refused, rejected by the gate, or passed to its endpoint) and writes its answer."""
 
 from __future__ import annotations
 
@@ -24,31 +24,32 @@ _log = logging.getLogger(__name__)
 
 
 class Responder(Link):
-    """A connection that answers one request at a time, wherever its parts come from."""
+    """A connection that answers one request at a time, however its parts arrive."""
 
     def __init__(self, config: Any, server_state: Any, **more: Any) -> None:
         super().__init__(config, server_state, **more)
         self._exchange: Exchange | None = None
         self._arrived = 0.0
-        """When the last byte of the request that is looked at arrived, at the earliest."""
+        """The earliest time at which the last byte of the current request can have arrived."""
         self._streaming: Stream | None = None
         self._left_behind: asyncio.Future[None] | None = None
-        """There while a request is worked whose client has gone: the process waits for its end, as for a task's."""
+        """Set while a request runs whose client has disconnected: the process waits for it before it ends, as for a
+        task."""
 
-    # ---- what a connection that reads requests does after an answer
+    # ---- implemented by a connection that reads requests
 
     def _next(self) -> None:
-        """Go on with the next request."""
+        """Continue with the next request."""
         raise NotImplementedError
 
     def _finish(self) -> None:
-        """End the connection after everything is written, and so that the client gets to read it."""
+        """Close the connection after everything is written, in a way that lets the client read it."""
         raise NotImplementedError
 
-    # ---- what every connection with requests does
+    # ---- common to all connections with requests
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection, and what is only for its client."""
+        """Forget the connection, and end the work that only its client needs."""
         super().connection_lost(exc)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -62,13 +63,13 @@ class Responder(Link):
             self._streaming.end()
 
     def resume_writing(self) -> None:
-        """The client has read what there was."""
+        """The client has read what was sent."""
         super().resume_writing()
         if self._streaming is not None and not self._paused:
             self._streaming.go_on()
 
     def shutdown(self) -> None:
-        """The process ends. The request under way is the last; where there is none, one may be on its way here."""
+        """The process ends: the current request is the last. If there is none, one may still arrive."""
         if self._phase in (Phase.IDLE, Phase.HANDSHAKE):
             self.phase_ends = self._loop.time() + LINGER_S
         elif self._exchange is not None:
@@ -87,17 +88,19 @@ class Responder(Link):
         exchange = self._exchange
         if self._phase is not Phase.BODY or exchange is None or exchange.answered:
             return False
-        # What still comes of the body is dropped, for as long again.
+        # The rest of the body is dropped, for the same time again.
         self.phase_ends = now + limit_s
         self._refuse(exchange, Problem(Kind.BODY_TIMEOUT, f"the body did not arrive within {limit_s:g} seconds"))
         return True
 
     def _is_guarded(self, exchange: Exchange) -> bool:
-        """Whether the gate is before the request's route. Health and metrics are what one needs most under overload."""
+        """Whether the gate applies to the request's route. Health and metrics are needed most under overload, so it
+        does not apply to them.
+        """
         return exchange.route is not self._serving.routes.rest
 
     def _fault_of(self, exchange: Exchange) -> Problem | None:
-        """Learn whose request this is; why it is refused whatever its body may be, if it is."""
+        """Find out who sends the request. Returns why the request is refused whatever its body is, or None."""
         try:
             exchange.user = exchange.route.user_of(exchange.head)
         except Problem as problem:
@@ -105,7 +108,7 @@ class Responder(Link):
         return None
 
     def _admit(self, exchange: Exchange) -> None:
-        """Start a request that is there whole, at once or when it is its user's turn, or reject it."""
+        """Start a complete request, at once or when it is its user's turn, or reject it."""
         exchange.arrived = self._arrived
         self._enter(Phase.ANSWER)
         gate, size = self._serving.gate, exchange.received
@@ -121,7 +124,7 @@ class Responder(Link):
             reject()
 
     def _start(self, exchange: Exchange) -> None:
-        """Ask the endpoint, unless the request's client has gone or its time is over."""
+        """Call the endpoint, unless the client has disconnected or the request's time has passed."""
         if exchange.gone:
             exchange.drop_body()
             return
@@ -147,11 +150,11 @@ class Responder(Link):
         )
         try:
             exchange.route.begin(request, exchange.take_body(), partial(self._take, exchange))
-        except Exception as error:  # noqa: BLE001 - it is nothing to the gate or to another connection
+        except Exception as error:  # noqa: BLE001 - it must not reach the gate or another connection
             self._break(exchange, error)
 
     def _take(self, exchange: Exchange, answer: Answer | Coroutine[Any, Any, Answer]) -> None:
-        """Write an answer that is there, or have a task make it. It never raises: its callers serve others, too."""
+        """Write an answer, or have a task make it first. It never raises: its callers serve other requests, too."""
         if not isinstance(answer, Answer):
             self._keep(self._loop.create_task(self._run(exchange, answer)))
             return
@@ -175,17 +178,17 @@ class Responder(Link):
             await self._stream(exchange, answer, answer.pieces)
 
     def _keep(self, work: asyncio.Future[None]) -> None:
-        """Have the process wait for work before it ends."""
+        """Make the process wait for this work before it ends."""
         self._state.tasks.add(work)
         work.add_done_callback(self._state.tasks.discard)
 
     def _break(self, exchange: Exchange, error: Exception) -> None:
-        """End the connection after an error that nobody foresaw."""
+        """End the connection after an unexpected error."""
         _log.error("a request has crashed", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
         exchange.drop_body()
         self._transport.close()
 
-    # ---- what goes out
+    # ---- answers
 
     def _reject(self, exchange: Exchange) -> None:
         """Answer that the request was not admitted. Rejections are counted together, and not logged one by one."""
@@ -193,19 +196,19 @@ class Responder(Link):
         self._refuse(exchange, retry_later(Kind.OVERLOADED, "requests wait as long as is allowed; nothing was applied"))
 
     def _refuse(self, exchange: Exchange, error: Exception) -> None:
-        """Answer a request that is not asked of its endpoint; what still comes of its body is dropped."""
+        """Answer a request without calling its endpoint; what still arrives of its body is dropped."""
         exchange.drop_body()
         self._reply(exchange, error_answer(error, exchange.request_id))
 
     def _reply(self, exchange: Exchange, answer: Answer) -> None:
-        """Write the answer to a request, and go on with the next. A plain function: it needs no task."""
+        """Write the answer to a request, and continue with the next. A plain function: it needs no task."""
         serving, head = self._serving, exchange.head
-        # A client that gets an error in place of 100 may send the body or not. The connection ends also where the body
-        # was there already, so that the request means the same however it was cut on its way.
+        # A client that gets an error instead of 100 may send the body or not. So the connection ends, even if the body
+        # has arrived already: the request must mean the same however it was cut.
         is_uncertain = head.expects_continue and answer.status >= 400
         keep_alive = exchange.keep_alive and not is_uncertain and not serving.lifecycle.draining
         if exchange.gone or self._transport.is_closing():
-            # It is counted as what was done, though nobody reads it.
+            # It is counted by what was done, although no client reads the answer.
             exchange.gone = True
         else:
             self._write(
@@ -220,7 +223,7 @@ class Responder(Link):
         self._answered(exchange, answer.status, keep_alive=keep_alive)
 
     async def _stream(self, exchange: Exchange, answer: Answer, pieces: AsyncGenerator[bytes, None]) -> None:
-        """Write an answer that comes in pieces, each when the client has read those before it."""
+        """Write an answer that comes in pieces; each is written when the client has read those before it."""
         serving, head = self._serving, exchange.head
         stream = self._streaming = Stream()
         status = CLIENT_CLOSED
@@ -237,7 +240,7 @@ class Responder(Link):
                     self._write([LAST_CHUNK])
                 status = answer.status
         except Exception as error:  # noqa: BLE001 - whatever it was
-            # Its head is sent: all that can be told is that the end is missing.
+            # Its head is sent already: the client can only notice that the end is missing.
             _log.error("an answer failed", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
             status = 500
         finally:
@@ -251,7 +254,7 @@ class Responder(Link):
             self._answered(exchange, status, keep_alive=exchange.keep_alive and not serving.lifecycle.draining)
 
     def _answered(self, exchange: Exchange, status: int, *, keep_alive: bool) -> None:
-        """Count the answer to a request, and go on with the next."""
+        """Count the answer to a request, and continue with the next."""
         serving, head = self._serving, exchange.head
         exchange.answered = True
         route = serving.routes.name_of(head.path)
@@ -270,7 +273,7 @@ class Responder(Link):
             self._next()
 
     def _nobody(self) -> Exchange:
-        """Something that is no request is answered as one."""
+        """Make an exchange for bytes that are not a request, so that they get an answer."""
         serving = self._serving
         exchange = self._exchange = Exchange(
             Head("-", "-", b"", {}), serving.routes.rest, serving.ids.of(None), self._peer, serving.budget
@@ -278,7 +281,7 @@ class Responder(Link):
         return exchange
 
     def _fail(self, error: Exception) -> None:
-        """Answer what cannot be served, and end the connection: nobody knows where the next request begins."""
+        """Answer them and end the connection: it is unknown where the next request begins."""
         exchange = self._exchange or self._nobody()
         exchange.keep_alive = exchange.whole = False
         if exchange.answered:

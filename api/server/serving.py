@@ -1,4 +1,4 @@
-"""What the connections of a process share: what answers their requests, the gate before that, and their limits."""
+"""What the connections of a process share: the routes, the gate, and the limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from api.server.connections import Connections
 
 @dataclass(kw_only=True)
 class Serving:
-    """What the connections of a process share. `stage` counts for how many seconds a request was in a stage."""
+    """What the connections of a process share. `stage` counts how many seconds a request was in a stage."""
 
     routes: Routes
     gate: Gate
@@ -38,7 +38,9 @@ class Serving:
 
 
 class Application:
-    """The application as uvicorn loads it: an ASGI application, and what our own protocol needs to go without ASGI."""
+    """The application as uvicorn loads it: an ASGI application, and the parts that our own protocol uses without
+    ASGI.
+    """
 
     def __init__(self, asgi: ASGIApp, serving: Serving) -> None:
         self._asgi = asgi

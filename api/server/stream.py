@@ -1,4 +1,4 @@
-"""An answer that comes in pieces, sent as fast as its client reads it and no faster."""
+"""Sends an answer in pieces, as fast as its client reads and no faster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 def chunk_of(piece: bytes) -> list[bytes]:
-    """A piece as a chunk (RFC 9112, section 7.1)."""
+    """Encode a piece as a chunk (RFC 9112, section 7.1)."""
     return [b"%x\r\n" % len(piece), piece, b"\r\n"]
 
 
@@ -20,8 +20,8 @@ class Stream:
         self._room: asyncio.Future[None] | None = None
 
     async def room(self) -> None:
-        """Wait until the client has read what was sent. The connection's own timeout ends the wait of one that stops
-        reading.
+        """Wait until the client has read what was sent. If the client stops reading, the connection's own timeout ends
+        this wait.
         """
         self._room = asyncio.get_running_loop().create_future()
         await self._room
@@ -32,6 +32,6 @@ class Stream:
             self._room.set_result(None)
 
     def end(self) -> None:
-        """The client has gone: what is sent to it, and all work for it, ends at once."""
+        """The client has disconnected: sending to it and working for it end at once."""
         if self._task is not None:
             self._task.cancel()

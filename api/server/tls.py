@@ -1,10 +1,10 @@
 """TLS on one connection, between its socket and its HTTP.
 
-The event loop's own TLS shows a connection only once its handshake is over: handshakes would neither count nor end.
-Here a connection counts from the moment it is taken, and its handshake has the time of a head.
+The event loop's own TLS shows a connection only after its handshake: handshakes would neither count nor end. Here a
+connection counts from the moment it is accepted, and its handshake has the time of a head.
 
-`loop.start_tls` cannot replace this. It drops what is written after the client has ended what it sends, so such a
-client would lose its answer; and on uvloop 0.23 it loses a handshake of which the first bytes have already come.
+`loop.start_tls` cannot replace this. It drops what is written after the client has finished sending, so such a client
+would lose its answer. On uvloop 0.23 it also loses a handshake whose first bytes have already arrived.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 MAX_READ = 256 * 1024
 MAX_WRITE = 256 * 1024
-"""Bytes that are encrypted at a time, while the client takes them."""
+"""Bytes that are encrypted at a time, while the client reads them."""
 
 
 def server_context(certificate: str, key: str) -> ssl.SSLContext:
@@ -32,7 +32,9 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
 
 
 class TlsTransport:
-    """A transport that encrypts. Its owner feeds it what it receives, and passes on the flow control of the socket."""
+    """A transport that encrypts. Its owner gives it the received bytes, and passes on the flow control of the
+    socket.
+    """
 
     def __init__(self, context: ssl.SSLContext, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -42,13 +44,13 @@ class TlsTransport:
         self._unsent_bytes = 0
         self._paused = self._ending = False
         self.established = self.ended = False
-        """Whether the handshake is over; whether the client has ended what it sends."""
+        """Whether the handshake is complete; whether the client has finished sending."""
 
     def decrypt(self, data: bytes) -> bytes:
-        """What the client sent in `data`, which is nothing during the handshake.
+        """The bytes that the client sent in `data`; none during the handshake.
 
         Raises:
-            ssl.SSLError: the client does not speak TLS, or not so that it is understood.
+            ssl.SSLError: the client does not speak TLS, or no version or cipher that this server accepts.
         """
         self._incoming.write(data)
         pieces: list[bytes] = []
@@ -79,16 +81,16 @@ class TlsTransport:
             self.write(piece)
 
     def pause_writing(self) -> None:
-        """Encrypt nothing more until the client has read."""
+        """Stop encrypting until the client has read."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Continue encrypting."""
         self._paused = False
         self._encrypt()
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that the client has not been sent yet."""
+        """The number of bytes that are not sent to the client yet."""
         return self._unsent_bytes + self._transport.get_write_buffer_size()
 
     def close(self) -> None:
@@ -97,7 +99,7 @@ class TlsTransport:
         self._encrypt()
 
     def can_write_eof(self) -> bool:
-        """TLS cannot end one direction of a connection and leave the other."""
+        """False: TLS cannot end one direction of a connection and keep the other."""
         return False
 
     def write_eof(self) -> None:
@@ -113,7 +115,7 @@ class TlsTransport:
         return self._ending or self._transport.is_closing()
 
     def pause_reading(self) -> None:
-        """Let the client wait."""
+        """Stop reading: the client has to wait."""
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -135,7 +137,7 @@ class TlsTransport:
                 if self.established:
                     self._tls.unwrap()
             except ssl.SSLError:
-                pass  # it waits for the client's own end, which nobody needs
+                pass  # it waits for the client's own close, which is not needed
             self._flush()
             self._transport.close()
 

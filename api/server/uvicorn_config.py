@@ -1,7 +1,7 @@
-"""How uvicorn runs an api process: its configuration, what is relied on of it, and the order in which it ends.
+"""How uvicorn runs an api process: its configuration, what this server relies on in it, and the order in which it ends.
 
-On SIGTERM readiness fails first; after a delay, in which load balancers look elsewhere, uvicorn stops accepting; then
-it waits for the requests under way.
+On SIGTERM readiness fails first. After a delay, in which load balancers choose other processes, uvicorn stops
+accepting; then it waits for the running requests.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from api.server.connection import Connection
 from protocol.settings import HttpSettings, SettingsError
 
 MIN_BACKLOG = 2048
-"""Clients that may have connected and not been taken yet, at least; uvicorn's own number."""
+"""Clients that may have connected and not been accepted yet, at least; uvicorn's own number."""
 
 _RELIED_ON = {"connections": set, "tasks": set}
-"""What uvicorn's state of a server has: at its end uvicorn calls `shutdown` of the connections, waits until they are
-gone, then for the tasks, which it cancels in the end."""
+"""What uvicorn's state of a server has. At its end uvicorn calls `shutdown` of the connections, waits until they are
+gone, then waits for the tasks, and cancels those that remain."""
 
 
 def check_uvicorn() -> None:
-    """See that uvicorn is as this server relies on.
+    """Check that uvicorn has what this server relies on.
 
     Raises:
-        SettingsError: it is not.
+        SettingsError: it does not.
     """
     state = ServerState()
     missing = [name for name, kind in _RELIED_ON.items() if not isinstance(getattr(state, name, None), kind)]
@@ -45,9 +45,9 @@ def check_uvicorn() -> None:
 
 
 def fail_readiness_first(lifecycle: Lifecycle, delay_s: float) -> None:
-    """Put a step before the SIGTERM handler that is set (uvicorn's): mark the process as draining, then wait.
+    """Add a step before the installed SIGTERM handler (uvicorn's): mark the process as draining, then wait.
 
-    A second signal ends the wait. The event loop calls the handler, between two callbacks, and not the signal itself.
+    A second signal ends the wait. The event loop calls the handler between two callbacks; it does not interrupt one.
     """
     stop = signal.getsignal(signal.SIGTERM)
     if not callable(stop):
@@ -64,9 +64,9 @@ def fail_readiness_first(lifecycle: Lifecycle, delay_s: float) -> None:
 
 
 def configuration(settings: HttpSettings, application: str, processes: int) -> uvicorn.Config:
-    """Uvicorn's configuration. `application` names what makes the application of each process.
+    """Uvicorn's configuration. `application` names the function that makes the application of each process.
 
-    TLS is no part of it: the connections do that themselves (`api.server.tls`).
+    TLS is not part of it: the connections do that themselves (`api.server.tls`).
     """
     return uvicorn.Config(
         application,
@@ -82,9 +82,9 @@ def configuration(settings: HttpSettings, application: str, processes: int) -> u
         log_config=None,
         access_log=False,
         proxy_headers=False,
-        # Where the queue of a listening socket is full, connecting takes seconds. The system has a limit of its own.
+        # If the queue of a listening socket is full, connecting takes seconds. The system has a limit of its own.
         backlog=max(settings.max_connections, MIN_BACKLOG),
-        # On SIGHUP a new process takes over when it is ready, for which it waits as long as the first one may.
+        # On SIGHUP a new process takes over when it is ready. Uvicorn waits for that as long as for the first one.
         timeout_worker_healthcheck=ceil(settings.startup_timeout_s),
         timeout_graceful_shutdown=ceil(settings.drain_timeout_s),
     )
