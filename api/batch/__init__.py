@@ -1,1 +1,1 @@
-"""Batches: decoding, splitting into chunks, running, and the answer made of the outcomes."""
+"""Batches: decodes them, splits them into chunks, runs them, and makes the answer from the outcomes."""

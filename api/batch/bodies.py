@@ -1,6 +1,6 @@
-"""The forms of the bodies that batches have: their keys or data, and members beside these, which stay encoded here.
+"""The types of the bodies of batches: their keys or data, and further members, which stay encoded here.
 
-`api.batch.options` reads those members. Most requests have none of them.
+`api.batch.options` decodes those members. Most requests have none of them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ABSENT = msgspec.Raw()
-"""The value of a member that a request does not have."""
+"""The value of a member that the request does not have."""
 
 Beside: TypeAlias = Mapping[str, msgspec.Raw]
-"""The members that a request has beside `data` or `keys`, encoded."""
+"""The members of a request besides `data` or `keys`, encoded."""
 
 NOTHING: Beside = {}
 
@@ -25,7 +25,7 @@ _ABSENT = tuple((ABSENT,) * count for count in range(10))
 
 
 class WriteBody(msgspec.Struct, Generic[K, V], forbid_unknown_fields=True):
-    """The body of a write. Keys and values are decoded as far as their types say."""
+    """The body of a write. The type parameters say how far keys and values are decoded."""
 
     data: dict[K, V]
     ttl: msgspec.Raw = ABSENT
@@ -74,7 +74,7 @@ class TouchBody(msgspec.Struct, Generic[K], forbid_unknown_fields=True):
 
 
 def beside(body: msgspec.Struct) -> Beside:
-    """The members of a body beside its first, by the names that they have in the request."""
+    """The members of a body besides its first one, by their names in the request."""
     members = msgspec.structs.astuple(body)[1:]
     if members == _ABSENT[len(members)]:
         return NOTHING

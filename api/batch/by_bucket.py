@@ -1,14 +1,14 @@
-"""Changes under an `Idempotency-Key` where buckets move: recorded bucket by bucket, so that a retry finds what was
-applied wherever the buckets are by then, however it groups its keys.
+"""Changes with an `Idempotency-Key` in a cluster whose buckets move. They are recorded bucket by bucket, so that a
+retry finds what was applied, wherever the buckets are then and however it groups its keys.
 
 The body of such a chunk is the operation (1 byte), a token (16 bytes), and MessagePack:
 
     [bucket, body, bucket, body, ...]
 
-Each body inside is bytes, and one of the operation whose keys are all in the bucket before it: a *piece*. Nearly always
-it has all the keys of the request in that bucket. Where these are too many for a chunk they make several pieces, the
-same in every try, and the second ones go in other chunks, under another token. The shard records each piece by token
-and bucket, and tells the result of one that is on record again.
+Each inner body is bytes: a body of the operation whose keys are all in the bucket before it, called a *piece*. Nearly
+always it has all the keys of the request in that bucket. If these are too many for a chunk they make several pieces,
+the same in every try, and the second ones go in other chunks with another token. The shard records each piece by token
+and bucket, and answers a piece that is on record with the recorded result.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _results = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 STEP_BYTES = 128 * 1024
 
 _WHOLE = frozenset((Operation.WRITE, Operation.DELETE))
-"""The answers of these are for all pieces of a chunk together."""
+"""The answers of these operations are for all pieces of a chunk together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Keys of one bucket, and the body that names them; `number` tells it from the bucket's others, from 0."""
+    """Keys of one bucket, and the body that names them; `number`, from 0, tells it from other pieces of the bucket."""
 
     bucket: int
     number: int
@@ -49,7 +49,7 @@ class Piece:
 
 @dataclass(slots=True)
 class PiecedPart(Part):
-    """A part that is made of pieces."""
+    """A part that consists of pieces."""
 
     pieces: Sequence[Piece] = ()
 
@@ -57,7 +57,7 @@ class PiecedPart(Part):
 async def pieces_of(operation: Operation, parts: Iterable[Part], bucket_count: int) -> list[Piece]:
     """The pieces of a batch: the same for the same keys in the same order, whatever map the parts were made with.
 
-    Others get on between steps of about `STEP_BYTES`.
+    Between steps of about `STEP_BYTES` the event loop gets a turn.
     """
     rows: dict[int, list[tuple[object, ...]]] = {}
     for part in parts:
@@ -78,7 +78,7 @@ async def pieces_of(operation: Operation, parts: Iterable[Part], bucket_count: i
 
 
 def parts_of(operation: Operation, pieces: Iterable[Piece], claim: str, shard_map: ShardMap) -> list[Part]:
-    """The parts of pieces, each within the size of a chunk."""
+    """Group pieces into parts, each within the size of a chunk."""
     placed: dict[tuple[str, int], list[Piece]] = {}
     for piece in pieces:
         placed.setdefault((shard_map.owner(piece.bucket), piece.number), []).append(piece)
@@ -112,10 +112,10 @@ def _part(operation: Operation, shard: str, number: int, pieces: list[Piece], cl
 
 
 def result_by_piece(operation: Operation, result: Result) -> Iterator[Result]:
-    """What became of a part of pieces, as results of the operation: one for each piece where each has its own answer.
+    """The outcome of a part of pieces, as results of the operation: one for each piece if each has its own answer.
 
     Raises:
-        ChunkError: a shard answered what is no answer to its part.
+        ChunkError: a shard's answer does not fit its part.
     """
     part, outcome = result.part, result.outcome
     if operation in _WHOLE or outcome.status != Status.OK or not isinstance(part, PiecedPart):

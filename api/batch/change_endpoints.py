@@ -1,4 +1,4 @@
-"""The routes that change something: write, delete, touch and increment."""
+"""The routes for changes: write, delete, touch and increment."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ Try = tuple[Asked, Groups]
 
 
 class ChangeEndpoint(BatchEndpoint):
-    """What the routes share that change something."""
+    """What all routes for changes share."""
 
     scope = "write"
 
     async def _once(
         self, request: Request, route: str, body: bytes, principal: Principal | None, tries: Sequence[Try]
     ) -> Mapping[str, Any]:
-        """The content of the answer to a change, which is made once if the request has an `Idempotency-Key`.
+        """The content of the answer to a change. With an `Idempotency-Key` the change is made once.
 
-        Each of `tries` is made if the conditions of the one before did not hold. `route` tells requests under the same
-        key apart, with the body.
+        Each of `tries` is made if the conditions of the one before failed. `route` and the body tell requests with the
+        same key apart.
         """
         key = request.headers.get(b"idempotency-key")
         caller = Caller(principal.name if principal is not None else None, request.trace)
@@ -61,7 +61,7 @@ class ChangeEndpoint(BatchEndpoint):
         if key is None or principal is None:
             return await work(None)
         digest = fingerprint(route, request.headers.get(b"content-type"), body)
-        # A retry may come while this runs: it must find the outcome even if this client goes away.
+        # A retry may come while this runs: it must find the outcome even if this client disconnects.
         return await asyncio.shield(
             asyncio.ensure_future(self._idempotency.run(principal.name, check_key(key), digest, work))
         )
@@ -75,10 +75,10 @@ class ChangeEndpoint(BatchEndpoint):
         return self.content(results, asked)
 
     def content(self, results: Sequence[Result], asked: Asked) -> Mapping[str, Any]:
-        """The content of the answer to a change that came to `results`.
+        """The content of the answer to a change with these `results`.
 
         Raises:
-            Problem: the worst of what happened; keys that were refused are counted.
+            Problem: the worst of the failures; rejected keys are counted.
         """
         try:
             return success_or_problem(results, asked)
@@ -90,7 +90,7 @@ class ChangeEndpoint(BatchEndpoint):
 
 
 class ChangePlan(Plan):
-    """A change of a batch."""
+    """A change of a batch, as its request asks for it."""
 
     __slots__ = ("_accept", "_endpoint", "asked")
 
@@ -109,7 +109,7 @@ class ChangeBatch(ChangeEndpoint, PlannedEndpoint):
 
     @abstractmethod
     def fill(self, groups: Groups, body: bytes, body_format: Format) -> Asked | Steps[Asked]:
-        """Read a body into the parts of an empty batch; a large one in steps.
+        """Decode a body into the parts of an empty batch; a large one in steps.
 
         Raises:
             Problem: 400.
@@ -160,7 +160,7 @@ class Write(ChangeBatch):
 
 
 class Delete(ChangeBatch):
-    """`POST /api/delete`: removes `keys` and counts those that were there."""
+    """`POST /api/delete`: removes `keys` and counts those that existed."""
 
     path = "/api/delete"
 
@@ -181,7 +181,7 @@ class Delete(ChangeBatch):
 
 
 class Touch(ChangeBatch):
-    """`POST /api/touch`: gives `keys` another expiry and leaves their values."""
+    """`POST /api/touch`: gives `keys` another expiry and keeps their values."""
 
     path = "/api/touch"
 
@@ -196,7 +196,7 @@ class Touch(ChangeBatch):
 
 
 class Increment(ChangeBatch):
-    """`POST /api/increment`: adds to the numbers that keys hold."""
+    """`POST /api/increment`: adds to the integers that keys hold."""
 
     path = "/api/increment"
 

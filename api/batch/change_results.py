@@ -1,7 +1,6 @@
-"""What the parts of a change became, as one document: of success, or a problem that says what is known of each key.
+"""Makes one document from the results of a change's parts: a success, or a problem with the outcome of each key.
 
-A condition that does not hold stands inside the outcome of a chunk that went well. It is final, as the chunk is on
-record.
+A failed condition is part of a successful outcome; it is final, because the chunk is on record.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from protocol.versions import version_text
 SUCCESS: Mapping[str, Any] = {"status": "success"}
 
 CODES = {OUT_OF_BOUNDS: "condition_failed", NOT_A_NUMBER: "not_a_number", OUT_OF_RANGE: "out_of_range"}
-"""The words of keys that were refused, by code. That is final: nothing was applied to them."""
+"""The outcomes of keys that a shard checked and did not change, by code. They are final."""
 
 FINAL_WORDS = frozenset(CODES.values())
 
@@ -45,11 +44,11 @@ class Asked(NamedTuple):
 
 
 def success_or_problem(results: Sequence[Result], asked: Asked) -> Members:
-    """The document of a change all of whose keys were changed as they should be.
+    """The document of a change that changed all its keys.
 
     Raises:
-        Problem: the worst of what happened; 409 where nothing but conditions failed.
-        ChunkError: a shard answered what is no answer to its part.
+        Problem: the worst of the failures; 409 if only conditions failed.
+        ChunkError: a shard's answer does not fit its part.
     """
     operation = asked.operation
     if operation is Operation.WRITE:
@@ -87,7 +86,7 @@ _EMPTY: dict[Operation, Callable[[bool], Members]] = {
 
 
 def _refuse(verdict: Verdict, result: Result, refused: Iterable[tuple[int, int]]) -> None:
-    """Note the keys that were refused, by position and code."""
+    """Note the keys that the shard did not change, by position and code."""
     by_code: dict[int, list[str]] = {}
     for position, code in refused:
         by_code.setdefault(code, []).append(_key(result, position))

@@ -1,4 +1,4 @@
-"""Conditions: what `if` holds, as it travels (`protocol.changes`)."""
+"""Conditions: turns `if` of a request into the form that chunks carry (`protocol.changes`)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from protocol.versions import version_number
 
 
 class HasVersion(msgspec.Struct, forbid_unknown_fields=True):
-    """The condition that a key has a version."""
+    """The condition that a key has a certain version."""
 
     version: str
 
 
 GivenIf: TypeAlias = HasVersion | str | None
-"""What `if` may hold, as far as the decoder checks it."""
+"""The types that the decoder accepts for `if`."""
 
 _VERSION = re.compile(r"[\x21-\x7e]{1,32}")
 _WORDS = {"absent": False, "present": True}
 
 
 def condition_of(given: GivenIf | UnsetType, *path: str) -> Condition | UnsetType:
-    """The condition that one place of a request asks for, UNSET if it asks for none; `path` is where that place is.
+    """The condition at one place of a request, UNSET if there is none; `path` is that place.
 
     Raises:
-        Problem: 400, it is none that there is.
+        Problem: 400, it is not a valid condition.
     """
     if given is None or given is UNSET:
         return given

@@ -1,6 +1,7 @@
-"""Decodes bodies with a bound on the names in them.
+"""Decodes bodies and limits the number of names in them.
 
-The decoder would read millions of keys, or of members with the same key, before anybody could count them.
+Without the limit the decoder would read millions of keys, or of members with the same key, before they could be
+counted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from api.http.problems import Kind, at
 from protocol.settings import BatchSettings
 
 REPEATS = 8
-"""A batch may name keys again: so many times as many names as it may have different keys are read."""
+"""A batch may name keys repeatedly: this many times its limit of different keys are read."""
 
 
 class _IsText(type):
@@ -20,7 +21,7 @@ class _IsText(type):
 
 
 class Name(metaclass=_IsText):
-    """A text, to the decoder a type of ours: it hands each one to our hook."""
+    """A text; for the decoder it is a type of ours, so that it calls our hook for each one."""
 
 
 def name_counter(member: str, limits: BatchSettings) -> Callable[[type, object], object]:

@@ -1,4 +1,4 @@
-"""The body of an increment: what is added to which keys, and within which bounds."""
+"""The body of an increment: the keys, what is added to each, and the bounds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class _Options(msgspec.Struct, forbid_unknown_fields=True):
-    """What a request says of a key, or of all."""
+    """The options of a request for one key, or for all."""
 
     ttl: Given = UNSET
     expires_at: Given = UNSET
@@ -45,7 +45,7 @@ class _Options(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Rules(NamedTuple):
-    """What holds for a key, in the order in which it stands in a row."""
+    """The rules for a key, in their order in a row."""
 
     initial: int
     lowest: int | None
@@ -55,10 +55,10 @@ class _Rules(NamedTuple):
 
 
 def add_increments(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> Steps[int]:
-    """Add what a body says to an empty batch; returns the number of keys.
+    """Add the increments of a body to an empty batch; returns the number of keys.
 
     Raises:
-        Problem: 400, the body is malformed, not of the form expected, or breaks a rule.
+        Problem: 400, the body is malformed, does not have the expected form, or breaks a rule.
     """
     data, more = yield from _decode(body, body_format, limits)
     check_count(len(data), "data", limits)
@@ -95,7 +95,7 @@ def _decode(body: bytes, body_format: Format, limits: BatchSettings) -> Steps[tu
 
 
 def _blame(body: bytes, body_format: Format, error: Exception) -> Steps[NoReturn]:
-    """Refuse a body for the first number of its data that does not decode, or as a whole."""
+    """Refuse a body because of the first number in its data that does not decode, or as a whole."""
     try:
         data = _encoded[body_format](body).data
     except _ERRORS:

@@ -1,7 +1,6 @@
-"""The bodies that name keys: of reads, deletes and touches, in JSON or MessagePack.
+"""Decodes the bodies of reads, deletes and touches, which name keys, in JSON or MessagePack.
 
-`api.batch.write_body` and `api.batch.counters` read those that have data; `api.batch.limits` says how many keys there
-may be.
+`api.batch.write_body` and `api.batch.counters` decode bodies with data; `api.batch.limits` limits the number of keys.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ _small: dict[tuple[KeysBody, Format], Any] = {
 def decode_keys(
     body: bytes, body_format: Format, limits: BatchSettings, kind: KeysBody = ReadBody
 ) -> tuple[list[str], Beside]:
-    """The keys that a body of some kind names, each once, in order; and the members beside them.
+    """The keys that a body of some kind names, each once, in order; and the other members.
 
     Raises:
-        Problem: 400, the body is malformed or not of the form expected.
+        Problem: 400, the body is malformed or does not have the expected form.
     """
     if not body:
         raise empty_body()

@@ -1,4 +1,4 @@
-"""What the routes of batches share; those that read or change something are in modules of their own."""
+"""What the routes of batches share; the routes themselves are in other modules."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class BatchEndpoint(Endpoint):
         self._long_work = long_work
 
     def _keys(self, body: bytes, body_format: Format, kind: KeysBody) -> tuple[list[str], Members | None]:
-        """The keys that a body names, and the members beside them, if there are any."""
+        """The keys that a body names, and its other members, if there are any."""
         keys, more = decode_keys(body, body_format, self._limits, kind)
         check_count(len(keys), "keys", self._limits)
         self._metrics.batch(self.path, len(keys))
@@ -52,12 +52,12 @@ class BatchEndpoint(Endpoint):
         return keys, Members(more, body_format, self._limits, frozenset(keys), "keys")
 
     async def _take(self, steps: Steps[T], size: int, user: str | None) -> T:
-        """Take the steps of work on `size` bytes: at once if these are few."""
+        """Do work on `size` bytes: at once if it is small."""
         return at_once(steps) if size <= AT_ONCE else await self._long_work.run(steps, user)
 
 
 class Plan:
-    """A batch as its request asks for it: what goes to the shards, and how outcomes become the answer."""
+    """A batch as its request asks for it: its parts for the shards, and how their outcomes become the answer."""
 
     __slots__ = ("caller", "groups", "operation")
 
@@ -67,25 +67,27 @@ class Plan:
         self.caller = caller
 
     def conclude(self, results: Sequence[Result]) -> Answer | Steps[Answer]:
-        """The answer; a large one in steps.
+        """Make the answer; a large one in steps.
 
         Raises:
-            Problem: the worst of what happened.
+            Problem: the worst of the failures.
         """
         raise NotImplementedError
 
     def drop(self) -> None:
-        """Give back what is held for the answer, which nobody makes."""
+        """Release what is held for an answer that will not be made."""
 
 
 class PlannedEndpoint(BatchEndpoint):
-    """A route whose requests are one batch each. A small one needs no task: it is read, and its chunks are queued, when
-    it has come, and what brings the last of its outcomes writes the answer.
+    """A route whose requests are one batch each.
+
+    A small request needs no task: when it has arrived it is decoded and its chunks are queued, and the arrival of its
+    last outcome writes the answer.
     """
 
     @abstractmethod
     def plan(self, request: Request, body: bytes, user: str | None) -> Plan | Steps[Plan]:
-        """Read a request; a large one in steps, which nothing is lost of if they are not all taken.
+        """Decode a request; a large one in steps, which may be abandoned at any point.
 
         Raises:
             Problem: 400 or 415.
@@ -110,7 +112,7 @@ class PlannedEndpoint(BatchEndpoint):
         return answer if isinstance(answer, Answer) else await self._long_work.run(answer, plan.caller.user)
 
     def begin(self, request: Request, body: bytes, reply: Reply) -> None:
-        """Answer a request that passed `check`, in a task only where something besides its outcomes is waited for."""
+        """Answer a request that passed `check`, in a task only if it waits for something else than outcomes."""
         if len(body) > AT_ONCE or b"idempotency-key" in request.headers:
             reply(self.answer(request, body))
             return

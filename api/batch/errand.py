@@ -1,8 +1,9 @@
-"""One batch on its way: makes chunks of its parts, and sends again what shards refuse because buckets have moved.
+"""Runs one batch: makes chunks of its parts, and sends parts again that shards refuse because buckets have moved.
 
-A refusal names its buckets, and where they are. What it does not name, and what has a place, is sent at once; what is
-on its way is asked for again every 10 to 20 ms until the deadline. The shard has the refusal of a change on record: it
-is final, and no copy of the chunk can be applied when the bucket is back. So the keys may go in other chunks.
+A refusal names its buckets and their shards. Keys of buckets that it does not name, or whose shard it names, are sent
+at once; keys of moving buckets are sent again every 10 to 20 ms until the deadline. The shard has the refusal of a
+change on record: it is final, and no copy of the chunk can be applied when the bucket returns. So the keys may be sent
+in other chunks.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from protocol.frames import Chunk, Outcome
 from protocol.operations import Operation, Status
 
 ROUNDS_AT_ONCE = 3
-"""So often what was refused is sent again without a wait, where its place is known: two shards that each take the other
-for the owner must not be asked without end."""
+"""How often a refused part is sent again without a wait if its shard is known: two shards that name each other as the
+owner must not be asked without end."""
 
 _WRONG_BUCKET = Status.WRONG_BUCKET
 
@@ -36,12 +37,12 @@ ON_ITS_WAY = "a bucket is on its way to another shard"
 
 
 Results: TypeAlias = list[Result] | Coroutine[Any, Any, list[Result]]
-"""What became of the parts of a batch; or what has yet to be done to know it, as a bucket has moved."""
+"""The outcomes of a batch's parts; or the work that is left until they are known, because a bucket has moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What an `Idempotency-Key` stands for in the store. `repeated`: an earlier try may have applied something.
+    """The claim of an `Idempotency-Key` in the store. `repeated`: an earlier try may have applied something.
 
     `asked_ms` is the Unix time in milliseconds at which the claim was made.
     """
@@ -50,25 +51,25 @@ class Claim:
     repeated: bool
     asked_ms: int
     step: int = 0
-    """The number of the batch, where a request makes several of the same keys, one after the other."""
+    """The number of the batch, if a request makes several batches of the same keys, one after the other."""
 
     def of_step(self, step: int) -> Claim:
-        """The same claim for another of the request's batches: what is on record of one is not told of another."""
+        """The same claim for another batch of the request: the records of one batch do not answer another."""
         return replace(self, step=step) if step else self
 
     @property
     def name_of_pieces(self) -> str:
-        """What the tokens of pieces are made of."""
+        """The text from which the tokens of pieces are derived."""
         return f"{self.id}/{self.step}" if self.step else self.id
 
     def chunk_id(self, operation: Operation, body: bytes, refused: int = 0) -> bytes:
-        """The id of a chunk of this content, which was `refused` so often: the same in every try."""
+        """The id of a chunk with this content that was refused this many times: the same in every try."""
         content = bytes((operation,)) + body + (refused.to_bytes(4, "big") if refused else b"")
         return blake2b(content, digest_size=16, key=self.id.encode()).digest()
 
 
 class Errand:
-    """The chunks of one batch share what is given here. `deadline_ms` is Unix time in milliseconds."""
+    """Runs one batch; its chunks share these attributes. `deadline_ms` is Unix time in milliseconds."""
 
     def __init__(
         self,
@@ -91,7 +92,8 @@ class Errand:
         self._by_bucket = claim is not None and topology.buckets_move
 
     async def run(self, parts: Sequence[Part]) -> list[Result]:
-        """Send the parts of the batch, and again what is refused for its buckets; what became of each.
+        """Send the parts of the batch, and again what shards refuse because of buckets. Returns the outcome of each
+        part.
 
         Raises:
             OverloadedError: not admitted; nothing was applied, now or by an earlier try under the same claim.
@@ -112,7 +114,7 @@ class Errand:
         return results
 
     def begin(self, parts: Sequence[Part], done: Callable[[Results], None]) -> None:
-        """Send the parts of a batch that has no claim and is no large one; `done` is called at once or later.
+        """Send the parts of a small batch without a claim; `done` is called now or later.
 
         Raises:
             OverloadedError: not admitted; nothing was applied, and `done` is not called.
@@ -124,7 +126,7 @@ class Errand:
         done(self.follow(results) if _are_misplaced(results) else results)
 
     async def send(self, parts: Sequence[Part], refused: int = 0) -> list[Result]:
-        """Send parts, each of them once; `refused`: so often what they hold was refused before.
+        """Send each part once; `refused` is how often its keys were refused before.
 
         Raises:
             OverloadedError: not admitted; nothing was sent.
@@ -133,7 +135,7 @@ class Errand:
         return [Result(part, outcome) for part, outcome in zip(parts, outcomes, strict=True)]
 
     async def follow(self, results: list[Result], refused: int = 1) -> list[Result]:
-        """Send again what was refused for its buckets, until nothing is or the deadline has come."""
+        """Send again what shards refused because of buckets, until they refuse nothing or the deadline has passed."""
         settled: list[Result] = []
         pauses = Backoff(WAIT_S, WAIT_S)
         while misplaced := [result for result in results if result.outcome.status == Status.WRONG_BUCKET]:
@@ -144,7 +146,7 @@ class Errand:
                 return settled + [_given_up(result) for result in misplaced]
             soon_s = 0.0 if refused <= ROUNDS_AT_ONCE else pause_s
             if placed and waiting:
-                # Neither is to wait for the other.
+                # Neither group waits for the other.
                 both = [
                     self._resend_and_follow(placed, soon_s, refused),
                     self._resend_and_follow(waiting, pause_s, refused),
@@ -168,7 +170,7 @@ class Errand:
             return not_admitted(parts, error)
 
     async def _regroup(self, misplaced: Sequence[Result]) -> tuple[Sequence[Part], Sequence[Part]]:
-        """Parts of the same keys: those whose place is known now, and those that are to be asked for in a while."""
+        """Group the refused keys into new parts: those whose shard is known now, and those that must wait."""
         lessons = [self._topology.learn(result.outcome.payload) for result in misplaced]
         if any(lesson.unknown for lesson in lessons):
             await self._topology.try_refresh()
@@ -195,7 +197,7 @@ class Errand:
     def _chunk(self, part: Part, refused: int) -> Chunk:
         operation = self._operation
         if self._by_bucket:
-            # The records of its buckets tell a retry what was applied: the id need not.
+            # The records of its buckets tell a retry what was applied, so the id does not have to.
             chunk_id, operation = self._dispatcher.ids.next(), Operation.KEYED
         elif self._claim is not None:
             chunk_id = self._claim.chunk_id(self._operation, part.body, refused)
@@ -207,12 +209,12 @@ class Errand:
 
 
 def _are_misplaced(results: Sequence[Result]) -> bool:
-    """Whether a shard refused a part for its buckets."""
+    """Whether a shard refused a part because of its buckets."""
     return _WRONG_BUCKET in [result.outcome.status for result in results]
 
 
 def not_admitted(parts: Sequence[Part], error: OverloadedError) -> list[Result]:
-    """What became of parts that were not sent."""
+    """The outcomes of parts that were not sent."""
     return [Result(part, Outcome(b"", Status.UNREACHABLE, str(error))) for part in parts]
 
 

@@ -1,4 +1,6 @@
-"""When keys expire: `ttl` and `expires_at` of a request as the integer that travels (`protocol.changes`)."""
+"""When keys expire: turns `ttl` and `expires_at` of a request into the integer that chunks carry
+(`protocol.changes`).
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ Given: TypeAlias = Scalar | UnsetType
 
 
 def expiry_of(ttl: Given, expires_at: Given, *path: str, keep: bool = False) -> Expiry | UnsetType:
-    """The expiry that one place of a request asks for, UNSET if it asks for none; `path` is where that place is.
+    """The expiry at one place of a request, UNSET if there is none; `path` is that place.
 
     Raises:
-        Problem: 400, a member has a value that it cannot have, or there are both.
+        Problem: 400, a member has a value that is not allowed, or both are given.
     """
     if ttl is UNSET:
         return UNSET if expires_at is UNSET else -_moment_ms(expires_at, *path, "expires_at")
@@ -44,5 +46,5 @@ def _moment_ms(expires_at: Given, *path: str) -> int:
         raise invalid("'expires_at' must be a number, of seconds since the epoch", *path)
     if not expires_at <= LAST_S or (type(expires_at) is float and not isfinite(expires_at)):
         raise invalid(f"'expires_at' must be a finite number, at most {LAST_S}", *path)
-    # All that was before the epoch is past in the same way.
+    # Every time before the epoch has passed, so 1 stands for all of them.
     return max(1, round(expires_at * 1000)) if expires_at > 0 else 1

@@ -1,7 +1,7 @@
-"""Finds the key of the value that a JSON or MessagePack body is refused for, so that the refusal can name it.
+"""Finds the key whose value makes a JSON or MessagePack body invalid, so that the problem can name it.
 
-The decoders of `api.batch.decode` give such a body up as a whole. What is done here is for bodies that are refused
-anyway, and each step of it is short.
+The decoders of `api.batch.decode` reject such a body as a whole. This work is done only for bodies that are refused,
+and each of its steps is short.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from api.batch.steps import Steps
 from api.batch.values import ValueNotKeptError, too_deep
 
 MAX_BYTES = 1024 * 1024
-"""Larger JSON bodies are not looked through for deep values: a single value could take a second to parse."""
+"""Larger JSON bodies are not searched for deep values: a single value could take a second to parse."""
 
 _SPACE = r"[ \t\r\n]*"
 _DATA = re.compile(rf'{_SPACE}{{{_SPACE}"data"{_SPACE}:{_SPACE}{{{_SPACE}"')
@@ -28,13 +28,13 @@ _COLON = re.compile(rf"{_SPACE}:{_SPACE}")
 _COMMA = re.compile(rf'{_SPACE},{_SPACE}"')
 _PLACE = re.compile(r"\(byte (\d+)\)")
 MAX_KEY_BYTES = 8 * 1024
-"""Of a key as it is written, with every character escaped."""
+"""The longest key as it is written, with every character escaped."""
 
 _NEAR = 16
-"""Bytes before the place that an error names in which the escape must stand that it is about."""
+"""The faulty escape must be within this many bytes before the place that an error names."""
 
 _ESCAPE = 6
-"""Bytes of an escape such as `\\ud83d`."""
+"""The length of an escape such as `\\ud83d`."""
 
 _value_json = json.JSONDecoder().raw_decode
 
@@ -42,7 +42,7 @@ Members = Mapping[str, msgspec.Raw]
 
 
 def too_deep_in_json(body: bytes) -> Steps[str | None]:
-    """The first key of a write whose value is nested too deep; None if none is found before something else is wrong."""
+    """The first key of a write whose value is nested too deep; None if another fault is found first, or none."""
     if len(body) > MAX_BYTES:
         return None
     try:
@@ -87,10 +87,10 @@ def too_deep_in_msgpack(body: bytes) -> Steps[str | None]:
 
 
 def lone_surrogate(body: bytes, error: Exception, members: Callable[[bytes], Members]) -> Steps[str | None]:
-    """The key with half of a surrogate pair in it or in its value, where that is why `members` cannot read a body.
+    """The key that holds half of a surrogate pair, or whose value does, if `members` cannot read a body because of it.
 
-    Two bodies are made that are sound behind that place and differ in nothing but one digit there: it belongs to the
-    member that differs.
+    Two bodies are made in which the escapes from that place on are valid, and which differ in one digit there: the
+    escape belongs to the member that differs.
     """
     place = _PLACE.search(str(error))
     end = int(place[1]) if place is not None else len(body)
@@ -98,7 +98,7 @@ def lone_surrogate(body: bytes, error: Exception, members: Callable[[bytes], Mem
     if at < max(0, end - _NEAR):
         return None
     digit = at + 3
-    # What is broken may be the first of two.
+    # The broken escape may be the first of two.
     for begin in (at, max(0, at - _ESCAPE)):
         yield
         sound = body[:begin] + body[begin:].replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")
@@ -120,7 +120,7 @@ def lone_surrogate(body: bytes, error: Exception, members: Callable[[bytes], Mem
 
 
 def _written_key(body: bytes, at: int) -> str | None:
-    """The key in which the escape at `at` stands, with its surrogates as escapes."""
+    """The key that contains the escape at `at`, with its surrogates as escapes."""
     first = max(0, at - MAX_KEY_BYTES)
     near = body[first : at + MAX_KEY_BYTES].decode(errors="replace")
     end = len(body[first:at].decode(errors="replace"))

@@ -1,7 +1,7 @@
-"""Records how claimed requests ended, and tries again until the claim's shard has it.
+"""Records how claimed requests ended, and tries again until the claim's shard has the record.
 
-Nobody waits for a record: until it is there a retry finds the claim pending, sends the same chunks, and is answered
-from their own records. So a record that is late costs a retry some work, and one that is never made costs nothing else.
+No request waits for this record. Until it is stored, a retry finds the claim pending, sends the same chunks, and is
+answered from their records. So a late record only costs a retry some work, and so does one that is never made.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from protocol.operations import Operation, Status
 _log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.1, 5.0
-"""Waits between rounds of tries."""
+"""Waits between rounds of attempts."""
 
 MAX_LATE = 10_000
-"""Late records kept by one process. A shard that goes down leaves as many as it had claimed requests under way."""
+"""Late records that one process keeps. While a shard is down, each of its claimed requests leaves one."""
 
 TRIES_AT_ONCE = 64
-"""Late records in one round: a shard that has come back has other work as well."""
+"""Late records in one round: a shard that has returned has other work, too."""
 
 _FINAL = frozenset((Status.MALFORMED, Status.TOO_LARGE))
-"""The shard will never take such a record."""
+"""The shard will never accept such a record."""
 
 
 Outcome: TypeAlias = str | tuple[int, str]
-"""A success as the text of its document; anything else that is final as its status, and a text."""
+"""A success as the text of its document; a final failure as its status and a text."""
 
 
 class Finish(NamedTuple):
-    """How a claimed request ended. `until` is when the claim is over, on the monotonic clock."""
+    """How a claimed request ended. `until` is when the claim ends, on the monotonic clock."""
 
     bucket: int
     user: str
@@ -49,7 +49,7 @@ class Finish(NamedTuple):
 
 
 class Finishes:
-    """The records that are not made yet. `lasts_s` is for how long a claim stands at most."""
+    """The records that are not stored yet. `lasts_s` is how long a claim lasts at most."""
 
     def __init__(self, calls: StoreCalls, lasts_s: float) -> None:
         self._calls = calls
@@ -60,7 +60,7 @@ class Finishes:
 
     @property
     def late(self) -> int:
-        """Records that are tried again."""
+        """How many records are tried again."""
         return len(self._late)
 
     def add(self, bucket: int, user: str, key: str, claim: str, outcome: Outcome) -> None:
@@ -69,7 +69,7 @@ class Finishes:
         self._start(self._first_try(finish), "finishes.first_try")
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until all records are made, or for `timeout_s`."""
+        """Wait until all records are stored, or for `timeout_s`."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         for task in list(self._tasks):
@@ -97,7 +97,7 @@ class Finishes:
                 backoff.reset()
 
     async def _record(self, finish: Finish) -> bool:
-        """Try once; returns whether nothing is left to do."""
+        """Try to store a record; returns whether it needs no further attempt."""
         if time.monotonic() > finish.until:
             return True
         arguments = (finish.user, finish.key, finish.claim, finish.outcome)

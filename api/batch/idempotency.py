@@ -1,11 +1,12 @@
-"""Requests with an `Idempotency-Key`: claimed in the store, so that however often they come they are applied once.
+"""Requests with an `Idempotency-Key`: each is claimed in the store, so that it is applied once however often it is
+sent.
 
-The claim stands on the shard of the key's own bucket. Chunk ids derive from the claim and the chunk's content: a retry
-after a crash finds in the store which of them were applied. A success is recorded with the claim, and so is that a
-condition did not hold; a request that failed in any other way may be tried again under the same key.
+The claim is on the shard of the key's own bucket. Chunk ids derive from the claim and the chunk's content: a retry
+after a crash finds in the store which chunks were applied. Recorded with the claim are a success and the failure of a
+condition; a request that failed in any other way may be tried again with the same key.
 
-How long claims and records of chunks last is asked for here and decided by the shards, which know how far clocks may
-differ: `tarantool-cluster/tarantkv/retention.lua` lists all that ends.
+The api asks how long claims and records of chunks must last. The shards decide it, because they know the clock skew:
+`tarantool-cluster/tarantkv/retention.lua` lists everything that ends.
 """
 
 from __future__ import annotations
@@ -32,23 +33,23 @@ from protocol.settings import BatchSettings
 MAX_KEY_BYTES = 256
 
 CLAIM_ID_BYTES = 12
-"""Random ones: two claims of the same id would share the records of equal chunks."""
+"""Random bytes: two claims with the same id would share the records of equal chunks."""
 
 TOO_MANY_RETRY_S = 10
-"""When a user with too many claims may try again. Claims end all the time, each after its window."""
+"""When a user with too many claims may try again. Claims end continuously, each after its window."""
 
 FINAL = (Kind.CONDITION_FAILED,)
-"""The problems that are recorded: what was refused stays refused. Each has a status of its own."""
+"""The problems that are recorded, because their refusal is final. Each has its own status."""
 
 MAX_OUTCOME = 16 * 1024
-"""Characters of an outcome that is recorded with its claim."""
+"""The longest outcome that is recorded with its claim, in characters."""
 
 Content = Mapping[str, Any]
 Work = Callable[[Claim], Awaitable[Content]]
 
 
 def check_key(header: bytes) -> str:
-    """An `Idempotency-Key` as it may be: 1 to 256 printable ASCII characters.
+    """Check an `Idempotency-Key`: 1 to 256 printable ASCII characters.
 
     Raises:
         Problem: 400.
@@ -59,7 +60,7 @@ def check_key(header: bytes) -> str:
 
 
 def fingerprint(route: str, content_type: bytes | None, body: bytes) -> str:
-    """The digest by which two requests under one key are known to be the same: route, media type and body."""
+    """The digest that shows whether two requests with one key are the same: of route, media type and body."""
     digest = blake2b(digest_size=32)
     for piece in (route.encode(), content_type or b"", body):
         digest.update(len(piece).to_bytes(8, "big"))
@@ -68,27 +69,27 @@ def fingerprint(route: str, content_type: bytes | None, body: bytes) -> str:
 
 
 class _Ended(msgspec.Struct):
-    """What is recorded of a problem."""
+    """The record of a problem."""
 
     detail: str
     members: dict[str, Any]
 
 
 def of_success(content: Content) -> Outcome:
-    """A success as it is recorded."""
+    """The record of a success."""
     return msgspec.json.encode(content).decode()
 
 
 def of_problem(problem: Problem) -> Outcome:
-    """A problem that is final as it is recorded."""
+    """The record of a final problem."""
     return problem.status, msgspec.json.encode(_Ended(problem.detail, problem.members)).decode()
 
 
 def replayed(outcome: str | list[Any]) -> Content:
-    """The content of a success from its record.
+    """The content of a success, from its record.
 
     Raises:
-        Problem: the request ended with this one.
+        Problem: the request ended with this problem.
     """
     if isinstance(outcome, str):
         return msgspec.json.decode(outcome, type=dict[str, Any])
@@ -99,23 +100,23 @@ def replayed(outcome: str | list[Any]) -> Content:
 
 
 class Idempotency:
-    """Runs requests once for each key of a user."""
+    """Runs each request once for each key of a user."""
 
     def __init__(self, calls: StoreCalls, topology: Topology, settings: BatchSettings) -> None:
         self._calls = calls
         self._topology = topology
         self._timeout_s = settings.request_timeout_s
-        # A retry that is given the claim at the end of the window still has it until its own deadline.
+        # A retry that gets the claim at the end of the window needs it until its own deadline.
         lasts_s = settings.idempotency_window_s + self._timeout_s
         self._window_ms = int(lasts_s * 1000)
         self.retain_ms = int((lasts_s + self._timeout_s) * 1000)
-        """For how long the records of chunks under a claim must last at least: a retry that is given the claim in its
-        last moment may send its chunks until its own deadline."""
+        """How long the records of chunks under a claim must last at least: a retry that gets the claim in its last
+        moment may send its chunks until its own deadline."""
         self._under_way: dict[tuple[str, str], tuple[str, asyncio.Future[Content]]] = {}
         self._finishes = Finishes(calls, lasts_s)
 
     async def finish(self) -> None:
-        """Wait until how answered requests ended is recorded, but not for longer than a request may take."""
+        """Wait until it is recorded how answered requests ended, but no longer than a request may take."""
         await self._finishes.drain(self._timeout_s)
 
     async def run(self, user: str, key: str, digest: str, work: Work) -> Content:
@@ -181,7 +182,8 @@ class Idempotency:
         return content
 
     def _record(self, bucket: int, user: str, key: str, claim: str, outcome: Outcome) -> None:
-        # A retry of one that is too large finds the claim pending, and is answered from the records of its chunks.
+        # A retry of a request whose outcome is too large finds the claim pending, and is answered from the records of
+        # its chunks.
         if len(outcome if isinstance(outcome, str) else outcome[1]) <= MAX_OUTCOME:
             self._finishes.add(bucket, user, key, claim, outcome)
 

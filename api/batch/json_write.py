@@ -1,8 +1,8 @@
-"""The data of a write that comes as JSON. Values become Python objects here, and MessagePack again.
+"""The data of a write in JSON. Values are decoded to Python objects here, and encoded as MessagePack.
 
-msgspec is exact, but takes 10 us for some numbers, such as `1e290`. Where there may be many of those, orjson reads the
-body; of integers past 64 bits it makes floats. Where there may be any, or where orjson refuses a body, msgspec reads it
-again, with numbers read by Python.
+msgspec is exact, but takes 10 us for some numbers, such as `1e290`. If a body may have many of those, orjson reads it;
+orjson turns integers beyond 64 bits into floats. If a body may have such integers, or if orjson refuses it, msgspec
+reads it again, and Python parses the numbers.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ V = TypeVar("V")
 
 FEW_BYTES = 2 * 1024 * 1024
 FEW_ELEMENTS = 64 * 1024
-"""A body with no more of both is read whole: that makes as many objects at most, in ten or twenty milliseconds."""
+"""A body with no more bytes and elements is decoded as a whole. That makes as many objects at most, in 10 to 20 ms."""
 
 SHORT = 4096
-"""Bytes of a body in which even the slowest numbers take no more than some milliseconds."""
+"""Up to this size of a body even the slowest numbers take only some milliseconds."""
 
 LARGE_VALUE = 64 * 1024
-"""Bytes of a value that takes steps of its own."""
+"""A value of this size in bytes takes steps of its own."""
 
 _NO_ELEMENTS = bytes(set(range(256)) - set(b",[{"))
 
@@ -46,7 +46,7 @@ _HUGE = b" 0" + _NINETEEN_DIGITS, b"-" + _NINETEEN_DIGITS
 
 
 _SIMPLE = frozenset((str, int, bool, type(None)))
-"""Types of values that are as they were written."""
+"""Types of values that need no conversion."""
 
 
 def _finite(text: str) -> float:
@@ -63,10 +63,10 @@ _members = msgspec.json.Decoder(WriteBody[str, msgspec.Raw]).decode
 
 
 def decode_json_write(body: bytes) -> tuple[Mapping[str, Any], Beside]:
-    """The data of a small write, key to value, and what is beside it. Integers may still be outside [-2^63, 2^64).
+    """The data of a small write, key to value, and the other members. Integers may still be outside [-2^63, 2^64).
 
     Raises:
-        Problem: 400, the body is malformed, not of the form expected, or has a value that cannot be kept.
+        Problem: 400, the body is malformed, does not have the expected form, or has a value that cannot be stored.
     """
     exact = _has_few_exponents(body)
     try:
@@ -86,7 +86,9 @@ def _members_of(body: WriteBody[K, V]) -> tuple[Mapping[K, V], Beside]:
 
 
 def _has_few_exponents(body: bytes) -> bool:
-    """Whether msgspec reads all numbers of a body fast. Where an `e` is frequent, it is not counted any further."""
+    """Whether msgspec reads all numbers of a body fast. If `e` is frequent at the beginning, the rest is not
+    counted.
+    """
     if len(body) <= SHORT:
         return True
     begin = body[:SHORT]
@@ -96,7 +98,7 @@ def _has_few_exponents(body: bytes) -> bool:
 
 
 def _fast(body: bytes) -> Mapping[str, Any]:
-    """What orjson makes of a body; raises ValueError where that is no write of data alone."""
+    """The data as orjson reads it; raises ValueError if the body has more members than `data`, or none."""
     document = orjson.loads(body)
     data: Any = document.get("data") if type(document) is dict and len(document) == 1 else None
     if type(data) is not dict:
@@ -115,7 +117,9 @@ def _decode_again(body: bytes) -> tuple[Mapping[str, Any], Beside]:
 
 
 def _may_have_huge_integers(text: bytes) -> bool:
-    """Whether a JSON text may have an integer outside [-2^63, 2^64): as many digits in a row, and no point before."""
+    """Whether a JSON text may have an integer outside [-2^63, 2^64): one with that many digits and no point before
+    them.
+    """
     shape = text.translate(_SHAPE)
     if _NINETEEN_DIGITS not in shape:
         return False
@@ -125,13 +129,13 @@ def _may_have_huge_integers(text: bytes) -> bool:
 def has_few_elements(body: bytes) -> bool:
     """Whether `decode_json_write` makes so few objects of a body that it takes no longer than for a small one."""
     if len(body) <= 4 * FEW_ELEMENTS:
-        # An element takes three bytes, or two where it is a number of one digit.
+        # An element takes three bytes, or two if it is a number of one digit.
         return True
     return len(body) <= FEW_BYTES and len(body.translate(None, _NO_ELEMENTS)) <= FEW_ELEMENTS
 
 
 def decode_large_json_write(body: bytes, limits: BatchSettings) -> Steps[tuple[Mapping[str, msgspec.Raw], Beside]]:
-    """The data of a write, key to value in MessagePack, of which nothing is left to check; and what is beside it."""
+    """The data of a write, key to value in MessagePack, completely checked; and the other members."""
     decode = msgspec.json.Decoder(WriteBody[Name, msgspec.Raw], dec_hook=name_counter("data", limits)).decode
     members: Mapping[Any, msgspec.Raw]
     try:
@@ -156,19 +160,19 @@ def decode_large_json_write(body: bytes, limits: BatchSettings) -> Steps[tuple[M
 
 
 def encoded_json(key: str, text: bytes, max_size: int) -> Steps[bytes]:
-    """The value of a JSON text as MessagePack.
+    """The MessagePack of a value in JSON.
 
     Raises:
-        Problem: 400, the text is malformed or its value cannot be kept; the problem names `key`.
+        Problem: 400, the text is malformed or its value cannot be stored; the problem names `key`.
     """
     return (yield from _encoded(key, text, max_size, suspicious=_may_have_huge_integers(text)))
 
 
 def _encoded(key: str, text: bytes, max_size: int, *, suspicious: bool) -> Steps[bytes]:
-    """A value as MessagePack. What is too large is not decoded, where that is soon seen."""
+    """A value as MessagePack. A value that is too large is not decoded, if a count shows it."""
     large = len(text) > LARGE_VALUE
     if large:
-        # Each of these, within a text or not, takes a byte or more.
+        # Each of these characters, inside a text or not, takes a byte or more of the encoded value.
         if max(text.count(b","), text.count(b"[") + text.count(b"{")) > max_size:
             raise too_large(key, f"more than {max_size}", max_size)
         yield
@@ -200,7 +204,7 @@ def _decoded(key: str, text: bytes) -> Any:
 
 
 def _blame(body: bytes) -> Steps[None]:
-    """Name the key whose value does not decode; returns if that is not what is wrong with a small body."""
+    """Name the key whose value does not decode; returns if a small body has another fault."""
     try:
         members = _members(body).data
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -211,7 +215,7 @@ def _blame(body: bytes) -> Steps[None]:
 
 
 def _blame_form(body: bytes, error: Exception) -> Steps[None]:
-    """Name the key at which the members of a body cannot be told apart; returns if there is none."""
+    """Name the key after which the members of a body cannot be separated; returns if there is none."""
     if isinstance(error, RecursionError):
         key = yield from too_deep_in_json(body)
         if key is not None:

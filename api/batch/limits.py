@@ -1,6 +1,6 @@
-"""What a batch may hold: how many keys, how long they are, and how large its values. A refusal names key and place.
+"""Limits of a batch: the number of its keys, their length, and the size of values. A refusal names key and place.
 
-`api.batch.values` has the rules for the inside of a value. A body with very many names is refused while it is decoded
+`api.batch.values` has the rules for the content of a value. A body with very many names is refused while it is decoded
 (`api.batch.counted_names`).
 """
 
@@ -31,7 +31,7 @@ def check_count(count: int, member: str, settings: BatchSettings) -> None:
 
 
 def check_names(names: Sequence[bytes], max_key: int, place: Callable[[int], tuple[str | int, ...]]) -> None:
-    """Check the length of keys, of which `place` tells where in the body they stand.
+    """Check the length of keys; `place` returns where in the body a key is.
 
     Raises:
         Problem: 400, one is empty or too long.
@@ -48,7 +48,7 @@ def encoded_value(key: str, value: Any, max_value: int) -> bytes:
     """A value as MessagePack.
 
     Raises:
-        Problem: 400, it has more bytes than `max_value`, or an integer past 64 bits.
+        Problem: 400, it has more bytes than `max_value`, or an integer beyond 64 bits.
     """
     try:
         encoded = _encode(value)

@@ -1,4 +1,4 @@
-"""Decodes the members that a request has beside its keys or data, each by itself, so that a fault is named by place."""
+"""Decodes the members of a request besides its keys or data, one by one, so that a problem can name the faulty one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from api.http.problems import Problem
 from protocol.settings import BatchSettings
 
 Scalar: TypeAlias = bool | int | float | str | None
-"""What any member may hold that is no more than one value. Which of them it takes is decided by who reads it."""
+"""The types that a member of one value may have. The reader of a member decides which of them it accepts."""
 
 MAX_BYTES = 4096
-"""Bytes of a member, as it is written, that holds one value or a few words."""
+"""The longest encoded member that holds one value or a few words."""
 
 STEP_KEYS = 1000
-"""Keys whose options one step checks."""
+"""How many keys' options one step checks."""
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _LONGEST_TEXT = 500
 
 
 class Members:
-    """The members of one request. `keys` are the keys of its batch, and `named` is the member that names them."""
+    """The members of one request. `keys` are the keys of its batch, and `named` is the member with these keys."""
 
     def __init__(
         self, beside: Beside, body_format: Format, limits: BatchSettings, keys: Container[str], named: str
@@ -44,10 +44,10 @@ class Members:
         self._named = named
 
     def one(self, name: str, kind: type[T]) -> T | msgspec.UnsetType:
-        """What a member holds; UNSET if the request does not have it.
+        """The value of a member; UNSET if the request does not have it.
 
         Raises:
-            Problem: 400, it holds something else.
+            Problem: 400, the value has another type.
         """
         raw = self._beside.get(name)
         if raw is None:
@@ -62,10 +62,10 @@ class Members:
         return self.one(name, Scalar)  # type: ignore[arg-type] # a union is a type to the decoder
 
     def words(self, name: str, known: Container[str]) -> frozenset[str]:
-        """The words of a member that is a list of them; none if the request does not have it.
+        """The words of a member that is a list of them; an empty set if the request does not have it.
 
         Raises:
-            Problem: 400, it is something else, or a word is not known.
+            Problem: 400, it is not such a list, or a word is unknown.
         """
         words = self.one(name, list[str])
         if words is msgspec.UNSET:
@@ -76,10 +76,10 @@ class Members:
         return frozenset(words)
 
     def options(self, kind: type[T]) -> Steps[dict[str, T]]:
-        """What `options` holds for each key that it names.
+        """The options of each key that `options` names.
 
         Raises:
-            Problem: 400, it is something else, or a key is not in the batch.
+            Problem: 400, it has another form, or a key is not in the batch.
         """
         raw = self._beside.get("options")
         if raw is None:
@@ -102,7 +102,7 @@ class Members:
         return _coder(self._format)(dict[Name, kind], dec_hook=counter).decode  # type: ignore[valid-type]
 
     def _blame(self, raw: msgspec.Raw, kind: type, error: Exception) -> Steps[NoReturn]:
-        """Refuse options for the first key whose own do not decode."""
+        """Refuse options because of the first key whose options do not decode."""
         if isinstance(error, Problem):
             raise error
         try:

@@ -1,7 +1,7 @@
-"""Patterns of MessagePack elements that follow each other, for those values that are walked over.
+"""Patterns of consecutive MessagePack elements, for values that are checked byte by byte.
 
-A pattern takes the elements of large arrays and maps several times faster than Python can one by one. What is rarer or
-longer fits no pattern and is looked at by itself.
+A pattern matches the elements of large arrays and maps several times faster than Python could check them one by one.
+Elements that are rarer or longer match no pattern and are checked separately.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 RUN = 64
-"""Elements that a pattern takes at once."""
+"""Elements that a pattern matches at once."""
 
 
 def _runs() -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """The patterns. Each choice in them is by the first byte, and none is made twice."""
+    """Make the patterns. Each choice in them is decided by the first byte, and none is tried twice."""
     texts = b"|".join(b"\\x%02x[\\x00-\\x7f]{%d}" % (0xA0 | size, size) for size in range(32))
     binaries = b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(17))
     doubles = rb"[\x7f\xff][\x00-\xef].{6}|[^\x7f\xff].{7}"

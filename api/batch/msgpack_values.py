@@ -1,8 +1,9 @@
-"""Checks MessagePack values as bytes: nothing is made of a map's keys, whose hashes a client could have all alike.
+"""Checks MessagePack values as bytes: a dict is not made of a map's keys, because a client could choose keys with equal
+hashes.
 
-Python hashes numbers, and arrays of them, without a secret: 2 MB of keys chosen for it take a dict 20 seconds. Texts
-are hashed with a secret. So values whose map keys are all texts are decoded, which is fast, and everything else is
-walked over byte by byte (`api.batch.msgpack_walk`).
+Python hashes numbers, and arrays of them, without a secret: 2 MB of chosen keys keep a dict busy for 20 seconds. Texts
+are hashed with a secret. So values whose map keys are all texts are decoded, which is fast. All other values are
+checked byte by byte (`api.batch.msgpack_walk`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_inf
 
 
 def _arrays_of_plain_values(number: Any) -> Any:
-    """The type of arrays of what JSON can express, down to some levels. Its decoder takes texts alone as map keys."""
+    """The type of arrays of values that JSON can express, to a certain depth. Its decoder accepts only texts as map
+    keys.
+    """
     scalar = None | bool | int | str | number
     plain = scalar
     for _ in range(_DEPTH):
@@ -40,7 +43,7 @@ _check = finite_decoder.decode
 
 
 def in_doubt(values: Sequence[msgspec.Raw]) -> Sequence[int]:
-    """Positions of encoded values that `walk` must decide about; of all others it is known that they can be kept."""
+    """Positions of encoded values that `walk` must check; all others can be stored."""
     try:
         _check(array_header(len(values)) + b"".join(values))
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""Walks over a MessagePack value byte by byte, to tell whether it can be kept as it is.
+"""Checks a MessagePack value byte by byte: whether it can be stored unchanged.
 
-Nothing is made of what it walks over: not of map keys, not of timestamps, which may be later than Python's last year.
+It makes no objects of the value: neither of map keys nor of timestamps, which may be later than Python's last year.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from api.batch.steps import Steps
 from api.batch.values import MAX_DEPTH, ValueNotKeptError
 
 TARANTOOL_EXTENSIONS = range(1, 9)
-"""Tarantool's own types (decimal, UUID, datetime, …): it decodes them while it recovers, and fails on a wrong one."""
+"""Tarantool's own types (decimal, UUID, datetime, …): it decodes them while it recovers, and fails on an invalid
+one."""
 
 TIMESTAMP = 255
-"""The extension type of timestamps, -1, as a byte; the only one that a map key may hold."""
+"""The extension type of timestamps, -1, as a byte. Map keys may have no other extension type."""
 
 WALK = 10_000
-"""Elements that one step walks over: some milliseconds."""
+"""Elements that one step checks: some milliseconds."""
 
 _FLOAT, _TEXT, _ARRAY, _MAP, _BINARY, _EXTENSION, _NOTHING = range(-7, 0)
 
 
 def _sizes() -> list[int]:
-    """By the first byte of a value: its size if that is always the same, otherwise its kind, which is below 0."""
+    """By the first byte of a value: its size if that is fixed, otherwise its kind, as a number below 0."""
     sizes = [1] * 256
     kinds = {
         _MAP: (*range(0x80, 0x90), 0xDE, 0xDF),
@@ -56,7 +57,7 @@ _LENGTHS = {
     **dict.fromkeys((0xC5, 0xC8, 0xDA, 0xDC, 0xDE), 2),
     **dict.fromkeys((0xC6, 0xC9, 0xDB, 0xDD, 0xDF), 4),
 }
-"""Bytes of the length that stands behind the first byte."""
+"""The size of the length field after the first byte."""
 
 _WRONG_KEY = "map keys hold no map, and no extension type but timestamps"
 
@@ -65,14 +66,14 @@ def walk(data: bytes, at: int = 0) -> Steps[int]:  # noqa: C901, PLR0912 - a cal
     """Check the value that begins at `at`; returns where it ends.
 
     Raises:
-        ValueNotKeptError: it could not come back as it went in.
-        IndexError: the data end before it does.
+        ValueNotKeptError: the value could not be returned unchanged.
+        IndexError: the data end before the value does.
     """
-    # Of the container that is read: elements to come, whether it is a map, and whether it is part of a map key.
+    # Of the current container: elements to come, whether it is a map, and whether it is part of a map key.
     left, is_map, in_key = 1, False, False
     outer: list[tuple[int, bool, bool]] = []
     sizes = _SIZES
-    # Elements to walk over one by one before a run is looked for again.
+    # Elements to check one by one before the next search for a run.
     single = 0
     while True:
         for _ in repeat(None, WALK):
@@ -115,14 +116,14 @@ def walk(data: bytes, at: int = 0) -> Steps[int]:  # noqa: C901, PLR0912 - a cal
 
 
 def _run(data: bytes, at: int, *, is_map: bool, depth: int) -> int:
-    """Where a run of `RUN` common elements ends that begins at `at`; 0 if there is none."""
+    """The end of a run of `RUN` common elements that begins at `at`; 0 if there is none."""
     kinds = SCALARS if is_map or depth == MAX_DEPTH else ELEMENTS
     found = kinds.match(data, at)
     return found.end() if found is not None else 0
 
 
 def _length(data: bytes, at: int) -> tuple[int, int]:
-    """The length that stands behind the first byte of what begins at `at`, and where its content begins."""
+    """The length of the element at `at`, and where its content begins."""
     start = at + 1 + _LENGTHS[data[at]]
     if start > len(data):
         raise IndexError
@@ -155,7 +156,7 @@ def _check_binary(data: bytes, at: int) -> int:
 
 
 def _extension(data: bytes, at: int) -> tuple[int, int]:
-    """The size of an extension's content, and where its type stands."""
+    """The size of an extension's content, and the position of its type."""
     size = _FIXED_EXTENSIONS.get(data[at])
     return (size, at + 1) if size is not None else _length(data, at)
 

@@ -1,4 +1,4 @@
-"""The data of a write that comes as MessagePack. Values stay the bytes they came as, once these have been checked."""
+"""The data of a write in MessagePack. Values are checked and then stored with the bytes in which they were sent."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _members = msgspec.msgpack.Decoder(WriteBody[str, msgspec.Raw]).decode
 
 
 def decode_msgpack_write(body: bytes) -> tuple[Mapping[str, msgspec.Raw], Beside]:
-    """The data of a small write, key to encoded value, and what is beside it.
+    """The data of a small write, key to encoded value, and the other members.
 
     Raises:
-        Problem: 400, the body is malformed, not of the form expected, or has a value that cannot be kept.
+        Problem: 400, the body is malformed, does not have the expected form, or has a value that cannot be stored.
     """
     try:
         request = _members(body)
@@ -67,7 +67,7 @@ def decode_large_msgpack_write(body: bytes, limits: BatchSettings) -> Steps[tupl
 
 
 def check_msgpack(key: str, value: msgspec.Raw) -> Steps[None]:
-    """See that an encoded value can be kept.
+    """Check that an encoded value can be stored.
 
     Raises:
         Problem: 400, it cannot; the problem names `key`.

@@ -1,4 +1,4 @@
-"""What a request asks for beside its keys or data: for the whole batch, and for single keys in its `options`."""
+"""The options of a request besides its keys or data: for the whole batch, and for single keys in `options`."""
 
 from __future__ import annotations
 
@@ -46,32 +46,32 @@ class _OfTouch(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class PerKey(Generic[T]):
-    """What holds for all keys, and for those that have something of their own."""
+    """What applies to all keys, and to those with options of their own."""
 
     every: T
     own: dict[str, T] = field(default_factory=dict)
 
     def of(self, key: str) -> T:
-        """What holds for a key."""
+        """What applies to a key."""
         return self.own.get(key, self.every)
 
     def all(self) -> Iterable[T]:
-        """Everything that holds for some key, or would."""
+        """Every value that applies to some key, or would."""
         yield self.every
         yield from self.own.values()
 
 
 Mark: TypeAlias = tuple[Expiry, Condition]
-"""What a write asks for a key."""
+"""The expiry and the condition that a write has for a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """What a write asks for beside its data."""
+    """The options of a write besides its data."""
 
     marks: PerKey[Mark]
     versions: bool
-    """Whether the answer is to tell the versions."""
+    """Whether the answer must contain the versions."""
 
     operation: Operation
 
@@ -90,7 +90,7 @@ class WriteOptions:
 
 
 def own_options(members: Members, kind: type[G], read: Callable[[G, str, str], T]) -> Steps[dict[str, T]]:
-    """What single keys have of their own; `read` is called with the options of each, and with where they stand.
+    """The own options of single keys; `read` is called with the options of each key and their place.
 
     Raises:
         Problem: 400.
@@ -109,7 +109,7 @@ def _or(one: T | UnsetType, other: T) -> T:
 
 
 def write_options(members: Members) -> Steps[WriteOptions]:
-    """What the members of a write ask for.
+    """Decode the options of a write.
 
     Raises:
         Problem: 400.
@@ -130,7 +130,7 @@ def write_options(members: Members) -> Steps[WriteOptions]:
 
 
 def delete_conditions(members: Members) -> Steps[PerKey[Condition]]:
-    """The conditions of a delete.
+    """Decode the conditions of a delete.
 
     Raises:
         Problem: 400.
@@ -144,7 +144,7 @@ def delete_conditions(members: Members) -> Steps[PerKey[Condition]]:
 
 
 def touch_expiries(members: Members, keys: Iterable[str]) -> Steps[PerKey[Expiry]]:
-    """The expiries that a touch gives to its keys.
+    """Decode the expiries that a touch gives to its keys.
 
     Raises:
         Problem: 400.
@@ -165,7 +165,9 @@ def touch_expiries(members: Members, keys: Iterable[str]) -> Steps[PerKey[Expiry
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a read asks for beside its keys: members of `meta`, and whether some of the keys are better than none."""
+    """The options of a read besides its keys: members of `meta`, and whether the answer may have some of the keys
+    only.
+    """
 
     wanted: frozenset[str]
     partial: bool
@@ -175,7 +177,7 @@ NOTHING_ELSE = ReadOptions(frozenset(), partial=False)
 
 
 def read_options(members: Members) -> ReadOptions:
-    """What the members of a read ask for.
+    """Decode the options of a read.
 
     Raises:
         Problem: 400.

@@ -1,4 +1,4 @@
-"""What became of the parts of a batch, and the problem that says so."""
+"""The outcomes of a batch's parts, and the problem that describes them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from protocol.frames import Outcome
 from protocol.operations import READS, Operation, Status
 
 NOT_APPLIED = "not_applied"
-"""The change of this key never happens."""
+"""The change of this key was not made and will not be."""
 UNKNOWN = "unknown"
-"""The change of this key has happened, or may happen until its deadline."""
+"""The change of this key was made, or may be made until its deadline."""
 NOT_READ = "not_read"
-"""The value of this key could not be read, which has no effect."""
+"""The value of this key could not be read; a read has no effect."""
 
 _KINDS = {
     Status.EXPIRED: (Kind.DEADLINE_PASSED, "deadline_passed"),
@@ -37,7 +37,7 @@ _KINDS_OF_READS = {
     Status.NO_MEMORY: (Kind.OVERLOADED, "answers_too_large"),
     Status.UNKNOWN: (Kind.SHARD_UNAVAILABLE, "no_answer"),
 }
-"""Where a read differs. It has no effect, so that nothing about it can be unknown."""
+"""How a read differs: it has no effect, so nothing about it can be unknown."""
 
 _OK = Status.OK
 
@@ -50,12 +50,12 @@ _SEVERITY = [
     Kind.ANSWER_TOO_LARGE,
     Kind.OUTCOME_UNKNOWN,
 ]
-"""Of several kinds of failure in one batch the last one here is the answer's."""
+"""If a batch fails in several ways, the last of these kinds is the answer's."""
 
 
 @dataclass(slots=True)
 class Result:
-    """A part of a batch and what became of it."""
+    """A part of a batch and its outcome."""
 
     part: Part
     outcome: Outcome
@@ -64,14 +64,14 @@ class Result:
 def doubted(outcome: Outcome) -> Outcome:
     """The outcome of a change that an earlier try may have sent.
 
-    Unless the shard has it on record, a copy of the earlier try may still be applied.
+    Unless the shard has it on record, a copy from the earlier try may still be applied.
     """
     return outcome if outcome.status == Status.OK else outcome._replace(status=Status.UNKNOWN)
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What failed of a batch of `total` keys: the word of each key that did, and the reasons, by shard."""
+    """The failed keys of a batch of `total` keys: the reason of each key, and the reasons by shard."""
 
     total: int
     failed: dict[str, str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Verdict:
         self.reasons.append({"shard": reason.pop("shard"), "code": reason.pop("code"), "keys": len(keys), **reason})
 
     def problem(self, members: Mapping[str, Any] | None = None) -> Problem:
-        """The worst of what happened, with what happened to each key that failed, and further members."""
+        """The problem of the worst failure, with the outcome of each failed key, and further members."""
         worst = max(self.kinds, key=_SEVERITY.index)
         every = {"failed": self.failed, **(members or {}), "reasons": self.reasons}
         detail = f"{len(self.failed)} of {self.total} keys failed; 'failed' tells what happened to each"
@@ -95,7 +95,7 @@ class Verdict:
 
 
 def judge(results: Sequence[Result], operation: Operation) -> Verdict:
-    """Which parts of a batch failed, and why."""
+    """Find out which parts of a batch failed, and why."""
     verdict = Verdict(sum(len(result.part.keys) for result in results))
     is_read = operation in READS
     for result in results:
@@ -113,7 +113,7 @@ def check(results: Sequence[Result], operation: Operation) -> None:
     """Check that every part of a batch succeeded.
 
     Raises:
-        Problem: the worst of what happened, with what happened to each key that failed.
+        Problem: the worst of the failures, with the outcome of each failed key.
     """
     for result in results:
         if result.outcome.status != _OK:
@@ -121,10 +121,10 @@ def check(results: Sequence[Result], operation: Operation) -> None:
 
 
 def some_of(results: Sequence[Result], operation: Operation) -> tuple[Sequence[Result], dict[str, Any]]:
-    """The parts of a read that succeeded, if any did, and the members of an answer that say what failed.
+    """The parts of a read that succeeded, if any, and the members of an answer that describe the failures.
 
     Raises:
-        Problem: all of them failed.
+        Problem: all parts failed.
     """
     found = [result for result in results if result.outcome.status == Status.OK]
     if len(found) == len(results):

@@ -1,4 +1,4 @@
-"""The answer to a read, in JSON or in MessagePack. A large one is made in steps, of some values each."""
+"""Makes the answer to a read, in JSON or in MessagePack. A large one is made in steps of some values each."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from api.overload.memory_budgets import AnswerShare
 from protocol.changes import Stored
 from protocol.chunks import ChunkError, array_header, decode_values, head_size, map_header, slice_values, split_lengths
 
-# orjson would write dates, dataclasses and subclasses in a form of its own; stored values must not change.
+# orjson would encode dates, dataclasses and subclasses in its own way; stored values must not change.
 _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 STEP_KEYS = 200
-"""Keys that one step answers at most: they can be longer than their values."""
+"""Keys that one step answers at most: keys can be longer than their values."""
 
 NO_MORE: Mapping[str, Any] = {}
 
@@ -35,10 +35,10 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 def check_size(results: Sequence[Result], max_bytes: int) -> int:
-    """The bytes of the values that were found.
+    """The size of the values that were found, in bytes.
 
     Raises:
-        Problem: 413, they are too many.
+        Problem: 413, the values are too large.
     """
     size = sum(len(result.outcome.payload) - head_size(len(result.part.keys)) for result in results)
     if size > max_bytes:
@@ -54,13 +54,13 @@ def read_answer(
     more: Mapping[str, Any] = NO_MORE,
     share: AnswerShare | None = None,
 ) -> Answer:
-    """The answer of a read all of whose parts went well, made at once: for those that are not large.
+    """The answer to a read whose parts all succeeded, made at once: for small ones.
 
-    It has the members of `more` behind the usual ones, and `share` of the memory for answers.
+    It has the usual members and those of `more`. `share` is its part of the memory for answers.
 
     Raises:
-        Problem: 406, JSON cannot express a value that is stored.
-        ChunkError: a shard answered what is no answer to its part.
+        Problem: 406, JSON cannot express a stored value.
+        ChunkError: a shard's answer does not fit its part.
     """
     body = _msgpack_body(results, more) if accept is Format.MSGPACK else _json_body(results, more)
     if body is None:
@@ -85,7 +85,7 @@ def _check_count(answered: Sequence[object], keys: Sequence[str]) -> None:
 
 
 def _json_body(results: Sequence[Result], more: Mapping[str, Any]) -> bytes | None:
-    """The whole document at once; None if a value is not as nearly all are."""
+    """The whole document at once; None if a value is one of the rare kinds that orjson alone cannot encode."""
     data: dict[str, Any] = {}
     missing: list[str] = []
     for result in results:
@@ -106,7 +106,7 @@ def _json_body(results: Sequence[Result], more: Mapping[str, Any]) -> bytes | No
 
 
 class _Piece:
-    """Some keys that were found, the lengths of their values, and these one behind the other."""
+    """Some keys that were found, the lengths of their values, and the values in one piece."""
 
     __slots__ = ("keys", "lengths", "values")
 
@@ -117,7 +117,7 @@ class _Piece:
 
 
 def _pieces(result: Result, missing: list[str]) -> Iterator[_Piece]:
-    """What was found of a part, in pieces for a step each; the other keys go to `missing`."""
+    """The keys of a part that were found, in pieces of one step each; the other keys are added to `missing`."""
     keys, payload = result.part.keys, memoryview(result.outcome.payload)
     all_lengths, begin = split_lengths(result.outcome.payload)
     _check_count(all_lengths, keys)
@@ -136,7 +136,7 @@ def _pieces(result: Result, missing: list[str]) -> Iterator[_Piece]:
 
 def _large_json_body(results: Sequence[Result], more: Mapping[str, Any]) -> Steps[bytearray]:
     missing: list[str] = []
-    # It grows in its place: to join the pieces in the end would take one long step, and twice the memory.
+    # It grows in place: joining the pieces at the end would take one long step, and twice the memory.
     body = bytearray(b'{"data":{')
     for result in results:
         for piece in _pieces(result, missing):
@@ -155,7 +155,7 @@ def _large_json_body(results: Sequence[Result], more: Mapping[str, Any]) -> Step
 
 
 def _members(piece: _Piece) -> bytes:
-    """Members of a JSON object, without its braces."""
+    """The members of a JSON object, without its braces."""
     try:
         values = plain_decoder.decode(array_header(len(piece.keys)) + piece.values)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -170,9 +170,9 @@ def _one_by_one(piece: _Piece) -> Iterator[bytes]:
 
 
 def _any_json(key: str, encoded: bytes, *, as_member: bool) -> bytes:
-    """The JSON of a value, or of an object with it, in whatever form of MessagePack it is stored."""
+    """The JSON of a value, or of an object with it, whatever form of MessagePack is stored."""
     try:
-        # It refuses map keys that are neither texts nor bytes before it makes anything of them.
+        # The decoder refuses map keys that are neither texts nor bytes before it makes objects of them.
         value = msgpack.unpackb(encoded, strict_map_key=True)
         return orjson.dumps({key: value} if as_member else value, option=_STRICT)
     except (ValueError, TypeError):
@@ -182,11 +182,11 @@ def _any_json(key: str, encoded: bytes, *, as_member: bool) -> bytes:
 
 
 def json_value(key: str, encoded: bytes) -> bytes:
-    """The JSON text of the value that is stored under a key.
+    """The JSON text of the value stored under a key.
 
     Raises:
         Problem: 406, JSON cannot express it.
-        ChunkError: it is no value.
+        ChunkError: the stored bytes are not a value.
     """
     try:
         (value,) = plain_decoder.decode(array_header(1) + encoded)
@@ -196,10 +196,10 @@ def json_value(key: str, encoded: bytes) -> bytes:
 
 
 def check_stored(found: Stored, max_bytes: int) -> int:
-    """The bytes of one stored value.
+    """The size of one stored value in bytes.
 
     Raises:
-        Problem: 413, they are too many.
+        Problem: 413, the value is too large.
     """
     size = memoryview(found.value).nbytes
     if size > max_bytes:
@@ -208,7 +208,7 @@ def check_stored(found: Stored, max_bytes: int) -> int:
 
 
 def _check_sound(encoded: bytes) -> None:
-    """Check that it is a value at all."""
+    """Check that the bytes are a value."""
     try:
         end = at_once(walk(encoded))
     except ValueNotKeptError:
@@ -220,12 +220,12 @@ def _check_sound(encoded: bytes) -> None:
 
 
 def _last(missing: Sequence[str], more: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The members of an answer behind its data."""
+    """The members of an answer that follow its data."""
     return {"not_found": missing, **more} if missing else more
 
 
 def _msgpack_body(results: Sequence[Result], more: Mapping[str, Any]) -> bytes:
-    """The document with every value as the bytes that are stored, in whatever form of MessagePack they came."""
+    """The document with every value as the stored bytes, whatever form of MessagePack they have."""
     pairs: list[tuple[str, bytes | None]] = []
     for result in results:
         values = slice_values(result.outcome.payload)

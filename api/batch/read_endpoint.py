@@ -22,7 +22,7 @@ from protocol.operations import Operation
 
 
 class ReadPlan(Plan):
-    """A read, whose answer holds memory from its first outcome on."""
+    """A read; its answer holds memory from its first outcome on."""
 
     __slots__ = ("_accept", "_max_bytes", "_options", "_share")
 
@@ -69,7 +69,7 @@ class ReadPlan(Plan):
 
     def _large_answer(self, results: Sequence[Result], more: Mapping[str, Any], size: int) -> Steps[Answer]:
         answer = yield from large_read_answer(results, self._accept, more, self._share)
-        # As JSON it may be several times as large as what is stored.
+        # As JSON it may be several times as large as the stored values.
         self._share.grow(len(answer.body) - size)
         return answer
 

@@ -1,4 +1,4 @@
-"""Reads that ask for more than values: stored tuples as the answer of a plain read, and what is beside the values."""
+"""Reads that ask for more than values: turns stored tuples into the results of a plain read and the further members."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Meta = dict[str, dict[str, Any]]
 
 
 def as_plain_read(results: Sequence[Result], wanted: frozenset[str]) -> Steps[tuple[list[Result], Meta]]:
-    """The results of a plain read, and the members that are `wanted` of each key that was found.
+    """The results of a plain read, and the `wanted` members of each key that was found.
 
     Raises:
-        ChunkError: a shard answered what is no answer to its part.
+        ChunkError: a shard's answer does not fit its part.
     """
     plain: list[Result] = []
     meta: Meta = {}

@@ -1,4 +1,4 @@
-"""The problems of request bodies that are refused. Their texts stay short, however long the names in a body are."""
+"""The problems of invalid request bodies. Their texts stay short, however long the names in a body are."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from api.http.problems import Kind, Problem, at
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 LONGEST_NAME = 4096
-"""Characters of the longest key that is shown, whole. None of more than a quarter of that can be stored."""
+"""The longest key that is shown completely, in characters. The longest key that can be stored has a quarter of that."""
 
 _LONGEST_TEXT = 500
 
 
 def refuse(error: Exception, body_format: Format, excess: Kind) -> NoReturn:
-    """Raise the problem of a body; `excess` is its kind where a number is too large or the nesting too deep."""
+    """Raise the problem of a body; `excess` is its kind if a number is too large or the nesting too deep."""
     name = "JSON" if body_format is Format.JSON else "MessagePack"
     if isinstance(error, msgspec.ValidationError):
         detail, _, path = str(error)[:_LONGEST_TEXT].partition(" - at ")
@@ -35,23 +35,25 @@ def refuse(error: Exception, body_format: Format, excess: Kind) -> NoReturn:
 
 
 def invalid(detail: str, *path: str) -> Problem:
-    """The problem of a body that breaks a rule at a place; of a place behind a very long name only what is before."""
+    """The problem of a body that breaks a rule at a place. If a name in the path is very long, the path ends before
+    it.
+    """
     short = list(takewhile(lambda part: len(part) <= LONGEST_NAME, path))
     return at(Kind.INVALID_REQUEST, detail, *short)
 
 
 def empty_body() -> Problem:
-    """The problem of a body without a byte."""
+    """The problem of an empty body."""
     return Problem(Kind.MALFORMED_BODY, "the body is empty")
 
 
 def invalid_value(key: str, detail: str) -> Problem:
-    """A problem that names the key of a value that cannot be kept."""
+    """A problem that names the key of a value that cannot be stored."""
     if len(key) > LONGEST_NAME:
         return at(Kind.INVALID_VALUE, f"the value of a key of {len(key)} characters cannot be kept: {detail}", "data")
     return at(Kind.INVALID_VALUE, f"the value of key {key!r} cannot be kept: {detail}", "data", key)
 
 
 def too_large(key: str, size: int | str, max_value: int) -> Problem:
-    """A problem that names the key of a value that has too many bytes."""
+    """A problem that names the key of a value that is too large."""
     return invalid_value(key, f"it has {size} bytes as MessagePack, {max_value} are allowed")

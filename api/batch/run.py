@@ -1,4 +1,4 @@
-"""Runs batches: makes chunks of their parts, dispatches these in parallel, and returns what became of each part."""
+"""Runs batches: makes chunks of their parts, dispatches these in parallel, and returns the outcome of each part."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Batches:
         self._timeout_ms = int(settings.request_timeout_s * 1000)
 
     def groups(self) -> Groups:
-        """An empty batch to fill."""
+        """Make an empty batch."""
         return Groups(self._topology.map)
 
     def begin(
         self, operation: Operation, groups: Groups, caller: Caller, arrived_ms: int, done: Callable[[Results], None]
     ) -> None:
-        """Run `operation` on every part of a batch that has no claim and is no large one.
+        """Run `operation` on every part of a small batch without a claim.
 
-        `done` is called with what became of the parts, at once or later. `arrived_ms` is as for `run`.
+        `done` is called with the outcomes of the parts, now or later. `arrived_ms` is as for `run`.
 
         Raises:
             OverloadedError: not admitted; nothing was applied, and `done` is not called.
@@ -51,10 +51,10 @@ class Batches:
         caller: Caller = NOBODY,
         arrived_ms: int | None = None,
     ) -> list[Result]:
-        """Run `operation` on every part and return what became of each.
+        """Run `operation` on every part and return the outcome of each.
 
-        With a `claim` chunks have the ids that they have in every try, fresh ones otherwise. `arrived_ms` is the Unix
-        time in milliseconds at which the request arrived: its deadline counts from there.
+        With a `claim` each chunk has the same id in every try, otherwise a new one. `arrived_ms` is the Unix time in
+        milliseconds at which the request arrived: its deadline counts from then.
 
         Raises:
             OverloadedError: not admitted; nothing was applied, now or by an earlier try under the same claim.
@@ -70,7 +70,7 @@ class Batches:
 
 
 def _began_ms(arrived_ms: int | None, claim: Claim | None) -> int:
-    """From when the time of a request counts: its arrival, its claim where that is unknown, and now otherwise."""
+    """The moment from which the time of a request counts: its arrival; if that is unknown, its claim, otherwise now."""
     if arrived_ms is not None:
         return arrived_ms
     return claim.asked_ms if claim is not None else now_ms()

@@ -1,6 +1,6 @@
-"""Splits a batch: every key to its bucket and shard, all that is for one shard into the body that the storage takes.
+"""Splits a batch: finds the bucket and shard of every key, and makes the bodies that the shards take.
 
-This is the api's hottest loop, some thousand rounds a request; what can be looked up or done in C is not computed here.
+This is the api's hottest loop, with one round for each key: it uses look-ups and functions written in C.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 @dataclass(slots=True)
 class Part:
-    """What goes to one shard in one chunk: its keys, and the body that names them."""
+    """What is sent to one shard in one chunk: the keys, and the body that names them."""
 
     shard: str
     keys: list[str]
@@ -48,9 +48,9 @@ class Groups:
         return self._parts
 
     def add_values(self, data: Mapping[str, Any], settings: BatchSettings, options: WriteOptions | None = None) -> None:
-        """Add pairs of key and value; a value may be `msgspec.Raw`, whose bytes are kept as they are.
+        """Add pairs of key and value; a value may be `msgspec.Raw`, whose bytes are stored unchanged.
 
-        With `options` each key has what these say of it.
+        With `options`, each key has its expiry and condition from there.
 
         Raises:
             Problem: 400, a key or a value cannot be stored.
@@ -73,7 +73,7 @@ class Groups:
         """Add keys to read or delete.
 
         Raises:
-            Problem: 400, a key cannot be one.
+            Problem: 400, a key cannot be stored.
         """
         names = list(map(str.encode, keys))
         check_names(names, settings.max_key_bytes, lambda position: ("keys", position))
@@ -82,12 +82,12 @@ class Groups:
     def add_rows(
         self, operation: Operation, rows: Sequence[tuple[Any, ...]], settings: BatchSettings, member: str
     ) -> None:
-        """Add rows of an operation: each begins with its key, what is behind that says `protocol.changes`.
+        """Add rows of an operation: each begins with its key; `protocol.changes` describes the rest.
 
-        `member` of the body is what names the keys.
+        `member` is the member of the body that names the keys.
 
         Raises:
-            Problem: 400, a key cannot be one.
+            Problem: 400, a key cannot be stored.
         """
         names = [row[0].encode() for row in rows]
         check_names(
@@ -105,7 +105,9 @@ class Groups:
         only: frozenset[int] | None = None,
         without: frozenset[int] = frozenset(),
     ) -> None:
-        """Add what `parts` hold that were made with another map: of `only` these buckets, or `without` those."""
+        """Add the keys of `parts` that were made with another map: of the buckets in `only`, or all but those in
+        `without`.
+        """
         rows = []
         for part in parts:
             for key, rest in zip(part.keys, rest_of_rows(operation, part.body), strict=True):
@@ -115,7 +117,7 @@ class Groups:
         self._parts += self._place(operation, rows, [row[0].encode() for row in rows])
 
     def _place(self, operation: Operation, rows: Sequence[tuple[Any, ...]], names: Sequence[bytes]) -> list[Part]:
-        """The parts of any operation; `_write` and `_name` are the same for the plain ones, and faster."""
+        """The parts of any operation; `_write` and `_name` do the same for the plain ones, and faster."""
         owners, count = self._map.owners, self._map.bucket_count
         placed: list[list[tuple[Any, ...]]] = [[] for _ in self._map.shards]
         for row, hashed in zip(rows, map(crc32c, names), strict=True):
@@ -136,7 +138,7 @@ class Groups:
             return [Part(self._map.shards[owners[bucket]], [key], _encode(((key, bucket, value),)))]
         keys: list[list[str]] = [[] for _ in self._map.shards]
         rows: list[list[Row]] = [[] for _ in self._map.shards]
-        # Here and below stands what `bucket_of` does: a call for each key would take half as long again.
+        # This is what `bucket_of` does, here and below: a call for each key would take half as long again.
         for (key, value), hashed in zip(data.items(), map(crc32c, names), strict=True):
             bucket = (_ALL_ONES - hashed) % count + 1
             owner = owners[bucket]

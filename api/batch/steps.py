@@ -1,6 +1,6 @@
-"""Long work in steps, so that one large request does not hold the event loop while others wait.
+"""Runs long work in steps, so that one large request does not keep the event loop from others.
 
-A step is what happens between two `yield`s of a generator. A small request takes one step and is run at once.
+A step is the code between two `yield`s of a generator. The work for a small request runs at once.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TypeAlias, TypeVar
 from api.overload.errors import overloaded
 
 SLICE_S = 0.004
-"""Work goes on for so long before the event loop gets its turn; a single step may take longer."""
+"""Work continues for this long before the event loop gets its turn; a single step may take longer."""
 
 AT_ONCE = 128 * 1024
-"""Bytes of a body or of stored values that make a small request. The worst of them takes some 20 ms."""
+"""Requests with no more bytes of body or of stored values are small. The slowest of them takes some 20 ms."""
 
 STEP_BYTES = 32 * 1024
-"""Bytes that one step handles, unless a single value is larger: some milliseconds at worst."""
+"""Bytes that one step processes, unless a single value is larger: some milliseconds at worst."""
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
 
 
 def at_once(steps: Steps[T]) -> T:
-    """Take all steps without a break, and return their result."""
+    """Run all steps without a break, and return their result."""
     while True:
         try:
             next(steps)
@@ -38,14 +38,14 @@ def at_once(steps: Steps[T]) -> T:
 
 
 PAUSE_S = 0.001
-"""Between two slices the event loop is left to others for so long at least: it reads what they have sent."""
+"""The shortest pause between two slices: in it the event loop reads what other clients have sent."""
 
 
 class LongWork:
-    """Runs the long work of one process: one request's at a time, and half of the time at most while others wait.
+    """Runs the long work of one process: for one request at a time, and half of the time at most while others wait.
 
-    The users take turns: one who sends many large requests delays only his own. `others_wait` tells whether there are
-    requests that wait for a shard.
+    The users take turns: a user who sends many large requests only delays the user's own requests. `others_wait` tells
+    whether there are requests that wait for a shard.
     """
 
     def __init__(self, max_wait_s: float, others_wait: Callable[[], bool]) -> None:
@@ -55,16 +55,17 @@ class LongWork:
         self._waiting: dict[str | None, deque[asyncio.Future[None]]] = {}
 
     async def run(self, steps: Steps[T], user: str | None, slice_s: float = SLICE_S) -> T:
-        """Take all steps, with pauses between slices, and return their result.
+        """Run all steps, with pauses between slices, and return their result.
 
         Raises:
-            OverloadedError: the long work of others takes longer than this may wait.
+            OverloadedError: the long work of other requests takes longer than this one may wait.
         """
         await self._turn(user)
         try:
             while True:
                 began = time.perf_counter()
-                # Nearly all that is made here is dropped at the end of a step: the collector would only look at it.
+                # Nearly all objects made here are dropped at the end of a step: the garbage collector would examine
+                # them in vain.
                 gc.disable()
                 try:
                     while time.perf_counter() - began < slice_s:
@@ -80,7 +81,7 @@ class LongWork:
             self._pass_on()
 
     async def _pause(self, longest_s: float) -> None:
-        """Leave the event loop to others, for as long as the last slice took if they need it."""
+        """Give the event loop to others, for as long as the last slice took if they need it."""
         ends = time.perf_counter() + longest_s
         await asyncio.sleep(PAUSE_S)
         for _ in range(int(longest_s / PAUSE_S)):
@@ -105,13 +106,13 @@ class LongWork:
             raise
 
     def _pass_on(self) -> None:
-        """Give the turn to the next user's oldest request."""
+        """Give the turn to the oldest request of the next user."""
         while self._waiting:
             user = next(iter(self._waiting))
             queue = self._waiting.pop(user)
             turn = queue.popleft()
             if queue:
-                # Behind all others.
+                # Its turn comes after that of all other users.
                 self._waiting[user] = queue
             if not turn.done():
                 turn.set_result(None)

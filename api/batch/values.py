@@ -1,8 +1,8 @@
-"""Which values can be kept unchanged: depth, and the rules for values that come as JSON.
+"""Decides which values can be stored unchanged: their depth, and the rules for values in JSON.
 
-Every JSON and MessagePack value is kept, but for nesting past `MAX_DEPTH`, integers outside [-2^63, 2^64), numbers
-that are not finite, and MessagePack extension types that mean something to Tarantool. The depth keeps every reader
-safe: JSON writers and parsers of many languages stop at some hundred levels.
+Every JSON and MessagePack value is stored, except nesting deeper than `MAX_DEPTH`, integers outside [-2^63, 2^64),
+numbers that are not finite, and MessagePack extension types that have a meaning for Tarantool. The depth is safe for
+every reader: JSON writers and parsers of many languages stop at some hundred levels.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from itertools import chain
 from typing import Any
 
 MAX_DEPTH = 128
-"""Levels of arrays and objects in one value; a bare number or text has none."""
+"""Levels of arrays and objects in one value; a number or a text alone has none."""
 
 
 class ValueNotKeptError(ValueError):
-    """A value that could not come back as it went in; the text says why."""
+    """A value that could not be returned unchanged; the text says why."""
 
 
 _CONTAINERS = frozenset((dict, list))
 
 
 def may_be_deep(text: bytes) -> bool:
-    """Whether a JSON text has more brackets than a value may have levels: it cannot be deeper than that."""
+    """Whether a JSON text has more brackets than a value may have levels; otherwise it cannot be too deep."""
     return text.count(b"[") + text.count(b"{") > MAX_DEPTH
 
 
 def survey(values: Iterable[Any]) -> tuple[bool, bool]:
     """Whether any of `values` has more levels of lists and dicts than `MAX_DEPTH`, and whether there is a float.
 
-    Level by level, without recursion; below what is too deep nothing is looked at.
+    It goes level by level, without recursion, and stops at the limit.
     """
     floats = False
     level: list[Iterable[Any]] = [tuple(values)]

@@ -1,7 +1,7 @@
-"""The body of a write to the parts of a batch, for both formats.
+"""Turns the body of a write into the parts of a batch, for both formats.
 
-A small body is read at once. Of a large one the members are found first, and then some values at a time are decoded,
-checked, encoded and dropped: their objects can take many times the memory of the body.
+A small body is decoded at once. In a large one the members are found first; then some values at a time are decoded,
+checked, encoded and dropped, because their objects can take many times the memory of the body.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from protocol.settings import BatchSettings
 
 
 def add_write(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> Asked:
-    """Add what a small body says to an empty batch.
+    """Add the data of a small body to an empty batch.
 
     Raises:
-        Problem: 400, the body is malformed, not of the form expected, or has a key or value that cannot be kept.
+        Problem: 400, the body is malformed, does not have the expected form, or has a key or value that cannot be
+            stored.
     """
     if body_format is Format.MSGPACK:
         data, more = decode_msgpack_write(body)
