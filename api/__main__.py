@@ -1,7 +1,7 @@
-"""`python -m api` runs the front end: as many processes as the settings say, sharing one port.
+"""`python -m api` runs the front end: as many processes as the settings say, which share one port.
 
 Before any of them starts, this process asks the shards which buckets they own and creates the admin user. A wrong
-setting, or a shard list that would lose keys, is then one line and an exit code, not a restart loop.
+setting, or a list of shards that would lose keys, is then one line and an exit code, not a restart loop.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ INTERRUPTED = 130
 
 
 def process_count(asked: int) -> int:
-    """How many processes to run: what the settings ask for, or one for every two processors that may be used."""
+    """How many processes to run: the number in the settings, or one for every two processors that may be used."""
     return asked or max(1, int(processors.usable()) // 2)
 
 
 async def preflight(settings: ApiSettings) -> None:
-    """Check that the shards make one whole map, and make the admin user.
+    """Check that the shards make one complete map, and create the admin user.
 
     Raises:
         ShardMapError, TwoClustersError, ShardsSilentError, StoreCallError, OverloadedError: the system cannot serve.

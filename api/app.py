@@ -65,7 +65,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         Increment(*batch),
         Scan(services.reading, long_work, *base),
         Importing(*batch),
-        # The other half of the time is for the client to read the last line.
+        # The other half of the time is for the client, to read the last line.
         Export(services.reading, services.lifecycle, services.settings.http.drain_timeout_s / 2, *base),
         Status(
             services.shard_status,
@@ -81,7 +81,7 @@ def endpoints(services: Services) -> list[Endpoint]:
 
 
 def console(services: Services, every: Iterable[Endpoint]) -> list[Served]:
-    """The routes under `/console/api/`: what the console's page asks of the API."""
+    """The routes under `/console/api/`: the parts of the API that the console's page uses."""
     base = (services.authenticator, services.settings.batch)
     used = [each for each in every if isinstance(each, (Status, Scan, Export, GetKey, PutKey, DeleteKey))]
     return [
@@ -92,7 +92,7 @@ def console(services: Services, every: Iterable[Endpoint]) -> list[Served]:
 
 
 def _unready(services: Services) -> str | None:
-    """Why the process should not be sent requests; None: it should."""
+    """Why the process should get no requests; None: it should get some."""
     if services.ready:
         return None
     return "draining" if services.lifecycle.draining else "redis or the shards are out of reach"
@@ -110,7 +110,7 @@ def _on_error(request: Request[Any, Any, Any], error: Exception) -> Response[byt
 
 
 class Parts:
-    """The application and what it is made of. `asgi` is whole: any ASGI server can run it."""
+    """The application and its parts. `asgi` is complete: any ASGI server can run it."""
 
     def __init__(self, services: Services) -> None:
         http = services.settings.http
@@ -121,7 +121,7 @@ class Parts:
             every = [Traced(endpoint, services.spans, ratio) for endpoint in every]
         serve = handler(self._route_of, services.budget, http.body_timeout_s, http.send_timeout_s)
         paths = dict.fromkeys(endpoint.path for endpoint in every if "{" not in endpoint.path)
-        # Nothing behind these routes changes the scope, so that Litestar need not copy and compare it.
+        # The handlers of these routes do not change the scope, so Litestar need not copy and compare it.
         litestar = _litestar(services, [asgi(path, copy_scope=False, name=path)(serve) for path in paths])
         self.routes = Routes(every, AsgiRoute(litestar), _methods(litestar))
         self.log = AccessLog(services.metrics.request, http.access_log, services.problems.add)
@@ -136,12 +136,12 @@ class Parts:
 
 
 def _methods(litestar: Litestar) -> dict[str, list[str]]:
-    """The methods of each path that Litestar's own handlers answer."""
+    """The methods that Litestar's own handlers answer, for each path."""
     return {route.path: sorted(route.methods) for route in litestar.routes if isinstance(route, HTTPRoute)}
 
 
 def _litestar(services: Services, of_the_api: list[ASGIRouteHandler]) -> Litestar:
-    """Litestar's application, with the background tasks run by its lifespan."""
+    """Litestar's application; its lifespan runs the background tasks."""
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -164,7 +164,7 @@ def _litestar(services: Services, of_the_api: list[ASGIRouteHandler]) -> Litesta
 
 
 def build() -> Application:
-    """The application of this process and its own server; uvicorn calls it in every process that it starts."""
+    """The application of this process, for its own server; uvicorn calls it in every process that it starts."""
     settings = load_settings()
     http = settings.http
     configure(settings.log.log_level)

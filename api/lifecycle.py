@@ -1,4 +1,4 @@
-"""Whether this process is about to end."""
+"""Whether this process will end soon."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Lifecycle:
-    """Whether the process is about to end; `/health/ready` tells so before anything stops."""
+    """Whether the process will end soon; `/health/ready` reports it before anything stops."""
 
     draining: bool = field(default=False)

@@ -1,9 +1,9 @@
 """`python -m api.manage` administers users: add, set-password, set-scopes, disable, enable, remove, list.
 
 It reaches the store as the api does, through Redis and the workers. A password comes from `TARANTKV_NEW_PASSWORD` or,
-where there is a pipe, from standard input. It never comes from the command line, which other users of the machine can
-read. If neither gives a password, a random one is made and printed. Every failure is one line and exit code 1, 78 for
-wrong settings.
+if standard input is a pipe, from there. It never comes from the command line, which other users of the machine can
+read. If neither gives a password, a random one is made and printed. Every failure is one line and exit code 1, or 78
+for wrong settings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from protocol.settings import SettingsError, exit_with
 from protocol.settings.auth import MAX_PASSWORD_BYTES
 
 MAX_WAIT_S = 10.0
-"""How long to wait for Redis and the shards, also where the api would wait longer."""
+"""How long to wait for Redis and the shards, even if the api would wait longer."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,20 +53,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def new_password() -> tuple[str, bool]:
-    """A password for a user, and whether it was made here and must be shown.
+    """A password for a user, and whether it was made here and must be printed.
 
     Raises:
-        AccountError: the one given is too short, too long, or no text.
+        AccountError: the given password is too short, too long, or not UTF-8.
     """
     given = os.fsencode(os.environ.get("TARANTKV_NEW_PASSWORD", "")) or _piped_line()
     if not given:
         return secrets.token_urlsafe(18), True
-    # What is no UTF-8 stays so, and is refused as that.
+    # Bytes that are not UTF-8 are kept as surrogates, so that `check_password` refuses them.
     return check_password(given.decode(errors="surrogateescape")), False
 
 
 def _piped_line() -> bytes:
-    """The first line of standard input without its end; nothing from a terminal, or where it is closed."""
+    """The first line of standard input without its end; empty if it is a terminal or closed."""
     if sys.stdin is None or sys.stdin.isatty():
         return b""
     return sys.stdin.buffer.readline(MAX_PASSWORD_BYTES + 2).rstrip(b"\r\n")
@@ -93,9 +93,9 @@ async def run(settings: ApiSettings, arguments: argparse.Namespace) -> None:
     """Run one command.
 
     Raises:
-        AccountError, StoreCallError, OverloadedError, ShardMapError, ShardsSilentError: it was not carried out.
+        AccountError, StoreCallError, OverloadedError, ShardMapError, ShardsSilentError: the command failed.
     """
-    # Somebody waits for this at a terminal.
+    # A person waits for this at a terminal.
     http = msgspec.structs.replace(settings.http, startup_timeout_s=min(settings.http.startup_timeout_s, MAX_WAIT_S))
     services = Services(replace(settings, http=http))
     accounts, passwords = services.accounts, services.passwords

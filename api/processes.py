@@ -1,7 +1,8 @@
-"""Runs the processes that share the api's port: starts a dead one again, and gives up where that does not help.
+"""Runs the processes that share the api's port: restarts a dead one, and gives up if that does not help.
 
-Uvicorn's supervisor does the rest: signals, and replacing all processes one by one on SIGHUP. It would also ask each
-process whether it hangs: not here, as a thread answers that whatever the others do, and the wait holds up signals.
+Uvicorn's supervisor does the rest: it handles signals, and replaces all processes one by one on SIGHUP. It could also
+ask each process whether it hangs. That is off: a thread answers the question whatever the other threads do, and the
+wait for it would delay signals.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from protocol.backoff import Backoff
 _log = logging.getLogger(__name__)
 
 FAILED = 1
-"""The exit code where serving failed."""
+"""The exit code if serving failed."""
 
 RESTART_S = (0.5, 5.0)
-"""The first and the longest wait before a process is started again."""
+"""The first and the longest wait before a process is restarted."""
 
 START_MARGIN_S = 5.0
-"""Longer than what a process does before and after its start waits for Redis and the shards."""
+"""Longer than a process works before and after its start's waits for Redis and the shards."""
 
 STABLE_S = 60.0
-"""A process that has lived for so long died of something else than the one before it."""
+"""If a process lived for this long, its death has another cause than the one before."""
 
 MOST_DEATHS = 8
-"""Deaths in a row after which no further process is started: some 20 s of trying."""
+"""After this many deaths in a row no process is started any more: some 20 s of attempts."""
 
 
 class Processes(Multiprocess):
-    """The processes of one api. `failed` says, once it has run, whether it ended because they could not serve."""
+    """The processes of one api. After it has run, `failed` says whether it ended because they could not serve."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket], startup_timeout_s: float) -> None:
         super().__init__(config, sockets)
@@ -47,12 +48,12 @@ class Processes(Multiprocess):
         self._startup_timeout_s = startup_timeout_s
         self._born_at: dict[Process, float] = {}
         self._due_at: dict[Process, float] = {}
-        """When the dead ones are to be started again."""
+        """When each dead process is to be restarted."""
         self._deaths = 0
         self._backoff = Backoff(*RESTART_S)
 
     def keep_subprocess_alive(self) -> None:
-        """Notice what has died, and start that again whose wait is over; uvicorn calls it twice a second."""
+        """Notice dead processes, and restart those whose wait is over; uvicorn calls it twice a second."""
         now = time.monotonic()
         for place, process in enumerate(self.processes):
             if self.should_exit.is_set():
@@ -75,7 +76,7 @@ class Processes(Multiprocess):
         code = process.process.exitcode
         _log.error("an api process died", extra={"pid": process.pid, "exit_code": code, "lived_s": round(lived_s)})
         if code == STARTUP_FAILURE and self._another_serves(process):
-            # Redis or a shard is out of reach: the others answer that with 503, and are not to end for it.
+            # Redis or a shard is out of reach: the other processes answer 503 for it, and must not end because of it.
             self._wait(process)
             return
         if lived_s >= STABLE_S:
@@ -93,7 +94,7 @@ class Processes(Multiprocess):
         self._due_at[process] = time.monotonic() + self._backoff.next_s()
 
     def _another_serves(self, dead: Process) -> bool:
-        """Whether another process lives that has started: what cannot start has ended within the start's timeout."""
+        """Whether another process is serving: a process that cannot start ends within the timeout of a start."""
         now = time.monotonic()
         return any(
             now - self._born_at.get(process, now) > self._startup_timeout_s + START_MARGIN_S
@@ -103,9 +104,9 @@ class Processes(Multiprocess):
 
 
 def end_with_parent() -> None:
-    """Have this process end in the orderly way when the one that started it is gone.
+    """Make this process end in the orderly way when the process that started it is gone.
 
-    Nobody would start it again, or stop it, and it would keep the port from the api that is started next.
+    It would be neither restarted nor stopped, and would keep the port from the api that is started next.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -121,7 +122,7 @@ def end_with_parent() -> None:
 
 
 def serve(config: uvicorn.Config, startup_timeout_s: float) -> int:
-    """Serve in as many processes as the configuration says until told to stop; returns the exit code."""
+    """Serve, in as many processes as the configuration says, until told to stop; returns the exit code."""
     processes = Processes(config, [config.bind_socket()], startup_timeout_s)
     processes.run()
     return FAILED if processes.failed else 0

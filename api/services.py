@@ -1,6 +1,6 @@
-"""What the handlers share, built and torn down as one: the parts of one api process, and who owns them.
+"""The parts of one api process that the handlers share: built, started and stopped together.
 
-The dispatcher's tasks are the process's heart: if one dies, the process ends, and its supervisor starts another.
+The process depends on the dispatcher's tasks: if one dies, the process ends, and its supervisor starts another.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Services:
         self.settings = settings
         self.lifecycle = lifecycle or Lifecycle()
         self.start_failure: str | None = None
-        """Why the background tasks could not start, where that was to be expected."""
+        """Why the background tasks could not start, if it is an expected reason."""
         self.metrics = Metrics()
         shards = tuple(parse_shards(settings.cluster.shards))
         self.dispatcher = Dispatcher(settings.redis, settings.batch, shards, self.metrics)
@@ -143,22 +143,22 @@ class Services:
         self.topology.on_shards = self._use
 
     def _use(self, shards: Sequence[str]) -> None:
-        """Take note that shards were added or removed."""
+        """Use another list of shards: some were added or removed."""
         self.shard_health.use(shards)
         self.shard_status.use(shards)
         self.metrics.shards = frozenset(shards)
 
     @property
     def ready(self) -> bool:
-        """Whether requests should be sent here."""
+        """Whether this process should get requests."""
         return self.dispatcher.connected and self.topology.loaded and not self.lifecycle.draining
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the background tasks, with the shard map loaded.
+        """Run the background tasks, after the shard map is loaded.
 
         Raises:
-            ShardMapError, ShardsSilentError: the shards do not make a whole map, or do not answer.
+            ShardMapError, ShardsSilentError: the shards do not make a complete map, or do not answer.
         """
         failed = self.dispatcher.start()
         failed.add_done_callback(_end_process)
@@ -171,7 +171,7 @@ class Services:
             except (ShardMapError, ShardsSilentError, TwoClustersError) as error:
                 self.start_failure = str(error)
                 raise
-            # The gauges are set once a second, the last time before there was a connection.
+            # The gauges are set once a second; the last time was before there was a connection.
             self.metrics.lanes(self.lane_states.note())
             for name, run in (("shard_health", self.shard_health.watch), ("shard_status", self.shard_status.run)):
                 task = asyncio.create_task(run(), name=f"services.{name}")
@@ -190,7 +190,7 @@ class Services:
                 await asyncio.to_thread(self.spans.close)
 
     async def ensure_admin(self) -> None:
-        """Make the admin user if there is none; a password that was changed since is left alone."""
+        """Create the admin user if there is none; a password that was changed since is kept."""
         auth = self.settings.auth
         if not auth.admin_password or (await self.accounts.state(auth.admin_user)).user is not None:
             return
@@ -211,7 +211,7 @@ class Services:
             await asyncio.sleep(GAUGE_EVERY_S)
 
     def _count_rejected(self) -> None:
-        """Count what the gate rejected; one line for all, where one for each would cost more than the answers."""
+        """Count the rejected requests, with one log line for all: a line for each would cost more than the answers."""
         rejected = self.gate.take_rejected()
         for route, requests in rejected.items():
             self.metrics.refused(route, requests)
