@@ -1,1 +1,1 @@
-"""Who sends a request: logins, tokens, accounts, passwords."""
+"""Finds out who sends a request: logins, tokens, accounts, passwords."""

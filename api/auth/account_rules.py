@@ -1,4 +1,4 @@
-"""What names, scopes and passwords of users may be, and how an administration of users can fail."""
+"""The rules for names, scopes and passwords of users, and the errors of user administration."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from protocol.settings.auth import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH, USER_NAME
 
 ADMIN = "admin"
-"""The scope of those who administer users."""
+"""The scope of administrators, who may change users."""
 
 SCOPES = frozenset({"read", "write", "observe", ADMIN})
 NAME = re.compile(USER_NAME)
 
 
 class AccountError(Exception):
-    """A user cannot be changed in this way; the text says why."""
+    """A user cannot be changed like this; the text says why."""
 
 
 class NoUserError(AccountError):
@@ -23,22 +23,22 @@ class NoUserError(AccountError):
 
 
 class UserExistsError(AccountError):
-    """The name is taken."""
+    """Another user has the name."""
 
 
 class ChangedMeanwhileError(AccountError):
-    """Somebody else changed the user at the same time."""
+    """Another administrator changed the user at the same time."""
 
 
 class LastAdministratorError(AccountError):
-    """Nobody would be left who may administer users."""
+    """No user would be left who may administer users."""
 
 
 def check_name(name: str) -> str:
-    """The name, if users may have it: a letter or digit, then up to 63 letters, digits, `.`, `_`, `@` and `-`.
+    """Check a user name: a letter or digit, then up to 63 letters, digits, `.`, `_`, `@` and `-`. Returns it.
 
     Raises:
-        AccountError: they may not.
+        AccountError: the name is not valid.
     """
     if not NAME.fullmatch(name):
         raise AccountError("a user name is a letter or digit, then up to 63 of letters, digits, '.', '_', '@' and '-'")
@@ -59,10 +59,10 @@ def check_scopes(scopes: Iterable[str]) -> list[str]:
 
 
 def check_password(password: str) -> str:
-    """The password, if a user may have it.
+    """Check a password, and return it.
 
     Raises:
-        AccountError: it is too short, too long, or no login could send it.
+        AccountError: it is too short, too long, or a login could not send it.
     """
     try:
         size = len(password.encode())

@@ -1,8 +1,8 @@
 """Users and revoked tokens: reads and changes their records in the store.
 
-A user's record stands on two shards, in the bucket of the name and in its mirror, half the buckets away: one dead shard
-must not lock its users out of the others. A change is acknowledged once both shards have it. A look-up asks both, and
-the record of the newest version counts.
+A user's record is on two shards: in the bucket of the name, and in its mirror, half the buckets away. So one dead shard
+does not keep its users from the others. A change is acknowledged when both shards have it. A look-up asks both, and the
+record with the newest version counts.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from protocol.buckets import bucket_of
 from protocol.operations import Operation, Status
 
 SECOND_ANSWER_S = 0.5
-"""How long a look-up waits for its second answer once it has one."""
+"""How long a look-up waits for the second answer after the first."""
 
 LIST_PAGE = 500
 
 
 class User(msgspec.Struct, frozen=True, array_like=True):
-    """A user's record. `generation` changes with the password: tokens of another one are void."""
+    """A user's record. `generation` changes with the password: tokens of an earlier generation are void."""
 
     password_hash: str
     scopes: list[str]
@@ -51,16 +51,16 @@ class User(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AccountState(msgspec.Struct, frozen=True):
-    """What a look-up finds: the user's record (None: no such user), and whether the token asked about is revoked."""
+    """The answer of a look-up: the user's record (None: no such user), and whether the token is revoked."""
 
     user: User | None
     revoked: bool
 
 
 def new_generation() -> int:
-    """A generation that no password had before: a user may be made again under the name of one that is gone.
+    """A generation that no password had before: a user may be created with the name of a removed one.
 
-    Below 10^14, up to which Lua keeps it as a plain number.
+    It is below 10^14, up to which Lua stores it as a plain number.
     """
     return secrets.randbelow(10**14 - 1) + 1
 
@@ -82,7 +82,7 @@ class Accounts:
         """The state of a user, and of one token.
 
         Raises:
-            StoreCallError: no shard that knows the user could be asked.
+            StoreCallError: no shard with the user's record could be asked.
         """
         answers = await _first_answers(
             [self._control.call(Operation.USER_GET, bucket, (name, token_id)) for bucket in self._buckets(name)]
@@ -98,7 +98,7 @@ class Accounts:
 
         Raises:
             AccountError: the name is taken or wrong, or a scope is unknown.
-            StoreCallError: a shard did not take the record.
+            StoreCallError: a shard did not accept the record.
         """
         check_name(name)
         if (await self.state(name)).user is not None:
@@ -116,14 +116,14 @@ class Accounts:
         scopes: Iterable[str] | None = None,
         by: str | None = None,
     ) -> User:
-        """Change a user's password, which voids the tokens issued before, or scopes, or disable or enable the user.
+        """Change a user's password, which voids all earlier tokens, or scopes, or disable or enable the user.
 
-        `by` is the administrator who asks; None: somebody on the machine itself, who may lock all others out.
+        `by` is the administrator who asks. None: a person on the machine itself, who may lock out all administrators.
 
         Raises:
-            AccountError: there is no such user, somebody else changed the user at the same time, a scope is unknown,
-                or `by` would leave nobody who administers users.
-            StoreCallError: a shard did not take the record; the same change may be made again.
+            AccountError: there is no such user, another administrator changed the user at the same time, a scope is
+                unknown, or the change would leave no user who administers users, and `by` is given.
+            StoreCallError: a shard did not accept the record; the same change may be made again.
         """
         user = await self._known(name)
         changed = User(
@@ -139,7 +139,7 @@ class Accounts:
         return changed
 
     async def remove(self, name: str, *, by: str | None = None) -> None:
-        """Remove a user, whose tokens are void from then on, also if one is made again under the name.
+        """Remove a user. The user's tokens are void from then on, even if a user with this name is created again.
 
         Raises:
             AccountError, StoreCallError: as `change`.
@@ -163,13 +163,13 @@ class Accounts:
         return user
 
     async def _keep_another(self, name: str, by: str) -> None:
-        """See that somebody besides `name` administers users, and write that record anew.
+        """Check that a user other than `name` administers users, and write that user's record again.
 
-        By its new version a change fails that would take the other one away at the same time: of two administrators
-        who disable each other at most one succeeds.
+        Its new version makes a concurrent change of that user fail: of two administrators who disable each other, at
+        most one succeeds.
 
         Raises:
-            LastAdministratorError: there is nobody else.
+            LastAdministratorError: there is no other administrator.
         """
         other = (await self.state(by)).user if by != name else None
         kept = by
@@ -182,7 +182,8 @@ class Accounts:
 
     async def _put(self, name: str, user: User) -> None:
         for bucket in self._buckets(name):
-            # Each copy is compared with itself: a change that failed half-way left the two at different versions.
+            # Each copy is compared with its own version: a change that failed half-way left the two at different
+            # versions.
             record, _ = await self._control.call(Operation.USER_GET, bucket, (name, None))
             expected = msgspec.convert(record, User, strict=False).version if record is not None else 0
             if expected >= user.version and record != msgspec.to_builtins(user):
@@ -190,7 +191,7 @@ class Accounts:
             await self._set(name, bucket, user, expected)
 
     async def _set(self, name: str, bucket: int, user: User | None, *expected: float) -> None:
-        """Put a record in the place of the expected one, or none."""
+        """Replace the expected record by another one, or by none."""
         try:
             await self._control.call(Operation.USER_PUT, bucket, (name, user, *expected))
         except StoreCallError as error:
@@ -199,12 +200,12 @@ class Accounts:
             raise
 
     async def revoke(self, name: str, token_id: str, expires_at: int) -> None:
-        """Revoke one token of a user that expires at a Unix time in seconds.
+        """Revoke one token of a user; it expires at a Unix time in seconds.
 
-        The shards keep the revocation for the token's leeway and the clocks' largest difference beyond that.
+        The shards keep the revocation longer than that: for the token's leeway and the clock skew.
 
         Raises:
-            StoreCallError: a shard did not take the record; the token may still be good.
+            StoreCallError: a shard did not accept the record; the token may still be accepted.
         """
         for bucket in self._buckets(name):
             await self._control.call(Operation.REVOKE, bucket, (name, token_id, expires_at * 1000))
@@ -230,7 +231,7 @@ class Accounts:
         """
         found: dict[str, User] = {}
         for shard in self._topology.map.holders:
-            # What is among the first names of all is among the first of each shard that has it.
+            # A name that is among the first of all shards is among the first of its own shard.
             for name, record in await self._control.call_shard(shard, Operation.USER_LIST, (after, limit + 1)):
                 user = msgspec.convert(record, User, strict=False)
                 if name not in found or found[name].version < user.version:
@@ -244,7 +245,7 @@ def _changed_meanwhile(name: str) -> ChangedMeanwhileError:
 
 
 async def _first_answers(calls: list[Awaitable[Any]]) -> list[Any]:
-    """The answers of the calls that succeed. Once there is one, the others have `SECOND_ANSWER_S` left.
+    """The answers of the calls that succeed. After the first one, the others have `SECOND_ANSWER_S` left.
 
     Raises:
         StoreCallError: no call succeeded.
@@ -271,6 +272,6 @@ async def _first_answers(calls: list[Awaitable[Any]]) -> list[Any]:
 
 
 def _ignore_error(task: asyncio.Future[Any]) -> None:
-    # Nobody waits for this answer any more; an error that nobody reads would be logged when the task is freed.
+    # This answer is not needed any more; without this call its error would be logged when the task is freed.
     if not task.cancelled():
         task.exception()

@@ -1,6 +1,6 @@
-"""Authenticates requests: verifies tokens and caches, for at most five seconds, what the store says about their users.
+"""Authenticates requests: verifies tokens, and caches for five seconds at most what the store says about their users.
 
-Once half of that time has passed, an account is looked up again in the background. The requests of an active client
+When half of that time has passed, an account is looked up again in the background. So the requests of an active client
 never wait for a look-up.
 """
 
@@ -20,13 +20,13 @@ from api.queue.errors import StoreCallError
 _log = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 10_000
-"""Tokens whose account's state is cached."""
+"""How many tokens have the state of their account cached."""
 
 MAX_READ = 1_000
-"""Tokens whose claims are kept until their account's state is known, on their way from the gate to `authenticate`."""
+"""Tokens whose claims are kept between the gate and `authenticate`, until the state of their account is known."""
 
 MAX_ASKING = 1_000
-"""Accounts asked about at a time; each takes a chunk to two shards."""
+"""Accounts that are looked up at a time; each look-up takes a chunk to two shards."""
 
 MAX_TOKEN_BYTES = 4096
 _BEARER = b"bearer "
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Principal:
-    """The user who sends a request. `void` says why the token is no longer accepted; None: it is."""
+    """The user who sends a request. `void` says why the token is not accepted any more; None: it is accepted."""
 
     __slots__ = ("checked_at", "claims", "logged_out", "scopes", "token", "void")
 
@@ -61,7 +61,7 @@ class Principal:
 
 
 def unauthorized(detail: str) -> Problem:
-    """A 401 with the challenge that RFC 6750 asks for."""
+    """A 401 with the challenge that RFC 6750 requires."""
     return Problem(Kind.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="tarant-kv"'})
 
 
@@ -78,11 +78,10 @@ class Authenticator:
         self._asking: dict[bytes, asyncio.Task[Principal]] = {}
 
     async def authenticate(self, header: bytes | None, scope: str | None = None) -> Principal:
-        """The principal of an `Authorization` header, bare token or after `Bearer `, who must have `scope`.
+        """The principal of an `Authorization` header, a bare token or one after `Bearer `; it must have `scope`.
 
         Raises:
-            Problem: 401 for a token that is missing or not valid, 403 without the scope, 503 if the store cannot
-                be asked.
+            Problem: 401, the token is missing or not valid; 403, the scope is missing; 503, the store cannot be asked.
         """
         token, claims, principal = self._valid(header)
         if principal is None or not self._is_fresh(token, principal):
@@ -90,7 +89,7 @@ class Authenticator:
         return _permitted(principal, scope)
 
     async def authenticate_again(self, header: bytes | None, scope: str | None = None) -> None:
-        """See that who was authenticated for a long answer is still let in. The token's time may be over by then.
+        """Check that the user of a long answer may still read. The token may have expired meanwhile.
 
         Raises:
             Problem: as `authenticate`.
@@ -105,7 +104,7 @@ class Authenticator:
         _permitted(principal, scope)
 
     def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:
-        """The same where the account's state is cached; None: the store has to be asked for it.
+        """The same if the account's state is cached; None: it must be looked up in the store.
 
         Raises:
             Problem: 401 or 403.
@@ -116,12 +115,12 @@ class Authenticator:
         return _permitted(principal, scope)
 
     def user_of(self, header: bytes | None) -> str:
-        """The user whom an `Authorization` header names, if one of our secrets signed its token and it is valid now.
+        """The user that an `Authorization` header names, if one of our secrets signed its token and it is valid now.
 
-        No look-up is made: of a token that is not cached it is unknown whether it is revoked or its user disabled.
+        No look-up is made: for a token that is not cached it is unknown whether it is revoked or its user disabled.
 
         Raises:
-            Problem: 401, the token is missing, or not valid.
+            Problem: 401, the token is missing or not valid.
         """
         _, claims, principal = self._valid(header)
         if principal is not None and principal.void is not None:
@@ -129,7 +128,7 @@ class Authenticator:
         return claims.sub
 
     def log_out(self, principal: Principal) -> None:
-        """Refuse a principal's token in this process from now on; the store has recorded its revocation already."""
+        """Refuse a principal's token in this process from now on; the store has recorded the revocation already."""
         _void(principal)
         remembered = self._remembered.get(principal.token)
         if remembered is not None:
@@ -137,7 +136,7 @@ class Authenticator:
             _void(remembered)
 
     def _valid(self, header: bytes | None) -> tuple[bytes, Claims, Principal | None]:
-        """The token of a header, which is valid now, its claims, and its principal if that is cached.
+        """The valid token of a header, its claims, and its principal if that is cached.
 
         Raises:
             Problem: 401.
@@ -154,7 +153,7 @@ class Authenticator:
         return token, claims, principal
 
     def _claims(self, token: bytes) -> Claims:
-        """The claims of a token that is not cached; kept, since both the gate and `authenticate` ask for them.
+        """The claims of a token that is not cached. They are kept, because both the gate and `authenticate` need them.
 
         Raises:
             TokenError: none of our secrets signed it.
@@ -203,14 +202,15 @@ class Authenticator:
         if before is not None and before.logged_out:
             # The store may have answered before the revocation was recorded.
             _void(principal)
-        # A token in use is looked up every few seconds and so moves to the end, at no cost to its other requests.
+        # A token in use is looked up every few seconds and so moves to the end; its other requests do not have to move
+        # it.
         _put_last(self._remembered, token, principal, MAX_REMEMBERED)
         self._read.pop(token, None)
         return principal
 
 
 def _permitted(principal: Principal, scope: str | None) -> Principal:
-    """The principal, if it is accepted and has a scope; raises `Problem` otherwise."""
+    """The principal, if it is accepted and has the scope; raises `Problem` otherwise."""
     if principal.void is not None:
         raise unauthorized(principal.void)
     if scope is not None and scope not in principal.scopes:
@@ -224,7 +224,7 @@ def _void(principal: Principal) -> None:
 
 
 def _put_last(cache: dict[bytes, T], token: bytes, value: T, most: int) -> None:
-    """Put an entry at the end of a cache and evict the first one if there are too many."""
+    """Put an entry at the end of a cache, and evict the first one if there are too many."""
     cache.pop(token, None)
     if len(cache) >= most:
         del cache[next(iter(cache))]

@@ -1,6 +1,6 @@
-"""Small bodies with names and passwords: JSON or MessagePack in, a struct out, or a problem that points at the fault.
+"""Decodes small bodies with names and passwords, in JSON or MessagePack; a problem points at the fault.
 
-No problem repeats what stands in a body.
+No problem repeats the content of a body.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLACE = re.compile(r"(.*) - at `(\$\.(\w+)(?:\[(?:\d+|\.\.\.)\])?)`")
 
 
 class Body(Generic[T]):
-    """Decodes bodies of one form."""
+    """Decodes bodies of one type."""
 
     def __init__(self, form: type[T]) -> None:
         self._decoders = {
@@ -29,10 +29,10 @@ class Body(Generic[T]):
         }
 
     def decode(self, body: bytes, body_format: Format) -> T:
-        """What a body holds.
+        """Decode a body.
 
         Raises:
-            Problem: 400, it is malformed or not of the form expected.
+            Problem: 400, it is malformed or does not have the expected form.
         """
         if not body:
             raise Problem(Kind.MALFORMED_BODY, "the body is empty")

@@ -23,11 +23,11 @@ SUCCESS = {"status": "success"}
 
 
 class Login(Endpoint):
-    """`POST /api/login`: name and password in, a token out."""
+    """`POST /api/login`: takes name and password, and returns a token."""
 
     path = "/api/login"
     authenticated = False
-    # Anybody may send this: it must not take the memory that batches need.
+    # Any client may send this, so it must not take the memory that batches need.
     max_body = 16 * 1024
 
     def __init__(
@@ -45,7 +45,7 @@ class Login(Endpoint):
         return document({"token": token}, accepted(request.headers.get(b"accept")))
 
     async def checked(self, request: Request, body: bytes) -> tuple[str, User]:
-        """Who logs in: the name and the user.
+        """Check name and password; returns the name and the user.
 
         Raises:
             Problem: 400, the body is not valid; 401, the name or the password is wrong; 429; 503.
@@ -62,7 +62,7 @@ class Login(Endpoint):
 
     async def _look_up(self, name: str) -> User | None:
         try:
-            # A name that no user can have is looked up all the same: its answer must not come sooner.
+            # A name that no user can have is looked up, too: otherwise its answer would come sooner.
             state = await self._accounts.state(name if NAME.fullmatch(name) else "-")
         except StoreCallError as error:
             raise retry_later(Kind.SHARD_UNAVAILABLE, "the user's account cannot be read") from error
@@ -70,7 +70,7 @@ class Login(Endpoint):
 
 
 class Logout(Endpoint):
-    """`POST /api/logout`: revokes the token it comes with."""
+    """`POST /api/logout`: revokes the token of the request."""
 
     path = "/api/logout"
     max_body = 16

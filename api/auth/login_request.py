@@ -1,4 +1,4 @@
-"""The body of a login: JSON or MessagePack in, a name and a password out, or a problem that points at the fault."""
+"""Decodes the body of a login, in JSON or MessagePack; a problem points at the fault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocol.settings.auth import MAX_PASSWORD_BYTES
 
 
 class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a login. Its text shows neither name nor password."""
+    """The body of a login. Its text form shows neither name nor password."""
 
     username: str
     password: str
@@ -24,10 +24,10 @@ _BODY = Body(LoginRequest)
 
 
 def decode_login(body: bytes, body_format: Format) -> LoginRequest:
-    """The name and the password of a login, neither of them empty.
+    """The name and the password of a login; neither may be empty.
 
     Raises:
-        Problem: 400, the body is malformed or not of the form expected.
+        Problem: 400, the body is malformed or does not have the expected form.
     """
     login = _BODY.decode(body, body_format)
     if not login.username:

@@ -1,11 +1,12 @@
-"""How often somebody may fail to log in: counters in Redis, shared by all api processes, that expire by themselves.
+"""Limits how often a login may fail: counters in Redis, shared by all api processes, that expire by themselves.
 
-Only a wrong name or password counts, and only once it was found wrong: as many tries as may be verified at a time
-(`api.auth.passwords`) can pass beside each other, and a login that is right is never refused for trying. Names and
-addresses are hashed: they may be of any length, and Redis holds nobody's. While Redis is out of reach no login is
-answered: a try that cannot be counted would be a free one, and without Redis the store cannot be asked either.
+Only a wrong name or password counts, and only after it was verified. So concurrent attempts can pass the check, as many
+as may be verified at a time (`api.auth.passwords`), and a correct login is never refused because of its own attempt.
+Names and addresses are hashed: they may be of any length, and Redis should not hold them. While Redis is out of reach
+no login is answered: an attempt that cannot be counted would be free, and without Redis the store cannot be asked
+either.
 
-Of several lanes one has the counters. While that one is out of order the next one counts, from zero.
+If there are several lanes, one has the counters. While it does not work, the next one counts, from zero.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from protocol.redis_wire import COMMAND_TIMEOUT_S, AsyncWire, Command, check
 from protocol.settings import AuthSettings, RedisSettings
 
 MAX_CONNECTIONS = 4
-"""Strangers decide how many log in at a time."""
+"""A small number, because unknown clients decide how many logins come at a time."""
 
 IPV6_PREFIX = 64
 
 
 def network_of(address: str) -> str:
-    """Who counts as one address: of IPv6 a whole /64, which is what a single subscriber is given (RFC 6177)."""
+    """The network that counts as one address: for IPv6 a /64, which is what one subscriber gets (RFC 6177)."""
     try:
         parsed = ip_address(address)
     except ValueError:
-        return address  # of a unix socket, or a name that a proxy gave
+        return address  # of a unix socket, or a name that a proxy sent
     if isinstance(parsed, IPv6Address):
         mapped = parsed.ipv4_mapped
         return str(mapped) if mapped is not None else str(IPv6Network((int(parsed), IPV6_PREFIX), strict=False))
@@ -56,7 +57,7 @@ def _not_counted() -> Problem:
 
 
 class LoginThrottle:
-    """Counts failed logins per user and per address. `lanes` tells where to count: at the first one that answers."""
+    """Counts failed logins by user and by address. `lanes` says where: on the first lane that answers."""
 
     def __init__(self, lanes: Callable[[], Sequence[RedisSettings]], settings: AuthSettings) -> None:
         self._lanes = lanes
@@ -66,7 +67,7 @@ class LoginThrottle:
         self._limits = (settings.login_tries_per_user, settings.login_tries_per_address)
 
     async def check(self, user: str, address: str) -> None:
-        """See that neither the user nor the address has failed too often.
+        """Check that neither the user nor the address has failed too often.
 
         Raises:
             Problem: 429 with `Retry-After`; 503, the counters are out of reach.
@@ -91,7 +92,7 @@ class LoginThrottle:
         """Count a failure.
 
         Raises:
-            Problem: 503, the counters are out of reach; an answer now would be a try that does not count.
+            Problem: 503, the counters are out of reach. An answer now would be an attempt that does not count.
         """
         commands: list[Command] = []
         for counter in _counters(user, address):
@@ -108,7 +109,7 @@ class LoginThrottle:
         """Run commands as one transaction and return their replies.
 
         Raises:
-            Problem: 503, Redis is out of reach, or has no connection free for too long.
+            Problem: 503, Redis is out of reach, or no connection becomes free in time.
         """
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
@@ -117,12 +118,12 @@ class LoginThrottle:
                 return await self._run_somewhere([("MULTI",), *commands, ("EXEC",)])
             finally:
                 self._free.release()
-        # The last two: bytes of the answer were lost on its way.
+        # The last two: bytes of the answer were lost on the way.
         except (redis.exceptions.RedisError, OSError, ValueError, TypeError) as error:
             raise _not_counted() from error
 
     async def _run_somewhere(self, commands: Sequence[Command]) -> Sequence[Any]:
-        """Run a transaction on the first lane that takes it, or on the last; returns what its commands replied."""
+        """Run a transaction on the first lane that accepts it, or on the last; returns the replies to its commands."""
         *others, last = self._lanes()
         for lane in others:
             with suppress(redis.exceptions.RedisError, OSError):
@@ -132,7 +133,7 @@ class LoginThrottle:
         return check(replies)
 
     async def _exchange(self, lane: RedisSettings, commands: Sequence[Command], *, silent_s: float) -> Sequence[Any]:
-        """One round trip, on a connection that is there if one of them still stands."""
+        """Make one round trip, on an open connection if one still works."""
         wire = AsyncWire(lane, name="api-login", silent_s=silent_s)
         there = self._idle.setdefault(lane, [])
         while there:

@@ -1,7 +1,7 @@
 """Password hashes: Argon2id, off the event loop, a few at a time.
 
 A hash takes tens of milliseconds and 64 MiB (argon2-cffi's defaults, the second choice of RFC 9106), so both the
-threads and the queue before them are bounded.
+threads and the queue in front of them are bounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from api.overload.errors import overloaded
 THREADS = 2
 MAX_WAITING = 32
 MAX_PER_ADDRESS = MAX_WAITING // 2
-"""Of one address: the rest is left to the logins of others."""
+"""The limit for one address: the rest is reserved for logins from others."""
 
 
 T = TypeVar("T")
@@ -40,11 +40,11 @@ class Passwords:
         self._nobody = _hash_of_no_password(self._hasher)
 
     def hash(self, password: str) -> str:
-        """Hash a password, in this thread: for processes that serve no requests."""
+        """Hash a password in this thread: for processes that serve no requests."""
         return self._hasher.hash(password)
 
     async def hash_beside(self, password: str, address: str) -> str:
-        """Hash a password beside the requests.
+        """Hash a password in another thread, while requests are served.
 
         Raises:
             Problem: 503, as `verify`.
@@ -52,10 +52,10 @@ class Passwords:
         return await self._run(address, self._hasher.hash, password)
 
     async def verify(self, password_hash: str | None, password: str, address: str) -> bool:
-        """Whether `password` is the one of the hash. None is nobody's hash: verifying it takes as long, and fails.
+        """Whether `password` belongs to the hash. None belongs to no user: verifying takes as long, and fails.
 
         Raises:
-            Problem: 503, too many verifications are waiting, in all or for this address.
+            Problem: 503, too many verifications are waiting, in total or for this address.
         """
         return await self._run(address, self._verify_now, password_hash, password)
 
@@ -72,7 +72,7 @@ class Passwords:
             self._under_way += Counter()  # removes what is zero
 
     def close(self) -> None:
-        """End the threads once they have finished their current work."""
+        """End the threads when they have finished their current work."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify_now(self, password_hash: str | None, password: str) -> bool:
@@ -84,7 +84,7 @@ class Passwords:
 
 
 def _hash_of_no_password(hasher: PasswordHasher) -> str:
-    """A hash that costs as much to verify as any other, made of chance: to compute one would delay each start."""
+    """A random hash that costs as much to verify as any other: computing one would delay each start."""
     salt, digest = (
         base64.b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
         for length in (hasher.salt_len, hasher.hash_len)

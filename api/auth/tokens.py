@@ -1,8 +1,8 @@
-"""Tokens: JSON Web Tokens (RFC 7519), HS256 and nothing else. Whether a user may still use one is known elsewhere.
+"""Tokens: JSON Web Tokens (RFC 7519), only HS256. `api.auth.authenticator` checks whether a user may still use one.
 
-All tokens are issued here, so a token is taken only in the form in which they are: no other algorithm, header member,
-claim or spelling (RFC 8725). Several secrets can be valid at a time, so that one can be replaced without logging
-everybody out: the first signs, all verify.
+All tokens are issued here, so a token is accepted only in the form in which they are issued: no other algorithm, header
+member, claim or spelling (RFC 8725). Several secrets can be valid at a time, so that one can be replaced without
+logging out all users: the first one signs, all verify.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from msgspec import Meta
 
 ALGORITHM = "HS256"
 LEEWAY_S = 5
-"""How far the clocks of two api machines may differ before a fresh token is "not yet valid" on the other. An expired
+"""How far the clocks of two api machines may differ before a new token is "not yet valid" on the other. An expired
 token is accepted for as long; `tarantkv.retention` keeps revocations that much longer."""
 
 MAX_TTL_S = 31_536_000
-"""The longest time for which a token can be valid, by the settings' own bound."""
+"""The longest validity of a token, by the bound of the setting."""
 
 _NOT_VALID = "the token is not valid"
-# 32 bytes of signature are 43 characters; the last one has two bits to spare, which must be zero: else one token could
-# be written in four ways, and decoders skip what is not of their alphabet.
+# 32 bytes of signature are 43 characters. The last one has two unused bits, which must be zero: otherwise one token
+# could be written in four ways. Decoders skip characters outside their alphabet.
 _FORM = re.compile(r"(([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+))\.([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])")
 
 
@@ -44,7 +44,9 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a token says. `iat`, `exp` and `nbf` are Unix time in seconds; `gen` is its user's password's generation."""
+    """The content of a token. `iat`, `exp` and `nbf` are Unix times in seconds; `gen` is the generation of its user's
+    password.
+    """
 
     sub: Annotated[str, Meta(min_length=1, max_length=64)]
     iat: Annotated[float, Meta(ge=0)]
@@ -56,11 +58,11 @@ class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def ends_at(self) -> int:
-        """The Unix time in seconds from which on no api takes the token whose clock is right."""
+        """The Unix time in seconds from which no api with a correct clock accepts the token."""
         return self.exp + LEEWAY_S
 
     def check_time(self) -> None:
-        """See that the token is valid now. Every use of a token comes through here, also of one that is remembered.
+        """Check that the token is valid now. Every use of a token calls this, even of a cached one.
 
         Raises:
             TokenError: it has expired, or is not valid yet.
@@ -81,7 +83,7 @@ class Tokens:
         self._ttl_s = ttl_s
 
     def issue(self, user: str, scopes: Sequence[str], generation: float) -> str:
-        """A fresh token for `user`, good as long as the user's password is of that generation."""
+        """Make a new token for `user`, valid as long as the user's password has this generation."""
         now = round(time.time(), 3)
         claims = {
             "sub": user,
@@ -94,30 +96,30 @@ class Tokens:
         return jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM)
 
     def verify(self, token: str) -> Claims:
-        """The claims of a token that is signed with one of the secrets and valid now.
+        """The claims of a token that one of the secrets signed and that is valid now.
 
-        Whoever cannot sign learns nothing but that it is not valid.
+        A client that cannot sign learns only that the token is not valid.
 
         Raises:
-            TokenError: it is not.
+            TokenError: it is not valid.
         """
         claims = self.read(token)
         claims.check_time()
         return claims
 
     def read(self, token: str) -> Claims:
-        """The claims of a token that is signed with one of the secrets, whether it is valid now or not.
+        """The claims of a token that one of the secrets signed, whether it is valid now or not.
 
         Raises:
-            TokenError: none of them signed it, or it is not of the form of ours.
+            TokenError: no secret signed it, or it does not have the form of our tokens.
         """
         form = _FORM.fullmatch(token)
         if form is None:
             raise TokenError(_NOT_VALID)
         signed, header, payload, signature = form.groups()
         _check_header(header)
-        # PyJWT takes ten times as long to refuse a forged token (101 us against 10, with two secrets), and a flood of
-        # them is refused here.
+        # PyJWT takes ten times as long to refuse a forged token (101 us instead of 10, with two secrets), and a flood
+        # of them is refused here.
         text, given = signed.encode(), _decoded(signature)
         if not any(hmac.compare_digest(hmac.digest(key, text, "sha256"), given) for key in self._keys):
             raise TokenError(_NOT_VALID)
@@ -128,10 +130,10 @@ class Tokens:
 
 
 def _decoded(part: str) -> bytes:
-    """The bytes of a part, whose alphabet is known to be the right one.
+    """The bytes of a part; its alphabet has been checked.
 
     Raises:
-        TokenError: it is of a length that no bytes have.
+        TokenError: no bytes have an encoding of this length.
     """
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
@@ -155,7 +157,7 @@ def _claims(payload: bytes) -> Claims:
 
 
 def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of a JSON object, none of which may be there twice: readers differ in which one they take."""
+    """The members of a JSON object; none may occur twice, because readers differ in which one they use."""
     found = dict(members)
     if len(found) != len(members):
         raise ValueError("a member occurs twice")

@@ -1,6 +1,6 @@
 """`/api/users`: administrators list, add, change and remove users. Each change leaves a line in the log.
 
-`python -m api.manage` does the same on the machine itself, through the same accounts; see `api.auth.accounts`.
+`python -m api.manage` does the same on the machine itself, by the same `api.auth.accounts`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class UserEndpoint(Endpoint):
 
     path = PATTERN
     scope = ADMIN
-    # As of a login: a name and a password.
+    # The same limit as for a login: a name and a password.
     max_body: int | None = 16 * 1024
 
     def __init__(self, accounts: Accounts, passwords: Passwords, *base: Any) -> None:
@@ -58,7 +58,7 @@ class UserEndpoint(Endpoint):
         self._passwords = passwords
 
     async def _carried_out(self, work: Awaitable[T]) -> T:
-        """What the accounts answer.
+        """Wait for `work` on the accounts, and turn its errors into problems.
 
         Raises:
             Problem: 400, 404, 409, 503.
@@ -76,14 +76,14 @@ class UserEndpoint(Endpoint):
 
 
 def _by(principal: Principal | None) -> str:
-    """Who asks."""
+    """The name of the administrator who asks."""
     if principal is None:
         raise unauthorized("the Authorization header is missing")
     return principal.name
 
 
 def _note(done: str, name: str, request: Request, by: str, **what: Any) -> None:
-    """The line in the log of a change. Never a password."""
+    """Log a change, without any password."""
     every = {"user": name, "by": by, "request_id": request.request_id.decode("ascii"), **what}
     _log.info("%s a user", done, extra=every)
 
@@ -165,7 +165,7 @@ class ChangeUser(UserEndpoint):
 
 
 class RemoveUser(UserEndpoint):
-    """`DELETE /api/users/{name}`: forgets a user."""
+    """`DELETE /api/users/{name}`: removes a user."""
 
     method = "DELETE"
     max_body = 0

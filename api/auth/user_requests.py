@@ -1,6 +1,6 @@
-"""What requests about users say: a new user, a change of one, which page of them; or a problem that names the fault.
+"""Decodes requests about users: a new user, a change, or the page that is wanted. A problem names the fault.
 
-The rules themselves are in `api.auth.account_rules`.
+The rules are in `api.auth.account_rules`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ U = TypeVar("U")
 
 
 class NewUser(msgspec.Struct, forbid_unknown_fields=True):
-    """The body that adds a user. Its text shows nothing of it."""
+    """The body that adds a user. Its text form shows nothing of it."""
 
     name: str
     password: str
@@ -39,7 +39,7 @@ class NewUser(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UserChange(msgspec.Struct, forbid_unknown_fields=True):
-    """The body that changes a user: what it does not name stays as it is. Its text shows nothing of it."""
+    """The body that changes a user: members that it does not have stay unchanged. Its text form shows nothing of it."""
 
     password: str | UnsetType = UNSET
     scopes: list[str] | UnsetType = UNSET
@@ -53,7 +53,7 @@ _NEW, _CHANGE = Body(NewUser), Body(UserChange)
 
 
 def new_user(body: bytes, body_format: Format) -> NewUser:
-    """A user to add, whose name, password and scopes users may have.
+    """Decode a user to add, with valid name, password and scopes.
 
     Raises:
         Problem: 400.
@@ -66,7 +66,7 @@ def new_user(body: bytes, body_format: Format) -> NewUser:
 
 
 def user_change(body: bytes, body_format: Format) -> UserChange:
-    """A change of a user, of something at least.
+    """Decode a change of a user; it must have at least one member.
 
     Raises:
         Problem: 400.
@@ -91,7 +91,7 @@ def user_in(path: str) -> str:
 
 
 def user_after(name: str | None) -> str:
-    """The name that the users of a page follow; empty for the first page.
+    """The name after which a page of users begins; empty for the first page.
 
     Raises:
         Problem: 400, no user can have it.
@@ -103,7 +103,7 @@ def user_after(name: str | None) -> str:
 
 
 def _held(rule: Callable[[T], U], given: T, member: str) -> U:
-    """What a rule makes of a member."""
+    """Apply a rule to a member, and return its result."""
     try:
         return rule(given)
     except AccountError as error:
