@@ -1,6 +1,7 @@
 """The API's endpoints as the console's page calls them: `/console/api/…`, by the session's cookie.
 
-The API itself takes tokens alone. A cookie becomes one here, and only for a request of the console's own page.
+The API itself accepts only tokens. This module turns the session's cookie into one, and only for requests of the
+console's own page.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from protocol.version import VERSION
 PREFIX = "/console"
 
 SCOPE = "observe"
-"""Who lacks it does not get in."""
+"""Users without this scope cannot log in to the console."""
 
 _USED = SCOPES - {"admin"}
-"""The scopes that a session has at most: those that the console has a use for."""
+"""The scopes that a session can have: those that the console uses."""
 
 
 class FromConsole(Served):
-    """An endpoint of the API behind the session's cookie. Everything but the cookie is the endpoint's to judge."""
+    """An endpoint of the API behind the session's cookie. The endpoint checks everything except the cookie."""
 
     def __init__(self, endpoint: Endpoint, authenticator: Authenticator) -> None:
         self._endpoint = endpoint
@@ -45,15 +46,15 @@ class FromConsole(Served):
         return self._endpoint.methods
 
     def check(self, head: Head) -> None:
-        """See from the head alone whether the request can be served.
+        """Check from the head alone whether the request can be served.
 
         Raises:
-            Problem: as the endpoint's.
+            Problem: as the endpoint raises it.
         """
         self._endpoint.check(head)
 
     def user_of(self, head: Head) -> str | None:
-        """Whose session it is, by the signature of its token.
+        """The user of the session, by the signature of its token.
 
         Raises:
             Problem: 401, 403.
@@ -61,12 +62,12 @@ class FromConsole(Served):
         return self._authenticator.user_of(session_cookie.token_of(head.method, head.fields))
 
     async def answer(self, request: Request, body: bytes) -> Answer:
-        """Answer a request that passed `check`, whatever comes."""
+        """Answer a request that passed `check`; never raises."""
         try:
             token = session_cookie.token_of(request.method, request.headers)
         except Problem as problem:
             return error_answer(problem, request.request_id)
-        # A token of its own, beside the cookie, would be another user's.
+        # A token besides the cookie could be another user's.
         fields = {name: value for name, value in request.headers.items() if name not in (b"cookie", b"authorization")}
         asked = Request(
             request.method,
@@ -81,12 +82,12 @@ class FromConsole(Served):
 
 
 class ConsoleLogin(Login):
-    """`POST /console/api/login`: name and password in, a session out."""
+    """`POST /console/api/login`: takes name and password, and begins a session."""
 
     path = PREFIX + Login.path
 
     async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:  # noqa: ARG002
-        # Nobody may log a browser in but its user: not even as somebody else.
+        # No other page may log a browser in, not even as another user.
         session_cookie.check_origin(request.method, request.headers)
         name, user = await self.checked(request, body)
         if SCOPE not in user.scopes:
@@ -103,13 +104,15 @@ class ConsoleLogout(FromConsole):
         super().__init__(endpoint, authenticator)
 
     async def answer(self, request: Request, body: bytes) -> Answer:
-        """Answer a request. What was not revoked everywhere is kept, so that it can be tried again."""
+        """Answer a request. If the token was not revoked everywhere, the cookie is kept, so that the logout can be
+        tried again.
+        """
         answer = await super().answer(request, body)
         return answer._replace(headers=(*answer.headers, session_cookie.end())) if answer.status == 200 else answer
 
 
 class SessionOf(Endpoint):
-    """`GET /console/api/session`: who is logged in, and with which scopes."""
+    """`GET /console/api/session`: which user is logged in, and with which scopes."""
 
     path = "/api/session"
     method = "GET"

@@ -1,6 +1,6 @@
-"""The console's page, the page of its login, and their files: static, from this package, with no user's data.
+"""The console's page, its login page, and their files: static, from this package, without data of users.
 
-The files are read once and have a route each: no path of a request ever becomes a path of the file system.
+The files are read once, and each has its own route: no path of a request ever becomes a path of the file system.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _MEDIA_TYPES = {
     ".mjs": "text/javascript",
     ".svg": "image/svg+xml",
 }
-"""What is served, by its suffix; licences and checksums are not."""
+"""The files that are served, by suffix; licences and checksums are not."""
 
-# Asked about each time, answered 304 mostly: one page never mixes the files of two versions for longer than its load.
+# The browser asks each time, and mostly gets 304: so a page mixes the files of two versions for one load at most.
 _KEEP = {"cache-control": "no-cache", "cross-origin-resource-policy": "same-origin"}
 _IMPORT_MAP = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
 
@@ -52,7 +52,7 @@ def routes() -> list[HTTPRouteHandler]:
 
 
 def policy(page: bytes) -> str:
-    """What a page may load and run: this server's files, and the import map that stands in it, by its digest."""
+    """What a page may load and run: this server's files, and its import map, by the digest."""
     digests = [
         f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in _IMPORT_MAP.findall(page)
     ]
@@ -73,7 +73,7 @@ def policy(page: bytes) -> str:
 
 
 def _bodies(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
-    """Names below the folder, and contents, of what is served."""
+    """The names below the folder, and the contents, of the files that are served."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _bodies(entry, f"{prefix}{entry.name}/")
@@ -86,7 +86,7 @@ def _suffix(name: str) -> str:
 
 
 def _fixed(path: str, name: str, body: bytes, headers: dict[str, str]) -> HTTPRouteHandler:
-    """A route that always answers the same, or that the browser has it already."""
+    """A route that always gives the same answer, or 304 if the browser has it already."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     kind = _MEDIA_TYPES[_suffix(name)]
     every = {**headers, "etag": tag}

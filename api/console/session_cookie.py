@@ -1,7 +1,7 @@
 """The cookie of a console's session: a token that no script can read, and that no other site can make a browser send.
 
-A request that carries it counts only where the browser says that the console's own page makes it. Whoever reads the
-cookie of a request comes through `token_of`, which checks that first.
+A request with the cookie counts only if the browser says that the console's own page sends it. All code that reads the
+cookie calls `token_of`, which checks that first.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from api.http.fields import Fields
 from api.http.problems import Kind, Problem
 
 NAME = b"__Host-tarantkv"
-"""By the prefix a browser takes it over TLS alone (or from this machine), and for this host alone."""
+"""Because of the prefix a browser accepts it over TLS only (or from this machine), and for this host only."""
 
 _ATTRIBUTES = b"; Path=/; Secure; HttpOnly; SameSite=Strict"
 _SAFE = frozenset(("GET", "HEAD"))
-# Proxies may make one line of several, each with its own separator (RFC 9113, section 8.2.3).
+# Proxies may join several lines, each with its own separator (RFC 9113, section 8.2.3).
 _PAIRS = re.compile(rb"[;,][ \t]*")
 
 
 def begin(token: str) -> tuple[bytes, bytes]:
-    """The header that starts a session. It ends with the browser's, or before with the token."""
+    """The header that starts a session. It ends when the browser ends, or earlier with the token."""
     return b"set-cookie", NAME + b"=" + token.encode("ascii") + _ATTRIBUTES
 
 
@@ -32,10 +32,10 @@ def end() -> tuple[bytes, bytes]:
 
 
 def token_of(method: str, fields: Fields) -> bytes:
-    """The token in the cookie of a request that the console's page makes.
+    """The token in the cookie of a request that the console's page sends.
 
     Raises:
-        Problem: 403, another page makes it, or none; 401, there is no cookie.
+        Problem: 403, another page or no page sends it; 401, the cookie is missing.
     """
     check_origin(method, fields)
     pairs = (pair.partition(b"=") for pair in _PAIRS.split(fields.get(b"cookie", b"")))
@@ -46,16 +46,16 @@ def token_of(method: str, fields: Fields) -> bytes:
 
 
 def check_origin(method: str, fields: Fields) -> None:
-    """See that a page of this very origin makes a request, by what its browser says and scripts cannot set.
+    """Check that a page of the same origin sends a request, by headers that the browser sets and scripts cannot set.
 
     Raises:
-        Problem: 403, another page makes it, or none.
+        Problem: 403, another page or no page sends it.
     """
     if fields.get(b"sec-fetch-site") != b"same-origin":
         raise _foreign("the browser does not say that the console's page sends this (Sec-Fetch-Site)")
     origin = fields.get(b"origin")
     if origin is None:
-        # Browsers send it with all that may change something.
+        # Browsers send it with every request that may change something.
         if method not in _SAFE:
             raise _foreign("the header origin is missing")
         return

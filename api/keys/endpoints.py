@@ -80,7 +80,7 @@ class GetKey(BatchEndpoint):
     async def _answer(self, found: Stored, accept: Format, share: AnswerShare, user: str | None) -> Answer:
         size = check_stored(found, self._limits.max_answer_bytes)
         answer = await self._take(value_answer(found, accept), size, user)
-        # As JSON it may be several times as large as what is stored.
+        # As JSON it may be several times as large as the stored value.
         share.grow(len(answer.body) - size)
         return answer
 
@@ -104,7 +104,7 @@ class ChangeKey(ChangeEndpoint):
     path = PATTERN
 
     def _route(self, request: Request) -> str:
-        """What tells requests under one `Idempotency-Key` apart, besides their bodies."""
+        """What tells requests with one `Idempotency-Key` apart, besides their bodies."""
         fields = request.headers
         asked = (fields.get(b"if-match", b""), fields.get(b"if-none-match", b""))
         return f"{request.method} {request.path}?{request.query.decode('ascii')} {asked}"
@@ -124,7 +124,7 @@ def _current(problem: Problem, key: str) -> Mapping[str, str]:
 
 
 class PutKey(ChangeKey):
-    """`PUT /api/keys/{key}`: stores the value that the body is."""
+    """`PUT /api/keys/{key}`: stores the body as the value."""
 
     method = "PUT"
 
@@ -154,7 +154,7 @@ class PutKey(ChangeKey):
             raise self._of_one(problem, key) from None
         version = content["versions"][key]
         accept = accepted(request.headers.get(b"accept"))
-        # Whether a key was there is known only where that was asked for.
+        # Whether the key existed is known only if the condition was that it is absent.
         made = 201 if asked == (False,) else 200
         answer = document({"status": "success", "version": version}, accept, made)
         return answer._replace(headers=((b"etag", quoted(entity_tag(version, accept))), VARY))
@@ -185,7 +185,8 @@ class DeleteKey(ChangeKey):
             content = await self._once(request, self._route(request), body, principal, tries)
         except Problem as problem:
             if problem.kind is Kind.CONDITION_FAILED and not _current(problem, key):
-                # Without its precondition the request would fail as well, so that it does not count (RFC 9110, 13.2.1).
+                # The request would fail without its precondition, too, so the precondition does not count (RFC 9110,
+                # 13.2.1).
                 raise _absent(key) from None
             raise self._of_one(problem, key) from None
         if not content["deleted"]:

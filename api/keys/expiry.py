@@ -1,4 +1,4 @@
-"""The expiry that a PUT asks for in its query: `ttl` or `expires_at`, as in the body of a write."""
+"""The expiry of a PUT, from its query: `ttl` or `expires_at`, as in the body of a write."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
 
 
 def expiry(query: bytes) -> Expiry:
-    """The expiry of a key that is put.
+    """The expiry of the key that a PUT stores.
 
     Raises:
-        Problem: 400, a parameter is not known or not valid.
+        Problem: 400, a parameter is unknown or not valid.
     """
     found = parameters(query, ("ttl", "expires_at"))
     given = expiry_of(_given(found.get("ttl")), _given(found.get("expires_at")), keep=True)
@@ -28,6 +28,6 @@ def _given(text: str | None) -> Given:
     if text is None:
         return UNSET
     if _NUMBER.fullmatch(text) is None:
-        # What is no number is refused where the rules are, but for the word that there is.
+        # A text that is not a number is refused by `expiry_of`; it may also be a word that is allowed.
         return text
     return int(text) if text.lstrip("-").isdigit() else float(text)

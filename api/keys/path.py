@@ -1,7 +1,7 @@
 """The key that a path names, percent-decoded once and exactly.
 
-Clients and proxies rewrite paths: they resolve `.` and `..`, decode `%2F`, and join slashes. A path that this would
-change, or may have made, is refused: the request would be about another key than its sender means.
+Clients and proxies rewrite paths: they resolve `.` and `..`, decode `%2F`, and join slashes. A path that they would
+change, or may have changed, is refused: the request could be about another key than its sender means.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _DOTS = frozenset((".", ".."))
 
 
 def key_of(path: str, most_bytes: int) -> str:
-    """The key in a path, as the client spelt it; of 1 to `most_bytes` bytes.
+    """The key in a path as the client spelt it; it has 1 to `most_bytes` bytes.
 
     Raises:
-        Problem: 400, it is no key, or not surely the one that the client means.
+        Problem: 400, it is not a valid key, or may be another one than the client means.
     """
     spelt = path[_BEGIN:]
     if "/" in spelt:

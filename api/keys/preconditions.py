@@ -1,7 +1,7 @@
 """Preconditions (RFC 9110, section 13): `If-Match` and `If-None-Match` as conditions on the version of a key.
 
 The entity tag of a key is its version in quotes. The same key as MessagePack is another representation, and strong tags
-must differ: there the version has `-msgpack` behind it. A change takes either, as it is about the key.
+must differ: its tag is the version followed by `-msgpack`. A change accepts either, because it is about the key.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from protocol.changes import NO_VERSION, Condition
 from protocol.versions import version_number
 
 MAX_TAGS = 8
-"""In one header of a change: each may cost a call of the shard."""
+"""Tags in one header of a change: each may cost a call of the shard."""
 
 _SUFFIXES = {Format.JSON: "", Format.MSGPACK: "-msgpack"}
-# Possessive: blanks could belong to either side of a tag that is not there, and trying each division of them takes
-# seconds for a header of some thousand blanks.
+# Possessive quantifiers: blanks could belong to either side of a missing tag, and trying all divisions takes seconds
+# for a header with some thousand blanks.
 _ELEMENT = re.compile(rb'[ \t]*+(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*+)")?[ \t]*+(,|$)')
 
 
@@ -33,13 +33,13 @@ class Tag(NamedTuple):
 
 
 Tags = Sequence[Tag] | None
-"""The tags that a header lists; None for `*`, any."""
+"""The tags that a header lists; None for `*`, which means any."""
 
 NO_HEADER: Tags = ()
 
 
 def entity_tag(version: str, accept: Format) -> str:
-    """The tag of a key at a version, in a format, without its quotes."""
+    """The tag of a key with a version, in a format, without its quotes."""
     return version + _SUFFIXES[accept]
 
 
@@ -49,16 +49,16 @@ def quoted(tag: str) -> bytes:
 
 
 class ReadIf(NamedTuple):
-    """The preconditions of a read; of each header that is not there, `NO_HEADER`."""
+    """The preconditions of a read; `NO_HEADER` for a header that is missing."""
 
     match: Tags
     none_match: Tags
 
     def is_modified(self, current: str) -> bool:
-        """Whether the answer is the key, whose tag is `current`; if not, the client has it already.
+        """Whether the answer contains the value, which has the tag `current`; if not, the client has it already.
 
         Raises:
-            Problem: 412, `If-Match` does not hold.
+            Problem: 412, `If-Match` failed.
         """
         if self.match is not None and Tag(weak=False, opaque=current) not in self.match and self.match != NO_HEADER:
             raise Problem(Kind.PRECONDITION_FAILED, "If-Match does not name the version that the key has")
@@ -78,7 +78,7 @@ def conditions(fields: Fields) -> Sequence[Condition]:
     """The conditions under which a change is made: one of them must hold.
 
     Raises:
-        Problem: 400, a header is not valid, or asks for what no shard can judge.
+        Problem: 400, a header is not valid, or has a condition that no shard can check.
     """
     if b"if-none-match" in fields:
         if b"if-match" in fields:

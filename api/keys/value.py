@@ -1,4 +1,4 @@
-"""A value as the body of a PUT, by the rules that values of a batch have, and as the body of an answer."""
+"""A value as the body of a PUT, with the rules for values of a batch, and as the body of an answer."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from api.http.response import MEDIA_TYPES, Answer
 from protocol.changes import Stored
 
 TEXT_PER_BYTE = 8
-"""Bytes of a body for each byte that its value may have: a character of two bytes may be written as six in JSON."""
+"""Bytes of a body for each byte that its value may have: a character of two bytes may take six in JSON."""
 
 
 def value_of(key: str, body: bytes, body_format: Format, max_size: int) -> Steps[msgspec.Raw]:
-    """The value of `key` that a body is, as MessagePack.
+    """The value of `key` in a body, as MessagePack.
 
     Raises:
-        Problem: 400, it is malformed, or cannot be kept unchanged.
+        Problem: 400, it is malformed, or cannot be stored unchanged.
     """
     if not body:
         raise empty_body()
@@ -50,7 +50,7 @@ def value_of(key: str, body: bytes, body_format: Format, max_size: int) -> Steps
 
 
 def _check_json(body: bytes) -> None:
-    """See that a body which was refused is JSON at least.
+    """Check that a refused body is JSON at least.
 
     Raises:
         Problem: 400, it is not.
@@ -60,14 +60,14 @@ def _check_json(body: bytes) -> None:
     except RecursionError:
         return
     except (msgspec.MsgspecError, ValueError) as error:
-        # Half a surrogate pair is told from what is no JSON where values are checked.
+        # The check of values tells half a surrogate pair from text that is not JSON.
         if b"\\u" not in body:
             refuse(error, Format.JSON, Kind.INVALID_VALUE)
 
 
 @contextmanager
 def _of_the_body(key: str) -> Iterator[None]:
-    """Let problems of a value point at it where it is: the whole body."""
+    """Make problems of a value point at its place: the whole body."""
     try:
         yield
     except Problem as problem:
@@ -78,11 +78,11 @@ def _of_the_body(key: str) -> Iterator[None]:
 
 
 def value_answer(found: Stored, accept: Format) -> Steps[Answer]:
-    """The answer that is a stored value.
+    """The answer with a stored value.
 
     Raises:
         Problem: 406, JSON cannot express it.
-        ChunkError: it is no value.
+        ChunkError: the stored bytes are not a value.
     """
     yield
     encoded = bytes(found.value)
