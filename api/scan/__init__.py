@@ -1,1 +1,1 @@
-"""Scans of all shards in the order of the keys: pages, exports as a stream, and imports of what was exported."""
+"""Scans of all shards in the order of the keys: pages, exports as a stream, and imports of exported lines."""

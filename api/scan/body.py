@@ -1,4 +1,4 @@
-"""The body of `/api/scan`: every member checked by itself, so that a fault is named."""
+"""The body of `/api/scan`: every member is checked separately, so that a problem can name the faulty one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WITH = ("version", "expires_at")
 _SELECTORS = ("prefix", "start", "end", "reverse", "values", "with")
 _MEMBERS = frozenset((*_SELECTORS, "limit", "cursor"))
 
-# A union is a type to the decoder. No member is a map: one that a client sends must not become a dict, as it could
-# choose the hashes of its keys.
+# A union is a type to the decoder. No member is a map: a map must not become a dict, because a client could choose keys
+# with equal hashes.
 _Scalar: TypeAlias = bool | int | float | str | None
 _MEMBER = _Scalar | list[_Scalar]
 
 _SOMETHING_ELSE = object()
-"""What no member can be."""
+"""A value that no member can have."""
 
 _decoders = {
     Format.JSON: msgspec.json.Decoder(dict[str, msgspec.Raw]).decode,
@@ -39,14 +39,14 @@ _members = {
 
 
 class ScanRequest(NamedTuple):
-    """What a page of a scan is asked for: where it begins, and how many keys it may have."""
+    """The request for a page of a scan: where it begins, and how many keys it may have."""
 
     place: Place
     limit: int
 
 
 def decode_scan(body: bytes, body_format: Format, cursors: Cursors, max_key: int) -> ScanRequest:
-    """What the body of a scan asks for.
+    """Decode the body of a scan.
 
     Raises:
         Problem: 400, the body is malformed or breaks a rule.
@@ -73,7 +73,7 @@ def decode_scan(body: bytes, body_format: Format, cursors: Cursors, max_key: int
 
 
 def _member(raw: msgspec.Raw, body_format: Format) -> object:
-    """What a member holds, as far as some member may.
+    """The value of a member, if its type is one that some member may have.
 
     Raises:
         msgspec.MsgspecError, ValueError: it is malformed.
@@ -85,12 +85,12 @@ def _member(raw: msgspec.Raw, body_format: Format) -> object:
 
 
 def fault(detail: str, *path: str | int) -> Problem:
-    """A rule that is broken."""
+    """The problem that a rule is broken."""
     return at(Kind.INVALID_REQUEST, detail, *path)
 
 
 def beside_cursor(asked: Mapping[str, Any], selectors: tuple[str, ...]) -> None:
-    """See that no selector stands beside a cursor, which has them all.
+    """Check that no selector is given besides a cursor, which contains them all.
 
     Raises:
         Problem: 400.
@@ -104,7 +104,7 @@ def bound(name: str, text: object, max_key: int) -> bytes:
     """A bound as bytes.
 
     Raises:
-        Problem: 400, it is none.
+        Problem: 400, it is not a valid bound.
     """
     if type(text) is not str:
         raise fault(f"{name!r} must be a text", name)

@@ -1,7 +1,7 @@
-"""Cursors: where a scan goes on, with everything that it selects, signed so that nobody can make one up.
+"""Cursors: where a scan continues, with all its selectors, signed so that clients cannot make one.
 
-A cursor depends on nothing that changes: no process, no shard, no map. It is good for as long as the secret that signed
-it is among the server's, and for the cluster that it names.
+A cursor does not depend on a process, a shard or the shard map. It is valid while the secret that signed it is among
+the server's, and for the cluster that it names.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from api.http.problems import Kind, Problem, at
 from api.scan.selection import Selection
 
 VERSION = 1
-"""Of the format of cursors; a later one must not take those of before for its own."""
+"""The version of the format of cursors; a later version must not read earlier ones as its own."""
 
 SIGNATURE_BYTES = 16
 MAX_CHARACTERS = 8192
-"""Of a cursor that is looked at: the longest one has three keys of 1,024 bytes."""
+"""The longest cursor that is decoded: a valid one has three keys of 1,024 bytes at most."""
 
 _PURPOSE = b"tarant-kv: cursors of scans"
 _FORM = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class CursorOf(IntEnum):
-    """What made a cursor; nothing else takes it."""
+    """What made a cursor. Only the same kind of request accepts it."""
 
     SCAN = 0
     EXPORT = 1
 
 
 class Place(NamedTuple):
-    """Where a scan goes on: behind `position`, after `items` keys."""
+    """Where a scan continues: after the key `position`, and after `items` keys."""
 
     selection: Selection
     position: bytes | None
@@ -59,23 +59,23 @@ _decode = msgspec.msgpack.Decoder(_Content).decode
 
 
 class Cursors:
-    """Makes and takes cursors. The first of the secrets signs, all are taken. `cluster` tells the cluster's id."""
+    """Makes and reads cursors. The first of the secrets signs, all verify. `cluster` returns the cluster's id."""
 
     def __init__(self, secrets: Sequence[str], cluster: Callable[[], str]) -> None:
-        # A key of its own: what a token is signed with must sign nothing else.
+        # A derived key: the keys that sign tokens must sign nothing else.
         self._keys = [hmac.digest(secret.encode(), _PURPOSE, hashlib.sha256) for secret in secrets]
         self._cluster = cluster
 
     def make(self, kind: CursorOf, place: Place) -> str:
-        """The cursor of a place."""
+        """Make the cursor of a place."""
         content = _encode(_Content(VERSION, kind, self._cluster(), *place))
         return base64.urlsafe_b64encode(_signature(self._keys[0], content) + content).rstrip(b"=").decode()
 
     def take(self, kind: CursorOf, cursor: str) -> Place:
-        """The place of a cursor.
+        """Read a cursor; returns its place.
 
         Raises:
-            Problem: 400, it was not made here for this, or not for this cluster.
+            Problem: 400, it was not made here, is for another kind of request, or for another cluster.
         """
         content = self._opened(cursor)
         if content.kind != kind:
@@ -100,7 +100,7 @@ class Cursors:
         try:
             opened = _decode(content)
         except (msgspec.MsgspecError, ValueError):
-            # Signed, and of no form that is known here: made by a later version.
+            # Signed, but in an unknown form: a later version made it.
             raise _refused("the cursor is of another version") from None
         if opened.version != VERSION:
             raise _refused("the cursor is of another version")

@@ -18,10 +18,10 @@ from api.scan.reading import Reading
 from protocol.settings import BatchSettings
 
 GUEST_SLICE_S = 0.001
-"""A page is made in turns with other requests, a millisecond at a time: they come first."""
+"""A page is made in slices of a millisecond between other requests: those come first."""
 
 MAX_VALUE_BYTES = 16 * 1024 * 1024
-"""Bytes of the values of a page, unless a single value is larger."""
+"""The limit of the values of a page, unless a single value is larger."""
 
 
 class Scan(Endpoint):
@@ -57,7 +57,7 @@ class Scan(Endpoint):
                 answer = await self._in_turns(steps) if self._reading.shards.have_others else at_once(steps)
             else:
                 answer = await self._long_work.run(steps, user, GUEST_SLICE_S)
-                # As JSON it may be several times as large as what is stored.
+                # As JSON it may be several times as large as the stored values.
                 share.grow(len(answer.body) - size)
         except BaseException:
             share.release()
@@ -66,7 +66,7 @@ class Scan(Endpoint):
         return answer._replace(share=share)
 
     async def _in_turns(self, steps: Steps[Answer]) -> Answer:
-        """Take all steps, with a turn for others after each."""
+        """Run all steps, and give other requests a turn after each."""
         while True:
             try:
                 next(steps)
@@ -76,7 +76,7 @@ class Scan(Endpoint):
             await asyncio.sleep(0)
 
     def _bounds(self, request: Request, limit: int) -> Limits:
-        """A page has as long as a request. Where half of that is over, it is content with what it has."""
+        """A page has as much time as a request. When half of that has passed, it ends with the keys that it has."""
         timeout_s = self._limits.request_timeout_s
-        # The loop's clock is the monotonic one, by which a request arrives.
+        # The loop's clock is the monotonic one, which also gives the arrival of a request.
         return Limits(limit, MAX_VALUE_BYTES, request.arrived + timeout_s / 2, request.arrived + timeout_s)

@@ -29,11 +29,11 @@ MEDIA_TYPE = b"application/x-ndjson"
 
 PAGE_KEYS = 1000
 PAGE_BYTES = 256 * 1024
-"""Of values, unless a single one is larger: what is held for a client that reads slowly."""
+"""The limit of a page's values, unless a single one is larger: so much is held for a client that reads slowly."""
 
 CURSOR_ITEMS = 10_000
 CURSOR_S = 5.0
-"""After so many items or seconds a line has the cursor."""
+"""After this many items or seconds a line has the cursor."""
 
 _SELECTORS = ("prefix", "start", "end", "values", "segment", "segments")
 _PARAMETERS = (*_SELECTORS, "cursor")
@@ -42,8 +42,8 @@ _PARAMETERS = (*_SELECTORS, "cursor")
 class Export(Endpoint):
     """`GET /api/export`: every key of a selection with its value, version and expiry, a line each.
 
-    Before its first byte a failure is an answer like any other; after that the last line tells it. `drain_s` is how
-    long one may go on when the process is about to end.
+    Before the first byte, a failure gets an answer like any other; after that, the last line reports it. `drain_s` is
+    how long an export may continue when the process is about to end.
     """
 
     path = "/api/export"
@@ -78,7 +78,7 @@ class Export(Endpoint):
         return Answer(200, MEDIA_TYPE, b"", share=share, pieces=self._pieces(running, first))
 
     def _place(self, query: bytes) -> Place:
-        """Where the export begins, and what it selects.
+        """Where the export begins, and its selection.
 
         Raises:
             Problem: 400, a parameter breaks a rule.
@@ -96,7 +96,7 @@ class Export(Endpoint):
         lower, upper = bounds(texts.get("prefix", b""), texts.get("start", b""), texts.get("end"))
         segments = number(found, "segments", 1, 1, self._reading.topology.map.bucket_count)
         if segments > 1 and "segment" not in found:
-            # One part of the keys would look like all of them: it has its `end` line, too.
+            # One segment would look like all keys: it has an `end` line, too.
             raise fault("the parameter segment must say which of the segments, from 0", "segment")
         segment = number(found, "segment", 0, 0, segments - 1)
         values = flag(found, "values", default=True)
@@ -106,7 +106,7 @@ class Export(Endpoint):
         return Place(selection, None, 0)
 
     def _bounds(self, began: float) -> Limits:
-        """Each page has as long as a request."""
+        """Each page has as much time as a request."""
         timeout_s = self._limits.request_timeout_s
         return Limits(PAGE_KEYS, PAGE_BYTES, began + timeout_s / 2, began + timeout_s, ahead=True)
 
@@ -137,10 +137,10 @@ class Export(Endpoint):
                 try:
                     if now >= must_end:
                         raise retry_later(Kind.NOT_READY, "this api process ends; go on with the cursor")  # noqa: TRY301
-                    # An export may last for hours, and a user who is disabled meanwhile is not to get the rest.
+                    # An export may take hours; a user who is disabled meanwhile must not get the rest.
                     await self._authenticator.authenticate_again(running.authorization, self.scope)
                     page = await merge.read(self._bounds(now))
-                except Exception as error:  # noqa: BLE001 - whatever it was, the last line tells it
+                except Exception as error:  # noqa: BLE001 - the last line reports every error
                     problem = bytes(error_answer(error, running.request_id).body)
                     cursor = orjson.dumps(self._cursor(running))
                     yield b'{"error":' + problem + b',"cursor":' + cursor + b"}\n"
@@ -155,7 +155,7 @@ class Export(Endpoint):
 
 
 class _Running:
-    """An export under way. `items` have been sent, those before its cursor included."""
+    """A running export. `items` is how many were sent, including those before its cursor."""
 
     __slots__ = ("authorization", "items", "merge", "place", "request_id", "share")
 

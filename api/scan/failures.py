@@ -1,4 +1,4 @@
-"""The problems of scans that shards have not answered. A scan has no effect: nothing about it is unknown."""
+"""The problems of scans that shards did not answer. A scan has no effect, so nothing about it is unknown."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _KINDS = {
 }
 _OTHER = (Kind.DATABASE_REFUSED, "refused")
 _SEVERITY = [Kind.SHARD_UNAVAILABLE, Kind.DEADLINE_PASSED, Kind.OVERLOADED, Kind.DATABASE_REFUSED]
-"""Of several kinds the last one here is the answer's."""
+"""If there are several kinds, the last one here is the answer's."""
 
 
 def failed(failures: Sequence[Failure]) -> Problem:
-    """The problem of shards that have not answered a scan."""
+    """The problem of shards that did not answer a scan."""
     known = [_KINDS.get(Status(each.status), _OTHER) for each in failures]
     worst = max((kind for kind, _ in known), key=_SEVERITY.index)
     reasons = [
@@ -35,6 +35,6 @@ def failed(failures: Sequence[Failure]) -> Problem:
 
 
 def moved(detail: str) -> Problem:
-    """The problem of buckets that move all the time."""
+    """The problem of buckets that move again and again."""
     reasons = [{"shard": "", "code": "bucket_moved", "keys": 0, "detail": detail}]
     return retry_later(Kind.SHARD_UNAVAILABLE, f"buckets move between shards: {detail}", members={"reasons": reasons})

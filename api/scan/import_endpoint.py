@@ -1,4 +1,4 @@
-"""`POST /api/import`: stores the items of lines, such as those of an export."""
+"""`POST /api/import`: stores the items in lines, such as those of an export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MEDIA_TYPES = (b"application/x-ndjson", b"application/ndjson")
 
 
 class Importing(BatchEndpoint):
-    """`POST /api/import`: stores the items of lines; each is stored, or was there already, or is rejected."""
+    """`POST /api/import`: each item is stored, existed already, or is rejected."""
 
     path = "/api/import"
     scope = "write"
@@ -72,14 +72,14 @@ class Importing(BatchEndpoint):
             content = await work(None)
         else:
             digest = fingerprint(f"{self.path}?{first_line}", request.headers.get(b"content-type"), body)
-            # A retry may come while this runs: it must find the outcome even if this client goes away.
+            # A retry may come while this runs: it must find the outcome even if this client disconnects.
             content = await asyncio.shield(
                 asyncio.ensure_future(self._idempotency.run(principal.name, check_key(key), digest, work))
             )
         return document(content, accepted(request.headers.get(b"accept")))
 
     def _read(self, body: bytes, first_line: int, written: Groups, updates: Groups) -> Steps[Import]:
-        """Read the lines, and split their items among the shards."""
+        """Decode the lines, and split their items among the shards."""
         found = yield from read_lines(body, first_line, self._limits)
         for groups, operation, if_absent in ((written, Operation.WRITE, False), (updates, Operation.UPDATE, True)):
             rows = [_row(key, item) for key, item in found.items.items() if item.if_absent is if_absent]
@@ -97,16 +97,16 @@ class Importing(BatchEndpoint):
 
 
 def _row(key: str, item: Item) -> tuple[Any, ...]:
-    """What is stored, in the form of `protocol.rows`; False: the key must be absent."""
+    """The row of an item, in the form of `protocol.rows`; False: the key must be absent."""
     entry = (key, item.value) if item.expiry is None else (key, item.value, item.expiry)
     return (*entry, False) if item.if_absent else entry
 
 
 def _settled(outcomes: list[list[Result] | BaseException], groups: list[Groups]) -> list[list[Result]]:
-    """What became of the parts of each run. Where one was not admitted and another was, its parts were not applied.
+    """The outcomes of the parts of each run. If only one run was admitted, the parts of the other were not applied.
 
     Raises:
-        OverloadedError: none was admitted.
+        OverloadedError: no run was admitted.
     """
     refused = [each for each in outcomes if isinstance(each, OverloadedError)]
     for each in outcomes:

@@ -1,6 +1,6 @@
-"""The lines of an import: items to store, what an export says between them, and lines that are rejected.
+"""Decodes the lines of an import: items to store, control lines of an export, and lines that are rejected.
 
-A line is judged by itself: one that is rejected never fails the others.
+Each line is checked separately: a rejected one never makes others fail.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from protocol.rows import Expiry
 from protocol.settings import BatchSettings
 
 STEP_LINES = 200
-"""Lines that one step reads at most."""
+"""Lines that one step decodes at most."""
 
 LONGEST_DETAIL = 300
 
@@ -36,7 +36,7 @@ Scalar: TypeAlias = bool | int | float | str | None
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    """A line as it may be. What an export tells beside an item, its version, is of no use here."""
+    """A valid line. An export also gives an item's version, which an import ignores."""
 
     key: str | UnsetType = UNSET
     value: msgspec.Raw = _ABSENT
@@ -55,7 +55,7 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 class Item(NamedTuple):
-    """A pair to store. `value` is encoded; `if_absent`: only where the key is not there."""
+    """A pair to store. `value` is encoded; `if_absent`: store it only if the key is absent."""
 
     value: msgspec.Raw
     expiry: Expiry
@@ -64,9 +64,9 @@ class Item(NamedTuple):
 
 @dataclass(slots=True)
 class Import:
-    """What the lines of an import say. `lines` are those that are items or rejected.
+    """The content of an import. `lines` counts those that are items or rejected.
 
-    `number` tells the line of each key, `rejected` why a line is none, by its number.
+    `number` has the line of each key, `rejected` the reason for each rejected line, by its number.
     """
 
     lines: int = 0
@@ -87,7 +87,7 @@ class _RejectedError(Exception):
 
 
 def read_lines(body: bytes, first_line: int, limits: BatchSettings) -> Steps[Import]:
-    """Read all lines; the first has the number `first_line`. Of lines with the same key the last counts.
+    """Decode all lines; the first has the number `first_line`. If lines have the same key, the last one counts.
 
     Raises:
         Problem: 400, there are too many lines, or none.
@@ -147,7 +147,7 @@ def _decoded(text: bytes) -> _Line:
 
 
 def _check_control(given: _Line) -> None:
-    """See that a line without a key is what an export says between its items."""
+    """Check that a line without a key is a control line of an export."""
     if given.error is not _ABSENT:
         raise _RejectedError("export_failed", "the export ended here with an error, so it is incomplete")
     if given.cursor is UNSET and given.end is UNSET:
@@ -177,11 +177,12 @@ def _item(given: _Line, key: str, limits: BatchSettings) -> Steps[Item]:
 
 
 def _from_json(key: str, text: bytes, most: int) -> Steps[bytes]:
-    # Each of these, within a text or not, takes a byte or more.
+    # Each of these characters, inside a text or not, takes a byte or more of the encoded value.
     if max(text.count(b","), text.count(b"[") + text.count(b"{")) > most:
         _refuse_size(f"more than {most}", most)
     try:
-        # What is too large is found here, so that it is told from what cannot be kept at all.
+        # A value that is too large is found here, so that its reason differs from that of a value that cannot be stored
+        # at all.
         value = yield from encoded_json(key, text, len(text) * 9)
     except Problem as problem:
         raise _RejectedError("invalid_value", problem.detail) from None

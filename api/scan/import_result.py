@@ -1,4 +1,4 @@
-"""What became of an import: what is answered where every line was stored or rejected, and the problem otherwise."""
+"""The result of an import: the answer if every line was stored or rejected, otherwise the problem."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from protocol.changes import updated
 from protocol.operations import Operation, Status
 
 MAX_REJECTED = 100
-"""Rejected lines that are listed; the others are counted."""
+"""Rejected lines that the answer lists; further ones are only counted."""
 
 
 def result_of(
     found: Import, written: Sequence[Result], updates: Sequence[Result]
 ) -> tuple[dict[str, Any], Verdict | None]:
-    """The members of the answer, and what failed, if anything did.
+    """The members of the answer, and the failures, if there were any.
 
     Raises:
-        ChunkError: a shard answered what is no answer to its part.
+        ChunkError: a shard's answer does not fit its part.
     """
     verdict = Verdict(len(found.items))
     for results, operation in ((written, Operation.WRITE), (updates, Operation.UPDATE)):
@@ -44,7 +44,7 @@ def result_of(
 
 
 def ranges(lines: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Rising numbers as ranges, ends included."""
+    """Rising numbers as ranges, both ends included."""
     first = last = None
     for line in lines:
         if first is None or last is None:

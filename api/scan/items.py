@@ -1,7 +1,7 @@
-"""Items as clients see them: members of a page in JSON or MessagePack, and lines of an export.
+"""Encodes items for clients: members of a page in JSON or MessagePack, and lines of an export.
 
-A line loses nothing. A value that JSON cannot express byte for byte, such as `bin`, an extension, or a number in an
-unusual form of MessagePack, stands in it as `value_msgpack`: its MessagePack in base64.
+A line is exact. A value that JSON cannot express byte for byte, such as `bin`, an extension, or a number in an unusual
+form of MessagePack, is in the member `value_msgpack`: its MessagePack in base64.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from protocol.chunks import array_header
 from protocol.scans import Item
 from protocol.versions import version_text
 
-# orjson would write dates, dataclasses and subclasses in a form of its own; stored values must not change.
+# orjson would encode dates, dataclasses and subclasses in its own way; stored values must not change.
 _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 _LINE = _STRICT | orjson.OPT_APPEND_NEWLINE
 
 STEP_ITEMS = 100
-"""Items that one step makes at most: keys can be longer than their values."""
+"""Items that one step encodes at most: keys can be longer than their values."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _REFUSED = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 
 
 def groups(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The items in groups that are handled in one step each."""
+    """The items in groups, each of which is encoded in one step."""
     first = size = 0
     for position, item in enumerate(items):
         size += memoryview(item.value).nbytes
@@ -46,7 +46,7 @@ def groups(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 
 def beside(item: Item, selection: Selection) -> dict[str, Any]:
-    """What is told of a key beside its value."""
+    """The members of an item besides its value."""
     members: dict[str, Any] = {}
     if selection.version:
         members["version"] = version_text(item.version)
@@ -56,7 +56,7 @@ def beside(item: Item, selection: Selection) -> dict[str, Any]:
 
 
 def json_members(items: Sequence[Item], selection: Selection, first: int) -> bytes:
-    """Elements of a JSON array, without its brackets; `first` is the position of the first of them.
+    """Elements of a JSON array, without its brackets; `first` is the position of the first one.
 
     Raises:
         Problem: 406, JSON cannot express a value.
@@ -75,7 +75,7 @@ def json_members(items: Sequence[Item], selection: Selection, first: int) -> byt
 
 
 def msgpack_members(items: Sequence[Item], selection: Selection) -> bytes:
-    """The same in MessagePack, with every value as the bytes that are stored."""
+    """The same in MessagePack, with every value as the stored bytes."""
     if not selection.values:
         return b"".join(_pack({"key": item.key, **beside(item, selection)}) for item in items)
     return b"".join(_pack({"key": item.key, "value": item.value, **beside(item, selection)}) for item in items)
@@ -99,7 +99,7 @@ def _joined(items: Sequence[Item]) -> bytes:
 
 
 def _plain(items: Sequence[Item]) -> list[Any] | None:
-    """The values, if all of them are as JSON would give them back, byte for byte."""
+    """The values, if JSON can return all of them byte for byte."""
     joined = _joined(items)
     try:
         values = finite_decoder.decode(joined)
@@ -113,7 +113,9 @@ def _line(document: dict[str, Any]) -> bytes:
 
 
 def _decoded(encoded: bytes) -> Any:
-    """A value of any depth; it refuses map keys that are neither texts nor bytes before it makes anything of them."""
+    """A value of any depth. The decoder refuses map keys that are neither texts nor bytes before it makes objects of
+    them.
+    """
     return msgpack.unpackb(encoded, strict_map_key=True)
 
 
@@ -128,7 +130,7 @@ def _value(item: Item, position: int) -> Any:
 
 
 def _lossless(item: Item) -> dict[str, Any]:
-    """The member of a line that holds a value."""
+    """The member of a line that contains the value."""
     encoded = bytes(item.value)
     try:
         value = _decoded(encoded)

@@ -1,4 +1,4 @@
-"""Merges what the shards give into one order, that of the keys' bytes, and knows how far it has come."""
+"""Merges the answers of the shards into one order, that of the keys' bytes, and knows how far it has come."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ MAX_MOVES = 5
 """How often a page is read again because buckets have moved."""
 
 AHEAD_KEYS = 500
-"""Keys that a shard is asked for at a time where what is left over is read next."""
+"""Keys that a shard is asked for at a time if the next page uses the keys that are left over."""
 
 MOVE_WAIT_S = 0.05
-"""Before it is read again for the first time; then twice as long each time."""
+"""The wait before the first repetition; each further wait is twice as long."""
 
 _key = attrgetter("key")
 
 
 class Shards(Protocol):
-    """Gives pieces of scans."""
+    """Returns pieces of scans."""
 
     async def ask(self, shard: str, asked: Asked, caller: Caller, until: float) -> tuple[Piece, int] | Failure:
-        """The next piece of a shard and the bytes that it came in."""
+        """The next piece of a shard, and its size in bytes."""
 
 
 class Maps(Protocol):
@@ -41,17 +41,17 @@ class Maps(Protocol):
 
     @property
     def map(self) -> ShardMap:
-        """The map as far as it is known."""
+        """The map, as far as it is known."""
 
     async def try_refresh(self) -> None:
-        """Learn it again."""
+        """Learn the map again."""
 
 
 class Limits(NamedTuple):
-    """What one reading may take: keys, bytes of values, and until when, by the loop's time.
+    """What one reading may take: keys, bytes of values, and time, by the loop's clock.
 
-    From `enough` on it is content with less, if it has come anywhere. `ahead`: what is left over is read next, so that
-    shards may be asked for more than is wanted now.
+    From `enough` on it ends with fewer keys, if it has any progress. `ahead`: the next reading uses the keys that are
+    left over, so shards may be asked for more than this one needs.
     """
 
     keys: int
@@ -62,7 +62,7 @@ class Limits(NamedTuple):
 
 
 class _Lane:
-    """What one shard has given and the merge has not taken yet. `covered` is how far it has looked."""
+    """The answer of one shard that the merge has not used yet. `covered` is how far the shard has looked."""
 
     __slots__ = ("at", "covered", "items", "more", "ranges", "shard", "size")
 
@@ -87,7 +87,7 @@ class _Lane:
         self.covered, self.ranges = piece.position, piece.ranges
 
     def up_to(self, place: bytes, *, reverse: bool) -> int:
-        """Where the items end that are not behind a place: their keys rise, or fall if `reverse`."""
+        """The end of the items up to a place: their keys rise, or fall if `reverse`."""
         low, high = self.at, len(self.items)
         while low < high:
             middle = (low + high) // 2
@@ -100,7 +100,7 @@ class _Lane:
 
 
 class Merge:
-    """One scan over all shards. `position` is up to where all has been given; `complete`: nothing is left."""
+    """One scan over all shards. Everything up to `position` has been returned; `complete`: nothing is left."""
 
     def __init__(
         self, shards: Shards, maps: Maps, selection: Selection, position: bytes | None, caller: Caller
@@ -121,14 +121,14 @@ class Merge:
         return sum(lane.size for lane in self._lanes if not lane.empty)
 
     async def read(self, limits: Limits) -> list[Item]:
-        """The next items in order; none, and not complete, if nothing was found in time.
+        """The next items in order; an empty list while not complete if none was found in time.
 
         Raises:
-            Problem: 500 or 503, a shard has not answered in time, or buckets move all the time.
+            Problem: 500 or 503, a shard did not answer in time, or buckets move again and again.
         """
         loop = asyncio.get_running_loop()
         if self._maps.map.holders != tuple(lane.shard for lane in self._lanes):
-            # Shards have come or gone since the last reading.
+            # Shards were added or removed since the last reading.
             self._begin_again()
         items: list[Item] = []
         size, began = 0, self.position
@@ -140,7 +140,7 @@ class Merge:
             except Problem:
                 if self.position == began:
                     raise
-                # What is here has been taken, and would be lost. The next reading tells what is wrong.
+                # The items here are taken already, and would be lost. The next reading will report the failure.
                 break
             some, some_bytes = self._take(limits.keys - len(items), limits.value_bytes - size, first=not items)
             if some is None:
@@ -150,7 +150,7 @@ class Merge:
         return items
 
     async def _agree(self, limits: Limits, wanted: int) -> None:
-        """Have answers of all shards that are together for every bucket once; ask all again where they are not."""
+        """Get answers that cover every bucket exactly once; ask all shards again if they do not."""
         moves, fault = 0, None
         while True:
             try:
@@ -158,34 +158,34 @@ class Merge:
             except Problem as problem:
                 if fault is None or problem.kind is not Kind.OVERLOADED:
                     raise
-                # Its time is over because it had to read again.
+                # The time has passed because it had to read again.
                 raise moved(fault) from problem
             fault = self._fault()
             if fault is None:
                 return
-            # Half as long again at most, so that readers of the same move do not come back together.
+            # Half as long again at most, so that readers of the same move do not return together.
             wait_s = MOVE_WAIT_S * 2**moves * (1 + random.random() / 2)  # noqa: S311 - jitter is no secret
             if moves == MAX_MOVES or asyncio.get_running_loop().time() + wait_s >= limits.until:
                 raise moved(fault)
             await asyncio.sleep(wait_s)
-            # A shard may have been given its first bucket.
+            # A shard may have got its first bucket.
             await self._maps.try_refresh()
             self._begin_again()
             moves += 1
 
     def _begin_again(self) -> None:
-        """Ask those shards that own buckets now, from where the merge is."""
+        """Begin again with the shards that own buckets now, from where the merge is."""
         self._lanes = [_Lane(shard) for shard in self._maps.map.holders]
         self._checked = []
 
     async def _fill(self, limits: Limits, wanted: int) -> None:
-        """Ask every shard of which nothing is left and that has more."""
+        """Ask every shard that has more keys and whose last answer is used up."""
         open_lanes = [lane for lane in self._lanes if lane.empty and lane.more]
         if not open_lanes:
             return
         keys = AHEAD_KEYS
         if not limits.ahead:
-            # Its share, and twice the usual deviation from it: few pages then take a second round.
+            # Its share, and twice the usual deviation from it: then few pages need a second round.
             share = -(-wanted // len(self._lanes))
             keys = min(wanted, share + 2 * isqrt(share) + 1, MAX_LOOKED_AT)
         answers = await asyncio.gather(
@@ -214,7 +214,7 @@ class Merge:
         return Asked(lower, included, upper, False, reverse, keys, selection.values, MAX_BYTES, first, last)
 
     def _fault(self) -> str | None:
-        """What is wrong with the buckets for which the answers at hand are."""
+        """What is wrong with the buckets that the answers cover."""
         claims = [lane.ranges for lane in self._lanes]
         if claims == self._checked:
             return None
@@ -224,9 +224,10 @@ class Merge:
         return fault
 
     def _take(self, keys: int, value_bytes: int, *, first: bool) -> tuple[list[Item] | None, int]:
-        """Take what is in order: up to where every shard has looked. Returns it, and the bytes of its values.
+        """Take the items that are in order: up to where every shard has looked. Returns them, and the size of their
+        values.
 
-        None: the next item is too large, which the `first` one of a page never is.
+        None: the next item is too large; for the `first` one of a page there is no limit.
         """
         reverse = self._selection.reverse
         open_places = [lane.covered for lane in self._lanes if lane.more and lane.covered is not None]
@@ -235,7 +236,7 @@ class Merge:
         for lane in self._lanes:
             end = len(lane.items) if place is None else lane.up_to(place, reverse=reverse)
             items += lane.items[lane.at : end]
-        # What is sorted already in runs, as here, is only merged.
+        # The sort only merges, because the items are in sorted runs.
         items.sort(key=_key, reverse=reverse)
         kept, size = _within(items, keys, value_bytes, first=first)
         if items and not kept:
@@ -254,7 +255,9 @@ class Merge:
 
 
 def _within(items: list[Item], keys: int, value_bytes: int, *, first: bool) -> tuple[int, int]:
-    """How many of the items are within a number and a size, one at least if it is the `first`; and their bytes."""
+    """How many of the items fit into a number and a size, at least one if it is the `first`; and their size in
+    bytes.
+    """
     size = 0
     for count, item in enumerate(items[:keys]):
         value = memoryview(item.value).nbytes

@@ -1,5 +1,5 @@
-"""Whether the answers of several shards are for every bucket exactly once, so that no key is missing and none comes
-twice, whatever buckets move meanwhile.
+"""Checks that the answers of several shards cover every bucket exactly once, so that no key is missing and none comes
+twice, whichever buckets move meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from protocol.scans import Ranges
 
 
 def fault_of(claims: Iterable[Ranges], first: int, last: int) -> str | None:
-    """What is wrong with the ranges that shards have answered for, of the buckets `first` to `last`; None: nothing."""
+    """What is wrong with the ranges that shards have covered, of the buckets `first` to `last`; None: nothing."""
     clipped = sorted(
         (max(begin, first), min(end, last))
         for ranges in claims

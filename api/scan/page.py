@@ -1,4 +1,4 @@
-"""The answer of `/api/scan`: one page, in JSON or in MessagePack. A large one is made in steps."""
+"""Makes the answer of `/api/scan`: one page, in JSON or in MessagePack. A large one is made in steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 def page(items: Sequence[Item], selection: Selection, cursor: str | None, accept: Format) -> Steps[Answer]:
-    """The page of some items; `cursor` is where the next one begins, None if this is the last.
+    """The page with some items; `cursor` is where the next page begins, None if this is the last.
 
     Raises:
         Problem: 406, JSON cannot express a value.

@@ -1,4 +1,4 @@
-"""What a scan and an export share: where they read, and what they count."""
+"""What scans and exports share: the shards, the shard map, and the metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.scan.shards import ScanShards
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The parts of a process that read for all scans."""
+    """The parts of a process that all scans share."""
 
     shards: ScanShards
     topology: Topology
@@ -24,7 +24,7 @@ class Reading:
     metrics: ScanMetrics
 
     def merge(self, place: Place, caller: Caller) -> Merge:
-        """What goes on at a place.
+        """Make a merge that begins at a place.
 
         Raises:
             Problem: 400, the place is in a segment that this cluster does not have.

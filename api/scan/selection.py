@@ -1,4 +1,4 @@
-"""What a scan selects, whoever asks for it: bounds of keys, buckets, and what is told of each key."""
+"""What a scan or an export selects: bounds of keys, buckets, and what is returned for each key."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ class Selection(NamedTuple):
 
 
 def bounds(prefix: bytes, start: bytes, end: bytes | None) -> tuple[bytes | None, bytes | None]:
-    """The lower bound, included, and the upper one, which is not, of keys that begin with `prefix`, from `start` to
-    `end`.
-    """
+    """The lower bound, included, and the upper bound, not included, of keys with `prefix`, from `start` to `end`."""
     lower = max(prefix, start)
-    # No byte of UTF-8 is 0xff, so that the last byte always has a next one.
+    # No byte of UTF-8 is 0xff, so the last byte always has a next one.
     behind = prefix[:-1] + bytes((prefix[-1] + 1,)) if prefix else None
     upper = end if behind is None else behind if end is None else min(behind, end)
-    # The shards take no empty bound: below it is nothing, as below the shortest key.
+    # The shards accept no empty bound. An empty upper bound selects no key, and neither does one below the shortest
+    # key.
     return lower or None, b"\x00" if upper == b"" else upper

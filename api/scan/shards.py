@@ -1,7 +1,7 @@
-"""Asks shards for pieces of scans: for one at a time each, whoever scans, and no sooner than they have said.
+"""Asks shards for pieces of scans: each shard for one at a time, and not before the time that it named.
 
-What is asked here is a guest. A shard whose scans have had their share of its time says when to come again; all scans
-of this process wait for it in one line, so that none is starved and none asks in vain.
+Requests have priority over scans. A shard whose scans have had their share of its time says when to ask again; all
+scans of this process wait for that in one line, so that each gets its turn and none asks in vain.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ RETRY_S = 0.02
 LONGEST_RETRY_S = 0.5
 
 REST_S = 20e-6
-"""For each key that was read scans rest so long, while this process has other requests: four times what a key costs it.
-"""
+"""For each key that was read, scans pause this long while this process has other requests: four times the time that a
+key costs it."""
 
 BESIDE_OTHERS = 250
-"""Keys in one piece while this process has other requests: they wait while it is read, for a millisecond or so."""
+"""Keys in one piece while this process has other requests: they wait about a millisecond while it is processed."""
 
 OTHERS_S = 0.1
-"""Other requests count for so long after they were seen."""
+"""Other requests count for this long after they were seen."""
 
 
 class Ids(Protocol):
     """Makes ids of chunks."""
 
     def next(self) -> bytes:
-        """An id that nobody else uses."""
+        """Make a unique id."""
 
 
 class Dispatcher(Protocol):
@@ -48,18 +48,18 @@ class Dispatcher(Protocol):
 
     @property
     def ids(self) -> Ids:
-        """Makes their ids."""
+        """The ids of its chunks."""
 
     @property
     def waiting(self) -> int:
         """How many chunks wait for their outcome."""
 
     async def dispatch(self, parts: list[tuple[str, Chunk]], caller: Caller) -> Sequence[Outcome]:
-        """Send chunks and wait for their outcomes."""
+        """Send chunks and return their outcomes."""
 
 
 class Failure(NamedTuple):
-    """Why a shard has given no piece."""
+    """Why a shard returned no piece."""
 
     shard: str
     status: int
@@ -68,14 +68,14 @@ class Failure(NamedTuple):
 
 @dataclass(slots=True)
 class _Turn:
-    """Who may ask a shard, and from when on, by the loop's time."""
+    """The right to ask a shard, and the earliest time, by the loop's clock."""
 
     lock: asyncio.Lock
     earliest: float = 0.0
 
 
 class ScanShards:
-    """The shards, as far as all scans of this process ask them."""
+    """Asks the shards for all scans of this process."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -89,7 +89,7 @@ class ScanShards:
         return self._others_until > asyncio.get_running_loop().time()
 
     async def ask(self, shard: str, asked: Asked, caller: Caller, until: float) -> tuple[Piece, int] | Failure:
-        """The next piece of a shard and the bytes that it came in. `until` is the deadline, by the loop's time."""
+        """The next piece of a shard, and its size in bytes. `until` is the deadline, by the loop's time."""
         turn = self._turns.get(shard)
         if turn is None:
             turn = self._turns[shard] = _Turn(asyncio.Lock())
@@ -125,7 +125,7 @@ class ScanShards:
             try:
                 (outcome,) = await self._dispatcher.dispatch([(shard, chunk)], caller)
             except OverloadedError as error:
-                # Requests come first. An export has time, and a page has until its deadline.
+                # Other requests come first. An export has time, and a page has time until its deadline.
                 failure = Failure(shard, Status.TOO_MANY, str(error))
                 turn.earliest = loop.time() + retry_s * (1 + random.random())  # noqa: S311 - jitter is no secret
                 retry_s = min(2 * retry_s, LONGEST_RETRY_S)
@@ -145,10 +145,10 @@ class ScanShards:
                 self._rest_until = max(self._rest_until, now) + REST_S * len(piece.items)
             if piece.state != State.NOT_NOW:
                 return piece, len(outcome.payload)
-            # Other processes scan, too, and were told the same time.
+            # Scans of other processes were told the same time.
             turn.earliest += piece.wait_s * random.random()  # noqa: S311 - as above
 
     def _look_for_others(self, now: float) -> None:
-        """See whether this process has other requests than scans: they come first."""
+        """Note whether this process has other requests than scans: they come first."""
         if self._dispatcher.waiting > self._under_way:
             self._others_until = now + OTHERS_S
