@@ -1,1 +1,1 @@
-"""For operators: metrics, health, the OpenAPI document."""
+"""For operators: metrics, health, status, traces, and the OpenAPI document."""

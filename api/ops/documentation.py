@@ -1,6 +1,6 @@
 """The documentation's routes: the OpenAPI document, the page that shows it, and the page's files.
 
-The files are read once and have a route each: no path of a request ever becomes a path of the file system.
+The files are read once, and each has its own route: no path of a request ever becomes a path of the file system.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from protocol.settings import BatchSettings
 READ_ONLY = (HttpMethod.GET, HttpMethod.HEAD)
 PAGE = "/schema"
 POINTERS = ("/", "/docs")
-"""Paths that a newcomer tries first; each points to the page."""
+"""Paths that a newcomer tries first; each redirects to the page."""
 
 _HTML = """<!doctype html>
 <html lang="en">
@@ -34,14 +34,15 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page loads scripts and data from this server only, and nobody may frame it. Swagger UI needs inline styles."""
+"""The page loads scripts and data from this server only, and no other page may frame it. Swagger UI needs inline
+styles."""
 
 _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 """The files of the documentation package that the page loads."""
 
 
 def routes(limits: BatchSettings) -> list[HTTPRouteHandler]:
-    """Every route of the documentation; `limits` are those that the OpenAPI document names."""
+    """Every route of the documentation; the OpenAPI document names `limits`."""
     library = files(litestar_offline_docs) / "static"
     return [
         _fixed("/schema/openapi.json", orjson.dumps(openapi.build(limits)), MediaType.JSON),
@@ -53,7 +54,7 @@ def routes(limits: BatchSettings) -> list[HTTPRouteHandler]:
 
 
 def _fixed(path: str, body: bytes, media_type: str, headers: dict[str, str] | None = None) -> HTTPRouteHandler:
-    """A route that always answers the same."""
+    """A route that always gives the same answer."""
 
     @route(path, http_method=READ_ONLY, include_in_schema=False, sync_to_thread=False)
     def content() -> Response[bytes]:
@@ -65,7 +66,7 @@ def _fixed(path: str, body: bytes, media_type: str, headers: dict[str, str] | No
 def _pointer() -> HTTPRouteHandler:
     @route(list(POINTERS), http_method=READ_ONLY, include_in_schema=False, sync_to_thread=False)
     def pointer() -> Response[str]:
-        # The text is for whoever does not follow, as curl without -L.
+        # The text is for clients that do not follow redirects, as curl without -L.
         return Response(
             f"The documentation is at {PAGE}\n",
             status_code=302,

@@ -1,7 +1,8 @@
-"""Histograms that are cheap to add to: numbers in this process, which go into Prometheus' counters once a second.
+"""Histograms that are cheap to update: numbers in this process, which are added to Prometheus' counters once a second.
 
-An observation of the library's own histograms takes 3 us, as several processes share its values through files; here it
-takes a tenth of that. For the library the buckets are counters; `shown` makes the histogram of them that is scraped.
+An observation of the library's own histograms takes 3 us, because several processes share its values through files;
+here it takes a tenth of that. The library stores the buckets as counters; `Shown` makes the scraped histogram from
+them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _PARTS = ("_bucket", "_sum")
 
 
 class Tally:
-    """Observations since the last flush, of seconds where `bounds` are not others."""
+    """Observations since the last flush; of seconds, unless `bounds` are given."""
 
     __slots__ = ("_bounds", "counts", "total")
 
@@ -41,7 +42,7 @@ class Tally:
 
 
 class Durations:
-    """A histogram with one label, of seconds where `bounds` are not others."""
+    """A histogram with one label; of seconds, unless `bounds` are given."""
 
     def __init__(
         self, name: str, text: str, label: str, registry: CollectorRegistry, bounds: Sequence[float] = SECONDS
@@ -60,22 +61,22 @@ class Durations:
         tally.add(observed)
 
     def flush(self) -> Mapping[str, Tally]:
-        """Hand over what was counted; returns that."""
+        """Add the observations to Prometheus' counters, and return them."""
         flushed, self._tallies = self._tallies, {}
         for value, tally in flushed.items():
             self.count(value, tally)
         return flushed
 
     def count(self, value: str, tally: Tally) -> None:
-        """Hand over what was counted for a value of the label."""
+        """Add the observations for a value of the label to Prometheus' counters."""
         for bound, count in zip(self._le, tally.counts, strict=True):
-            # A bucket that is there at 0 tells that there is a bucket.
+            # A bucket with 0 observations is shown, too.
             self._buckets.labels(value, bound).inc(count)
         self._sum.labels(value).inc(tally.total)
 
 
 def quantile(counts: Iterable[int], share: float) -> float | None:
-    """The upper bound of the bucket in which a quantile is, None where there is nothing or no bound."""
+    """The upper bound of the bucket that contains a quantile; None without observations or bound."""
     sums = list(accumulate(counts))
     if not sums or not sums[-1]:
         return None
@@ -84,7 +85,7 @@ def quantile(counts: Iterable[int], share: float) -> float | None:
 
 
 def estimate(counts: Iterable[int], share: float) -> float | None:
-    """A quantile as if the observations of its bucket were spread evenly, None where there is nothing or no bound."""
+    """A quantile as if the observations in its bucket were spread evenly; None without observations or bound."""
     every = list(counts)
     most = quantile(every, share)
     if most is None:
@@ -95,9 +96,10 @@ def estimate(counts: Iterable[int], share: float) -> float | None:
 
 
 class Shown:
-    """What is scraped, made of what the library keeps: `names` are histograms, `totals` counters kept as gauges.
+    """Makes the scraped metrics from those that the library keeps: `names` are histograms, `totals` counters kept as
+    gauges.
 
-    Of samples of shards those of `shards` are shown, all if it is None.
+    Of the samples with a shard, only those of `shards` are shown, or all if it is None.
     """
 
     def __init__(
@@ -109,11 +111,11 @@ class Shown:
         self._totals = frozenset(totals)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: names are not checked a second time."""
+        """Nothing: the names are not checked a second time."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics."""
+        """Make all metrics."""
         parts: dict[str, dict[str, Metric]] = {}
         for family in self._kept.collect():
             if self._shards is not None:
@@ -150,5 +152,5 @@ def _histogram(name: str, found: Mapping[str, Metric]) -> Metric:
 
 
 def _totals(family: Metric | None) -> list[Sample]:
-    """The samples of a counter, without the times at which they were made."""
+    """The samples of a counter, without those that give the time of its creation."""
     return [] if family is None else [sample for sample in family.samples if sample.name.endswith("_total")]

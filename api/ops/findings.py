@@ -1,6 +1,6 @@
-"""What is wrong, by what the status tells, and what to do: sentences for whoever is on call, the worst first.
+"""What is wrong according to the status, and what to do: sentences for operators, the worst first.
 
-`tarantkv doctor` says the same of what it sees, in the same words.
+`tarantkv doctor` reports its own findings in the same words.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ MAX_SKEW_S = 5.0
 FULL_PERCENT = 85.0
 LAG_S = 60.0
 OLD_S = 1.0
-"""A chunk that waits longer than this shows a fault: a slow shard, or too few workers."""
+"""If a chunk waits longer than this, something is wrong: a slow shard, or too few workers."""
 
 STILL_S = 20.0
 """A report of moves that is older than this is outdated: the program that moves buckets reports every second."""
 
 SLOW_PROBLEMS_PER_S = 0.05
-"""Answers with 503 or 504 a second above which there is a finding: one in twenty seconds may be chance."""
+"""With more answers of 503 or 504 in a second there is a finding: one in twenty seconds may be chance."""
 
 Report = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""The routes of health: whether the process lives, whether it should be sent requests, and which shards are down."""
+"""The routes of health: whether the process lives, whether it should get requests, and which shards are down."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ READ_ONLY = (HttpMethod.GET, HttpMethod.HEAD)
 def routes(
     shards: ShardHealth, lanes: Callable[[], Sequence[LaneView]], unready: Callable[[], str | None]
 ) -> list[HTTPRouteHandler]:
-    """The routes under `/health/`. `unready` says why the process should not be sent requests; None: it should.
+    """The routes under `/health/`. `unready` returns why the process should get no requests; None: it should get some.
 
-    Anybody may ask: of the lanes, whose names are addresses, only their number is told.
+    They need no token, so they show only the number of lanes: the names of lanes are addresses.
     """
 
     @route("/health/live", http_method=READ_ONLY, include_in_schema=False, sync_to_thread=False)

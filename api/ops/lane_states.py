@@ -1,4 +1,4 @@
-"""What the lanes of this process do: since when each works or does not, and how many frames it has lately got."""
+"""The lanes of this process: since when each works or does not, and how many frames were sent on it lately."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from api.queue.lanes import LaneView
 
 
 class LaneStates:
-    """Takes note of the lanes once a second, so that a change is told to a second."""
+    """Looks at the lanes once a second, so the time of a change is exact to a second."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class LaneStates:
         self._frames: deque[tuple[float, Mapping[str, int]]] = deque()
 
     def note(self) -> Sequence[LaneView]:
-        """Take note of how the lanes are now, and return that."""
+        """Look at the lanes now, and return them."""
         now, views = self._clock(), self._views()
         for view in views:
             known = self._since.get(view.name)
@@ -39,7 +39,7 @@ class LaneStates:
         return views
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row of each lane. `since` is Unix time in seconds, `frames_per_s` of the last seconds."""
+        """A row for each lane. `since` is Unix time in seconds; `frames_per_s` is of the last seconds."""
         views = self.note()
         began, before = self._frames[0]
         passed = max(1.0, self._clock() - began)

@@ -1,7 +1,7 @@
-"""What the api counts, for Prometheus.
+"""The metrics of the api, for Prometheus.
 
-With several api processes each writes its numbers to files in `PROMETHEUS_MULTIPROC_DIR`, and whichever process is
-asked for `/metrics` adds them up; `api.__main__` makes that directory.
+If there are several api processes, each writes its numbers to files in `PROMETHEUS_MULTIPROC_DIR`, and the process that
+answers `/metrics` adds them up; `api.__main__` makes that directory.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ _SHARD_GAUGES = {
         "For how long the key has been expired that a shard removes next; nobody is shown it any more.",
     ),
 }
-"""Name and help of each gauge of a shard, by what the shard calls it."""
+"""Name and help of each gauge of a shard, by the shard's name for it."""
 
 _TOTALS = ("tarantkv_expired_keys_total",)
-"""Counters that the shards keep: several api processes ask for the same number, so that here they are gauges."""
+"""Counters that the shards keep. They are gauges here, because several api processes get the same number from a
+shard."""
 
 REQUESTS = "tarantkv_request_duration_seconds"
 BATCHES = "tarantkv_batch_keys"
@@ -60,8 +61,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.shards: frozenset[str] | None = None
-        """Series of other shards are not shown; None: all are. What was counted of a shard that has gone stays here,
-        for the case that it comes back: the library cannot take a series out of files that processes share."""
+        """Series of other shards are not shown; None: all are shown. The numbers of a removed shard are kept, in case
+        it returns: the library cannot remove a series from files that processes share."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "tarantkv_requests", "Requests answered.", ("route", "status"), registry=self._registry
@@ -146,11 +147,11 @@ class Metrics:
         self.scans = ScanMetrics(self._registry)
         self._answers = Answers()
         self.chunks_resent = 0
-        """Since the process started."""
-        # Looking a child up by its labels costs more than counting.
+        """Chunks that were sent again since the process started."""
+        # A look-up of a child by its labels costs more than counting.
         self._outcome_children: dict[tuple[str, int], Counter] = {}
         self._answered: dict[tuple[str, int], Tally] = {}
-        """Requests that were answered since they were last handed over, by route and status."""
+        """Answered requests since the last flush, by route and status."""
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
@@ -160,7 +161,7 @@ class Metrics:
         tally.add(seconds)
 
     def refused(self, route: str, requests: int) -> None:
-        """Count requests that were answered 503 before anything of them was looked at; they have no time."""
+        """Count requests that were rejected with 503 before they were processed; they have no duration."""
         self._requests.labels(route, "503").inc(requests)
         if Answers.counts(route):
             self._answers.refused += requests
@@ -170,7 +171,7 @@ class Metrics:
         self._keys.add(route, keys)
 
     def outcomes(self, shard: str, status: int, chunks: int) -> None:
-        """Count what became of chunks."""
+        """Count the outcomes of chunks."""
         child = self._outcome_children.get((shard, status))
         if child is None:
             known = status in Status.__members__.values()
@@ -179,7 +180,7 @@ class Metrics:
         child.inc(chunks)
 
     def conditions_failed(self, route: str, code: str, keys: int) -> None:
-        """Count keys that were left alone."""
+        """Count keys that a shard checked and did not change."""
         self._conditions_failed.labels(route, code).inc(keys)
 
     def resent(self, chunks: int) -> None:
@@ -196,26 +197,26 @@ class Metrics:
         self.stages.add(stage, seconds)
 
     def process(self, waiting: int, oldest_s: Mapping[str, float], memory: int) -> None:
-        """Set what changes all the time of this process: chunks that wait, since when, and bytes of memory."""
+        """Set the gauges of this process: chunks that wait, how long the oldest has waited, and bytes of memory."""
         self._waiting.set(waiting)
         for shard, seconds in oldest_s.items():
             self._oldest.labels(shard).set(seconds)
         self._memory.set(memory)
 
     def lanes(self, lanes: Iterable[LaneView]) -> None:
-        """Set what each lane does for this process."""
+        """Set the gauges of each lane."""
         for lane in lanes:
             self._lane_up.labels(lane.name).set(lane.up)
             self._lane_shards.labels(lane.name).set(len(lane.shards))
 
     def shard(self, shard: str, status: Mapping[str, int], *, skew_s: float) -> None:
-        """Set what a shard says of itself."""
+        """Set the gauges of a shard, from its own report."""
         for field, gauge in self._shards.items():
             gauge.labels(shard).set(status[field] / 1000 if field.endswith("_ms") else status[field])
         self._skew.labels(shard).set(skew_s)
 
     def _hand_over(self) -> None:
-        """Hand over what was counted of requests and batches."""
+        """Add the counts of requests and batches to Prometheus' counters."""
         answered, self._answered = self._answered, {}
         for (route, status), tally in answered.items():
             self._requests.labels(route, str(status)).inc(sum(tally.counts))
@@ -225,7 +226,9 @@ class Metrics:
         self._keys.flush()
 
     def flush(self) -> tuple[Mapping[str, Tally], int, Answers]:
-        """Hand over what was counted since the last time: the chunks of each shard, requests started, and answers."""
+        """Add the counts since the last call to Prometheus' counters. Returns the chunks of each shard, the requests
+        started, and the answers.
+        """
         self._hand_over()
         stages = self.stages.flush()
         answers, self._answers = self._answers, Answers()
@@ -236,7 +239,7 @@ class Metrics:
         self._leader.labels(shard).set(there)
 
     def render(self) -> bytes:
-        """All counters, of all processes, in Prometheus' text format; of others what they have handed over."""
+        """All metrics of all processes, in Prometheus' text format; those of other processes as of their last flush."""
         self._hand_over()
         kept = self._registry
         if MULTIPROCESS_DIRECTORY in os.environ:
@@ -249,7 +252,7 @@ class Metrics:
 
 
 def _forget_the_dead(directory: Path) -> None:
-    """Leave processes that have died out of what counts the living; their counters stay."""
+    """Remove dead processes from the gauges that count living ones; their counters are kept."""
     for file in directory.glob("gauge_live*_*.db"):
         pid = file.stem.rpartition("_")[2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():

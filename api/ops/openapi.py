@@ -1,7 +1,7 @@
 """The OpenAPI document: every request, answer and error of the API, each with an example.
 
-It is written by hand: Litestar derives its documents from its usual handlers, and the routes of the API are none (see
-`api.http.endpoint`). Its parts are in `openapi_paths`, `openapi_schemas` and `openapi_problems`.
+It is written by hand: Litestar derives its documents from its own handlers, and the routes of the API are not such
+handlers (see `api.http.endpoint`). Its parts are in `openapi_paths`, `openapi_schemas` and `openapi_problems`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ A batch key-value store over a sharded Tarantool cluster.
 
 
 def build(limits: BatchSettings) -> Document:
-    """The document, with the limits that are set."""
+    """The document, with the configured limits."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "tarant-kv", "version": VERSION, "description": _DESCRIPTION.strip()},

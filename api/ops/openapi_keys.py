@@ -103,7 +103,7 @@ def _key(limits: BatchSettings) -> Document:
             "type": "string",
             "minLength": 1,
             "maxLength": limits.max_key_bytes,
-            # Clients and proxies resolve these two.
+            # Clients and proxies would resolve these two.
             "not": {"enum": [".", ".."]},
         },
         "example": "key1",

@@ -1,4 +1,4 @@
-"""The OpenAPI document's schemas of what a batch may ask for beside its keys or data, and of the answers to that."""
+"""The OpenAPI document's schemas of the options of batches, and of the answers to them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def _words(*words: str) -> Document:
 
 
 def requests(data: Document, keys: Document) -> Document:
-    """The schemas of the bodies of requests; `data` is that of a write's data, `keys` that of the keys of others."""
+    """The schemas of the bodies of requests; `data` is that of a write's data, `keys` that of the keys of other
+    requests.
+    """
     counters = {**data, "additionalProperties": _INTEGER, "description": "What is added to each key."}
     writing = {"ttl": TTL_OR_KEEP, "expires_at": EXPIRES_AT, "if": CONDITION}
     return {

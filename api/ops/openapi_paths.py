@@ -1,4 +1,4 @@
-"""The OpenAPI document's paths: every call, what it takes, and what it answers."""
+"""The OpenAPI document's paths: every operation, its parameters and body, and its answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _IDEMPOTENCY: Document = {"$ref": "#/components/parameters/Idempotency-Key"}
 
 
 def paths(limits: BatchSettings) -> Document:
-    """Every path with its operations, with the limits that are set."""
+    """Every path with its operations, with the configured limits."""
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     return {
         "/api/login": _post(
@@ -199,7 +199,7 @@ def _both(schema: str, **examples: Document) -> Document:
 
 
 def _json(schema: str, example: Document) -> Document:
-    """Content in JSON alone."""
+    """Content in JSON only."""
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}}
 
 
@@ -233,7 +233,7 @@ def _post(
 
 
 def _link(operation_id: str, keys: str, description: str) -> Document:
-    """A call that makes sense after this one, with the same keys."""
+    """A link to an operation that may follow this one, with the same keys."""
     return {"operationId": operation_id, "requestBody": {"keys": keys}, "description": description}
 
 

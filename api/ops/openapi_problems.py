@@ -1,4 +1,4 @@
-"""The OpenAPI document's problems: the responses that are errors, each kind with an example.
+"""The OpenAPI document's problems: the responses for errors, with an example of each kind.
 
 The kinds come from `api.http.problems`, so that none can be missing.
 """

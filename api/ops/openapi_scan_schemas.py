@@ -31,7 +31,7 @@ def scan_schemas(key: Document) -> Document:
     }
     counts: Document = {name: {"type": "integer"} for name in ("lines", "applied", "already_there")}
     return {
-        # A page with a cursor has no selector beside it: the cursor has them all.
+        # A request with a cursor has no selector: the cursor contains them all.
         "ScanRequest": _object({**selectors, "limit": limit}, required=[]),
         "Page": _object(
             {
@@ -73,7 +73,7 @@ OF_FAILED_IMPORTS: Document = {
         "items": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
     },
 }
-"""Members of the problem of an import that failed in part."""
+"""Members of the problem that a part of an import failed."""
 
 
 def _object(properties: Document, required: Sequence[str] | None = None) -> Document:

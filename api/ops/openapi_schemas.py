@@ -26,7 +26,7 @@ _KEPT_VALUE = (
 
 
 def schemas(limits: BatchSettings) -> Document:
-    """Every schema by its name, with the limits that are set."""
+    """Every schema by its name, with the configured limits."""
     key = {"type": "string", "minLength": 1, "maxLength": limits.max_key_bytes, "example": "key1"}
     keys = {"type": "array", "items": key, "minItems": 1, "description": "A key named twice counts once."}
     return {

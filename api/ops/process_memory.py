@@ -1,4 +1,4 @@
-"""How much memory this process has."""
+"""The memory of this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _STATM = Path("/proc/self/statm")
 
 
 def resident_bytes() -> int:
-    """Resident memory, in bytes; 0 where this process has no descriptor left to look with."""
+    """Resident memory in bytes; 0 if this process has no free file descriptor to read it."""
     try:
         return int(_STATM.read_text().split()[1]) * resource.getpagesize()
     except OSError:

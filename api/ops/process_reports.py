@@ -1,4 +1,4 @@
-"""What each api process of a machine says of itself: written to a file once a second where there are several."""
+"""The reports of the api processes of a machine: if there are several, each writes its own to a file once a second."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from protocol.version import VERSION
 _log = logging.getLogger(__name__)
 
 STALE_S = 10.0
-"""A report that is older is of a process that stands still or is gone."""
+"""A report that is older belongs to a process that is frozen or dead."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -52,7 +52,7 @@ class ProcessReports:
         self._fails = False
 
     def own(self) -> dict[str, Any]:
-        """What this process says of itself."""
+        """Make the report of this process."""
         return {
             "process": self._process,
             "pid": os.getpid(),
@@ -73,7 +73,7 @@ class ProcessReports:
         }
 
     def write(self) -> None:
-        """Let the siblings know, where there are any, and the disk is not full."""
+        """Write the report for the siblings, if there are any and the disk is not full."""
         if self._directory is None:
             return
         path = self._directory / f"status-{os.getpid()}.json"

@@ -1,7 +1,7 @@
-"""What stands in Redis of each shard: how deep its stream is, what workers have in hand, which workers there are.
-And how full each Redis is.
+"""Reads from Redis how deep the stream of each shard is, which frames the workers have in hand, which workers are
+present, and how full each Redis is.
 
-Where there are several lanes a shard has a stream on each of them; what stands there is added up.
+If there are several lanes, a shard has a stream on each of them; their numbers are added up.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _log = logging.getLogger(__name__)
 _COMMANDS = 4
 
 MAX_LOOKED_AT = 100
-"""Frames in hand of which it is counted how many were delivered before."""
+"""Frames in hand that are checked for earlier deliveries."""
 
 
 class Queue(NamedTuple):
-    """One shard's stream. What Redis does not tell is None.
+    """One shard's stream. A number that Redis does not give is None.
 
-    `depth` counts frames that are not answered yet, `in_hand` those of them that workers have, and `by_worker` whose.
-    Of the first `MAX_LOOKED_AT` in hand `redelivered` were taken over from a worker that had them before.
-    `workers` are those present, with the Unix time in ms at which each last said so.
+    `depth` counts the frames without an answer, `in_hand` those of them that workers have read, and `by_worker` has the
+    number for each worker. `redelivered` of the first `MAX_LOOKED_AT` in hand were taken over from another worker.
+    `workers` are those present, with the Unix time in ms of their last announcement.
     """
 
     depth: int | None = None
@@ -44,7 +44,7 @@ class Queue(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Bytes that a Redis has in use, and how many it may have; None where it does not tell, or has no limit."""
+    """Bytes that a Redis uses, and its limit; None if it does not give the number, or has no limit."""
 
     used: int | None = None
     limit: int | None = None
@@ -58,7 +58,7 @@ class View(NamedTuple):
 
 
 async def view(settings: RedisSettings, shards: Sequence[str]) -> View:
-    """The queue of each shard, over all lanes; nothing is known of any where every Redis is out of reach."""
+    """The queue of each shard, over all lanes; all numbers are None if every Redis is out of reach."""
     lanes = settings.lanes
     silent_s = SILENT_S if len(lanes) > 1 else 0.0
     found = await asyncio.gather(*(_of_lane(lane, shards, silent_s) for lane in lanes))
@@ -91,7 +91,7 @@ async def _of_lane(settings: RedisSettings, shards: Sequence[str], silent_s: flo
 
 
 def _memory(info: Any) -> Memory:
-    """What the answer to `INFO memory` says; an error says nothing. A limit of 0 is none."""
+    """Decode the answer to `INFO memory`; an error gives None. A limit of 0 means no limit."""
     if not isinstance(info, bytes):
         return Memory()
     lines = dict(line.split(b":", 1) for line in info.split(b"\r\n") if b":" in line)
@@ -100,7 +100,7 @@ def _memory(info: Any) -> Memory:
 
 
 def _sum(queues: Sequence[Queue]) -> Queue:
-    """What several lanes tell of one shard; a lane that tells nothing counts for nothing."""
+    """Add up the queues of one shard on several lanes; lanes without numbers are left out."""
     first, *others = queues
     for queue in others:
         by_worker = Counter(first.by_worker or {}) + Counter(queue.by_worker or {})
@@ -121,7 +121,7 @@ def _added(one: int | None, other: int | None) -> int | None:
 
 
 def _queue(depth: Any, pending: Any, frames: Any, present: Any) -> Queue:
-    """What four replies say; an error, as of a missing right, says nothing."""
+    """Decode four replies; an error, such as a missing permission, gives None."""
     queue = Queue()
     if isinstance(depth, int):
         queue = queue._replace(depth=depth)

@@ -1,4 +1,4 @@
-"""What this process has lately done: rates, times and problems of the last seconds, for `/api/status`."""
+"""The rates, times and problems of this process in the last seconds, for `/api/status`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from api.ops.durations import Tally, quantile
 
 WINDOW_S = 10.0
-"""Rates and times are of so many seconds."""
+"""Rates and times are of this many seconds."""
 
 MAX_PROBLEMS = 100
 
@@ -27,24 +27,26 @@ class Answered(NamedTuple):
 
 
 class Problems:
-    """The last requests that failed. Those of 500 and above are kept apart: nobody can push them out."""
+    """The last requests that failed. Those with 500 and above are kept separately, so that others cannot push them
+    out.
+    """
 
     def __init__(self) -> None:
         self._theirs: deque[Answered] = deque(maxlen=MAX_PROBLEMS)
         self._ours: deque[Answered] = deque(maxlen=MAX_PROBLEMS)
 
     def add(self, request_id: bytes, method: str, route: str, status: int, seconds: float) -> None:
-        """Keep a request that failed."""
+        """Keep a failed request."""
         kept = self._ours if status >= 500 else self._theirs
         kept.append(Answered(time.time(), request_id.decode("ascii"), method, route, status, round(seconds * 1000, 2)))
 
     def all(self) -> list[Answered]:
-        """All that are kept."""
+        """All requests that are kept."""
         return [*self._theirs, *self._ours]
 
 
 def newest(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most so many problems as are shown, the newest first; at least half of the room is for those of 500 up."""
+    """The newest problems first, as many as are shown; at least half of the places are for those with 500 and above."""
     ours = sorted((each for each in problems if each["status"] >= 500), key=_at, reverse=True)
     theirs = sorted((each for each in problems if each["status"] < 500), key=_at, reverse=True)
     room = max(MAX_PROBLEMS // 2, MAX_PROBLEMS - len(theirs))
@@ -58,9 +60,9 @@ def _at(problem: Mapping[str, Any]) -> float:
 
 
 class Answers:
-    """Answers to requests, by status, and how many requests were refused before anything of them was looked at.
+    """Answers to requests, by status, and how many requests were rejected before they were processed.
 
-    What a client waits for counts; exports and imports take as long as they are large.
+    Exports and imports are not counted, because their time depends on their size.
     """
 
     __slots__ = ("by_status", "refused")
@@ -71,7 +73,7 @@ class Answers:
 
     @staticmethod
     def counts(route: str) -> bool:
-        """Whether answers of a route count."""
+        """Whether answers of a route are counted."""
         return route.startswith("/api/") and route not in ("/api/status", "/api/export", "/api/import")
 
     def add(self, status: int, answers: Tally) -> None:
@@ -83,7 +85,7 @@ class Answers:
 
 
 class Recent:
-    """The tallies of the last seconds, as they were flushed."""
+    """The tallies of the last seconds, one for each flush."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -91,7 +93,7 @@ class Recent:
         self._flushed: deque[tuple[float, Mapping[str, Tally], int, Answers]] = deque()
 
     def add(self, chunks: Mapping[str, Tally], requests: int, answers: Answers) -> None:
-        """Take what was counted since the last time: the chunks of each shard, requests, and answers."""
+        """Add what was counted since the last call: the chunks of each shard, requests, and answers."""
         now = self._clock()
         self._flushed.append((now, chunks, requests, answers))
         while self._flushed and self._flushed[0][0] < now - WINDOW_S:
@@ -115,7 +117,7 @@ class Recent:
 
     @property
     def refused(self) -> int:
-        """Requests that were refused before anything of them was looked at."""
+        """Requests that were rejected before they were processed."""
         return sum(answers.refused for *_, answers in self._flushed)
 
     @property
@@ -125,7 +127,7 @@ class Recent:
 
     @property
     def seconds(self) -> float:
-        """For how long that was counted."""
+        """The seconds in which all this was counted."""
         return max(1.0, self._clock() - self._since)
 
 
@@ -135,5 +137,5 @@ def _add(counts: dict[str, list[int]], name: str, tally: Tally) -> None:
 
 
 def p99_s(counts: list[int]) -> float | None:
-    """The time within which 99 of 100 chunks had their outcome, to the bucket."""
+    """The time within which 99 of 100 chunks had their outcome, as the bound of a bucket."""
     return quantile(counts, 0.99)

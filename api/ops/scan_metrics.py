@@ -1,4 +1,4 @@
-"""What the api counts of scans, exports and imports, for Prometheus."""
+"""The metrics of scans, exports and imports, for Prometheus."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class ScanMetrics:
-    """The counters of scans of one api process."""
+    """The metrics of scans of one api process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._pages = Counter(
@@ -26,7 +26,7 @@ class ScanMetrics:
         self._items.labels(route).inc(items)
 
     def export(self, change: int) -> None:
-        """Count an export in (1) or out (-1)."""
+        """Count an export that begins (1) or ends (-1)."""
         self._exports.inc(change)
 
     def lines(self, result: str, lines: int) -> None:

@@ -14,7 +14,7 @@ def routes(metrics: Metrics) -> list[HTTPRouteHandler]:
 
     @route("/metrics", http_method=(HttpMethod.GET, HttpMethod.HEAD), include_in_schema=False, sync_to_thread=False)
     def scrape() -> Response[bytes]:
-        # As a header: Litestar would add a second charset to a media type of text.
+        # The media type is set as a header: Litestar would add a second charset to a text type.
         return Response(metrics.render(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [scrape]

@@ -1,7 +1,7 @@
-"""Which shards do not answer, asked again and again. Its routes are in `health`: this module needs no Litestar.
+"""Finds out regularly which shards do not answer. Its routes are in `health`, so that this module needs no Litestar.
 
-A shard that is down does not make the process unready: the keys of the other shards still work here, and no other
-process reaches that shard either.
+A process stays ready while a shard is down: the keys of the other shards still work here, and another process could not
+reach that shard either.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ ASK_EVERY_S = 2.0
 """Seconds between two rounds of questions to the shards. A round is one small chunk for each shard."""
 
 ANSWER_WITHIN_S = 2.0
-"""Seconds after which a shard that has not answered is called down."""
+"""If a shard has not answered after so many seconds, it counts as down."""
 
 Ask = Callable[[str, float], Awaitable[bool]]
-"""Asks a shard, by name, for any answer within so many seconds. False: it gave none.
+"""Asks a shard, by name, for any answer within this many seconds. False: it gave none.
 
 Raises:
     OverloadedError: the question was not asked, which says nothing about the shard.
@@ -29,7 +29,7 @@ Raises:
 
 
 class ShardHealth:
-    """Which shards answered when they were last asked, as this process sees them through its queue and a worker."""
+    """Which shards answered the last question, as this process reaches them through its queue and a worker."""
 
     def __init__(self, shards: Sequence[str], ask: Ask) -> None:
         self._ask = ask
@@ -37,7 +37,7 @@ class ShardHealth:
         self.use(shards)
 
     def use(self, shards: Sequence[str]) -> None:
-        """From now on these are the shards."""
+        """Set the shards."""
         self.shards = tuple(shards)
         self._down.intersection_update(shards)
 
@@ -47,7 +47,7 @@ class ShardHealth:
         return [shard for shard in self.shards if shard in self._down]
 
     async def watch(self) -> None:
-        """Ask every shard again and again."""
+        """Ask every shard, again and again."""
         while True:
             await asyncio.gather(*map(self._ask_one, self.shards))
             await asyncio.sleep(ASK_EVERY_S)

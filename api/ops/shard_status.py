@@ -1,6 +1,6 @@
-"""Asks the shards now and then what their claims and records take and how full they are, for the gauges.
+"""Asks the shards regularly about their claims, records and memory, for the gauges.
 
-One small question a shard, with the other chunks: the api reaches shards in no other way.
+It sends each shard one small chunk like others: the api has no other way to reach shards.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _log = logging.getLogger(__name__)
 ASK_EVERY_S = 15.0
 
 ANSWER_WITHIN_S = 2.0
-"""Seconds for which somebody who wants to know now waits for the answers."""
+"""How long a request for the status waits for the answers, in seconds."""
 
 
 class Moves(msgspec.Struct, frozen=True, array_like=True):
-    """Moves of buckets to another shard, as whoever makes them has said: how many are done, and how many there are in
-    all; milliseconds that are left (None: nobody knows), and those since that was said.
+    """Moves of buckets to another shard, as the program that moves them reported: how many are done, how many there are
+    in total, the milliseconds that remain (None: unknown), and the milliseconds since the report.
     """
 
     target: str
@@ -42,10 +42,10 @@ class Moves(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What a shard says of itself: claims and records of applied chunks, with their indexes, and memory, in bytes; keys
-    that expire, how many were removed since its start, and for how long the first of those to remove has been over. Its
-    clock, and whether it is read-only, as a shard without a leader is. Moves of its buckets that are under way; shards
-    of earlier versions do not tell them.
+    """What a shard reports: the memory of its claims and records of applied chunks, with their indexes, and its total
+    memory, in bytes; the keys that expire, how many were removed since its start, and the expiry lag; its clock, and
+    whether it is read-only, as a shard without a leader is; the moves of its buckets. Shards of earlier versions do not
+    report moves.
     """
 
     claims: int
@@ -64,7 +64,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Told(NamedTuple):
-    """What a shard has told last, if anything, and whether it still answers. `at` is on the monotonic clock."""
+    """The last report of a shard, if any, and whether it still answers. `at` is on the monotonic clock."""
 
     status: Status | None
     at: float
@@ -73,7 +73,7 @@ class Told(NamedTuple):
 
 
 class ShardStatus:
-    """Keeps the gauges of `shards` up to date. A shard that does not answer keeps the values that it had."""
+    """Keeps the gauges of `shards` up to date. The values of a shard that does not answer are kept."""
 
     def __init__(self, calls: StoreCalls, shards: Sequence[str], metrics: Metrics) -> None:
         self._calls = calls
@@ -83,7 +83,7 @@ class ShardStatus:
         self.use(shards)
 
     def use(self, shards: Sequence[str]) -> None:
-        """From now on these are the shards."""
+        """Set the shards."""
         self.names = tuple(shards)
         self._told = {shard: told for shard, told in self._told.items() if shard in shards}
 
@@ -94,7 +94,9 @@ class ShardStatus:
             await asyncio.sleep(ASK_EVERY_S)
 
     async def fresh(self) -> Mapping[str, Told]:
-        """What the shards tell now, or told before where they have not answered within `ANSWER_WITHIN_S`."""
+        """The reports of the shards: new ones, or the last one of a shard that has not answered within
+        `ANSWER_WITHIN_S`.
+        """
         for shard in self.names:
             if shard not in self._asking:
                 task = self._asking[shard] = asyncio.create_task(self._ask(shard), name="shard_status.ask")

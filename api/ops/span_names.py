@@ -1,6 +1,6 @@
-"""The names of spans and of their attributes: OpenTelemetry's semantic conventions, and our own where they have none.
+"""The names of spans and their attributes: those of OpenTelemetry's semantic conventions, and our own for the rest.
 
-Nothing here tells a key, a value or a path with a key in it: routes are named by their patterns.
+They contain no key, value, or path with a key: routes are named by their patterns.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ ERROR = "error.type"
 REQUEST_ID = "tarantkv.request_id"
 
 QUEUE = "queue"
-"""From the api's append until a worker has taken the frame."""
+"""From the api's append until a worker has read the frame."""
 
 WORKER = "worker"
-"""From there until the worker replies."""
+"""From then until the worker replies."""
 
 SHARD = "shard"
 """The worker's call of the shard."""

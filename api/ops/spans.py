@@ -1,7 +1,7 @@
-"""Spans of sampled requests, made with OpenTelemetry's SDK, which is imported here alone and only where traces are on.
+"""Makes the spans of sampled requests with OpenTelemetry's SDK. It is imported only here, and only if traces are on.
 
 A request is one span, with three children for each of its chunks: `queue`, `worker` and `shard`. Workers make no spans:
-they tell their times (`protocol.stamps`), and the children are made of these.
+they report times (`protocol.stamps`), from which the children are made.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from protocol.stamps import Stamp, stamps_in
 from protocol.version import VERSION
 
 QUEUE_SPANS = 4096
-"""Spans that wait to be sent; what is more is dropped."""
+"""Spans that wait to be sent; further ones are dropped."""
 
 SEND_WITHIN_S = 5.0
 SEND_EVERY_MS = 1000
 
 
 def check_installed(settings: TraceSettings) -> None:
-    """See that what traces need is installed, where they are on.
+    """Check that the packages for traces are installed, if traces are on.
 
     Raises:
-        SettingsError: it is not.
+        SettingsError: they are not installed.
     """
     needed = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
     try:
@@ -41,14 +41,14 @@ def check_installed(settings: TraceSettings) -> None:
 
 
 class Begun(NamedTuple):
-    """The span of a request that is under way, and what names it to those that the request goes on to."""
+    """The span of a running request, and the `traceparent` that names it."""
 
     span: Any
     traceparent: bytes
 
 
 class Spans:
-    """Makes spans, which a thread of the SDK sends. `exporter` takes the place of the one that the settings name."""
+    """Makes spans, which a thread of the SDK sends. `exporter` replaces the one that the settings name."""
 
     def __init__(self, settings: TraceSettings, process: str, exporter: Any = None) -> None:
         from opentelemetry import trace
@@ -64,7 +64,7 @@ class Spans:
         resource = Resource.create(
             {names.SERVICE_NAME: names.SERVICE, names.SERVICE_VERSION: VERSION, names.SERVICE_INSTANCE: process}
         )
-        # Which requests are sampled is decided before a span is begun.
+        # Whether a request is sampled is decided before its span begins.
         self._provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(
             BatchSpanProcessor(
@@ -77,7 +77,7 @@ class Spans:
         self._tracer = self._provider.get_tracer("tarantkv", VERSION)
 
     def begin(self, method: str, route: str, request_id: str, parent: str | None, began_ns: int) -> Begun:
-        """Begin the span of a request. `parent` is the `traceparent` that it came with."""
+        """Begin the span of a request. `parent` is the request's `traceparent`."""
         span = self._tracer.start_span(
             f"{method} {route}",
             context=self._inside(parent) if parent is not None else None,
@@ -97,13 +97,13 @@ class Spans:
         begun.span.end()
 
     def stamped(self, payload: Any) -> None:
-        """Make the children of what a worker has told."""
+        """Make the children from the times that a worker reported."""
         received_ns = time.time_ns()
         for stamp in stamps_in(payload):
             self._children(fitted(stamp, received_ns))
 
     def close(self) -> None:
-        """Send what is left; blocks for some seconds at most."""
+        """Send the remaining spans; blocks for some seconds at most."""
         self._provider.shutdown()
 
     def _children(self, stamp: Stamp) -> None:
@@ -124,7 +124,7 @@ class Spans:
             span.end(ended_ns)
 
     def _inside(self, traceparent: str) -> Any:
-        """The context of a child of the span that a `traceparent` names."""
+        """The context for a child of the span that a `traceparent` names."""
         _, trace_id, span_id, _ = traceparent.split("-")
         flags = self._api.TraceFlags(self._api.TraceFlags.SAMPLED)
         parent = self._api.SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=flags)
@@ -132,7 +132,7 @@ class Spans:
 
 
 def fitted(stamp: Stamp, received_ns: int) -> Stamp:
-    """A stamp with its worker's times moved between the api's own, where the clocks of the two differ."""
+    """A stamp whose worker's times are moved between the api's own, if the two clocks differ."""
     shift = max(0, stamp.sent_ms * 1_000_000 - stamp.taken_ns)
     shift = min(shift, received_ns - stamp.replied_ns)
     if not shift:

@@ -1,4 +1,4 @@
-"""`GET /api/status`: what runs and how it does, for a console, the command line and scripts."""
+"""`GET /api/status`: the state of the system, for the console, the command line and scripts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from protocol.settings import BatchSettings
 from protocol.version import VERSION
 
 FRESH_S = 1.0
-"""An answer is given again for so long: a console asks every second or two, and there may be many."""
+"""An answer is reused for this long: a console asks every second or two, and there may be many."""
 
 Report = dict[str, Any]
 
@@ -83,7 +83,7 @@ class Status(Endpoint):
 
 
 def _requests(reports: Sequence[Report]) -> Report:
-    """Requests that were answered lately, a second, and for how long they took."""
+    """How many requests were answered in a second, and how long they took."""
     rates: dict[str, float] = {}
     counts: list[int] = []
     for report in reports:
@@ -106,7 +106,7 @@ def _oldest_s(shard: str, reports: Sequence[Report]) -> float:
 
 
 def _shard(shard: str, told: Told | None, reports: Sequence[Report]) -> Report:
-    """A row of a shard. What it has not told is null."""
+    """A row for a shard. Numbers that it has not reported are null."""
     counts = [report["chunks"][shard] for report in reports if shard in report["chunks"]]
     summed = [sum(column) for column in zip(*counts, strict=True)]
     rate = sum(sum(report["chunks"].get(shard, ())) / report["seconds"] for report in reports)
@@ -141,7 +141,7 @@ def _queue(shard: str, queue: Queue, reports: Sequence[Report]) -> Report:
 
 
 def _lanes(reports: Sequence[Report], memory: Mapping[str, Memory]) -> list[Report]:
-    """A row of each lane as this process sees it, which is the first to report; frames are of all processes."""
+    """A row for each lane as this process, the first to report, sees it; the number of frames is of all processes."""
     rates: dict[str, float] = {}
     for lane in chain.from_iterable(report.get("lanes", ()) for report in reports):
         rates[lane["lane"]] = rates.get(lane["lane"], 0.0) + lane["frames_per_s"]
@@ -159,7 +159,7 @@ def _lanes(reports: Sequence[Report], memory: Mapping[str, Memory]) -> list[Repo
 
 
 def _moves(told: Mapping[str, Told]) -> list[Report]:
-    """A row of each pair of shards between which buckets move."""
+    """A row for each pair of shards between which buckets move."""
     return [
         {
             "source": shard,
@@ -175,7 +175,7 @@ def _moves(told: Mapping[str, Told]) -> list[Report]:
 
 
 def _workers(queues: Mapping[str, Queue]) -> list[Report] | None:
-    """A row of each worker that is present at some shard; None where Redis does not tell."""
+    """A row for each worker that is present at some shard; None if Redis does not name them."""
     if all(queue.workers is None for queue in queues.values()):
         return None
     rows: dict[str, Report] = {}
@@ -197,7 +197,7 @@ def _workers(queues: Mapping[str, Queue]) -> list[Report] | None:
 
 
 def _readers(present: Sequence[str], position: int) -> set[str]:
-    """The workers that read a shard: one of each cluster whose workers are there."""
+    """The workers that read a shard: one of each cluster that has workers there."""
     found = set()
     for name in present:
         others = [other for other in present if may_be_of_one_cluster(other.encode(), name.encode())]

@@ -1,4 +1,4 @@
-"""Endpoints with a span for each sampled request. They stand before the endpoints only where traces are on."""
+"""Endpoints with a span for each sampled request. They wrap the endpoints only if traces are on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from protocol.stamps import is_sampled
 
 
 class Traced:
-    """An endpoint whose sampled requests are spans: those whose `traceparent` says so, and a share of those without."""
+    """An endpoint that makes spans of sampled requests: those whose `traceparent` asks for it, and a share of those
+    without one.
+    """
 
     def __init__(self, endpoint: Served, spans: Spans, ratio: float) -> None:
         self.path = endpoint.path
@@ -27,11 +29,11 @@ class Traced:
         self._ratio = ratio
 
     async def answer(self, request: Request, body: bytes) -> Answer:
-        """Answer a request that passed `check`, whatever comes."""
+        """Answer a request that passed `check`; never raises."""
         return await (self._traced(request, body) if self._chosen(request) else self._answer(request, body))
 
     def begin(self, request: Request, body: bytes, reply: Reply) -> None:
-        """The same; only a request that is traced needs a task for that."""
+        """The same; only a traced request needs a task for its span."""
         if self._chosen(request):
             reply(self._traced(request, body))
         else:
@@ -39,7 +41,7 @@ class Traced:
 
     def _chosen(self, request: Request) -> bool:
         parent = request.trace
-        # Which requests are looked at is no secret.
+        # The choice of traced requests is not a secret.
         return is_sampled(parent) if parent is not None else random.random() < self._ratio  # noqa: S311
 
     async def _traced(self, request: Request, body: bytes) -> Answer:
@@ -47,7 +49,7 @@ class Traced:
         waited_ns = int((time.monotonic() - request.arrived) * 1e9)
         request_id = request.request_id.decode("ascii")
         begun = self._spans.begin(request.method, self.path, request_id, parent, time.time_ns() - waited_ns)
-        # From here on the span is the parent of whatever belongs to the request.
+        # From here on this span is the parent of all other spans of the request.
         request.headers = {**request.headers, b"traceparent": begun.traceparent}
         status = 500
         try:
