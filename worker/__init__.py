@@ -1,9 +1,9 @@
-"""The consumer: chunks in, one call to a shard, replies out.
+"""The consumer: reads chunks, calls the shards with them, and sends replies.
 
-A worker process runs one loop per shard and lane (Redis server), in a thread of its own, with its own connections to
-Redis and Tarantool, so that a dead shard or lane holds up nobody else. It never decodes the body of a chunk, knows
-nothing of HTTP, users or buckets, and keeps no state that its death could lose: what it has in hand stays pending in
-the stream until it is answered.
+A worker process runs one loop for each shard and lane (Redis server), in its own thread, with its own connections to
+Redis and Tarantool, so that a dead shard or lane does not delay the others. It never decodes the body of a chunk, knows
+nothing of HTTP, users or buckets, and keeps no state that would be lost if it died: its frames stay pending in the
+stream until they are answered.
 """
 
 from protocol.compiled import use

@@ -1,4 +1,4 @@
-"""`python -m worker` runs a worker; `python -m worker --check` tells by its exit code whether one is healthy."""
+"""`python -m worker` runs a worker; with `--check` it exits with 0 if the worker is healthy."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ _log = logging.getLogger(__name__)
 TICK_S = 1.0
 ASK_TIMEOUT_S = 1.0
 STALLED_S = 15.0
-"""A loop that has not come round for so long is stuck: every wait in it is shorter."""
+"""A loop that has not completed a round for this long is stuck: every wait in it is shorter."""
 
 
 class Worker:
-    """The parts of one worker, all under one consumer name. `seeds` are the shards of the settings."""
+    """The parts of one worker; all use one consumer name. `seeds` are the shards of the settings."""
 
     def __init__(
         self, seeds: Shards, redis: RedisSettings, store: StoreSettings, settings: WorkerSettings, cluster: str = ""
@@ -66,13 +66,13 @@ class Worker:
         self._watch: ShardWatch | None = None
 
     def start(self, shards: Shards) -> None:
-        """Work these shards, and those that are announced from now on."""
+        """Work for these shards, and for those that are announced later."""
         self._watch = ShardWatch(shards, self._asked, self.loops.ensure)
         self.loops.ensure(shards)
         self._watch.start()
 
     def supervise(self, stop: Stop, heartbeat: Path | None) -> None:
-        """Watch over the threads until `stop` is set; raises what ended one of them."""
+        """Watch the threads until `stop` is set; raises the error that ended one of them."""
         watch = self._watch
         while watch is not None and not stop.wait(TICK_S):
             self.loops.tick()
@@ -83,7 +83,7 @@ class Worker:
                 heartbeat.touch()
 
     def drain(self, timeout_s: float) -> bool:
-        """Let every loop finish what it has in hand; returns whether all did in time."""
+        """Let every loop finish its frames; returns whether all did in time."""
         if self._watch is not None:
             self._watch.stop()
         return self.loops.drain(timeout_s)
@@ -93,7 +93,7 @@ class Worker:
         shard = Shard(key.shard, instances, self._store, settings.call_timeout_s, self._cluster)
         lane = self._lanes[key.lane]
         wire = Wire(lane, name="worker", block_ms=BLOCK_MS, identify=True)
-        # Where there is one alone it needs no name.
+        # With a single lane, the loop's name does not contain it.
         group = Group(wire, key.shard, self._consumer, lane.address.name if len(self._lanes) > 1 else "")
         stream = ShardStream(group, count=settings.read_frames)
         takeover = TakeOver(group, count=settings.read_frames, claim_idle_ms=int(settings.claim_idle_s * 1000))
@@ -101,7 +101,7 @@ class Worker:
         return ShardLoop(shard, group, stream, takeover, Presence(group), standby, settings, self._refused)
 
     def _asked(self, name: str, instances: Sequence[Address]) -> Shard:
-        """A shard that is asked one question."""
+        """A connection for one question to a shard."""
         return Shard(name, instances, self._store, min(ASK_TIMEOUT_S, self._settings.call_timeout_s), self._cluster)
 
     def _refused(self, payload: Any) -> None:
@@ -122,7 +122,7 @@ def check(heartbeat: str) -> int:
 
 
 def main() -> int:
-    """Run a worker until SIGTERM or SIGINT, or print the version for `--version`; returns the exit code."""
+    """Run a worker until SIGTERM or SIGINT, or print the version for `--version`. Returns the exit code."""
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"tarant-kv {VERSION}\n")
         return 0
@@ -152,7 +152,7 @@ def main() -> int:
         worker.supervise(stop, heartbeat)
     except WrongInstanceError as error:
         exit_with(str(error))
-    except Exception:  # noqa: BLE001 - whatever it was, it ends this process and its supervisor starts the next
+    except Exception:  # noqa: BLE001 - every error ends this process, and its supervisor starts the next
         _log.exception("a shard's loop failed")
         return 1
     if not worker.drain(settings.worker_drain_timeout_s):

@@ -1,7 +1,7 @@
-"""Calls a shard with the chunks in hand until each has an outcome, or its time is over and the shard out of reach.
+"""Calls a shard with chunks until each has an outcome, or its time has passed while the shard was out of reach.
 
-Only the shard judges deadlines, by its own clock. This process gives a chunk up by its monotonic clock alone, and only
-while the shard is out of reach.
+Only the shard checks deadlines, by its own clock. This process gives up a chunk by its monotonic clock, and only while
+the shard is out of reach.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from worker.shard import Shard
 _log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
-"""Waits between tries at a shard that is out of reach."""
+"""Waits between attempts to reach a shard."""
 
 ELECTION_S, ELECTION_WAIT_S = 3.0, 0.1
-"""For so long a shard with replicas may be electing a leader, and is asked so often: its clients wait for that."""
+"""A shard with replicas may be electing a leader for this long, and is asked often in that time, because its clients
+wait."""
 
 
 class _Waits:
-    """The waits between tries at one shard, since the first that failed."""
+    """The waits between attempts to reach one shard, since the first one that failed."""
 
     def __init__(self, *, elects: bool) -> None:
         self._short_until = time.monotonic() + ELECTION_S if elects else None
         self._backoff = Backoff(FIRST_WAIT_S, ELECTION_WAIT_S if elects else LAST_WAIT_S)
 
     def next_s(self) -> float:
-        """The seconds to wait before the next try."""
+        """The seconds to wait before the next attempt."""
         if self._short_until is not None and time.monotonic() > self._short_until:
             self._short_until = None
             self._backoff = Backoff(ELECTION_WAIT_S, LAST_WAIT_S)
@@ -44,7 +45,7 @@ class _Waits:
 
 
 def grouped(chunks: Sequence[Chunk], settings: WorkerSettings) -> Iterator[list[Chunk]]:
-    """Group chunks into calls that are bounded in keys and bytes, so that no call holds a shard for long."""
+    """Group chunks into calls that are bounded in keys and bytes, so that no call keeps a shard busy for long."""
     call: list[Chunk] = []
     keys = size = 0
     for chunk in chunks:
@@ -62,8 +63,8 @@ def grouped(chunks: Sequence[Chunk], settings: WorkerSettings) -> Iterator[list[
 class Caller:
     """Makes the calls to one shard.
 
-    `renew` renews the claim on a turn's frames, `beat` is called before each try, `refused` with the payload of each
-    refusal for a bucket.
+    `renew` renews the frame claims of a turn; `beat` is called before each attempt, `refused` with the payload of each
+    refusal of a bucket.
     """
 
     def __init__(
@@ -79,13 +80,13 @@ class Caller:
         self._renew = renew
         self._beat = beat
         self._refused = refused
-        # A claim must outlast the call that is made under it.
+        # A frame claim must outlast the call that is made under it.
         self._renew_after_s = max(0.0, settings.claim_idle_s - settings.call_timeout_s)
 
     def run(self, chunks: list[Chunk], turn: Turn) -> Iterator[bool]:
         """Call the shard with `chunks` until `turn` waits for none of them any more.
 
-        Yields after each step, so that outcomes can be reported: True where the rest will take a while.
+        Yields after each step, so that outcomes can be reported: True if the next step will take some time.
         """
         waits: _Waits | None = None
         maybe_sent = False
@@ -110,11 +111,11 @@ class Caller:
             if out_of_reach and chunks:
                 waits = waits or _Waits(elects=self._shard.has_replicas)
                 nearest = min(turn.ends(chunk) for chunk in chunks)
-                # Also while the worker is told to stop: it still tries, and must not do so without a pause.
+                # A worker that is being stopped still tries, and must pause between tries, too.
                 time.sleep(max(0.0, min(waits.next_s(), nearest - time.monotonic())))
 
     def _try(self, chunks: list[Chunk], turn: Turn, *, maybe_sent: bool) -> list[Chunk]:
-        """Make one call and put its outcomes into `turn`; returns the chunks that are to be called again at once.
+        """Make one call and put its outcomes into `turn`; returns the chunks that must be sent again at once.
 
         Raises:
             ShardUnreachableError: the shard gave no answer, or has no leader for some of the chunks.
@@ -137,7 +138,8 @@ class Caller:
                     self._refused(payload)
                 turn.put(chunk, status, payload, maybe_sent=maybe_sent)
         if len(crowded) == len(chunks):
-            # The first read of a call has all its room: where even that is refused, the shard has no memory left.
+            # The first read of a call may use all its memory: if even that one is refused, the shard has no memory
+            # left.
             for chunk, payload in crowded:
                 turn.put(chunk, Status.NO_MEMORY, payload, maybe_sent=maybe_sent)
         if read_only:
@@ -146,7 +148,7 @@ class Caller:
         return [chunk for chunk, _ in crowded]
 
     def _apply(self, chunks: Sequence[Chunk], turn: Turn) -> list[list[Any]]:
-        """The shard's answers; how long it took is kept for traced requests alone."""
+        """The shard's answers. The time of the call is recorded only for traced requests."""
         if turn.times is None:
             return self._shard.apply(chunks)
         began_ns = time.time_ns()
@@ -155,6 +157,6 @@ class Caller:
         return answers
 
     def _over(self, chunks: Sequence[Chunk], turn: Turn) -> Sequence[Chunk]:
-        """The chunks whose time is over."""
+        """The chunks whose time has passed."""
         now = time.monotonic()
         return [chunk for chunk in chunks if turn.ends(chunk) <= now]

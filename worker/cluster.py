@@ -1,7 +1,7 @@
-"""Learns, before a worker reads its first frame, to which cluster its shards belong.
+"""Learns to which cluster a worker's shards belong, before the worker reads its first frame.
 
-The id stands in the data of every shard, so that it cannot be copied with the settings. Shards that have none yet are
-given one here: workers are the only ones who know, by their own connections, which shards belong together.
+The id is in the data of every shard, so that it is not copied with the settings. Shards without an id get one here:
+only workers know from their own connections which shards belong together.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ ID_BYTES = 16
 
 
 def learn_cluster(shards: Sequence[Shard], stop: Stop, heartbeat: Path | None = None) -> str | None:
-    """The id of the cluster to which all of `shards` belong, 32 hexadecimal digits; None if `stop` is set before.
+    """The id of the cluster to which all `shards` belong, 32 hexadecimal digits; None if `stop` is set first.
 
-    One shard that knows it is enough. Where none does, all must be in reach: one that is not may have an id.
+    One shard that knows the id is enough. If none does, all must be in reach: a shard out of reach may have one.
 
     Raises:
         WrongInstanceError: two shards belong to different clusters, or an instance to another shard.
@@ -54,13 +54,15 @@ def learn_cluster(shards: Sequence[Shard], stop: Stop, heartbeat: Path | None = 
 
 
 def _beat(heartbeat: Path | None) -> None:
-    """Before each shard, as one that is silent takes a call's timeout: all of them take longer than a worker may."""
+    """Beat before each shard: a silent one takes the whole timeout of a call, and all of them together take longer than
+    a heartbeat may.
+    """
     if heartbeat is not None:
         heartbeat.touch()
 
 
 def _ask(shards: Sequence[Shard], heartbeat: Path | None) -> tuple[dict[str, str], list[str]]:
-    """What each shard in reach says, and why the others are out of reach."""
+    """The answers of the shards in reach, and why the others are out of reach."""
     found: dict[str, str] = {}
     failures: list[str] = []
     for shard in shards:
@@ -74,7 +76,7 @@ def _ask(shards: Sequence[Shard], heartbeat: Path | None) -> tuple[dict[str, str
 
 
 def _found_cluster(shards: Sequence[Shard], failures: list[str]) -> str | None:
-    """Give the first shard an id, unless another worker was faster; the first in name, so that all ask the same."""
+    """Give the first shard an id, unless another worker was faster. All workers choose the first one by name."""
     try:
         return min(shards, key=lambda shard: shard.name).join(secrets.token_hex(ID_BYTES)) or None
     except ShardUnreachableError as error:
@@ -83,7 +85,7 @@ def _found_cluster(shards: Sequence[Shard], failures: list[str]) -> str | None:
 
 
 def _join_all(shards: Sequence[Shard], cluster: str, heartbeat: Path | None) -> None:
-    """Give the id to the shards in reach, and drop the connections. Other shards join when their loop connects."""
+    """Give the id to the shards in reach, and close the connections. Other shards join when their loop connects."""
     for shard in shards:
         _beat(heartbeat)
         shard.cluster = cluster

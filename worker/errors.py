@@ -1,10 +1,10 @@
-"""What can go wrong between a worker and its shard."""
+"""Errors between a worker and its shard."""
 
 from __future__ import annotations
 
 
 class ShardUnreachableError(Exception):
-    """The shard gave no answer. `sent` tells whether it may have received the call nevertheless."""
+    """The shard gave no answer. `sent`: it may have received the call."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__(reason)
@@ -12,4 +12,4 @@ class ShardUnreachableError(Exception):
 
 
 class WrongInstanceError(Exception):
-    """An instance belongs to another shard than the settings say."""
+    """An instance belongs to another shard than the settings or the announcement say."""

@@ -1,15 +1,16 @@
-"""The frames that a worker has in hand, from their delivery until their report, and what may be reported of them.
+"""The frames that a worker has in hand, from their delivery until their report, and the rules for reports.
 
-Copies of a chunk can be in several hands: its frame was redelivered, an earlier call may still reach the shard, or the
-api has sent the chunk again. The rule that keeps every report true whatever the other copies come to:
+Several copies of a chunk may exist: its frame was redelivered, an earlier call may still reach the shard, or the api
+has sent the chunk again. These rules keep every report true, whatever happens to the other copies:
 
 - `OK` and `WRONG_BUCKET` are final, because the shard has them on record. Outcomes of reads have no effect. All of
   these are reported at once.
-- A change that the shard refused, or that was never sent, is reported as that only together with the deletion of its
-  frame, and only if no other worker was ever given the frame, no call with the chunk may still be on its way, and Redis
-  is the server that delivered it. (The api adds: and it was sent once.)
+- That the shard refused a change, or that a change was never sent, is reported only together with the deletion of its
+  frame, and only if no other worker was ever given the frame, no call with the chunk may still arrive at the shard, and
+  Redis is the server that delivered it. (The api also requires that it sent the chunk once.)
 - Everything else is `UNKNOWN`.
-- Of a frame that a peer has taken over only what is on record is reported; the peer reports the rest.
+- Of a frame that another worker has taken over, only outcomes on record are reported; the other worker reports the
+  rest.
 """
 
 from __future__ import annotations
@@ -40,17 +41,21 @@ from worker.tracing import Times, has_sampled
 _log = logging.getLogger(__name__)
 
 GIVE_UP_MS = 250
-"""How long before the time of a chunk is over it is given up, so that the reply still finds somebody waiting for it."""
+"""A chunk is given up this long before its time ends, so that the reply arrives while its request still waits."""
 
 FOREIGN_FRAME_AGE_MS = 60_000
-"""A frame of a format version that no worker has read for so long is deleted; its deadline is long past."""
+"""A frame of an unknown format version is deleted if no worker has read it for this long; its deadline has passed long
+ago."""
 
 OTHER_CLUSTER_LINE_EVERY_S = 10.0
-"""Frames of another cluster come as fast as its clients send: they get one log line in so long, not one each."""
+"""Frames of another cluster may arrive as often as its clients send: there is one log line in this time, not one for
+each frame."""
 
 
 class _InHand:
-    """One frame: its outcomes that are final, those that are final only if nobody else was given it, and the rest."""
+    """One frame: its final outcomes, those that are final only if no other worker was given it, and the other
+    chunks.
+    """
 
     __slots__ = ("entry_id", "final", "frame", "missing", "refusals")
 
@@ -69,16 +74,16 @@ class _Mixed:
 
 
 class Turn:
-    """The frames of one delivery. `claimed_at`: since when, at the latest, this worker's claim on them has not aged.
+    """The frames of one delivery. `claimed_at` is the time since which this worker's frame claims are certainly valid.
 
-    `cluster` is the id of the cluster that this worker works for.
+    `cluster` is the id of this worker's cluster.
     """
 
     def __init__(self, shard: str, delivery: Delivery, cluster: str = "") -> None:
         self.claimed_at = delivery.asked_at
         self.server = delivery.server
         self.has_news = False
-        """Whether there are outcomes that are not reported yet."""
+        """Whether some outcomes are not reported yet."""
         self.unreported_bytes = 0
         """Payload bytes of outcomes that are not reported yet."""
         self._shard = shard
@@ -93,7 +98,7 @@ class Turn:
         self._refused: dict[bytes, tuple[str, str]] = {}
         self._left_over: dict[str, list[Outcome]] = {}
         self.times: Times | None = None
-        """Of the chunks of traced requests, where there are some."""
+        """The times of traced requests' chunks, if there are any."""
 
         for entry in delivery.entries:
             self._add(entry, delivery)
@@ -113,17 +118,17 @@ class Turn:
         return chunk.id in self._waiting
 
     def ends(self, chunk: Chunk) -> float:
-        """When a chunk is to be given up, on this process's monotonic clock.
+        """When a chunk must be given up, on this process's monotonic clock.
 
-        It follows from the time that the chunk had left when it was sent, by its api's clock, and the time that it has
-        been in the stream, by Redis' clock. How far these clocks are from this machine's does not matter.
+        It follows from the time that the chunk had left when it was sent, by its api's clock, and from its time in the
+        stream, by Redis' clock. So differences between these clocks and this machine's clock do not matter.
         """
         in_hand = self._waiting[chunk.id][0]
         waited_ms = max(0, self._delivery.waited_ms(in_hand.entry_id))
         return self._given_at + (chunk.deadline_ms - in_hand.frame.sent_ms - waited_ms - GIVE_UP_MS) / 1000
 
     def put(self, chunk: Chunk, status: int, payload: Any, *, maybe_sent: bool) -> None:
-        """Take the outcome of a chunk. `maybe_sent`: an earlier call with it may still reach the shard, or has."""
+        """Take the outcome of a chunk. `maybe_sent`: an earlier call with it has reached the shard, or still may."""
         outcome = Outcome(chunk.id, status, payload)
         refused = False
         if status not in ON_RECORD and chunk.operation in CHANGES:
@@ -139,7 +144,7 @@ class Turn:
         self.unreported_bytes += size_of(outcome)
 
     def report(self) -> Report:
-        """What may be reported now, and which frames are to be deleted with it."""
+        """What may be reported now, and which frames are deleted with it."""
         outcomes = {stream: list(left) for stream, left in self._left_over.items()}
         done, sole = [*self._done, *self._refused], [*self._refused]
         for entry_id, in_hand in self._frames.items():
@@ -163,7 +168,7 @@ class Turn:
         return Report(encoded(outcomes), done, refused, sole, self.server)
 
     def reported(self) -> None:
-        """Forget what `report` returned: Redis has it."""
+        """Forget the report that `report` returned: Redis has it."""
         self._done.clear()
         self._refused.clear()
         self._left_over.clear()
@@ -174,7 +179,9 @@ class Turn:
         self.unreported_bytes = 0
 
     def lose(self, entry_ids: Iterable[bytes]) -> None:
-        """Drop frames that are a peer's now. It reports on them; what is on record may be reported here as well."""
+        """Drop frames that another worker has taken over. It reports on them; outcomes on record may be reported here,
+        too.
+        """
         lost = set(entry_ids)
         for entry_id in lost:
             self._refused.pop(entry_id, None)
@@ -201,7 +208,8 @@ class Turn:
             self._add_unreadable(entry, delivery, error)
             return
         if frame.server != delivery.server:
-            # A leftover of a failover: the server before may have had its report, and what still waits was sent again.
+            # A frame from before a failover: the former server may have its report, and the api has sent the waiting
+            # chunks again.
             _log.info("deleted a frame of another server", extra={"shard": self._shard, "entry": entry.id.decode()})
             self._done.append(entry.id)
             return
@@ -218,11 +226,11 @@ class Turn:
                 self._chunks.append(chunk)
 
     def _add_unreadable(self, entry: Entry, delivery: Delivery, error: FrameError) -> None:
-        """Decide what becomes of a frame that this worker cannot read, or that is for another cluster.
+        """Decide about a frame that this worker cannot read, or that is for another cluster.
 
-        It is refused to its sender only if nobody else was given it. Any other stays pending and goes round: the worker
-        that had it before may have read it, and one of another version or cluster may read it now. In the end it is too
-        old.
+        It is refused to its sender only if no other worker was given it. Otherwise it stays pending for other workers:
+        the one that had it before may have read it, or one of another version or cluster may read it now. When it is
+        too old, it is deleted.
         """
         sender = None if delivery.redelivered else _sender(error)
         too_old = delivery.waited_ms(entry.id) > FOREIGN_FRAME_AGE_MS

@@ -1,6 +1,6 @@
-"""The consumer group of one shard's stream, as one of its consumers sees it: its names, and how it is made again.
+"""The consumer group of one shard's stream, as one of its consumers uses it: its names, and how it is created again.
 
-What a worker does with the frames is elsewhere: `stream` reads and reports, `takeover` claims, `presence` announces.
+Other modules work with the frames: `stream` reads and reports, `takeover` claims, `presence` announces.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from protocol.names import FIELD, GROUP, shard_stream
 from protocol.redis_wire import Command, Wire
 
 NONSENSE = (TypeError, ValueError, LookupError, AttributeError)
-"""What reading a reply raises that has another form than asked for, because bytes of it or of the command were lost."""
+"""The errors of decoding a reply that has an unexpected form, because bytes of it or of the command were lost."""
 
 
 class Entry(NamedTuple):
-    """A stream entry: its id, and the encoded frame it holds (None where the entry holds none)."""
+    """A stream entry: its id, and the encoded frame in it (None if there is none)."""
 
     id: bytes
     data: bytes | None
 
 
 class Group:
-    """One shard's stream and its group on one lane, over one connection. `lane` is what logs call it."""
+    """One shard's stream and its group on one lane, with one connection. `lane` is its name in logs."""
 
     def __init__(self, wire: Wire, shard: str, consumer: str, lane: str = "") -> None:
         self.shard = shard
@@ -36,10 +36,10 @@ class Group:
         self._wire = wire
 
     def connect(self) -> str:
-        """Connect unless there is a connection; returns the run id of the Redis server at its other end.
+        """Connect, unless connected; returns the run id of the Redis server at the other end.
 
         Raises:
-            redis.RedisError: there is no connection.
+            redis.RedisError: connecting failed.
         """
         self._wire.connect()
         return self._wire.server
@@ -53,13 +53,13 @@ class Group:
         return self._wire.run(commands)
 
     def ensure(self) -> None:
-        """Make the group if it is missing, from the stream's beginning: frames that are there must not be lost."""
+        """Create the group if it is missing, from the stream's beginning: frames in the stream must not be lost."""
         (reply,) = self._wire.run([("XGROUP", "CREATE", self.stream, GROUP, "0", "MKSTREAM")])
         if isinstance(reply, redis.ResponseError) and "BUSYGROUP" not in str(reply):
             raise reply
 
     def was_there(self, replies: Sequence[Any]) -> bool:
-        """Whether the group existed for the commands with these replies; if it did not, it does now.
+        """Whether the group existed when the commands with these replies ran; if it did not, it does now.
 
         Raises:
             redis.ResponseError: another error is among the replies.
@@ -73,7 +73,7 @@ class Group:
         return False
 
     def disconnect(self) -> None:
-        """Drop the connection; the next command makes another."""
+        """Close the connection; the next command opens another."""
         self._wire.close()
 
 
@@ -83,7 +83,7 @@ def entries_of(raw: Sequence[Any]) -> list[Entry]:
 
 
 def not_understood(error: Exception) -> redis.InvalidResponse:
-    """The error of an answer that has another form than asked for."""
+    """The error for an answer that has an unexpected form."""
     return redis.InvalidResponse(f"redis answered something else than it was asked: {error!r}")
 
 

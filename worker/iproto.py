@@ -1,8 +1,8 @@
-"""The one call that a worker makes all the time, in Tarantool's binary protocol on a socket of its own.
+"""The stored procedure's call in Tarantool's binary protocol, on a socket of its own: workers make it all the time.
 
-The `tarantool` connector opens the connection: greeting, authentication and the first questions are its work. For the
-calls that follow it builds a request, a packer, a response and an unpacker each, and asks the kernel whether the socket
-is still there; measured with chunks of 33 keys a call cost 91 us of CPU through it and 54 us like this.
+The `tarantool` connector opens the connection: it does the greeting, the authentication and the first questions. For
+each further call it would build a request, a packer, a response and an unpacker, and ask the kernel whether the socket
+is still open. Measured with chunks of 33 keys, a call took 91 us of CPU with it and takes 54 us with this module.
 
 Numbers: https://www.tarantool.io/en/doc/latest/reference/internals/iproto/
 """
@@ -28,9 +28,10 @@ _DATA, _ERROR = 0x30, 0x31
 _ERROR_FLAG = 0x8000
 _RECEIVE_BYTES = 256 * 1024
 SILENT_S = 0.5
-"""After so long without an answer another leader is looked for: the one that was called may be frozen."""
+"""After this time without an answer the worker looks for another leader: the one that it called may be frozen."""
 _MAX_ANSWER_BYTES = 128 * 1024 * 1024
-"""More than any answer has (the shard stops at 64 MiB and 16 MiB of reads): room is made for no length that lies."""
+"""More than any answer has (the shard stops at 64 MiB and 16 MiB of reads): the worker allocates no memory for a length
+beyond this, which must be damaged."""
 
 
 class CallRefusedError(Exception):
@@ -42,7 +43,7 @@ class CallRefusedError(Exception):
 
 
 class Procedure:
-    """A stored procedure of one argument, called over a socket that is logged in already."""
+    """A stored procedure with one argument, called over a socket that is logged in already."""
 
     def __init__(self, connected: socket.socket, name: str) -> None:
         self._socket = connected
@@ -51,13 +52,14 @@ class Procedure:
         self._sync = 0
 
     def __call__(self, argument: Any, is_replaced: Callable[[], bool] | None = None) -> Any:
-        """Call it and return the first value it returns; texts and binaries come as bytes.
+        """Call it and return its first return value; texts and binaries are returned as bytes.
 
-        Where the answer has not begun after `SILENT_S`, `is_replaced` is asked whether somebody else will give it.
+        If the answer has not begun after `SILENT_S`, `is_replaced` is called: it says whether another instance leads
+        now.
 
         Raises:
             CallRefusedError: Tarantool answered with an error.
-            TimeoutError: no answer in time, or somebody else is to be asked; whether the call ran is unknown.
+            TimeoutError: no answer came in time, or another instance leads now; whether the call ran is unknown.
             OSError: the connection broke; whether the call ran is unknown.
         """
         body = self._prefix + self._pack(argument)

@@ -1,4 +1,4 @@
-"""Finds the leader among the instances of a shard: all are asked at once, and the silent ones hold up nobody."""
+"""Finds the leader among the instances of a shard: it asks all at once, so that silent ones delay nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from protocol.announced import Address
 from worker.errors import ShardUnreachableError, WrongInstanceError
 
 SEARCH_S = 0.3
-"""For how long a search waits for answers, login included. The next one follows soon: an election takes longer."""
+"""How long a search waits for answers, login included. The next one follows soon: an election takes longer."""
 
 AVOIDED_S = 1.0
-"""For how long an instance is left out that has let a call time out: the kernel of a frozen one still connects."""
+"""How long an instance is left out after a call to it timed out: the kernel of a frozen one still accepts
+connections."""
 
 
 class Found(NamedTuple):
-    """What one instance said. `connected` is logged in, and only there for the leader; `reason` says why it is not."""
+    """The answer of one instance. `connected` is logged in, and given only for the leader; `reason` says why it is not
+    the leader.
+    """
 
     instance: Address
     connected: socket.socket | None
@@ -30,7 +33,7 @@ class Found(NamedTuple):
 
 
 Ask = Callable[[Address, float], Found]
-"""Asks one instance within so many seconds."""
+"""Asks one instance, for at most this many seconds."""
 
 
 class LeaderSearch:
@@ -43,14 +46,14 @@ class LeaderSearch:
         self._avoided: dict[Address, float] = {}
 
     def avoid(self, instance: Address) -> None:
-        """Leave an instance out for a while, as long as there are others."""
+        """Leave an instance out for some time, as long as there are others."""
         self._avoided[instance] = time.monotonic() + AVOIDED_S
 
     def find(self, *, but: Address | None = None) -> tuple[Address, socket.socket]:
         """The leader, and a connection to it that is logged in.
 
         Raises:
-            ShardUnreachableError: no instance says that it leads.
+            ShardUnreachableError: no instance says that it is the leader.
             WrongInstanceError: an instance belongs to another shard or cluster.
         """
         now = time.monotonic()
@@ -70,7 +73,7 @@ class LeaderSearch:
         raise ShardUnreachableError("; ".join(reasons) or "no instance answered in time", sent=False)
 
     def _answers(self, asked: Sequence[Address]) -> Iterator[Found]:
-        """The answers of those asked, as they come, for as long as a search lasts."""
+        """The answers as they arrive, for as long as a search lasts."""
         inbox = _Inbox()
         for instance in asked:
             threading.Thread(
@@ -89,7 +92,7 @@ class LeaderSearch:
 
 
 class _Inbox:
-    """Takes the answers of one search. Connections that come when it is closed are closed, too."""
+    """Takes the answers of one search. Connections that arrive after it is closed are closed, too."""
 
     def __init__(self) -> None:
         self._found: queue.SimpleQueue[Found] = queue.SimpleQueue()

@@ -1,4 +1,4 @@
-"""The loop of one shard and lane: read frames, call the shard, report; again and again until told to stop."""
+"""The loop of one shard and lane: reads frames, calls the shard and reports, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from worker.takeover import TakeOver
 _log = logging.getLogger(__name__)
 
 MAX_HELD_BYTES = 8 * 1024 * 1024
-"""Payload bytes that a worker holds before it reports what it has, whether the rest of the turn is finished or not."""
+"""When a worker holds this many payload bytes, it reports what it has, even before the turn is finished."""
 
 FIRST_WAIT_S, LAST_WAIT_S = 0.02, 0.5
-"""Waits between tries at Redis."""
+"""Waits between attempts to reach Redis."""
 
 FORGOTTEN_AFTER_S = 0.5
-"""For how long a loop tries to tell a Redis that is out of reach that it leaves."""
+"""How long a loop that ends tries to reach a Redis that is out of reach."""
 
 FAILURE_LINE_EVERY_S = 5.0
-"""How often a loop logs at most that Redis fails."""
+"""The least time between log lines about a failing Redis."""
 
 _TIDY_EVERY_S = 0.5
 _FORGET_EVERY_S = 30.0
 
 
 class ShardLoop(threading.Thread):
-    """The thread that works one shard's stream on one lane. A Redis that says nothing holds up nobody else."""
+    """The thread that reads one shard's stream on one lane. A silent Redis delays only its own loops."""
 
     def __init__(
         self,
@@ -71,19 +71,19 @@ class ShardLoop(threading.Thread):
         self._next_tidy = self._next_forget = self._next_failure_line = 0.0
 
     def stop(self) -> None:
-        """Ask the loop to finish what it has in hand and end."""
+        """Ask the loop to finish its frames and end."""
         self._stopping.set()
 
     def update(self, instances: Sequence[Address], position: int) -> None:
-        """Take the addresses of the shard's instances, and its position among all shards; called by other threads."""
+        """Set the addresses of the shard's instances, and its position among all shards; called by other threads."""
         self._shard.readdress(instances)
         self._standby.position = position
 
     def run(self) -> None:
-        """Work until asked to stop. What ends the loop otherwise is kept in `failure` for the owner to see."""
+        """Work until asked to stop. Any other error is kept in `failure` for the owner."""
         try:
             self._run()
-        except BaseException as error:  # noqa: BLE001 - the owner looks at it and ends the process
+        except BaseException as error:  # noqa: BLE001 - the owner reads it and ends the process
             self.failure = error
 
     def _run(self) -> None:
@@ -107,22 +107,22 @@ class ShardLoop(threading.Thread):
         self.last_turn = time.monotonic()
 
     def _redis_failed(self, error: redis.RedisError) -> None:
-        """Go on with another connection, also after an error that this one has survived.
+        """Continue with another connection, even after an error that this one has survived.
 
-        A leader that has become a replica would refuse everything for ever, and a connection that has lost bytes may
-        still have replies in it that belong to nothing.
+        A leader that has become a replica would refuse every command for ever, and a connection that has lost bytes may
+        still deliver replies that belong to no command.
         """
         now = time.monotonic()
         if now >= self._next_failure_line:
-            # A lane may be away for days.
+            # A lane may be out of reach for days.
             self._next_failure_line = now + FAILURE_LINE_EVERY_S
             _log.warning("redis failed", extra={**self._where, "error": str(error)})
         self._group.disconnect()
 
     def _leave(self) -> None:
-        """Report what is in hand, trying again for a while, and take this consumer out of the group.
+        """Report the outcomes in hand, with repetitions for some time, and remove this consumer from the group.
 
-        Where nothing is in hand a short while is enough: Redis forgets by itself who is gone.
+        If nothing is in hand, a short time is enough: Redis removes announcements of ended workers itself.
         """
         backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
         began = time.monotonic()
@@ -143,9 +143,9 @@ class ShardLoop(threading.Thread):
         self._shard.disconnect()
 
     def _work_turn(self) -> None:
-        """Report the last turn, read new frames in the same round trip, and work them.
+        """Report the last turn, read new frames in the same round trip, and work on them.
 
-        Outcomes stay true whatever happens to Redis in between, so they are kept until a round trip has succeeded.
+        Outcomes stay true whatever happens to Redis meanwhile, so they are kept until a round trip has succeeded.
         """
         now = time.monotonic()
         tidy = now >= self._next_tidy
@@ -167,7 +167,7 @@ class ShardLoop(threading.Thread):
         return delivery
 
     def _poll(self) -> None:
-        """Read and report at once, and wait a while: another worker reads this stream, if it is alive."""
+        """Read and report at once, then wait: another worker reads this stream, if it is alive."""
         delivery = self._read(block=False)
         self._standby.polled(delivery.waited_ms(delivery.entries[0].id) if delivery.entries else None)
         self._work(delivery)
@@ -176,7 +176,7 @@ class ShardLoop(threading.Thread):
             self._stopping.wait(self._standby.pause_s())
 
     def _tidy(self, now: float) -> None:
-        """Announce this worker, take over what dead ones left, and forget them."""
+        """Announce this worker, take over the frames of dead workers, and delete those workers from the group."""
         self._report()
         self._standby.announced(self._presence.announce())
         taken = self._takeover.take_over()
@@ -188,15 +188,17 @@ class ShardLoop(threading.Thread):
             self._presence.forget_dead_consumers()
 
     def _work(self, delivery: Delivery) -> None:
-        """Work the frames of a delivery. What is not reported when this returns is kept for the next report."""
+        """Work on the frames of a delivery. Outcomes that are not reported when this returns are kept for the next
+        report.
+        """
         if not delivery.entries:
             return
         self.last_frame = time.monotonic()
         turn = self._turn = Turn(self._shard.name, delivery, self._shard.cluster)
         in_reach = True
         for call in grouped(turn.chunks, self._settings):
-            # Report finished outcomes before starting the next call: a turn can have dozens. Once Redis has failed, no
-            # call waits for it again.
+            # Finished outcomes are reported before the next call: a turn can have dozens of calls. If Redis has failed
+            # once, no further call of the turn waits for it.
             in_reach = in_reach and self._report_early()
             for rest_takes_a_while in self._caller.run(call, turn):
                 if rest_takes_a_while or turn.unreported_bytes > MAX_HELD_BYTES:
@@ -204,7 +206,7 @@ class ShardLoop(threading.Thread):
                     turn.unreported_bytes = 0
 
     def _report_early(self) -> bool:
-        """Report what is final while the rest is not known; False where Redis fails. It is reported later then."""
+        """Report the final outcomes while others are unknown. False: Redis failed, and they are reported later."""
         try:
             self._report(early=True)
         except redis.RedisError as error:
@@ -213,7 +215,7 @@ class ShardLoop(threading.Thread):
         return True
 
     def _report(self, *, early: bool = False) -> None:
-        """Report what is known of the frames in hand."""
+        """Report the outcomes of the frames in hand."""
         turn = self._turn
         if turn is None or (early and not turn.has_news):
             return
@@ -226,9 +228,10 @@ class ShardLoop(threading.Thread):
             self._turn = None
 
     def _renew(self, turn: Turn) -> None:
-        """Renew the claim on the frames of a turn, and drop those that are a peer's by now.
+        """Renew the frame claims of a turn, and drop frames that another worker has taken over.
 
-        Where Redis fails, all are dropped: a peer that reaches Redis may have them. If not, they are redelivered.
+        If Redis fails, all are dropped: a worker that reaches Redis may have taken them over. If not, they are
+        redelivered.
         """
         renewed_at = time.monotonic()
         try:

@@ -1,8 +1,7 @@
-"""The loops of a worker, which come and go with the shards: the one owner of all of them.
+"""Owns the loops of a worker, one for each shard and lane.
 
-Every shard has a loop on each lane. Starts those of a shard that has come, gives a loop the addresses that its shard
-has now, and ends the loop of a shard that has gone, once nobody has sent that shard anything there for a while: an api
-learns later than a worker that it has gone.
+It starts those of new shards, gives loops their shards' present addresses, and ends the loops of a removed shard when
+they have got no frames for some time: an api learns of the removal later than a worker.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from worker.errors import WrongInstanceError
 _log = logging.getLogger(__name__)
 
 LINGER_S = 10.0
-"""A loop goes on for so long after the last frame for its shard, once that has gone. The api asks every two seconds."""
+"""A loop of a removed shard continues for this long after its last frame. The api asks the shards every two seconds."""
 
 AGAIN_S = 5.0
-"""After which a loop is tried again whose shard was announced at an address where another instance is."""
+"""How long after its end a loop is tried again whose shard was announced at an address of another instance."""
 
 
 class LoopKey(NamedTuple):
-    """What one loop is for: a shard, and the position of a lane."""
+    """The shard of a loop, and the position of its lane."""
 
     shard: str
     lane: int = 0
 
 
 class Loop(Protocol):
-    """A thread that works one stream."""
+    """A thread that reads one stream."""
 
     name: str
     failure: BaseException | None
     last_turn: float
     last_frame: float
-    """When it was last given a frame, on the monotonic clock."""
+    """When it last got a frame, on the monotonic clock."""
 
     def start(self) -> None: ...
 
@@ -50,7 +49,7 @@ class Loop(Protocol):
     def is_alive(self) -> bool: ...
 
     def update(self, instances: Sequence[Address], position: int) -> None:
-        """Take the addresses of the shard's instances, and the shard's position among all of them."""
+        """Set the addresses of the shard's instances, and the shard's position among all shards."""
 
 
 Make = Callable[[LoopKey, Sequence[Address], int], Loop]
@@ -58,7 +57,7 @@ Make = Callable[[LoopKey, Sequence[Address], int], Loop]
 
 
 class _Kept:
-    """A loop. `gone_at`: since when its shard is gone; `again_at`: when it may be tried again after its end."""
+    """A loop. `gone_at` is when its shard was removed; `again_at` is when it may be tried again after its end."""
 
     __slots__ = ("again_at", "gone_at", "loop", "stopping")
 
@@ -70,10 +69,10 @@ class _Kept:
 
 
 class Loops:
-    """The loops of one worker. May be called by several threads.
+    """The loops of one worker. Several threads may call it.
 
-    The shards in `seeds` are in the settings: where another instance is at the address of one, the worker ends, as
-    somebody has to correct that. Of other shards' faults only their own loops take notice.
+    The shards in `seeds` are in the settings: if another instance is at the address of one, the worker ends, because
+    the settings must be corrected. The fault of another shard ends only its own loops.
     """
 
     def __init__(self, make: Make, seeds: Shards, *, lanes: int = 1, linger_s: float = LINGER_S) -> None:
@@ -95,7 +94,7 @@ class Loops:
             return iter([kept.loop for kept in self._kept.values()])
 
     def ensure(self, shards: Shards) -> None:
-        """Have a loop on each lane for each of these shards, and none for others."""
+        """Have a loop on each lane for each of these shards, and for no others."""
         with self._lock:
             if self._draining:
                 return
@@ -109,10 +108,10 @@ class Loops:
             self._settle()
 
     def tick(self) -> None:
-        """End loops that are not needed any more, and start what can be started by now.
+        """End loops that are not needed any more, and start those that may start now.
 
         Raises:
-            whatever ended a loop that should go on.
+            The error that ended a loop which must go on.
         """
         with self._lock:
             now = time.monotonic()
@@ -125,11 +124,11 @@ class Loops:
             self._settle()
 
     def oldest_turn(self) -> float:
-        """When the loop came round that has not done so for longest, on the monotonic clock."""
+        """When the loop that is most behind completed its last round, on the monotonic clock."""
         return min((loop.last_turn for loop in self if loop.is_alive()), default=time.monotonic())
 
     def drain(self, timeout_s: float) -> bool:
-        """Let every loop finish what it has in hand, and start none any more; returns whether all did in time."""
+        """Let every loop finish its frames, and start none any more; returns whether all did in time."""
         with self._lock:
             self._draining = True
             loops = [kept.loop for kept in self._kept.values()]
@@ -141,7 +140,7 @@ class Loops:
         return not any(loop.is_alive() for loop in loops)
 
     def _settle(self) -> None:
-        """Start the loops that are missing, and tell the others their shard's place and addresses."""
+        """Start the missing loops, and give the others their shard's position and addresses."""
         if self._draining:
             return
         for key in sorted(self._wanted):
@@ -155,7 +154,7 @@ class Loops:
                 kept.loop.update(self._wanted[key], position)
 
     def _ended(self, key: LoopKey, kept: _Kept, now: float) -> None:
-        """See why a loop has ended; forget it where it was to end, or may begin again."""
+        """Handle a loop that has ended; forget it if it should have ended, or may begin again."""
         failure = kept.loop.failure
         if kept.stopping and failure is None:
             _log.info("a loop ended, its shard was removed", extra={"loop": kept.loop.name})

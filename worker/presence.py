@@ -1,4 +1,4 @@
-"""Which workers are present at a shard: announces this one, and cleans up after those that are gone."""
+"""Which workers are present at a shard: announces this one, and removes dead ones from the group."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from worker.group import Group, not_understood, script
 _log = logging.getLogger(__name__)
 
 DEAD_CONSUMER_IDLE_MS = 60_000
-"""A consumer that was silent for so long and has nothing pending counts as dead.
+"""A consumer that was silent for this long and has nothing pending counts as dead.
 
-Before Redis 7.2 a read that finds nothing counts as silence too: such a consumer is alive, and its next read makes it
-anew.
+Before Redis 7.2 a read that finds nothing counts as silence, too: such a consumer is alive, and its next read creates
+it again.
 """
 
 PRESENT_MS = 3000
-"""How long after its last announcement a worker counts as present; a worker announces itself after each wait."""
+"""How long after its last announcement a worker counts as present; it announces itself after each wait."""
 
 
 class Presence:
@@ -35,9 +35,10 @@ class Presence:
         self._forget = script("forget_consumers.lua")
 
     def announce(self) -> list[bytes]:
-        """Announce this worker. Returns the names of its cluster's that are present, or none where Redis keeps none.
+        """Announce this worker. Returns the names of the present workers of its cluster, or none if Redis refuses to
+        keep them.
 
-        Redis may be out of memory, or not have given its workers the right yet. Frames are worked all the same.
+        Redis may be out of memory, or may not have given its workers the right yet. Workers read frames all the same.
         """
         consumer = self._group.consumer
         command: Command = ("EVAL", self._announce, 1, self._workers, consumer, PRESENT_MS, EPHEMERAL_TTL_S)
@@ -57,8 +58,10 @@ class Presence:
         check(self._group.run([self._forgetting(DEAD_CONSUMER_IDLE_MS, "")]))
 
     def leave(self) -> None:
-        """Announce the end, and delete this consumer unless it has frames pending, which its peers will take over."""
-        # Where Redis refuses to keep the workers it also refuses to forget one: then none is remembered.
+        """Withdraw the announcement, and delete this consumer unless it has frames pending, which other workers will
+        take over.
+        """
+        # If Redis refuses announcements, it also refuses to remove one: then there is none.
         leave: Command = ("ZREM", self._workers, self._group.consumer)
         _, forgotten = self._group.run([leave, self._forgetting(0, self._group.consumer)])
         check([forgotten])

@@ -1,4 +1,4 @@
-"""Replies to api processes: outcomes, encoded in entries of a bounded size."""
+"""Replies to api processes: outcomes, encoded as entries of bounded size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from protocol.frames import Outcome, encode_reply
 
 MAX_REPLY_BYTES = 4 * 1024 * 1024
-"""Payload bytes in one reply entry, unless a single outcome is larger than that."""
+"""Payload bytes in one reply entry, unless a single outcome is larger."""
 
 
 def encoded(outcomes: Mapping[str, Sequence[Outcome]]) -> list[tuple[str, bytes]]:

@@ -1,7 +1,7 @@
 """A worker's connection to one shard: finds the leader among its instances and calls the storage procedure there.
 
-The `tarantool` connector is synchronous and belongs to one thread. It treats strings as raw bytes here: answers hold
-MessagePack, which is no text, and arguments then arrive as Lua strings in every version of Tarantool.
+The `tarantool` connector is synchronous and belongs to one thread. It treats strings as raw bytes here: answers contain
+MessagePack, which is not text, and arguments then arrive as Lua strings in every version of Tarantool.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from worker.leader import Found, LeaderSearch
 # Tarantool refuses these before the procedure runs: no such procedure, access denied, wrong credentials, still loading.
 _NOT_EXECUTED = frozenset({33, 42, 47, 116})
 
-# What the connector raises where an answer lost bytes on its way.
+# What the connector raises if bytes of an answer were lost on the way.
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackException)
 
-# What a payload can be besides bytes.
+# The types that a payload can have besides bytes.
 _NO_BYTES = (int, type(None))
 
 JOIN_WITHIN_MS = 12 * 60 * 60 * 1000
 
 
 class Shard:
-    """One shard as a worker's thread sees it."""
+    """The connection of a worker's thread to one shard."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Shard:
         self.cluster = cluster
         """The cluster to which the shard must belong; empty: any."""
         self.said_cluster = ""
-        """The cluster to which it said to belong when this worker last connected; empty: none yet."""
+        """The cluster to which the shard said it belongs when this worker last connected; empty: none yet."""
         self.said_shards: Shards | None = None
         """The shards that its leader announced when this worker last connected; None: it announced none."""
         self._settings = settings
@@ -69,7 +69,7 @@ class Shard:
         return len(self._instances) > 1
 
     def readdress(self, instances: Sequence[Address]) -> None:
-        """Have the leader searched among these instances from the next call on; may be called by any thread."""
+        """Search for the leader among these instances from the next call on; any thread may call this."""
         self._announced = tuple(instances)
 
     @property
@@ -95,7 +95,7 @@ class Shard:
                 self._join_own()
 
     def apply(self, chunks: Sequence[Chunk]) -> list[list[Any]]:
-        """Hand `chunks` to the leader in one call; returns `[status, payload]` for each, in order.
+        """Send `chunks` to the leader in one call; returns `[status, payload]` for each, in order.
 
         Raises:
             ShardUnreachableError: no leader could be found, or it gave no answer in time.
@@ -122,7 +122,7 @@ class Shard:
         return cast("list[list[Any]]", answers)
 
     def disconnect(self) -> None:
-        """Drop the connection after a failure; the next call searches for the leader."""
+        """Close the connection after a failure; the next call searches for the leader."""
         if self._procedure is not None:
             self._procedure.close()
             self._procedure = None
@@ -133,7 +133,7 @@ class Shard:
         self._leader, self._procedure = leader, Procedure(connected, "tarantkv.apply")
 
     def _is_replaced(self) -> bool:
-        """Whether another instance leads by now, while a call to the leader is silent; it is used from now on."""
+        """Whether another instance has become the leader while a call is silent; it is used from now on."""
         try:
             found = self._search.find(but=self._leader)
         except ShardUnreachableError:
@@ -143,7 +143,7 @@ class Shard:
         return True
 
     def _ask(self, instance: Address, within_s: float) -> Found:
-        """Ask one instance whether it leads; may be called by several threads at once."""
+        """Ask one instance whether it is the leader; several threads may call this at once."""
         ends = time.monotonic() + within_s
         address = f"{instance[0]}:{instance[1]}"
         try:
@@ -165,15 +165,15 @@ class Shard:
         return found
 
     def join(self, cluster: str) -> str:
-        """Have the shard belong to `cluster` unless it belongs to one; returns the one to which it belongs then.
+        """Make the shard join `cluster`, unless it belongs to one. Returns its cluster.
 
-        That is none, an empty text, where the shard is read-only: it is asked again at the next connection.
+        That is an empty text if the shard is read-only, which is asked again at the next connection.
 
         Raises:
-            ShardUnreachableError: it gave no answer, or one that does not tell.
+            ShardUnreachableError: it gave no answer, or one without a cluster.
             WrongInstanceError: an instance says that it belongs to another shard or cluster.
         """
-        # Late is better than never: no shard ever joins a second cluster.
+        # This may be late: a shard never joins a second cluster, so it does no harm.
         deadline_ms = now_ms() + JOIN_WITHIN_MS
         body = msgpack.packb([cluster])
         ((status, payload),) = self.apply([Chunk(secrets.token_bytes(16), Operation.JOIN, deadline_ms, 0, 1, body)])
@@ -185,7 +185,7 @@ class Shard:
         return self.said_cluster
 
     def _join_own(self) -> None:
-        """Have a shard without a cluster join this worker's, before it is handed anything else."""
+        """Make a shard without a cluster join this worker's, before it gets anything else."""
         try:
             self.join(self.cluster)
         except ShardUnreachableError as error:
@@ -201,8 +201,8 @@ class Shard:
             )
 
     def _is_leader(self, connected: socket.socket, address: str, within_s: float) -> bool:
-        """Log in over the socket, and ask who answers there and whether it is the leader."""
-        # The connector takes a descriptor over and closes it in the end: it gets one of its own.
+        """Log in over the socket, and ask which instance answers there and whether it is the leader."""
+        # The connector takes over a descriptor and closes it in the end, so it gets a duplicate.
         connection = Connection(
             None,
             None,
@@ -223,7 +223,7 @@ class Shard:
             raise WrongInstanceError(f"the instance at {address}, configured as shard {self.name}, says it is {shard}")
         self.said_cluster = (description.get(b"cluster") or b"").decode()
         self._check_cluster(f"the instance at {address}, shard {self.name},")
-        # A shard of one instance has no other leader to look for: it answers itself that it is read-only.
+        # A shard with one instance has no other leader: its own answers say that it is read-only.
         if description[b"ro"] and self.has_replicas:
             return False
         self.said_shards = _shards_in(description)
@@ -234,7 +234,7 @@ def _shards_in(description: Mapping[bytes, Any]) -> Shards | None:
     """The shards that a description announces.
 
     Raises:
-        ValueError, TypeError, AttributeError: it has another form.
+        ValueError, TypeError, AttributeError: it has an unexpected form.
     """
     word = description.get(b"shards") or {}
     return {
@@ -243,9 +243,9 @@ def _shards_in(description: Mapping[bytes, Any]) -> Shards | None:
 
 
 def _are_answers(answers: Any, chunks: Sequence[Chunk]) -> bool:
-    """Whether each chunk has a status and a payload, and each read that went well the bytes that it asked for.
+    """Whether each chunk has a status and a payload, and each successful read has the bytes that it asked for.
 
-    Anything else could not be reported, or would surprise the api.
+    Other answers could not be reported, or would break the api.
     """
     if type(answers) is not list or len(answers) != len(chunks):
         return False
@@ -259,6 +259,6 @@ def _are_answers(answers: Any, chunks: Sequence[Chunk]) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The text of an error; a connector's holds bytes here, and often another error inside."""
+    """The text of an error; a connector's error contains bytes here, and often another error."""
     text = error.args[-1] if error.args else type(error).__name__
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)

@@ -1,8 +1,8 @@
-"""Which of a shard's workers reads its stream, and which stand by until that one is late.
+"""Decides which of a shard's workers reads its stream, and which stand by until that one is late.
 
-Workers that read a stream in turn make two half-full calls where one makes a full one, and a shard works one call at a
-time anyway. So the workers that are present divide the shards among them. Nothing depends on their agreeing about it: a
-worker that stands by polls the stream all the same, and reads like any other as soon as frames wait too long.
+Workers that read a stream in turn make two half-full calls instead of a full one, and a shard runs one call at a time
+anyway. So the workers that are present divide the shards among them. They need not agree about it: a worker that stands
+by polls the stream all the same, and reads like any other as soon as frames wait too long.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from collections.abc import Sequence
 from protocol.readers import reader
 
 POLL_EVERY_S = 0.05
-"""How often the workers that stand by poll a stream, all together, while they find something there."""
+"""How often the workers that stand by poll a stream, all of them together, while they find frames there."""
 
 QUIET = 4
-"""A worker that found nothing polls this many times less often."""
+"""A worker that found nothing polls less often, by this factor."""
 
 LATE_MS = 20
-"""A frame that has waited for so long is late: the worker that should read it is dead, slow, or has too much to do."""
+"""A frame that has waited for this long is late: the worker that should read it is dead, slow, or overloaded."""
 
 HELP_S = 1.0
-"""How long a worker that has found a late frame reads the stream beside the late worker."""
+"""How long a worker that has found a late frame reads the stream, too."""
 
 _MAX_PAUSE_S = 0.5
 
 
 class Standby:
-    """One worker's part at one shard. The shards are divided by `position`, the shard's among all shards by name; it
-    may be set at any time, and counts from the next announcement on.
+    """One worker's role at one shard. `position` is the shard's among all shards by name, and divides the shards among
+    the workers; it may be set at any time, and counts from the next announcement on.
 
-    Until it is known who else is present, the worker reads.
+    Until the other workers are known, this one reads.
     """
 
     def __init__(self, position: int, consumer: str) -> None:
@@ -44,18 +44,18 @@ class Standby:
         self._quiet = True
 
     def announced(self, present: Sequence[bytes]) -> None:
-        """Take note of all workers that are present, this one among them; none if that is unknown."""
+        """Note all workers that are present, this one included; none if they are unknown."""
         self._leads = not present or reader(present, self.position) == self._consumer
         self._others = max(0, len(present) - 1)
 
     def reads(self) -> bool:
-        """Whether this worker is to wait for frames; otherwise it polls now and then."""
+        """Whether this worker should wait for frames; otherwise it polls from time to time."""
         return self._leads or time.monotonic() < self._helps_until
 
     def polled(self, waited_ms: int | None) -> None:
-        """Take note of how long the frame had waited that a poll found, if it found one.
+        """Note how long the frame that a poll found had waited, if it found one.
 
-        Negative where Redis' clock was set back: then it is unknown who is late.
+        The time is negative if Redis' clock was set back: then it is unknown whether the frame is late.
         """
         self._quiet = waited_ms is None
         if waited_ms is not None and not 0 <= waited_ms < LATE_MS:

@@ -1,7 +1,7 @@
-"""Reads the frames of one shard's stream and reports what became of them.
+"""Reads the frames of one shard's stream and reports their outcomes.
 
-A frame stays pending in the consumer group from its delivery until it is reported. The report, the acknowledgement and
-the deletion are one step, so that no frame is deleted without a report. `XACK` alone would free no memory.
+A frame stays pending in the consumer group from its delivery until its report. The report, the acknowledgement and the
+deletion are one step, so that no frame is deleted without a report. `XACK` alone would free no memory.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from worker.group import NONSENSE, Entry, Group, clock_ms, entries_of, not_under
 _log = logging.getLogger(__name__)
 
 BLOCK_MS = 1000
-"""How long a read waits for a frame; also the longest time until a worker notices that it should stop."""
+"""How long a read waits for a frame, and so the longest time until a worker notices that it should stop."""
 
 MAX_REPLY_ENTRIES = 100_000
-"""Where a reply stream is trimmed if its api process reads no more but something keeps it from expiring."""
+"""The length at which a reply stream is trimmed if its api process does not read any more but the stream does not
+expire."""
 
 
 class Delivery(NamedTuple):
-    """Frames that this worker was given in one step, and what it takes to judge how old they are.
+    """Frames that this worker was given in one step, and the times by which their age is computed.
 
-    Redis gave them out after `asked_at` (monotonic clock of this process) and before `now_ms` (Redis' clock). `server`
+    Redis delivered them after `asked_at` (monotonic clock of this process) and before `now_ms` (Redis' clock). `server`
     is the run id of the Redis server. `redelivered`: another worker may have been given them before.
     """
 
@@ -41,18 +42,20 @@ class Delivery(NamedTuple):
     redelivered: bool = False
 
     def waited_ms(self, entry_id: bytes) -> int:
-        """For how long an entry had been in the stream; negative where Redis' clock was set back, 0 if unreadable."""
+        """How long an entry had been in the stream; negative if Redis' clock was set back, 0 if the id is not
+        readable.
+        """
         digits = entry_id.partition(b"-")[0]
         return self.now_ms - int(digits) if digits.isdigit() else 0
 
 
 class Report(NamedTuple):
-    """What is to be reported in one step.
+    """What is reported in one step.
 
     `replies` are `(reply stream, encoded reply)` pairs. `done` are the ids of the frames to delete. `refused` are
-    `(reply stream, entry id, cluster)` of those that this worker cannot read, or that are for another cluster than its
-    own, which then stands here. `sole` are the frames whose report is true only if
-    nobody else was ever given them. `server` is the run id of the Redis server that delivered the frames.
+    `(reply stream, entry id, cluster)` of frames that this worker cannot read, or that are for another cluster; in that
+    case `cluster` is this worker's. `sole` are the frames whose report is true only if no other worker was ever given
+    them. `server` is the run id of the Redis server that delivered the frames.
     """
 
     replies: Sequence[tuple[str, bytes]] = ()
@@ -86,7 +89,7 @@ class ShardStream:
         The report must not have `sole` frames.
 
         Raises:
-            redis.RedisError: Redis failed; whether it took the report is unknown, and it may be sent again.
+            redis.RedisError: Redis failed; whether it accepted the report is unknown, and it may be sent again.
         """
         server = self._group.connect()
         asked_at = time.monotonic()
@@ -102,7 +105,8 @@ class ShardStream:
             raise not_understood(error) from error
 
     def report(self, report: Report) -> Sequence[bytes]:
-        """Send a report. Returns those of its `sole` frames that others were given too; if any, nothing was sent.
+        """Send a report. Returns those of its `sole` frames that other workers were given, too; if there are any,
+        nothing was sent.
 
         Raises:
             redis.RedisError: as `read`.
@@ -153,11 +157,11 @@ class ShardStream:
         return b" ".join(word for word in words if word)
 
     def _check_reported(self, replies: Sequence[Any], report: Report) -> None:
-        """Check that Redis took the report.
+        """Check that Redis accepted the report.
 
-        Redis out of memory refuses the replies, and with them the deletion, which would free some. Then the frames are
-        deleted all the same: what was applied is on record, and the api answers at the deadline that the outcome is
-        unknown. Replies without a deletion are sent again later.
+        If Redis is out of memory it refuses the replies, and with them the deletion, which would free some. Then the
+        frames are deleted without replies: applied changes are on record, and the api answers at the deadline that the
+        outcome is unknown. Replies without a deletion are sent again later.
         """
         error = next((reply for reply in replies if isinstance(reply, redis.ResponseError)), None)
         if error is None:
@@ -169,5 +173,5 @@ class ShardStream:
 
 
 def _for_server(report: Report, server: str) -> Report:
-    """The report as this Redis server is to have it: frames that another one delivered are not deleted here."""
+    """The report for this Redis server: frames that another server delivered are not deleted here."""
     return report if report.server == server else report._replace(done=())

@@ -1,4 +1,4 @@
-"""Claims on frames: takes over those that dead workers left, and renews this worker's own."""
+"""Frame claims: takes over the frames of dead workers, and renews this worker's own."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from worker.group import NONSENSE, Entry, Group, clock_ms, entries_of, not_under
 from worker.stream import Delivery
 
 _LOOK_AHEAD = 10
-"""Pending frames looked at in one step of taking over, as a multiple of those that may be claimed in it."""
+"""Pending frames that one step of takeover looks at, as a multiple of those that it may claim."""
 
 OTHER_CLUSTER_IDLE_MS = 60_000
-"""Pending frames of another cluster's workers are left to their peers for so long; then they are old enough to drop."""
+"""Pending frames of another cluster's workers are left to those workers for this long; then they are old enough to be
+deleted."""
 
 _FIRST = b"0-0"
 
 
 class TakeOver:
-    """What one consumer does about the pending frames of its group."""
+    """Takes over and renews the pending frames of one consumer's group."""
 
     def __init__(self, group: Group, *, count: int, claim_idle_ms: int) -> None:
         self._group = group
@@ -30,12 +31,12 @@ class TakeOver:
         self._renew = script("renew_claim.lua")
 
     def take_over(self) -> Delivery:
-        """Claim frames that some worker has left unreported for longer than the idle limit; a bounded step.
+        """Claim frames whose worker has not reported or renewed them for the idle limit; a bounded step.
 
-        Before Redis 7.0 an entry that was deleted stays pending: it comes without data, to be acknowledged.
+        Before Redis 7.0 a deleted entry stays pending: it is returned without data, and must be acknowledged.
 
         Raises:
-            redis.RedisError: Redis failed; what was claimed is taken over again when it has been idle.
+            redis.RedisError: Redis failed; frames that were claimed are taken over again after the idle limit.
         """
         server = self._group.connect()
         asked_at = time.monotonic()
@@ -61,13 +62,15 @@ class TakeOver:
         return (self._claim(left) if left else ()), now_ms
 
     def _is_left(self, holder: bytes, idle_ms: int) -> bool:
-        """Whether a frame has been left unreported by its worker, for this one to claim."""
+        """Whether its worker has not reported a frame for so long that this one may claim it."""
         if may_be_of_one_cluster(holder, self._group.consumer.encode()):
             return idle_ms >= self._claim_idle_ms
         return idle_ms >= OTHER_CLUSTER_IDLE_MS
 
     def _claim(self, entry_ids: Sequence[bytes]) -> Sequence[Entry]:
-        """Claim entries unless a peer was faster. One command each: a nil does not say which entry was deleted."""
+        """Claim entries unless another worker was faster. There is one command for each: a nil does not say which entry
+        was deleted.
+        """
         claim: Command = ("XCLAIM", self._group.stream, GROUP, self._group.consumer, self._claim_idle_ms)
         replies = self._group.run([(*claim, entry_id) for entry_id in entry_ids])
         if not self._group.was_there(replies):
@@ -78,12 +81,12 @@ class TakeOver:
         return entries
 
     def renew(self, entry_ids: Sequence[bytes], server: str) -> Sequence[bytes]:
-        """Count frames in hand as idle from now on. Returns those that are not this consumer's any more.
+        """Renew the frame claims: their idle time begins again. Returns the frames that another worker has taken over.
 
-        `server` is the run id of the Redis server that delivered them. Another server cannot know whose they are.
+        `server` is the run id of the Redis server that delivered them. Another server cannot know who holds them.
 
         Raises:
-            redis.RedisError: Redis failed; whose the frames are is unknown.
+            redis.RedisError: Redis failed; who holds the frames is unknown.
         """
         if not entry_ids:
             return ()

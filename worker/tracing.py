@@ -1,4 +1,4 @@
-"""Takes the times of chunks of traced requests in one turn. Where a turn has none of them, it does not exist."""
+"""Records the times of traced requests' chunks in one turn. A turn without such chunks has no such object."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ class Times:
         self._calls: dict[bytes, tuple[int, int]] = {}
 
     def called(self, chunks: Sequence[Chunk], began_ns: int) -> None:
-        """Take note that a call with these chunks has just been answered. Of several calls the last counts."""
+        """Note that a call with these chunks has just been answered. If there are several calls, the last one
+        counts.
+        """
         now = time.time_ns()
         self._calls.update((chunk.id, (began_ns, now)) for chunk in chunks)
 
     def outcomes(self, frames: Iterable[Frame]) -> dict[str, Outcome]:
-        """What is told of frames that are done, by reply stream."""
+        """The reports for frames that are done, by reply stream."""
         now = time.time_ns()
         found: dict[str, list[Stamp]] = {}
         for frame in frames:

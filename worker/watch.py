@@ -1,6 +1,6 @@
-"""Asks the shards which shards there are, now and then and when one of them names a shard that is not known here.
+"""Asks the shards which shards there are: regularly, and when a shard names one that this worker does not know.
 
-The questions go over connections of their own, which last for one question: the loops' belong to their threads.
+The questions use connections of their own, each for one question: those of the loops belong to their threads.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from worker.shard import Shard
 _log = logging.getLogger(__name__)
 
 ASK_EVERY_S = 2.0
-"""Between two rounds of questions, unless there is a reason to ask sooner."""
+"""The wait between two rounds of questions, unless there is a reason to ask sooner."""
 
 SELDOM_S = 10.0
-"""The same while no shard announces anything, as on one machine, where none ever will."""
+"""The same while no shard announces anything, as in a cluster whose shards are fixed."""
 
 LEAST_S = 0.2
-"""Between two rounds whatever the reason."""
+"""The shortest wait between two rounds, whatever the reason."""
 
 AT_ONCE = 8
 """Shards that are asked in a round; the next one asks others. Each of them knows all shards."""
 
 
 class ShardWatch(threading.Thread):
-    """Keeps `ensure` told of all shards, beginning with those of `shards`.
+    """Calls `ensure` with all shards, beginning with those of `shards`.
 
-    A shard that is announced counts at once, and one has gone when all shards were asked and none names it. Where none
-    announces anything the shards stay what they are.
+    An announced shard is added at once; a shard is removed when all shards were asked and none names it. If no shard
+    announces anything, the shards do not change.
     """
 
     def __init__(
@@ -58,28 +58,28 @@ class ShardWatch(threading.Thread):
         self._stopping = threading.Event()
 
     def refused(self, payload: Any) -> None:
-        """Take note of a refusal: it may name a shard that is not known. Called by the loops' threads."""
+        """Note a refusal: it may name a shard that is not known. Called by the threads of loops."""
         if any(isinstance(where, str) and where not in self._known for where in refused_buckets(payload).values()):
             self._wake.set()
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         self._stopping.set()
         self._wake.set()
 
     def run(self) -> None:
-        """Ask until told to stop. What ends it otherwise is kept in `failure` for the owner to see."""
+        """Ask until told to stop. Any other error is kept in `failure` for the owner."""
         try:
             while not self._stopping.is_set():
                 self._wake.wait(_about(ASK_EVERY_S if self._announced else SELDOM_S))
                 self._wake.clear()
                 self.round()
                 self._stopping.wait(_about(LEAST_S))
-        except BaseException as error:  # noqa: BLE001 - the owner looks at it and ends the process
+        except BaseException as error:  # noqa: BLE001 - the owner reads it and ends the process
             self.failure = error
 
     def round(self) -> None:
-        """Ask some shards, and pass on what has changed."""
+        """Ask some shards, and pass on the changes."""
         for name in self._unasked[:AT_ONCE]:
             if self._stopping.is_set():
                 return
@@ -101,7 +101,7 @@ class ShardWatch(threading.Thread):
             self._unasked = sorted(self._known)
 
     def _ask(self, name: str) -> Shards | None:
-        """What a shard announces; None where it announces nothing or does not answer."""
+        """The shards that a shard announces; None if it announces none or does not answer."""
         shard = self._make(name, self._known[name])
         try:
             shard.connect()
@@ -114,5 +114,5 @@ class ShardWatch(threading.Thread):
 
 
 def _about(seconds: float) -> float:
-    """Half as long, or half as long again: workers that started together are not to ask together."""
+    """Between half and one and a half times as long, so that workers that started together do not ask together."""
     return random.uniform(seconds / 2, seconds * 3 / 2)  # noqa: S311 - jitter is no secret
