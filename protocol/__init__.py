@@ -1,6 +1,6 @@
-"""What the api and the workers agree on.
+"""What the api and the workers must agree on.
 
-Here live the settings, the Redis names and connections, the bucket hash with the shard map, and the binary
-formats of chunks, frames and replies. Nothing here knows HTTP, and nothing here talks to Tarantool: `api` and
-`worker` import this package, it imports neither.
+It holds the settings, the Redis names and connections, the bucket hash with the shard map, and the binary formats of
+chunks, frames and replies. It knows nothing of HTTP and does not talk to Tarantool: `api` and `worker` import this
+package, and it imports neither of them.
 """

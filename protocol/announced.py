@@ -1,6 +1,7 @@
-"""The shards of a cluster as the shards themselves announce them, in their answer to DESCRIBE.
+"""The shards of a cluster, as the shards themselves announce them in their answers to DESCRIBE.
 
-`TARANTKV_SHARDS` names those that are asked first. On one machine shards announce nothing, and it names all of them.
+`TARANTKV_SHARDS` names those that are asked first. In a cluster whose shards are fixed, shards announce nothing, and it
+names all of them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ Shards: TypeAlias = Mapping[str, tuple[Address, ...]]
 
 
 def announced(words: Mapping[str, Shards | None]) -> dict[str, tuple[Address, ...]] | None:
-    """All shards that those of `words` announce together; None where none of them announces anything.
+    """All shards that the shards of `words` announce together; None if none of them announces anything.
 
-    Instances learn one after the other that a shard has come or gone, so that one which says less may be behind: a
-    shard is there as long as another one names it. What it says of itself does not keep it, as it may be the last to
-    learn that it has gone, but tells its addresses best.
+    Instances learn one after another that a shard was added or removed, so one that names fewer shards may be behind: a
+    shard exists as long as another one names it. A shard's own answer does not prove that it exists, because it may be
+    the last to learn of its removal; but it is the best source of its addresses.
     """
     said = {speaker: word for speaker, word in words.items() if word}
     if not said:

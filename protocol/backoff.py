@@ -1,4 +1,4 @@
-"""The waits between tries at something that is out of reach, for every process; whoever retries does the waiting."""
+"""The waits between attempts to reach something, for every process; the caller does the waiting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 class Backoff:
     """Waits that double from `first_s` to `last_s` and stay there, each shortened at random by up to a half.
 
-    Only the next wait is kept, not the number of tries: an outage may take any number of them.
+    It keeps only the next wait, not the number of attempts: an outage may take any number of them.
     """
 
     def __init__(self, first_s: float, last_s: float) -> None:
@@ -23,12 +23,12 @@ class Backoff:
         self._last_s = last_s
 
     def next_s(self) -> float:
-        """The seconds to wait before the next try."""
+        """The seconds to wait before the next attempt."""
         wait_s = self._next_s
         self._next_s = min(2 * wait_s, self._last_s)
-        # Processes that lost the same server must not all come back to it in the same moment.
+        # Processes that lost the same server must not all return to it in the same moment.
         return random.uniform(wait_s / 2, wait_s)  # noqa: S311  jitter is no secret
 
     def reset(self) -> None:
-        """Start from the first wait again: a try succeeded."""
+        """Start from the first wait again: an attempt succeeded."""
         self._next_s = self._first_s

@@ -1,7 +1,7 @@
-"""Keys to buckets, and buckets to shards.
+"""Maps keys to buckets, and buckets to shards.
 
-The bucket of a key is `digest.crc32(key) % bucket_count + 1` in Tarantool's terms, the function behind vshard's
-`strcrc32` and `mpcrc32` and the crud module, so that other Tarantool applications find the same keys. Tarantool's
+The bucket of a key is `digest.crc32(key) % bucket_count + 1` in Tarantool's terms. vshard's `strcrc32` and `mpcrc32`
+and the crud module use the same function, so other Tarantool applications find the same keys. Tarantool's
 `digest.crc32` is CRC-32C without the final inversion, hence the complement below.
 """
 
@@ -40,9 +40,9 @@ def bucket_of(key: bytes, bucket_count: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What one shard says of itself: name, bucket count, and ranges of buckets, ends included.
+    """What one shard says it owns: its name, its bucket count, and ranges of buckets, both ends included.
 
-    Of the buckets in `ranges` it answers reads. Those in `moving` are on their way from it or to it.
+    It answers reads of the buckets in `ranges`. Those in `moving` are moving from it or to it.
     """
 
     shard: str
@@ -55,8 +55,8 @@ class Ownership:
 class ShardMap:
     """Which shard owns which bucket.
 
-    `owners[bucket]` is an index into `shards`; `owners[0]` stands for nothing, since buckets count from 1. A shard may
-    own none: it was added a moment ago, or is about to go.
+    `owners[bucket]` is an index into `shards`; `owners[0]` has no meaning, because buckets count from 1. A shard may
+    own no bucket: it was just added, or will be removed soon.
     """
 
     shards: tuple[str, ...]
@@ -86,11 +86,11 @@ class ShardMap:
 
 
 def build_shard_map(shards: Sequence[str], bucket_count: int, answers: Mapping[str, Ownership]) -> ShardMap:
-    """Check that the shards' own accounts make one whole map, and build it.
+    """Check that the answers of the shards make one complete map, and build it.
 
-    `answers` holds, under the name that a shard is known by, what the instance found there said of itself; nothing of a
-    shard that does not answer, which is no fault where the others own every bucket. A bucket between two shards is
-    where one of them says that it moves: that shard can tell where it has gone.
+    `answers` has the answer of the instance found under each shard's name. It may lack a shard that does not answer, if
+    the others own every bucket. A bucket between two shards belongs to one that says it is moving: that shard knows
+    where it goes.
 
     Raises:
         HoleError, OverlapError: a bucket is owned by no shard, or by several.

@@ -1,4 +1,4 @@
-"""The bodies and payloads of the operations on keys besides write, read and delete. All of them are MessagePack.
+"""The bodies and payloads of the operations on keys except write, read and delete. All of them are MessagePack.
 
     UPDATE         [[row, ...], [condition, ...]]              payload  [version, [[position, current], ...]]
     DELETE_IF      [[key, ...], [bucket, ...], [condition, ...]]        [deleted, [[position, current], ...]]
@@ -7,9 +7,9 @@
     TOUCH          [[key, ...], [bucket, ...], [expiry or nil, ...]]    [position, ...]
     READ_TUPLES    [[key, ...], [bucket, ...]]                          [tuple or nil, ...]
 
-Rows are those of `protocol.rows`, which makes the bodies, and so are expiries. Positions count from 0 in the chunk. A
-condition is None for none, False where the key must be absent, True where it must be present, and otherwise the version
-that it must have. `current` is the version that the key has instead, None where it is absent.
+Rows and expiries are those of `protocol.rows`, which makes the bodies. Positions count from 0 in the chunk. A condition
+is None for no condition, False if the key must be absent, True if it must be present, and otherwise the version that it
+must have. `current` is the version that the key has instead, None if it is absent.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ NO_VERSION = 2**64 - 1
 """A version that no key ever has."""
 
 OUT_OF_BOUNDS, NOT_A_NUMBER, OUT_OF_RANGE = 1, 2, 3
-"""Why an increment was refused."""
+"""Why the shard did not apply an increment."""
 
 Condition = bool | int | None
 
 
 class Updated(NamedTuple):
-    """The payload of an update: the version of all entries but the failed ones, and what those keys have instead."""
+    """The payload of an update: the version of all applied entries, and what the keys of the failed ones have
+    instead.
+    """
 
     version: int
     failed: list[tuple[int, int | None]]
@@ -51,7 +53,9 @@ class Incremented(NamedTuple):
 
 
 class Stored(msgspec.Struct, array_like=True, frozen=True):
-    """A stored tuple. `version` is 0 for one of before there were versions; `expires` is Unix time in ms, 0 never."""
+    """A stored tuple. `version` is 0 if it was stored before there were versions; `expires` is Unix time in ms, 0
+    never.
+    """
 
     key: str
     bucket: int
@@ -93,10 +97,10 @@ def incremented(payload: bytes) -> Incremented:
 
 
 def not_touched(payload: bytes) -> list[int]:
-    """Decode the payload of a touch, the positions of the keys that were not there; raises ChunkError."""
+    """Decode the payload of a touch, the positions of the keys that were absent; raises ChunkError."""
     return _decode(_touched, payload)
 
 
 def stored(payload: bytes) -> list[Stored | None]:
-    """Decode the payload of a read of tuples: one for each key, None where it is not there; raises ChunkError."""
+    """Decode the payload of a read of tuples: one for each key, None if it is absent; raises ChunkError."""
     return _decode(_stored, payload)

@@ -1,14 +1,13 @@
-"""The body of a chunk, and the answer to a read.
+"""The bodies of chunks, and the answer to a read.
 
-A body is MessagePack in the order in which the storage walks it with pointers, and is made by one call of the encoder:
+A body is MessagePack, in the order in which the shard reads it with pointers. One call of the encoder makes it:
 
     write           [[key, bucket_id, value], ...]      an entry may have an expiry as its fourth element
     read, delete    [[key, ...], [bucket_id, ...]]
 
-`protocol.rows` makes those, and the bodies of the other operations on keys.
+`protocol.rows` makes these, and the bodies of the other operations on keys.
 
-An answer is made by the storage, which never turns a value into an object of its own. Counts and lengths are
-little-endian and have 32 bits:
+The shard makes an answer without turning values into objects. Counts and lengths are little-endian and have 32 bits:
 
     answer  count | count x length | values             a length of 0: the key is not there
 """
@@ -25,10 +24,10 @@ from typing import Any
 import msgspec
 
 MAX_CHUNK_KEYS = 1000
-"""Keys in one chunk; a batch with more for one shard makes several chunks."""
+"""Keys in one chunk; a batch with more keys for one shard makes several chunks."""
 
 MAX_CHUNK_BYTES = 256 * 1024
-"""Bytes in the body of one chunk, unless a single entry is larger than that."""
+"""Bytes in the body of one chunk, unless a single entry is larger."""
 
 _U32 = struct.Struct("<I")
 _LENGTHS = "I"
@@ -40,21 +39,21 @@ if array(_LENGTHS).itemsize != _U32.size or sys.byteorder != "little":  # pragma
 
 
 class ChunkError(ValueError):
-    """Bytes that are not an answer; the text says where they break."""
+    """The bytes are not an answer; the text says where they are wrong."""
 
 
 Row = tuple[str, int, Any]
-"""Key, bucket id and value of a write; a value may be `msgspec.Raw`, MessagePack already."""
+"""Key, bucket id and value of a write; a value may be `msgspec.Raw`, which is MessagePack already."""
 
 Cut = tuple[int, int, bytes]
-"""Where the keys of a chunk begin and end among those that were cut, and its body."""
+"""The first key of a chunk and the key after its last, as positions in the batch, and the chunk's body."""
 
 
 def write_bodies(rows: Sequence[Row]) -> Sequence[Cut]:
-    """Make the bodies of the chunks, at least one, that write `rows`, in order.
+    """Make the bodies of the chunks that write `rows`, in order; at least one.
 
     Raises:
-        OverflowError: a value holds an integer that MessagePack has no form for.
+        OverflowError: a value contains an integer that MessagePack cannot encode.
     """
     count = len(rows)
     if count <= MAX_CHUNK_KEYS and (len(body := _encode(rows)) <= MAX_CHUNK_BYTES or count == 1):
@@ -63,7 +62,7 @@ def write_bodies(rows: Sequence[Row]) -> Sequence[Cut]:
 
 
 def key_bodies(keys: Sequence[str], buckets: Sequence[int]) -> Sequence[Cut]:
-    """Make the bodies of the chunks, at least one, that read or delete `keys`, in order."""
+    """Make the bodies of the chunks that read or delete `keys`, in order; at least one."""
     count = len(keys)
     if count <= MAX_CHUNK_KEYS and len(body := _encode((keys, buckets))) <= MAX_CHUNK_BYTES:
         return ((0, count, body),)
@@ -76,7 +75,7 @@ def cut(encode: Callable[[int, int], bytes], count: int) -> Iterator[Cut]:
 
 
 def _cut(encode: Callable[[int, int], bytes], start: int, end: int) -> Iterator[Cut]:
-    """Cut into pieces of as many keys each; those that are still too large again."""
+    """Cut into pieces with the same number of keys each; pieces that are still too large are cut again."""
     count = end - start
     body = encode(start, end) if count <= MAX_CHUNK_KEYS else b""
     if count == 1 or (body and len(body) <= MAX_CHUNK_BYTES):
@@ -88,7 +87,7 @@ def _cut(encode: Callable[[int, int], bytes], start: int, end: int) -> Iterator[
 
 
 def answer_of(values: Sequence[msgspec.Raw | None]) -> bytes:
-    """The answer of a read with these encoded values; None where a key is not there."""
+    """The answer to a read with these encoded values; None if a key is absent."""
     lengths = array(_LENGTHS, [0 if value is None else memoryview(value).nbytes for value in values])
     return b"".join((_U32.pack(len(values)), lengths.tobytes(), *(value for value in values if value is not None)))
 
@@ -99,7 +98,7 @@ def head_size(count: int) -> int:
 
 
 def split_lengths(blob: bytes) -> tuple[array[int], int]:
-    """Read the head of an answer: the lengths, and the offset at which what they measure begins.
+    """Read the head of an answer: the lengths, and the offset at which the values begin.
 
     Raises:
         ChunkError: the blob is too short, or the lengths do not add up to its size.
@@ -136,12 +135,12 @@ def map_header(count: int) -> bytes:
 
 
 def decode_values(blob: bytes, decoder: msgspec.msgpack.Decoder[list[object]]) -> tuple[array[int], list[object]]:
-    """Decode the answer of a read: the lengths (0: not there), and the values of the keys that are there, in order.
+    """Decode the answer to a read: the lengths (0: absent), and the values of the keys that exist, in order.
 
     All values are decoded in one call, as one array.
 
     Raises:
-        ChunkError: the blob is not the answer of a read.
+        ChunkError: the blob is not an answer to a read.
     """
     lengths, start = split_lengths(blob)
     found = len(lengths) - lengths.count(0)
@@ -152,7 +151,7 @@ def decode_values(blob: bytes, decoder: msgspec.msgpack.Decoder[list[object]]) -
 
 
 def slice_values(blob: bytes) -> list[bytes | None]:
-    """Cut the answer of a read into its encoded values; None where the key is not there."""
+    """Cut the answer to a read into its encoded values; None if the key is absent."""
     lengths, start = split_lengths(blob)
     ends = accumulate(lengths, initial=start)
     next(ends)

@@ -1,4 +1,4 @@
-"""Wall-clock time in the unit of the wire formats; what is only measured in one process takes `time.monotonic`."""
+"""Wall-clock time in the unit of the wire formats; times within one process are measured with `time.monotonic`."""
 
 from __future__ import annotations
 

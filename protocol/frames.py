@@ -1,26 +1,27 @@
-"""Frames and replies: what one stream entry holds.
+"""Frames and replies: the content of stream entries.
 
-A frame carries the chunks that one api process had for one shard at one moment, a reply the outcomes that one worker
-had for one api process. Both are MessagePack arrays that begin with the format version, so that a process of another
-version can tell before it reads on. Of every version a frame's first two elements are these:
+A frame contains the chunks that one api process sends to one shard at one moment; a reply contains the outcomes that
+one worker reports to one api process. Both are MessagePack arrays that begin with the format version, so that a process
+of another version notices it before it reads further. In every version the first two elements of a frame are these:
 
     frame   [version, reply stream, server, sent_ms, traces, [chunk, ...], cluster, checksum]
     chunk   [id, operation, deadline_ms, retain_ms, keys, body]
     reply   [version, [[id, status, payload], ...], checksum]
 
-`cluster` is the id of the cluster whose shards the chunks are for. Workers of another cluster that uses the same Redis
-refuse the frame. It is empty only while an api process asks which cluster is its own; such a frame holds nothing but
+`cluster` is the id of the cluster to whose shards the chunks are sent. Workers of another cluster that uses the same
+Redis refuse the frame. It is empty only while an api process asks which cluster is its own; such a frame contains only
 questions that every cluster may answer.
 
-`server` is the run id of the Redis process to which the frame was appended. In any other process the frame is a
-leftover of a failover: its sender has sent its chunks again. `sent_ms` is the sender's Unix time when it sent the
-frame, so that `deadline_ms - sent_ms` is the time that a chunk had left then, whatever other clocks say.
+`server` is the run id of the Redis process to which the frame was appended. In any other process the frame is left over
+from before a failover: its sender has sent its chunks again. `sent_ms` is the sender's Unix time when it sent the
+frame: `deadline_ms - sent_ms` is the time that a chunk had left then, whatever other clocks say.
 
-`deadline_ms` is absolute Unix time. `retain_ms` says how long from its application an outcome must be remembered at
-least, 0 for as long as the deadline asks. `traces` maps the position of a chunk to its request's `traceparent`.
+`deadline_ms` is absolute Unix time. `retain_ms` is how long after its application an outcome must be remembered at
+least; 0 means as long as the deadline requires. `traces` maps the position of a chunk to its request's `traceparent`.
 
-The checksum is the CRC-32C of all bytes before it. Redis takes an argument by its length: where bytes are lost on the
-way, what follows moves up, and half of the time that is a frame again, with a value that nobody wrote.
+The checksum is the CRC-32C of all bytes before it. Redis reads as many bytes as an argument's length says: if bytes are
+lost on the way, those after them move up, and in half of the cases the result is a frame again, with a value that
+nobody wrote.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ import msgspec
 from protocol.operations import Operation
 
 VERSION = 5
-"""The format version written, of frames and of the bodies in them; it is also the only one understood."""
+"""The version of the format of frames and their bodies. Only this version is written and understood."""
 
 MAX_FRAME_BYTES = 1024 * 1024
-"""Body bytes in one frame, unless a single chunk is larger than that."""
+"""Body bytes in one frame, unless a single chunk is larger."""
 
 MAX_FRAME_KEYS = 4000
 """Keys in one frame."""
@@ -54,7 +55,7 @@ class Chunk(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one chunk; `payload` is the answer for `Status.OK`, otherwise a text that says what is wrong."""
+    """The outcome of one chunk; `payload` is the answer for `Status.OK`, otherwise a text that says what is wrong."""
 
     id: bytes
     status: int
@@ -62,7 +63,7 @@ class Outcome(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The payload as a text to show; the storage sends its texts as bytes."""
+        """The payload as a text to show; a shard sends its texts as bytes."""
         return self.payload.decode("utf-8", "replace") if isinstance(self.payload, bytes) else str(self.payload)
 
 
@@ -88,11 +89,11 @@ class Reply(NamedTuple):
 
 
 class FrameError(ValueError):
-    """Bytes that are no frame or reply of a version understood here."""
+    """The bytes are not a frame or reply of a version understood here."""
 
 
 class ForeignFrameError(FrameError):
-    """A frame or reply of another format version; `reply_stream` is where a frame's sender waits, if it is one."""
+    """A frame or reply of another format version; `reply_stream` is that of the frame's sender."""
 
     def __init__(self, version: int, reply_stream: str | None) -> None:
         super().__init__(f"format version {version}, this process understands {VERSION}")
@@ -101,7 +102,7 @@ class ForeignFrameError(FrameError):
 
 
 class OtherClusterError(FrameError):
-    """A frame for the shards of another cluster; `reply_stream` is where its sender waits."""
+    """A frame for the shards of another cluster; `reply_stream` is that of its sender."""
 
     def __init__(self, cluster: str, own: str, reply_stream: str) -> None:
         super().__init__(f"the frame is for cluster {cluster or '(none)'}, this worker works for {own}")
@@ -115,16 +116,16 @@ _encode = msgspec.msgpack.Encoder().encode
 _frames = msgspec.msgpack.Decoder(Frame)
 _replies = msgspec.msgpack.Decoder(Reply)
 _anything = msgspec.msgpack.Decoder(list[msgspec.Raw])
-# TypeError: what msgspec before 0.22 raises for the key of a map that Python cannot hash.
+# TypeError: msgspec before 0.22 raises it for the key of a map that Python cannot hash.
 _UNDECODABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _checksum, _checksum_on = google_crc32c.value, google_crc32c.extend
 
 _LATER = msgspec.Raw(b"")
-"""The place of the checksum, which is appended."""
+"""A placeholder for the checksum, which is appended."""
 
 _FOUR_BYTES = b"\xc4\x04"
 _WHOLE = 0x48674BC7
-"""The CRC-32C of whatever ends with its own CRC-32C, lowest byte first."""
+"""The CRC-32C of any data that end with their own CRC-32C, lowest byte first."""
 
 
 def _sealed(data: bytes) -> bytes:
@@ -184,10 +185,10 @@ def decode_frame(data: bytes) -> Frame:
 
 
 def check_cluster(frame: Frame, own: str) -> None:
-    """Check that a frame is for the shards of the cluster `own`, or only asks which cluster that is.
+    """Check that a frame is for the shards of the cluster `own`, or only asks for the id of the cluster.
 
     Raises:
-        OtherClusterError: it is neither.
+        OtherClusterError: it is for another cluster.
     """
     if frame.cluster == own:
         return

@@ -1,4 +1,4 @@
-"""How every Python process logs: one JSON object a line on standard error, for machines first and people second."""
+"""The log format of every Python process: one JSON object a line on standard error, so that programs can read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as JSON: time, level, logger, message, then whatever was given as `extra`."""
+    """Formats a record as JSON: time, level, logger, message, then all members of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Every name that tarant-kv uses in Redis. Nothing else may spell one out.
+"""Every name that tarant-kv uses in Redis. No other module may spell one out.
 
 | key | type | owner | gone when |
 |---|---|---|---|
@@ -17,18 +17,17 @@ GROUP: Final = "workers"
 """The consumer group of every shard's stream."""
 
 FIELD: Final = b"f"
-"""The one field of a stream entry; it holds an encoded frame or reply."""
+"""The only field of a stream entry; it holds an encoded frame or reply."""
 
 REFUSED: Final = b"refused"
-"""The field of a reply stream's entry that names a frame which a worker refused unread: `shard entry version`, the
-version being the worker's. Processes of all versions understand it, so it never changes. Where the version is the same,
-the frame is for another cluster than the worker's, whose id is a fourth word.
-"""
+"""The field of a reply stream's entry that names a frame which a worker refused unread: `shard entry version`, with the
+worker's version. Processes of all versions understand it, so it never changes. If the version is the sender's own, the
+frame was for another cluster than the worker's, whose id is a fourth word."""
 
 REPLY_PREFIX: Final = "reply:"
 
 EPHEMERAL_TTL_S: Final = 60
-"""How long, in seconds, what belongs to a process outlives it."""
+"""How many seconds the keys of a process outlive it."""
 
 
 def shard_stream(shard: str) -> str:
@@ -37,34 +36,35 @@ def shard_stream(shard: str) -> str:
 
 
 def shard_workers(shard: str, version: int) -> str:
-    """Who works the stream of `shard`: consumers by the time at which each last said so, ms.
+    """The workers at the stream of `shard`: consumers, by the time of their last announcement in ms.
 
-    Of one version of the frames: who cannot read them must not be the one who reads while others stand by.
+    There is one for each version of frames: a worker that cannot read them must not be the reader while others stand
+    by.
     """
     return f"workers:{shard}:{version}"
 
 
 def consumer(cluster: str, host: str, pid: int, token: str) -> str:
-    """The name of a worker in the group of each shard: whose shards it works for, and which process it is."""
+    """The name of a worker in the group of each shard: its cluster and its process."""
     return f"{cluster}/{host}:{pid}:{token}"
 
 
 def may_be_of_one_cluster(consumer: bytes, other: bytes) -> bool:
-    """Whether two consumers work for the same cluster; those of other versions, which do not say it, count as such."""
+    """Whether two consumers may work for the same cluster; those of versions that do not name it count as such."""
     first, second = (name.partition(b"/")[0] if b"/" in name else b"" for name in (consumer, other))
     return not first or not second or first == second
 
 
 def reply_stream(api_process: str) -> str:
-    """The stream on which the workers answer `api_process`."""
+    """The stream by which the workers answer `api_process`."""
     return REPLY_PREFIX + api_process
 
 
 def alive_key(api_process: str) -> str:
-    """A marker that only `api_process` creates, so that its absence tells that Redis lost its data."""
+    """A key that only `api_process` creates: if it is missing, Redis has lost its data."""
     return f"alive:{api_process}"
 
 
 def login_counter(kind: str, digest: str) -> str:
-    """The counter of failed logins of one `kind` (`user` or `address`); `digest` stands for the name itself."""
+    """The counter of failed logins of one `kind` (`user` or `address`); `digest` is that of the name."""
     return f"login:{kind}:{digest}"

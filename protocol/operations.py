@@ -1,6 +1,6 @@
-"""The numbers that travel: operations of a chunk and statuses of an outcome.
+"""The numbers in the wire formats: operations of a chunk and statuses of an outcome.
 
-`tarantool-cluster/tarantkv/` holds the same numbers for the storage; a test compares the two.
+`tarantool-cluster/tarantkv/` has the same numbers for the shards; a test compares the two.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class Operation(IntEnum):
-    """What a chunk asks its shard to do."""
+    """The operation that a chunk asks its shard for."""
 
     WRITE = 1
     READ = 2
@@ -48,40 +48,40 @@ CHANGES = frozenset(
         Operation.JOIN,
     )
 )
-"""The operations that change what is stored. All others have no effect, however often they are made."""
+"""The operations that change stored data. All others have no effect, however often they are made."""
 
 
 READS = frozenset((Operation.READ, Operation.READ_TUPLES, Operation.SCAN))
-"""The operations that answer with what is stored. Their answers can be large, and share the room of a call."""
+"""The operations that return stored data. Their answers can be large, and share the memory of a call."""
 
 
 class Status(IntEnum):
-    """What became of a chunk.
+    """The outcome of a chunk.
 
-    `OK` and `WRONG_BUCKET` are on record at the shard: they are final, also where others hold a copy of the chunk.
-    Every other status but `UNKNOWN` says that the shard did not apply the copy that it was asked about. That is final
-    only if nobody else may hold another copy: where somebody may, a change is reported as `UNKNOWN`.
+    `OK` and `WRONG_BUCKET` are on record at the shard: they are final, even if there are other copies of the chunk.
+    Every other status except `UNKNOWN` says that the shard did not apply this copy. That is final only if no other copy
+    can exist; otherwise a change is reported as `UNKNOWN`.
     """
 
     OK = 0
     EXPIRED = 1
     WRONG_BUCKET = 2
-    """The payload says where the buckets are: `protocol.refusals`. Of operations on no keys there is no record; a copy
-    of one does what it does once at most, and never to something newer."""
+    """The payload says where the buckets are: `protocol.refusals`. For operations on no keys there is no record; a copy
+    of such an operation takes effect once at most, and never on newer data."""
     READ_ONLY = 3
     NO_MEMORY = 4
     TOO_LARGE = 5
     MALFORMED = 6
     REFUSED = 7
     UNREACHABLE = 8
-    """Given by a worker or the api: nobody sent the chunk to its shard, and nobody will."""
+    """Given by a worker or the api: the chunk was not sent to its shard, and will not be."""
     UNKNOWN = 9
-    """Given by a worker or the api: the chunk may have been applied, or may still be until its deadline."""
+    """Given by a worker or the api: the chunk may have been applied, or may be applied until its deadline."""
     CONFLICT = 10
-    """Given for user records only: the stored record is not the one that the change started from."""
+    """Given for user records only: the stored record is not the one on which the change is based."""
     TOO_MANY = 11
-    """Given for claims only: the user has as many of them on the shard as one may have."""
+    """Given for claims only: the user has reached the limit of claims on the shard."""
 
 
 ON_RECORD = frozenset((Status.OK, Status.WRONG_BUCKET))
-"""The statuses that are final, whatever becomes of other copies of the chunk."""
+"""The statuses that are final, whatever happens to other copies of the chunk."""

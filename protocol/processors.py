@@ -1,4 +1,4 @@
-"""How many processors this process may use: by its affinity, and by the quotas of its control groups."""
+"""How many processors this process may use, by its affinity and the quotas of its control groups."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _ROOT = Path("/")
 def usable(root: Path = _ROOT) -> float:
     """The processors that this process may keep busy; a container's quota may be a fraction of one.
 
-    `root` is where `/proc` and `/sys` are.
+    `/proc` and `/sys` are read below `root`.
     """
     return min((float(len(os.sched_getaffinity(0))), *_quotas(root)))
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """The quotas of every control group that this process is in, and of those around it, where they have one."""
+    """The quotas of every control group that contains this process, directly or not."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -35,7 +35,9 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _with_parents(mounted: Path, path: str) -> Iterator[Path]:
-    """A group's directory and those above it; in a container the path may be the host's, and only the top is there."""
+    """A group's directory and those above it. In a container the path may be the host's, and then only the top
+    exists.
+    """
     group = mounted / path.lstrip("/")
     while group != mounted and mounted in group.parents:
         yield group
@@ -44,7 +46,7 @@ def _with_parents(mounted: Path, path: str) -> Iterator[Path]:
 
 
 def _quota(*files: Path) -> Iterator[float]:
-    """Processor time for each unit of time, from the files that hold quota and period; nothing where there is none."""
+    """Processor time for each unit of time, from the files with quota and period; nothing if there is no quota."""
     try:
         quota, period = " ".join(file.read_text() for file in files).split()
         if quota not in ("max", "-1") and int(quota) > 0 and int(period) > 0:

@@ -1,4 +1,4 @@
-"""Which of the workers that are present reads a shard's stream; the others stand by. Everybody must think the same."""
+"""Decides which of the present workers reads a shard's stream; the others stand by. All must decide alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Name = TypeVar("Name", str, bytes)
 
 
 def reader(present: Sequence[Name], position: int) -> Name:
-    """The worker that reads a shard; `position` is the shard's among all shards by name, and somebody is present.
+    """The worker that reads a shard. `position` is the shard's among all shards by name; `present` must not be empty.
 
     Half of the workers divide the shards among them: two that read a stream in turn make two half-full calls.
     """

@@ -1,4 +1,4 @@
-"""Where a Redis server is, and how a process of it is told from others: by the run id that it chooses at its start."""
+"""The address of a Redis server, and its run id, which every start of a server chooses anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Command = Sequence[bytes | str | int]
 
 
 class Address:
-    """Where Redis is, and which commands a connection begins with."""
+    """Where Redis listens, and the commands with which a connection begins."""
 
     def __init__(self, settings: RedisSettings, name: str, *, identify: bool) -> None:
         address = settings.address
@@ -34,7 +34,7 @@ def run_id(info: Any) -> str:
     """The run id in the answer to `INFO server`: every start of a Redis server has its own.
 
     Raises:
-        redis.ConnectionError: there is none.
+        redis.ConnectionError: the answer has no run id.
     """
     for line in info.split(b"\r\n") if isinstance(info, bytes) else ():
         name, _, value = line.partition(b":")

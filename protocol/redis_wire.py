@@ -1,8 +1,9 @@
 """Connections to Redis: they send all commands of a turn in one write and return the replies in order.
 
-The parser and the packer are hiredis', in C. redis-py's clients do more around each command and reply: pools, retries,
-health checks, events, a task and a timer each. A turn has up to a dozen commands, and for requests of one key that took
-a sixth of the api's CPU time. A connection retries nothing: its callers know the deadlines and what a lost reply means.
+The parser and the packer are those of hiredis, in C. redis-py's clients do more for each command and reply: pools,
+retries, health checks, events, a task and a timer. A turn has up to a dozen commands, and for requests of one key that
+took a sixth of the api's CPU time. A connection retries nothing: its callers know the deadlines, and what a lost reply
+means.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ COMMAND_TIMEOUT_S = 2.0
 _RECEIVE_BYTES = 256 * 1024
 _UNFINISHED: Final = object()
 _SURPLUS = "redis answered more than it was asked"
-"""Bytes were lost on the way, and it took the rest of a command for others: no reply can be trusted to be whose."""
+"""Bytes were lost on the way, and Redis read the rest of a command as others: it is uncertain to which command a reply
+belongs."""
 
 
 def _reader() -> hiredis.Reader:
@@ -37,15 +39,15 @@ def _reader() -> hiredis.Reader:
 
 
 def _pack(commands: Sequence[Command]) -> bytes:
-    # hiredis takes a tuple of any length, which its stub does not say.
+    # hiredis accepts a tuple of any length; its stub does not say so.
     return b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type]
 
 
 def check(replies: Sequence[Any]) -> Sequence[Any]:
-    """The replies, if none of them is an error.
+    """Return the replies, if none of them is an error.
 
     Raises:
-        redis.ResponseError: the first one that is.
+        redis.ResponseError: the first error among them.
     """
     for reply in replies:
         if isinstance(reply, redis.ResponseError):
@@ -56,12 +58,12 @@ def check(replies: Sequence[Any]) -> Sequence[Any]:
 class Wire:
     """One blocking connection, for one thread. It connects at the first `run`, and again after every failure.
 
-    `block_ms` is the longest block of its reads; replies are waited for somewhat longer. With `identify` it asks each
-    server that it connects to for its run id.
+    `block_ms` is the longest block of its reads; replies may take somewhat longer. With `identify` it asks each server
+    for its run id when it connects.
     """
 
     server = ""
-    """The run id of the server that it has connected to last."""
+    """The run id of the server to which it connected last."""
 
     def __init__(self, settings: RedisSettings, *, name: str, block_ms: int = 0, identify: bool = False) -> None:
         self._address = Address(settings, name, identify=identify)
@@ -93,10 +95,10 @@ class Wire:
             self._socket = None
 
     def connect(self) -> None:
-        """Connect and log in, unless it is connected.
+        """Connect and log in, unless connected.
 
         Raises:
-            redis.RedisError: there is no connection.
+            redis.RedisError: connecting failed.
         """
         if self._socket is not None:
             return
@@ -157,13 +159,13 @@ class Wire:
 
 
 class AsyncWire(asyncio.Protocol):
-    """One asyncio connection, for one task. It connects at the first `run`, and is of no use after a failure.
+    """One asyncio connection, for one task. It connects at the first `run`, and cannot be used after a failure.
 
-    With `identify` it asks the server for its run id. `silent_s`: how long it waits for a word of the server's.
+    With `identify` it asks the server for its run id. `silent_s` is how long the server may be silent.
     """
 
     server = ""
-    """The run id of the server, once it has connected."""
+    """The run id of the server, after it has connected."""
 
     def __init__(
         self, settings: RedisSettings, *, name: str, block_ms: int = 0, identify: bool = False, silent_s: float = 0.0
@@ -185,7 +187,7 @@ class AsyncWire(asyncio.Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it is of no use any more, as far as is known."""
+        """Whether it cannot be used any more, as far as is known."""
         return self._closed
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
@@ -241,7 +243,7 @@ class AsyncWire(asyncio.Protocol):
         try:
             await waiter
         except BaseException:
-            # Replies that nobody waits for any more may still come: the connection is of no use.
+            # Replies to this call may still arrive, so the connection cannot be used any more.
             self.close()
             raise
         finally:
@@ -250,7 +252,7 @@ class AsyncWire(asyncio.Protocol):
         return replies
 
     def _time_out(self) -> None:
-        """End the wait if nothing came for long enough, or what came is too slow; a large reply may take its time."""
+        """End the wait if nothing came for too long, or if the bytes come too slowly; a large reply may take longer."""
         loop = self._loop
         slowest = latest(self._began_at, self._timeout_s, self._came)
         left = min(self._heard_at, slowest) + self._timeout_s - loop.time()
@@ -264,7 +266,7 @@ class AsyncWire(asyncio.Protocol):
             self._waiter.set_exception(error)
 
     def data_received(self, data: bytes) -> None:
-        """Take replies; called by the transport."""
+        """Process received bytes; called by the transport."""
         gets, replies = self._reader.gets, self._replies
         self._heard_at = self._loop.time()
         try:
@@ -286,6 +288,6 @@ class AsyncWire(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what waits; called by the transport."""
+        """Fail the waiting call; called by the transport."""
         self._closed = True
         self._fail(redis.ConnectionError(f"the connection to redis broke: {exc or 'closed'}"))

@@ -1,6 +1,6 @@
-"""Rows of a batch: how those of each operation on keys become the bodies of chunks, and come back from them.
+"""Rows of a batch: how each operation encodes them as the bodies of chunks, and how they are decoded.
 
-A row is a key, its bucket id, and what the operation needs of it:
+A row is a key, its bucket id, and the arguments of the operation:
 
     WRITE                      value [expiry]
     UPDATE                     value [expiry] condition
@@ -9,9 +9,9 @@ A row is a key, its bucket id, and what the operation needs of it:
     INCREMENT                  delta, initial, min, max, expiry, whether the expiry counts always
     READ, READ_TUPLES, DELETE  nothing
 
-An expiry is an integer: 0 for the one that the key has; above 0 so many milliseconds after the chunk is applied; below
-0 minus the Unix time in milliseconds. None, or no expiry: the key never expires. `protocol.changes` says what
-conditions are. A value may be `msgspec.Raw`, MessagePack already.
+An expiry is an integer. 0 keeps the key's expiry; a positive number is so many milliseconds after the chunk is applied;
+a negative one is minus the Unix time in milliseconds. None, or no expiry: the key never expires. `protocol.changes`
+describes conditions. A value may be `msgspec.Raw`, which is MessagePack already.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from protocol.chunks import Cut, cut
 from protocol.operations import Operation
 
 KEEP: Final = 0
-"""The expiry that leaves a key the one that it has."""
+"""The expiry that leaves a key's own expiry unchanged."""
 
 MAX_TTL_S: Final = 315_360_000
-"""Seconds after which a key may expire at most: ten years."""
+"""The longest time in seconds after which a key can expire: ten years."""
 
 LAST_S: Final = 253_402_300_799
-"""The last second at which a key may expire, of the year 9999."""
+"""The last second at which a key can expire, that of the year 9999."""
 
 LOWEST: Final = -(2**63)
 HIGHEST: Final = 2**63 - 1
-"""The numbers that a counter may hold, and what may be added to it."""
+"""The highest integer that a counter may hold, or that may be added to it."""
 
 Expiry: TypeAlias = int | None
 AnyRow: TypeAlias = tuple[Any, ...]
 
 
 class _Form(NamedTuple):
-    """How rows become what is encoded, and what each had besides key and bucket, read back."""
+    """How rows are encoded, and how their arguments are decoded."""
 
     arrange: Callable[[Sequence[AnyRow]], Any]
     rest: Callable[[bytes], list[AnyRow]]
@@ -79,15 +79,15 @@ _FORMS = {
 
 
 def bodies(operation: Operation, rows: Sequence[AnyRow]) -> Sequence[Cut]:
-    """Make the bodies of the chunks, at least one, for `rows`, in order.
+    """Make the bodies of the chunks for `rows`, in order; at least one.
 
     Raises:
-        OverflowError: a value holds an integer that MessagePack has no form for.
+        OverflowError: a value contains an integer that MessagePack cannot encode.
     """
     arrange = _FORMS[operation].arrange
     return list(cut(lambda start, end: _encode(arrange(rows[start:end])), len(rows)))
 
 
 def rest_of_rows(operation: Operation, body: bytes) -> list[AnyRow]:
-    """What each row of a body had besides its key and its bucket, encoded as it was."""
+    """The arguments of each row in a body, without its key and bucket, encoded as they were."""
     return _FORMS[operation].rest(body)

@@ -1,11 +1,11 @@
-"""The body of a SCAN, and what a shard answers: a piece of a range of keys, in order.
+"""The body of a SCAN, and a shard's answer: a piece of a range of keys, in order.
 
     body      [lower or nil, lower_included, upper or nil, upper_included, reverse, limit, values, max_bytes,
                first_bucket, last_bucket]
     payload   [state, wait_us, [[first, last], ...], position or nil, [tuple, ...]]
 
-Bounds and positions are bytes, as UTF-8 orders them: that is the order of the shards' trees. A tuple is as stored; its
-value is nil where values are not asked for.
+Bounds and positions are bytes, in the order of UTF-8, which is that of the shards' trees. A tuple is as stored; its
+value is nil if no values are asked for.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ import msgspec
 from protocol.chunks import ChunkError
 
 MAX_LOOKED_AT = 1000
-"""Keys that a shard looks at for one chunk, at most."""
+"""Keys that a shard examines for one chunk, at most."""
 
 MAX_BYTES = 256 * 1024
-"""Bytes of tuples that are asked for with one chunk; a single tuple may be larger."""
+"""Bytes of tuples that one chunk asks for; a single tuple may be larger."""
 
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
-"""Ranges of buckets, ends included."""
+"""Ranges of buckets, both ends included."""
 
 
 class State(IntEnum):
     """How a shard has answered."""
 
     DONE = 0
-    """Nothing is left within the bounds."""
+    """No key is left within the bounds."""
     MORE = 1
-    """There may be more behind the position."""
+    """There may be more keys after the position."""
     NOT_NOW = 2
-    """Nothing was looked at: scans have had their share of the shard's time."""
+    """The shard examined nothing: scans have had their share of its time."""
 
 
 class Asked(NamedTuple):
-    """What one SCAN asks for."""
+    """The arguments of one SCAN."""
 
     lower: bytes | None
     lower_included: bool
@@ -59,7 +59,7 @@ class Asked(NamedTuple):
 
 
 class Item(msgspec.Struct, array_like=True, gc=False):
-    """A tuple as it is stored. `value` is encoded; those of former versions have version 0 and no expiry."""
+    """A stored tuple. `value` is encoded; tuples of earlier versions have version 0 and no expiry."""
 
     key: str
     bucket: int
@@ -69,7 +69,7 @@ class Item(msgspec.Struct, array_like=True, gc=False):
 
 
 class Piece(NamedTuple):
-    """What a shard has answered. `position` is the last key that it looked at, if there may be more behind it."""
+    """The answer of a shard. `position` is the last key that it examined, if there may be more after it."""
 
     state: int
     wait_s: float
@@ -87,10 +87,10 @@ _NIL = b"\xc0"
 
 
 def decode_piece(payload: bytes) -> Piece:
-    """The answer of a SCAN. Keys that are no UTF-8, which no client can name, are left out.
+    """Decode the answer to a SCAN. Keys that are not UTF-8 are left out, because no client can name them.
 
     Raises:
-        ChunkError: it is none.
+        ChunkError: it is not an answer to a SCAN.
     """
     try:
         try:
@@ -115,7 +115,7 @@ def _is_utf_8(key: msgspec.Raw) -> bool:
 
 
 def _text(text: bytes | None) -> bytes:
-    """Bytes as a MessagePack text, whether they are UTF-8 or not; nil for None."""
+    """Encode bytes as a MessagePack text, whether they are UTF-8 or not; None as nil."""
     if text is None:
         return _NIL
     size = len(text)
@@ -129,7 +129,7 @@ def _text(text: bytes | None) -> bytes:
 
 
 def _bytes(text: bytes) -> bytes | None:
-    """The bytes of a MessagePack text; None of nil."""
+    """The bytes of a MessagePack text; None for nil."""
     if text == _NIL:
         return None
     head = {0xD9: 2, 0xDA: 3, 0xDB: 5}.get(text[0], 1 if 0xA0 <= text[0] <= 0xBF else 0)

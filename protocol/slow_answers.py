@@ -1,6 +1,7 @@
 """How long an answer may take once it has begun.
 
-A socket's timeout is that of one receive: a peer that sends a byte now and then would be waited for without end.
+A socket's timeout is for one receive: without this module, a peer that sends a byte from time to time would never time
+out.
 """
 
 from __future__ import annotations
@@ -8,22 +9,24 @@ from __future__ import annotations
 import time
 
 SLOWEST_BYTES_S = 64 * 1024
-"""Half a megabit a second: a large answer may take its time on a slow link, as long as it is this fast."""
+"""Half a megabit a second: a large answer may take longer on a slow link, as long as it is this fast."""
 
 
 def latest(began_at: float, timeout_s: float, came: int) -> float:
-    """Until when more must have come of an answer of which `came` bytes are there: the timeout, and their time."""
+    """When more bytes of an answer must have arrived if `came` bytes are there: after the timeout and the time for
+    those.
+    """
     return began_at + timeout_s + came / SLOWEST_BYTES_S
 
 
 def keep_up(began_at: float, timeout_s: float | None, came: int) -> float:
-    """Hold an answer that is not whole yet against the clock; call it between two receives.
+    """Check that an incomplete answer is not too slow; call it between two receives.
 
     Returns:
-        When it began by the monotonic clock: now, where `began_at` is 0.
+        When the answer began, by the monotonic clock: now, if `began_at` is 0.
 
     Raises:
-        TimeoutError: it comes too slowly.
+        TimeoutError: the answer is too slow.
     """
     now = time.monotonic()
     began_at = began_at or now

@@ -1,7 +1,7 @@
-"""When a worker took a chunk, called its shard with it and had the answer: what a worker tells of traced requests.
+"""The times at which a worker read a traced chunk, called its shard and got the answer, as the worker reports them.
 
-They travel among the outcomes of a reply, as one whose id no chunk has; an api that does not know them passes over it.
-Only requests whose `traceparent` says that they are sampled (W3C Trace Context) are stamped; all others cost nothing.
+They are sent among the outcomes of a reply, with an id that no chunk has; an api that does not know them ignores them.
+Only requests whose `traceparent` says that they are sampled (W3C Trace Context) have them; other requests cost nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import msgspec
 from protocol.frames import Outcome
 
 STAMPS = b"stamps"
-"""The id of their outcome. Those of chunks have 16 bytes."""
+"""The id of their outcome. The ids of chunks have 16 bytes."""
 
 _SAMPLED = 1
 
 
 class Stamp(NamedTuple):
-    """One chunk of a traced request. Times are Unix time in nanoseconds by the worker's clock, but `sent_ms`, which is
-    by the api's, in milliseconds. `called_ns` and `answered_ns` are 0 where the shard was not called.
+    """One chunk of a traced request. Times are Unix time in nanoseconds by the worker's clock, except `sent_ms`, which
+    is by the api's clock in milliseconds. `called_ns` and `answered_ns` are 0 if the shard was not called.
     """
 
     traceparent: str
@@ -43,12 +43,12 @@ def is_sampled(traceparent: str) -> bool:
 
 
 def outcome_of(stamps: Sequence[Stamp]) -> Outcome:
-    """The stamps as they travel."""
+    """Encode stamps as an outcome."""
     return Outcome(STAMPS, 0, _encode(stamps))
 
 
 def stamps_in(payload: Any) -> list[Stamp]:
-    """The stamps in an outcome's payload; none where it has another form, as that of a later version."""
+    """Decode the stamps in an outcome's payload; none if it has another form, as that of a later version."""
     try:
         return _decode(payload)
     except (msgspec.MsgspecError, TypeError):

@@ -7,10 +7,10 @@ from queue import Empty, SimpleQueue
 
 
 class Stop:
-    """Waited for by the main thread, which a signal handler interrupts to call `set`.
+    """The main thread waits for it; a signal handler interrupts the wait to call `set`.
 
-    The `set` of a `threading.Event` takes a lock that the thread may hold in that moment, in the middle of its `wait`:
-    it would then wait for itself, and the program for SIGKILL. `SimpleQueue.put` is made for this.
+    The `set` of a `threading.Event` takes a lock that the interrupted thread may hold in the middle of its `wait`: the
+    thread would then wait for itself, and only SIGKILL would end the program. `SimpleQueue.put` may be called there.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Stop:
         self._told: SimpleQueue[None] = SimpleQueue()
 
     def set(self) -> None:
-        """Stop; may be called at any moment, by signal handlers too."""
+        """Stop the program; may be called at any moment, even by signal handlers."""
         self._is_set = True
         self._told.put(None)
 
@@ -27,7 +27,7 @@ class Stop:
         return self._is_set
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until it is set, but not for longer than that; returns whether it was. For one thread alone."""
+        """Wait until it is set, for `timeout_s` at most; returns whether it was set. Only one thread may call this."""
         if not self._is_set:
             with suppress(Empty):
                 self._told.get(timeout=timeout_s)

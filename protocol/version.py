@@ -1,7 +1,7 @@
 """The version of the whole project: api, workers and storage procedures are released together.
 
-This is the only place that states it. `pyproject.toml`, `--version`, `/health/live`, the metric `tarantkv_build_info`
-and the OpenAPI document read it here; the label in the Dockerfile is tested to be equal.
+It is defined only here. `pyproject.toml`, `--version`, `/health/live`, the metric `tarantkv_build_info` and the OpenAPI
+document read it from here; a test compares the label in the Dockerfile with it.
 """
 
 from typing import Final

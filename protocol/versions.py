@@ -15,5 +15,5 @@ def version_text(version: int) -> str:
 
 
 def version_number(text: str) -> int:
-    """The version of a text; `NO_VERSION` for one that is none."""
+    """The version that a text means; `NO_VERSION` if the text is not a version."""
     return int(text, 16) if _VERSION.fullmatch(text) else NO_VERSION

@@ -1,7 +1,7 @@
-"""Every setting of the system: `TARANTKV_…` variables, one frozen object for each concern, a file each.
+"""Every setting of the system: `TARANTKV_…` variables, with one frozen object and one file for each concern.
 
-`concerns` says which there are and who reads them, `loader` reads them from the environment, `cross_checks` holds them
-against each other, `table` writes the documentation and `lua` what the shard reads. Import from here.
+`concerns` lists them and the tiers that read them, `loader` reads them from the environment, `cross_checks` compares
+them with each other, `table` writes the documentation, and `lua` writes what the shard reads. Import from here.
 """
 
 from __future__ import annotations

@@ -10,14 +10,14 @@ from protocol.settings.base import Settings
 
 MIN_SECRET_LENGTH = 32
 MIN_SECRET_CHARACTERS = 8
-"""Different ones: what has fewer was made up, not drawn at random."""
+"""A secret needs this many different characters: one with fewer was probably not random."""
 
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_BYTES = 1024
-"""No login takes a longer one."""
+"""The longest password that a login accepts."""
 
 USER_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
-"""A user name as it may be, a regular expression for the whole of it."""
+"""The form of user names, as a regular expression for the whole name."""
 
 
 class AuthSettings(Settings, frozen=True, kw_only=True):
@@ -58,5 +58,5 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
 
     @property
     def jwt_secrets(self) -> tuple[str, ...]:
-        """The secrets under which a token may be signed; the first one signs new ones."""
+        """The secrets with which a token may be signed; the first one signs new tokens."""
         return tuple(part.strip() for part in self.jwt_secret.split(",")) if self.jwt_secret else ()

@@ -1,4 +1,4 @@
-"""What every concern of the settings builds on: the base class, the error, and the name of a field's variable."""
+"""The base of all concerns of settings: the class, the error, and the name of a field's variable."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class SettingsError(ValueError):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The base of all concerns. Its text shows no values, since many are secrets.
+    """The base of all concerns. Its text form shows no values, because many are secret.
 
-    A field `redis_url` is the variable `TARANTKV_REDIS_URL`. The constraints stand in the types, so that a wrong value
-    is refused by name when the process starts; what a type cannot say is checked in `__post_init__`, which raises
-    `ValueError` with one line that names the variable.
+    A field `redis_url` is the variable `TARANTKV_REDIS_URL`. The constraints are in the types, so that a wrong value is
+    refused by name when the process starts. Constraints that a type cannot express are checked in `__post_init__`,
+    which raises `ValueError` with one line that names the variable.
     """
 
     def __repr__(self) -> str:

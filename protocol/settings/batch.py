@@ -1,4 +1,4 @@
-"""Settings of batches: how large one may be, and how many may be under way."""
+"""Settings of batches: their limits, and how many may wait at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocol.settings.deadlines import CLOCK_SKEW_S, ClockSkew, RequestTimeout
 
 
 class BatchSettings(Settings, frozen=True, kw_only=True):
-    """What a batch may ask for, and how many may be under way."""
+    """The limits of a batch, and of the batches that wait at a time."""
 
     request_timeout_s: RequestTimeout = 5.0
     clock_skew_s: ClockSkew = CLOCK_SKEW_S

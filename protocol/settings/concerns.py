@@ -28,7 +28,8 @@ CONCERNS: dict[type[Settings], str] = {
     WorkerSettings: "worker",
     ShardSettings: "shard",
 }
-"""Every concern, and which processes read it. Some settings stand in several concerns: tiers must agree on them."""
+"""Every concern, and the processes that read it. Some settings are in several concerns, because tiers must agree on
+them."""
 
 TIERS = ("api", "worker", "shard")
 
@@ -64,8 +65,8 @@ CLIENT_VARIABLES = frozenset(
         "TARANTKV_WORKER_PROCESSES",
     }
 )
-"""Variables that no process reads as a setting: what `api.manage`, `localcluster`, `clusterctl`, the
-client, the compose file or a test reads."""
+"""Variables that no process reads as a setting: `api.manage`, `localcluster`, `clusterctl`, the client, the compose
+file or a test reads them."""
 
 
 def fields_of(tier: str) -> frozenset[str]:

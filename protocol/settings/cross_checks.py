@@ -1,9 +1,10 @@
-"""Settings that contradict each other: one rule a pair, checked by every process that knows both settings.
+"""Settings that contradict each other: one rule for each pair, checked by every process that knows both.
 
-A rule stands here if a system with such settings starts but cannot keep what they say: requests that can never
-succeed, work that is done twice, an end that comes before what it waits for. What has a price but a defined outcome has
-no rule: a drain that is shorter than a request (its client learns nothing of it), a claim that outlasts a request (what
-a dead worker held times out), a cache of accounts that outlasts a token (the token's end is looked at each time).
+There is a rule if a system with such settings would start but could not do what they say: requests that can never
+succeed, work that is done twice, or an end before the event that it waits for. Settings with a disadvantage but a
+defined outcome have no rule: a drain that is shorter than a request (its client gets no answer), a frame claim that
+lasts longer than a request (the requests of a dead worker's frames time out), a cache of accounts that outlives a token
+(the token's end is checked each time).
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ from typing import Any
 from protocol.settings.base import SettingsError, variable
 
 CALL_MARGIN_S = 0.2
-"""From the renewal of a claim to the first byte of the call: a round trip to Redis and the encoding of a call."""
+"""The time from the renewal of a claim to the first byte of the call: a round trip to Redis and the encoding of a
+call."""
 
 END_S = 5.0
-"""What a process takes to end beside its drain, on a busy machine."""
+"""The time that a process needs to end after its drain, on a busy machine."""
 
 GIVE_UP_S = 0.25
-"""How long before its deadline a worker gives a chunk up."""
+"""How long before its deadline a worker gives up a chunk."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A relation of two or more settings. `holds` takes their values in the order of `fields`."""
+    """A relation of two or more settings. `holds` is called with their values in the order of `fields`."""
 
     fields: tuple[str, ...]
     holds: Callable[..., bool]
     text: str
-    """What must be so, and what happens otherwise."""
+    """What must be true, and what happens otherwise."""
 
 
 RULES = (
@@ -90,7 +92,7 @@ RULES = (
 
 
 def check(values: Mapping[str, Any]) -> None:
-    """Hold settings, by field, against every rule whose settings are all there.
+    """Check settings, given by field, by every rule whose settings are all present.
 
     Raises:
         SettingsError: two contradict each other; the line names them, their values and the rule.

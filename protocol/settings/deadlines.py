@@ -1,4 +1,4 @@
-"""Settings that several tiers must agree on: how long a request may take, and how far clocks may differ."""
+"""Settings that several tiers must agree on: how long a request may take, and the clock skew."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 from msgspec import Meta
 
 MIN_REQUEST_TIMEOUT_S = 0.6
-"""A worker gives a chunk up 0.25 s before its deadline, and the api sends no chunk again in the last 0.5 s: a shorter
-request would be given up before it is sent. A test holds this above both."""
+"""A worker gives up a chunk 0.25 s before its deadline, and the api sends no chunk again in the last 0.5 s: a shorter
+request would be given up before it is sent. A test checks that this is above both."""
 
 RequestTimeout = Annotated[
     float, Meta(ge=MIN_REQUEST_TIMEOUT_S, le=86400, description="Deadline of a batch, in seconds from its arrival.")
@@ -16,5 +16,5 @@ RequestTimeout = Annotated[
 ClockSkew = Annotated[
     int, Meta(ge=0, le=3600, description="Largest difference between two machines' clocks, in seconds.")
 ]
-"""What must outlast something on another machine lasts so much longer."""
+"""Whatever must outlast something on another machine lasts this much longer."""
 CLOCK_SKEW_S = 30

@@ -78,5 +78,5 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
             try:
                 ip_network(proxy.strip())
             except ValueError:
-                # The server would take it for a name that no client has, and trust nobody.
+                # The server would take it for a name that no client has, and would trust no proxy.
                 raise ValueError(f"TARANTKV_TRUSTED_PROXIES: {proxy.strip()!r} is not an address or network") from None

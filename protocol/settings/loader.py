@@ -32,7 +32,7 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
 
 
 def check_together(*settings: Settings) -> None:
-    """Hold the settings of all concerns that a process reads against each other.
+    """Compare the settings of all concerns that a process reads with each other.
 
     Raises:
         SettingsError: two contradict each other.
@@ -44,7 +44,7 @@ def check_together(*settings: Settings) -> None:
 
 
 def load_or_exit(kind: type[S]) -> S:
-    """Read the settings of one `kind`; on a fault print one line and end the process with `EXIT_CONFIGURATION`."""
+    """Read the settings of one `kind`; on an error print one line and end the process with `EXIT_CONFIGURATION`."""
     try:
         return load(kind)
     except SettingsError as error:
@@ -61,7 +61,7 @@ def _ours(environment: Mapping[str, str] | None) -> dict[str, str]:
     """The settings of the environment, by field.
 
     Raises:
-        SettingsError: one is of an unknown name, or no text.
+        SettingsError: a name is unknown, or a value is not UTF-8 or has more than one line.
     """
     environment = os.environ if environment is None else environment
     ours = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value.strip()}
@@ -81,7 +81,7 @@ def _ours(environment: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _is_damaged(value: str) -> bool:
-    """Whether bytes of a variable are no text: the system hands them over as surrogates."""
+    """Whether a variable has bytes that are not UTF-8: Python decodes them as surrogates."""
     return any("\ud800" <= character <= "\udfff" for character in value)
 
 

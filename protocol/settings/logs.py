@@ -10,7 +10,7 @@ from protocol.settings.base import Settings
 
 
 class LogSettings(Settings, frozen=True, kw_only=True):
-    """What is logged."""
+    """Which messages are logged."""
 
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

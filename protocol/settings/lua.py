@@ -1,6 +1,6 @@
 """`python -m protocol.settings.lua` prints the shard's settings as a Lua module: defaults, bounds and choices.
 
-It is kept as `tarantool-cluster/tarantkv/setting_defaults.lua`; a test holds that file to what is printed here.
+The output is stored as `tarantool-cluster/tarantkv/setting_defaults.lua`; a test compares that file with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ return {
 
 
 def module() -> str:
-    """The Lua module: a table by variable, each `{default, lowest, highest, choices}` with what the setting has."""
+    """The Lua module: a table by variable, with `{default, lowest, highest, choices}` for each, as far as the setting
+    has them.
+    """
     rows = {}
     for concern, readers in CONCERNS.items():
         if "shard" in readers.split(", "):
@@ -48,7 +50,7 @@ def _row(hint: Any, field: msgspec.structs.FieldInfo) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value as Lua writes it; our texts need no escapes, and a test would show one that does."""
+    """A value in Lua's syntax. Our texts need no escapes; a test would fail for one that does."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"'{value}'" if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Settings of Redis: its address, or one of each lane, and the user of this process."""
+"""Settings of Redis: its address, or one for each lane, and the user of this process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DEFAULT_PORT = 6379
 _NUMBER = re.compile(r"[0-9]{1,5}")
 _FORMS = "redis://host:port/0, rediss://host:port/0 or unix:///path?db=0"
 _NEXT_LANE = re.compile(r"\s*,\s*(?=(?:redis|rediss|unix)://)")
-"""Between two addresses. The path of a socket may have commas."""
+"""The separator of two addresses. The path of a socket may contain commas."""
 
 MOST_LANES = 16
-"""A worker has a thread and two connections for each shard and lane."""
+"""The limit of lanes: a worker has a thread and two connections for each shard and lane."""
 
 
 class RedisAddress(NamedTuple):
-    """Where Redis listens: at the unix socket `path`, or at `host` and `port` where `path` is None."""
+    """Where Redis listens: at the unix socket `path`, or at `host` and `port` if `path` is None."""
 
     path: str | None
     host: str
@@ -31,19 +31,19 @@ class RedisAddress(NamedTuple):
 
     @property
     def server(self) -> str:
-        """Which server it is, whatever the database."""
+        """The server's address without the database."""
         if self.path is not None:
             return self.path
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def name(self) -> str:
-        """What logs and metrics call it; it holds no secret."""
+        """The name of the server in logs and metrics; it contains no secret."""
         return f"{self.server}/{self.database}" if self.database else self.server
 
 
 class RedisSettings(Settings, frozen=True, kw_only=True):
-    """Where Redis is. Several addresses are as many lanes: Redis servers that know nothing of each other."""
+    """Where Redis is. Several addresses are as many lanes: Redis servers that are independent of each other."""
 
     redis_url: Annotated[
         str,
@@ -62,7 +62,7 @@ class RedisSettings(Settings, frozen=True, kw_only=True):
 
     @property
     def address(self) -> RedisAddress:
-        """The address of the only lane, taken apart.
+        """The parsed address of the only lane.
 
         Raises:
             ValueError: there are several lanes.
@@ -72,15 +72,15 @@ class RedisSettings(Settings, frozen=True, kw_only=True):
 
     @property
     def lanes(self) -> tuple[RedisSettings, ...]:
-        """The settings of each lane by itself."""
+        """The settings of each lane."""
         return tuple(structs.replace(self, redis_url=url) for url in _split(self.redis_url))
 
 
 def parse_addresses(urls: str) -> tuple[RedisAddress, ...]:
-    """Take the addresses of all lanes apart.
+    """Parse the addresses of all lanes.
 
     Raises:
-        ValueError: as `parse_address`; or two lanes are one server, which would fail as one.
+        ValueError: as `parse_address`; or two lanes are one server, and would fail together.
     """
     addresses = tuple(map(parse_address, _split(urls)))
     if len({address.server for address in addresses}) < len(addresses):
@@ -95,11 +95,11 @@ def _split(urls: str) -> list[str]:
 
 
 def parse_address(url: str) -> RedisAddress:
-    """Take an address of Redis apart. Nothing in it is ignored: what has no meaning here is refused.
+    """Parse an address of Redis. Nothing in it is ignored: parts that have no meaning here are refused.
 
     Raises:
-        ValueError: it is malformed, or says what other settings say; the message names the setting and repeats nothing
-            of the address, which may hold a password.
+        ValueError: it is malformed, or contains what other settings give; the message names the setting and repeats
+            nothing of the address, which may contain a password.
     """
     try:
         parts = urlsplit(url)

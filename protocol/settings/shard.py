@@ -1,4 +1,4 @@
-"""Settings of a Tarantool instance. `tarantool-cluster/` reads them, in Lua, with the defaults that `lua.py` writes."""
+"""Settings of a Tarantool instance. `tarantool-cluster/` reads them in Lua, with the defaults that `lua.py` writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
     shard: Annotated[str, Meta(description="Name of the shard that this instance belongs to.")]
     shard_listen: Annotated[str, Meta(description="Address on which the instance listens.")] = "127.0.0.1:3301"
     shard_dir: Annotated[str, Meta(description="Directory of snapshots and write-ahead log.")] = "."
-    # memtx takes no less than 64 MiB.
+    # memtx accepts no less than 64 MiB.
     shard_memory_mib: Annotated[int, Meta(ge=64, le=1_048_576, description="Memory for data, in MiB.")] = 512
     wal_mode: Annotated[
         Literal["write", "fsync"],

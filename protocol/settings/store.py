@@ -9,7 +9,7 @@ from msgspec import Meta
 from protocol.settings.base import Settings
 
 RESERVED_USERS = frozenset({"guest", "admin", "public", "replication", "super"})
-"""Names that the database gives to users and roles of its own."""
+"""Names of the database's own users and roles."""
 
 
 class StoreSettings(Settings, frozen=True, kw_only=True):

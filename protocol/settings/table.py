@@ -29,6 +29,6 @@ def table() -> str:
 
 
 def rules() -> str:
-    """Every rule that settings must keep together."""
+    """Every rule that settings must follow together."""
     lines = [f"| {', '.join(f'`{variable(name)}`' for name in rule.fields)} | {rule.text} |" for rule in RULES]
     return "\n".join(["| settings | rule |", "|---|---|", *lines]) + "\n"

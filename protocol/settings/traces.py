@@ -10,7 +10,7 @@ from protocol.settings.base import Settings
 
 
 class TraceSettings(Settings, frozen=True, kw_only=True):
-    """Where traces of requests go, and of how many."""
+    """Where traces of requests are sent, and the share of requests that is traced."""
 
     traces_endpoint: Annotated[
         str,

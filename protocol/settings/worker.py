@@ -16,7 +16,7 @@ class WorkerSettings(Settings, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1000, description="Frames that a worker takes from a stream at a time.")
     ] = 32
     call_keys: Annotated[int, Meta(ge=1, le=20_000, description="Keys in one call to a shard.")] = 4000
-    # A shard has 64 MiB of memory or more: a call must leave most of them to the data.
+    # A shard has 64 MiB of memory or more: a call must leave most of it for the data.
     call_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024, description="Bytes in one call to a shard.")] = (
         2 * 1024 * 1024
     )
