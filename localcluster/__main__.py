@@ -1,10 +1,10 @@
-"""The command line: `python -m localcluster COMMAND`; `commands` says which there are."""
+"""The command line: `python -m localcluster COMMAND`; `commands` has the commands."""
 
 import signal
 import sys
 
 if __name__ == "__main__":
-    # Ctrl-C ends the process without a word while it imports; from `main` on it is an exception.
+    # While the process imports, Ctrl-C ends it silently; from `main` on it is an exception.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from localcluster.commands import main
 

@@ -1,8 +1,8 @@
-"""Backups: every shard's newest snapshot and the logs after it, copied while the shard runs, and put back.
+"""Backups: copies every shard's newest snapshot and the logs after it while the shard runs, and puts them back.
 
-Each shard is backed up as it is at one moment, the shards at slightly different ones: the system promises nothing
-across keys of different shards. A backup has its name only when it is complete; `backup.json` lists its files
-with their checksums. Redis holds nothing to back up. `clusterctl.backup` does the same for replica sets, with these
+Each shard is backed up as of one moment, but the moments of the shards differ a little: the system promises nothing
+across keys of different shards. A backup gets its name only when it is complete; `backup.json` lists its files with
+their checksums. Redis contains nothing to back up. `clusterctl.backup` does the same for replica sets, with these
 functions.
 """
 
@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 
 
 class Progress:
-    """Says how far the copying is, about once a second."""
+    """Reports the progress of the copying, about once a second."""
 
     def __init__(self, say: Say, what: str, total: int) -> None:
         self._say = say
@@ -65,7 +65,7 @@ def backup(cluster: Cluster, target: Path, say: Say) -> int:
     """Back up every shard of a running cluster into the new directory `target`; returns the number of bytes.
 
     Raises:
-        ClusterError: a shard does not run, or `target` is there.
+        ClusterError: a shard does not run, or `target` exists.
     """
     with new_backup(cluster, target) as scratch:
         shards = {
@@ -77,7 +77,7 @@ def backup(cluster: Cluster, target: Path, say: Say) -> int:
 
 @contextlib.contextmanager
 def new_backup(cluster: Cluster, target: Path) -> Iterator[Path]:
-    """A directory that becomes `target` in the end. Raises `ClusterError` where that is there."""
+    """A directory that becomes `target` in the end. Raises `ClusterError` if `target` exists."""
     if target.exists():
         raise ClusterError(f"{target} is there already")
     scratch = target.with_name(target.name + ".unfinished")
@@ -90,21 +90,21 @@ def new_backup(cluster: Cluster, target: Path) -> Iterator[Path]:
 
 
 def finish(scratch: Path, shards: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
-    """Write what a backup consists of; `more` is told with it."""
+    """Write the manifest of a backup; `more` are further members of it."""
     manifest = {"format": FORMAT, "made_at": int(time.time()), **(more or {}), "shards": shards}
     _write(scratch / MANIFEST, json.dumps(manifest, indent=1).encode())
 
 
 def size_of(shards: Mapping[str, Mapping[str, Any]]) -> int:
-    """The bytes of a backup's files."""
+    """The size of a backup's files in bytes."""
     return sum(file["size"] for files in shards.values() for file in files.values())
 
 
 def copy_shard(
     cluster: Cluster, shard: str, instance: str, scratch: Path, say: Say, before_logs: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Copy a shard's data from one of its instances; returns its files, each with size and checksum. The copy has
-    everything that the shard holds when `before_logs` returns.
+    """Copy a shard's data from one of its instances; returns its files, each with size and checksum. The copy contains
+    all data that the shard has when `before_logs` returns.
 
     Raises:
         ClusterError: the instance does not run, or a file cannot be read or written.
@@ -127,10 +127,10 @@ def copy_shard(
 
 
 def restore(cluster: Cluster, source: Path, say: Say) -> int:
-    """Put a backup where the shards of a cluster that was never started look for their data; returns its bytes.
+    """Put a backup into a cluster that was never started, where its shards look for their data; returns its bytes.
 
     Raises:
-        ClusterError: it is no whole backup, or there is data already.
+        ClusterError: it is not a complete backup, or there is data already.
     """
     manifest = read_manifest(source)
     shards = manifest["shards"]
@@ -147,10 +147,10 @@ def restore(cluster: Cluster, source: Path, say: Say) -> int:
 
 @contextlib.contextmanager
 def empty_shards(cluster: Cluster, stop: str) -> Iterator[Path]:
-    """A directory that becomes the one of the shards' data in the end.
+    """A directory that becomes the shards' data directory in the end.
 
     Raises:
-        ClusterError: the cluster runs, which `stop` ends, or there is data already.
+        ClusterError: the cluster runs (`stop` is the command that ends it), or there is data already.
     """
     there = cluster.config.data_dir / "shards"
     if cluster.is_running():
@@ -166,7 +166,7 @@ def empty_shards(cluster: Cluster, stop: str) -> Iterator[Path]:
 
 
 def put_back(source: Path, shard: str, files: Mapping[str, Any], target: Path, say: Say) -> None:
-    """Copy a shard's files of a backup. Raises `ClusterError` where one is not what was backed up."""
+    """Copy a shard's files from a backup. Raises `ClusterError` if one differs from what was backed up."""
     target.mkdir(parents=True, mode=0o700)
     progress = Progress(say, shard, sum(file["size"] for file in files.values()))
     for name, expected in files.items():
@@ -176,7 +176,7 @@ def put_back(source: Path, shard: str, files: Mapping[str, Any], target: Path, s
 
 
 def read_manifest(source: Path) -> dict[str, Any]:
-    """What a backup consists of. Raises `ClusterError` where it is none."""
+    """Read the manifest of a backup. Raises `ClusterError` if it is not a backup."""
     try:
         manifest: dict[str, Any] = json.loads((source / MANIFEST).read_text())
         if manifest["format"] != FORMAT:
@@ -195,12 +195,12 @@ def _size_of(files: Sequence[Path]) -> int:
 
 
 def _copy_files(files: Sequence[Path], target: Path, progress: Progress) -> dict[str, Any]:
-    """Copy files as far as they go now: a log perhaps to the middle of a transaction, as after a crash."""
+    """Copy files up to their present ends: a log may end in the middle of a transaction, as after a crash."""
     return {file.name: _copy(file, target / file.name, file.stat().st_size, progress) for file in files}
 
 
 def _copy(source: Path, target: Path, size: int, progress: Progress) -> dict[str, Any]:
-    """Copy the first `size` bytes of a file; returns how many there were, and their checksum."""
+    """Copy the first `size` bytes of a file; returns their number and their checksum."""
     digest = hashlib.sha256()
     left = size
     try:
@@ -228,7 +228,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def alone(cluster: Cluster) -> Iterator[None]:
-    """One backup at a time: the end of another one would let the shard remove its files."""
+    """Only one backup runs at a time: the end of another one would let the shard remove its files."""
     with (cluster.layout.run_dir / "backup.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

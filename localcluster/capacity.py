@@ -6,7 +6,7 @@ import psutil
 
 WORKERS_PER_PROCESSOR = 8
 WORKER_MIB = 64
-"""Memory of one worker: 37 MiB resident after its start (measured), and the frames that it has in hand."""
+"""Memory of one worker: 37 MiB resident after its start (measured), and its frames."""
 
 _MEBIBYTE = 1024 * 1024
 
@@ -14,7 +14,7 @@ _MEBIBYTE = 1024 * 1024
 def most_workers() -> tuple[int, str]:
     """The largest number of workers for this machine, and the reason in words.
 
-    Memory counts in whole, not what is free now: whether a number is allowed does not change from minute to minute.
+    The total memory counts, not the free memory: so the limit does not change from minute to minute.
     """
     processors = len(os.sched_getaffinity(0))
     memory = psutil.virtual_memory().total // _MEBIBYTE

@@ -1,4 +1,4 @@
-"""`Cluster`: start, stop and scale the whole system. The only class that callers outside need."""
+"""`Cluster` starts, stops and scales the whole system. Callers outside need only this class."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ from localcluster.waiting import LONGEST_START_S, StartWatch, log_tail, wait_unt
 
 __all__ = ["Cluster", "ClusterError"]
 
-# Less than this is too little to write a log line, as its own log cannot tell.
+# With less space a program cannot write a log line, so its log cannot show the reason.
 _SPARE_BYTES = 64 * 1024
 
 
@@ -38,20 +38,20 @@ class Cluster(Members):
     # -- the whole
 
     def is_running(self) -> bool:
-        """Supervised at all; `is_ready` says whether it works."""
+        """Whether supervisord runs; `is_ready` says whether the system works."""
         return self._supervisor.answers()
 
     def is_healthy(self) -> bool:
-        """Ready, and every program runs."""
+        """Whether the api is ready and every program runs."""
         try:
             return self.is_ready() and all(status.state == "RUNNING" for status in self.status())
         except SupervisorDownError:
             return False
 
     def start(self) -> None:
-        """Start what does not run and wait until the api is ready; changes nothing when all is well.
+        """Start the programs that do not run, and wait until the api is ready; does nothing if all is well.
 
-        Raises `ClusterError` when a program ends or the deadline passes. Programs that ran before the call run on;
+        Raises `ClusterError` when a program ends or the deadline passes. Programs that ran before the call continue;
         those that the call started are stopped again.
         """
         with self._lock():
@@ -61,7 +61,7 @@ class Cluster(Members):
                 self._start_programs()
                 return
             try:
-                # Where supervisord does not answer, running programs are left from an unclean stop.
+                # If supervisord does not answer, running programs are left from an unclean stop.
                 leftovers.end(self.layout)
                 self._reap()
                 self._check_ports()
@@ -74,7 +74,7 @@ class Cluster(Members):
                 raise
 
     def stop(self) -> None:
-        """Stop everything, the api first; nothing is left running, also after an unclean earlier stop."""
+        """Stop everything, the api first; nothing is left running, even after an unclean earlier stop."""
         if not self.layout.run_dir.exists():
             # The data directory was removed, perhaps while its programs ran.
             leftovers.end(self.layout)
@@ -95,9 +95,9 @@ class Cluster(Members):
     # -- workers
 
     def scale_workers(self, count: int) -> None:
-        """Add or remove workers until there are `count`; the others keep running untouched.
+        """Add or remove workers until there are `count`; the others keep running.
 
-        Raises `ClusterError` when a new one ends or does not run in time; then there are as many as before.
+        Raises `ClusterError` when a new one ends or does not run in time; then the number is as before.
         """
         if count < 1:
             raise ClusterError(f"{count} workers: at least one is needed")
@@ -107,7 +107,7 @@ class Cluster(Members):
             try:
                 self._start_and_wait(added)
             except BaseException:
-                # supervisord would try a worker that cannot start again and again, and the cluster would not be
+                # supervisord would start a worker that cannot run again and again, and the cluster would not be
                 # healthy.
                 self._supervise_workers(before)
                 raise
@@ -115,7 +115,7 @@ class Cluster(Members):
     # -- how
 
     def _check_ports(self) -> None:
-        """Here the reason is one line, and not a program's log."""
+        """Check the ports here: the reason is then one line, and not in a program's log."""
         wanted = [("127.0.0.1", port, "TARANTKV_REDIS_URL") for port in self.config.redis_ports]
         wanted += [("127.0.0.1", shard.port, "TARANTKV_SHARDS") for shard in self.config.shards]
         host = self.settings["TARANTKV_HOST"]
@@ -152,7 +152,7 @@ class Cluster(Members):
         return log_tail(self.log_path("supervisord-start"), 1)
 
     def _start_programs(self) -> None:
-        """Tier by tier, as each needs the one before it to answer."""
+        """Start tier by tier: each needs answers from the one before it."""
         watch = StartWatch(self._supervisor, self.config.start_timeout_s, self.may_end)
         names = [status.name for status in self.status()]
         for tier in TIERS:
@@ -169,7 +169,9 @@ class Cluster(Members):
         watch.until_running(names, self._answers)
 
     def _supervise_workers(self, count: int) -> list[str]:
-        """Have `count` workers supervised: stops those past it; returns the names of the new ones, not started."""
+        """Make supervisord manage `count` workers: stops further ones; returns the names of new ones, which are not
+        started.
+        """
         wanted = self.programs(count)
         known = {status.name for status in self._supervisor.statuses()}
         self.write(tuple(program for program in wanted if program.name not in known))
@@ -198,24 +200,24 @@ class Cluster(Members):
         if self._daemon is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._daemon.wait(timeout=self.config.stop_timeout_s)
-        # Also what did not stop in time.
+        # This includes programs that did not stop in time.
         leftovers.end(self.layout)
         self._reap()
         self.layout.socket("supervisord").unlink(missing_ok=True)
 
     def _reap(self) -> None:
-        """Once supervisord is dead: a child without a waiting parent stays in the process table."""
+        """Collect supervisord when it is dead: a child whose parent does not wait for it stays in the process table."""
         if self._daemon is not None:
             try:
                 self._daemon.wait(timeout=self.config.stop_timeout_s)
             except subprocess.TimeoutExpired:
-                # As where it waits for a disk that does not answer: the kernel ends it after that.
+                # For example, it waits for a disk that does not answer: the kernel ends it after that.
                 raise ClusterError(f"supervisord (process {self._daemon.pid}) was killed and does not end") from None
             self._daemon = None
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """One start, stop or scaling at a time, also between processes."""
+        """Only one start, stop or scaling runs at a time, even between processes."""
         self.layout.make(self.config)
         with (self.layout.run_dir / "lock").open("w") as file:
             if not _locked(file):

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SupervisorDownError:
         _say(NOT_RUNNING)
     except (ClusterError, ValueError) as error:
-        # What follows the first line is the program's log, and `make logs` shows it whole.
+        # The lines after the first are the program's log, which `make logs` shows completely.
         _say("error: " + str(error).partition("\n")[0])
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
@@ -106,7 +106,7 @@ def _up(cluster: Cluster) -> None:
         if outdated:
             print(changed)
     elif outdated:
-        # The running programs would be asked at the new addresses.
+        # Otherwise the running programs would be asked at the new addresses.
         raise ClusterError(changed)
     else:
         print("Starting Redis, shards, workers and the api ...", flush=True)
@@ -142,7 +142,7 @@ def _logs(cluster: Cluster, names: list[str], *, follow: bool) -> NoReturn:
 
 
 def execute(cluster: Cluster, argv: list[str]) -> NoReturn:
-    """Become a Python program that has the settings of the api. Raises `SupervisorDownError`."""
+    """Replace this process by a Python program that has the settings of the api. Raises `SupervisorDownError`."""
     if not cluster.is_running():
         raise SupervisorDownError
     # The rest is another program's command line, which is not parsed.

@@ -1,4 +1,4 @@
-"""What a cluster consists of: where its data lies, its ports, its numbers, its settings. No behaviour."""
+"""What a cluster consists of: its data directory, its ports, its numbers, its settings. It has no behaviour."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ TEST_COMPILED = "TARANTKV_TEST_COMPILED"
 API_PORT = 8081
 REDIS_PORT = 7379
 FIRST_SHARD_PORT = 13301
-"""Neither a system service's port nor one that Linux hands out as a source port (see `ports`)."""
+"""Neither the port of a system service nor one that Linux uses as a source port (see `ports`)."""
 
 MOST_SHARDS = 8
 USUAL_WORKERS = 2
@@ -44,29 +44,30 @@ REDIS_MEMORY_MIB = 512
 MIN_REDIS_MEMORY_MIB = 64
 
 TIERS = ("redis", "shard", "worker", "api")
-"""In the order of starting; stopping goes the other way."""
+"""In the order of starting; they stop in the opposite order."""
 
 _OF_WORKERS = frozenset({REDIS_WORKER_USER, dotenv.REDIS_WORKER_PASSWORD})
-"""The settings' name of the workers' Redis user; the workers themselves get it as `TARANTKV_REDIS_USER`."""
+"""The settings for the workers' Redis user; the workers themselves get them as `TARANTKV_REDIS_USER` and its
+password."""
 
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class ConfigError(ValueError):
-    """A setting that a cluster on one machine cannot take."""
+    """A setting that a cluster on one machine cannot have."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard, which on one machine is one instance; or one instance of a replica set."""
+    """One shard, which is one instance on one machine; or one instance of a replica set."""
 
     name: str
     port: int
     replica_set: str = ""
-    """The shard to which an instance of this name belongs; empty: it is the shard."""
+    """The shard to which the instance belongs; empty: it is the shard itself."""
     host: str = "127.0.0.1"
-    """Another address of this machine, where the instance has one of its own."""
+    """Another address of this machine, if the instance has its own."""
 
     @property
     def shard(self) -> str:
@@ -83,7 +84,7 @@ class ClusterConfig:
     """Everything that `Cluster` needs to know."""
 
     data_dir: Path
-    """Absolute; configuration, logs and data of all programs. Survives a stop."""
+    """Absolute path of the configuration, logs and data of all programs. It survives a stop."""
     settings: Mapping[str, str]
     """`TARANTKV_*` for every program: at least the secrets that `dotenv.random_secrets` names."""
     shards: tuple[Shard, ...]
@@ -92,11 +93,11 @@ class ClusterConfig:
     api_port: int = API_PORT
     workers: int = USUAL_WORKERS
     redis_administrator: bool = False
-    """True: the Redis user of `settings` may do everything, and `tier_settings` gives the api one of its own."""
+    """True: the Redis user of `settings` is an administrator, and `tier_settings` gives the api its own user."""
     tier_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """More environment for one tier (see `TIERS`); wins over `settings`."""
+    """More environment for one tier (see `TIERS`); it has priority over `settings`."""
     redis_memory_mib: int = REDIS_MEMORY_MIB
-    """Redis answers with an error past this; the api's admission keeps it far below."""
+    """Redis answers with an error beyond this; the api's limits keep it far below."""
     start_timeout_s: float = 90.0
     """From the start of the first program until the api is ready; longer than the api itself waits for the others."""
     stop_timeout_s: float = 20.0
@@ -119,10 +120,10 @@ class ClusterConfig:
 
 
 def for_machine(root: Path) -> ClusterConfig:
-    """The cluster of `make up`: fixed ports, `.data/` and `.env` in the repository.
+    """The cluster of `make up`: fixed ports, with `.data/` and `.env` in the repository.
 
-    The process's own environment wins over `.env`, as it does in Docker Compose.
-    Raises `ConfigError` or `dotenv.DotenvError`, in one line.
+    The process's own environment has priority over `.env`, as in Docker Compose. Raises `ConfigError` or
+    `dotenv.DotenvError`, in one line.
     """
     dotenv.ensure(root / ".env")
     settings = {**dotenv.read(root / ".env"), **os.environ}
@@ -137,7 +138,7 @@ def for_machine(root: Path) -> ClusterConfig:
         redis_ports=_redis_ports_of(settings.get("TARANTKV_REDIS_URL", "")),
         api_port=_port("TARANTKV_PORT", settings.get("TARANTKV_PORT", str(API_PORT))),
         workers=worker_count(workers) if workers else USUAL_WORKERS,
-        # Redis reads no environment; it stands there so that a change shows among the settings that have changed.
+        # Redis does not read the environment; the setting is there so that a change of it is noticed.
         tier_settings={"redis": {REDIS_MEMORY: redis_memory}} if redis_memory else {},
         redis_memory_mib=_mebibytes(REDIS_MEMORY, redis_memory) if redis_memory else REDIS_MEMORY_MIB,
         stop_timeout_s=_stop_timeout_s(settings),
@@ -153,9 +154,9 @@ def for_tests(
     settings: Mapping[str, str] = _NOTHING,
     tier_settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> ClusterConfig:
-    """A cluster beside others: random ports and secrets, small, and gone with the process that started it.
+    """A small cluster beside others: it has random ports and secrets, and ends with the process that started it.
 
-    The Redis user of its settings is an administrator, for tests that look into Redis or break it.
+    The Redis user of its settings is an administrator, for tests that look into Redis or damage it.
     """
     api_port, *others = free_ports(1 + lanes + shards)
     redis_ports, shard_ports = tuple(others[:lanes]), others[lanes:]
@@ -184,21 +185,23 @@ def for_tests(
 
 
 def shard_dir(data_dir: Path, shard: str) -> Path:
-    """Where a shard's data lies."""
+    """The directory of a shard's data."""
     return data_dir / "shards" / shard
 
 
 def usual_shard_count(processors: int) -> int:
     """One shard for every two processors, at least 2 and at most `MOST_SHARDS`.
 
-    A shard's thread fills one processor, and the api needs as many. More of them only divide batches into smaller
-    chunks: on two processors three cost a fifth more for batches of 1 to 10 keys than two (docs/performance.md).
+    A shard's thread uses one processor, and the api needs as many. More shards only divide batches into smaller chunks:
+    on two processors, three shards cost a fifth more than two for batches of 1 to 10 keys (docs/performance.md).
     """
     return min(max(2, processors // 2), MOST_SHARDS)
 
 
 def overridden(root: Path) -> list[str]:
-    """Settings that the process's environment has and `.env` has otherwise: perhaps meant for another clone."""
+    """Settings whose value in the process's environment differs from that in `.env`: perhaps meant for another
+    clone.
+    """
     written = dotenv.read(root / ".env")
     return sorted(
         name
@@ -208,7 +211,7 @@ def overridden(root: Path) -> list[str]:
 
 
 def worker_count(text: str) -> int:
-    """A number of workers that this machine can run. Raises `ConfigError`, which names the bound."""
+    """A number of workers that this machine can run. Raises `ConfigError`, which names the limit."""
     most, why = capacity.most_workers()
     if not text.isdecimal() or not text.isascii() or not 1 <= int(text) <= most:
         raise ConfigError(f"{text!r} workers: this machine runs 1 to {most} ({why})")
@@ -216,7 +219,7 @@ def worker_count(text: str) -> int:
 
 
 def _usual_shards(data_dir: Path) -> tuple[Shard, ...]:
-    """The shards that have data, as a shard keeps its buckets for good; without data, by the number of processors."""
+    """The shards that have data, because a shard's buckets do not change; without data, by the number of processors."""
     found = (_SHARD_NAME.fullmatch(path.name) for path in shard_dir(data_dir, "").glob("*"))
     there = max((int(match[1]) for match in found if match), default=0)
     count = there or usual_shard_count(len(os.sched_getaffinity(0)))
@@ -268,7 +271,7 @@ def _mebibytes(name: str, text: str) -> int:
 
 
 def _stop_timeout_s(settings: Mapping[str, str]) -> float:
-    """Longer than the drains. One that is wrong is refused by the program that reads it, and stops nothing here."""
+    """Longer than the drains. A wrong value is refused by the program that reads it, and ignored here."""
     drains: list[float] = []
     for concern, names in (
         (HttpSettings, ("drain_delay_s", "drain_timeout_s")),

@@ -1,4 +1,4 @@
-"""The `.env` file: made complete by `scripts/env.sh`, read at every start."""
+"""The `.env` file: `scripts/env.sh` completes it, and every start reads it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def random_secrets() -> dict[str, str]:
 
 
 def read(path: Path) -> dict[str, str]:
-    """The settings in the file, as Docker Compose reads them; nothing when it does not exist.
+    """The settings in the file, as Docker Compose reads them; none if it does not exist.
 
     Raises `DotenvError` with file and line number.
     """
@@ -53,11 +53,11 @@ def read(path: Path) -> dict[str, str]:
 
 
 def ensure(path: Path) -> list[str]:
-    """Write the secrets that are missing and keep every line that is there; returns the names that were added.
+    """Add the missing secrets and keep every other line; returns the names that were added.
 
     Raises `DotenvError` when the file cannot be written.
     """
-    # The same script as for `make env`, so that there is one place that makes secrets.
+    # `make env` runs the same script, so that secrets are made in one place only.
     command = ["/bin/sh", str(_SCRIPT), str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_WRITE_TIMEOUT_S)

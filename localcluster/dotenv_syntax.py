@@ -23,14 +23,13 @@ _PLAIN = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v":
 
 
 class DotenvError(ValueError):
-    """A line that Compose would refuse too; the message begins with its number."""
+    """A line that Compose would refuse, too; the message begins with its number."""
 
 
 def parse(text: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Every variable that the text assigns; the last assignment counts.
 
-    `environment` is what a value can refer to besides the lines above it; it wins over them.
-    Raises `DotenvError`.
+    `environment` has the variables that a value can refer to besides the lines above it; it has priority over them.
     """
     found: dict[str, str] = {}
 
@@ -46,7 +45,7 @@ def parse(text: str, environment: Mapping[str, str]) -> dict[str, str]:
             raise DotenvError(f"{number}: expected NAME=value")
         position = key.end()
         if key["end"] == "\n":
-            # A name alone passes on what the environment has.
+            # A name without a value takes the value of the environment.
             if key["name"] in environment:
                 found[key["name"]] = environment[key["name"]]
         else:
@@ -59,7 +58,7 @@ def parse(text: str, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _skip(text: str, position: int) -> int:
-    """Past white space and whole-line comments, and past a comment behind a quoted value."""
+    """Skip white space and whole-line comments, and a comment behind a quoted value."""
     match = _BLANK.match(text, position)
     return match.end() if match else position
 

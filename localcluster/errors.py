@@ -1,12 +1,12 @@
-"""What callers of a cluster catch."""
+"""The errors that callers of a cluster catch."""
 
 
 class ClusterError(RuntimeError):
-    """The cluster is not in the state that was asked for.
+    """The cluster did not reach the state that was asked for.
 
-    The first line of the message is the reason; more lines, where there are any, are what the program logged.
+    The first line of the message is the reason; further lines, if any, are from the program's log.
     """
 
 
 class SupervisorDownError(ConnectionError):
-    """No supervisord answers at the control socket, or only one that ends."""
+    """No supervisord answers at the control socket, or it is ending."""

@@ -1,4 +1,4 @@
-"""Writes the files that a cluster's programs are started from, and compares them with those that it would write now."""
+"""Writes the files from which a cluster's programs are started, and finds those that would differ now."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from localcluster.programs import Program
 
 
 def write(config: ClusterConfig, programs: Iterable[Program]) -> None:
-    """Write the configuration of Redis, and what the launcher needs to start each program."""
+    """Write the configuration of Redis, and the specs from which the launcher starts the programs."""
     layout = Layout(config.data_dir)
     layout.make(config)
     for name in config.redis_names:
         write_private(layout.redis_dir_of(name) / "redis.conf", redis_conf.configuration(config))
-    # Names without odd characters for what supervisord calls.
+    # These names have no unusual characters, so supervisord can use them.
     link(layout.run_dir / "python", Path(sys.executable))
     link(layout.run_dir / "launch.py", Path(launch.__file__).resolve())
     for program in programs:
@@ -27,7 +27,7 @@ def write(config: ClusterConfig, programs: Iterable[Program]) -> None:
 
 
 def forget(layout: Layout, names: Iterable[str]) -> None:
-    """Remove the specs of programs that are supervised no longer."""
+    """Remove the specs of programs that are no longer supervised."""
     for name in names:
         layout.spec(name).unlink(missing_ok=True)
 
@@ -56,7 +56,7 @@ def _essence(program: Program) -> object:
 
 
 def _settings(env: Mapping[str, str]) -> dict[str, str]:
-    """Not the rest of the environment: another shell would look like another setting."""
+    """The settings only: the rest of the environment differs from shell to shell."""
     return {name: value for name, value in env.items() if name.startswith("TARANTKV_")}
 
 
@@ -72,7 +72,7 @@ def _spec(config: ClusterConfig, layout: Layout, program: Program) -> str:
 
 
 def link(path: Path, target: Path) -> None:
-    """Make `path` a link to `target`, whatever it was."""
+    """Make `path` a link to `target`, whatever it was before."""
     scratch = path.with_name(path.name + ".new")
     scratch.unlink(missing_ok=True)
     scratch.symlink_to(target)
@@ -80,7 +80,7 @@ def link(path: Path, target: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, all of it or nothing."""
+    """Write a file that only its owner may read, completely or not at all."""
     scratch = path.with_name(path.name + ".new")
     scratch.unlink(missing_ok=True)
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""`$NAME` and `${NAME…}` in a value, as Docker Compose fills them in. Knows nothing of files.
+"""Replaces `$NAME` and `${NAME…}` in a value as Docker Compose does. It knows nothing of files.
 
 The rules: https://docs.docker.com/reference/compose-file/interpolation/
 """
@@ -19,7 +19,7 @@ class InterpolationError(ValueError):
 
 
 def interpolate(text: str, lookup: Lookup) -> str:
-    """The text with every variable replaced; `lookup` returns None for a variable that is not set.
+    """The text with every variable replaced; `lookup` returns None if a variable is not set.
 
     `$$` is a dollar sign, and so is a dollar sign before anything but a name or a brace. An unknown variable is empty.
     """
@@ -62,7 +62,7 @@ def _braced(inside: str, lookup: Lookup) -> str:
     if operator is None:
         raise InterpolationError(f"${{{inside}}} is no form of interpolation that Compose has")
     word = rest[len(operator) :]
-    # With a colon an empty variable counts as one that is not set.
+    # With a colon, an empty variable counts as not set.
     given = value is not None and (value != "" or not operator.startswith(":"))
     match operator[-1]:
         case "-":

@@ -1,4 +1,5 @@
-"""What supervisord runs in place of each program: sets the process up as its spec file says, then becomes the program.
+"""supervisord runs this in place of each program: it sets up the process as its spec file says, then becomes the
+program.
 
 A spec file (mode 600) carries arguments and environment past supervisord's own configuration, where any quote or
 percent sign would be syntax. This runs as a script, isolated, without site-packages: it starts in milliseconds.
@@ -16,15 +17,16 @@ import sys
 from pathlib import Path
 
 RUN_FD = 200
-"""The descriptor under which every program holds the directory of its spec file open.
+"""The descriptor by which every program keeps the directory of its spec file open.
 
-It tells to which cluster a process belongs, even if the directory was renamed, and gives the program short names
-without odd characters for the sockets in that directory: `/proc/self/fd/200/redis.sock`. Programs open fewer files at
-their start.
+It shows to which cluster a process belongs, even if the directory was renamed. It also gives the program short names
+without unusual characters for the sockets in that directory: `/proc/self/fd/200/redis.sock`. Programs open fewer files
+when they start.
 """
 
 RUN_MARK = "LOCALCLUSTER_RUN"
-"""Environment variable with the same information, for processes that do not inherit descriptors: device and inode."""
+"""An environment variable with the same information, for processes that do not inherit descriptors: device and
+inode."""
 NAME_MARK = "LOCALCLUSTER_PROGRAM"
 
 _PR_SET_PDEATHSIG = 1
@@ -37,9 +39,9 @@ def main() -> None:
     if spec["die_with_parent"]:
         _die_with_parent()
     _raise_file_limit()
-    # Files that they write are for their own user alone.
+    # Only their own user may read the files that they write.
     os.umask(0o077)
-    # The memory of each of them holds secrets, and data.
+    # Core dumps are off: the memory of each program contains secrets and data.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _end_orphans(spec["env"])
     try:
@@ -53,7 +55,7 @@ def main() -> None:
 
 
 def _die_with_parent() -> None:
-    """A supervisor that is killed outright must not leave servers behind that nobody can stop. Linux only."""
+    """If the supervisor is killed, its servers must end, because they could not be stopped any more. Linux only."""
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -76,10 +78,10 @@ def _open_as(descriptor: int, path: Path, flags: int) -> None:
 
 
 def _end_orphans(env: dict[str, str]) -> None:
-    """Kill what an earlier run of this program left behind: it would still hold the listening port.
+    """Kill the processes that an earlier run of this program left: they would still hold the listening port.
 
-    Only processes that carry both marks of this program are killed, each through a descriptor of the process, so that
-    a number that was given to somebody else in the meantime does no harm.
+    Only processes with both marks of this program are killed. Each is killed through a descriptor of the process, so
+    another process that got the same id meanwhile is safe.
     """
     marks = {f"{name}={env[name]}".encode() for name in (RUN_MARK, NAME_MARK) if name in env}
     if len(marks) < 2:

@@ -1,4 +1,4 @@
-"""Where everything of one cluster lies on disk. Names only; what the files hold is written in `programs`."""
+"""The paths of everything that belongs to one cluster. `programs` defines the content of the files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,11 @@ class Layout:
 
     @property
     def redis_dir(self) -> Path:
-        """That of the first Redis."""
+        """The directory of the first Redis."""
         return self.redis_dir_of("redis")
 
     def redis_dir_of(self, name: str) -> Path:
-        """That of the Redis which is the program `name`."""
+        """The directory of the Redis whose program is `name`."""
         return self.data_dir / name
 
     def shard_dir(self, shard: Shard) -> Path:
@@ -43,11 +43,13 @@ class Layout:
         return self.run_dir / f"{name}.sock"
 
     def heartbeat(self, worker: str) -> Path:
-        """What a worker touches every second."""
+        """The file that a worker touches every second."""
         return self.run_dir / f"{worker}.alive"
 
     def identity(self) -> str:
-        """Which directory this is, whatever it is called: a copy has another identity, a moved one keeps its own."""
+        """The identity of the directory, whatever its name: a copy has another identity, a moved directory keeps its
+        own.
+        """
         found = self.run_dir.stat()
         return f"{found.st_dev}:{found.st_ino}"
 

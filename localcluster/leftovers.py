@@ -1,7 +1,7 @@
-"""Finds the processes of a cluster, also without a supervisor, and ends them.
+"""Finds the processes of a cluster, even without a supervisor, and ends them.
 
-It trusts no process id in a file: such a file may have been copied with its directory, and the id may belong to another
-process by now. A process belongs to a cluster when it holds the cluster's run directory itself, not a copy of it.
+It trusts no process id in a file: the file may have been copied with its directory, and the id may belong to another
+process now. A process belongs to a cluster if it holds the cluster's run directory itself open, not a copy of it.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def belongs(pid: int, layout: Layout) -> bool:
         if held.samefile(layout.run_dir):
             return True
     with contextlib.suppress(OSError):
-        # The directory was removed under its programs: nobody but them can have held it.
+        # The directory was removed while its programs ran: only they can have held it open.
         if str(held.readlink()) == f"{layout.run_dir.resolve()} (deleted)":
             return True
     with contextlib.suppress(psutil.Error, OSError):
@@ -39,7 +39,7 @@ def belongs(pid: int, layout: Layout) -> bool:
 
 
 def find(layout: Layout) -> list[psutil.Process]:
-    """Every living process of the cluster, with the children that these have started."""
+    """Every living process of the cluster, with its children."""
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         if process.pid != os.getpid() and belongs(process.pid, layout):
@@ -50,7 +50,7 @@ def find(layout: Layout) -> list[psutil.Process]:
 
 
 def end(layout: Layout) -> list[int]:
-    """Terminate, then kill; returns the ids of what was there."""
+    """Terminate the processes, then kill the rest; returns the ids of all."""
     processes = find(layout)
     with contextlib.ExitStack() as stack:
         handles = dict(_handles(processes, stack))
@@ -64,21 +64,21 @@ def end(layout: Layout) -> list[int]:
 
 
 def _handles(processes: Iterable[psutil.Process], stack: contextlib.ExitStack) -> Iterable[tuple[int, int]]:
-    """A descriptor for each process that is still the one that was found."""
+    """A descriptor for each process that is still the same one."""
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(process.pid)
             stack.callback(os.close, handle)
-            # Compares the time at which the process began.
+            # This compares the time at which the process began.
             if process.is_running():
                 yield process.pid, handle
 
 
 def _wait(handles: Iterable[int]) -> set[int]:
-    """The processes that have ended when all have, or when the grace is over.
+    """Wait until all processes have ended or the grace time has passed; returns those that have ended.
 
-    One that has ended and that its parent has not collected (a zombie) counts as ended: process 1 of a container may
-    collect nobody.
+    A process that has ended counts even if its parent has not collected it (a zombie): process 1 of a container may
+    never collect it.
     """
     poll = select.poll()
     left = set(handles)

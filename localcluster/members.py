@@ -1,4 +1,4 @@
-"""The programs of a cluster one at a time: addresses, state, signals, stop and start, and waiting for them."""
+"""Operations on single programs of a cluster: addresses, state, signals, stop and start, and waiting."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ class Members:
 
     @property
     def redis_url(self) -> str:
-        """Where the first Redis is."""
+        """The address of the first Redis."""
         return f"redis://127.0.0.1:{self.config.redis_port}/0"
 
     @property
@@ -93,23 +93,26 @@ class Members:
         return next(iter(self._statuses([name]))).pid
 
     def kill(self, name: str, sig: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to the program's process, and return the id it had. After SIGSTOP it stands still."""
+        """Send a signal to the program's process; returns the process id. After SIGSTOP it returns when the process is
+        stopped.
+        """
         pid = self.pid(name)
         if pid == 0:
             raise ClusterError(f"{name} does not run")
         os.kill(pid, sig)
         if sig == signal.SIGSTOP:
-            # One thread takes the signal and stops the others; until it has run, which may be a while, they go on.
+            # One thread takes the signal and stops the others; until it has run, which may take some time, they
+            # continue.
             end = time.monotonic() + _STOP_SIGNAL_TIMEOUT_S
             wait_until(lambda: probes.stands_still(pid), end, lambda: f"{name} goes on after SIGSTOP")
         return pid
 
     def stop_program(self, name: str) -> None:
-        """Stop it in the orderly way and leave it stopped."""
+        """Stop the program in the orderly way; it stays stopped."""
         self._supervisor.call_tolerantly("stopProcess", name, True)
 
     def start_program(self, name: str, settings: Mapping[str, str] | None = None) -> None:
-        """Start a stopped program and return when it is running; `settings` are added to its environment for good."""
+        """Start a stopped program and return when it runs; `settings` are added to its environment permanently."""
         if settings:
             program = self._program(name)
             self.write((replace(program, env={**program.env, **settings}),))
@@ -120,13 +123,15 @@ class Members:
         self.start_program(name, settings)
 
     def wait_ended(self, name: str, pid: int, timeout_s: float = 30.0) -> None:
-        """Until the program's process is no longer `pid`, for example after `kill`; it may be running again by then."""
+        """Wait until the program's process is no longer `pid`, for example after `kill`; it may be running again by
+        then.
+        """
         self._wait(lambda: self.pid(name) != pid, timeout_s, f"{name} did not end", [name])
 
     def wait_running(self, *names: str, timeout_s: float = 30.0) -> None:
-        """Wait until these programs (all, when none is named) run, and the servers among them answer."""
+        """Wait until these programs (all, if none is named) run, and the servers among them answer."""
         chosen = list(names) or [status.name for status in self._supervisor.statuses()]
-        # A program that was killed a moment ago may be between two tries: here, ended is no failure.
+        # A program that was just killed may be between two attempts to start: here its end is not a failure.
         self._wait(
             lambda: (
                 all(status.state == "RUNNING" for status in self._statuses(chosen))
@@ -166,7 +171,7 @@ class Members:
 
     @property
     def _stop_timeout_s(self) -> float:
-        # supervisord kills what does not stop in the given time; this is for supervisord itself.
+        # supervisord kills programs that do not stop in time; the extra time is for supervisord itself.
         return self.config.stop_timeout_s + 5.0
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float, failure: str, names: Sequence[str]) -> None:

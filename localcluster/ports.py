@@ -4,8 +4,8 @@ import os
 import socket
 from collections.abc import Iterator
 
-# Below the range that Linux takes source ports from (32768 and up): a server that is down for a moment must not
-# find its port taken by somebody's outgoing connection, nor may a client that retries connect to itself.
+# These are below the range that Linux takes source ports from (32768 and up): while a server is down for a moment, an
+# outgoing connection must not take its port, and a client that retries must not connect to itself.
 _FIRST = 12000
 _BLOCK = 80
 _BLOCKS = 240
@@ -15,9 +15,9 @@ _reserved: list[int] = []
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """`count` ports that nobody listens on, each handed out once.
+    """`count` ports on which nothing listens; each is returned once.
 
-    A process takes them from blocks that it alone has, so that concurrent processes never choose the same port.
+    Each process takes them from its own blocks, so concurrent processes never choose the same port.
     """
     found: list[int] = []
     for port in _ports():
@@ -34,7 +34,7 @@ def _ports() -> Iterator[int]:
 
 
 def _reserve_block() -> bool:
-    # An abstract Unix socket is the reservation: it lives in the network namespace, as ports do, and goes with its
+    # An abstract Unix socket is the reservation: it belongs to the network namespace, as ports do, and ends with its
     # process.
     for offset in range(_BLOCKS):
         block = (os.getpid() + offset) % _BLOCKS
@@ -56,7 +56,7 @@ def is_taken(port: int) -> bool:
 
 
 def why_not(host: str, port: int) -> OSError | None:
-    """The error that a server would get there; None: it could listen."""
+    """The error that a server would get at this address; None: it could listen."""
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -65,7 +65,7 @@ def why_not(host: str, port: int) -> OSError | None:
         return error
     try:
         with socket.socket(family, kind, protocol) as probe:
-            # As servers do: a port whose last connections are in TIME_WAIT is free.
+            # Servers do the same: a port whose last connections are in TIME_WAIT is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

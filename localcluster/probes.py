@@ -1,4 +1,4 @@
-"""Whether a server answers its clients: one question each, asked once, without waiting."""
+"""Asks a server one question, once and without waiting: whether it answers its clients."""
 
 import http.client
 import ssl
@@ -24,7 +24,7 @@ def redis_answers(config: ClusterConfig, port: int, host: str = "127.0.0.1") -> 
         password=config.settings[dotenv.REDIS_PASSWORD],
         socket_timeout=_TIMEOUT_S,
         socket_connect_timeout=_TIMEOUT_S,
-        # Version 3 begins with HELLO, which Redis 6.0 refuses where the default user is off.
+        # Version 3 begins with HELLO, which Redis 6.0 refuses if the default user is off.
         protocol=2,
         retry=Retry(NoBackoff(), 0),
     )
@@ -37,7 +37,7 @@ def redis_answers(config: ClusterConfig, port: int, host: str = "127.0.0.1") -> 
 
 
 def shard_answers(config: ClusterConfig, shard: Shard) -> bool:
-    """True when the storage procedures are there, not only a listening socket."""
+    """Whether the storage procedures exist, not only a listening socket."""
     try:
         connection = tarantool.Connection(
             shard.host,
@@ -61,7 +61,7 @@ def shard_answers(config: ClusterConfig, shard: Shard) -> bool:
 
 
 def api_is_ready(host: str, port: int, *, tls: bool) -> bool:
-    """True when it says so; the certificate is not checked."""
+    """Whether the api says that it is ready; the certificate is not checked."""
     connection = (
         http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=ssl._create_unverified_context())  # noqa: S323, SLF001
         if tls

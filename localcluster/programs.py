@@ -1,4 +1,4 @@
-"""The programs of a cluster: how each is called, with which arguments and environment. Starts and writes nothing."""
+"""The programs of a cluster: the command, arguments and environment of each. It starts and writes nothing."""
 
 import os
 import shutil
@@ -27,11 +27,11 @@ __all__ = [
 
 REPOSITORY = dotenv.REPOSITORY
 
-# Tarantool 2.6 cuts the names of its files off past 255 bytes.
+# Tarantool 2.6 cuts off names of files beyond 255 bytes.
 _LONGEST_DIR = 200
 
 HEARTBEAT = "TARANTKV_WORKER_HEARTBEAT_FILE"
-"""Tells that a worker works, not only that its process is there."""
+"""The file that shows that a worker works, not only that its process exists."""
 
 # COVERAGE_PROCESS_CONFIG is set while `make coverage` measures the servers that the tests start.
 _INHERITED = ("COVERAGE_PROCESS_CONFIG", "HOME", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
@@ -51,7 +51,7 @@ class Program:
 
 
 def programs(config: ClusterConfig, workers: int, shards: tuple[Program, ...] | None = None) -> tuple[Program, ...]:
-    """All programs, in the order of starting; `shards` are those of the shards where they are no single instances.
+    """All programs, in the order of starting. `shards` replaces the programs of the shards, for replica sets.
 
     Raises `ConfigError` when a server is not installed.
     """
@@ -71,7 +71,7 @@ def supervisor_program(config: ClusterConfig, command: tuple[str, ...]) -> Progr
 
 
 def base_env() -> dict[str, str]:
-    """The same for every shell that a cluster is started from, but for what names places on this machine."""
+    """The environment: it is the same from every shell, except for names of places on this machine."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
 

@@ -1,7 +1,7 @@
 """How Redis is started: its arguments, and the configuration that it reads from standard input.
 
-Redis takes a configuration file's name for a pattern and starts with its defaults where nothing matches, so it is
-given no name. The one rule that must never be missing, that nobody gets in without a password, is an argument.
+Redis takes the name of a configuration file as a pattern, and starts with its defaults if nothing matches, so it gets
+no name. The rule that must never be missing, that every connection needs a password, is an argument.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9._@:-]+")
 
 
 def arguments(name: str, port: int) -> tuple[str, ...]:
-    """What follows the program's name. Holds no path that depends on where the cluster lies."""
+    """The arguments after the program's name. None is a path that depends on the place of the cluster."""
     options = {
         "bind": "127.0.0.1",
         "port": str(port),
@@ -29,7 +29,7 @@ def arguments(name: str, port: int) -> tuple[str, ...]:
 
 
 def configuration(config: ClusterConfig) -> str:
-    """Nothing on disk, an error instead of eviction, and a user for each tier; it holds only digests of passwords."""
+    """No persistence, an error instead of eviction, and a user for each tier; it contains only digests of passwords."""
     lines = [
         'save ""',
         "appendonly no",
@@ -41,7 +41,7 @@ def configuration(config: ClusterConfig) -> str:
 
 
 def _users(config: ClusterConfig) -> list[str]:
-    """A line for each user; what api and workers may do is the same as in a container."""
+    """A line for each user; api and workers have the same rights as in a container."""
     users = [
         (settings_for(config, tier), (dotenv.REPOSITORY / "docker" / f"redis_{tier}.acl").read_text().strip())
         for tier in ("api", "worker")

@@ -13,7 +13,7 @@ _JSON = "-H 'Content-Type: application/json'"
 
 
 def table(cluster: Cluster) -> str:
-    """One line a program; for one that does not run, also the last line of its log, which should say why."""
+    """One line for each program; if it does not run, also the last line of its log, which should name the reason."""
     statuses = cluster.status()
     width = max(len(status.name) for status in statuses)
     lines = []
@@ -25,18 +25,18 @@ def table(cluster: Cluster) -> str:
 
 
 def welcome(cluster: Cluster) -> str:
-    """Address, administrator, lines that work when pasted, with curl and with `tarantkv`, and what to do next.
+    """The address, the administrator, commands to paste with curl and with `tarantkv`, and what to do next.
 
-    The password goes from `.env` through a pipe: it never stands in an argument, nor on the screen.
+    The password goes from `.env` through a pipe: it is never an argument, and never on the screen.
     """
     env_file = shlex.quote(str(dotenv.REPOSITORY / ".env"))
-    # Reads `.env` as everything else does, and quotes for JSON.
+    # This reads `.env` as all other programs do, and quotes for JSON.
     credentials = f"make -s --no-print-directory -C {shlex.quote(str(dotenv.REPOSITORY))} credentials"
     login = f"{_CURL} -f {_JSON} -d @- {cluster.base_url}/api/login"
     token = r"""sed 's/.*"token" *: *"\([^"]*\)".*/\1/'"""
     write = """-d '{"data": {"greeting": "hello", "answer": {"value": 42, "tags": ["a", "b"]}}}'"""
     read = """-d '{"keys": ["greeting", "answer", "nobody"]}'"""
-    # Not .venv/bin/tarantkv, whose first line names the place where the clone was when it was installed.
+    # Not .venv/bin/tarantkv: its first line has the path that the clone had when it was installed.
     client = f'tarantkv() {{ {shlex.quote(str(dotenv.REPOSITORY / ".venv/bin/python"))} -Im tarantkv "$@"; }}'
     call = f'{_CURL} {_JSON} -H "Authorization: $TOKEN"'
     return "\n".join(

@@ -1,4 +1,4 @@
-"""A shard's admin console: runs Lua in the shard and returns what it returns."""
+"""A shard's admin console: runs Lua in the shard and returns the result."""
 
 import json
 import socket
@@ -14,12 +14,12 @@ _END = b"\n...\n"
 
 
 def run(path: Path, lua: str, timeout_s: float = TIMEOUT_S) -> Any:
-    """Run the body of a Lua function, whose one result must be what JSON can express.
+    """Run the body of a Lua function; its one result must be expressible in JSON.
 
     Raises:
         ClusterError: the shard does not run, or the code failed.
     """
-    # As digits alone the answer is plain text, whatever is in it.
+    # The answer is encoded as digits, so it is plain text whatever it contains.
     call = f"local ok, found = pcall(function() {lua} end)"
     told = "if not ok then found = tostring(found) elseif found == nil then found = box.NULL end"
     code = f"{call} {told} return (require('json').encode({{ok, found}}):hex())"

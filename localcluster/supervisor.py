@@ -1,5 +1,5 @@
-"""supervisord: its configuration, start and XML-RPC interface over a unix socket. It does not know what programs are
-for.
+"""supervisord: its configuration, start and XML-RPC interface over a unix socket. It does not know the programs'
+tasks.
 """
 
 import http.client
@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 ENDED = ("BACKOFF", "EXITED", "FATAL")
-"""States of a program whose process ended although nobody stopped it."""
+"""The states of a program whose process ended although it was not stopped."""
 
 STAYS_DOWN = "FATAL"
-"""The state of one that was tried too often."""
+"""The state of a program that was tried too often."""
 
-# supervisord and what it starts run in the data directory, whatever that is called.
+# supervisord and its programs run in the data directory, whatever its name.
 _RUN = "/proc/self/cwd/run"
 _LOGS = "/proc/self/cwd/logs"
 
-# Each wait is a second longer than the one before: half an hour of tries.
+# Each wait is a second longer than the one before: half an hour of attempts.
 _RETRIES = 60
 _RPC_TIMEOUT_S = 60.0
 
@@ -54,14 +54,14 @@ class ProcessStatus:
     state: str
     """STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL or UNKNOWN."""
     pid: int
-    """0 when there is no process."""
+    """0 if there is no process."""
     uptime_s: int
     detail: str
-    """What supervisord says about a failed start."""
+    """What supervisord reports about a failed start."""
 
 
 class _Connection(http.client.HTTPConnection):
-    """Speaks over a socket in the run directory, and only with a supervisord of that directory."""
+    """Connects to a socket in the run directory, and only to a supervisord of that directory."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__("localhost", timeout=_RPC_TIMEOUT_S)
@@ -71,7 +71,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         path = self._layout.socket("supervisord")
-        # Through a descriptor, since a socket's own path must fit into 108 bytes.
+        # Through a descriptor, because a socket's own path must fit into 108 bytes.
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.sock.connect(f"/proc/self/fd/{directory}/{path.name}")
@@ -79,7 +79,7 @@ class _Connection(http.client.HTTPConnection):
             os.close(directory)
         credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid = int(struct.unpack("3i", credentials)[0])
-        # A process of another container has no id here; only our own directory leads to this socket.
+        # A process in another container has no id here; but then only our own directory leads to this socket.
         if pid and not leftovers.belongs(pid, self._layout):
             raise ConnectionRefusedError(f"process {pid} supervises another directory")
 
@@ -101,7 +101,7 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class Supervisor:
-    """Handle of one supervisord, running or not; holds no state of its own but where its files lie."""
+    """Controls one supervisord, running or not; its only state is the place of the files."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -111,12 +111,12 @@ class Supervisor:
         self.configuration.write_text(_render(config, programs))
 
     def command(self) -> tuple[str, ...]:
-        """To be run in the data directory."""
+        """The command, to be run in the data directory."""
         configuration = f"{_RUN}/{self.configuration.name}"
         return (sys.executable, "-m", "supervisor.supervisord", "-n", "-s", "-c", configuration)
 
     def spawn(self) -> "subprocess.Popen[bytes]":
-        """Start supervisord in a session of its own: it outlives the caller unless its spec ties it."""
+        """Start supervisord in a session of its own: it outlives the caller, unless its spec ties it to the caller."""
         argv = launch_command(self.layout.spec("supervisord"))
         with self.layout.log("supervisord-start").open("wb") as output:
             return subprocess.Popen(
@@ -126,7 +126,7 @@ class Supervisor:
     def call(self, method: str, *arguments: object) -> Any:
         """One call of supervisord's XML-RPC interface.
 
-        Raises `SupervisorDownError`, also for one that is about to end, and `ClusterError` for what it refuses.
+        Raises `SupervisorDownError`, even if it is ending, and `ClusterError` if it refuses the call.
         """
         try:
             return self._ask(method, *arguments)
@@ -165,15 +165,15 @@ class Supervisor:
         ]
 
     def start_process(self, name: str) -> None:
-        """Start it now, whatever its state; does not wait."""
+        """Start the program now, whatever its state; does not wait."""
         state = next(status.state for status in self.statuses() if status.name == name)
         if state == "BACKOFF":
-            # It would only be started at the end of its wait.
+            # Otherwise it would only be started at the end of its wait.
             self.call_tolerantly("stopProcess", name, True)
         self.call_tolerantly("startProcess", name, False)
 
     def call_tolerantly(self, method: str, *arguments: object) -> None:
-        """Call, and take "it is so already" for done."""
+        """Call, and count "it is so already" as success."""
         try:
             self._ask(method, *arguments)
         except xmlrpc.client.Fault as fault:
@@ -181,9 +181,9 @@ class Supervisor:
                 raise ClusterError(f"supervisord refuses {method}: {fault.faultString}") from None
 
     def last_exit(self, name: str) -> str | None:
-        """How the program's last process ended, in supervisord's words; None when none has.
+        """How the program's last process ended, in supervisord's words; None if none has ended.
 
-        Only the log tells: the interface forgets the status of a process that ended within its first second.
+        Only the log has this: the interface forgets the status of a process that ended within its first second.
         """
         log = self.layout.log("supervisord")
         text = log.read_text(errors="replace") if log.exists() else ""
@@ -191,30 +191,30 @@ class Supervisor:
         return found[-1] if found else None
 
     def found_wrong_settings(self, name: str) -> bool:
-        """Whether the program's last process ended for its settings: then it is not started again."""
+        """Whether the program's last process ended because of its settings: then it is not started again."""
         return self.last_exit(name) == f"exit status {EXIT_CONFIGURATION}"
 
     def reload_groups(self) -> tuple[list[str], list[str]]:
-        """Compare the file with what runs: names to add and to remove. Nothing is started or stopped."""
+        """Compare the file with what runs; returns the names to add and to remove. Nothing is started or stopped."""
         [[added, _changed, removed]] = self.call("reloadConfig")
         return added, removed
 
 
 def launch_command(spec: Path) -> list[str]:
-    """Start a program as its spec file says."""
+    """The command that starts a program as its spec file says."""
     return [sys.executable, "-I", "-S", "-X", "utf8", launch.__file__, str(spec)]
 
 
 def _render(config: ClusterConfig, programs: tuple[Program, ...]) -> str:
-    """The configuration. It holds no path of this machine, in which any character could be syntax."""
+    """The configuration. It contains no path of this machine, because any character of one could be syntax."""
     lines = [
         "[supervisord]",
         f"logfile={_LOGS}/supervisord.log",
-        # It insists on one. Nobody reads it.
+        # It requires one, but nothing reads the file.
         f"pidfile={_RUN}/supervisord.pid",
         "logfile_maxbytes=2MB",
         "logfile_backups=1",
-        # Root is asked to say that it is meant.
+        # supervisord requires this line to run as root.
         *(["user=root"] if os.getuid() == 0 else []),
         "[unix_http_server]",
         f"file={_RUN}/supervisord.sock",
@@ -227,11 +227,12 @@ def _render(config: ClusterConfig, programs: tuple[Program, ...]) -> str:
             f"[program:{program.name}]",
             f"command={_RUN}/python -I -S -X utf8 {_RUN}/launch.py {_RUN}/{program.name}.json",
             f"priority={TIERS.index(program.tier)}",
-            # Order and readiness are the cluster's business.
+            # `Cluster` decides about order and readiness.
             "autostart=false",
             "autorestart=unexpected",
-            # A program that finds at work that its settings are wrong stays down: trying again would bury the reason.
-            # (One that finds it in its first second is tried again, more and more slowly, whatever it ends with.)
+            # If a program finds while it runs that its settings are wrong, it stays down: restarts would hide the
+            # reason. (If it ends in its first second, it is restarted after longer and longer waits, whatever its exit
+            # code.)
             f"exitcodes={EXIT_CONFIGURATION}",
             f"startretries={_RETRIES}",
             f"stopwaitsecs={config.stop_timeout_s:.0f}",

@@ -1,4 +1,4 @@
-"""Which settings each tier of a cluster gets. Nothing is read or written here."""
+"""Which settings each tier of a cluster gets. It reads and writes nothing."""
 
 import os
 from urllib.parse import quote
@@ -13,9 +13,9 @@ _SOCKET_PATH_LIMIT = 107
 
 
 def settings_for(config: ClusterConfig, tier: str) -> dict[str, str]:
-    """`TARANTKV_*` of a tier. What only others read is left out: no program holds a secret that it does not need.
+    """The `TARANTKV_*` of a tier, without those that only others read: no program gets a secret that it does not need.
 
-    Names that nobody knows are passed on, since each program refuses them, and so a misspelt one is found.
+    Unknown names are passed on: each program refuses them, and so a misspelt one is found.
     """
     foreign = known_variables() - variables_of(tier)
     every = all_settings(config)
@@ -32,7 +32,7 @@ def settings_for(config: ClusterConfig, tier: str) -> dict[str, str]:
 
 
 def all_settings(config: ClusterConfig) -> dict[str, str]:
-    """`TARANTKV_*` as given, with the addresses of this cluster."""
+    """The given `TARANTKV_*`, with the addresses of this cluster."""
     missing = [name for name in dotenv.random_secrets() if not config.settings.get(name)]
     if missing:
         raise ConfigError(f"missing settings: {', '.join(missing)}")
@@ -56,7 +56,7 @@ def _shard_list(config: ClusterConfig) -> str:
 
 
 def _redis_url(config: ClusterConfig) -> str:
-    """A unix socket costs both ends far less than a TCP connection; TCP where the socket's path is too long."""
+    """A unix socket costs both ends far less than a TCP connection; TCP is used if the socket's path is too long."""
     layout = Layout(config.data_dir)
     urls = []
     for name, port in zip(config.redis_names, config.redis_ports, strict=True):

@@ -14,14 +14,14 @@ _LOG_LINES = 15
 _LOG_BYTES = 64 * 1024
 
 _RECOVERING = "rows processed"
-"""What a shard says for every 100,000 rows of its log that it has read at its start."""
+"""A shard logs this for every 100,000 rows of its log that it has read at its start."""
 
 LONGEST_START_S = 1800.0
-"""A start takes as long at most, with the logs that its shards read."""
+"""The longest start, including the time in which shards read their logs."""
 
 
 def wait_until(condition: Callable[[], bool], deadline: float, failure: Callable[[], str]) -> None:
-    """Raise `ClusterError` with what `failure` returns when the monotonic clock passes `deadline`."""
+    """Wait; raise `ClusterError` with the text of `failure` when the monotonic clock passes `deadline`."""
     while not condition():
         if time.monotonic() > deadline:
             raise ClusterError(failure())
@@ -33,10 +33,10 @@ def with_logs(text: str, logs: Sequence[Path]) -> str:
 
 
 class StartWatch:
-    """Waits while programs start, and fails as soon as one of them ends: waiting would only hide its reason.
+    """Waits while programs start, and fails as soon as one of them ends: waiting would only hide the reason.
 
-    The time counts anew while a shard reads its log, which takes minutes after an hour of writing. Where programs may
-    end `may_end` times each, one that is started again has that many further tries.
+    The time starts again while a shard reads its log, which takes minutes after an hour of writes. If programs may end
+    `may_end` times each, one that is restarted may end that many more times.
     """
 
     def __init__(self, supervisor: Supervisor, timeout_s: float, may_end: int = 0) -> None:
@@ -52,10 +52,10 @@ class StartWatch:
         self._log_starts: dict[str, int] = {}
 
     def start(self, names: Sequence[str]) -> None:
-        """Start these; from now on they must not end."""
+        """Start these programs; from now on they must not end."""
         for name in names:
             log = self._supervisor.layout.log(name)
-            # What it logged in an earlier life explains nothing now.
+            # Lines from before this start explain nothing now.
             self._log_starts[name] = log.stat().st_size if log.exists() else 0
             self._supervisor.start_process(name)
             self._pids[name] = 0
@@ -79,7 +79,9 @@ class StartWatch:
         return grown and _RECOVERING in log_tail(log, lines=1)
 
     def until_running(self, names: Sequence[str], answers: Callable[[str], bool]) -> None:
-        """Until supervisord calls all of them running, which only means that they have not ended, and all answer."""
+        """Wait until supervisord reports all of them as running, which only means that they have not ended, and all
+        answer.
+        """
 
         def running() -> bool:
             states = {status.name: status.state for status in self._supervisor.statuses()}
@@ -93,7 +95,7 @@ class StartWatch:
                 continue
             before = self._pids[status.name]
             is_down = status.state in ENDED
-            # Between two looks supervisord may have started it again: another pid is the proof that it ended.
+            # supervisord may have restarted it between two looks: another process id proves that it ended.
             if (is_down and status.name not in self._is_down) or (before and status.pid not in (0, before)):
                 self._ends[status.name] = self._ends.get(status.name, 0) + 1
             (self._is_down.add if is_down else self._is_down.discard)(status.name)
@@ -102,7 +104,7 @@ class StartWatch:
                 how = self._supervisor.last_exit(status.name) or status.detail
                 log = self._log_of(status.name)
                 raise ClusterError(f"{status.name} ended ({how}): {log.splitlines()[-1]}\n{log}")
-            # Without one while it is down: its next one is no further end.
+            # While it is down the id is 0, so that its next process does not count as another end.
             self._pids[status.name] = status.pid or (0 if is_down else before)
 
     def _log_of(self, name: str) -> str:
