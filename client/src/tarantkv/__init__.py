@@ -33,7 +33,7 @@ __version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:
-    """`AsyncClient`, imported when it is first asked for: asyncio and httpx2 take longer to start than a whole call."""
+    """Import `AsyncClient` when it is first used: asyncio and httpx2 take longer to start than a whole call."""
     if name == "AsyncClient":
         from tarantkv.async_client import AsyncClient
 

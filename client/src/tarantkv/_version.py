@@ -1,3 +1,3 @@
-"""The version of the client. Stated here alone."""
+"""The version of the client, defined only here."""
 
 VERSION = "0.1.0"

@@ -14,8 +14,8 @@ def document_of(response: Response) -> dict[str, Any]:
     """The document of a success.
 
     Raises:
-        ConnectionLostError: it did not come whole.
-        InternalError: it is none of this api.
+        ConnectionLostError: it is damaged or incomplete.
+        InternalError: it is not an answer of this api.
     """
     media_type = response.headers.get("content-type", "").partition(";")[0].strip()
     if media_type not in (MSGPACK, "application/json"):
@@ -30,7 +30,7 @@ def document_of(response: Response) -> dict[str, Any]:
 
 
 def error_of(response: Response) -> TarantKVError:
-    """An answer that is no success as an error."""
+    """Turn an answer that is not a success into an error."""
     try:
         problem = _json(response.body)
     except (ValueError, RecursionError):
@@ -44,7 +44,7 @@ def error_of(response: Response) -> TarantKVError:
 
 
 def error_of_problem(problem: dict[str, Any], status: int, retry_after: float | None = None) -> TarantKVError:
-    """A problem document as an error."""
+    """Turn a problem document into an error."""
     found = class_of(TarantKVError(problem=problem).kind, status)
     title, detail = problem.get("title"), problem.get("detail")
     text = ": ".join(str(part) for part in (title, detail) if part)
@@ -52,13 +52,13 @@ def error_of_problem(problem: dict[str, Any], status: int, retry_after: float | 
 
 
 def retry_after_of(response: Response) -> float | None:
-    """The seconds of `Retry-After`; None where there are none, or it is a date."""
+    """The seconds of `Retry-After`; None if it is missing or a date."""
     given = response.headers.get("retry-after", "").strip()
     return float(given) if given.isascii() and given.isdecimal() and len(given) <= 9 else None
 
 
 def _json(body: bytes) -> Any:
-    # Imported here, as most calls succeed, and in MessagePack.
+    # Imported here, because most calls succeed, and answers are in MessagePack.
     import json
 
     return json.loads(body)

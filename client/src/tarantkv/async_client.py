@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 class AsyncClient:
-    """A client of the api at `url`, for asyncio. Tasks may share it; it goes on in another event loop.
+    """A client of the api at `url`, for asyncio. Tasks may share it, and it can be used in another event loop later.
 
-    Pass a `token`, or a `username` and a `password`, or `credentials`, a function that gives both when they are needed:
-    a token that ends is replaced by logging in again. `transport` takes the place of the connections made here.
+    Pass a `token`, or a `username` and a `password`, or `credentials`, a function that returns both when they are
+    needed: if a token ends, the client logs in again. `transport` replaces the client's own connections.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AsyncClient:
         self._runner = AsyncRunner(transport or AsyncHttpxTransport(url, tls=tls))
 
     async def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key; `default` where it is not there."""
+        """The value of a key; `default` if it is absent."""
         return (await self.read([key])).data.get(key, default)
 
     async def read(
@@ -73,7 +73,7 @@ class AsyncClient:
         partial: bool = False,
         deadline: float | None = None,
     ) -> ReadResult:
-        """Read keys. `partial`: where some shards cannot answer, give what the others have, and `failed`."""
+        """Read keys. `partial`: if some shards cannot answer, return the values from the others, and `failed`."""
         return await self._runner.run(self._calls.read(keys, with_=with_, partial=partial, deadline=deadline))
 
     async def set(self, key: str, value: Any, **options: Unpack[WriteOptions]) -> None:
@@ -81,11 +81,11 @@ class AsyncClient:
         await self.write({key: value}, **options)
 
     async def write(self, data: Mapping[str, Any], **options: Unpack[WriteOptions]) -> dict[str, str]:
-        """Store pairs. Gives the new version of each key where `versions=True` asks for them."""
+        """Store pairs. Returns the new version of each key if `versions=True` asks for them."""
         return await self._runner.run(self._calls.write(data, **options))
 
     async def delete(self, *keys: str, **options: Unpack[DeleteOptions]) -> int:
-        """Remove keys; gives how many were there."""
+        """Remove keys; returns how many existed."""
         return await self._runner.run(self._calls.delete(keys, **options))
 
     async def touch(self, *keys: str, **options: Unpack[TouchOptions]) -> TouchResult:
@@ -93,11 +93,11 @@ class AsyncClient:
         return await self._runner.run(self._calls.touch(keys, **options))
 
     async def increment(self, data: Mapping[str, int], **options: Unpack[IncrementOptions]) -> dict[str, int]:
-        """Add to counters; gives their results."""
+        """Add to counters; returns their results."""
         return await self._runner.run(self._calls.increment(data, **options))
 
     async def incr(self, key: str, by: int = 1, **options: Unpack[IncrementOptions]) -> int:
-        """Add to one counter; gives its result."""
+        """Add to one counter; returns its result."""
         return (await self.increment({key: by}, **options))[key]
 
     def scan(
@@ -119,10 +119,10 @@ class AsyncClient:
         after: str | None = None,
         **options: Unpack[ExportOptions],
     ) -> AsyncExport:
-        """Keys in the order of their bytes, as one stream, which is resumed where it breaks.
+        """Keys in the order of their bytes, as one stream, which is resumed when it breaks.
 
-        Where it cannot be resumed, iterating raises `ExportBrokenError`, which names the cursor. To go on from there,
-        pass that `cursor`, and its `last_key` as `after`: keys up to this one are passed over.
+        If it cannot be resumed, iterating raises `ExportBrokenError`, which names the cursor. To continue from there,
+        pass that `cursor`, and its `last_key` as `after`: keys up to this one are skipped.
         """
         return AsyncExport(self._runner, self._calls.export(cursor, after, selected(prefix, options)))
 
@@ -134,7 +134,7 @@ class AsyncClient:
         first_line: int = 1,
         deadline: float | None = None,
     ) -> AsyncIterator[tuple[ImportPart, ImportResult]]:
-        """As `Client.import_lines`; the lines may come from an asynchronous iterator."""
+        """Like `Client.import_lines`; the lines may come from an asynchronous iterator."""
         cut: dict[int, ImportPart] = {}
 
         async def steps() -> AsyncIterator[Steps[ImportResult]]:
@@ -149,7 +149,7 @@ class AsyncClient:
                 yield cut[position], outcome.value
 
     async def login(self) -> str:
-        """Log in now; gives the token."""
+        """Log in now; returns the token."""
         return await self._runner.run(self._calls.login())
 
     async def logout(self) -> None:
@@ -158,7 +158,7 @@ class AsyncClient:
 
     @property
     def token(self) -> str | None:
-        """The token that requests carry."""
+        """The token that is sent with requests."""
         return self._calls.session.token
 
     async def live(self) -> dict[str, Any]:
@@ -166,11 +166,11 @@ class AsyncClient:
         return await self._runner.run(self._calls.live())
 
     async def ready(self) -> Ready:
-        """Whether the api is ready, and which shards are down; asked once, without tries."""
+        """Whether the api is ready, and which shards are down; asked once, without repetitions."""
         return await self._runner.run(self._calls.ready())
 
     async def status(self) -> dict[str, Any]:
-        """What runs and how it does, as `GET /api/status` tells it to users with the scope `observe`; asked once."""
+        """The state of the system, as `GET /api/status` reports it to users with the scope `observe`; asked once."""
         return await self._runner.run(self._calls.status())
 
     async def users(self) -> list[User]:
@@ -178,11 +178,11 @@ class AsyncClient:
         return await self._runner.run(self._calls.users())
 
     async def user(self, name: str) -> User:
-        """One user; raises `NotFoundError` where there is none."""
+        """One user; raises `NotFoundError` if there is none."""
         return await self._runner.run(self._calls.user(name))
 
     async def add_user(self, name: str, password: str, scopes: Iterable[str] = ("read", "write")) -> User:
-        """Add a user; raises `ConflictError` where the name is taken."""
+        """Add a user; raises `ConflictError` if the name is taken."""
         return await self._runner.run(self._calls.add_user(name, password, scopes))
 
     async def change_user(self, name: str, **changes: Unpack[UserChanges]) -> User:
@@ -190,15 +190,15 @@ class AsyncClient:
         return await self._runner.run(self._calls.change_user(name, **changes))
 
     async def remove_user(self, name: str) -> None:
-        """Remove a user, whose tokens are void from then on."""
+        """Remove a user; the user's tokens are void from then on."""
         await self._runner.run(self._calls.remove_user(name))
 
     async def metrics(self) -> str:
-        """What `/metrics` says, in Prometheus' text format."""
+        """The text of `/metrics`, in Prometheus' format."""
         return await self._runner.run(self._calls.metrics())
 
     async def date(self) -> str | None:
-        """The server's clock, as the `Date` of an answer."""
+        """The server's clock, from the `Date` of an answer."""
         return await self._runner.run(self._calls.date())
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a scan and an export are to the asynchronous client: iterators that know where to go on."""
+"""The scans and exports of the asynchronous client: iterators that know where to continue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tarantkv.scan import ScanReader
 
 
 class AsyncScan:
-    """As `tarantkv.iterators.Scan`, for `async for`."""
+    """Like `tarantkv.iterators.Scan`, for `async for`."""
 
     def __init__(self, runner: AsyncRunner, reader: ScanReader) -> None:
         self._runner = runner
@@ -33,7 +33,7 @@ class AsyncScan:
 
 
 class AsyncExport:
-    """As `tarantkv.iterators.Export`, for `async for` and `async with`."""
+    """Like `tarantkv.iterators.Export`, for `async for` and `async with`."""
 
     def __init__(self, runner: AsyncRunner, reader: ExportReader) -> None:
         self._runner = runner
@@ -41,26 +41,26 @@ class AsyncExport:
 
     @property
     def cursor(self) -> str | None:
-        """Where another export can go on: behind it may be items that were given already."""
+        """Where another export can continue; items after it may have been returned already."""
         return self._reader.cursor
 
     @property
     def items(self) -> int:
-        """How many items were given."""
+        """How many items were returned."""
         return self._reader.items
 
     @property
     def complete(self) -> bool:
-        """Whether the export's last line has come."""
+        """Whether the export's last line has arrived."""
         return self._reader.complete
 
     async def pieces(self) -> AsyncIterator[list[Item]]:
-        """Items as they come, at least one at a time."""
+        """Items as they arrive, at least one at a time."""
         while (items := await self._runner.run(self._reader.next())) is not None:
             yield items
 
     def lines(self) -> AsyncIterator[list[bytes]]:
-        """The same as lines, byte for byte and without their ends: an import stores from them what is stored."""
+        """The same as lines, byte for byte and without their ends: an import of these lines stores the same items."""
         self._reader.as_lines = True
         return self.pieces()  # type: ignore[return-value]
 
@@ -70,7 +70,7 @@ class AsyncExport:
                 yield item
 
     async def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         await self._runner.run(self._reader.shut())
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Carries out the core's steps with asyncio. The asynchronous client is this and the calls."""
+"""Runs the core's steps with asyncio. The asynchronous client consists of this and the calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class AsyncRunner:
-    """Carries out steps in tasks of the running event loop."""
+    """Runs steps in tasks of the running event loop."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self.transport = transport
@@ -46,7 +46,9 @@ class AsyncRunner:
         limit: int,
         stop: Callable[[BaseException], bool] = lambda _: False,
     ) -> AsyncGenerator[tuple[int, Outcome], None]:
-        """Run steps in at most `limit` tasks; positions and outcomes as they come. After `stop` none is begun."""
+        """Run steps in at most `limit` tasks; positions and outcomes as they end. After `stop` no further ones are
+        begun.
+        """
         running: dict[asyncio.Task[Outcome], int] = {}
         waiting = aiter(steps)
         begun, may_begin = 0, True

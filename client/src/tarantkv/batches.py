@@ -1,4 +1,4 @@
-"""Runs a batch: cuts it, sends its parts beside each other, and puts their answers or errors together."""
+"""Runs a batch: cuts it, sends its parts in parallel, and joins their answers or errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tarantkv.policy import MAX_DEADLINE_S
 from tarantkv.sending import IDEMPOTENCY_KEY, Call, Sender
 
 LONGEST_KEY = 200
-"""Of an `Idempotency-Key` that is given: the parts of a batch add to it, and the server takes 256."""
+"""The longest `Idempotency-Key` that a caller may give: the parts of a batch add to it, and the server accepts 256."""
 
 _RANK: tuple[type[TarantKVError], ...] = (
     OutcomeUnknownError,
@@ -33,7 +33,7 @@ _RANK: tuple[type[TarantKVError], ...] = (
     RequestError,
     ConditionFailedError,
 )
-"""Of several errors in one batch the first of these kinds is the batch's; unavailable ranks above a condition."""
+"""If a batch has several errors, the batch's error is the first of these kinds; unavailable ranks above a condition."""
 
 
 class Part(NamedTuple):
@@ -47,10 +47,10 @@ Documents = list[dict[str, Any]]
 
 
 def idempotency_key(given: str | None) -> str:
-    """The key of a change: the one that is given, or a new one.
+    """The key of a change: the given one, or a new one.
 
     Raises:
-        InvalidRequestError: the server would not take it.
+        InvalidRequestError: the server would not accept it.
     """
     if given is None:
         return os.urandom(16).hex()
@@ -60,10 +60,11 @@ def idempotency_key(given: str | None) -> str:
 
 
 def run(sender: Sender, batch: Batch, *, key: str | None, deadline_s: float | None) -> Steps[Documents]:
-    """The documents of all parts; none for a batch without keys. `key`: the batch's `Idempotency-Key`; None: it reads.
+    """The documents of all parts; none for a batch without keys. `key` is the batch's `Idempotency-Key`; None for a
+    read.
 
     Raises:
-        TarantKVError: the worst of what happened to the parts, with what became of each key.
+        TarantKVError: the worst error of the parts, with the outcome of each key.
     """
     if not batch.entries:
         return []
@@ -83,7 +84,7 @@ def run(sender: Sender, batch: Batch, *, key: str | None, deadline_s: float | No
 
 
 def is_hopeless(error: BaseException) -> bool:
-    """Whether further parts of the batch would fail as this one did, or nobody waits for them."""
+    """Whether further parts of the batch would fail like this one, or no caller waits for them any more."""
     return not isinstance(error, TarantKVError) or isinstance(error, RequestError)
 
 
@@ -118,7 +119,7 @@ def _halving(sender: Sender, batch: Batch, part: Part, until: float) -> Steps[Do
 
 
 def together(parts: Sequence[Part], outcomes: Sequence[Outcome]) -> TarantKVError:
-    """The error of a batch some of whose parts failed: the worst, with what became of the keys of all parts."""
+    """The error of a batch with failed parts: the worst one, with the outcomes of the keys of all parts."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     worst = min(errors, key=_rank)
     if not isinstance(worst, TarantKVError):
@@ -146,7 +147,7 @@ def together(parts: Sequence[Part], outcomes: Sequence[Outcome]) -> TarantKVErro
 
 
 def _join(problem: dict[str, Any], other: dict[str, Any]) -> None:
-    """Add what another part tells of its keys."""
+    """Add what another part's problem says of its keys."""
     for member in ("versions", "current", "data", "failed"):
         if isinstance(other.get(member), dict):
             problem[member] = {**(problem.get(member) or {}), **other[member]}

@@ -1,4 +1,4 @@
-"""The calls of the api as steps, without input and output: what `Client` and `AsyncClient` run."""
+"""The calls of the api as steps, without input and output: `Client` and `AsyncClient` run them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Calls:
         self.policy = policy
 
     def write(self, data: Mapping[str, Any], **options: Unpack[WriteOptions]) -> Steps[dict[str, str]]:
-        """Store pairs; gives versions where they are asked for."""
+        """Store pairs; returns versions if they are asked for."""
         fixed = _fixed(options)
         if options.get("versions"):
             fixed["return"] = ["version"]
@@ -84,7 +84,7 @@ class Calls:
         )
 
     def delete(self, keys: Iterable[str], **options: Unpack[DeleteOptions]) -> Steps[int]:
-        """Remove keys; gives how many were there."""
+        """Remove keys; returns how many existed."""
         documents = yield from self._change("/api/delete", keys, None, _fixed(options), options)
         return sum(document["deleted"] for document in documents)
 
@@ -97,13 +97,13 @@ class Calls:
         )
 
     def increment(self, data: Mapping[str, int], **options: Unpack[IncrementOptions]) -> Steps[dict[str, int]]:
-        """Add to counters; gives their results."""
+        """Add to counters; returns their results."""
         documents = yield from self._change("/api/increment", data, data, _fixed(options), options)
         return _joined(documents, "data")
 
     def scan(self, cursor: str | None, limit: int, selection: Mapping[str, Any]) -> ScanReader:
         """Keys in order, page by page."""
-        # Here and below: who reads a key does not wait for what it does not use.
+        # Imported here and below, so that a read of a key does not wait for modules that it does not use.
         from tarantkv.scan import ScanReader
 
         return ScanReader(self.sender, cursor, limit, selection)
@@ -134,14 +134,14 @@ class Calls:
         try:
             yield from self.sender.document(call, self.sender.until())
         except NotAllowedError:
-            # It was void already.
+            # The token was void already.
             pass
         finally:
             self.session.ask = ask
         self.session.token = None
 
     def live(self) -> Steps[dict[str, Any]]:
-        """What `/health/live` says: the version."""
+        """The answer of `/health/live`: status and version."""
         return (yield from self.sender.document(_get("/health/live"), self.sender.until()))
 
     def ready(self) -> Steps[Ready]:
@@ -155,7 +155,7 @@ class Calls:
         return Ready(document["shards"], document["shards_down"])
 
     def status(self) -> Steps[dict[str, Any]]:
-        """What runs and how it does, asked once."""
+        """The state of the system, asked once."""
         return (yield from self.sender.document(Call("/api/status", method="GET", patient=False), self.sender.until()))
 
     def users(self) -> Steps[list[User]]:
@@ -212,7 +212,7 @@ class Calls:
 
 
 def _chance() -> float:
-    # `random` takes longer to import than it would save here.
+    # Importing `random` takes longer than it would save here.
     return int.from_bytes(os.urandom(4), "big") / 2**32
 
 
@@ -221,7 +221,7 @@ def _get(path: str, accept: str = "application/json", *, patient: bool = True) -
 
 
 def _fixed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are members of the body as they are."""
+    """The options that are copied to the body unchanged."""
     fixed = {name: value for name, value in options.items() if name not in _OURS}
     if "if_" in options:
         fixed["if"] = options["if_"]
@@ -229,7 +229,7 @@ def _fixed(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _joined(documents: Documents, member: str) -> dict[str, Any]:
-    """A member that maps keys, of all parts together."""
+    """A member that maps keys, from all parts together."""
     if len(documents) == 1:
         found: dict[str, Any] = documents[0].get(member, {})
         return found

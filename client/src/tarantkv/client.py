@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 
 def default_transport(url: str, tls: ssl.SSLContext | None = None) -> Transport:
-    """Connections of the standard library, or of httpx2 where the environment names a proxy."""
-    # Imported here, as httpx2 takes longer to start than a whole call.
+    """Connections of the standard library, or of httpx2 if the environment names a proxy."""
+    # Imported here, because httpx2 takes longer to start than a whole call.
     if proxied(url):
         from tarantkv.transport.with_httpx import HttpxTransport
 
@@ -50,10 +50,10 @@ def default_transport(url: str, tls: ssl.SSLContext | None = None) -> Transport:
 
 
 class Client:
-    """A client of the api at `url`. Threads may share it; a forked process may go on using it.
+    """A client of the api at `url`. Threads may share it, and a forked process may continue to use it.
 
-    Pass a `token`, or a `username` and a `password`, or `credentials`, a function that gives both when they are needed:
-    a token that ends is replaced by logging in again. `transport` takes the place of the connections made here.
+    Pass a `token`, or a `username` and a `password`, or `credentials`, a function that returns both when they are
+    needed: if a token ends, the client logs in again. `transport` replaces the client's own connections.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Client:
         self._runner = Runner(transport or default_transport(url, tls))
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key; `default` where it is not there."""
+        """The value of a key; `default` if it is absent."""
         return self.read([key]).data.get(key, default)
 
     def read(
@@ -84,7 +84,7 @@ class Client:
         partial: bool = False,
         deadline: float | None = None,
     ) -> ReadResult:
-        """Read keys. `partial`: where some shards cannot answer, give what the others have, and `failed`."""
+        """Read keys. `partial`: if some shards cannot answer, return the values from the others, and `failed`."""
         return self._runner.run(self._calls.read(keys, with_=with_, partial=partial, deadline=deadline))
 
     def set(self, key: str, value: Any, **options: Unpack[WriteOptions]) -> None:
@@ -92,11 +92,11 @@ class Client:
         self.write({key: value}, **options)
 
     def write(self, data: Mapping[str, Any], **options: Unpack[WriteOptions]) -> dict[str, str]:
-        """Store pairs. Gives the new version of each key where `versions=True` asks for them."""
+        """Store pairs. Returns the new version of each key if `versions=True` asks for them."""
         return self._runner.run(self._calls.write(data, **options))
 
     def delete(self, *keys: str, **options: Unpack[DeleteOptions]) -> int:
-        """Remove keys; gives how many were there."""
+        """Remove keys; returns how many existed."""
         return self._runner.run(self._calls.delete(keys, **options))
 
     def touch(self, *keys: str, **options: Unpack[TouchOptions]) -> TouchResult:
@@ -104,11 +104,11 @@ class Client:
         return self._runner.run(self._calls.touch(keys, **options))
 
     def increment(self, data: Mapping[str, int], **options: Unpack[IncrementOptions]) -> dict[str, int]:
-        """Add to counters; gives their results."""
+        """Add to counters; returns their results."""
         return self._runner.run(self._calls.increment(data, **options))
 
     def incr(self, key: str, by: int = 1, **options: Unpack[IncrementOptions]) -> int:
-        """Add to one counter; gives its result."""
+        """Add to one counter; returns its result."""
         return self.increment({key: by}, **options)[key]
 
     def scan(
@@ -130,23 +130,23 @@ class Client:
         after: str | None = None,
         **options: Unpack[ExportOptions],
     ) -> Export:
-        """Keys in the order of their bytes, as one stream, which is resumed where it breaks.
+        """Keys in the order of their bytes, as one stream, which is resumed when it breaks.
 
-        Where it cannot be resumed, iterating raises `ExportBrokenError`, which names the cursor. To go on from there,
-        pass that `cursor`, and its `last_key` as `after`: keys up to this one are passed over.
+        If it cannot be resumed, iterating raises `ExportBrokenError`, which names the cursor. To continue from there,
+        pass that `cursor`, and its `last_key` as `after`: keys up to this one are skipped.
         """
         return Export(self._runner, self._calls.export(cursor, after, selected(prefix, options)))
 
     def import_lines(
         self, lines: Iterable[Line], *, name: str | None = None, first_line: int = 1, deadline: float | None = None
     ) -> Iterator[tuple[ImportPart, ImportResult]]:
-        """Store lines or items, some thousand a request; gives each part and what became of it, as they are done.
+        """Store lines or items, some thousand in a request; yields each part with its result when it is done.
 
-        The same lines under the same `name` are the same requests: an import that broke off is simply run again within
-        ten minutes, and changes nothing twice.
+        The same lines with the same `name` are the same requests: an interrupted import can be run again within ten
+        minutes, and changes nothing twice.
 
         Raises:
-            TarantKVError: a part failed; those given before are stored.
+            TarantKVError: a part failed; the parts yielded before are stored.
         """
         from tarantkv.imports import new_import, parts
 
@@ -158,7 +158,7 @@ class Client:
     def import_parts(
         self, asked: Iterable[ImportPart], deadline: float | None = None
     ) -> Iterator[tuple[ImportPart, Outcome]]:
-        """Send parts that were cut elsewhere; gives each with its `ImportResult` or its error, as they are done."""
+        """Send parts that were cut elsewhere; yields each with its `ImportResult` or its error, when it is done."""
         cut: dict[int, ImportPart] = {}
 
         def steps() -> Iterator[Steps[ImportResult]]:
@@ -170,7 +170,7 @@ class Client:
             yield cut.pop(position), outcome
 
     def login(self) -> str:
-        """Log in now; gives the token."""
+        """Log in now; returns the token."""
         return self._runner.run(self._calls.login())
 
     def logout(self) -> None:
@@ -179,7 +179,7 @@ class Client:
 
     @property
     def token(self) -> str | None:
-        """The token that requests carry."""
+        """The token that is sent with requests."""
         return self._calls.session.token
 
     def live(self) -> dict[str, Any]:
@@ -187,11 +187,11 @@ class Client:
         return self._runner.run(self._calls.live())
 
     def ready(self) -> Ready:
-        """Whether the api is ready, and which shards are down; asked once, without tries."""
+        """Whether the api is ready, and which shards are down; asked once, without repetitions."""
         return self._runner.run(self._calls.ready())
 
     def status(self) -> dict[str, Any]:
-        """What runs and how it does, as `GET /api/status` tells it to users with the scope `observe`; asked once."""
+        """The state of the system, as `GET /api/status` reports it to users with the scope `observe`; asked once."""
         return self._runner.run(self._calls.status())
 
     def users(self) -> list[User]:
@@ -199,11 +199,11 @@ class Client:
         return self._runner.run(self._calls.users())
 
     def user(self, name: str) -> User:
-        """One user; raises `NotFoundError` where there is none."""
+        """One user; raises `NotFoundError` if there is none."""
         return self._runner.run(self._calls.user(name))
 
     def add_user(self, name: str, password: str, scopes: Iterable[str] = ("read", "write")) -> User:
-        """Add a user; raises `ConflictError` where the name is taken."""
+        """Add a user; raises `ConflictError` if the name is taken."""
         return self._runner.run(self._calls.add_user(name, password, scopes))
 
     def change_user(self, name: str, **changes: Unpack[UserChanges]) -> User:
@@ -211,15 +211,15 @@ class Client:
         return self._runner.run(self._calls.change_user(name, **changes))
 
     def remove_user(self, name: str) -> None:
-        """Remove a user, whose tokens are void from then on."""
+        """Remove a user; the user's tokens are void from then on."""
         self._runner.run(self._calls.remove_user(name))
 
     def metrics(self) -> str:
-        """What `/metrics` says, in Prometheus' text format."""
+        """The text of `/metrics`, in Prometheus' format."""
         return self._runner.run(self._calls.metrics())
 
     def date(self) -> str | None:
-        """The server's clock, as the `Date` of an answer."""
+        """The server's clock, from the `Date` of an answer."""
         return self._runner.run(self._calls.date())
 
     def close(self) -> None:

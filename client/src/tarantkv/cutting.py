@@ -1,4 +1,4 @@
-"""Cuts a batch into parts that a request can hold, by keys and by bytes. A key is encoded once."""
+"""Cuts a batch into parts that fit into a request, by keys and by bytes. Each key is encoded once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tarantkv.errors import InvalidRequestError
 from tarantkv.wire import array_header, map_header, packed, packed_key, packer
 
 _ROOM_BYTES = 1024
-"""For the members of a body beside its keys."""
+"""Bytes reserved for the members of a body besides its keys."""
 
 
 class Entry(NamedTuple):
@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A batch before it is cut. `fixed` are the encoded members that every part has; `pairs`: keys have values."""
+    """A batch before it is cut. `fixed` are the encoded members that every part has; `pairs`: the keys have values."""
 
     path: str
     member: str
@@ -48,11 +48,11 @@ def batch(
     fixed: Mapping[str, Any],
     options: Mapping[str, Any] | None = None,
 ) -> Batch:
-    """A batch of keys, or of keys and `values`. A key that comes again counts once.
+    """A batch of keys, or of keys and `values`. A key that occurs several times counts once.
 
     Raises:
         InvalidKeyError, InvalidValueError: a key or a value cannot be stored.
-        InvalidRequestError: an option is of a key that is not in the batch.
+        InvalidRequestError: an option names a key that is not in the batch.
     """
     pack = packer()
     if isinstance(keys, str):
@@ -73,7 +73,7 @@ def batch(
 
 
 def cut(entries: Sequence[Entry], most_keys: int, most_bytes: int) -> Iterator[Sequence[Entry]]:
-    """The entries in parts of at most `most_keys` and about `most_bytes`; a larger single one stands alone."""
+    """The entries in parts of at most `most_keys` and about `most_bytes`; a larger single one is a part by itself."""
     first, size = 0, _ROOM_BYTES
     for position, entry in enumerate(entries):
         more = len(entry.encoded) + len(entry.option)

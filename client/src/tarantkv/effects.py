@@ -1,11 +1,11 @@
 """The effects that the core asks of a front end. The core does no input and output: its steps are generators that yield
-these.
+them.
 
-A front end carries each out and sends the result back into the generator, or throws `TransportError` into it:
+A front end runs each effect and sends the result back into the generator, or throws `TransportError` into it:
 
 - `Send` a request: its `Response`;
 - `Sleep` for some seconds: None;
-- `Alone`: run these steps while no others of the same client run alone: their result, or `UnreachableError` where
+- `Alone`: run these steps while no others of the same client run alone: their result, or `UnreachableError` if the
   others have not ended in time;
 - `Together`: run these steps, at most `limit` at a time: an `Outcome` for each;
 - `Open` a request whose answer comes in pieces: a `Stream`;
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Send(NamedTuple):
-    """Send a request and read its answer whole."""
+    """Send a request and read its complete answer."""
 
     request: Request
 
@@ -43,7 +43,7 @@ class Alone(NamedTuple):
 
 
 class Together(NamedTuple):
-    """Run steps beside each other. Once `stop` says so of an error, no further ones are begun."""
+    """Run steps in parallel. When `stop` returns true for an error, no further ones are begun."""
 
     steps: Sequence[Steps[Any]]
     limit: int
@@ -51,7 +51,7 @@ class Together(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """An answer under way. `handle` is the transport's own."""
+    """A running answer. `handle` belongs to the transport."""
 
     head: Response
     handle: Any
@@ -71,13 +71,13 @@ class Read(NamedTuple):
 
 
 class Shut(NamedTuple):
-    """End an answer, whether all of it was read or not."""
+    """End an answer, whether or not all of it was read."""
 
     stream: Stream
 
 
 class Outcome(NamedTuple):
-    """What became of steps: a value, or an error. Neither: they were not begun."""
+    """The result of steps: a value, or an error. Neither: they were not begun."""
 
     begun: bool
     value: Any = None

@@ -1,8 +1,8 @@
-"""Every error of the client: one base class, a class for each kind of problem document, and what went wrong on the way.
+"""Every error of the client: one base class, a class for each kind of problem document, and errors of connections.
 
-An error says what became of each key. `failed` has the word of each key that failed: `not_applied` (the change was not
-made and will not be), `unknown` (it was made, or may still be within seconds), `not_read`, or one of
-`condition_failed`, `not_a_number` and `out_of_range`. `applied` has the keys of a change that were applied.
+An error says what happened to each key. `failed` has the outcome of each key that failed: `not_applied` (the change was
+not made and will not be), `unknown` (it was made, or may still be within seconds), `not_read`, or one of
+`condition_failed`, `not_a_number` and `out_of_range`. `applied` has the keys whose change was applied.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ LOGIN_LASTS = "another call of this client has not ended its login in time"
 
 
 class TarantKVError(Exception):
-    """Whatever the client raises is one of these; the text is for people.
+    """The base class of all errors that the client raises; the text is for people.
 
-    `status` is the HTTP status, None where there was no answer. `problem` is the problem document as it came, `{}`
-    where there was none. `retry_after` is in seconds, None where the server gave none.
+    `status` is the HTTP status, None if there was no answer. `problem` is the problem document as received, `{}` if
+    there was none. `retry_after` is in seconds, None if the server sent none.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class TarantKVError(Exception):
         failed: Mapping[str, str] | None = None,
         applied: Iterable[str] = (),
     ) -> None:
-        # One argument only: `pickle` and `copy` make an error anew from it, and then restore the attributes.
+        # One argument only: `pickle` and `copy` create an error again from it, and then restore the attributes.
         super().__init__(detail)
         self.detail = detail
         self.problem: dict[str, Any] = dict(problem or {})
@@ -47,13 +47,13 @@ class TarantKVError(Exception):
 
     @property
     def request_id(self) -> str | None:
-        """By which the server's log names the request."""
+        """The id by which the server's log names the request."""
         found = self.problem.get("request_id")
         return found if isinstance(found, str) else None
 
     @property
     def kind(self) -> str | None:
-        """The problem's type without its prefix, as `shard-unavailable`; None where there was no problem document."""
+        """The problem's type without its prefix, as `shard-unavailable`; None if there was no problem document."""
         found = self.problem.get("type")
         return found.removeprefix(TYPE_PREFIX) if isinstance(found, str) else None
 
@@ -63,7 +63,7 @@ class TarantKVError(Exception):
 
 
 class RequestError(TarantKVError):
-    """The server takes no such request, and nothing of it was done: to send it again does not help."""
+    """The server does not accept the request, and nothing of it was done: sending it again does not help."""
 
     @property
     def errors(self) -> list[dict[str, str]]:
@@ -84,11 +84,11 @@ class InvalidValueError(InvalidRequestError):
 
 
 class TooLargeError(RequestError):
-    """The batch, its body or its answer is larger than the server takes."""
+    """The batch, its body or its answer is larger than the server accepts."""
 
 
 class NotFoundError(RequestError):
-    """There is nothing at this path: the address is not that of an api, or the api is older than the client."""
+    """The path does not exist: the address is not that of an api, or the api is older than the client."""
 
 
 class NotAcceptableError(RequestError):
@@ -100,7 +100,7 @@ class IdempotencyKeyReusedError(RequestError):
 
 
 class ConflictError(RequestError):
-    """Users: the name is taken, somebody else changed the user at the same time, or no administrator would be left."""
+    """Users: the name is taken, another administrator changed the user at the same time, or none would be left."""
 
 
 class NotAllowedError(RequestError):
@@ -108,7 +108,7 @@ class NotAllowedError(RequestError):
 
 
 class UnauthorizedError(NotAllowedError):
-    """There is no token or none that is valid, or the user name or password is wrong."""
+    """The token is missing or not valid, or the user name or password is wrong."""
 
 
 class ForbiddenError(NotAllowedError):
@@ -116,42 +116,42 @@ class ForbiddenError(NotAllowedError):
 
 
 class TooManyLoginsError(NotAllowedError):
-    """Too many logins failed; `retry_after` tells when another try is taken."""
+    """Too many logins failed; `retry_after` is the time until another attempt is accepted."""
 
 
 class ConditionFailedError(TarantKVError):
-    """A condition did not hold, or what is stored is no counter. All keys that `failed` does not name were applied."""
+    """A condition failed, or a stored value is not a counter. All keys that `failed` does not name were applied."""
 
     @property
     def current(self) -> dict[str, dict[str, str]]:
-        """What made conditions fail: by key the `version` that is there, `{}` where the key is absent."""
+        """Why conditions failed: by key, the `version` that it has, `{}` if the key is absent."""
         return dict(self.problem.get("current") or {})
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of a write that asked for them: the new versions of the keys that were written."""
+        """For a write that asked for them: the new versions of the keys that were written."""
         return dict(self.problem.get("versions") or {})
 
     @property
     def data(self) -> dict[str, int]:
-        """Of an increment: the results of the counters that were counted."""
+        """For an increment: the results of the counters that were changed."""
         return dict(self.problem.get("data") or {})
 
 
 class ServerError(TarantKVError):
-    """The server could not do it."""
+    """The server could not carry out the request."""
 
 
 class DatabaseRefusedError(ServerError):
-    """The database refused, as when it is out of memory; the keys that `failed` names were not changed."""
+    """The database refused, for example because it is out of memory; the keys that `failed` names were not changed."""
 
 
 class InternalError(ServerError):
-    """An error of the server that nobody foresaw, or an answer that is none of this api."""
+    """An unexpected error of the server, or an answer that is not one of this api."""
 
 
 class UnavailableError(ServerError):
-    """Not now: overload, a shard out of reach. Nothing was applied to the keys that `failed` names."""
+    """Temporary: overload, or a shard out of reach. Nothing was applied to the keys that `failed` names."""
 
 
 class OverloadedError(UnavailableError):
@@ -159,7 +159,7 @@ class OverloadedError(UnavailableError):
 
 
 class DeadlinePassedError(UnavailableError):
-    """The deadline passed before the shard had the request."""
+    """The deadline passed before the shard got the request."""
 
 
 class ShardUnavailableError(UnavailableError):
@@ -171,17 +171,18 @@ class UnreachableError(UnavailableError):
 
 
 class OutcomeUnknownError(ServerError):
-    """Nobody can say what became of the keys that `failed` marks `unknown`."""
+    """It is unknown whether the change of the keys was applied that `failed` marks `unknown`."""
 
 
 class ConnectionLostError(OutcomeUnknownError):
-    """The connection broke, or stood still, after the request was sent."""
+    """The connection broke, or was silent for too long, after the request was sent."""
 
 
 class ExportBrokenError(ServerError):
-    """An export broke off and could not be resumed. `items` were given; go on with `cursor` (None: from the start).
+    """An export broke off and could not be resumed. `items` were returned; continue with `cursor` (None: from the
+    start).
 
-    Items behind the cursor may have been given before the break: `last_key` is the last one that was.
+    Items after the cursor may have been returned before the break: `last_key` is the last of them.
     """
 
     def __init__(
@@ -239,7 +240,7 @@ _CLASSES_BY_STATUS: dict[int, type[TarantKVError]] = {
     401: UnauthorizedError,
     403: ForbiddenError,
     413: TooLargeError,
-    # What a proxy answers where the api did not answer it.
+    # The answers of a proxy if the api did not answer it.
     502: OutcomeUnknownError,
     503: UnavailableError,
     504: OutcomeUnknownError,
@@ -247,7 +248,7 @@ _CLASSES_BY_STATUS: dict[int, type[TarantKVError]] = {
 
 
 def class_of(kind: str | None, status: int) -> type[TarantKVError]:
-    """The class of an answer: by its problem type, else by its status."""
+    """The class of an answer: by its problem type, otherwise by its status."""
     if kind in CLASSES:
         return CLASSES[kind]
     return _CLASSES_BY_STATUS.get(status, InternalError if status >= 500 else RequestError)

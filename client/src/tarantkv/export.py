@@ -1,7 +1,7 @@
-"""Reads an export: lines into items. It resumes an export that breaks off, and gives no item twice.
+"""Reads an export: turns lines into items. It resumes an export that breaks off, and returns no item twice.
 
-An export is whole only with its `end` line. After a break it continues behind the last cursor. It skips items that had
-already come behind that cursor: keys come in the order of their bytes.
+An export is complete only with its `end` line. After a break it continues after the last cursor. It skips items after
+that cursor that had already arrived: keys come in the order of their bytes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tarantkv.sending import LOGINS_PER_CALL, Call, Sender, error_of_transport
 from tarantkv.wire import NDJSON, TransportError, unpacked
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""More than any item takes; what is longer is no line of an export."""
+"""More than any item takes; a longer line is not part of an export."""
 
 
 class ExportReader:
-    """`cursor` is the last one that came, `items` counts what was given, `complete`: the `end` line has come.
+    """`cursor` is the last one that arrived, `items` counts the items returned; `complete`: the `end` line has arrived.
 
-    With `as_lines` items are the bytes of their lines, as they came: Python cannot hold every value of MessagePack.
+    With `as_lines` items are the bytes of their lines, unchanged: Python cannot represent every value of MessagePack.
     """
 
     def __init__(self, sender: Sender, cursor: str | None, after: str | None, selection: Mapping[str, Any]) -> None:
@@ -56,10 +56,10 @@ class ExportReader:
         self.complete = self.as_lines = False
 
     def next(self) -> Steps[list[Any] | None]:
-        """The next items, at least one; None behind the last.
+        """The next items, at least one; None after the last.
 
         Raises:
-            ExportBrokenError: it broke off and could not be resumed; it names the cursor.
+            ExportBrokenError: it broke off and could not be resumed; the error names the cursor.
             TarantKVError: it could not begin.
         """
         while not self.complete:
@@ -79,7 +79,7 @@ class ExportReader:
         return None
 
     def shut(self) -> Steps[None]:
-        """End the answer under way, if there is one."""
+        """End the current answer, if there is one."""
         if self._stream is not None:
             stream, self._stream = self._stream, None
             yield Shut(stream)
@@ -106,7 +106,7 @@ class ExportReader:
         return Read(stream, self._sender.policy.attempt_s)
 
     def _read(self) -> Steps[list[Any]]:
-        """The items of the lines that have come, or of the next ones; none where these are about the export."""
+        """The items of the lines that have arrived, or of the next ones; none if these are control lines."""
         if not self._lines:
             assert self._stream is not None  # noqa: S101 - `next` has opened it
             piece: bytes = yield self._piece(self._stream)
@@ -121,7 +121,7 @@ class ExportReader:
             try:
                 self._take(self._lines[0], items)
             except TarantKVError:
-                # What came before it is given first; the next call finds the same line.
+                # The items before it are returned first; the next call finds the same line.
                 if items:
                     break
                 raise
@@ -164,7 +164,7 @@ class ExportReader:
         self.last_key = key
 
     def _after(self, error: TarantKVError) -> Steps[None]:
-        """Wait, and go on with another connection, or raise what says where to go on."""
+        """Wait, and continue with another connection, or raise an error that says where to continue."""
         yield from self.shut()
         self._tries += 1
         session, policy = self._sender.session, self._sender.policy

@@ -1,4 +1,4 @@
-"""Objects that a forked process must not share: it gets connections and locks of its own."""
+"""Objects that a forked process must not share: the process gets connections and locks of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 
 class Renewable(Protocol):
-    """Something that a forked process must make anew."""
+    """An object that a forked process must renew."""
 
     def renew_after_fork(self) -> None:
         """Called once in the new process, before it does anything else."""
@@ -18,7 +18,7 @@ _renewables: WeakSet[Renewable] = WeakSet()
 
 
 def renew_after_fork(renewable: Renewable) -> None:
-    """Have it made anew in every process that is forked from now on, for as long as somebody has it."""
+    """Have an object renewed in every process that is forked from now on, as long as the object is in use."""
     _renewables.add(renewable)
 
 

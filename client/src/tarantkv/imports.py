@@ -1,4 +1,4 @@
-"""Cuts the lines of an import into parts that a request can hold, each with an `Idempotency-Key` of its own."""
+"""Cuts the lines of an import into parts that fit into a request, each with an `Idempotency-Key` of its own."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tarantkv.wire import NDJSON, packed, packer
 
 PART_LINES = 5000
 PART_BYTES = 4 * 1024 * 1024
-"""Half of what the server takes of lines, a quarter of the bytes: several are under way at a time."""
+"""Half of the lines and a quarter of the bytes that the server accepts: several parts are sent at a time."""
 
 Line: TypeAlias = bytes | str | Item | Mapping[str, Any]
-"""A line as it is, an item of a scan or an export, or the members of a line (`key`, `value`, `ttl`, `if`, …)."""
+"""An encoded line, an item of a scan or an export, or the members of a line (`key`, `value`, `ttl`, `if`, …)."""
 
 
 class ImportPart(NamedTuple):
@@ -32,7 +32,7 @@ class ImportPart(NamedTuple):
 
 
 def import_call(part: ImportPart) -> Call:
-    """A part as a request."""
+    """The request that sends a part."""
     headers = {IDEMPOTENCY_KEY: part.key, "content-type": NDJSON}
     return Call(f"/api/import?first_line={part.first_line}", part.body, headers=headers, changes=True)
 
@@ -48,8 +48,8 @@ def part_key(name: str, number: int) -> str:
 
 
 class Cutter:
-    """Gathers lines into parts: at most so many, and bytes unless a single line has more. The same lines give the same
-    parts.
+    """Collects lines into parts of at most so many lines, and bytes unless a single line has more. The same lines make
+    the same parts.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Cutter:
         self._size = 0
 
     def add(self, line: Line) -> ImportPart | None:
-        """Take a line; gives the part that the lines before it make, once they are enough.
+        """Add a line; returns the part of the lines before it when they are enough.
 
         Raises:
-            InvalidValueError, InvalidRequestError: the line cannot be sent; the text says which.
+            InvalidValueError, InvalidRequestError: the line cannot be sent; the text names it.
         """
         encoded = encoded_line(line, self._first + len(self._lines))
         most_lines, most_bytes = self._most
@@ -81,7 +81,7 @@ class Cutter:
         return part
 
     def rest(self) -> ImportPart | None:
-        """The part that the lines make which were added last; None without any."""
+        """The part of the lines that were added last; None if there are none."""
         if not self._lines:
             return None
         part = ImportPart(
@@ -93,10 +93,10 @@ class Cutter:
 
 
 def parts(lines: Iterable[Line], name: str, first_line: int = 1) -> Iterator[ImportPart]:
-    """Lines in parts.
+    """Cut lines into parts.
 
     Raises:
-        InvalidValueError, InvalidRequestError: a line cannot be sent; the text says which.
+        InvalidValueError, InvalidRequestError: a line cannot be sent; the text names it.
     """
     cutter = Cutter(name, first_line)
     for line in lines:
@@ -110,7 +110,7 @@ def parts(lines: Iterable[Line], name: str, first_line: int = 1) -> Iterator[Imp
 async def parts_of(
     lines: Iterable[Line] | AsyncIterable[Line], name: str, first_line: int = 1
 ) -> AsyncIterator[ImportPart]:
-    """The same of lines that may come from an asynchronous iterator."""
+    """The same for lines that may come from an asynchronous iterator."""
     if not isinstance(lines, AsyncIterable):
         for each in parts(lines, name, first_line):
             yield each
@@ -125,10 +125,10 @@ async def parts_of(
 
 
 def encoded_line(line: Line, number: int) -> bytes:
-    """A line as it is sent, with its end.
+    """Encode a line, with its end.
 
     Raises:
-        InvalidValueError, InvalidRequestError: it cannot be one.
+        InvalidValueError, InvalidRequestError: it is not a valid line.
     """
     if isinstance(line, (bytes, str)):
         text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
@@ -151,7 +151,7 @@ def item_members(item: Item) -> dict[str, Any]:
 
 
 def json_line(members: dict[str, Any]) -> bytes:
-    """Members as a line that loses nothing: a value that JSON cannot express stands in it as MessagePack in base64.
+    """Members as an exact line: a value that JSON cannot express is in it as MessagePack in base64.
 
     Raises:
         InvalidValueError: the value cannot be stored.
@@ -167,7 +167,7 @@ def json_line(members: dict[str, Any]) -> bytes:
 
 
 def is_json(value: Any) -> bool:
-    """Whether JSON gives the value back the same."""
+    """Whether JSON returns the value unchanged."""
     if value is None or isinstance(value, (str, bool, int)):
         return True
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""What a scan and an export are to the synchronous client: iterators that know where to go on."""
+"""The scans and exports of the synchronous client: iterators that know where to continue."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Scan:
-    """Iterates over the keys of a scan, or by `pages()`; `cursor` says where a later one can go on.
+    """Iterates over the keys of a scan, or by `pages()`; `cursor` says where a later scan can continue.
 
-    While the items of a page are given, `cursor` leads to that page: no key is lost, some may come again. It is None
-    before the second page.
+    While the items of a page are returned, `cursor` leads to that page: no key is lost, and some may come again. It is
+    None before the second page.
     """
 
     def __init__(self, runner: Runner, reader: ScanReader) -> None:
@@ -38,9 +38,9 @@ class Scan:
 
 
 class Export:
-    """Iterates over the keys of an export. `cursor` is the last one that came, `items` counts what was given.
+    """Iterates over the keys of an export. `cursor` is the last one that arrived, `items` counts the items returned.
 
-    Whoever stops before its end calls `close()`, or uses it in a `with` block.
+    A caller that stops before its end calls `close()`, or uses it in a `with` block.
     """
 
     def __init__(self, runner: Runner, reader: ExportReader) -> None:
@@ -49,26 +49,26 @@ class Export:
 
     @property
     def cursor(self) -> str | None:
-        """Where another export can go on: behind it may be items that were given already."""
+        """Where another export can continue; items after it may have been returned already."""
         return self._reader.cursor
 
     @property
     def items(self) -> int:
-        """How many items were given."""
+        """How many items were returned."""
         return self._reader.items
 
     @property
     def complete(self) -> bool:
-        """Whether the export's last line has come."""
+        """Whether the export's last line has arrived."""
         return self._reader.complete
 
     def pieces(self) -> Iterator[list[Item]]:
-        """Items as they come, at least one at a time."""
+        """Items as they arrive, at least one at a time."""
         while (items := self._runner.run(self._reader.next())) is not None:
             yield items
 
     def lines(self) -> Iterator[list[bytes]]:
-        """The same as lines, byte for byte and without their ends: an import stores from them what is stored."""
+        """The same as lines, byte for byte and without their ends: an import of these lines stores the same items."""
         self._reader.as_lines = True
         return self.pieces()  # type: ignore[return-value]
 
@@ -77,7 +77,7 @@ class Export:
             yield from items
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._runner.run(self._reader.shut())
 
     def __enter__(self) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 Condition: TypeAlias = Literal["absent", "present"] | Mapping[str, str] | None
-"""`"absent"`, `"present"` or `{"version": "…"}`; None: in any case."""
+"""`"absent"`, `"present"` or `{"version": "…"}`; None: no condition."""
 
 Ttl: TypeAlias = float | Literal["keep"] | None
 """Seconds; None: never; `"keep"`: the expiry that the key has."""
@@ -26,12 +26,12 @@ KeyOptions = TypedDict(
     },
     total=False,
 )
-"""Options of a single key, in place of those of the batch. Which of them a call takes stands in docs/api.md."""
+"""The options of a single key, which replace those of the batch. docs/api.md says which of them a call accepts."""
 
 
 class ChangeOptions(TypedDict, total=False):
-    """What every change takes. `idempotency_key`: 1 to 200 printable ASCII characters, in place of one made here.
-    `deadline`: seconds for all tries together, in place of the client's.
+    """`idempotency_key`: 1 to 200 printable ASCII characters, instead of a generated one. `deadline`: seconds for all
+    attempts together, instead of the client's.
     """
 
     options: Mapping[str, KeyOptions]
@@ -40,13 +40,13 @@ class ChangeOptions(TypedDict, total=False):
 
 
 class DeleteOptions(ChangeOptions, total=False):
-    """`if_`: delete only where this holds."""
+    """`if_`: delete only if this condition holds."""
 
     if_: Condition
 
 
 class WriteOptions(DeleteOptions, total=False):
-    """`ttl` or `expires_at` (Unix time): when the keys expire. `versions`: answer the new version of each key."""
+    """`ttl` or `expires_at` (Unix time): when the keys expire. `versions`: return the new version of each key."""
 
     ttl: Ttl
     expires_at: float
@@ -61,8 +61,8 @@ class TouchOptions(ChangeOptions, total=False):
 
 
 class IncrementOptions(ChangeOptions, total=False):
-    """`initial`: what a key counts as that is not there. `min`, `max`: bounds of the result.
-    `ttl` or `expires_at` counts where the key is made; `ttl_on="always"`: each time.
+    """`initial`: the value from which an absent key counts. `min`, `max`: bounds of the result. `ttl` or `expires_at`
+    applies if the key is created; with `ttl_on="always"`, each time.
     """
 
     ttl: float | None
@@ -74,7 +74,7 @@ class IncrementOptions(ChangeOptions, total=False):
 
 
 class ScanOptions(TypedDict, total=False):
-    """`start` is included, `end` is not. `with_`: what to tell of each key beside its value."""
+    """`start` is included, `end` is not. `with_`: what to return for each key besides its value."""
 
     start: str
     end: str
@@ -84,7 +84,7 @@ class ScanOptions(TypedDict, total=False):
 
 
 class ExportOptions(TypedDict, total=False):
-    """`segment` of `segments`: one of so many parts of the keys, for exports side by side."""
+    """`segment` of `segments`: one of that many parts of the keys, for parallel exports."""
 
     start: str
     end: str
@@ -94,14 +94,14 @@ class ExportOptions(TypedDict, total=False):
 
 
 class KeyMeta(NamedTuple):
-    """What is told of a key beside its value. `expires_at` is Unix time; None: never, or not asked for."""
+    """What is returned for a key besides its value. `expires_at` is Unix time; None: never, or not asked for."""
 
     version: str | None = None
     expires_at: float | None = None
 
 
 class Item(NamedTuple):
-    """A key of a scan or an export. `value` is None also where values were not asked for."""
+    """A key of a scan or an export. `value` is also None if values were not asked for."""
 
     key: str
     value: Any = None
@@ -110,7 +110,7 @@ class Item(NamedTuple):
 
 
 class ReadResult(NamedTuple):
-    """`failed` is empty but in a partial read: there it has `not_read` for each key without an answer."""
+    """`failed` is empty except in a partial read: there it has `not_read` for each key without an answer."""
 
     data: dict[str, Any]
     not_found: list[str]
@@ -119,7 +119,7 @@ class ReadResult(NamedTuple):
 
 
 class UserChanges(TypedDict, total=False):
-    """What to change of a user. Another `password` ends the user's tokens."""
+    """The changes of a user. Another `password` voids the user's tokens."""
 
     password: str
     scopes: list[str]
@@ -127,7 +127,7 @@ class UserChanges(TypedDict, total=False):
 
 
 class User(NamedTuple):
-    """A user of the api: what it may do, and whether its logins and tokens are refused."""
+    """A user of the api: its scopes, and whether its logins and tokens are refused."""
 
     name: str
     scopes: list[str]
@@ -135,7 +135,7 @@ class User(NamedTuple):
 
 
 class TouchResult(NamedTuple):
-    """How many keys were touched, and which are not there."""
+    """How many keys were touched, and which are absent."""
 
     touched: int
     not_found: list[str]
@@ -150,8 +150,8 @@ class Page(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """What became of lines. `rejected` has up to 100 with `line`, `key`, `code` and `detail`; `rejected_more` counts
-    the rest.
+    """The result of imported lines. `rejected` has up to 100 with `line`, `key`, `code` and `detail`; `rejected_more`
+    counts the rest.
     """
 
     lines: int
@@ -162,7 +162,7 @@ class ImportResult(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """What `/health/ready` says. `reason` says why the api should not be sent requests; None: it should."""
+    """The answer of `/health/ready`. `reason` says why the api should get no requests; None: it should get some."""
 
     shards: list[str]
     shards_down: list[str]

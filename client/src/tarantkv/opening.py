@@ -11,7 +11,7 @@ from tarantkv.session import Ask, Credentials, Session
 
 
 def session_of(username: str | None, password: str | None, token: str | None, credentials: Ask | None) -> Session:
-    """Who the client is.
+    """The identity of the client.
 
     Raises:
         ValueError: the arguments contradict each other.
@@ -27,9 +27,9 @@ def session_of(username: str | None, password: str | None, token: str | None, cr
 
 
 def proxied(url: str) -> bool:
-    """Whether the environment names a proxy for this address; which hosts it leaves out is for httpx2 to judge.
+    """Whether the environment names a proxy for this address; httpx2 decides which hosts are excluded.
 
-    No proxy is asked about this machine's own addresses: it would look for the api on its own machine.
+    This machine's own addresses use no proxy: the proxy would look for the api on its own machine.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -40,6 +40,6 @@ def proxied(url: str) -> bool:
 
 
 def selected(prefix: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The selectors of a scan or an export by the names of the api."""
+    """The selectors of a scan or an export, with the names of the api."""
     given = {} if prefix is None else {"prefix": prefix}
     return given | {name.rstrip("_"): value for name, value in options.items()}

@@ -1,4 +1,4 @@
-"""Carries out the core's steps in threads. The synchronous client is this and the calls."""
+"""Runs the core's steps in threads. The synchronous client consists of this and the calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Runner:
-    """Carries out steps in threads."""
+    """Runs steps in threads."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -27,7 +27,7 @@ class Runner:
         renew_after_fork(self)
 
     def renew_after_fork(self) -> None:
-        """A thread of the parent may have held the lock when this process was forked."""
+        """Make a new lock: a thread of the parent may have held the old one when this process was forked."""
         self._alone = threading.Lock()
 
     def run(self, steps: Steps[T]) -> T:
@@ -51,7 +51,9 @@ class Runner:
     def beside_each_other(
         self, steps: Iterable[Steps[T]], limit: int, stop: Callable[[BaseException], bool] = lambda _: False
     ) -> Iterator[tuple[int, Outcome]]:
-        """Run steps in at most `limit` threads; positions and outcomes as they come. After `stop` none is begun."""
+        """Run steps in at most `limit` threads; positions and outcomes as they end. After `stop` no further ones are
+        begun.
+        """
         done: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
         waiting = enumerate(steps)
         running, may_begin = 0, True
@@ -62,7 +64,7 @@ class Runner:
                     may_begin = False
                     break
                 running += 1
-                # Daemons: whoever interrupts the program does not wait for them.
+                # These are daemons, so that an interrupted program does not wait for them.
                 threading.Thread(target=self._run_into, args=(done, *following), daemon=True).start()
             if not running:
                 return

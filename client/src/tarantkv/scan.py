@@ -1,4 +1,4 @@
-"""Reads a scan page by page. A page that fails is asked for again; a scan goes on from its cursor at any time."""
+"""Reads a scan page by page. A page that fails is requested again; a scan can continue from its cursor at any time."""
 
 from __future__ import annotations
 

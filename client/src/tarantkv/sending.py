@@ -1,7 +1,7 @@
-"""One request, sent until it is answered for good or its deadline ends. This is where all retries happen.
+"""Sends one request until it has a final answer or its deadline ends. All retries happen here.
 
-The client repeats a request that was not applied. It repeats one that may have been applied only where that does no
-harm: reads, and changes under an `Idempotency-Key`. The same bytes go with the same key each time.
+The client repeats a request that was not applied. It repeats one that may have been applied only if that does no harm:
+reads, and changes with an `Idempotency-Key`. The same key is always sent with the same bytes.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ T = TypeVar("T")
 IDEMPOTENCY_KEY = "idempotency-key"
 
 LOGINS_PER_CALL = 3
-"""So often the tries of one call may get another token."""
+"""How many new tokens the attempts of one call may get."""
 
 
 class Call(NamedTuple):
-    """A request as the core means it. `keys` are those whose fate an error tells; `changes`: it is no read, and may be
-    repeated where it may have been carried out only if `headers` have an `Idempotency-Key`. One that is not `patient`
-    is sent once.
+    """A request of the core. `keys` are those whose outcome an error reports. `changes`: it is not a read, and if it
+    may have been carried out it is repeated only if `headers` have an `Idempotency-Key`. If it is not `patient`, it is
+    sent once.
     """
 
     path: str
@@ -54,11 +54,11 @@ class Call(NamedTuple):
 
 
 SHORTEST_S = 0.02
-"""A try that has less time than this is not begun: it would only hide why the one before it failed."""
+"""An attempt with less time than this is not begun: it would only hide why the one before it failed."""
 
 
 class Attempts:
-    """The state of a call after some tries: which keys were applied, and whether a try may still be under way."""
+    """The state of a call after some attempts: which keys were applied, and whether an attempt may still be running."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -68,7 +68,7 @@ class Attempts:
         self.failed: dict[str, str] | None = None
 
     def note(self, error: TarantKVError) -> None:
-        """Take in how a try failed."""
+        """Note how an attempt failed."""
         if isinstance(error, (OutcomeUnknownError, InternalError)):
             self.in_doubt = True
         if error.failed:
@@ -77,7 +77,7 @@ class Attempts:
                 self.applied.update(key for key in self.call.keys if key not in error.failed)
 
     def verdict(self, error: TarantKVError) -> TarantKVError:
-        """The last error, with what is known of each key from all tries."""
+        """The last error, with what all attempts show about each key."""
         if not self.call.changes:
             error.failed = error.failed or dict.fromkeys(self.call.keys, NOT_READ)
             return error
@@ -100,7 +100,7 @@ class Attempts:
 
 
 class Sender:
-    """Sends the calls of one client. `clock` is a monotonic one, in seconds; `chance` gives numbers from 0 to 1."""
+    """Sends the calls of one client. `clock` is a monotonic one, in seconds; `chance` returns numbers from 0 to 1."""
 
     def __init__(
         self, session: Session, policy: Policy, clock: Callable[[], float], chance: Callable[[], float], agent: str
@@ -119,15 +119,15 @@ class Sender:
         """The document of the answer.
 
         Raises:
-            TarantKVError: what became of it, with what is known of each key.
+            TarantKVError: the call failed; the error has the outcome of each key, as far as it is known.
         """
         return (yield from self._tried(call, until, document_of))
 
     def response(self, call: Call, until: float) -> Steps[Response]:
-        """The answer, which is a success, as it came.
+        """The answer, a success, unchanged.
 
         Raises:
-            TarantKVError: what became of it, with what is known of each key.
+            TarantKVError: the call failed; the error has the outcome of each key, as far as it is known.
         """
         return (yield from self._tried(call, until, lambda response: response))
 
@@ -155,7 +155,7 @@ class Sender:
             yield Sleep(wait)
 
     def request(self, call: Call, timeout: float) -> Request:
-        """A call as a request, with the token of this moment."""
+        """The request of a call, with the present token."""
         every = {
             "accept": MSGPACK,
             "accept-encoding": "identity",
@@ -177,7 +177,7 @@ class Sender:
         return response
 
     def _renewed(self, token: str | None, until: float, attempts: Attempts) -> Steps[bool]:
-        """Log in again, unless another call of this client has done so since; False: nobody can."""
+        """Log in again, unless another call of this client has done so meanwhile. False: there are no credentials."""
         if self.session.token != token:
             return attempts.number <= LOGINS_PER_CALL
         if self.session.ask is None or attempts.number > LOGINS_PER_CALL:
@@ -196,7 +196,7 @@ class Sender:
         """Get a token.
 
         Raises:
-            TarantKVError: there is none.
+            TarantKVError: the login failed.
         """
         if self.session.ask is None:
             raise UnauthorizedError("there is neither a token nor a user name and a password")
@@ -211,7 +211,7 @@ class Sender:
 
 
 def may_repeat(error: TarantKVError, call: Call) -> bool:
-    """Whether a call that failed so can be sent again, and may then succeed."""
+    """Whether a call that failed like this can be sent again, and may then succeed."""
     if not call.patient:
         return False
     if isinstance(error, (UnavailableError, TooManyLoginsError)):

@@ -20,14 +20,16 @@ Ask: TypeAlias = Callable[[], Credentials]
 
 
 class Session:
-    """The token that requests carry. `ask` gives the credentials when they are needed; None: nobody can log in."""
+    """The token that is sent with requests. `ask` returns the credentials when they are needed; None: logging in is
+    impossible.
+    """
 
     def __init__(self, token: str | None, ask: Ask | None) -> None:
         self.token = token
         self.ask = ask
 
     def headers(self) -> dict[str, str]:
-        """What a request carries."""
+        """The headers of a request."""
         return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
 
     def __getstate__(self) -> Any:

@@ -1,4 +1,4 @@
-"""The calls about users as steps, without input and output; administrators make them."""
+"""The calls about users as steps, without input and output; administrators use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def get_user(sender: Sender, name: str) -> Steps[User]:
 def add_user(sender: Sender, name: str, password: str, scopes: Iterable[str]) -> Steps[User]:
     """Add a user."""
     body = packer()({"name": name, "password": password, "scopes": list(scopes)})
-    # To send it again could only find that the name is taken.
+    # A repetition could only find that the name is taken.
     return _user((yield from sender.document(Call(PATH, body, changes=True, patient=False), sender.until())))
 
 
@@ -46,10 +46,10 @@ def change_user(
     scopes: Iterable[str] | None,
     disabled: bool | None,  # noqa: FBT001
 ) -> Steps[User]:
-    """Change what is not None."""
+    """Change the properties that are not None."""
     changes: dict[str, Any] = {"password": password, "scopes": scopes and list(scopes), "disabled": disabled}
     body = packer()({member: value for member, value in changes.items() if value is not None})
-    # Made twice it is the same.
+    # Repeating the change has no further effect.
     return _user((yield from sender.document(Call(_path(name), body, method="PATCH"), sender.until())))
 
 

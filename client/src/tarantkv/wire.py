@@ -1,4 +1,4 @@
-"""Requests and answers as the core and the transports hand them to each other, and MessagePack."""
+"""The requests and answers that the core and the transports exchange, and MessagePack."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Response(NamedTuple):
 
 
 class TransportError(Exception):
-    """A request was not answered. `sent`: some of it may have reached the server."""
+    """A request got no answer. `sent`: a part of it may have reached the server."""
 
     def __init__(self, detail: str = "", *, sent: bool = True) -> None:
         super().__init__(detail)
@@ -43,7 +43,7 @@ Pack: TypeAlias = Callable[[Any], bytes]
 
 
 def packer() -> Pack:
-    """Turns values into MessagePack; one thread may use it at a time."""
+    """A function that encodes values as MessagePack; one thread may use it at a time."""
     pack: Pack = msgpack.Packer(use_bin_type=True, buf_size=4096).pack
     return pack
 
@@ -68,7 +68,7 @@ def packed_key(key: str) -> bytes:
     """A key as MessagePack.
 
     Raises:
-        InvalidKeyError: it is no text, or none that UTF-8 can express.
+        InvalidKeyError: it is not a text, or UTF-8 cannot express it.
     """
     if not isinstance(key, str):
         raise InvalidKeyError(f"a key is a text, not {type(key).__name__}")
@@ -95,11 +95,12 @@ def array_header(size: int) -> bytes:
 
 
 def unpacked(body: bytes) -> Any:
-    """The value that MessagePack encodes. A map key that is an array comes as a tuple, as Python can look nothing up by
-    a list.
+    """The value in a MessagePack document.
+
+    A map key that is an array becomes a tuple, because Python cannot look up a list.
 
     Raises:
-        ValueError: it is no MessagePack, or no value of this api.
+        ValueError: it is not MessagePack, or not a value of this api.
     """
     try:
         return msgpack.unpackb(body, raw=False, strict_map_key=False)

@@ -1,4 +1,6 @@
-"""The command line `tarantkv`. It starts in a few ten milliseconds: modules import what they need when they need it."""
+"""The command line `tarantkv`. It starts in tens of milliseconds, because modules import what they need when they need
+it.
+"""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ MAX_INPUT_BYTES = 16 * 1024
 
 
 def login(asked: Namespace) -> int:
-    """Get a token and keep it."""
+    """Get a token and store it."""
     where = target({**vars(asked), "new_profile": True}, os.environ)
     where = _with_password(asked, where)
     with client_of(asked, where._replace(token=None)) as kv:
         token = kv.login()
     assert where.user is not None  # noqa: S101 - `_with_password` has one
     keep_token(tokens_path(os.environ), where.url, where.user, token)
-    # A profile that somebody has written stays as it is.
+    # An existing profile is not changed.
     path = config_path(os.environ)
     added = add_profile(path, where.profile, where.url, where.user)
     if not added and target({"profile": asked.profile}, {**_homes()}).url != where.url:
@@ -49,13 +49,13 @@ def logout(asked: Namespace) -> int:
 
 
 def whoami(asked: Namespace) -> int:
-    """User, scopes and expiry of the token, as the token says; the api is asked whether it still accepts it."""
+    """Print the user, scopes and expiry in the token; asks the api whether it still accepts the token."""
     where = target_of(asked)
     if where.token is None and where.password is None:
         say(f"not logged in to {where.url}: tarantkv login")
         return NOT_ALLOWED
     with client_of(asked, where) as kv:
-        # A read of a key that does not exist costs next to nothing.
+        # A read of a key that does not exist costs very little.
         kv.read(["tarantkv:whoami"])
         claims = _claims(kv.token)
     ends = claims.get("exp", 0)
@@ -74,7 +74,7 @@ def _with_password(asked: Namespace, where: Target) -> Target:
     """The target with a user and a password.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the user or the password is missing.
     """
     if asked.credentials_stdin:
         try:
@@ -102,7 +102,7 @@ def _with_password(asked: Namespace, where: Target) -> Target:
 
 
 def _claims(token: str | None) -> dict[str, Any]:
-    """The claims of a token, whose signature is not checked here."""
+    """The claims of a token; its signature is not checked here."""
     try:
         payload = (token or "").split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -1,4 +1,4 @@
-"""`diff`: compares two exports, as after everything was moved from one cluster to another."""
+"""`diff`: compares two exports, for example after all data was moved from one cluster to another."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tarantkv.cli.program import say
 
 
 def diff(asked: Namespace) -> int:
-    """Print what differs between two exports: keys, values and expiries. Versions differ between clusters anyway.
+    """Print the differences of two exports: keys, values and expiries. Versions differ between clusters anyway.
 
-    Both are read once, side by side: their keys come in the same order. What has expired by now is no difference where
-    only one of them has it.
+    Both are read once, in parallel: their keys have the same order. An expired key that only one of them has is not a
+    difference.
     """
     if asked.first == asked.second == "-":
         raise UsageError("only one of the two can be the input")
@@ -39,7 +39,7 @@ def diff(asked: Namespace) -> int:
 
 
 def _differences(first: Iterator[dict[str, Any]], second: Iterator[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """What each key is: `same`, `missing` in the second, `added` there, or `changed`."""
+    """Classify each key: `same`, `missing` in the second, `added` there, or `changed`."""
     left, right = next(first, None), next(second, None)
     while left is not None or right is not None:
         order = _order(left, right)
@@ -57,7 +57,7 @@ def _differences(first: Iterator[dict[str, Any]], second: Iterator[dict[str, Any
 
 
 def _order(left: dict[str, Any] | None, right: dict[str, Any] | None) -> int:
-    """Below 0: the left one comes first."""
+    """The order of two items; below 0: the left one comes first."""
     if left is None or right is None:
         return 1 if left is None else -1
     one, other = str(left["key"]).encode(), str(right["key"]).encode()
@@ -65,7 +65,7 @@ def _order(left: dict[str, Any] | None, right: dict[str, Any] | None) -> int:
 
 
 def _essence(item: dict[str, Any] | None) -> str:
-    """As text: Python takes 1, 1.0 and true for the same."""
+    """The compared part of an item, as text: in Python 1, 1.0 and true are equal."""
     return json.dumps({name: value for name, value in (item or {}).items() if name != "version"})
 
 
@@ -83,7 +83,7 @@ def _opened(path: str, stack: ExitStack) -> BinaryIO:
 
 
 def _items(file: BinaryIO, path: str) -> Iterator[dict[str, Any]]:
-    """The items of an export; raises `UsageError` where it is none, or not whole."""
+    """The items of an export; raises `UsageError` if it is not an export, or incomplete."""
     before, is_whole = b"", False
     for line in file:
         try:

@@ -1,7 +1,8 @@
-"""Which api, as whom: flags win over the environment, and that over the configuration file. Tokens are kept apart.
+"""Finds the api and the user of a command. Flags have priority over the environment, and that over the configuration
+file. Tokens are stored in another file.
 
-`$XDG_CONFIG_HOME/tarantkv/config.toml` (`~/.config/…`) has profiles; `$XDG_STATE_HOME/tarantkv/tokens.json`
-(`~/.local/state/…`), which only its owner can read, the tokens that `tarantkv login` has got. No password is kept.
+`$XDG_CONFIG_HOME/tarantkv/config.toml` (`~/.config/…`) has profiles. `$XDG_STATE_HOME/tarantkv/tokens.json`
+(`~/.local/state/…`), which only its owner can read, has the tokens from `tarantkv login`. No password is stored.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ DEFAULT_PROFILE = "default"
 
 
 class Target(NamedTuple):
-    """The api and the user of a command. `token` and `password` are None where there is none."""
+    """The api and the user of a command. `token` and `password` are None if there is none."""
 
     profile: str
     url: str
@@ -39,10 +40,10 @@ def tokens_path(environment: Mapping[str, str]) -> str:
 
 
 def target(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Target:
-    """What a command talks to.
+    """The api and the user that a command uses.
 
     Raises:
-        UsageError: the configuration file is not valid, or has no such profile.
+        UsageError: the configuration file is not valid, or the profile is missing.
     """
     asked = flags.get("profile") or environment.get("TARANTKV_PROFILE")
     path = config_path(environment)
@@ -57,7 +58,7 @@ def target(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Target:
     token = environment.get("TARANTKV_TOKEN")
     if not token:
         kept = read_tokens(tokens_path(environment))
-        # Without a name it is the user who has logged in there last.
+        # Without a name it is the user who logged in there last.
         token = (
             kept.get(_place(url, user))
             if user
@@ -96,7 +97,9 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def add_profile(path: str, name: str, url: str, user: str) -> bool:
-    """Add a profile to the file, which is made if need be; False: it has one of this name, which stays."""
+    """Add a profile to the file, which is created if it is missing. False: a profile of this name exists and is
+    kept.
+    """
     import json
 
     if name in read_config(path).get("profiles", {}):
@@ -109,7 +112,7 @@ def add_profile(path: str, name: str, url: str, user: str) -> bool:
 
 
 def read_tokens(path: str) -> dict[str, str]:
-    """The tokens that are kept, by place; none where the file is missing or damaged."""
+    """The stored tokens, by place; none if the file is missing or damaged."""
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -125,7 +128,7 @@ def read_tokens(path: str) -> dict[str, str]:
 
 
 def keep_token(path: str, url: str, user: str, token: str | None) -> None:
-    """Keep a token, or forget it (None)."""
+    """Store a token, or remove it (None)."""
     import json
 
     kept = read_tokens(path)
@@ -133,7 +136,7 @@ def keep_token(path: str, url: str, user: str, token: str | None) -> None:
     if token is not None:
         kept[_place(url, user)] = token
     _make_directory(path)
-    # Written beside it and then renamed: whoever reads meanwhile finds the one or the other whole.
+    # Written to another file and then renamed, so that a reader finds either the old or the new content, complete.
     beside = f"{path}.{os.getpid()}"
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(kept, file, indent=1)

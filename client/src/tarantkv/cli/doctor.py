@@ -21,7 +21,7 @@ from tarantkv.models import Ready
 OK, WARNING, FAILURE, NOT_SEEN = "ok", "warning", "failure", "not seen"
 
 MAX_SKEW_S = 5.0
-"""Tokens are taken for so much longer, and a `Date` has whole seconds."""
+"""Tokens are accepted for this much longer, and a `Date` has whole seconds."""
 
 FULL_PERCENT = 85.0
 LAG_S = 60.0
@@ -66,7 +66,7 @@ def _clock(kv: Client) -> Iterator[Finding]:
     if date is None:
         yield Finding("clock", NOT_SEEN, "the api's answers have no Date")
         return
-    # The moment of the answer lies between; a Date is the second that has begun.
+    # The answer was made between the two times; a Date is the second that has begun.
     skew = parsedate_to_datetime(date).timestamp() + 0.5 - (began + time.time()) / 2
     text = f"the api's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
     if abs(skew) <= MAX_SKEW_S:

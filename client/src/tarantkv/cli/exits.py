@@ -1,4 +1,4 @@
-"""Exit codes, and which of them an error is."""
+"""Exit codes, and the errors that they stand for."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NOT_FOUND = 4
 UNAVAILABLE = 5
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-"""As a program that the closed pipe's signal has ended."""
+"""The code of a program that the signal of a closed pipe has ended."""
 
 
 class UsageError(Exception):
-    """The command line asks for what cannot be done; the text says why."""
+    """The command line asks for something impossible; the text says why."""
 
 
 def code_of(error: TarantKVError) -> int:

@@ -1,4 +1,4 @@
-"""Reads what other systems export: the JSON of `wrangler kv bulk` and DynamoDB's exports to S3."""
+"""Reads exports of other systems: the JSON of `wrangler kv bulk` and DynamoDB's exports to S3."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SPACE = " \t\r\n"
 
 
 def wrangler(file: BinaryIO, options: Options) -> Iterator[Record]:
-    """An array of objects with `key`, `value`, and perhaps `base64`, `expiration`, `expiration_ttl` (`metadata` is no
-    part of the value, and left out).
+    """An array of objects with `key`, `value`, and perhaps `base64`, `expiration`, `expiration_ttl`. `metadata` is not
+    part of the value, and is left out.
     """
     for element in array_elements(file):
         if not isinstance(element, dict) or not isinstance(element.get("key"), str) or "value" not in element:
@@ -42,7 +42,7 @@ def array_elements(file: BinaryIO) -> Iterator[Any]:
     """The elements of a JSON array, one at a time: the array may be larger than the memory.
 
     Raises:
-        UsageError: the input is no such array.
+        UsageError: the input is not such an array.
     """
     decoder = json.JSONDecoder()
     text, ended = _more(file, "", "utf-8-sig")
@@ -74,9 +74,9 @@ def array_elements(file: BinaryIO) -> Iterator[Any]:
 
 
 def _more(file: BinaryIO, text: str, encoding: str = "utf-8") -> tuple[str, bool]:
-    """A text with some more of the file, and whether that was all."""
+    """The text with some more of the file, and whether the file has ended."""
     piece = file.read(_PIECE_BYTES)
-    # A character may be cut: at most three more bytes make it whole.
+    # A character may be cut: at most three more bytes complete it.
     while piece and _is_cut(piece) and (more := file.read(1)):
         piece += more
     try:
@@ -86,7 +86,7 @@ def _more(file: BinaryIO, text: str, encoding: str = "utf-8") -> tuple[str, bool
 
 
 def _is_cut(piece: bytes) -> bool:
-    """Whether the last character of a piece goes on behind it."""
+    """Whether the last character of a piece continues after it."""
     for back in range(1, min(4, len(piece)) + 1):
         byte = piece[-back]
         if byte < 0x80:
@@ -97,7 +97,7 @@ def _is_cut(piece: bytes) -> bool:
 
 
 def dynamodb(file: BinaryIO, options: Options) -> Iterator[Record]:
-    """Lines of `{"Item": {attribute: {type: value}}}`. The key is made of the attributes that `--key` names; the value
+    """Lines of `{"Item": {attribute: {type: value}}}`. The key consists of the attributes that `--key` names; the value
     is an object of the others.
     """
     if not options.keys:
@@ -124,10 +124,10 @@ def dynamodb(file: BinaryIO, options: Options) -> Iterator[Record]:
 
 
 def typed(value: Any) -> Any:  # noqa: PLR0911 - one for each type
-    """An attribute of DynamoDB as the value that it means. Sets become arrays.
+    """Convert an attribute of DynamoDB to its value. Sets become arrays.
 
     Raises:
-        ValueError, TypeError, ArithmeticError: it is none, or a number with more digits than can be kept.
+        ValueError, TypeError, ArithmeticError: it is not an attribute, or a number with more digits than can be stored.
     """
     ((kind, content),) = value.items()
     match kind:

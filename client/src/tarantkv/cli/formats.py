@@ -1,4 +1,4 @@
-"""Reads the formats that `import` takes. Each record of the input becomes a line of the api, or is rejected here."""
+"""Reads the formats that `import` accepts. Each record of the input becomes a line for the api, or is rejected here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tarantkv.errors import InvalidValueError
 from tarantkv.imports import json_line
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
-"""The server takes 16 MiB for a whole part; no line that it stores is longer than this."""
+"""The server accepts 16 MiB for a whole part; no line that it stores is longer than this."""
 
 
 class Record(NamedTuple):
-    """A line for the api. Where it is rejected here, `why` has code and detail, and an empty line takes its number.
+    """A line for the api. If it is rejected here, `why` has code and detail, and an empty line takes its number.
 
-    `end` is where the record ends in the input, in bytes; -1 where nobody can begin to read there.
+    `end` is where the record ends in the input, in bytes; -1 if reading cannot begin there.
     """
 
     line: bytes
@@ -29,7 +29,7 @@ class Record(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What the command line says of lines."""
+    """The options of the command line for lines."""
 
     keys: tuple[str, ...] = ()
     separator: str = ":"
@@ -39,11 +39,11 @@ class Options(NamedTuple):
 
     @property
     def changes(self) -> bool:
-        """Whether lines get further members."""
+        """Whether members are added to lines."""
         return self.ttl is not None or self.if_absent
 
     def line(self, members: dict[str, Any]) -> bytes:
-        """A line with the members that all get.
+        """A line with the members that are added to all lines.
 
         Raises:
             InvalidValueError: it cannot be stored.
@@ -55,7 +55,7 @@ class Options(NamedTuple):
         return json_line(members)
 
     def record(self, members: dict[str, Any]) -> Record:
-        """A record of members; rejected where it cannot be stored."""
+        """A record with these members; rejected if it cannot be stored."""
         try:
             return Record(self.line(members))
         except InvalidValueError as error:
@@ -71,7 +71,7 @@ Reader = Callable[[BinaryIO, Options], Iterator[Record]]
 
 
 def ndjson(file: BinaryIO, options: Options) -> Iterator[Record]:
-    """Lines as `scan` and `export` print them. They go as they are, unless they get further members."""
+    """Lines as `scan` and `export` print them. They are sent unchanged, unless members are added."""
     at = file.tell() if file.seekable() else -1
     while line := file.readline(MAX_LINE_BYTES + 1):
         size = len(line)
@@ -89,7 +89,7 @@ def _with_members(line: bytes, options: Options) -> bytes:
     try:
         members = json.loads(line)
     except (ValueError, RecursionError):
-        # The server rejects it, and says why.
+        # The server rejects it and says why.
         return line
     if not isinstance(members, dict) or "key" not in members:
         return line
@@ -100,7 +100,9 @@ def _with_members(line: bytes, options: Options) -> bytes:
 
 
 def comma_separated(file: BinaryIO, options: Options) -> Iterator[Record]:
-    """CSV with a header: one column, or several, make the key; a column `value` alone is the value, else all others."""
+    """CSV with a header: one column, or several, make the key; a column `value` alone is the value, otherwise all
+    others.
+    """
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     csv.field_size_limit(MAX_LINE_BYTES)
     rows = csv.DictReader(text, strict=True)
@@ -125,14 +127,14 @@ def _columns(rows: csv.DictReader[str]) -> Sequence[str]:
     """The names in the header.
 
     Raises:
-        UsageError: it cannot be read, or two columns have one name, of which one would be lost.
+        UsageError: it cannot be read, or two columns have the same name, so one would be lost.
     """
     try:
         columns = rows.fieldnames or ()
     except csv.Error as error:
         raise UsageError(f"the header of the CSV cannot be read: {error}") from None
     except UnicodeDecodeError:
-        # The text is decoded some thousand bytes at a time.
+        # The text is decoded in pieces of some thousand bytes.
         raise UsageError("the CSV is not UTF-8") from None
     twice = sorted(name for name in set(columns) if columns.count(name) > 1)
     if twice:
@@ -176,7 +178,7 @@ def pairs(file: BinaryIO, options: Options) -> Iterator[Record]:
 
 
 def reader_of(name: str, asked: str | None) -> tuple[str, Reader]:
-    """The format that is asked for, or that the file's name tells, and what reads it."""
+    """The format that the caller names, or that the file's name shows, and its reader."""
     from tarantkv.cli import foreign
 
     readers: dict[str, Reader] = {
@@ -189,6 +191,6 @@ def reader_of(name: str, asked: str | None) -> tuple[str, Reader]:
     plain = name.removesuffix(".gz")
     found = asked or ("csv" if plain.endswith(".csv") else "wrangler" if plain.endswith(".json") else "ndjson")
     if asked is None and name.endswith(".json.gz"):
-        # DynamoDB's exports are named so.
+        # DynamoDB's exports have this name.
         found = "dynamodb"
     return found, readers[found]

@@ -1,4 +1,4 @@
-"""`import`: sends a file in parts, several at a time, and can go on where it was interrupted."""
+"""`import`: sends a file in parts, several at a time, and can continue an interrupted import."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_PART_LINES = 10_000
 
 
 class Part(NamedTuple):
-    """A part with what was rejected before it was sent, and where its lines end in the input."""
+    """A part, with the records that were rejected before it was sent, and the end of its lines in the input."""
 
     part: ImportPart
     rejected: list[dict[str, Any]]
@@ -60,7 +60,7 @@ def run(asked: Namespace) -> int:
 
 
 class Import:
-    """An import under way."""
+    """A running import."""
 
     def __init__(self, asked: Namespace, journal: Journal | None, rejects: Rejects, bar: Progress) -> None:
         self._asked = asked
@@ -74,7 +74,9 @@ class Import:
             say(f"going on: {len(journal.done)} parts are done, {sum(done.lines for done in self._done)} lines")
 
     def parts(self, file: BinaryIO, reader: Reader, options: Options) -> Iterator[Part]:
-        """The parts that are not done. Where the file can be read from anywhere, those done first are not read."""
+        """The parts that are not done. If reading can begin anywhere in the file, the first parts that are done are
+        skipped.
+        """
         done = self._journal.done if self._journal is not None else {}
         prefix = self._journal.prefix() if self._journal is not None else []
         first_line, number = 1, 1
@@ -87,10 +89,10 @@ class Import:
                 yield part
 
     def send(self, parts: Iterator[Part]) -> None:
-        """Send parts; what each became is noted before the next is.
+        """Send parts; the result of each is recorded before the next one is.
 
         Raises:
-            TarantKVError: a part failed; those under way were waited for.
+            TarantKVError: a part failed; the parts that were being sent were waited for.
         """
         under_way: dict[int, Part] = {}
         failed: TarantKVError | None = None
@@ -118,7 +120,7 @@ class Import:
             raise failed
 
     def report(self) -> int:
-        """Print what became of all lines."""
+        """Print the results of all lines."""
         rejected = sum(done.rejected for done in self._done)
         Output(as_json=self._asked.json).record(
             {
@@ -158,7 +160,7 @@ def _whole(records: Iterator[Record], path: str) -> Iterator[Record]:
     """The records of a file.
 
     Raises:
-        UsageError: it is compressed, and damaged or not whole; what came before that was sent.
+        UsageError: it is compressed, and damaged or incomplete; the records before the fault were sent.
     """
     try:
         yield from records
@@ -184,7 +186,7 @@ def _cut(cutter: Cutter, records: Iterator[Record], line: int) -> Iterator[Part]
 
 
 def _opened(path: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
-    """The input, and how many bytes it has if that is known."""
+    """The input, and its size in bytes if that is known."""
     if path == "-":
         return sys.stdin.buffer, None
     try:
@@ -197,7 +199,7 @@ def _opened(path: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
 
 
 class _Unpacked(gzip.GzipFile):
-    """What a compressed file contains. To seek in it is to read all before."""
+    """The content of a compressed file. Seeking in it reads everything before."""
 
     def seekable(self) -> bool:
         return False

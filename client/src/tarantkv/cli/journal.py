@@ -1,7 +1,7 @@
 """Records which parts of an import are done, so that the import can be resumed after Ctrl-C or a crash.
 
-The first line says what is imported and how; each further one that a part is done, and is on the disk before the next
-is written. A line that was cut off counts as not written.
+The first line says what is imported and how. Each further line says that a part is done, and is on the disk before the
+next one is written. A line that was cut off counts as not written.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _SAMPLE_BYTES = 64 * 1024
 
 
 class Done(NamedTuple):
-    """A part that is done. `end` is where its lines end in the file, -1 where nobody can begin to read there;
-    `rejected_size` how long the file of rejected lines was then.
+    """A part that is done. `end` is where its lines end in the file, -1 if reading cannot begin there; `rejected_size`
+    is the size that the file of rejected lines had then.
     """
 
     part: int
@@ -35,7 +35,7 @@ class Done(NamedTuple):
 
 
 class Journal:
-    """A journal that is open, and locked against other imports of the same file."""
+    """An open journal, locked against other imports of the same file."""
 
     def __init__(self, path: str, what: dict[str, Any], name: str, *, resume: bool) -> None:
         self.path = path
@@ -65,28 +65,28 @@ class Journal:
             self._write({"version": VERSION, "name": self.name, "what": what})
 
     def add(self, done: Done) -> None:
-        """Note a part."""
+        """Record a part."""
         self._write(done._asdict())
         self.done[done.part] = done
 
     def prefix(self) -> list[Done]:
-        """The parts that are done from the first one on, without a gap."""
+        """The parts that are done, from the first one on, without a gap."""
         found: list[Done] = []
         while (done := self.done.get(len(found) + 1)) is not None:
             found.append(done)
         return found
 
     def remove(self) -> None:
-        """The import is done."""
+        """Remove the journal: the import is done."""
         os.unlink(self.path)
         self.close()
 
     def close(self) -> None:
-        """Leave the journal to a later import."""
+        """Close the journal; a later import can continue it."""
         self._file.close()
 
     def _read(self) -> tuple[dict[str, Any] | None, int]:
-        """The first line, and the length of all whole ones."""
+        """The first line, and the length of all complete ones."""
         header, size = None, 0
         for line in self._file:
             try:
@@ -113,7 +113,7 @@ class Journal:
 
 
 def fingerprint(path: str) -> str:
-    """By which a file is known again: its size, its beginning and its end."""
+    """The mark by which a file is recognised: its size, its beginning and its end."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         digest = hashlib.sha256(file.read(_SAMPLE_BYTES))

@@ -68,7 +68,7 @@ def set_(asked: Namespace) -> int:
 
 
 def delete(asked: Namespace) -> int:
-    """Remove keys and print how many were there."""
+    """Remove keys and print how many existed."""
     deleted, options = 0, _condition(asked)
     with client_of(asked) as kv:
         for keys in batches(asked):
@@ -94,7 +94,7 @@ def incr(asked: Namespace) -> int:
 
 
 def touch(asked: Namespace) -> int:
-    """Give keys another expiry and print how many were there."""
+    """Give keys another expiry and print how many existed."""
     options: TouchOptions = {"expires_at": asked.expires_at} if asked.expires_at is not None else {"ttl": asked.ttl}
     touched, missing = 0, 0
     with client_of(asked) as kv:
@@ -108,7 +108,7 @@ def touch(asked: Namespace) -> int:
 
 
 def batches(asked: Namespace) -> Iterator[list[str]]:
-    """The keys of the command line, or those of the input's lines, some thousand at a time.
+    """The keys of the command line, or of the input's lines, some thousand at a time.
 
     Raises:
         UsageError: a line has no key.
@@ -145,7 +145,7 @@ def _key(line: bytes, number: int, *, plain: bool) -> str | None:
     if isinstance(found, dict) and isinstance(found.get("key"), str):
         return str(found["key"])
     if isinstance(found, dict) and ("cursor" in found or "end" in found) and "error" not in found:
-        # What an export says between its items.
+        # A control line of an export.
         return None
     raise UsageError(
         f"line {number} of the input has no key: it must be as scan prints it, or with --lines a key alone"

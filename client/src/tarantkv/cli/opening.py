@@ -18,10 +18,10 @@ def target_of(asked: Namespace) -> Target:
 
 
 def client_of(asked: Namespace, where: Target | None = None, policy: Policy | None = None) -> Client:
-    """A client of the api. Where the environment has a password, it logs in when the token ends.
+    """A client of the api. If the environment has a password, it logs in when the token ends.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: the address is not valid.
     """
     where = where or target_of(asked)
     policy = policy or Policy()

@@ -1,6 +1,6 @@
-"""What goes to standard output: a table on a terminal, lines of JSON anywhere else. Keys and values are data.
+"""Writes to standard output: a table on a terminal, otherwise lines of JSON. Keys and values are data.
 
-Whatever stands in a key or a value, it moves no cursor and colours nothing: a terminal gets printable characters only.
+A terminal gets printable characters only, so keys and values cannot move its cursor or colour anything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ WIDEST = 60
 
 
 class Output:
-    """Writes records. `as_json`: lines of JSON also on a terminal."""
+    """Writes records. `as_json`: lines of JSON even on a terminal."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._terminal = sys.stdout.isatty()
@@ -52,7 +52,7 @@ class Output:
 
 
 def cell(value: Any) -> str:
-    """A value in a table."""
+    """A value as text in a table."""
     if isinstance(value, bytes):
         text = f"{len(value)} bytes"
     elif isinstance(value, str):
@@ -64,7 +64,7 @@ def cell(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """A text whose characters are all printable; others stand as escapes."""
+    """The text with printable characters only; others become escapes."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text)

@@ -16,7 +16,7 @@ Parser: TypeAlias = argparse.ArgumentParser
 
 
 def parser(only: str | None = None) -> Parser:
-    """All commands; where `only` is one of them, the others without their arguments, which takes less time."""
+    """All commands; if `only` is one of them, the others get no arguments, which takes less time."""
     top = argparse.ArgumentParser(
         prog="tarantkv",
         description="Reads and changes what a tarant-kv stores.",
@@ -25,7 +25,7 @@ def parser(only: str | None = None) -> Parser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"tarantkv {VERSION}")
-    # With a name: to make one of its own argparse would first format the usage.
+    # With a name: otherwise argparse would first format the usage to make one.
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="tarantkv")
     for name, (text, add) in COMMANDS.items():
         one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -212,4 +212,4 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "doctor": ("look for what is wrong, and say what to do", _nothing),
     "completion": ("print a shell's completions", _completion),
 }
-"""What each command is for, and what adds its arguments."""
+"""The help of each command, and the function that adds its arguments."""

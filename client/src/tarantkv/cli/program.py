@@ -1,4 +1,4 @@
-"""Runs a command and turns whatever ends it into an exit code and a line on standard error."""
+"""Runs a command, and turns every error into an exit code and a line on standard error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str] | None) -> int:
         say(text_of(error))
         return exits.code_of(error)
     except OSError as error:
-        # A file, or standard output: a connection's are the client's own.
+        # A file, or standard output: errors of connections are the client's own.
         say(f"{error.filename or 'the output'}: {error.strerror or error}")
         _drop_output()
         return exits.USAGE
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def _drop_output() -> None:
-    """Python would flush again at the end, and say that it cannot."""
+    """Without this, Python would flush again at the end, and report that it cannot."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -59,23 +59,23 @@ _MODULES = {
     "doctor": ("doctor",),
     "completion": ("completion",),
 }
-"""The module of each command. Only that of the one which runs is imported."""
+"""The module of each command. Only the one of the command that runs is imported."""
 
 
 def command(name: str) -> Command:
-    """What runs a command."""
+    """The function that runs a command."""
     (module,) = (module for module, names in _MODULES.items() if name in names)
     found: Command = import_module(f"tarantkv.cli.{module}").COMMANDS[name]
     return found
 
 
 def say(text: str) -> None:
-    """A line on standard error, for people."""
+    """Write a line for people to standard error."""
     sys.stderr.write(f"tarantkv: {text}\n")
 
 
 def text_of(error: TarantKVError) -> str:
-    """An error in a few lines: what happened, to which keys, and what to do."""
+    """The error in a few lines: what happened, to which keys, and what to do."""
     from tarantkv.cli.output import printable
 
     lines = [printable(str(error))]

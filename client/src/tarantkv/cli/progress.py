@@ -1,4 +1,4 @@
-"""A progress bar on standard error, where that is a terminal; elsewhere it shows nothing."""
+"""A progress bar on standard error, if that is a terminal; otherwise it shows nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDTH = 24
 
 
 class Progress:
-    """How far something is. `total` and what is `done` of it are of one unit, what is counted may be another one."""
+    """The progress of some work. `total` and `done` have one unit; the count may have another one."""
 
     def __init__(self, title: str, unit: str, total: int | None = None, *, quiet: bool = False) -> None:
         self._title = title
@@ -25,7 +25,7 @@ class Progress:
         self._shown = 0.0
 
     def at(self, count: int, done: int = 0) -> None:
-        """So much is counted, and done of the total."""
+        """Show this count, and how much of the total is done."""
         now = time.monotonic()
         if self._first is None:
             self._first = count, done

@@ -1,6 +1,6 @@
-"""Writes the lines that were rejected, each with its number, the reason and its text.
+"""Writes the rejected lines, each with its number, the reason and its text.
 
-The api lists up to 100 rejected lines of a part and counts the rest. Those are found here, by the rules of the api.
+The api lists up to 100 rejected lines of a part and counts the rest. This module finds those by the rules of the api.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CONTROL = {"cursor", "end"}
 
 
 class Rejects:
-    """The file of rejected lines; it is made with the first of them. The text behind `size` is overwritten."""
+    """The file of rejected lines; it is created with the first one. Text after `size` is overwritten."""
 
     def __init__(self, path: str, size: int) -> None:
         self.path = path
@@ -44,7 +44,7 @@ class Rejects:
 
 
 def rejected_of(part: ImportPart, result: ImportResult) -> list[dict[str, Any]]:
-    """The rejected lines of a part, each with its text, as far as they can be named."""
+    """The rejected lines of a part, each with its text, as far as they can be found."""
     texts = part.body.split(b"\n")
     listed = [dict(each) for each in result.rejected]
     if result.rejected_more:
@@ -89,7 +89,7 @@ def _key(text: bytes) -> str | None:
 
 
 def why_rejected(text: bytes) -> tuple[str, str] | None:  # noqa: PLR0911 - one for each rule
-    """Code and detail of a line that the api rejects by itself; None for one that it takes, or passes over."""
+    """Code and detail of a line that the api would reject; None for one that it accepts or ignores."""
     if not text.strip():
         return None
     try:

@@ -34,11 +34,11 @@ class Samples:
                 self._by_name.setdefault(sample.name, []).append(sample)
 
     def of(self, *names: str) -> list[Sample]:
-        """The numbers of the first of these names that there is."""
+        """The numbers of the first of these names that exists."""
         return next((self._by_name[name] for name in names if name in self._by_name), [])
 
     def by(self, label: str, *names: str) -> dict[str, float]:
-        """Numbers by a label, those with the same added up."""
+        """Numbers by a label; those with the same label are added up."""
         found: dict[str, float] = {}
         for sample in self.of(*names):
             place = sample.labels.get(label, "")
@@ -46,7 +46,7 @@ class Samples:
         return found
 
     def total(self, *names: str) -> float | None:
-        """The sum of the numbers of a name; None where there are none."""
+        """The sum of the numbers of a name; None if there are none."""
         samples = self.of(*names)
         return sum(sample.value for sample in samples) if samples else None
 
@@ -68,7 +68,7 @@ class Rates(NamedTuple):
 
 
 def rates(before: Samples, after: Samples) -> Rates:
-    """Requests a second by route, those answered 5xx, and how long requests took."""
+    """Requests in a second by route, those answered with 5xx, and how long requests took."""
     passed = max(after.at - before.at, 0.001)
     old, new = before.by("route", REQUESTS), after.by("route", REQUESTS)
     requests = {route: max(0.0, count - old.get(route, 0.0)) / passed for route, count in sorted(new.items())}

@@ -1,4 +1,4 @@
-"""`scan` and `export`. What they print is the input of `import`, `delete -` and `touch -`."""
+"""`scan` and `export`. `import`, `delete -` and `touch -` can read their output."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def scan(asked: Namespace) -> int:
 
 
 def export(asked: Namespace) -> int:
-    """Write lines of all keys; the last one says that they are all."""
+    """Write lines of all keys; the last line says that the export is complete."""
     if asked.resume and not asked.output:
         raise UsageError("--resume needs --output FILE")
     if asked.cursor and (asked.prefix or asked.start or asked.end or asked.keys_only or asked.resume):
@@ -62,7 +62,7 @@ def export(asked: Namespace) -> int:
         selection = {} if begun.cursor else _selection(asked)
         with kv.export(cursor=begun.cursor, after=begun.last_key, **selection) as keys:
             cursor, before = begun.cursor, begun.items
-            # As they came: a value that passes through Python may come out as another.
+            # The lines are written unchanged: a value that passes through Python could change.
             for lines in keys.lines():
                 file.writelines(line + b"\n" for line in lines)
                 if keys.cursor != cursor:
@@ -91,7 +91,7 @@ def _line(members: dict[str, Any]) -> bytes:
 
 
 class _Begun(NamedTuple):
-    """What a file has of an export: its last cursor and key, the number of its items, and where its last line ends."""
+    """What a file has of an export: its last cursor and key, the number of its items, and the end of its last line."""
 
     cursor: str | None
     last_key: str | None
@@ -101,10 +101,10 @@ class _Begun(NamedTuple):
 
 
 def _begun(path: str) -> _Begun:
-    """Read a file that an export has begun. A line that was cut off is not part of it.
+    """Read a file of an incomplete export. A line that was cut off is not part of it.
 
     Raises:
-        UsageError: it is no such file.
+        UsageError: it is not such a file.
     """
     begun = _Begun(None, None, 0, 0, complete=False)
     try:
@@ -131,7 +131,7 @@ def _begun(path: str) -> _Begun:
 
 @contextmanager
 def _opened(asked: Namespace, begun: _Begun) -> Iterator[BinaryIO]:
-    """The file to write to, cut behind its last whole line, or standard output."""
+    """The file to write to, cut after its last complete line, or standard output."""
     if asked.output is None:
         yield sys.stdout.buffer
         return

@@ -1,5 +1,6 @@
-"""The parts of `GET /api/status` that `status` and `top` show: Redis lanes, and moves of buckets. Users with `observe`
-see it.
+"""The parts of `GET /api/status` that `status` and `top` show: Redis lanes, and moves of buckets.
+
+Users with `observe` see them.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ Record = dict[str, Any]
 
 
 class Told:
-    """Asks for the status, and stops once it is refused; it gives None then."""
+    """Asks for the status, and stops when it is refused; it returns None then."""
 
     def __init__(self, kv: Client, *, known: bool) -> None:
         self._kv = kv
         self.refused = not known
-        """Whether the user may not see it; true from the beginning where nobody is logged in."""
+        """Whether the user may not see it; true from the beginning if no user is logged in."""
 
     def fresh(self) -> Mapping[str, Any] | None:
         """The present status."""
@@ -34,7 +35,7 @@ class Told:
 
 
 def lanes_of(told: Mapping[str, Any]) -> list[Record]:
-    """A record for each lane. Older apis tell less."""
+    """A record for each lane. Older apis report less."""
     records = []
     for lane in told.get("lanes", ()):
         record: Record = {"lane": lane["lane"], "state": "up" if lane["up"] else "down"}
@@ -66,7 +67,7 @@ def moves_of(told: Mapping[str, Any]) -> list[Record]:
 
 
 def lines_of(lanes: list[Record], moves: list[Record]) -> list[str]:
-    """Lanes and moves on the screen of `top`."""
+    """Lanes and moves, for the screen of `top`."""
     lines = []
     if lanes:
         lines += ["", f"{'lane':24}{'state':16}{'frames':>10}{'memory':>18}  shards"]

@@ -25,14 +25,14 @@ Record = dict[str, Any]
 
 
 def run(asked: Namespace) -> int:
-    """Carry out an action, and print the users that it is about."""
+    """Run an action, and print the users that it concerns."""
     if asked.action == "list" and asked.name is not None:
         raise UsageError("list shows all users; show NAME shows one")
     if asked.action != "list" and asked.name is None:
         raise UsageError(f"say who: tarantkv users {asked.action} NAME")
     if (asked.action == "scopes") != (asked.scopes is not None) and asked.action != "add":
         raise UsageError("users scopes NAME --scopes read,write says anew what a user may do")
-    # Asked for before anything is sent.
+    # The password is asked for before anything is sent.
     password = _new_password(asked) if asked.action in ("add", "password") else None
     if asked.action == "remove" and not asked.yes and not _agrees(asked.name):
         raise UsageError("nothing was removed")
@@ -97,10 +97,10 @@ def _scopes(given: str) -> list[str]:
 
 
 def _new_password(asked: Namespace) -> str:
-    """The password that a user gets.
+    """The password for a user.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the password is missing.
     """
     if asked.random:
         return secrets.token_urlsafe(18)
@@ -123,7 +123,7 @@ def _new_password(asked: Namespace) -> str:
 
 
 def _agrees(name: str) -> bool:
-    """Whether somebody at the terminal agrees; who is not at one says --yes."""
+    """Whether the person at the terminal agrees; without a terminal, --yes is needed."""
     if not sys.stdin.isatty():
         raise UsageError(f"to remove {printable(name)} without a question: --yes")
     sys.stderr.write(f"Remove {printable(name)}? [y/N] ")

@@ -22,7 +22,9 @@ _USED, _LIMIT = "tarantkv_shard_memory_used_bytes", "tarantkv_shard_memory_limit
 
 
 def status(asked: Namespace) -> int:
-    """One line a shard; for those who may see it one a Redis lane, and one for each pair between which buckets move."""
+    """Print one line for each shard; for users who may see it, one for each Redis lane and each pair of shards between
+    which buckets move.
+    """
     where = target_of(asked)
     with client_of(asked, where) as kv:
         version = kv.live().get("version")
@@ -45,7 +47,7 @@ def status(asked: Namespace) -> int:
 
 
 def is_known(where: Target) -> bool:
-    """Whether somebody is logged in, or can be."""
+    """Whether a user is logged in, or can log in."""
     return where.token is not None or where.password is not None
 
 
@@ -65,7 +67,7 @@ def shards_of(names: list[str], down: list[str], samples: Samples | None) -> lis
 
 
 def samples_of(kv: Client) -> Samples | None:
-    """What `/metrics` says; None where a proxy keeps it to itself."""
+    """The numbers of `/metrics`; None if a proxy does not pass it on."""
     try:
         return Samples(kv.metrics(), time.monotonic())
     except (NotFoundError, RequestError):
@@ -73,7 +75,7 @@ def samples_of(kv: Client) -> Samples | None:
 
 
 def top(asked: Namespace) -> int:
-    """Look again and again: a screen on a terminal, a line of JSON for each look elsewhere."""
+    """Look again and again: a screen on a terminal, otherwise a line of JSON for each look."""
     if asked.interval < 0.1 or (asked.count is not None and asked.count < 1):
         raise UsageError("--interval must be 0.1 or more, and --count 1 or more")
     where = target_of(asked)

@@ -1,8 +1,8 @@
-"""How requests reach the server. A transport is exchangeable: whatever has these methods will do.
+"""How requests reach the server. A transport can be replaced by any object with these methods.
 
-The synchronous client uses `tarantkv.transport.plain`, made of sockets: it starts in a
-fifth of the time.
-Where the environment names a proxy, and in the asynchronous client, it is httpx2 (`tarantkv.transport.with_httpx`).
+The synchronous client uses `tarantkv.transport.plain`, which is made of sockets and starts in a fifth of the time. If
+the environment names a proxy, and in the asynchronous client, the transport is httpx2
+(`tarantkv.transport.with_httpx`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ class Transport(Protocol):
     """Sends requests, from several threads at a time. Every method but `close` raises `TransportError`."""
 
     def send(self, request: Request) -> Response:
-        """The answer, whole."""
+        """Return the complete answer."""
 
     def open(self, request: Request) -> Stream:
-        """The head of an answer whose body comes in pieces."""
+        """Return the head of an answer whose body is read in pieces."""
 
     def read(self, stream: Stream, timeout: float) -> bytes:
-        """The next piece, b"" at the end."""
+        """Return the next piece, b"" at the end."""
 
     def shut(self, stream: Stream) -> None:
-        """Be done with an answer."""
+        """End an answer."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -36,16 +36,16 @@ class AsyncTransport(Protocol):
     """The same for asyncio."""
 
     async def send(self, request: Request) -> Response:
-        """The answer, whole."""
+        """Return the complete answer."""
 
     async def open(self, request: Request) -> Stream:
-        """The head of an answer whose body comes in pieces."""
+        """Return the head of an answer whose body is read in pieces."""
 
     async def read(self, stream: Stream, timeout: float) -> bytes:  # noqa: ASYNC109 - part of what is asked for
-        """The next piece, b"" at the end."""
+        """Return the next piece, b"" at the end."""
 
     async def shut(self, stream: Stream) -> None:
-        """Be done with an answer."""
+        """End an answer."""
 
     async def close(self) -> None:
         """Close all connections."""

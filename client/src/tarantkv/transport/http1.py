@@ -1,7 +1,7 @@
 """HTTP/1.1 over a socket, as far as a client of this api needs it: one request at a time, no upgrades, no trailers.
 
-`http.client` does the same and takes a third of the time in which `tarantkv get` must be done to be imported. What is
-not HTTP, or could be read in two ways, is an error and ends the connection.
+`http.client` does the same, but importing it takes a third of the time that `tarantkv get` has. Bytes that are not
+HTTP, or could be read in two ways, are an error and end the connection.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _TO_THE_END = -1
 
 
 class HttpError(Exception):
-    """What came is no HTTP, or not all of it came."""
+    """The received bytes are not HTTP, or incomplete."""
 
 
 class Connection:
-    """A connection. `end`, on the monotonic clock, is when a call of any of its methods must be done."""
+    """A connection. `end` is when a call of any of its methods must have ended, on the monotonic clock."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -41,14 +41,14 @@ class Connection:
 
     @property
     def is_free(self) -> bool:
-        """Whether the last answer is read whole, and another request may follow."""
+        """Whether the last answer was read completely, so that another request may follow."""
         return self._reusable and not self._left and not self._chunked and not self._rest
 
     def send(self, request: Request, target: str, host: str, end: float) -> None:
         """Send a request.
 
         Raises:
-            ValueError: it cannot be written.
+            ValueError: the request cannot be encoded.
             OSError: the connection broke.
         """
         head = head_of(request, target, host)
@@ -66,7 +66,7 @@ class Connection:
         """Status and headers of the answer.
 
         Raises:
-            HttpError, OSError: they did not come.
+            HttpError, OSError: they did not arrive.
         """
         while True:
             status, version, headers = self._one_head(end)
@@ -95,7 +95,7 @@ class Connection:
         """Some bytes of the answer's body; none at its end.
 
         Raises:
-            HttpError, OSError: it did not come whole.
+            HttpError, OSError: it did not arrive completely.
         """
         if self._chunked and not self._left:
             self._left = self._chunk_size(end)
@@ -179,7 +179,7 @@ def head_of(request: Request, target: str, host: str) -> bytes:
     """The head of a request.
 
     Raises:
-        ValueError: a part of it would be read as another.
+        ValueError: a part of it could be read as another part.
     """
     if _TARGET.fullmatch(target) is None:
         raise ValueError(f"{target!r} is no path")

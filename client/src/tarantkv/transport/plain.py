@@ -1,7 +1,7 @@
-"""A transport of sockets alone: a pool of keep-alive connections. It knows no proxies.
+"""A transport made of sockets only: a pool of keep-alive connections. It does not use proxies.
 
-Threads may share it. A process that was forked from one with a pool makes connections of its own: the two would read
-each other's answers otherwise.
+Threads may share it. A process that was forked from one with a pool makes its own connections: otherwise the two would
+read each other's answers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BROKEN = (OSError, HttpError)
 
 
 class PlainTransport:
-    """Connections to the api at `url`. `tls`: in place of the system's certificates."""
+    """Connections to the api at `url`. `tls` replaces the system's certificates."""
 
     def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
@@ -49,7 +49,7 @@ class PlainTransport:
         renew_after_fork(self)
 
     def renew_after_fork(self) -> None:
-        """Leave the connections to the parent. Only this process's ends of them are closed as they are dropped."""
+        """Leave the connections to the parent. Dropping them closes only this process's ends."""
         self._lock = threading.Lock()
         self._idle: list[tuple[float, Connection]] = []
 
@@ -81,7 +81,7 @@ class PlainTransport:
             raise _lost(error) from error
 
     def shut(self, stream: Stream) -> None:
-        """Be done with an answer. Unless it was read whole its connection is closed: the rest may be long."""
+        """End an answer. Unless it was read completely, its connection is closed: the rest may be long."""
         self._give_back(stream.handle)
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class PlainTransport:
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
-            # Only where it is needed: it takes as long as a call.
+            # Imported only when needed: it takes as long as a call.
             import ssl
 
             self._tls = ssl.create_default_context()
@@ -160,7 +160,7 @@ def _whole(connection: Connection, end: float) -> bytes:
 
 
 def _is_silent(sock: socket.socket) -> bool:
-    """Whether the other end has neither closed an idle connection nor said anything."""
+    """Whether the other end of an idle connection has neither closed it nor sent anything."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return not poll.poll(0)

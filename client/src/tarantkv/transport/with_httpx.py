@@ -1,4 +1,5 @@
-"""Transports of httpx2: for asyncio, and for proxies. They read `HTTP_PROXY` and the like from the environment.
+"""Transports of httpx2: for asyncio, and for proxies. They read `HTTP_PROXY` and similar variables from the
+environment.
 
 A pool belongs to one process, and for asyncio to one event loop: after a fork, or in another loop, a new one is made.
 """
@@ -32,11 +33,11 @@ _NOT_SENT = (
 )
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE, keepalive_expiry=MAX_IDLE_S)
 _left_to_parents: list[Any] = []
-"""Pools of the process that this one was forked from: nobody here may close them."""
+"""Pools of the process from which this one was forked: this process must not close them."""
 
 
 class HttpxTransport:
-    """Connections to the api at `url`, for threads. `client`: in place of one made here, which is not closed."""
+    """Connections to the api at `url`, for threads. `client` replaces the transport's own, and is not closed."""
 
     def __init__(self, url: str, *, tls: ssl.SSLContext | None = None, client: httpx2.Client | None = None) -> None:
         self._url = url.rstrip("/")
@@ -49,7 +50,7 @@ class HttpxTransport:
         return httpx2.Client(limits=_LIMITS, verify=True if self._tls is None else self._tls)
 
     def renew_after_fork(self) -> None:
-        """Make connections of this process's own. A client that was given is for its owner to renew."""
+        """Make connections of this process's own. The owner of a given client must renew it."""
         if self._given is None:
             _left_to_parents.append(self._client)
             self._client = self._new()
@@ -57,7 +58,7 @@ class HttpxTransport:
     def send(self, request: Request) -> Response:
         """Send a request and read its answer.
 
-        httpx2 limits each read by itself: an answer that comes byte by byte would take as long as it likes.
+        httpx2 limits each read separately: an answer that arrives byte by byte would have no limit.
         """
         answer = _Answer(time.monotonic() + request.timeout)
         try:
@@ -98,7 +99,7 @@ class HttpxTransport:
 
 
 class AsyncHttpxTransport:
-    """Connections to the api at `url`, for asyncio. `client`: in place of one made here, which is not closed."""
+    """Connections to the api at `url`, for asyncio. `client` replaces the transport's own, and is not closed."""
 
     def __init__(
         self, url: str, *, tls: ssl.SSLContext | None = None, client: httpx2.AsyncClient | None = None
@@ -173,7 +174,7 @@ def _head(response: httpx2.Response) -> Response:
 
 
 class _Answer:
-    """The body of an answer as it comes, which must end before `end` on the monotonic clock."""
+    """The body of an answer as it arrives; it must be complete before `end` on the monotonic clock."""
 
     def __init__(self, end: float) -> None:
         self._end = end
