@@ -1,8 +1,8 @@
-"""`python -m loadtest.expiry`: a million keys expire in the same second, and what that costs requests for other keys.
+"""`python -m loadtest.expiry`: a million keys expire in the same second; measures what that costs requests for others.
 
-It starts a tarant-kv of its own, fills it with keys of one `expires_at`, and has a client read another key again and
-again: before that moment, from then until the shards have removed all, and after. It shows how long those reads took,
-how far behind the shards were, and whether they gave the memory back.
+It starts its own tarant-kv, fills it with keys with one `expires_at`, and has a client read another key repeatedly:
+before that moment, from then until the shards have removed all, and after. It shows how long those reads took, the
+expiry lag of the shards, and whether they freed the memory.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from localcluster.dotenv import REPOSITORY
 BATCH = 5000
 POLL_S = 0.05
 LONGEST_S = 300.0
-"""How long the removal may take."""
+"""The longest time that the removal may take."""
 
 SPARE_S = 5.0
-"""Between the end of the first measurement and the moment at which the keys expire."""
+"""The time between the end of the first measurement and the moment at which the keys expire."""
 
 SLACK_MIB = 2.0
-"""That the records of the writes and of the reads' user may take at the end."""
+"""The memory that the records of the writes and of the reads' user may take at the end."""
 
 _MIB = 1024 * 1024
 _STATUS = "local a, b, c = require('tarantkv.sweep').status() return require('json').encode({a, b, c, %s, %s})"
@@ -43,7 +43,9 @@ _STATUS %= ("tonumber(box.space.kv:bsize() + box.space.expiring:bsize())", "tonu
 
 @dataclass
 class Sweep:
-    """Totals over all shards: keys removed since the start, the longest lag, keys that expire, and bytes."""
+    """Totals over all shards: keys removed since the start, the longest expiry lag, keys that expire, and bytes of
+    memory.
+    """
 
     removed: int
     lag_ms: int
@@ -67,12 +69,12 @@ class Result:
 
     @property
     def ratio(self) -> float:
-        """The p99 while keys are removed by the mean of those before and after."""
+        """The p99 while keys are removed, divided by the mean of those before and after."""
         return self.p99_ms["removing"] / ((self.p99_ms["before"] + self.p99_ms["after"]) / 2)
 
 
 def console(path: Path, lua: str) -> str:
-    """The result of Lua code in a shard, which must be a text."""
+    """The result of Lua code in a shard; it must be a text."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(10)
         connection.connect(str(path))
@@ -92,7 +94,7 @@ def sweep_of(cluster: Cluster) -> Sweep:
 
 
 class Probe:
-    """A client in a process of its own that reads one key again and again."""
+    """A client in its own process that reads one key repeatedly."""
 
     def __init__(self, base_url: str, token: str) -> None:
         address = urlsplit(base_url)
@@ -107,18 +109,18 @@ class Probe:
             self._process.stdout.readline()
 
     def latencies_ms(self) -> list[float]:
-        """End it; returns how long its reads took, in order of length."""
+        """End the client; returns how long its reads took, sorted."""
         said, _ = self._process.communicate(timeout=60)
         return sorted(seconds * 1000 for seconds in json.loads(said))
 
 
 def p99(latencies: Sequence[float]) -> float:
-    """The latency that 99 of 100 do not exceed; they must be in order."""
+    """The latency that 99 of 100 do not exceed; they must be sorted."""
     return latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)]
 
 
 def run(cluster: Cluster, keys: int, ends_in_s: float, calm_s: float) -> Result:
-    """Fill, let expire, and measure."""
+    """Fill, wait for the expiry, and measure."""
     credentials = {"username": cluster.admin_user, "password": cluster.admin_password}
     with httpx.Client(base_url=cluster.base_url, trust_env=False, timeout=60) as http:
         token = str(http.post("/api/login", json=credentials).json()["token"])
@@ -175,7 +177,7 @@ def table(result: Result) -> str:
 
 
 def main() -> int:
-    """Run, print a table, and end with 1 if the keys were not removed or their memory was not given back."""
+    """Run and print a table; exit with 1 if the keys were not removed or their memory was not freed."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.expiry", description=__doc__)
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--ends-in", type=float, default=120.0, help="seconds from the start of filling to the expiry")

@@ -1,7 +1,7 @@
 """`python -m loadtest.bench`: run the benchmark, or any part of it.
 
-The exit code is 1 if a request failed or an answer was wrong, else 0. The report says whether the promised ratios are
-reached; that does not change the exit code, as machines differ.
+The exit code is 1 if a request failed or an answer was wrong, otherwise 0. The report says whether the promised ratios
+are reached; that does not change the exit code, because machines differ.
 """
 
 from __future__ import annotations

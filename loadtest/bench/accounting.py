@@ -12,14 +12,15 @@ import msgspec
 PROC = Path("/proc")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _BUSY_FIELDS = (0, 1, 2, 5, 6)
-"""Of the first line of /proc/stat: user, nice, system, irq, softirq. Not idle, not waiting, not stolen."""
+"""The fields of the first line of /proc/stat that count: user, nice, system, irq, softirq. Idle, waiting and stolen
+time do not count."""
 
 Roots = Mapping[str, Iterable[int]]
 """The processes at the root of each tier's trees."""
 
 
 class ProcessStat(msgspec.Struct, frozen=True):
-    """One process: its parent, and the CPU time in ticks of all its threads and of its children that are gone."""
+    """One process: its parent, and the CPU time in ticks of all its threads and of its children that have ended."""
 
     pid: int
     parent: int
@@ -27,7 +28,7 @@ class ProcessStat(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Bytes of a tier: resident, and with pages that processes share divided between them."""
+    """Memory of a tier in bytes: resident, and with shared pages divided among the processes that share them."""
 
     rss: int
     pss: int
@@ -49,7 +50,7 @@ def parse_stat(text: str) -> ProcessStat:
 
 
 def processes(proc: Path = PROC) -> dict[int, ProcessStat]:
-    """All processes there are."""
+    """All processes of the machine."""
     found = {}
     for entry in os.scandir(proc):
         if entry.name.isdecimal():
@@ -101,7 +102,7 @@ def snapshot(roots: Roots, proc: Path = PROC) -> Snapshot:
 
 
 def spent(before: Snapshot, after: Snapshot) -> Snapshot:
-    """What was spent between two snapshots."""
+    """The CPU time spent between two snapshots."""
     return Snapshot(
         tiers={tier: after.tiers[tier] - seconds for tier, seconds in before.tiers.items()},
         machine=after.machine - before.machine,

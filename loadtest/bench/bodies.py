@@ -1,7 +1,7 @@
-"""Requests, computed before the load begins, one a line, in files that the generators read.
+"""Requests, computed before the load begins and written to files, one in a line, for the generators.
 
-A line is the request's body, a JSON document. The body of an import is lines itself, which `LINE_END` ends in the file.
-A line of exports is the query.
+A line is the request's body, a JSON document. The body of an import consists of lines, which end with `LINE_END` in the
+file. A line for exports is the query.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from loadtest.bench.values import Data
 Content = dict[str, Any]
 
 LINE_END = b"\x1e"
-"""In place of the line ends of a body, which the generator puts back. JSON has this byte nowhere."""
+"""It replaces the line ends of a body, which the generator puts back. JSON never contains this byte."""
 
 TTL_S = 3600
-"""Seconds for which keys live that expire: longer than a run."""
+"""The lifetime in seconds of keys that expire: longer than a run."""
 
 MAX_BODIES = 20_000
 MAX_FILE_BYTES = 48 * 1024 * 1024
-"""The generator reads a whole file before it starts, and each measurement starts a generator."""
+"""The largest file: the generator reads it completely before it starts, and each measurement starts a generator."""
 
 
 def _keys(data: Data, numbers: list[int]) -> Content:
@@ -50,8 +50,8 @@ _CONTENT: dict[Operation, Callable[[Data, list[int]], Content]] = {
 
 
 def body(data: Data, operation: Operation, numbers: list[int]) -> bytes:
-    """One request. Counters have keys of their own, as the others hold values; a page of a scan and an export have as
-    many keys as a batch.
+    """One request. Counters have their own keys, because the other keys hold values. A page of a scan and an export
+    have as many keys as a batch.
     """
     if operation == "import":
         lines = ({"key": data.key(number), "value": data.value(number)} for number in numbers)

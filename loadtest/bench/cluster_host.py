@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     tree, data_dir, replicas = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), int(sys.argv[3])
-    # In place of this script's directory, whose modules would hide others of the same name.
+    # It replaces this script's directory, whose modules would hide others with the same name.
     sys.path[0] = str(tree)
     os.chdir(tree)
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def replicated(config: ClusterConfig, replicas: int) -> Cluster:
-    """The same with replica sets in place of the shards."""
+    """The same configuration with replica sets instead of single shards."""
     from clusterctl.cluster import ReplicatedCluster
     from clusterctl.config import with_replicas
     from clusterctl.engine import find

@@ -1,7 +1,7 @@
 """The floor: the stored procedure alone, called with ready-made chunks, without HTTP and without a queue.
 
-Each call is as full as a worker could make it while every connection has one batch under way: it holds the chunks that
-these batches have for the shard, up to the number of keys that a worker puts into one call.
+Each call is as full as a worker could make it while every connection has one batch waiting: it contains the chunks of
+these batches for the shard, up to the number of keys that a worker puts into one call.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _OPERATIONS = {"write": ChunkOperation.WRITE, "read": ChunkOperation.READ}
 
 @dataclass(frozen=True)
 class ReadyChunk:
-    """A chunk's body, with the keys in it."""
+    """A chunk's body and its keys."""
 
     keys: list[str]
     body: bytes
@@ -52,7 +52,7 @@ class ReadyChunk:
 
 @dataclass
 class Tally:
-    """What one shard's thread counted."""
+    """The counts of one shard's thread."""
 
     keys: int = 0
     failures: int = 0
@@ -180,7 +180,7 @@ class FloorDriver:
         with bodies.open("rb") as file:
             chunks = self._by_shard(map(orjson.loads, itertools.islice(file, limit)), combination.operation)
         shards = len(self._connections)
-        # Expected number of the batches under way that have a chunk for a given shard.
+        # The expected number of the waiting batches that have a chunk for a given shard.
         together = max(1, round(combination.connections * (1 - (1 - 1 / shards) ** combination.batch)))
         return [list(full_calls(of_shard, together)) for of_shard in chunks]
 
@@ -205,7 +205,7 @@ class FloorDriver:
 
 
 def full_calls(chunks: Sequence[ReadyChunk], together: int) -> Iterator[list[ReadyChunk]]:
-    """Group chunks into calls of `together` chunks each, or fewer where that would be too many keys."""
+    """Group chunks into calls of `together` chunks each, or fewer if that would be too many keys."""
     call: list[ReadyChunk] = []
     keys = 0
     for chunk in chunks:

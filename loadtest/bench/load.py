@@ -16,10 +16,10 @@ class Load(msgspec.Struct, frozen=True):
     """Counts and times of one measurement; `latency_us` by percentile, as "99.9"."""
 
     requests: int
-    """Answered."""
+    """Requests that were answered."""
 
     sent: int
-    """Includes requests without an answer when the time was over: the system works on them all the same."""
+    """This includes requests without an answer at the end of the time: the system works on them all the same."""
 
     seconds: float
     generator_cpu_s: float
@@ -27,7 +27,7 @@ class Load(msgspec.Struct, frozen=True):
     max_us: float
     errors: dict[str, int]
     bytes: int = 0
-    """Received, with headers; 0 where the generator does not count them."""
+    """Received bytes, with headers; 0 if the generator does not count them."""
 
     @property
     def failures(self) -> int:
@@ -36,20 +36,20 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class LoadError(RuntimeError):
-    """The generator did not run to its end, or an answer was wrong; the message says what happened."""
+    """The generator did not finish, or an answer was wrong; the message says what happened."""
 
 
 class Driver(Protocol):
     """Puts load on one system."""
 
     def run(self, combination: Combination, bodies: Path, seconds: float, position: int, rate: float) -> Load:
-        """Load for `seconds` with the bodies of a file, from `position` on; `rate` in requests/s, 0: no limit."""
+        """Send load for `seconds` with the bodies of a file, from `position` on; `rate` in requests/s, 0: no limit."""
 
     def fill(self, data: Data) -> None:
         """Write every key once."""
 
     def verify(self, data: Data) -> None:
-        """Check that a sample of the stored values comes back as written. Raises `LoadError`."""
+        """Check that a sample of the stored values is returned as written. Raises `LoadError`."""
 
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)

@@ -14,14 +14,14 @@ Operation = Literal[
 Values = Literal["string", "record"]
 
 OPERATIONS: tuple[Operation, ...] = ("write", "read")
-"""What every system can do."""
+"""The operations that every system has."""
 
 OWN_OPERATIONS: tuple[Operation, ...] = (
     *("write-ttl", "write-if", "read-with", "increment", "touch", "scan"),
     *("import", "export"),
 )
-"""What no peer has: keys that expire, conditions, versions in answers, counters, other expiries, a page of a scan; and
-lines, in and out."""
+"""The operations that no peer has: keys that expire, conditions, versions in answers, counters, other expiries, a page
+of a scan, imports and exports of lines."""
 
 PATHS: dict[Operation, str] = {
     operation: f"/api/{operation.partition('-')[0]}" for operation in (*OPERATIONS, *OWN_OPERATIONS)
@@ -44,7 +44,7 @@ class Combination(msgspec.Struct, frozen=True, order=True):
     batch: int
     share: float = 0.0
     """Offered load, as a share of FastAPI's rate in the first round of the same combination; 0: as much as the system
-    takes."""
+    can serve."""
 
     def __str__(self) -> str:
         offered = f", {self.share:.0%} of fastapi's rate" if self.share else ""
@@ -56,7 +56,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     combinations: tuple[Combination, ...]
     extras: tuple[Combination, ...]
-    """Measured in one round only, and without the floor."""
+    """Combinations that are measured in one round only, and without the floor."""
     rounds: int
     seconds: float
     warm_up_s: float
@@ -64,7 +64,7 @@ class Plan(msgspec.Struct, frozen=True):
     record_keys: int
 
     def seconds_of(self, combination: Combination) -> float:
-        """Length of a measurement: longer where requests take long, so that enough of them end in time."""
+        """The length of a measurement: longer if requests take long, so that enough of them end in time."""
         if combination.batch < LARGE_BATCH:
             return self.seconds
         return self.seconds * (3 if combination.values == "record" else 2)

@@ -1,7 +1,7 @@
-"""The result: tarant-kv's figures divided by its peers', and whether they reach the promised ratios.
+"""The results: tarant-kv's figures divided by its peers', and whether they reach the promised ratios.
 
-Each round gives a ratio of two measurements that follow each other, and the result is the median of these ratios. So
-whatever slows the machine down for a minute slows both sides of a ratio.
+Each round gives a ratio of two measurements that follow each other, and the result is the median of these ratios. So an
+event that slows down the machine for a minute slows down both sides of a ratio.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from loadtest.bench.plan import MAIN_CONNECTIONS, Combination, Operation
 from loadtest.bench.results import Measurement, by_system
 
 CLUSTER = "cluster"
-"""tarant-kv with three instances a shard, all of them on this machine. Needs Tarantool 3 and vshard."""
+"""tarant-kv with three instances for each shard, all on this machine. It needs Tarantool 3 and vshard."""
 
 TARGETS: dict[tuple[str, Operation], dict[int, float]] = {
     ("fastapi", "write"): {1: 1.2, 10: 1.3, 100: 1.3, 1000: 1.7},
@@ -23,13 +23,14 @@ TARGETS: dict[tuple[str, Operation], dict[int, float]] = {
     ("taskiq", "write"): {1: 8, 10: 10, 100: 8, 1000: 3},
     ("taskiq", "read"): {1: 8, 10: 10, 100: 8, 1000: 3},
 }
-"""Least ratio of keys/s at the main number of connections, by peer, operation and batch."""
+"""The least ratio of keys/s at the main number of connections, by peer, operation and batch."""
 
 OF_CLUSTER: dict[Operation, float] = {"write": 0.3, "read": 0.95}
-"""Least keys/s of the cluster by those of one instance a shard, at the main number of connections, by operation."""
+"""The least ratio of the cluster's keys/s to those with one instance for each shard, at the main number of connections,
+by operation."""
 
 MAX_LATENCY = {"50": 2.0, "99": 4.0}
-"""Largest ratio of latency to FastAPI's for one key at a time on one connection, by percentile."""
+"""The largest ratio of latency to FastAPI's for one key at a time on one connection, by percentile."""
 
 
 class Ratio(msgspec.Struct, frozen=True):
@@ -44,14 +45,14 @@ class Ratio(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool | None:
-        """Whether it reaches its target; None where there is none."""
+        """Whether it reaches its target; None if it has none."""
         if self.target is None:
             return None
         return self.value <= self.target if self.at_most else self.value >= self.target
 
 
 def paired(ours: Sequence[Measurement], theirs: Sequence[Measurement], figure: Callable[[Measurement], float]) -> float:
-    """The median over the rounds of the ratio of a figure; 0 where there is nothing to compare."""
+    """The median over the rounds of the ratio of a figure; 0 if there is nothing to compare."""
     by_round = {measurement.round: measurement for measurement in theirs}
     values = [
         figure(measurement) / figure(by_round[measurement.round])
@@ -62,7 +63,7 @@ def paired(ours: Sequence[Measurement], theirs: Sequence[Measurement], figure: C
 
 
 def compare(measurements: Iterable[Measurement], system: str, peers: Iterable[str]) -> list[Ratio]:
-    """Throughput, latency and CPU time of a system against each peer, for every load that was put on both."""
+    """Throughput, latency and CPU time of a system against each peer, for every load that both had."""
     groups = by_system(measurements)
     found = []
     for peer in peers:

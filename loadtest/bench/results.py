@@ -26,7 +26,7 @@ class Measurement(msgspec.Struct, frozen=True):
     """CPU time until the system had finished all requests that were sent."""
 
     other_cores: float
-    """Processors that other programs kept busy meanwhile. Where they are many, rates are not to be trusted."""
+    """Processors that other programs kept busy meanwhile. If they are many, rates are doubtful."""
 
     @property
     def requests_per_s(self) -> float:
@@ -39,12 +39,12 @@ class Measurement(msgspec.Struct, frozen=True):
         return self.requests_per_s * self.combination.batch
 
     def cpu_us_per_request(self, tier: str) -> float:
-        """CPU time of a tier."""
+        """CPU time of a tier for each request."""
         return self.cpu_s.get(tier, 0.0) * 1e6 / max(1, self.load.sent)
 
     @property
     def system_cpu_us_per_request(self) -> float:
-        """CPU time of all tiers but the generator."""
+        """CPU time of all tiers except the generator, for each request."""
         return sum(self.cpu_us_per_request(tier) for tier in self.cpu_s if tier != GENERATOR)
 
 
@@ -64,7 +64,7 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def system_cpu_us_per_request(self) -> float:
-        """CPU time of all tiers but the generator."""
+        """CPU time of all tiers except the generator, for each request."""
         return sum(cost for tier, cost in self.cpu_us_per_request.items() if tier != GENERATOR)
 
 

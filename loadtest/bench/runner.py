@@ -25,7 +25,8 @@ SYSTEMS = (KV, FASTAPI, TASKIQ, FLOOR)
 REPLICAS = 3
 PEERS = (FASTAPI, TASKIQ, FLOOR)
 _LONGER = 5
-"""A measurement without a single answer, as happens on a busy machine, is repeated for this many times as long."""
+"""A measurement without a single answer, as can happen on a busy machine, is repeated with this many times the
+length."""
 
 _SETTLE_POLL_S = 0.05
 _SETTLE_TIMEOUT_S = 3.0
@@ -71,7 +72,7 @@ class Runner:
     def _start(self, stack: ExitStack) -> list[System]:
         kvs: dict[str, Kv] = {}
         wanted = [name for name in self._names if name in self._trees]
-        # The floor is measured on the shards of the first.
+        # The floor is measured on the shards of the first tarant-kv.
         for name in wanted or ([KV] if FLOOR in self._names else []):
             self._say(f"starting {name}")
             directory = self._work / name.replace(":", "-")
@@ -152,7 +153,7 @@ class Runner:
         )
 
     def _check_size(self, system: System, combination: Combination, load: Load) -> None:
-        """Check that the answers of a read were long enough to hold every value that was asked for."""
+        """Check that the answers of a read were long enough to contain every requested value."""
         if combination.operation == "read" and combination.values == "string" and load.bytes:
             data = self._data["string"]
             least = combination.batch * (len(data.key(0)) + len(data.value(0)))
@@ -160,7 +161,7 @@ class Runner:
                 raise LoadError(f"{system.name}: answers are too short: {combination}")
 
     def _offered(self, combination: Combination, results: Results) -> float:
-        """Requests per second to offer: the same to every system, a share of the rate that FastAPI reached."""
+        """Requests per second to offer: the same for every system, a share of the rate that FastAPI reached."""
         if not combination.share:
             return 0.0
         unlimited = msgspec.structs.replace(combination, share=0.0)
@@ -171,7 +172,7 @@ class Runner:
 
 
 def _settle(system: System) -> None:
-    """Wait until the system has finished the work that the last load left, for some seconds at most."""
+    """Wait until the system has finished the remaining work of the last load, for some seconds at most."""
     deadline = time.monotonic() + _SETTLE_TIMEOUT_S
     before = accounting.snapshot(system.roots)
     while time.monotonic() < deadline:

@@ -30,14 +30,14 @@ SETTLE_S = 120
 """Seconds left out at the beginning, or a third of the run if that is less."""
 
 LEAST_SLICES = 12
-"""At least so many, so that each third has slices of both operations."""
+"""The least number of slices, so that each third has slices of both operations."""
 
 _MIB = 1024 * 1024
 _STEP = 7919
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """Some seconds of one operation. `at_s`: when it ended, from the beginning of the run."""
+    """Some seconds of one operation. `at_s` is when it ended, from the beginning of the run."""
 
     at_s: float
     operation: Operation
@@ -51,7 +51,7 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print a table, and end with 1 if a request failed."""
+    """Run and print a table; exit with 1 if a request failed."""
     options = _parser().parse_args(arguments)
     out: Path = options.out
     work = out.resolve() / "work"
@@ -103,7 +103,7 @@ def _run(system: System, options: argparse.Namespace, bodies: BodyFiles) -> list
 
 
 def halves(slices: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
-    """The slices that are compared: of the time after settling the first third, and the last."""
+    """The slices that are compared: the first third after settling, and the last third."""
     end = slices[-1].at_s
     start = min(SETTLE_S, end / 3)
     third = (end - start) / 3

@@ -1,4 +1,4 @@
-"""The systems to measure: how each starts, which processes its tiers consist of, and which driver puts load on it."""
+"""The systems to measure: how each starts, the processes of its tiers, and the driver that puts load on it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class System:
 
 @dataclass(frozen=True)
 class Kv:
-    """tarant-kv, running: the system itself, and what the floor and the peers need to know about it."""
+    """A running tarant-kv: the system itself, and what the floor and the peers need to know about it."""
 
     system: System
     http_processes: int
@@ -67,7 +67,7 @@ def default_shards() -> int:
 
 @contextmanager
 def tarant_kv(name: str, tree: Path, directory: Path, replicas: int = 0) -> Iterator[Kv]:
-    """tarant-kv from a source tree, as `make up` starts it there; with replica sets of so many instances, if any."""
+    """tarant-kv from a source tree, as `make up` starts it there; with replica sets of this many instances, if any."""
     settings = {key: value for key, value in os.environ.items() if key.startswith("TARANTKV_")}
     with running(
         "cluster", python(str(_HOST), str(tree), str(directory), str(replicas)), directory, settings, tree
@@ -98,7 +98,7 @@ def tarant_kv(name: str, tree: Path, directory: Path, replicas: int = 0) -> Iter
 
 @contextmanager
 def floor(kv: Kv) -> Iterator[System]:
-    """The stored procedures of a running tarant-kv alone."""
+    """Only the stored procedures of a running tarant-kv."""
     with closing(FloorDriver(kv.settings)) as driver:
         yield System("floor", {"tarantool": kv.system.roots["tarantool"]}, driver)
 

@@ -1,7 +1,7 @@
-"""The data: keys, and the value that belongs to each.
+"""The data: keys and their values.
 
-A value follows from its key, so that every answer can be checked, whoever wrote the key last. Records are the
-descriptions of packages in the distribution's own index. Where there is no index, they are made up in the same form.
+A value follows from its key, so that every answer can be checked, whichever client wrote the key last. Records are the
+descriptions of packages in the distribution's own index. If there is no index, records of the same form are generated.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Data:
         self._records = records
 
     def key(self, number: int) -> str:
-        """The key of a number."""
+        """The key with a number."""
         return f"{self.kind}:{number:08d}"
 
     def value(self, number: int) -> Any:
-        """The value that belongs to it."""
+        """The value of the key with a number."""
         if self.kind == "record":
             return self._records[number % len(self._records)]
         return hashlib.blake2b(self.key(number).encode(), digest_size=STRING_BYTES // 2).hexdigest()

@@ -1,4 +1,4 @@
-"""Load over HTTP: wrk for the figures, plain clients to fill the store and to check the content of answers."""
+"""Load over HTTP: wrk measures; plain clients fill the store and check the content of answers."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _GRACE_S = 20
 _FILL_BATCH = 1000
 _FILL_CLIENTS = 4
 _SAMPLE = 50
-# Values that many stores change, without those that the peers are known to change (see `loadtest.peers`).
+# Values that many stores change, except those that the peers are known to change (see `loadtest.peers`).
 _AWKWARD: tuple[Any, ...] = ("", "ünïcödé \u2603 \U0001f600", 0, -(2**53), True, {"a": [1, {"b": "c"}], "d": 1.5})
 
 
 def parse(output: str) -> Load:
-    """Find the line that `post.lua` writes in what wrk prints.
+    """Find the line of `post.lua` in the output of wrk.
 
     Raises:
-        LoadError: it is not there.
+        LoadError: the line is missing.
     """
     for line in output.splitlines():
         if line.startswith(_MARK + "{"):
@@ -59,19 +59,19 @@ def _until_ready(process: subprocess.Popen[str]) -> str:
 
 
 class HttpDriver:
-    """One system with the HTTP contract, logged in."""
+    """One system with the HTTP contract, with a user logged in."""
 
     def __init__(self, base_url: str, token: str) -> None:
         self._base_url = base_url
         self._token = token
 
     def run(self, combination: Combination, bodies: Path, seconds: float, position: int, rate: float) -> Load:
-        """One run of wrk; one thread, since the machine's processors belong to what is measured."""
+        """One run of wrk, with one thread, because the machine's processors belong to the measured system."""
         program = shutil.which("wrk")
         if program is None:
             raise LoadError("wrk is not installed; make bench installs it")
         path = PATHS[combination.operation]
-        # wrk takes whole seconds only, and counts them from before it has read the bodies. So a signal stops it.
+        # wrk accepts whole seconds only, and counts them from before it has read the bodies. So a signal stops it.
         limit = int(seconds) + _GRACE_S
         command = [program, "-t1", f"-c{combination.connections}", f"-d{limit}s", f"--timeout={_TIMEOUT_S}s"]
         command += ["-s", str(SCRIPT), self._base_url, "--", path, str(bodies), str(position)]
@@ -108,7 +108,9 @@ class HttpDriver:
                 client.post_raw("/api/write", request_bodies.body(data, "write", numbers))
 
     def verify(self, data: Data) -> None:
-        """Read a sample of the keys; write new ones with awkward values and read them back with one that is missing."""
+        """Read a sample of the keys; write new ones with awkward values, and read them back together with a missing
+        one.
+        """
         with Client(self._base_url, self._token) as client:
             numbers = random.sample(range(data.count), min(_SAMPLE, data.count))
             expected = {data.key(number): data.value(number) for number in numbers}
@@ -136,7 +138,7 @@ class Client:
         self._connection.close()
 
     def post(self, path: str, content: Any) -> Any:
-        """Send a document and return the one that comes back. Raises `LoadError` unless it comes with a 200."""
+        """Send a document and return the answer's. Raises `LoadError` unless the status is 200."""
         return orjson.loads(self.post_raw(path, orjson.dumps(content)))
 
     def post_raw(self, path: str, content: bytes) -> bytes:
@@ -149,7 +151,7 @@ class Client:
 
 
 def login(base_url: str, user: str, password: str) -> str:
-    """A token."""
+    """Log in and return the token."""
     with Client(base_url) as client:
         return str(client.post("/api/login", {"username": user, "password": password})["token"])
 

@@ -1,1 +1,1 @@
-"""More load than the running system can take, and how the system answers it."""
+"""More load than the running system can serve, and how the system answers it."""

@@ -1,7 +1,8 @@
-"""`python -m loadtest.overload`: puts several times the load on the running local cluster that it can take.
+"""`python -m loadtest.overload`: puts several times its capacity as load on the running local cluster.
 
-It measures capacity closed-loop. It offers half of capacity open-loop, to know the usual latency, then `--factor` times
-capacity, then half again, to see how soon latency is as usual. At the end it measures capacity once more.
+It measures the capacity closed-loop. It offers half of the capacity open-loop, to find the usual latency, then
+`--factor` times the capacity, then half again, to see when the latency is as usual. At the end it measures the capacity
+once more.
 """
 
 from __future__ import annotations

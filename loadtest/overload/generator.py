@@ -1,8 +1,8 @@
-"""One generator process: closed-loop, or open-loop at a rate that no answer slows down.
+"""One generator process: closed-loop, or open-loop at a rate that does not depend on the answers.
 
-Open-loop, every request has a moment at which it is due. Its latency counts from that moment, however late a connection
-was free for it, so that the figures are free of coordinated omission. The process reads its orders as one
-JSON object from standard input and writes a `Tally` as one line to standard output.
+Open-loop, every request has a time at which it is due. Its latency counts from that time, even if no connection was
+free then, so that the figures have no coordinated omission. The process reads its orders as one JSON object from
+standard input and writes a `Tally` as one line to standard output.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ IDLE_S = 30.0
 """No connection is idle for longer than this: servers close idle connections."""
 
 _TICK_S = 0.002
-"""How often an open-loop generator sends and receives; in between it sleeps. A generator that wakes up for each of
-thousands of answers a second takes processor time from the system, if that runs on the same machine."""
+"""How often an open-loop generator sends and receives; between these times it sleeps. A generator that wakes up for
+each of thousands of answers in a second takes processor time from the system, if that runs on the same machine."""
 
 
 class Orders(msgspec.Struct):
-    """What to do. `rate` in requests/s; 0: closed-loop, each connection sends when it has its answer."""
+    """What to do. `rate` in requests/s; 0: closed-loop, each connection sends the next request after its answer."""
 
     host: str
     port: int
@@ -48,8 +48,8 @@ class Orders(msgspec.Struct):
 
     seed: int = 1
     idle: bool = False
-    """Use only processor time that other processes leave. Real clients run on other machines; this one shares a machine
-    with the system. `Tally.late` shows the effect."""
+    """Use only processor time that other processes leave: real clients run on other machines, but this one shares a
+    machine with the system. `Tally.late` shows the effect."""
 
 
 class Generator:
@@ -77,7 +77,7 @@ class Generator:
         self._opened = 0
 
     async def run(self) -> Tally:
-        """Send load for the ordered time, then wait for the answers that are still under way."""
+        """Send load for the ordered time, then wait for the outstanding answers."""
         await self._open(self.orders.connections)
         if self.orders.start_at:
             await asyncio.sleep(max(0.0, self.orders.start_at - time.time()))
@@ -115,11 +115,11 @@ class Generator:
             await self._tick()
 
     def _next_free(self, now: float) -> Connection:
-        """The connection used last, as most pools choose, or the oldest if it has been idle for too long."""
+        """The connection used last, as most pools choose, or the oldest one if it has been idle for too long."""
         return self.free.popleft() if now - self.free[0].free_since > IDLE_S else self.free.pop()
 
     async def _tick(self) -> None:
-        """Sleep, the event loop included, then receive the answers that have come meanwhile."""
+        """Sleep, the event loop included, then receive the answers that have arrived meanwhile."""
         time.sleep(_TICK_S)  # noqa: ASYNC251 - so that no answer wakes this process up
         await asyncio.sleep(0)
 
@@ -165,7 +165,7 @@ class Generator:
             self.send(connection, now)
 
     def lost(self, connection: Connection, due: float | None) -> None:
-        """Note that a connection ended. If a request was under way on it, that request failed."""
+        """Note that a connection ended. If a request waited on it, that request failed."""
         if due is not None:
             self.under_way -= 1
             self._count(0, due, time.perf_counter())

@@ -1,4 +1,4 @@
-"""One phase of a run: generator processes that begin together, and what the system's processes use meanwhile."""
+"""One phase of a run: generator processes that begin together, and the CPU time and memory of the system meanwhile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Pids = Mapping[str, list[int]]
 
 
 class Phase(msgspec.Struct):
-    """The figures of one phase. CPU in seconds by tier; memory in bytes: at the beginning, the most, at the end."""
+    """The figures of one phase. CPU in seconds by tier; memory in bytes: at the beginning, the largest, at the end."""
 
     tally: Tally
     cpu_s: dict[str, float]
@@ -54,7 +54,7 @@ class _MemoryWatch(threading.Thread):
                 return
 
     def stop(self) -> dict[str, tuple[int, int, int]]:
-        """Memory at the beginning, the most, and at the end."""
+        """Memory at the beginning, the largest, and at the end."""
         self._over.set()
         self.join()
         return {name: (sizes[0], max(sizes), sizes[-1]) for name, sizes in self.seen.items() if sizes}

@@ -1,4 +1,4 @@
-"""The report of a run: what is promised, what was measured, and which processes used the processors."""
+"""The report of a run: the promises, the measurements, and which processes used the processors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Result(msgspec.Struct):
 
 
 Promise = tuple[str, str, bool]
-"""What is promised, what was measured, and whether the promise was kept."""
+"""The promise, the measurement, and whether the promise was kept."""
 
 
 def normal_after_s(usual: Phase, after: Phase) -> int:

@@ -1,4 +1,4 @@
-"""Requests that a generator makes before the load begins, as the bytes that it sends."""
+"""Requests that a generator encodes before the load begins."""
 
 from __future__ import annotations
 

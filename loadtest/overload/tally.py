@@ -1,4 +1,4 @@
-"""What a generator counts: answers by status and by second, and their latencies in buckets that are 2 % wide."""
+"""The counts of a generator: answers by status and by second, and their latencies in buckets that are 2 % wide."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Tally(msgspec.Struct):
 
     offered: int = 0
     latencies: dict[int, dict[int, int]] = {}
-    """By status, then by bucket; from the moment at which the request was due, not from when it could be sent."""
+    """By status, then by bucket; from the time at which the request was due, not from when it could be sent."""
 
     by_second: dict[int, dict[int, int]] = {}
     slowest_by_second: dict[int, float] = {}
     without_retry_after: int = 0
     late: dict[int, int] = {}
-    """By bucket: how long after it was due a request was sent, for lack of a connection or of processor time."""
+    """By bucket: how long after it was due a request was sent, because no connection or no processor was free."""
 
     cpu_s: float = 0.0
     seconds: float = 0.0
@@ -42,11 +42,11 @@ class Tally(msgspec.Struct):
         return sum(self.latencies.get(status, {}).values())
 
     def statuses(self) -> list[int]:
-        """Every status that was answered."""
+        """Every status of an answer."""
         return sorted(self.latencies)
 
     def percentile(self, status: int, share: float) -> float:
-        """Seconds within which that share of a status's answers came; 0 without any."""
+        """Seconds within which that share of a status's answers arrived; 0 if there are none."""
         return percentile(self.latencies.get(status, {}), share)
 
 

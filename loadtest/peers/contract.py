@@ -1,6 +1,6 @@
 """The part of the HTTP contract that the peers share: login, the token check, and the shape of a batch.
 
-Tokens are verified once and remembered until they expire, as a good author would do: to verify one with PyJWT costs
+Tokens are verified once and remembered until they expire, as a good author would do: verifying one with PyJWT costs
 about as much as the rest of a small request.
 """
 

@@ -13,7 +13,7 @@ from loadtest.scenarios.client import KvUser
 
 _BATCH = 1000
 _KEYS = 20_000
-"""Keys of one user. After the last the import begins again, so that a long run does not fill the store."""
+"""The keys of one user. After the last one the import begins again, so that a long run does not fill the store."""
 
 _SAMPLE = 20
 

@@ -13,13 +13,13 @@ from gevent.lock import Semaphore
 from locust import FastHttpUser
 
 _REFRESH_S = 600
-"""Well under the lifetime of a token."""
+"""Much less than the lifetime of a token."""
 
 _REMOVE_BATCH = 5000
 
 
 class TokenSource:
-    """Logs in once for all users of this process. Many logins at a time are a scenario of their own (`logins`)."""
+    """Logs in once for all users of this process. Many logins at a time are a separate scenario (`logins`)."""
 
     def __init__(self) -> None:
         self._lock = Semaphore()
@@ -108,7 +108,7 @@ class KvUser(FastHttpUser):
         statuses: Sequence[int] = (200,),
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any] | None:
-        """Send a request; returns the answer's document if it has one of the `statuses`, and None otherwise."""
+        """Send a request; returns the answer's document if it has one of the `statuses`, otherwise None."""
         body = content if isinstance(content, str) else orjson.dumps(content).decode()
         every = {**self._headers, **(headers or {})}
         with self.client.post(path, data=body, headers=every, name=name, catch_response=True) as answer:
@@ -120,7 +120,7 @@ class KvUser(FastHttpUser):
             return None
 
     def text(self, path: str, *, name: str) -> str | None:
-        """Get a text; None if it is not answered 200."""
+        """Get a text; None if the status is not 200."""
         with self.client.get(path, headers=self._headers, name=name, catch_response=True) as answer:
             if answer.status_code != 200:
                 answer.failure(f"{answer.status_code} {answer.error}")
@@ -129,7 +129,7 @@ class KvUser(FastHttpUser):
             return (answer.content or b"").decode()
 
     def complain(self, name: str, fault: str) -> None:
-        """Count a wrong answer that shows only beside others."""
+        """Count a wrong answer that only a comparison with other answers shows."""
         self.environment.events.request.fire(
             request_type="CHECK", name=name, response_time=0, response_length=0, exception=AssertionError(fault)
         )
@@ -139,7 +139,7 @@ class KvUser(FastHttpUser):
         return self.post("/api/write", {"data": data}, {"status": "success"}, **options)
 
     def read(self, keys: Sequence[str], stored: Mapping[str, Any], **options: Any) -> bool:
-        """Read keys; those in `stored` must come back with its values, the others as not found."""
+        """Read keys; those in `stored` must be returned with its values, the others as not found."""
         expected: dict[str, Any] = {"data": {key: stored[key] for key in keys if key in stored}}
         missing = [key for key in dict.fromkeys(keys) if key not in stored]
         if missing:
@@ -163,7 +163,7 @@ def _content(answer: Any) -> dict[str, Any]:
 
 
 def _comparable(document: Mapping[str, Any]) -> bytes:
-    """A document as text, since 1, 1.0 and true are equal in Python. The order of `not_found` is not promised."""
+    """A document as text, because 1, 1.0 and true are equal in Python. The order of `not_found` is not promised."""
     if "not_found" in document:
         document = {**document, "not_found": sorted(document["not_found"])}
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)

@@ -1,4 +1,6 @@
-"""An export while importing: lines are imported, and exports of the same prefix must have what was there before."""
+"""An export during imports: lines are imported, and exports of the same prefix must have all lines that existed
+before.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ _LIMIT = 100
 
 
 class Exports(KvUser):
-    """Imports 500 lines at a time, and sees that exports and scans have every line that was there when they began."""
+    """Imports 500 lines at a time, and checks that exports and scans have every line that existed when they began."""
 
     wait_time = constant(0.1)
     weight = 1

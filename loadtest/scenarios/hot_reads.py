@@ -1,4 +1,4 @@
-"""A service that mostly reads: batches of keys, most from a small set that all users read, and now and then a write."""
+"""A service that mostly reads: batches of keys, most from a small set that all users read, and sometimes a write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loadtest.scenarios.client import KvUser
 
 _DATA = Data("string", 100_000)
 _PREFIX = "load:hot:"
-"""All users share these keys: every value follows from its key, so that it does not matter who wrote it."""
+"""All users share these keys: every value follows from its key, so it does not matter which user wrote it."""
 
 _HOT = 200
 _BATCH = 50

@@ -8,7 +8,9 @@ from loadtest.scenarios.client import KvUser
 
 
 class Logins(KvUser):
-    """Logs in now and then. There are few of these users: a login takes tens of milliseconds of CPU time on purpose."""
+    """Logs in from time to time. There are few of these users: a login takes tens of milliseconds of CPU time on
+    purpose.
+    """
 
     wait_time = between(1, 3)
     weight = 1

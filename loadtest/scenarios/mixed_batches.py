@@ -30,7 +30,7 @@ class MixedBatches(KvUser):
         return random.sample(self._keys, min(len(self._keys), random.choice(_SIZES)))
 
     def _forget(self, keys: Iterable[str]) -> None:
-        """Go on with other keys: after a request without an answer nobody knows what is stored under its keys."""
+        """Continue with other keys: after a request without an answer it is unknown what is stored under its keys."""
         unknown = set(keys)
         self._keys = [key for key in self._keys if key not in unknown]
         fresh = [f"{self.prefix}{number}" for number in range(len(self._used), len(self._used) + len(unknown))]

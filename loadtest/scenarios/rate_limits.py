@@ -1,4 +1,6 @@
-"""A rate limiter: a counter for each caller and window, which makes itself, has a bound, and ends with its window."""
+"""A rate limiter: a counter for each caller and window, which is created on demand, has a bound, and expires with its
+window.
+"""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from loadtest.scenarios.client import KvUser
 _TTL_S = 30.0
 _SHORT_S = 0.5
 _MARGIN_S = 0.1
-"""Around a session's end, in which it may be there or not: the answer takes some time, too."""
+"""Around a session's end, the time in which it may exist or not: the answer takes some time, too."""
 
 
 class Sessions(KvUser):
-    """Keeps one session alive with touches, and sees that others end when they should."""
+    """Keeps one session alive with touches, and checks that others end when they should."""
 
     wait_time = between(0.005, 0.05)
     weight = 3
@@ -56,7 +56,7 @@ class Sessions(KvUser):
         if asked > written + _SHORT_S + _MARGIN_S:
             self.read([key], {}, name="read an ended session")
         elif asked < began + _SHORT_S - _MARGIN_S:
-            # The answer may come when it has ended, but nobody else changes it.
+            # The session may have ended when the answer comes, but no other user changes it.
             self.post("/api/read", {"keys": [key]}, None, name="read a short session")
 
     @task(1)

@@ -1,6 +1,6 @@
 """Optimistic updates: many users change the same few records, each on condition of the version that it has read.
 
-Every success adds one to the record, so that a lost update would show: a record's value is the number of its changes.
+Every success adds one to the record, so a lost update would be noticed: a record's value is the number of its changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PREFIX = "load:updates:"
 
 
 class Updates(KvUser):
-    """Reads a record with its version, and writes it if nobody else has meanwhile."""
+    """Reads a record with its version, and writes it unless another user has changed it meanwhile."""
 
     wait_time = between(0.005, 0.03)
     weight = 3

@@ -1,1 +1,3 @@
-"""The worst request of each kind that is within every limit, and how long it makes another client's small read wait."""
+"""The worst request of each kind that is within every limit, and how long another client's small read waits beside
+it.
+"""

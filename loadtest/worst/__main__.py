@@ -1,6 +1,6 @@
 """`python -m loadtest.worst`: sends the worst requests to the running system, one after the other.
 
-Beside each of them another client reads one key again and again; the longest that it waited is the result.
+Beside each of them another client reads one key repeatedly; the longest wait of that client is the result.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Client:
         self.host, self.port, self.token = address.hostname or "", address.port or 80, token
 
     def post(self, path: str, body: bytes, content_type: str, accept: str = JSON) -> str:
-        """Send a request and read its answer; returns the status, or what broke the connection."""
+        """Send a request and read its answer; returns the status, or the error that broke the connection."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_S)
         headers = {"authorization": self.token, "content-type": content_type, "accept": accept}
         try:
@@ -79,7 +79,7 @@ def measure(client: Client, request: Request, reader: str) -> Outcome:
 
 
 def main() -> int:
-    """Measure every request, and print a table; the exit code says whether nobody waited for longer than the aim."""
+    """Measure every request, and print a table; the exit code says whether the longest wait was within the aim."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.worst")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="a part of the names of the requests to send")

@@ -1,7 +1,7 @@
-"""One client that reads one key again and again, in a process of its own, and reports its waits.
+"""A client in its own process that reads one key repeatedly, and reports its waits.
 
-Writes a line when it is ready, reads for as long as its standard input is open, and writes its latencies as JSON. A 503
-counts as the wait of `REFUSED_S`: the client is to come back after a second.
+It writes a line when it is ready, reads as long as its standard input is open, and writes its latencies as JSON. A 503
+counts as a wait of `REFUSED_S`: the client must return after a second.
 """
 
 from __future__ import annotations

@@ -15,14 +15,14 @@ LIMITS = BatchSettings()
 BODY_BYTES = LIMITS.max_body_bytes
 VALUE_BYTES = LIMITS.max_value_bytes
 VALUES = BODY_BYTES // VALUE_BYTES - 1
-"""Values of the most bytes in one body."""
+"""The number of values of the largest size in one body."""
 
 KEYS = LIMITS.max_batch_keys
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request: what it is about, its path and formats, and its body, which is made when it is needed."""
+    """A request: its subject, its path and formats, and its body, which is made when it is needed."""
 
     name: str
     path: str
@@ -30,7 +30,7 @@ class Request:
     body: Callable[[], bytes]
     accept: str = JSON
     stored: tuple[Callable[[], bytes], ...] = ()
-    """Bodies of writes in MessagePack that come before it."""
+    """The bodies of the writes that come before it, in MessagePack."""
 
 
 def _times(unit: bytes, size: int) -> bytes:
@@ -49,7 +49,7 @@ def _json_write(value: bytes, count: int) -> bytes:
 
 
 def _filled(value: bytes) -> bytes:
-    """As many of a value as a body holds."""
+    """As many copies of a value as a body can have."""
     return _json_write(value, (BODY_BYTES - 100) // (len(value) + 20))
 
 
@@ -77,14 +77,14 @@ def map_of(member: bytes, size: int = VALUE_BYTES) -> bytes:
 
 
 def colliding_map(size: int = VALUE_BYTES) -> bytes:
-    """A map whose keys are different arrays of numbers that Python all hashes alike."""
+    """A map whose keys are different arrays of numbers for which Python computes equal hashes."""
     alike = [struct.pack(">Bd", 0xCB, 2.0 ** (61 * power)) for power in range(-16, 17)]
     members = [b"\x94" + b"".join(row) + b"\x01" for row in product(alike, repeat=4)][: (size - 5) // 38]
     return b"\xdf" + len(members).to_bytes(4, "big") + b"".join(members)
 
 
 def _reads(name: str, value: Callable[[], bytes], accept: str) -> Request:
-    """A read whose answer is as large as an answer may be."""
+    """A read with the largest answer that is allowed."""
     count = LIMITS.max_answer_bytes // VALUE_BYTES
     steps = range(0, count, VALUES)
     keys = b",".join(b'"%b"' % f"worst:{number}".encode() for number in range(count))
