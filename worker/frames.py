@@ -195,7 +195,9 @@ class Turn:
             for chunk_id, every in self._waiting.items()
             if (kept := tuple(in_hand for in_hand in every if in_hand.entry_id not in lost))
         }
-        _log.warning("dropped frames given to other workers too", extra={"shard": self._shard, "frames": len(lost)})
+        _log.warning(
+            "dropped frames that other workers have taken over", extra={"shard": self._shard, "frames": len(lost)}
+        )
 
     def _add(self, entry: Entry, delivery: Delivery) -> None:
         if entry.data is None:

@@ -166,4 +166,4 @@ def _call(entry: Call) -> None:
     try:
         entry()
     except Exception as error:  # noqa: BLE001 - see above
-        _log.error("what had waited for its turn failed", exc_info=error)
+        _log.error("a request that waited for its turn has failed", exc_info=error)

@@ -175,5 +175,5 @@ class Admission:
         if own_chunks >= SHARE * (state.max_chunks - held_chunks) or own_bytes >= SHARE * (
             self._max_bytes - held_bytes
         ):
-            return f"shard {shard} has as much of this user's under way as is fair"
+            return f"this user has reached one user's share of shard {shard}"
         return None

@@ -216,7 +216,7 @@ class PendingChunks:
     def add(self, pending: Pending) -> None:
         """Begin to wait for a chunk; no other chunk that waits may have its id."""
         if pending.chunk.id in self._by_id:
-            raise ValueError(f"chunk {pending.chunk.id.hex()} is under way already")
+            raise ValueError(f"chunk {pending.chunk.id.hex()} waits already")
         self._by_id[pending.chunk.id] = pending
 
     def settle(self, outcomes: Iterable[Outcome], *, final: bool = False) -> Iterable[str]:

@@ -51,7 +51,7 @@ class StoreCalls:
             pause_s = 0.0 if at_once and not lesson.waits else pauses.next_s()
             at_once = False
             if now_ms() + pause_s * 1000 >= deadline_ms:
-                raise StoreCallError(outcome.status, "the bucket is on its way to another shard")
+                raise StoreCallError(outcome.status, "the bucket is moving to another shard")
             await asyncio.sleep(pause_s)
 
     async def call_shard(self, shard: str, operation: Operation, arguments: Sequence[Any]) -> Any:

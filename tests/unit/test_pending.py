@@ -167,7 +167,7 @@ def test_a_second_outcome_finds_nobody_waiting(chunks: PendingChunks, counts: Co
 def test_a_chunk_cannot_be_waited_for_twice(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         chunks.add(pending_of(chunk(1)))
-        with pytest.raises(ValueError, match="under way already"):
+        with pytest.raises(ValueError, match="waits already"):
             chunks.add(pending_of(chunk(1)))
 
     asyncio.run(scenario())
