@@ -1,5 +1,5 @@
--- Announces that a worker is present, and returns the names of all that are. Times are by Redis' clock, as the workers'
--- clocks may differ. Entries in the future were left by a clock that has been set back since: they are removed.
+-- Announces that a worker is present, and returns the names of all present ones. Times are by Redis' clock, because the
+-- workers' clocks may differ. Entries in the future were left by a clock that has been set back since: they are removed.
 --
 -- KEYS[1] sorted set of the workers by their last announcement, ms; ARGV[1] this worker; ARGV[2] for how long after an
 -- announcement a worker counts as present, ms; ARGV[3] seconds after which the set expires if nobody announces itself.

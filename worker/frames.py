@@ -74,7 +74,7 @@ class _Mixed:
 
 
 class Turn:
-    """The frames of one delivery. `claimed_at` is the time since which this worker's frame claims are certainly valid.
+    """The frames of one delivery. At `claimed_at` or later this worker got or renewed its frame claims.
 
     `cluster` is the id of this worker's cluster.
     """

@@ -1,5 +1,5 @@
--- Renews the claim of a consumer on its frames: each counts as idle from now on. A frame that a peer has taken over, or
--- that is not pending any more, is left alone. The check and the renewal are one step, so that no frame is taken back.
+-- Renews the frame claims of a consumer: their idle time begins again. A frame that another worker has taken over, or
+-- that is not pending any more, is not changed. The check and the renewal are one step, so that no frame is taken back.
 --
 -- KEYS[1] stream; ARGV[1] group; ARGV[2] the consumer; ARGV[3..] entry ids.
 -- Returns the ids of the entries that are not the consumer's any more.

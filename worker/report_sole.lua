@@ -1,11 +1,12 @@
 -- Sends replies and deletes their frames, but only if this worker is the only one that was ever given certain frames.
--- A refusal is final only then. The check and the report are one step, so that no peer takes a frame over in between.
+-- A refusal is final only then. The check and the report are one step, so that no other worker takes over a frame in
+-- between.
 --
 -- KEYS[1] stream of the shard; KEYS[2..] the reply stream of each entry to send.
 -- ARGV[1] group; ARGV[2] the consumer; ARGV[3] length at which a reply stream is trimmed; ARGV[4] seconds after which one
 -- expires; ARGV[5] number of frames to check, followed by their ids; then the number of frames to delete, followed by
 -- their ids; then field and data of each entry to send.
--- Returns the ids of the frames that others were given too. Unless there are none, nothing was sent or deleted.
+-- Returns the ids of the frames that other workers were given, too. If there are any, nothing was sent or deleted.
 local at = 5
 local function take_list()
     local list = {}
