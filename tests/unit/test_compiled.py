@@ -194,7 +194,7 @@ def test_the_list_names_modules_that_exist_each_once() -> None:
 
 
 def test_no_class_that_is_not_compiled_inherits_from_one_that_is() -> None:
-    """mypyc refuses to make an object of such a class, at run time."""
+    """Mypyc refuses to make an object of such a class, at run time."""
     native = {node.name for module in LISTED for node in classes_of(module)}
     others = [
         str(path.relative_to(ROOT))
@@ -211,7 +211,7 @@ def test_no_class_that_is_not_compiled_inherits_from_one_that_is() -> None:
 
 
 def test_no_compiled_error_shares_its_name_in_a_function_with_another() -> None:
-    """mypyc gives the name that several `except` clauses bind the type of the first, and refuses the others."""
+    """Mypyc gives the name that several `except` clauses bind the type of the first, and refuses the others."""
     native = {node.name for module in LISTED for node in classes_of(module)}
     for module in LISTED:
         for function in ast.walk(ast.parse((ROOT / module).read_text())):
