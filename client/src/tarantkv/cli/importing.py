@@ -45,6 +45,9 @@ def run(asked: Namespace) -> int:
     name, reader = reader_of(asked.file, asked.format)
     if asked.file == "-" and (asked.resume or asked.journal):
         raise UsageError("the input cannot be resumed: import a file")
+    for path in (asked.journal, asked.rejected):
+        if path is not None and _are_one(path, asked.file):
+            raise UsageError(f"{path} is the file that is imported")
     with ExitStack() as stack:
         file, total = _opened(asked.file, stack)
         journal = None if asked.file == "-" else _journal(asked, name, options)
@@ -183,6 +186,10 @@ def _cut(cutter: Cutter, records: Iterator[Record], line: int) -> Iterator[Part]
     last = cutter.rest()
     if last is not None:
         yield Part(last, rejected, end)
+
+
+def _are_one(path: str, other: str) -> bool:
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def _opened(path: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:

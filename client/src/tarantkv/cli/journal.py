@@ -47,7 +47,11 @@ class Journal:
         except OSError:
             self._file.close()
             raise UsageError(f"another import with {path} is under way") from None
-        header, size = self._read()
+        try:
+            header, size = self._read()
+        except UsageError:
+            self.close()
+            raise
         if header is not None and not resume:
             self.close()
             raise UsageError(f"an import of this file was interrupted: use --resume, or remove {path}")
@@ -86,7 +90,11 @@ class Journal:
         self._file.close()
 
     def _read(self) -> tuple[dict[str, Any] | None, int]:
-        """The first line, and the length of all complete ones."""
+        """The first line, and the length of all complete ones.
+
+        Raises:
+            UsageError: the file is not a journal, and must not be overwritten.
+        """
         header, size = None, 0
         for line in self._file:
             try:
@@ -94,13 +102,18 @@ class Journal:
             except ValueError:
                 found = None
             if not isinstance(found, dict):
+                if header is None and not _is_cut_off(line):
+                    raise UsageError(f"{self.path} is no journal of this version")
                 break
             if header is None:
                 if found.get("version") != VERSION:
                     raise UsageError(f"{self.path} is no journal of this version")
                 header = found
             else:
-                done = Done(**found)
+                try:
+                    done = Done(**found)
+                except TypeError:
+                    raise UsageError(f"{self.path} is no journal of this version") from None
                 self.done[done.part] = done
                 self.rejected_size = done.rejected_size
             size += len(line)
@@ -110,6 +123,12 @@ class Journal:
         self._file.write(json.dumps(members).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def _is_cut_off(line: bytes) -> bool:
+    """Whether a line is the beginning of a journal's first one, and not that of another file."""
+    begin = b'{"version": %d, ' % VERSION
+    return not line.endswith(b"\n") and line[: len(begin)] == begin[: len(line)]
 
 
 def fingerprint(path: str) -> str:

@@ -1,0 +1,63 @@
+"""The files that an import writes beside its input: a file of another kind is refused and stays as it is."""
+
+from pathlib import Path
+
+import pytest
+from tarantkv.cli import main
+from tarantkv.cli.exits import UsageError
+from tarantkv.cli.journal import Journal
+
+WHAT = {"file": "1:ab"}
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "data.csv"
+    path.write_text("key,value\na,1\n")
+    return path
+
+
+@pytest.mark.parametrize("content", ["key,value\na,1\n", "no line end", '[1]\n{"version": 1}\n', '{"key": "a"}'])
+def test_a_file_that_is_no_journal_is_not_written_over(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "other"
+    path.write_text(content)
+    for resume in (False, True):
+        with pytest.raises(UsageError, match="other is no journal"):
+            Journal(str(path), WHAT, "name", resume=resume)
+    assert path.read_text() == content
+
+
+def test_a_journal_with_lines_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    Journal(str(path), WHAT, "name", resume=False).close()
+    whole = path.read_text()
+    path.write_text(whole + '{"part": 1, "unknown": 2}\n')
+    with pytest.raises(UsageError, match="journal is no journal"):
+        Journal(str(path), WHAT, "name", resume=True)
+
+
+def test_a_journal_whose_first_line_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    Journal(str(path), WHAT, "name", resume=False).close()
+    whole = path.read_bytes()
+    for size in (0, 1, 30, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        journal = Journal(str(path), WHAT, "name", resume=True)
+        journal.close()
+        assert not journal.resumed
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("option", ["--journal", "--rejected"])
+def test_an_import_does_not_write_into_the_file_that_it_imports(
+    data: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    whole = data.read_bytes()
+    link = data.with_name("link")
+    link.symlink_to(data)
+    for path in (data, link):
+        assert main(("import", str(data), option, str(path), "--url", "http://127.0.0.1:1", "--deadline", "0.1")) == 2
+        assert f"{path} is the file that is imported" in capsys.readouterr().err
+        assert data.read_bytes() == whole
