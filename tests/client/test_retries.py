@@ -2,6 +2,7 @@
 
 import pytest
 from tarantkv import Policy, errors
+from tarantkv.imports import parts
 
 from tests.client.scripted import LOST, NOT_SENT, SUCCESS, Script, ok, problem
 
@@ -53,6 +54,20 @@ def test_the_deadline_is_over_all_tries() -> None:
         script.run(script.calls.write({"a": 1}))
     assert script.slept == [2.0, 2.0, 2.0]
     assert script.now <= 107.0
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0, 541.0, float("inf"), float("nan")])
+def test_no_change_is_repeated_past_the_time_for_which_its_key_is_remembered(deadline_s: float) -> None:
+    script = Script(ok())
+    (part,) = parts(["{}"], "import-1", 1)
+    for refused in (
+        lambda: Script(policy=Policy(deadline_s=deadline_s)),
+        lambda: script.run(script.calls.increment({"a": 1}, deadline=deadline_s)),
+        lambda: script.run(script.calls.import_part(part, deadline_s)),
+    ):
+        with pytest.raises(errors.InvalidRequestError, match="at most 540 seconds"):
+            refused()
+    assert not script.sent
 
 
 def test_no_try_may_take_longer_than_is_left() -> None:

@@ -20,7 +20,6 @@ from tarantkv.errors import (
     TarantKVError,
     TooLargeError,
 )
-from tarantkv.policy import MAX_DEADLINE_S
 from tarantkv.sending import IDEMPOTENCY_KEY, Call, Sender
 
 LONGEST_KEY = 200
@@ -68,8 +67,6 @@ def run(sender: Sender, batch: Batch, *, key: str | None, deadline_s: float | No
     """
     if not batch.entries:
         return []
-    if deadline_s is not None and not 0 < deadline_s <= MAX_DEADLINE_S:
-        raise InvalidRequestError(f"a deadline must be above 0 and at most {MAX_DEADLINE_S:.0f} seconds")
     policy = sender.policy
     until = sender.until(deadline_s)
     pieces = list(cut(batch.entries, policy.batch_keys, policy.batch_bytes))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tarantkv.errors import InvalidRequestError
+
 
 class Policy(NamedTuple):
     """Times in seconds.
 
     `deadline_s` is for all attempts of a call together, with the waits between them; every part of a large batch counts
-    from the start of the call. The server remembers an `Idempotency-Key` for ten minutes, so the deadline must be
-    shorter.
+    from the start of the call. The server remembers an `Idempotency-Key` for ten minutes, so it may be
+    `MAX_DEADLINE_S` at most.
     """
 
     deadline_s: float = 30.0
@@ -38,3 +40,13 @@ class Policy(NamedTuple):
 
 MAX_DEADLINE_S = 540.0
 """Less than the ten minutes for which the server remembers an `Idempotency-Key`."""
+
+
+def check_deadline(deadline_s: float) -> None:
+    """See that no change could be sent again when the server does not remember its `Idempotency-Key` any more.
+
+    Raises:
+        InvalidRequestError: it could.
+    """
+    if not 0 < deadline_s <= MAX_DEADLINE_S:
+        raise InvalidRequestError(f"a deadline must be above 0 and at most {MAX_DEADLINE_S:.0f} seconds")

@@ -25,7 +25,7 @@ from tarantkv.errors import (
     UnavailableError,
     UnreachableError,
 )
-from tarantkv.policy import Policy
+from tarantkv.policy import Policy, check_deadline
 from tarantkv.session import Session
 from tarantkv.wire import MSGPACK, Request, Response, TransportError, packer
 
@@ -105,6 +105,7 @@ class Sender:
     def __init__(
         self, session: Session, policy: Policy, clock: Callable[[], float], chance: Callable[[], float], agent: str
     ) -> None:
+        check_deadline(policy.deadline_s)
         self.session = session
         self.policy = policy
         self.clock = clock
@@ -112,7 +113,13 @@ class Sender:
         self._agent = agent
 
     def until(self, deadline_s: float | None = None) -> float:
-        """When a call that begins now must end."""
+        """When a call that begins now must end.
+
+        Raises:
+            InvalidRequestError: the deadline is not above 0, or too far off.
+        """
+        if deadline_s is not None:
+            check_deadline(deadline_s)
         return self.clock() + (self.policy.deadline_s if deadline_s is None else deadline_s)
 
     def document(self, call: Call, until: float) -> Steps[dict[str, Any]]:
