@@ -18,6 +18,7 @@ Command = Callable[[Namespace], int]
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run a command; returns the exit code."""
+    _replace_closed_streams()
     words = sys.argv[1:] if arguments is None else arguments
     asked = parser(words[0] if words else None).parse_args(words)
     try:
@@ -37,10 +38,28 @@ def run(arguments: Sequence[str] | None) -> int:
         return exits.code_of(error)
     except OSError as error:
         # A file, or standard output: errors of connections are the client's own.
-        say(f"{error.filename or 'the output'}: {error.strerror or error}")
+        say(f"{error.filename or 'standard input or output'}: {error.strerror or error}")
         _drop_output()
         return exits.USAGE
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Put in the place of each standard stream that is closed one that fails, and one for errors that takes them all.
+
+    Python has None there, and the next file or connection that is opened would get the number of the stream.
+    """
+    for number, name, flags, mode in (
+        (0, "stdin", os.O_WRONLY, "r"),
+        (1, "stdout", os.O_RDONLY, "w"),
+        (2, "stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - open until the process ends
 
 
 def _drop_output() -> None:
