@@ -1,5 +1,7 @@
 """The files that an import writes beside its input: a file of another kind is refused and stays as it is."""
 
+import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,15 @@ def test_an_import_does_not_write_into_the_file_that_it_imports(
         assert main(("import", str(data), option, str(path), "--url", "http://127.0.0.1:1", "--deadline", "0.1")) == 2
         assert f"{path} is the file that is imported" in capsys.readouterr().err
         assert data.read_bytes() == whole
+
+
+def test_an_input_that_can_be_read_only_once_is_to_come_as_standard_input(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = data.with_name("pipe")
+    os.mkfifo(pipe)
+    with closing(os.fdopen(os.open(pipe, os.O_RDWR), "wb")) as writer:
+        writer.write(b'{"key": "a", "value": 1}\n')
+        writer.flush()
+        assert main(("import", str(pipe), "--url", "http://127.0.0.1:1", "--deadline", "0.1")) == 2
+    assert f"tarantkv import - < {pipe}" in capsys.readouterr().err

@@ -196,6 +196,9 @@ def _opened(path: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
     """The input, and its size in bytes if that is known."""
     if path == "-":
         return sys.stdin.buffer, None
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        # To be known again it would have to be read twice, as only a file can be.
+        raise UsageError(f"{path} is no file: pass it as standard input: tarantkv import - < {path}")
     try:
         if path.endswith(".gz"):
             return cast("BinaryIO", stack.enter_context(_Unpacked(path))), None
