@@ -1,11 +1,15 @@
 """Every block that no test runs is listed here, with the reason why it cannot be run."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from tarantkv.cli.config import Target
+from tarantkv.cli.opening import client_of
+from tarantkv.cli.parser import parser
 
 from docsite.fences import blocks
 from docsite.pages import OUTSIDE, ROOT, pages, shown
@@ -42,6 +46,22 @@ def test_what_is_not_run_is_listed() -> None:
         assert len(found[name]) == len(beginnings), name
         for text, beginning in zip(found[name], beginnings, strict=True):
             assert text.startswith(beginning)
+
+
+def test_the_command_line_takes_commands_that_are_not_run() -> None:
+    lines = [
+        line
+        for page in pages()
+        for block in blocks(page.read_text())
+        if block.note.startswith("not-run")
+        for line in block.text.splitlines()
+        if line.startswith("tarantkv ")
+    ]
+    assert lines
+    for line in lines:
+        _, *words = shlex.split(line)
+        asked = parser(words[0]).parse_args(words)
+        client_of(asked, Target("default", "http://127.0.0.1:1", None, "token", None)).close()
 
 
 def test_every_page_outside_docs_says_how_it_is_tested() -> None:
