@@ -37,7 +37,7 @@ class WorkerSettings(Settings, frozen=True, kw_only=True):
             ge=0,
             le=86400,
             description="Seconds from SIGTERM until the process is killed, as `stop_grace_period` of Compose; "
-            "0: not told.",
+            "0: unknown.",
         ),
     ] = 0
     worker_heartbeat_file: Annotated[
