@@ -113,20 +113,31 @@ def _begun(path: str) -> _Begun:
         return begun
     with file:
         for line in file:
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") and line.startswith(b"{"):
                 break
-            try:
-                found = json.loads(line)
-            except ValueError:
-                found = None
-            if not isinstance(found, dict):
-                raise UsageError(f"{path} is no export: it has a line that is no object of JSON")
-            if "key" in found:
-                begun = begun._replace(last_key=found["key"], items=begun.items + 1)
-            elif "cursor" in found:
-                begun = begun._replace(cursor=found["cursor"])
+            found = _object(line, path)
+            key, cursor = found.get("key"), found.get("cursor")
+            if "error" in found and isinstance(cursor, str):
+                # The api's last word on why the export ended. What comes behind its cursor takes its place.
+                return begun._replace(cursor=cursor)
+            if isinstance(key, str):
+                begun = begun._replace(last_key=key, items=begun.items + 1)
+            elif isinstance(cursor, str):
+                begun = begun._replace(cursor=cursor)
+            elif found.get("end") is not True:
+                raise UsageError(f"{path} is no export: it has a line of another kind")
             begun = begun._replace(size=begun.size + len(line), complete=found.get("end") is True)
     return begun
+
+
+def _object(line: bytes, path: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is no export: it has a line that is no object of JSON")
+    return found
 
 
 @contextmanager
