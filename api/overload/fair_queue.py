@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 from api.overload.tuning import BREAK_S, BURST_S, BURST_SHARE, LOOK_AGAIN_S, SHORT_TURNS, WINDOW_S
 
@@ -52,6 +53,7 @@ class FairQueue:
         self._window_began = 0.0
         self._window_starts = 0
         self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def free(self, cost: int, now: float) -> bool:
         """Whether a request may start at once; if so, it is counted. `now` is the loop's time."""
@@ -84,7 +86,10 @@ class FairQueue:
 
         False: neither will be called, because the user's backlog is too long already.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            # Once only: each look for the running loop is a system call.
+            loop = self._loop = asyncio.get_running_loop()
         now = loop.time()
         if self.full(user, now):
             return False
@@ -105,7 +110,7 @@ class FairQueue:
 
     def _take_turns(self) -> None:
         """Take one turn: each user in order starts its oldest entry, and again, until the turn is full."""
-        loop = asyncio.get_running_loop()
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
         now = self._waited_at = loop.time()
         started = self._start_ready()
         self._window_starts += started

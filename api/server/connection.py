@@ -118,11 +118,13 @@ class Connection(Responder):
             # The client has not read the answers before this one.
             self._hold()
             return False
-        head, self._at = self._heads.read(self._data, self._at)
-        if head is not None:
-            self._begin(head)
-            return True
         begun = self._at < len(self._data)
+        if begun:
+            head, self._at = self._heads.read(self._data, self._at)
+            if head is not None:
+                self._begin(head)
+                return True
+            begun = self._at < len(self._data)
         if self._ended:
             if begun:
                 raise malformed("the connection ended before the request")

@@ -12,6 +12,7 @@ from typing import Any
 from api.http.endpoint import error_answer
 from api.http.head import Head
 from api.http.problems import Kind, Problem, retry_later
+from api.http.rejection import rejection
 from api.http.request import Request
 from api.http.response import CLIENT_CLOSED, Answer
 from api.overload.tuning import BYTES_PER_START
@@ -193,7 +194,8 @@ class Responder(Link):
     def _reject(self, exchange: Exchange) -> None:
         """Answer that the request was not admitted. Rejections are counted together, and not logged one by one."""
         exchange.rejected = True
-        self._refuse(exchange, retry_later(Kind.OVERLOADED, "requests wait as long as is allowed; nothing was applied"))
+        exchange.drop_body()
+        self._reply(exchange, rejection(exchange.request_id))
 
     def _refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer a request without calling its endpoint; what still arrives of its body is dropped."""
