@@ -24,7 +24,13 @@ _IMPATIENT = Path(__file__).with_name("impatient")
 def impatient(directory: Path, name: str) -> Mapping[str, str]:
     """Settings of a process that waits a millisecond where it would wait for up to half a second."""
     path = f"{_IMPATIENT}:{programs.REPOSITORY}"
-    return {"PYTHONPATH": path, "FAULT_TRIES": str(TRIES), "FAULT_TRIED": str(directory / name)}
+    # What it replaces in a module of the sources would not be in the compiled one.
+    return {
+        "PYTHONPATH": path,
+        "FAULT_TRIES": str(TRIES),
+        "FAULT_TRIED": str(directory / name),
+        "TARANTKV_COMPILED": "off",
+    }
 
 
 def tried(directory: Path, name: str) -> int:
