@@ -1,7 +1,8 @@
-"""Lets api and worker use compiled modules where `make compiled` has made them of the sources that are there.
+"""Lets api and worker use the modules that `make compiled` made.
 
-The modules of one build rely on each other's memory layout, so a process uses all of them or none. It uses none if a
-source has been edited since the build, or if the build was made for another Python. The log then says why.
+The modules of one build rely on each other's memory layout, so a process uses all of them or none. It uses none if any
+source of their packages has been edited since the build began, or if the build was made for another Python. The log
+then says why.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def binary_interface() -> str:
 @cache
 def use(root: Path = ROOT) -> Use:
     """Have the compiled modules in `root` imported from now on, if they are current. It never fails."""
-    if os.environ.get(SETTING) == OFF:
+    if os.environ.get(SETTING, "").strip() == OFF:
         return Use(False, f"{SETTING} is {OFF}")
     try:
         return _use(root, json.loads((root / FOLDER / MANIFEST).read_bytes()))

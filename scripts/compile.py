@@ -1,4 +1,6 @@
-"""Compiles the modules of a batch's way with mypyc, into `.compiled/`; `protocol/compiled.py` says when they are used.
+"""Compiles the modules that every request passes through with mypyc, into `.compiled/`.
+
+`protocol/compiled.py` decides when api and workers use them.
 
 It needs a C compiler, the headers of Python, and mypy (requirements-dev.lock). A build that fails leaves the one
 before it as it was.
@@ -21,8 +23,8 @@ sys.path.insert(0, str(ROOT))
 from protocol.compiled import FOLDER, MANIFEST, binary_interface, digest  # noqa: E402 - found by the line above
 
 MODULES = (ROOT / "scripts" / "compiled-modules.txt").read_text().split()
-"""Not in it: modules with types that msgspec decodes (compiled, they have no annotations), and whatever a request of
-a few keys does not pass through."""
+"""Modules with types that msgspec decodes are not in it: compiled classes have no annotations. Nor are modules that a
+request of a few keys does not pass through."""
 
 
 def main() -> int:
@@ -38,13 +40,15 @@ def main() -> int:
         return 1
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
+    # Before the build: what is edited while it runs must count as changed.
+    sources = _sources(root, options.modules)
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as build:
         try:
             _compile(root, Path(build), options.modules, options.level)
         except subprocess.CalledProcessError as error:
             print(f"mypyc failed:\n{error.stdout}", file=sys.stderr)  # noqa: T201
             return 1
-        _install(root, Path(build) / "lib", options.modules)
+        _install(root, Path(build) / "lib", sources)
     print(f"compiled {len(options.modules)} modules into {folder}")  # noqa: T201
     return 0
 
@@ -66,11 +70,17 @@ def _compile(root: Path, build: Path, modules: list[str], level: str) -> None:
     subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def _install(root: Path, library: Path, modules: list[str]) -> None:
+def _sources(root: Path, modules: list[str]) -> dict[str, str]:
+    """The digests of all sources of the packages: mypyc puts `Final` values of other modules into compiled ones."""
+    packages = {module.partition("/")[0] for module in modules}
+    files = (file for package in sorted(packages) for file in sorted((root / package).rglob("*.py")))
+    return {str(file.relative_to(root)): digest(file.read_bytes()) for file in files}
+
+
+def _install(root: Path, library: Path, sources: dict[str, str]) -> None:
     """Put what was built in the place of what was there before; the manifest comes last."""
     folder = root / FOLDER
     files = sorted(path.relative_to(library) for path in library.rglob("*.so"))
-    sources = {module: digest((root / module).read_bytes()) for module in modules}
     name = digest(json.dumps([sources, binary_interface()]).encode())
     shutil.rmtree(folder / name, ignore_errors=True)
     library.rename(folder / name)

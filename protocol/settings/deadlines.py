@@ -1,4 +1,4 @@
-"""Settings that several tiers must agree on: how long a request may take, and the clock skew."""
+"""Settings that several tiers must agree on: how long a request and the end of a process may take, and the clock skew."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ ClockSkew = Annotated[
 ]
 """Whatever must outlast something on another machine lasts this much longer."""
 CLOCK_SKEW_S = 30
+StopGrace = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=86400,
+        description="Seconds from SIGTERM until the process is killed, as `stop_grace_period` of Compose; 0: unknown.",
+    ),
+]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from protocol.settings.base import Port, Seconds, Settings
+from protocol.settings.deadlines import StopGrace
 
 
 class HttpSettings(Settings, frozen=True, kw_only=True):
@@ -57,15 +58,7 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = 0.0
     drain_timeout_s: Annotated[Seconds, Meta(description="Seconds that running requests then get to finish.")] = 10.0
-    stop_grace_s: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=86400,
-            description="Seconds from SIGTERM until the process is killed, as `stop_grace_period` of Compose; "
-            "0: unknown.",
-        ),
-    ] = 0
+    stop_grace_s: StopGrace = 0
     access_log: Annotated[
         Literal["all", "errors", "off"],
         Meta(description="Which requests are logged, each with its `X-Request-Id`."),

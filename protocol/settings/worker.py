@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from protocol.settings.base import Seconds, Settings
+from protocol.settings.deadlines import StopGrace
 
 
 class WorkerSettings(Settings, frozen=True, kw_only=True):
@@ -31,15 +32,7 @@ class WorkerSettings(Settings, frozen=True, kw_only=True):
     worker_drain_timeout_s: Annotated[
         Seconds, Meta(description="Seconds for which a worker finishes its frames after SIGTERM.")
     ] = 10.0
-    stop_grace_s: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=86400,
-            description="Seconds from SIGTERM until the process is killed, as `stop_grace_period` of Compose; "
-            "0: unknown.",
-        ),
-    ] = 0
+    stop_grace_s: StopGrace = 0
     worker_heartbeat_file: Annotated[
         str, Meta(description="File that a healthy worker touches every second; empty: none.")
     ] = ""

@@ -41,6 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "pack").mkdir()
     (root / "pack" / "__init__.py").touch()
     (root / "pack" / "one.py").write_text(SOURCE)
+    (root / "pack" / "other.py").write_text("LIMIT = 1\n")
     (root / "pyproject.toml").write_text("[tool.mypy]\nstrict = true\n")
     made = compile_in(root)
     assert made.returncode == 0, made.stderr
@@ -98,6 +99,26 @@ def test_an_edited_source_is_never_hidden_by_what_it_was_compiled_into(root: Pat
         "12",
         "pack/one.py has changed since they were made; 'make compiled' makes them anew",
     ]
+
+
+@needs_compiler
+def test_an_edited_module_that_is_not_compiled_counts_too(root: Path) -> None:
+    """Mypyc puts its `Final` values into those that are."""
+    (root / "pack" / "other.py").write_text("LIMIT = 2\n")
+    used, is_compiled, _, why_not = looked(root)
+    assert (used, is_compiled) == ("False", "False")
+    assert why_not.startswith("pack/other.py has changed")
+
+
+@needs_compiler
+@pytest.mark.long
+def test_a_source_that_is_edited_during_the_build_counts_as_changed(root: Path, tmp_path: Path) -> None:
+    compiler = tmp_path / "cc"
+    edit = f"sed -i 's/[*] 2/* 3/' '{root}/pack/one.py'"
+    compiler.write_text(f'#!/bin/sh\n{edit}\nexec cc "$@"\n')
+    compiler.chmod(0o755)
+    assert compile_in(root, {"CC": str(compiler)}).returncode == 0
+    assert looked(root)[:3] == ["False", "False", "12"]
 
 
 @needs_compiler
