@@ -1,4 +1,4 @@
-"""Settings that several tiers must agree on: how long a request and the end of a process may take, and the clock skew."""
+"""Settings that several tiers must agree on: how long a request and a shutdown may take, and the clock skew."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """A connection whose client goes before its answer, or whose endpoint raises."""
 
+from typing import cast
+
 import pytest
 
 from api.http.endpoint import Reply
@@ -42,6 +44,20 @@ def test_an_endpoint_that_breaks_ends_its_connection_alone(caplog: pytest.LogCap
         other.data_received(WHOLE)
         await turns(6)
         assert [status for status, _, _ in answers(bytes(answered.sent))] == [200]
+
+    run(scenario)
+    assert "a request has crashed" in caplog.text
+
+
+def test_an_answer_that_cannot_be_written_ends_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        server = Server(HTTP)
+        server.endpoint.body = cast("bytes", "not bytes")
+        connection, transport = server.connect()
+        connection.data_received(WHOLE)
+        await turns(6)
+        assert (transport.closed, bytes(transport.sent)) == (True, b"")
+        assert (server.budget.held, server.state.tasks) == (0, set())
 
     run(scenario)
     assert "a request has crashed" in caplog.text
