@@ -25,6 +25,7 @@ from api.http.endpoint import Endpoint, Route, Served, error_answer
 from api.http.head import Head
 from api.http.problems import MEDIA_TYPE, Kind, Problem
 from api.http.proxies import TrustedProxies
+from api.http.rejection import Rejections
 from api.http.request_ids import RequestIds
 from api.http.response import Renderer
 from api.http.routes import Routes
@@ -185,6 +186,7 @@ def build() -> Application:
         request_timeout_s=settings.batch.request_timeout_s,
         connections=Connections(http, raise_file_limit(http.max_connections), renderer),
         renderer=renderer,
+        rejections=Rejections(renderer),
         stage=services.metrics.stage,
         tls=server_context(http.tls_cert, http.tls_key) if http.tls_cert else None,
     )

@@ -10,30 +10,49 @@ import random
 import orjson
 
 from api.http.endpoint import problem_answer
-from api.http.problems import Kind, Problem
-from api.http.response import Answer
+from api.http.problems import Kind, Problem, retry_later
+from api.http.response import Renderer
 
 LONGEST_WAIT_S = 3
 """`Retry-After` is a random number from 1 to this, as that of `retry_later`."""
 
 _DETAIL = "requests wait as long as is allowed; nothing was applied"
-_REQUEST_ID = b"request-id"
+_REQUEST_ID = b"the-request-id"
 
 
-def _made_for(wait_s: int) -> tuple[bytes, bytes, Answer]:
-    """The body before and after the request id, and an answer with everything else."""
-    problem = Problem(Kind.OVERLOADED, _DETAIL, headers={"Retry-After": str(wait_s)})
-    answer = problem_answer(problem, _REQUEST_ID)
-    begin, end = bytes(answer.body).split(b'"%b"' % _REQUEST_ID)
-    return begin, end, answer
+def rejection() -> Problem:
+    """Why the gate rejects a request."""
+    return retry_later(Kind.OVERLOADED, _DETAIL)
 
 
-_ANSWERS = tuple(_made_for(wait_s) for wait_s in range(1, LONGEST_WAIT_S + 1))
+class Rejections:
+    """Makes the answers of one process."""
 
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self._date = b""
+        self._forms: list[tuple[bytes, int]] = []
+        """The answer for each wait, without the request id, and the size of its body."""
 
-def rejection(request_id: bytes) -> Answer:
-    """The answer to one rejected request."""
-    # Jitter is no secret.
-    begin, end, answer = _ANSWERS[int(random.random() * LONGEST_WAIT_S)]  # noqa: S311
-    body = b"%b%b%b" % (begin, orjson.dumps(request_id.decode("ascii")), end)
-    return Answer(answer.status, answer.media_type, body, answer.headers)
+    def render(self, request_id: bytes) -> bytes:
+        """The whole answer, on a connection that stays open: what `Renderer` makes of `rejection()`."""
+        if self._date is not self._renderer.date:
+            self._date = self._renderer.date
+            self._forms = [self._form(wait_s) for wait_s in range(1, LONGEST_WAIT_S + 1)]
+        # Jitter is no secret.
+        form, size = self._forms[int(random.random() * LONGEST_WAIT_S)]  # noqa: S311
+        quoted = orjson.dumps(request_id.decode("ascii"))
+        return form % (size + len(quoted), request_id, quoted)
+
+    def _form(self, wait_s: int) -> tuple[bytes, int]:
+        answer = problem_answer(Problem(Kind.OVERLOADED, _DETAIL, headers={"Retry-After": str(wait_s)}), _REQUEST_ID)
+        (whole,) = self._renderer.render(answer, _REQUEST_ID, close=False)
+        quoted = b'"%b"' % _REQUEST_ID
+        form = (
+            bytes(whole)
+            .replace(b"%", b"%%")
+            .replace(b"content-length: %d\r\n" % len(answer.body), b"content-length: %d\r\n")
+            .replace(quoted, b"%b")
+            .replace(_REQUEST_ID, b"%b")
+        )
+        return form, len(answer.body) - len(quoted)

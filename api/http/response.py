@@ -76,14 +76,15 @@ class Renderer:
     """Encodes answers. The beginnings that many of them share are kept until the date changes."""
 
     def __init__(self) -> None:
-        self._date = b""
+        self.date = b""
+        """The date of all answers, in the form of a header."""
         self._beginnings: dict[tuple[int, bytes, bool], bytes] = {}
 
     def set_date(self, unix_s: float) -> None:
         """Set the date of all answers from now on."""
         date = formatdate(unix_s, usegmt=True).encode("ascii")
-        if date != self._date:
-            self._date = date
+        if date != self.date:
+            self.date = date
             self._beginnings.clear()
 
     def render(self, answer: Answer, request_id: bytes, *, close: bool, without_body: bool = False) -> list[Written]:
@@ -113,7 +114,7 @@ class Renderer:
         kind = answer.status, answer.media_type, bool(headers) and names_caching(headers)
         begin = self._beginnings.get(kind)
         if begin is None:
-            lines = _lines(((b"date", self._date), *common(headers), (b"content-type", answer.media_type)))
+            lines = _lines(((b"date", self.date), *common(headers), (b"content-type", answer.media_type)))
             begin = self._beginnings[kind] = b"HTTP/1.1 %d %b\r\n%b" % (answer.status, _phrase(answer.status), lines)
         return begin + _lines(headers) if headers else begin
 

@@ -93,6 +93,8 @@ class Link:
         """Begin another phase."""
         limit_s = self._connections.limits[phase]
         if phase is Phase.IDLE:
+            # The last of those that wait, even if it was among them before.
+            self._connections.idle.pop(self, None)
             self._connections.idle[self] = None
             if self._serving.lifecycle.draining:
                 limit_s = LINGER_S

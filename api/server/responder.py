@@ -194,8 +194,7 @@ class Responder(Link):
     def _reject(self, exchange: Exchange) -> None:
         """Answer that the request was not admitted. Rejections are counted together, and not logged one by one."""
         exchange.rejected = True
-        exchange.drop_body()
-        self._reply(exchange, rejection(exchange.request_id))
+        self._refuse(exchange, rejection())
 
     def _refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer a request without calling its endpoint; what still arrives of its body is dropped."""

@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.http.access_log import AccessLog
 from api.http.proxies import TrustedProxies
+from api.http.rejection import Rejections
 from api.http.request_ids import RequestIds
 from api.http.response import Renderer
 from api.http.routes import Routes
@@ -33,6 +34,7 @@ class Serving:
     request_timeout_s: float
     connections: Connections
     renderer: Renderer
+    rejections: Rejections
     tls: ssl.SSLContext | None
     stage: Callable[[str, float], None]
 

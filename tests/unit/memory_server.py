@@ -13,6 +13,7 @@ from api.http.asgi import request_id_of
 from api.http.endpoint import Endpoint, Principal, Reply
 from api.http.problems import Kind, Problem
 from api.http.proxies import TrustedProxies
+from api.http.rejection import Rejections
 from api.http.request import Request
 from api.http.request_ids import RequestIds
 from api.http.response import Answer, Renderer
@@ -187,6 +188,7 @@ class Server:
             request_timeout_s=self.limits.request_timeout_s,
             connections=self.connections,
             renderer=renderer,
+            rejections=Rejections(renderer),
             tls=None,
             stage=lambda *_: None,
         )
