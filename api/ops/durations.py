@@ -7,9 +7,9 @@ them.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.samples import Sample
@@ -21,24 +21,44 @@ _PARTS = ("_bucket", "_sum")
 
 
 class Tally:
-    """Observations since the last flush; of seconds, unless `bounds` are given."""
+    """Observations since the last flush; of seconds, unless `bounds` are given.
 
-    __slots__ = ("_bounds", "counts", "total")
+    They are kept one by one until somebody asks for `counts` or `total`. An api process does that once a second.
+    """
+
+    __slots__ = ("_bounds", "_counts", "_seen", "_total", "add")
 
     def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
         self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def add(self, observed: float) -> None:
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+        self._seen: list[float] = []
+        self.add = self._seen.append
         """Count an observation."""
-        self.counts[bisect_left(self._bounds, observed)] += 1
-        self.total += observed
+
+    @property
+    def counts(self) -> list[int]:
+        """How many observations each bucket has; the last one has no bound."""
+        self._sort()
+        return self._counts
+
+    @property
+    def total(self) -> float:
+        """The sum of the observations."""
+        self._sort()
+        return self._total
+
+    def _sort(self) -> None:
+        seen = sorted(self._seen)
+        self._seen.clear()
+        self._total += sum(seen)
+        below = [0, *(bisect_right(seen, bound) for bound in self._bounds), len(seen)]
+        self._counts = [count + end - start for count, (start, end) in zip(self._counts, pairwise(below), strict=True)]
 
     def merge(self, other: Tally) -> None:
         """Count the observations of another tally."""
-        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
-        self.total += other.total
+        self._counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self._total += other.total
 
 
 class Durations:

@@ -19,11 +19,27 @@ from api.overload.tuning import CATCH_UP, LEAST_CHUNKS, LEAST_READY, PAUSE, READ
 class _Shard:
     """The chunks of one shard that wait for outcomes, and their limits."""
 
-    __slots__ = ("catching_up", "done", "held", "max_chunks", "rate", "ready_chunks", "silent", "silent_s")
+    __slots__ = (
+        "bytes",
+        "catching_up",
+        "chunks",
+        "done",
+        "held",
+        "max_chunks",
+        "name",
+        "rate",
+        "ready_chunks",
+        "silent",
+        "silent_s",
+    )
 
-    def __init__(self, max_chunks: int, ready_chunks: int) -> None:
+    def __init__(self, name: str, max_chunks: int, ready_chunks: int) -> None:
+        self.name = name
         self.max_chunks = max_chunks
         self.ready_chunks = ready_chunks
+        self.chunks = self.bytes = 0
+        """Those that wait."""
+
         self.done = 0
         """Chunks finished since the last measurement."""
 
@@ -36,6 +52,21 @@ class _Shard:
         self.held: dict[str, list[int]] = {}
         """Chunks and bytes of every user who has any waiting."""
 
+    def count(self, chunks: int, size: int, user: str | None) -> None:
+        """Add chunks to those that wait, or subtract them if negative."""
+        self.chunks += chunks
+        self.bytes += size
+        if user is None:
+            return
+        mine = self.held.get(user)
+        if mine is None:
+            self.held[user] = [chunks, size]
+            return
+        mine[0] += chunks
+        mine[1] += size
+        if not mine[0]:
+            del self.held[user]
+
 
 class Admission:
     """Counts the chunks and bytes that wait for outcomes, for each shard."""
@@ -45,8 +76,6 @@ class Admission:
         self._max_bytes = max_bytes
         self._max_wait_s = max_wait_s
         self._shards: dict[str, _Shard] = {}
-        self.chunks: dict[str, int] = {}
-        self.bytes: dict[str, int] = {}
         self.use(shards, shards)
 
     def use(self, shards: Iterable[str], placed: Iterable[str]) -> None:
@@ -55,9 +84,14 @@ class Admission:
         A removed shard is forgotten when no chunk waits for it any more.
         """
         self._names = frozenset(shards)
-        self._placed = tuple(placed)
-        for shard in (*self._names, *self._placed):
-            self._add(shard)
+        for shard in self._names:
+            self._shard(shard)
+        self._placed = tuple([self._shard(shard) for shard in placed])
+
+    def held(self, shard: str) -> tuple[int, int]:
+        """The chunks and bytes that wait for a shard."""
+        state = self._shard(shard)
+        return state.chunks, state.bytes
 
     def admit(self, parts: Iterable[tuple[str, int]], user: str | None = None) -> None:
         """Count `(shard, bytes)` of every part of a batch, or of none. A call without a user is not held to a user's
@@ -66,41 +100,37 @@ class Admission:
         Raises:
             OverloadedError: one shard has reached its limit, or this user's share of it.
         """
-        batch: dict[str, list[int]] = {}
+        batch: dict[str, tuple[int, int]] = {}
         for shard, size in parts:
-            total = batch.get(shard)
-            if total is None:
-                batch[shard] = [1, size]
-            else:
-                total[0] += 1
-                total[1] += size
+            before = batch.get(shard)
+            batch[shard] = (1, size) if before is None else (before[0] + 1, before[1] + size)
         for shard, (chunks, size) in batch.items():
-            self._add(shard)
-            fault = self._fault(shard, chunks, size, user)
+            fault = self._fault(self._shard(shard), chunks, size, user)
             if fault is not None:
                 raise overloaded(fault)
         for shard, (chunks, size) in batch.items():
-            self._count(shard, chunks, size, user)
+            self._shards[shard].count(chunks, size, user)
 
     def release(self, shard: str, size: int, user: str | None = None, *, worked: bool = True) -> None:
         """Stop counting a part. `worked`: its shard has worked on it."""
-        self._count(shard, -1, -size, user)
+        state = self._shards[shard]
+        state.count(-1, -size, user)
         if worked:
-            self._shards[shard].done += 1
+            state.done += 1
 
     def calm(self) -> bool:
         """Whether some shard is so far below its limits that a chunk of any user would be admitted."""
-        for shard in self._placed:
-            state = self._shards[shard]
-            if 2 * self.chunks[shard] < state.max_chunks and 2 * self.bytes[shard] < self._max_bytes:
+        most = self._max_bytes
+        for state in self._placed:
+            is_calm = 2 * state.chunks < state.max_chunks
+            if is_calm and 2 * state.bytes < most:
                 return True
         return False
 
     def has_room(self, user: str | None) -> bool:
         """Whether some shard would soon work on a chunk of this user."""
-        for shard in self._placed:
-            state = self._shards[shard]
-            if self.chunks[shard] < state.ready_chunks and self._fault(shard, 1, 1, user) is None:
+        for state in self._placed:
+            if state.chunks < state.ready_chunks and self._fault(state, 1, 1, user) is None:
                 return True
         return False
 
@@ -112,8 +142,8 @@ class Admission:
         are those of the settings. If overload were mistaken for a pause, work of many seconds would be admitted.
         """
         self._forget_gone()
-        for shard, state in self._shards.items():
-            if self.chunks[shard] and not state.done:
+        for state in self._shards.values():
+            if state.chunks and not state.done:
                 state.silent += 1
                 state.silent_s += elapsed_s
                 if state.silent >= PAUSE:
@@ -125,55 +155,40 @@ class Admission:
             state.rate += SMOOTHING * (state.done / worked_s - state.rate)
             state.done = 0
             chunks = max(LEAST_CHUNKS, int(state.rate * self._max_wait_s))
-            if state.catching_up and self.chunks[shard] > chunks // 2:
+            if state.catching_up and state.chunks > chunks // 2:
                 state.catching_up -= 1
                 continue
             state.catching_up = 0
             state.max_chunks = min(chunks, self._max_chunks)
             state.ready_chunks = min(max(LEAST_READY, int(state.rate * READY_S)), self._max_chunks)
 
-    def _add(self, shard: str) -> None:
-        if shard not in self._shards:
-            self._shards[shard] = _Shard(min(self._max_chunks, LEAST_CHUNKS), min(self._max_chunks, LEAST_READY))
-            self.chunks[shard] = self.bytes[shard] = 0
+    def _shard(self, name: str) -> _Shard:
+        state = self._shards.get(name)
+        if state is None:
+            chunks = min(self._max_chunks, LEAST_CHUNKS)
+            state = self._shards[name] = _Shard(name, chunks, min(self._max_chunks, LEAST_READY))
+        return state
 
     def _forget_gone(self) -> None:
         for shard in self._shards.keys() - self._names:
-            if not self.chunks[shard] and shard not in self._placed:
-                del self._shards[shard], self.chunks[shard], self.bytes[shard]
+            state = self._shards[shard]
+            if not state.chunks and state not in self._placed:
+                del self._shards[shard]
 
-    def _count(self, shard: str, chunks: int, size: int, user: str | None) -> None:
-        """Add chunks to those that wait, or subtract them if negative."""
-        self.chunks[shard] += chunks
-        self.bytes[shard] += size
-        if user is None:
-            return
-        held = self._shards[shard].held
-        mine = held.get(user)
-        if mine is None:
-            mine = held[user] = [0, 0]
-        mine[0] += chunks
-        mine[1] += size
-        if not mine[0]:
-            del held[user]
-
-    def _fault(self, shard: str, chunks: int, size: int, user: str | None) -> str | None:
+    def _fault(self, state: _Shard, chunks: int, size: int, user: str | None) -> str | None:
         """Why these chunks are not admitted; None if they are."""
-        state = self._shards[shard]
-        held_chunks, held_bytes = self.chunks[shard], self.bytes[shard]
         # The api's own calls have no user, and keep no batch out.
-        if not (state.held if user is not None else held_chunks):
+        if not (state.held if user is not None else state.chunks):
             return None
-        if held_chunks + chunks > state.max_chunks or held_bytes + size > self._max_bytes:
-            return f"shard {shard} has reached its limit of chunks and bytes"
-        if user is None or (2 * held_chunks < state.max_chunks and 2 * held_bytes < self._max_bytes):
+        max_chunks, max_bytes = state.max_chunks, self._max_bytes
+        if state.chunks + chunks > max_chunks or state.bytes + size > max_bytes:
+            return f"shard {state.name} has reached its limit of chunks and bytes"
+        if user is None or (2 * state.chunks < max_chunks and 2 * state.bytes < max_bytes):
             return None
         mine = state.held.get(user)
         if mine is None:
             return None
         own_chunks, own_bytes = mine
-        if own_chunks >= SHARE * (state.max_chunks - held_chunks) or own_bytes >= SHARE * (
-            self._max_bytes - held_bytes
-        ):
-            return f"this user has reached one user's share of shard {shard}"
+        if own_chunks >= SHARE * (max_chunks - state.chunks) or own_bytes >= SHARE * (max_bytes - state.bytes):
+            return f"this user has reached one user's share of shard {state.name}"
         return None

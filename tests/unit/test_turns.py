@@ -38,7 +38,7 @@ class Sending:
         return sent
 
     def under_way(self) -> int:
-        return sum(self.dispatcher.admission.bytes.values())
+        return sum(self.dispatcher.admission.held(shard)[1] for shard in ("s1", "s2"))
 
 
 async def begun(sending: Sending, parts: Sequence[tuple[str, Chunk]]) -> "asyncio.Task[Sequence[Outcome]]":
