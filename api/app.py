@@ -65,7 +65,7 @@ def endpoints(services: Services) -> list[Endpoint]:
         Touch(*batch),
         Increment(*batch),
         Scan(services.reading, long_work, *base),
-        Importing(*batch),
+        Importing(services.metrics.scans.lines, *batch),
         # The other half of the time is for the client, to read the last line.
         Export(services.reading, services.lifecycle, services.settings.http.drain_timeout_s / 2, *base),
         Status(

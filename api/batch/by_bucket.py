@@ -47,11 +47,14 @@ class Piece:
     body: bytes
 
 
-@dataclass(slots=True)
 class PiecedPart(Part):
     """A part that consists of pieces."""
 
-    pieces: Sequence[Piece] = ()
+    __slots__ = ("pieces",)
+
+    def __init__(self, shard: str, keys: list[str], body: bytes, pieces: Sequence[Piece]) -> None:
+        super().__init__(shard, keys, body)
+        self.pieces = pieces
 
 
 async def pieces_of(operation: Operation, parts: Iterable[Part], bucket_count: int) -> list[Piece]:

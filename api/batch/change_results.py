@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from api.batch.observer import BatchObserver
 from api.batch.outcomes import Result, Verdict, check, judge
-from api.http.problems import Kind
+from api.http.problems import Kind, Problem
 from protocol.changes import (
     NOT_A_NUMBER,
     OUT_OF_BOUNDS,
@@ -71,6 +72,22 @@ def success_or_problem(results: Sequence[Result], asked: Asked) -> Members:
         missing = members["not_found"]
         return {**SUCCESS, "touched": verdict.total - len(missing), **({"not_found": missing} if missing else {})}
     return {**SUCCESS, **members}
+
+
+def content_of(results: Sequence[Result], asked: Asked, route: str, metrics: BatchObserver) -> Members:
+    """The document of a change that changed all its keys; those whose conditions failed are counted.
+
+    Raises:
+        Problem: the worst of the failures; 409 if only conditions failed.
+        ChunkError: a shard's answer does not fit its part.
+    """
+    try:
+        return success_or_problem(results, asked)
+    except Problem as problem:
+        for reason in problem.members["reasons"]:
+            if reason["code"] in FINAL_WORDS:
+                metrics.conditions_failed(route, reason["code"], reason["keys"])
+        raise
 
 
 def _empty_update(versions: bool) -> Members:  # noqa: FBT001 - all of this table have one argument

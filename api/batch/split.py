@@ -6,7 +6,6 @@ This is the api's hottest loop, with one round for each key: it uses look-ups an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,13 +24,15 @@ _ALL_ONES = 0xFFFFFFFF
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@dataclass(slots=True)
 class Part:
     """What is sent to one shard in one chunk: the keys, and the body that names them."""
 
-    shard: str
-    keys: list[str]
-    body: bytes
+    __slots__ = ("body", "keys", "shard")
+
+    def __init__(self, shard: str, keys: list[str], body: bytes) -> None:
+        self.shard = shard
+        self.keys = keys
+        self.body = body
 
 
 class Groups:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import KW_ONLY, dataclass
 
 from api.http.fields import Fields
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@dataclass(slots=True)
 class Request:
     """A request. `headers` has its fields by lower-case name; `address` is that of its sender.
 
@@ -19,14 +17,26 @@ class Request:
     deadline counts from then.
     """
 
-    method: str
-    path: str
-    query: bytes
-    headers: Fields
-    _: KW_ONLY
-    address: str
-    request_id: bytes
-    arrived: float
+    __slots__ = ("address", "arrived", "headers", "method", "path", "query", "request_id")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: Fields,
+        *,
+        address: str,
+        request_id: bytes,
+        arrived: float,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.address = address
+        self.request_id = request_id
+        self.arrived = arrived
 
     @property
     def arrived_ms(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.samples import Sample
@@ -52,8 +52,12 @@ class Tally:
         seen = sorted(self._seen)
         self._seen.clear()
         self._total += sum(seen)
-        below = [0, *(bisect_right(seen, bound) for bound in self._bounds), len(seen)]
-        self._counts = [count + end - start for count, (start, end) in zip(self._counts, pairwise(below), strict=True)]
+        start = 0
+        for place, bound in enumerate(self._bounds):
+            end = bisect_right(seen, bound)
+            self._counts[place] += end - start
+            start = end
+        self._counts[-1] += len(seen) - start
 
     def merge(self, other: Tally) -> None:
         """Count the observations of another tally."""
@@ -68,7 +72,7 @@ class Durations:
         self, name: str, text: str, label: str, registry: CollectorRegistry, bounds: Sequence[float] = SECONDS
     ) -> None:
         self._bounds = bounds
-        self._le = (*map(str, bounds), "+Inf")
+        self._le = [str(bound) for bound in bounds] + ["+Inf"]
         self._buckets = Counter(f"{name}_bucket", text, (label, "le"), registry=registry)
         self._sum = Counter(f"{name}_sum", text, (label,), registry=registry)
         self._tallies: dict[str, Tally] = {}
@@ -139,7 +143,8 @@ class Shown:
         parts: dict[str, dict[str, Metric]] = {}
         for family in self._kept.collect():
             if self._shards is not None:
-                family.samples = [each for each in family.samples if each.labels.get("shard") in (None, *self._shards)]
+                shown = self._shards | {None}
+                family.samples = [each for each in family.samples if each.labels.get("shard") in shown]
             if family.name in self._parts:
                 name, part = self._parts[family.name]
                 parts.setdefault(name, {})[part] = family

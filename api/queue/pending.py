@@ -13,7 +13,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from protocol.frames import Chunk, Outcome
@@ -58,16 +57,20 @@ class Observer(Protocol):
         """Count how long a stage of a request took."""
 
 
-@dataclass(frozen=True, slots=True)
 class Caller:
     """The request for which chunks are sent: its user, its trace, and `take`.
 
     `take` is called with the size of each large answer when it arrives. If it returns False, the answer is dropped.
     """
 
-    user: str | None = None
-    trace: str | None = None
-    take: Callable[[int], bool] | None = None
+    __slots__ = ("take", "trace", "user")
+
+    def __init__(
+        self, user: str | None = None, trace: str | None = None, take: Callable[[int], bool] | None = None
+    ) -> None:
+        self.user = user
+        self.trace = trace
+        self.take = take
 
 
 NOBODY = Caller()

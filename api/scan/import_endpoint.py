@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.batch.endpoints import BatchEndpoint
@@ -36,6 +36,10 @@ class Importing(BatchEndpoint):
 
     path = "/api/import"
     scope = "write"
+
+    def __init__(self, count_lines: Callable[[str, int], None], *base: Any) -> None:
+        super().__init__(*base)
+        self._count_lines = count_lines
 
     async def handle(self, request: Request, body: bytes, principal: Principal | None) -> Answer:
         _check_media_type(request.headers.get(b"content-type"))
@@ -89,7 +93,7 @@ class Importing(BatchEndpoint):
         return found
 
     def _count(self, members: Mapping[str, Any], failed: int) -> None:
-        count = self._metrics.scans.lines
+        count = self._count_lines
         count("applied", members["applied"])
         count("already_there", members["already_there"])
         count("rejected", len(members["rejected"]) + members["rejected_more"])

@@ -20,6 +20,11 @@ LIMITS = BatchSettings(max_key_bytes=8, max_value_bytes=16)
 pack = msgspec.msgpack.encode
 
 
+def sent(groups: Groups) -> list[tuple[str, list[str], bytes]]:
+    """The parts of a batch, to compare."""
+    return [(part.shard, part.keys, part.body) for part in groups.parts()]
+
+
 def parts_of(groups: Groups) -> dict[str, Part]:
     found = list(groups.parts())
     assert len({part.shard for part in found}) == len(found)
@@ -73,7 +78,7 @@ def test_a_batch_has_the_same_parts_every_time() -> None:
     for _ in range(2):
         groups = Groups(MAP)
         groups.add_values({f"k{number}": {"b": number, "a": [None]} for number in range(300)}, LIMITS)
-        made.append(groups.parts())
+        made.append(sent(groups))
     assert made[0] == made[1]
 
 
@@ -94,7 +99,7 @@ def test_a_write_made_with_an_old_map_goes_where_the_new_map_says() -> None:
     assert len(old.parts()) == 1
     new.add_again(Operation.WRITE, old.parts())
     direct.add_values(data, LIMITS)
-    assert new.parts() == direct.parts()
+    assert sent(new) == sent(direct)
 
 
 @pytest.mark.parametrize("operation", [Operation.READ, Operation.DELETE])
@@ -140,7 +145,7 @@ def test_a_write_with_options_goes_again_where_the_new_map_says_with_what_belong
     assert len(old.parts()) == 2
     new.add_again(marks.operation, old.parts())
     direct.add_values(data, LIMITS, marks)
-    assert new.parts() == direct.parts()
+    assert sent(new) == sent(direct)
     assert {part.shard for part in new.parts()} == {"low", "high"}
 
 
@@ -149,7 +154,7 @@ def test_a_write_whose_options_say_nothing_has_the_parts_of_a_plain_one() -> Non
     plain, marked = Groups(MAP), Groups(MAP)
     plain.add_values(data, LIMITS)
     marked.add_values(data, LIMITS, WriteOptions(PerKey((None, None)), versions=False, operation=Operation.WRITE))
-    assert marked.parts() == plain.parts()
+    assert sent(marked) == sent(plain)
 
 
 def test_rows_go_again_where_the_new_map_says() -> None:
@@ -158,7 +163,7 @@ def test_rows_go_again_where_the_new_map_says() -> None:
     old.add_rows(Operation.INCREMENT, rows, LIMITS, "data")
     new.add_again(Operation.INCREMENT, old.parts())
     direct.add_rows(Operation.INCREMENT, rows, LIMITS, "data")
-    assert new.parts() == direct.parts()
+    assert sent(new) == sent(direct)
     assert sum(len(part.keys) for part in new.parts()) == len(rows)
 
 
