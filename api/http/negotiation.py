@@ -16,6 +16,9 @@ class Format(Enum):
     JSON = "application/json"
     MSGPACK = "application/msgpack"
 
+    # Python computes the hash of an enumeration from its name, and each answer looks its type up.
+    __hash__ = object.__hash__
+
 
 _MEDIA_TYPES = {
     b"application/json": Format.JSON,
