@@ -26,8 +26,10 @@ class FairQueue:
     """Starts requests in turns of the event loop: the costs of those in one turn add up to about `per_turn`.
 
     A user is any text, or None for all users that are not known: those share a queue. `ready` tells whether a request
-    of a user may start now; until then it waits, for `give_up_s` seconds at most. The time of `loop.time()` identifies
-    a turn, because uvloop's clock stands still within one.
+    of a user may start now; until then it waits, for `give_up_s` seconds at most.
+
+    A turn ends when the event loop calls what was scheduled in it. The loop's clock does not tell turns apart: it goes
+    on within one.
     """
 
     def __init__(
@@ -43,8 +45,8 @@ class FairQueue:
         self._give_up_s = give_up_s
         self._ready = ready
         self._queues: dict[str | None, Queue] = {}
-        self._turn = 0.0
         self._spent = 0
+        """The costs of what started in this turn."""
         self.waiting = 0
         self._waiting_since = 0.0
         self._waited_at = float("-inf")
@@ -55,17 +57,23 @@ class FairQueue:
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def free(self, cost: int, now: float) -> bool:
-        """Whether a request may start at once; if so, it is counted. `now` is the loop's time."""
-        if self.waiting:
+    def free(self, cost: int) -> bool:
+        """Whether a request may start at once; if so, it is counted."""
+        if self.waiting or self._spent >= self._per_turn:
             return False
-        if now != self._turn:
-            self._turn = now
-            self._spent = 0
-        if self._spent >= self._per_turn:
-            return False
+        if not self._spent:
+            self._running_loop().call_soon(self._end_turn)
         self._spent += cost
         return True
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            # Once only: each look for the running loop is a system call.
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _end_turn(self) -> None:
+        self._spent = 0
 
     def full(self, user: str | None, now: float) -> bool:
         """Whether a user's queue takes too long to clear, by the age of its oldest entry or by the rate of starts."""
@@ -86,10 +94,7 @@ class FairQueue:
 
         False: neither will be called, because the user's backlog is too long already.
         """
-        loop = self._loop
-        if loop is None:
-            # Once only: each look for the running loop is a system call.
-            loop = self._loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         now = loop.time()
         if self.full(user, now):
             return False
@@ -112,6 +117,7 @@ class FairQueue:
         """Take one turn: each user in order starts its oldest entry, and again, until the turn is full."""
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         now = self._waited_at = loop.time()
+        self._spent = 0
         started = self._start_ready()
         self._window_starts += started
         if now - self._window_began >= WINDOW_S:
@@ -120,8 +126,8 @@ class FairQueue:
             self._give_up(now - self._give_up_s)
         self._scheduled = self.waiting > 0
         if not self.waiting:
-            return
-        if started:
+            loop.call_soon(self._end_turn)
+        elif started:
             loop.call_soon(self._take_turns)
         else:
             loop.call_later(LOOK_AGAIN_S, self._take_turns)
@@ -136,9 +142,9 @@ class FairQueue:
 
     def _start_ready(self) -> int:
         queues = self._queues
-        started = spent = 0
+        started = 0
         unready: set[str | None] = set()
-        while spent < self._per_turn and len(unready) < len(queues):
+        while self._spent < self._per_turn and len(unready) < len(queues):
             user = next(iter(queues))
             queue = queues.pop(user)
             if user in unready or not self._ready(user):
@@ -151,7 +157,7 @@ class FairQueue:
                 queues[user] = queue
             self.waiting -= 1
             started += 1
-            spent += cost
+            self._spent += cost
             _call(start)
         return started
 

@@ -21,9 +21,9 @@ class Gate(FairQueue):
         self._admission = admission
         self._rejected: Counter[str] = Counter()
 
-    def is_open(self, size: int, now: float) -> bool:
-        """Whether a request of any user may start at once; if so, it is counted. `now` is the loop's time."""
-        return self.free(1 + size // BYTES_PER_START, now) and self._admission.calm()
+    def is_open(self, size: int) -> bool:
+        """Whether a request of any user may start at once; if so, it is counted."""
+        return self.free(1 + size // BYTES_PER_START) and self._admission.calm()
 
     def count_rejected(self, route: str) -> None:
         """Count a request that was rejected."""

@@ -113,7 +113,7 @@ class Responder(Link):
         exchange.arrived = self._arrived
         self._enter(Phase.ANSWER)
         gate, size = self._serving.gate, exchange.received
-        if not self._is_guarded(exchange) or gate.is_open(size, self._loop.time()):
+        if not self._is_guarded(exchange) or gate.is_open(size):
             self._start(exchange)
             return
         problem = self._fault_of(exchange)

@@ -39,8 +39,31 @@ def test_so_many_start_in_one_turn_and_the_rest_in_the_next() -> None:
 
 
 def test_within_a_turn_there_is_room_for_so_many_at_once() -> None:
-    turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
-    assert [turns.free(1, now) for now in (1.0, 1.0, 1.0, 2.0)] == [True, True, False, True]
+    async def scenario() -> None:
+        clock = Clock()
+        turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
+        for _ in range(3):
+            assert [turns.free(1), turns.free(1)] == [True, True]
+            clock.now += 0.01
+            assert not turns.free(1), "the clock goes on within a turn"
+            await turn()
+
+    run(scenario)
+
+
+def test_what_waited_counts_in_the_turn_in_which_it_starts() -> None:
+    async def scenario() -> None:
+        turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
+        for _ in range(4):
+            assert turns.enter("a", 1, lambda: None, nothing)
+        await turn()
+        await turn()
+        assert turns.waiting == 0
+        assert not turns.free(1)
+        await turn()
+        assert turns.free(1)
+
+    run(scenario)
 
 
 def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
@@ -193,19 +216,19 @@ def test_one_costly_start_takes_a_turn_for_itself() -> None:
         assert started == [0, 1]
         await turn()
         assert started == [0, 1, 2, 3]
-        assert [turns.free(9, 1.0), turns.free(1, 1.0)] == [False, False], "while somebody waits"
+        assert [turns.free(9), turns.free(1)] == [False, False], "while somebody waits"
 
     run(scenario)
 
 
 def test_after_a_costly_start_nothing_starts_at_once_in_the_same_turn() -> None:
-    turns = FairQueue(per_turn=4, max_wait_s=1, give_up_s=10)
-    assert [turns.free(cost, now) for cost, now in ((3, 1.0), (9, 1.0), (1, 1.0), (1, 2.0))] == [
-        True,
-        True,
-        False,
-        True,
-    ]
+    async def scenario() -> None:
+        turns = FairQueue(per_turn=4, max_wait_s=1, give_up_s=10)
+        assert [turns.free(cost) for cost in (3, 9, 1)] == [True, True, False]
+        await turn()
+        assert turns.free(1)
+
+    run(scenario)
 
 
 def test_an_entry_whose_turn_never_comes_is_rejected_in_the_end_also_while_others_start() -> None:

@@ -25,19 +25,29 @@ def gate(*, chunks_under_way: int = 0) -> Gate:
 
 
 def test_small_requests_start_at_once_until_the_turn_is_full() -> None:
-    opened = gate()
-    assert [opened.is_open(0, 1.0) for _ in range(STARTS_PER_TURN + 1)] == [True] * STARTS_PER_TURN + [False]
-    assert opened.is_open(0, 2.0)
+    async def scenario() -> None:
+        opened = gate()
+        assert [opened.is_open(0) for _ in range(STARTS_PER_TURN + 1)] == [True] * STARTS_PER_TURN + [False]
+        await asyncio.sleep(0)
+        assert opened.is_open(0)
+
+    run(scenario)
 
 
 def test_one_large_request_fills_a_turn() -> None:
-    opened = gate()
-    assert opened.is_open(STARTS_PER_TURN * BYTES_PER_START, 1.0)
-    assert not opened.is_open(0, 1.0)
+    async def scenario() -> None:
+        opened = gate()
+        assert opened.is_open(STARTS_PER_TURN * BYTES_PER_START)
+        assert not opened.is_open(0)
+
+    run(scenario)
 
 
 def test_nothing_starts_at_once_while_the_shards_have_as_much_as_they_may() -> None:
-    assert not gate(chunks_under_way=8).is_open(0, 1.0)
+    async def scenario() -> None:
+        assert not gate(chunks_under_way=8).is_open(0)
+
+    run(scenario)
 
 
 def test_a_user_who_waits_for_too_long_is_rejected_and_others_are_not() -> None:
