@@ -1,4 +1,6 @@
-"""Decodes bodies in chunks (RFC 9112, section 7.1) as they arrive; checks and drops their extensions and trailers."""
+"""Bodies in chunks (RFC 9112, section 7.1). Those of requests are decoded as they arrive; their extensions and trailers
+are checked and dropped.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,14 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _SIZE_BEGINNING = re.compile(rb"[0-9A-Fa-f]{0,15}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?)?\r?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 _TRAILER_BEGINNING = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\r?")
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def chunk_of(piece: bytes) -> list[bytes]:
+    """Encode a piece of an answer."""
+    return [b"%x\r\n" % len(piece), piece, b"\r\n"]
 
 
 class ChunkedBody:

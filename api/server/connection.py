@@ -33,17 +33,20 @@ class Connection(Responder):
         self._read_at = self._unread_since = -inf
         self._held = False
         """Whether reading is paused, because too many bytes wait already."""
+        self._advancing = False
 
-    def _may_go_on(self) -> None:
-        if self._exchange is None:
+    def resume_writing(self) -> None:
+        """The client has read what was sent."""
+        super().resume_writing()
+        if self._exchange is None and not self._paused:
             self._advance()
-
-    # ---- received bytes
 
     def data_received(self, data: bytes) -> None:
         """Process received bytes."""
         if self._tls is not None:
             data = self._decrypt(self._tls, data)
+            if self._tls.ended:
+                self._loop.call_soon(self._end_of_tls)
         if not data or self._phase is Phase.LINGER:
             return
         now = self._loop.time()
@@ -76,31 +79,34 @@ class Connection(Responder):
             return True
         return False
 
+    def _end_of_tls(self) -> None:
+        if not self._ended and not self.eof_received():
+            self._close()
+
     def _hold(self) -> None:
         """Stop reading until the received bytes are processed."""
         if not self._held:
             self._held = True
             self._unread_since = self._loop.time()
-            self._transport.pause_reading()
+            self._socket.pause_reading()
 
     def _advance(self) -> None:
         """Process the received bytes, as far as possible."""
-        if self._out_waits:
+        if self._advancing:
             return
-        self._out_waits = True
+        self._advancing = True
         try:
             while self._phase is not Phase.LINGER and self._step():
                 pass
         finally:
-            self._out_waits = False
+            self._advancing = False
         if self._at == len(self._data):
             # The limits do not count these bytes while the connection is idle.
             self._data, self._at = b"", 0
-        self._flush()
         is_busy = self._exchange is not None and (self._exchange.interrupted or self._phase is Phase.ANSWER)
         if self._held and not self._paused and not is_busy:
             self._held = False
-            self._transport.resume_reading()
+            self._socket.resume_reading()
 
     def _step(self) -> bool:
         """Process one head, or the received part of one body. False: no more can be done now."""
@@ -217,14 +223,13 @@ class Connection(Responder):
     def _next(self) -> None:
         """Continue with the next request."""
         self._exchange = None
-        if self._at < len(self._data) or self._held or self._ended or self._out_waits:
+        if self._at < len(self._data) or self._held or self._ended or self._advancing:
             self._advance()
         else:
             self._enter(Phase.IDLE)
 
     def _finish(self) -> None:
         """Close the connection after everything is written, in a way that lets the client read it."""
-        self._flush()
         exchange = self._exchange
         more = self._at < len(self._data) or (exchange is not None and not exchange.whole)
         self._data, self._at = b"", 0
@@ -232,5 +237,6 @@ class Connection(Responder):
             self._close()
             return
         self._enter(Phase.LINGER)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        if self._tls is None:
+            # TLS cannot end one direction of a connection and keep the other.
+            self._socket.write_eof()

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any, cast
 
+from api.http.endpoint import error_answer
+from api.http.problems import Kind, retry_later
 from api.http.response import Written
+from api.http.routes import OTHER
 from api.overload.memory_budgets import AnswerShare
 from api.server.connections import LINGER_S, Phase
 from api.server.serving import Application
@@ -28,7 +31,9 @@ class Link:
         self._connections = self._serving.connections
         self._state = server_state
         self._loop = asyncio.get_running_loop()
+        self._socket: asyncio.Transport
         self._transport: asyncio.Transport | TlsTransport
+        """Takes what is to be sent: the socket, or its TLS."""
         self._tls: TlsTransport | None = None
         self._peer = "unknown"
         self._phase = Phase.LINGER
@@ -37,48 +42,33 @@ class Link:
         """Whether the client has finished sending."""
         self._paused = False
         """Whether the client does not read the answers."""
-        self._out: list[Written] = []
-        self._out_waits = False
-        """Whether writes are collected, because more follow in this turn."""
         self._unread: list[AnswerShare] = []
         """The memory held by answers that the client has not read."""
         self._unread_bytes = 0
 
-    # ---- implemented by a connection that reads requests
-
-    def _turn_away(self) -> None:
-        """Answer that there are too many connections."""
-        raise NotImplementedError
-
-    def _answer_late(self, now: float) -> bool:
-        """Answer a request that did not arrive in time; False: there is nothing to answer."""
-        raise NotImplementedError
-
-    def _may_go_on(self) -> None:
-        """Continue: the client has read its answers."""
-        raise NotImplementedError
-
-    def eof_received(self) -> bool:
-        """The client has finished sending; False: the connection ends, too."""
-        raise NotImplementedError
-
-    # ---- common to all connections
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept a connection, if the limit allows it."""
-        raw = self._transport = cast("asyncio.Transport", transport)
-        peer = raw.get_extra_info("peername")
+        self._socket = self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple) and peer:
             self._peer = str(peer[0])
         self._state.connections.add(self)
         if self._serving.tls is not None:
-            self._tls = self._transport = TlsTransport(self._serving.tls, raw)
+            self._tls = self._transport = TlsTransport(self._serving.tls, self._socket)
         if self._connections.add(self):
             self._enter(Phase.IDLE if self._tls is None else Phase.HANDSHAKE)
             return
         if self._tls is None:
             self._turn_away()
-        raw.close()
+        self._socket.close()
+
+    def _turn_away(self) -> None:
+        """Answer that there are too many connections."""
+        serving = self._serving
+        request_id = serving.ids.of(None)
+        answer = error_answer(retry_later(Kind.OVERLOADED, "the limit of connections is reached"), request_id)
+        self._write(serving.renderer.render(answer, request_id, close=True))
+        serving.gate.count_rejected(OTHER)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was
         """Stop counting the connection."""
@@ -108,12 +98,12 @@ class Link:
         if self.stall_ends <= now:
             unread = self._transport.get_write_buffer_size()
             if unread >= self._unread_bytes:
-                self._transport.abort()
+                self._socket.abort()
             else:
                 self._expect_reading(unread)
         elif self._transport.is_closing():
-            self._transport.abort()
-        elif not self._answer_late(now):
+            self._socket.abort()
+        else:
             self._close()
 
     def make_room(self) -> None:
@@ -134,25 +124,12 @@ class Link:
             return b""
         if tls.established and self._phase is Phase.HANDSHAKE:
             self._enter(Phase.IDLE)
-        if tls.ended:
-            self._loop.call_soon(self._end_of_tls)
         return data
 
-    def _end_of_tls(self) -> None:
-        if not self._ended and not self.eof_received():
-            self._close()
-
     def _write(self, pieces: Sequence[Written]) -> None:
-        self._out += pieces
-        if not self._out_waits:
-            self._flush()
-
-    def _flush(self) -> None:
-        out = self._out
-        if out:
-            self._out = []
-            if not self._transport.is_closing():
-                self._transport.writelines(out)
+        """Send pieces. uvloop joins everything that is written in one turn of the event loop."""
+        if not self._transport.is_closing():
+            self._transport.writelines(pieces)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than the server sends: it must keep reading."""
@@ -173,7 +150,6 @@ class Link:
             self._tls.resume_writing()
         if not self._paused:
             self._give_back()
-            self._may_go_on()
 
     def _give_back(self) -> None:
         """Release the memory of all answers on this connection."""

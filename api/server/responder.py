@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, Coroutine
 from functools import partial
 from typing import Any
 
+from api.http.chunked import LAST_CHUNK, chunk_of
 from api.http.endpoint import error_answer
 from api.http.head import Head
-from api.http.problems import Kind, Problem, retry_later
+from api.http.problems import Kind, Problem
 from api.http.rejection import rejection
 from api.http.request import Request
 from api.http.response import CLIENT_CLOSED, Answer
@@ -19,7 +20,6 @@ from api.overload.tuning import BYTES_PER_START
 from api.server.connections import LINGER_S, Phase
 from api.server.exchange import Exchange
 from api.server.link import Link
-from api.server.stream import LAST_CHUNK, Stream, chunk_of
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,9 @@ class Responder(Link):
         self._exchange: Exchange | None = None
         self._arrived = 0.0
         """The earliest time at which the last byte of the current request can have arrived."""
-        self._streaming: Stream | None = None
+        self._streaming: asyncio.Task[Any] | None = None
+        self._has_read: asyncio.Event | None = None
+        """Set when the client has read what was sent of a streamed answer."""
         self._left_behind: asyncio.Future[None] | None = None
         """Set while a request runs whose client has disconnected: the process waits for it before it ends, as for a
         task."""
@@ -61,13 +63,13 @@ class Responder(Link):
                 self._left_behind = self._loop.create_future()
                 self._keep(self._left_behind)
         if self._streaming is not None:
-            self._streaming.end()
+            self._streaming.cancel()
 
     def resume_writing(self) -> None:
         """The client has read what was sent."""
         super().resume_writing()
-        if self._streaming is not None and not self._paused:
-            self._streaming.go_on()
+        if self._has_read is not None and not self._paused:
+            self._has_read.set()
 
     def shutdown(self) -> None:
         """The process ends: the current request is the last. If there is none, one may still arrive."""
@@ -76,23 +78,18 @@ class Responder(Link):
         elif self._exchange is not None:
             self._exchange.keep_alive = False
 
-    def _turn_away(self) -> None:
-        exchange = self._nobody()
-        exchange.rejected = True
-        self._fail(retry_later(Kind.OVERLOADED, "the limit of connections is reached"))
-
-    def _answer_late(self, now: float) -> bool:
-        limit_s = self._connections.limits[self._phase]
-        if self._phase is Phase.HEAD:
+    def end_wait(self, now: float) -> None:
+        """End the wait whose time has passed; answer a request that did not arrive in time."""
+        exchange, limit_s = self._exchange, self._connections.limits[self._phase]
+        is_open = self.stall_ends > now and not self._transport.is_closing()
+        if is_open and self._phase is Phase.HEAD:
             self._fail(Problem(Kind.HEAD_TIMEOUT, f"the head did not arrive within {limit_s:g} seconds"))
-            return True
-        exchange = self._exchange
-        if self._phase is not Phase.BODY or exchange is None or exchange.answered:
-            return False
-        # The rest of the body is dropped, for the same time again.
-        self.phase_ends = now + limit_s
-        self._refuse(exchange, Problem(Kind.BODY_TIMEOUT, f"the body did not arrive within {limit_s:g} seconds"))
-        return True
+        elif is_open and self._phase is Phase.BODY and exchange is not None and not exchange.answered:
+            # The rest of the body is dropped, for the same time again.
+            self.phase_ends = now + limit_s
+            self._refuse(exchange, Problem(Kind.BODY_TIMEOUT, f"the body did not arrive within {limit_s:g} seconds"))
+        else:
+            super().end_wait(now)
 
     def _is_guarded(self, exchange: Exchange) -> bool:
         """Whether the gate applies to the request's route. Health and metrics are needed most under overload, so it
@@ -226,7 +223,8 @@ class Responder(Link):
     async def _stream(self, exchange: Exchange, answer: Answer, pieces: AsyncGenerator[bytes, None]) -> None:
         """Write an answer that comes in pieces; each is written when the client has read those before it."""
         serving, head = self._serving, exchange.head
-        stream = self._streaming = Stream()
+        self._streaming, has_read = asyncio.current_task(), asyncio.Event()
+        self._has_read = has_read
         status = CLIENT_CLOSED
         try:
             if not exchange.gone and not self._transport.is_closing():
@@ -236,7 +234,9 @@ class Responder(Link):
                 async for piece in pieces:
                     self._write(chunk_of(piece) if chunked else [piece])
                     if self._paused:
-                        await stream.room()
+                        # If the client stops reading, the end of the stall ends this wait.
+                        has_read.clear()
+                        await has_read.wait()
                 if chunked:
                     self._write([LAST_CHUNK])
                 status = answer.status

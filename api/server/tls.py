@@ -32,8 +32,8 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
 
 
 class TlsTransport:
-    """A transport that encrypts. Its owner gives it the received bytes, and passes on the flow control of the
-    socket.
+    """Encrypts what is sent on a socket, and decrypts what its owner reads from it. The owner passes on the socket's
+    flow control.
     """
 
     def __init__(self, context: ssl.SSLContext, transport: asyncio.Transport) -> None:
@@ -69,16 +69,12 @@ class TlsTransport:
             self._flush()
         return b"".join(pieces)
 
-    def write(self, data: bytes | bytearray) -> None:
-        """Send `data`."""
-        self._unsent_bytes += len(data)
-        self._unsent.append(memoryview(data))
-        self._encrypt()
-
     def writelines(self, pieces: Iterable[bytes | bytearray]) -> None:
         """Send `pieces`."""
         for piece in pieces:
-            self.write(piece)
+            self._unsent_bytes += len(piece)
+            self._unsent.append(memoryview(piece))
+        self._encrypt()
 
     def pause_writing(self) -> None:
         """Stop encrypting until the client has read."""
@@ -98,29 +94,9 @@ class TlsTransport:
         self._ending = True
         self._encrypt()
 
-    def can_write_eof(self) -> bool:
-        """False: TLS cannot end one direction of a connection and keep the other."""
-        return False
-
-    def write_eof(self) -> None:
-        """See `can_write_eof`."""
-        raise NotImplementedError
-
-    def abort(self) -> None:
-        """Close the connection at once."""
-        self._transport.abort()
-
     def is_closing(self) -> bool:
         """Whether the connection is closed, or is to be closed once everything is sent."""
         return self._ending or self._transport.is_closing()
-
-    def pause_reading(self) -> None:
-        """Stop reading: the client has to wait."""
-        self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        self._transport.resume_reading()
 
     def _encrypt(self) -> None:
         while self._unsent and not self._paused and not self._transport.is_closing():
