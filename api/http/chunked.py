@@ -6,23 +6,21 @@ from __future__ import annotations
 
 import re
 
-from api.http.head import malformed
+from api.http.head import CRLF, malformed
+
+MAX_LINE_BYTES = 8 * 1024
+"""The limit of one line, and of all trailers together."""
 
 MAX_SIZE_LINE_BYTES = 256
 """The limit of a chunk's size line, with its extensions."""
 
-MAX_TRAILER_BYTES = 8 * 1024
-
 LINES_AT_ONCE = 1000
 """After so many lines the event loop gets a turn: a body of the smallest chunks has millions of lines."""
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-_SIZE_BEGINNING = re.compile(rb"[0-9A-Fa-f]{0,15}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?)?\r?")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
-_TRAILER_BEGINNING = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\r?")
-
-
 LAST_CHUNK = b"0\r\n\r\n"
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
 def chunk_of(piece: bytes) -> list[bytes]:
@@ -33,15 +31,14 @@ def chunk_of(piece: bytes) -> list[bytes]:
 class ChunkedBody:
     """Decodes one body. Trailer fields are dropped: they must never pass for header fields."""
 
-    __slots__ = ("_expects", "_left", "_trailer_bytes", "complete", "interrupted")
-
     def __init__(self) -> None:
         self.complete = False
         self.interrupted = False
         """Whether the last call stopped to give the event loop a turn: more bytes can be decoded already."""
         self._left = 0
         """Bytes of the current chunk that have not arrived yet."""
-        self._expects = ChunkedBody._size
+        # Not bound methods: an object that refers to itself is freed late.
+        self._take_line = ChunkedBody._size
         self._trailer_bytes = 0
 
     def feed(self, data: bytes, at: int, pieces: list[bytes]) -> int:
@@ -63,39 +60,36 @@ class ChunkedBody:
                 at += len(piece)
                 self._left -= len(piece)
                 continue
-            end = data.find(b"\r\n", at)
+            most = at + MAX_LINE_BYTES + len(CRLF)
+            end = data.find(CRLF, at, most)
             if end < 0:
-                self._expects(self, data[at:], unfinished=True)
+                if len(data) >= most:
+                    raise malformed("a line of the chunked body is too long")
                 break
-            if lines == LINES_AT_ONCE:
-                self.interrupted = True
+            self.interrupted = lines == LINES_AT_ONCE
+            if self.interrupted:
                 break
             lines += 1
-            self._expects(self, data[at:end])
-            at = end + 2
+            self._take_line(self, data[at:end])
+            at = end + len(CRLF)
         return at
 
-    def _size(self, line: bytes, *, unfinished: bool = False) -> None:
-        found = (_SIZE_BEGINNING if unfinished else _SIZE).fullmatch(line)
-        if found is None or len(line) > MAX_SIZE_LINE_BYTES + unfinished:
+    def _size(self, line: bytes) -> None:
+        found = _SIZE.fullmatch(line)
+        if found is None or len(line) > MAX_SIZE_LINE_BYTES:
             raise malformed("the size of a chunk is not valid")
-        if not unfinished:
-            self._left = int(found[1], 16)
-            self._expects = ChunkedBody._chunk_end if self._left else ChunkedBody._trailer
+        self._left = int(found[1], 16)
+        self._take_line = ChunkedBody._chunk_end if self._left else ChunkedBody._trailer
 
-    def _chunk_end(self, line: bytes, *, unfinished: bool = False) -> None:
-        if line and not (unfinished and line == b"\r"):
+    def _chunk_end(self, line: bytes) -> None:
+        if line:
             raise malformed("a chunk is longer than its size")
-        if not unfinished:
-            self._expects = ChunkedBody._size
+        self._take_line = ChunkedBody._size
 
-    def _trailer(self, line: bytes, *, unfinished: bool = False) -> None:
-        if not line and not unfinished:
+    def _trailer(self, line: bytes) -> None:
+        if not line:
             self.complete = True
             return
-        size = self._trailer_bytes + len(line)
-        form = _TRAILER_BEGINNING if unfinished else _TRAILER
-        if size > MAX_TRAILER_BYTES + unfinished or form.fullmatch(line) is None:
+        self._trailer_bytes += len(line)
+        if self._trailer_bytes > MAX_LINE_BYTES or _TRAILER.fullmatch(line) is None:
             raise malformed("the trailers of the body are not valid")
-        if not unfinished:
-            self._trailer_bytes = size

@@ -8,12 +8,14 @@ the same however it was cut.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 from api.http.fields import Fields, parse_fields, tokens
 from api.http.problems import Kind, Problem
 
-END = b"\r\n\r\n"
+CRLF = b"\r\n"
+END = CRLF + CRLF
 MAX_BYTES = 64 * 1024
 """The limit of a head, without the empty line at its end."""
 
@@ -36,24 +38,20 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::[0
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 
 
+@dataclass(slots=True)
 class Head:
-    """A request's head. It is never changed: requests with the same bytes share it.
+    """A request's head. It is never changed: requests with the same bytes share it."""
 
-    `length` is the size of the body in bytes, None if the body is chunked. `takes_chunks`: the client understands
-    chunks, as all but those of HTTP/1.0 do.
-    """
-
-    __slots__ = ("expects_continue", "fields", "keep_alive", "length", "method", "path", "query", "takes_chunks")
-
-    def __init__(self, method: str, path: str, query: bytes, fields: Fields) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.fields = fields
-        self.length: int | None = 0
-        self.keep_alive = True
-        self.expects_continue = False
-        self.takes_chunks = True
+    method: str
+    path: str
+    query: bytes
+    fields: Fields
+    length: int | None = 0
+    """The size of the body in bytes; None: the body is chunked."""
+    keep_alive: bool = True
+    expects_continue: bool = False
+    takes_chunks: bool = True
+    """Whether the client understands chunks, as all but those of HTTP/1.0 do."""
 
 
 def malformed(detail: str) -> Problem:
@@ -61,51 +59,34 @@ def malformed(detail: str) -> Problem:
     return Problem(Kind.MALFORMED_REQUEST, detail)
 
 
-class HeadReader:
-    """Finds the end of one head after another in the bytes that a connection receives."""
+def read_head(data: bytes, at: int) -> tuple[Head | None, int]:
+    """The head that begins at `at`, and its end. If the end has not arrived yet: None, and the head's beginning.
 
-    __slots__ = ("_checked", "_has_request_line")
-
-    def __init__(self) -> None:
-        self._checked = 0
-        """Bytes of an unfinished head that have been checked already."""
-        self._has_request_line = False
-
-    def read(self, data: bytes, at: int) -> tuple[Head | None, int]:
-        """The head that begins at `at`, and its end. If the end has not arrived yet: None, and the head's beginning.
-
-        Raises:
-            Problem: the bytes are not the beginning of a head, or the head is too large.
-        """
-        while data.startswith(b"\r\n", at):
-            at += 2
-        end = data.find(END, at + max(0, self._checked - len(END)))
-        if 0 <= end <= at + MAX_BYTES:
-            self._checked, self._has_request_line = 0, False
-            raw = data[at:end]
-            return (_known_head if len(raw) <= MAX_REMEMBERED_HEAD_BYTES else parse_head)(raw), end + len(END)
-        if data[at:] not in (b"", b"\r"):
-            self._check_beginning(data, at)
+    Raises:
+        Problem: the bytes are not the beginning of a head, or the head is too large.
+    """
+    while data.startswith(CRLF, at):
+        at += len(CRLF)
+    most = at + MAX_BYTES + len(END)
+    end = data.find(END, at, most)
+    if end < 0:
+        _check_beginning(data[at:most])
         return None, at
+    raw = data[at:end]
+    return (_known_head if len(raw) <= MAX_REMEMBERED_HEAD_BYTES else parse_head)(raw), end + len(END)
 
-    def _check_beginning(self, data: bytes, at: int) -> None:
-        """Refuse at once a head that cannot become valid, as `parse_head` would. Only the new bytes are checked."""
-        most = at + MAX_BYTES + len(END)
-        new = data[at + self._checked : most]
-        unfinished = new.endswith(b"\r")
-        if not self._has_request_line:
-            end = data.find(b"\r\n", at + max(0, self._checked - 1), most)
-            if end >= 0:
-                _request_line(data[at:end])
-                self._has_request_line = True
-            elif _BEGINNING.fullmatch(data[at : at + 64]) is None or b"\n" in new:
-                raise malformed(_NO_REQUEST_LINE)
-        _check_bytes(new, new.count(b"\r\n"), unfinished=unfinished)
-        self._checked += len(new) - unfinished
-        if len(data) >= most:
-            if self._has_request_line:
-                raise Problem(Kind.HEAD_TOO_LARGE, f"the head has more than {MAX_BYTES} bytes")
-            raise Problem(Kind.TARGET_TOO_LONG, f"the request line has more than {MAX_BYTES} bytes")
+
+def _check_beginning(begun: bytes) -> None:
+    """Refuse at once an unfinished head that is no request at all, or too large."""
+    line, line_end, _ = begun.partition(CRLF)
+    if line_end:
+        _request_line(line)
+    elif begun not in (b"", b"\r") and (b"\n" in begun or _BEGINNING.fullmatch(begun[:64]) is None):
+        raise malformed(_NO_REQUEST_LINE)
+    if len(begun) == MAX_BYTES + len(END):
+        if line_end:
+            raise Problem(Kind.HEAD_TOO_LARGE, f"the head has more than {MAX_BYTES} bytes")
+        raise Problem(Kind.TARGET_TOO_LONG, f"the request line has more than {MAX_BYTES} bytes")
 
 
 def parse_head(raw: bytes) -> Head:
@@ -115,9 +96,10 @@ def parse_head(raw: bytes) -> Head:
         Problem: it is not valid, or asks for something that this server does not support; the connection must be
             closed.
     """
-    line, *lines = raw.split(b"\r\n")
+    line, *lines = raw.split(CRLF)
     method, target, is_1_0 = _request_line(line)
-    _check_bytes(raw, len(lines))
+    if len(raw.translate(None, _PLAIN)) != len(CRLF) * len(lines):
+        raise malformed("the head has a character that is not allowed")
     if len(lines) > MAX_FIELDS:
         raise Problem(Kind.HEAD_TOO_LARGE, f"the head has more than {MAX_FIELDS} fields")
     fields = parse_fields(lines)
@@ -157,12 +139,6 @@ def _check_host(host: bytes | None, *, is_1_0: bool) -> None:
             raise malformed("the header host is missing")
     elif _HOST.fullmatch(host) is None:
         raise malformed("the header host is not valid")
-
-
-def _check_bytes(data: bytes, line_ends: int, *, unfinished: bool = False) -> None:
-    """Check that the only control characters are tabs, and that CR and LF occur only together."""
-    if len(data.translate(None, _PLAIN)) != 2 * line_ends + unfinished:
-        raise malformed("the head has a character that is not allowed")
 
 
 def _request_line(line: bytes) -> tuple[str, bytes, bool]:

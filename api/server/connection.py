@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from api.http.head import Head, HeadReader, malformed
+from api.http.head import Head, malformed, read_head
 from api.http.problems import Problem
 from api.http.response import CONTINUE
 from api.server.connections import Phase
@@ -26,7 +26,6 @@ class Connection(Responder):
 
     def __init__(self, config: Any, server_state: Any, **more: Any) -> None:
         super().__init__(config, server_state, **more)
-        self._heads = HeadReader()
         self._data = b""
         """The bytes that were received; those from `_at` on are not processed yet."""
         self._at = 0
@@ -126,7 +125,7 @@ class Connection(Responder):
             return False
         begun = self._at < len(self._data)
         if begun:
-            head, self._at = self._heads.read(self._data, self._at)
+            head, self._at = read_head(self._data, self._at)
             if head is not None:
                 if not (self._serving.gate.waiting and self._rejects_at_once(head)):
                     self._begin(head)

@@ -23,29 +23,6 @@ class Exchange:
     `rejected`: the gate did not admit it. `asked`: its endpoint was called.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_loose",
-        "_missing",
-        "_pieces",
-        "_share",
-        "address",
-        "answered",
-        "arrived",
-        "asked",
-        "began",
-        "fault",
-        "gone",
-        "head",
-        "keep_alive",
-        "received",
-        "rejected",
-        "request_id",
-        "route",
-        "user",
-        "whole",
-    )
-
     def __init__(self, head: Head, route: Route, request_id: bytes, address: str, budget: BodyBudget) -> None:
         self.head = head
         self.route = route

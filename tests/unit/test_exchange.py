@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.http.head import Head, HeadReader
+from api.http.head import Head, read_head
 from api.overload.memory_budgets import BodyBudget
 from api.server.exchange import Exchange
 
@@ -16,7 +16,7 @@ ROUTE: Any = SimpleNamespace(body_limit=10 * SIZE)
 
 
 def head_of(field: bytes) -> Head:
-    head, _ = HeadReader().read(b"POST /api/write HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % field, 0)
+    head, _ = read_head(b"POST /api/write HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % field, 0)
     assert head is not None
     return head
 

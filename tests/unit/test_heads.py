@@ -2,14 +2,14 @@
 
 import pytest
 
-from api.http.head import END, MAX_REMEMBERED_HEAD_BYTES, Head, HeadReader
+from api.http.head import END, MAX_REMEMBERED_HEAD_BYTES, Head, read_head
 from api.http.problems import Problem
 
 HEAD = b"POST /api/read HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\nX-Filler: %b"
 
 
 def read(raw: bytes) -> Head:
-    head, end = HeadReader().read(raw + END, 0)
+    head, end = read_head(raw + END, 0)
     assert head is not None
     assert end == len(raw + END)
     return head
