@@ -39,11 +39,7 @@ class FromConsole(Served):
         self._authenticator = authenticator
         self.path = PREFIX + endpoint.path
         self.body_limit = endpoint.body_limit
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that it answers."""
-        return self._endpoint.methods
+        self.methods = endpoint.methods
 
     def check(self, head: Head) -> None:
         """Check from the head alone whether the request can be served.

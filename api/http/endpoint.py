@@ -32,57 +32,34 @@ class Principal(Protocol):
 
 
 class Authenticator(Protocol):
-    """Finds out who sends a request."""
+    """Finds out who sends a request, by its `Authorization` header. Problems: 401, 403, 503."""
 
     async def authenticate(self, header: bytes | None, scope: str | None = None) -> Principal:
-        """The principal of an `Authorization` header; it must have `scope`.
-
-        Raises:
-            Problem: 401, 403 or 503.
-        """
+        """The sender, who must have `scope`."""
 
     async def authenticate_again(self, header: bytes | None, scope: str | None = None) -> None:
-        """Check during a long answer that the user may still read; the token may have expired meanwhile.
-
-        Raises:
-            Problem: 401, 403 or 503.
-        """
+        """Check during a long answer that the user may still read; the token may have expired meanwhile."""
 
     def known(self, header: bytes | None, scope: str | None = None) -> Principal | None:
-        """The same without a look-up; None: the account has to be looked up.
-
-        Raises:
-            Problem: 401 or 403.
-        """
+        """The sender, without a look-up; None: the account has to be looked up."""
 
     def user_of(self, header: bytes | None) -> str:
-        """The user that a token names, by its signature alone.
-
-        Raises:
-            Problem: 401, the token is missing or not valid.
-        """
+        """The user that a token names, by its signature alone."""
 
 
 class Route(Protocol):
-    """Answers requests. `body_limit` is the size of the largest body in bytes."""
+    """Answers requests."""
 
     body_limit: int
+    """The size of the largest body in bytes."""
 
     @abstractmethod
     def check(self, head: Head) -> None:
-        """Check from the head alone, without a look-up, whether the request can be served.
-
-        Raises:
-            Problem: it cannot be served.
-        """
+        """Check from the head alone, without a look-up, whether the request can be served; raises `Problem` if not."""
 
     @abstractmethod
     def user_of(self, head: Head) -> str | None:
-        """The user who sends the request; None if the route does not need to know it.
-
-        Raises:
-            Problem: 401, 403.
-        """
+        """The user who sends the request; None if the route does not need to know it. Problems: 401, 403."""
 
     @abstractmethod
     async def answer(self, request: Request, body: bytes) -> Answer:
@@ -97,11 +74,7 @@ class Served(Route, Protocol):
     """Answers the requests for a path, or for some methods of it."""
 
     path: str
-
-    @property
-    @abstractmethod
-    def methods(self) -> tuple[str, ...]:
-        """The methods that it answers."""
+    methods: tuple[str, ...]
 
 
 def problem_answer(problem: Problem, request_id: bytes) -> Answer:
@@ -124,7 +97,6 @@ def error_answer(error: Exception, request_id: bytes) -> Answer:
 class Endpoint(Served):
     """A route of the API."""
 
-    path: str
     method = "POST"
     answers_head = False
     """Whether it answers HEAD, too: as its method, without the body."""
@@ -140,28 +112,16 @@ class Endpoint(Served):
         self._authenticator = authenticator
         self._limits = limits
         self.body_limit = limits.max_body_bytes if self.max_body is None else self.max_body
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that it answers."""
-        return (self.method, "HEAD") if self.answers_head else (self.method,)
+        self.methods = (self.method, "HEAD") if self.answers_head else (self.method,)
 
     def check(self, head: Head) -> None:
-        """Check from the head alone whether the request can be served.
-
-        Raises:
-            Problem: 413 or 415.
-        """
+        """Check coding and size of the body. Problems: 413, 415."""
         check_coding(head.fields.get(b"content-encoding"))
         if head.length is not None and head.length > self.body_limit:
             raise body_too_large(self.body_limit)
 
     def user_of(self, head: Head) -> str | None:
-        """The user who sends the request, by the signature of its token; None if the endpoint needs no token.
-
-        Raises:
-            Problem: 401.
-        """
+        """The user who sends the request, by the signature of its token; None if the endpoint needs none."""
         return self._authenticator.user_of(head.fields.get(b"authorization")) if self.authenticated else None
 
     @abstractmethod

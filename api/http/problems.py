@@ -22,7 +22,7 @@ TYPE_PREFIX = "urn:tarant-kv:problem:"
 
 
 class Kind(Enum):
-    """The kinds of problems: name in the `type` URN, status, title."""
+    """The kinds of problems: name in the `type` URN, HTTP status, title."""
 
     MALFORMED_BODY = ("malformed-body", 400, "The body is not a valid document")
     INVALID_REQUEST = ("invalid-request", 400, "The body does not have the expected form")
@@ -68,11 +68,8 @@ class Kind(Enum):
 
     def __init__(self, name: str, status: int, title: str) -> None:
         self.urn = TYPE_PREFIX + name
-        """The `type` member."""
         self.status = status
-        """The HTTP status."""
         self.title = title
-        """The `title` member."""
 
 
 class Problem(Exception):  # noqa: N818 - the field calls it a problem, not an error
@@ -114,12 +111,9 @@ class Problem(Exception):  # noqa: N818 - the field calls it a problem, not an e
 
 def pointer(*path: str | int) -> str:
     """A JSON Pointer (RFC 6901, section 6) to a place in the request's body, as a URI fragment."""
-    return "#" + "".join("/" + _fragment(str(part).replace("~", "~0").replace("/", "~1")) for part in path)
-
-
-def _fragment(text: str) -> str:
-    """Percent-encode the characters that a fragment must not have (RFC 3986, section 3.5)."""
-    return quote(text, safe="!$&'()*+,;=:@?", errors="surrogatepass")
+    parts = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    # All characters that a fragment may have (RFC 3986, section 3.5) remain.
+    return "#" + quote(parts, safe="/!$&'()*+,;=:@?", errors="surrogatepass")
 
 
 def at(kind: Kind, detail: str, *path: str | int) -> Problem:

@@ -114,17 +114,11 @@ class Renderer:
         kind = answer.status, answer.media_type, bool(headers) and names_caching(headers)
         begin = self._beginnings.get(kind)
         if begin is None:
+            phrase = HTTPStatus(answer.status).phrase.encode("ascii")
             lines = _lines(((b"date", self.date), *common(headers), (b"content-type", answer.media_type)))
-            begin = self._beginnings[kind] = b"HTTP/1.1 %d %b\r\n%b" % (answer.status, _phrase(answer.status), lines)
+            begin = self._beginnings[kind] = b"HTTP/1.1 %d %b\r\n%b" % (answer.status, phrase, lines)
         return begin + _lines(headers) if headers else begin
 
 
 def _lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"".join([b"%b: %b\r\n" % field for field in fields])
-
-
-def _phrase(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode("ascii")
-    except ValueError:
-        return b"Unknown"
