@@ -71,12 +71,10 @@ class Connection(Responder):
     def eof_received(self) -> bool:
         """The client has finished sending. It may still wait for an answer, so it does not count as gone."""
         self._ended = True
-        if self._phase is Phase.ANSWER:
-            return True
-        if self._phase in (Phase.HEAD, Phase.BODY) and (self._exchange is None or not self._exchange.answered):
-            self._fail(malformed("the connection ended before the request"))
-            return True
-        return False
+        if self._phase in (Phase.HANDSHAKE, Phase.LINGER):
+            return False
+        self._advance()
+        return True
 
     def _end_of_tls(self) -> None:
         if not self._ended and not self.eof_received():

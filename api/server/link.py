@@ -73,7 +73,6 @@ class Link:
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was
         """Stop counting the connection."""
         self._connections.remove(self)
-        self._state.connections.discard(self)
         self.phase_ends = self.stall_ends = inf
         self._phase = Phase.LINGER
         self._paused = False

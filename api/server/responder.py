@@ -35,9 +35,6 @@ class Responder(Link):
         self._streaming: asyncio.Task[Any] | None = None
         self._has_read: asyncio.Event | None = None
         """Set when the client has read what was sent of a streamed answer."""
-        self._left_behind: asyncio.Future[None] | None = None
-        """Set while a request runs whose client has disconnected: the process waits for it before it ends, as for a
-        task."""
 
     # ---- implemented by a connection that reads requests
 
@@ -52,16 +49,17 @@ class Responder(Link):
     # ---- common to all connections with requests
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection, and end the work that only its client needs."""
+        """Forget the connection, and end the work that only its client needs. If a request runs, the process waits for
+        it before it ends.
+        """
         super().connection_lost(exc)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.gone = True
             if not exchange.whole:
                 exchange.drop_body()
-            if exchange.asked and not exchange.answered:
-                self._left_behind = self._loop.create_future()
-                self._keep(self._left_behind)
+        if exchange is None or exchange.answered or not exchange.asked:
+            self._state.connections.discard(self)
         if self._streaming is not None:
             self._streaming.cancel()
 
@@ -129,12 +127,9 @@ class Responder(Link):
         waited_s = self._loop.time() - exchange.arrived
         if waited_s >= self._serving.request_timeout_s:
             self._reject(exchange)
-        else:
-            if self._is_guarded(exchange):
-                self._serving.stage("gate", waited_s)
-            self._ask(exchange)
-
-    def _ask(self, exchange: Exchange) -> None:
+            return
+        if self._is_guarded(exchange):
+            self._serving.stage("gate", waited_s)
         exchange.asked = True
         head = exchange.head
         request = Request(
@@ -154,7 +149,9 @@ class Responder(Link):
     def _take(self, exchange: Exchange, answer: Answer | Coroutine[Any, Any, Answer]) -> None:
         """Write an answer, or have a task make it first. It never raises: its callers serve other requests, too."""
         if not isinstance(answer, Answer):
-            self._keep(self._loop.create_task(self._run(exchange, answer)))
+            task = self._loop.create_task(self._run(exchange, answer))
+            self._state.tasks.add(task)
+            task.add_done_callback(self._state.tasks.discard)
             return
         exchange.drop_body()
         try:
@@ -175,16 +172,14 @@ class Responder(Link):
         else:
             await self._stream(exchange, answer, answer.pieces)
 
-    def _keep(self, work: asyncio.Future[None]) -> None:
-        """Make the process wait for this work before it ends."""
-        self._state.tasks.add(work)
-        work.add_done_callback(self._state.tasks.discard)
-
     def _break(self, exchange: Exchange, error: Exception) -> None:
-        """End the connection after an unexpected error."""
+        """End the connection after an unexpected error: no answer will be sent."""
         _log.error("a request has crashed", exc_info=error, extra={"request_id": exchange.request_id.decode("ascii")})
         exchange.drop_body()
+        exchange.answered = True
         self._transport.close()
+        if exchange.gone:
+            self._state.connections.discard(self)
 
     # ---- answers
 
@@ -265,25 +260,20 @@ class Responder(Link):
             seconds = time.perf_counter() - exchange.began
             serving.log.answered(exchange.request_id, head.method, head.path, route, status, seconds, exchange.address)
         if exchange.gone:
-            if self._left_behind is not None and not self._left_behind.done():
-                self._left_behind.set_result(None)
-            return
-        if not keep_alive:
+            self._state.connections.discard(self)
+        elif not keep_alive:
             self._finish()
         elif exchange.whole:
             self._next()
 
-    def _nobody(self) -> Exchange:
-        """Make an exchange for bytes that are not a request, so that they get an answer."""
-        serving = self._serving
-        exchange = self._exchange = Exchange(
-            Head("-", "-", b"", {}), serving.routes.rest, serving.ids.of(None), self._peer, serving.budget
-        )
-        return exchange
-
     def _fail(self, error: Exception) -> None:
-        """Answer them and end the connection: it is unknown where the next request begins."""
-        exchange = self._exchange or self._nobody()
+        """Answer an error, even to bytes that are no request, and end the connection: it is unknown where the next
+        request begins.
+        """
+        serving, exchange = self._serving, self._exchange
+        if exchange is None:
+            head, request_id = Head("-", "-", b"", {}), serving.ids.of(None)
+            exchange = self._exchange = Exchange(head, serving.routes.rest, request_id, self._peer, serving.budget)
         exchange.keep_alive = exchange.whole = False
         if exchange.answered:
             self._finish()

@@ -1,13 +1,14 @@
-"""A connection whose client goes before its answer, or whose endpoint raises."""
+"""A connection whose client ends its side or goes before its answer, or whose endpoint raises."""
 
 from typing import cast
 
 import pytest
 
+from api.http.chunked import LINES_AT_ONCE
 from api.http.endpoint import Reply
 from api.http.response import Answer
 from protocol.settings import HttpSettings
-from tests.unit.http_corpus import request
+from tests.unit.http_corpus import END, chunked, request
 from tests.unit.memory_server import Server, answers, run, turns
 
 HTTP = HttpSettings()
@@ -20,13 +21,24 @@ def test_the_process_waits_for_a_request_whose_client_has_gone() -> None:
         held = server.endpoint.held = list[Reply]()
         connection, _ = server.connect()
         connection.data_received(WHOLE)
-        assert server.state.tasks == set()
         connection.connection_lost(None)
-        assert len(server.state.tasks) == 1
+        assert server.state.connections == {connection}
         held[0](Answer(200, b"application/json", b"{}"))
-        await turns(2)
-        assert server.state.tasks == set()
+        assert server.state.connections == set()
         assert server.metrics.counted == [("/api/write", 200)]
+
+    run(scenario)
+
+
+def test_a_body_of_many_chunks_that_has_arrived_is_decoded_though_its_client_ends_its_side() -> None:
+    async def scenario() -> None:
+        server = Server(HTTP)
+        connection, transport = server.connect()
+        connection.data_received(chunked(b"1\r\nx\r\n" * LINES_AT_ONCE, END))
+        assert server.endpoint.asked == [], "the event loop gets its turns before the last chunk"
+        assert connection.eof_received()
+        await turns(12)
+        assert [status for status, _, _ in answers(bytes(transport.sent))] == [200]
 
     run(scenario)
 
@@ -39,6 +51,8 @@ def test_an_endpoint_that_breaks_ends_its_connection_alone(caplog: pytest.LogCap
         connection.data_received(WHOLE)
         assert transport.closed
         assert server.budget.held == 0
+        connection.connection_lost(None)
+        assert server.state.connections == set(), "nothing is left that the process would wait for"
         server.endpoint.is_broken = False
         other, answered = server.connect()
         other.data_received(WHOLE)
