@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 
@@ -20,12 +20,11 @@ class Format(Enum):
     __hash__ = object.__hash__
 
 
-_MEDIA_TYPES = {
-    b"application/json": Format.JSON,
-    b"application/msgpack": Format.MSGPACK,
-    b"application/x-msgpack": Format.MSGPACK,
-    b"application/vnd.msgpack": Format.MSGPACK,
+_NAMES = {
+    Format.JSON: (b"application/json",),
+    Format.MSGPACK: (b"application/msgpack", b"application/x-msgpack", b"application/vnd.msgpack"),
 }
+_MEDIA_TYPES = {name: each for each, names in _NAMES.items() for name in names}
 
 MAX_REMEMBERED_BYTES = 256
 """The longest `Accept` header that is cached: clients send the same short ones again and again."""
@@ -80,9 +79,9 @@ def accepted(accept: bytes | None) -> Format:
 
 
 def _prefer(accept: bytes) -> Format:
-    ranges = [found for part in _PART.findall(accept.lower()) if (found := _media_range(part)) is not None]
-    named = any(_MEDIA_TYPES.get(media_type) is Format.MSGPACK for media_type, _ in ranges)
-    json, msgpack = _weight(ranges, Format.JSON), _weight(ranges, Format.MSGPACK)
+    weights = dict(found for part in _PART.findall(accept.lower()) if (found := _media_range(part)) is not None)
+    json, msgpack = _weight(weights, Format.JSON), _weight(weights, Format.MSGPACK)
+    named = not weights.keys().isdisjoint(_NAMES[Format.MSGPACK])
     return Format.MSGPACK if msgpack > json or (named and msgpack == json > 0) else Format.JSON
 
 
@@ -101,17 +100,7 @@ def _media_range(part: bytes) -> tuple[bytes, float] | None:
     return media_type, 1.0
 
 
-def _weight(ranges: Sequence[tuple[bytes, float]], wanted: Format) -> float:
+def _weight(weights: Mapping[bytes, float], wanted: Format) -> float:
     """The weight of a format: that of the most specific range that covers it, 0 if none does."""
-    most = -1, 0.0
-    for media_type, weight in ranges:
-        if _MEDIA_TYPES.get(media_type) is wanted:
-            precision = 2
-        elif media_type == b"application/*":
-            precision = 1
-        elif media_type == b"*/*":
-            precision = 0
-        else:
-            continue
-        most = max(most, (precision, weight))
-    return most[1]
+    covering = (*_NAMES[wanted], b"application/*", b"*/*")
+    return next((weights[media_type] for media_type in covering if media_type in weights), 0.0)

@@ -62,18 +62,6 @@ also the time for which, after the last answer, the bytes that a client still se
 closed while bytes arrive, the client may lose the answer."""
 
 
-def phase_limits(settings: HttpSettings) -> dict[Phase, float]:
-    """Seconds after which each phase ends. A request's own deadline ends the wait for its answer."""
-    return {
-        Phase.HANDSHAKE: settings.head_timeout_s,
-        Phase.IDLE: KEEP_ALIVE_S,
-        Phase.HEAD: settings.head_timeout_s,
-        Phase.BODY: settings.body_timeout_s,
-        Phase.ANSWER: inf,
-        Phase.LINGER: LINGER_S,
-    }
-
-
 class Waiting(Protocol):
     """A connection and its waits. The times are the loop's; infinity: it does not wait."""
 
@@ -84,7 +72,7 @@ class Waiting(Protocol):
         """End the wait whose time has passed."""
 
     def make_room(self) -> None:
-        """Close a connection that waits for a request."""
+        """Close the connection, which waits for a request."""
 
 
 class Connections:
@@ -98,7 +86,15 @@ class Connections:
         self._all: set[Waiting] = set()
         self._loop = asyncio.get_running_loop()
         self.idle: dict[Waiting, None] = {}
-        self.limits = phase_limits(settings)
+        self.limits = {
+            Phase.HANDSHAKE: settings.head_timeout_s,
+            Phase.IDLE: KEEP_ALIVE_S,
+            Phase.HEAD: settings.head_timeout_s,
+            Phase.BODY: settings.body_timeout_s,
+            Phase.ANSWER: inf,
+            Phase.LINGER: LINGER_S,
+        }
+        """Seconds after which each phase ends. A request's own deadline ends the wait for its answer."""
         self.send_timeout_s = settings.send_timeout_s
         self.arrivals = Arrivals(self._loop.time())
         self._tick()

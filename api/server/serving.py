@@ -39,15 +39,14 @@ class Serving:
     stage: Callable[[str, float], None]
 
 
+@dataclass
 class Application:
     """The application as uvicorn loads it: an ASGI application, and the parts that our own protocol uses without
     ASGI.
     """
 
-    def __init__(self, asgi: ASGIApp, serving: Serving) -> None:
-        self._asgi = asgi
-        self.serving = serving
+    asgi: ASGIApp
+    serving: Serving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the application's lifespan."""
-        await self._asgi(scope, receive, send)
+        await self.asgi(scope, receive, send)

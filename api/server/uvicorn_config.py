@@ -24,8 +24,8 @@ from protocol.settings import HttpSettings, SettingsError
 MIN_BACKLOG = 2048
 """Clients that may have connected and not been accepted yet, at least; uvicorn's own number."""
 
-_RELIED_ON = {"connections": set, "tasks": set}
-"""What uvicorn's state of a server has. At its end uvicorn calls `shutdown` of the connections, waits until they are
+_RELIED_ON = ("connections", "tasks")
+"""Sets of uvicorn's state of a server. At its end uvicorn calls `shutdown` of the connections, waits until they are
 gone, then waits for the tasks, and cancels those that remain."""
 
 
@@ -35,8 +35,7 @@ def check_uvicorn() -> None:
     Raises:
         SettingsError: it does not.
     """
-    state = ServerState()
-    missing = [name for name, kind in _RELIED_ON.items() if not isinstance(getattr(state, name, None), kind)]
+    missing = [name for name in _RELIED_ON if not isinstance(getattr(ServerState(), name, None), set)]
     if "http" not in inspect.signature(uvicorn.Config).parameters:
         missing.append("http")
     if missing:
@@ -49,11 +48,10 @@ def fail_readiness_first(lifecycle: Lifecycle, delay_s: float) -> None:
 
     A second signal ends the wait. The event loop calls the handler between two callbacks; it does not interrupt one.
     """
-    stop = signal.getsignal(signal.SIGTERM)
+    stop, loop = signal.getsignal(signal.SIGTERM), asyncio.get_running_loop()
     if not callable(stop):
         return
     set_before: Callable[[int, FrameType | None], object] = stop
-    loop = asyncio.get_running_loop()
 
     def drain() -> None:
         first = not lifecycle.draining

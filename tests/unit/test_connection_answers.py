@@ -52,7 +52,7 @@ def test_an_endpoint_that_breaks_ends_its_connection_alone(caplog: pytest.LogCap
         assert transport.closed
         assert server.budget.held == 0
         connection.connection_lost(None)
-        assert server.state.connections == set(), "nothing is left that the process would wait for"
+        assert (server.state.connections, server.state.tasks) == (set(), set()), "the process waits for none of it"
         server.endpoint.is_broken = False
         other, answered = server.connect()
         other.data_received(WHOLE)
