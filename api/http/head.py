@@ -8,7 +8,6 @@ the same however it was cut.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from api.http.fields import Fields, parse_fields, tokens
@@ -38,20 +37,20 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::[0
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 
 
-@dataclass(slots=True)
 class Head:
     """A request's head. It is never changed: requests with the same bytes share it."""
 
-    method: str
-    path: str
-    query: bytes
-    fields: Fields
-    length: int | None = 0
-    """The size of the body in bytes; None: the body is chunked."""
-    keep_alive: bool = True
-    expects_continue: bool = False
-    takes_chunks: bool = True
-    """Whether the client understands chunks, as all but those of HTTP/1.0 do."""
+    def __init__(self, method: str, path: str, query: bytes, fields: Fields) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.fields = fields
+        self.length: int | None = 0
+        """The size of the body in bytes; None: the body is chunked."""
+        self.keep_alive = True
+        self.expects_continue = False
+        self.takes_chunks = True
+        """Whether the client understands chunks, as all but those of HTTP/1.0 do."""
 
 
 def malformed(detail: str) -> Problem:
