@@ -52,6 +52,7 @@ class Script:
         self.slept: list[float] = []
         self.opened: list[Request] = []
         self.streams: list[list[bytes | TransportError]] = []
+        self.stream_lasts = 0.0
         self._replies = list(replies)
         ask = (lambda: Credentials("ada", "secret")) if login else None
         self.calls = Calls(Session(token, ask), policy or Policy(), lambda: self.now, lambda: 0.0)
@@ -92,6 +93,7 @@ class Script:
                 self.opened.append(request)
                 return Stream(Response(200, {}), self.streams.pop(0))
             case Read(stream, _):
+                self.now += self.stream_lasts
                 piece = stream.handle.pop(0) if stream.handle else b""
                 if isinstance(piece, TransportError):
                     raise piece

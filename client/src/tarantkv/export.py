@@ -73,7 +73,7 @@ class ExportReader:
                 yield from self._after(error)
             else:
                 if items:
-                    self._tries = 0
+                    self._progress()
                     return items
         yield from self.shut()
         return None
@@ -139,7 +139,14 @@ class ExportReader:
             self._note_cursor(document)
             raise error_of_problem(problem, int(problem.get("status") or 500))
         else:
+            before = self.cursor
             self._note_cursor(document)
+            if self.cursor != before:
+                self._progress()
+
+    def _progress(self) -> None:
+        """Count attempts and logins anew: what breaks from now on has the whole deadline."""
+        self._tries = self._logins = 0
 
     def _note_cursor(self, document: Mapping[str, Any]) -> None:
         if isinstance(document.get("cursor"), str):
@@ -167,13 +174,13 @@ class ExportReader:
         """Wait, and continue with another connection, or raise an error that says where to continue."""
         yield from self.shut()
         self._tries += 1
+        if self._tries == 1:
+            self._until = self._sender.until()
         session, policy = self._sender.session, self._sender.policy
         if isinstance(error, UnauthorizedError) and session.ask is not None and self._logins < LOGINS_PER_CALL:
             self._logins += 1
             session.token = None
             return
-        if self._tries == 1:
-            self._until = self._sender.until()
         wait = policy.wait_s(self._tries, error.retry_after, self._sender.chance)
         passes = isinstance(error, (UnavailableError, OutcomeUnknownError))
         if passes and self._sender.clock() + wait < self._until:
