@@ -10,13 +10,16 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from tarantkv.cli.config import Target, add_profile, config_path, keep_token, target, tokens_path
 from tarantkv.cli.exits import DONE, NOT_ALLOWED, UsageError
+from tarantkv.cli.json_input import parsed
 from tarantkv.cli.opening import client_of, target_of
 from tarantkv.cli.output import Output, printable
 from tarantkv.cli.program import say
+from tarantkv.errors import ForbiddenError
 
 MAX_INPUT_BYTES = 16 * 1024
 
@@ -55,8 +58,9 @@ def whoami(asked: Namespace) -> int:
         say(f"not logged in to {where.url}: tarantkv login")
         return NOT_ALLOWED
     with client_of(asked, where) as kv:
-        # A read of a key that does not exist costs very little.
-        kv.read(["tarantkv:whoami"])
+        # A read of a key that does not exist costs very little. Users without the scope are known, too.
+        with suppress(ForbiddenError):
+            kv.read(["tarantkv:whoami"])
         claims = _claims(kv.token)
     ends = claims.get("exp", 0)
     record = {
@@ -78,7 +82,7 @@ def _with_password(asked: Namespace, where: Target) -> Target:
     """
     if asked.credentials_stdin:
         try:
-            given = json.loads(sys.stdin.buffer.read(MAX_INPUT_BYTES))
+            given = parsed(sys.stdin.buffer.read(MAX_INPUT_BYTES))
             return where._replace(user=str(given["username"]), password=str(given["password"]))
         except (ValueError, KeyError, TypeError):
             raise UsageError('the input is not {"username": …, "password": …}') from None
@@ -89,7 +93,7 @@ def _with_password(asked: Namespace, where: Target) -> Target:
         sys.stderr.write("User: ")
         user = sys.stdin.readline().strip()
     if asked.password_stdin:
-        password = sys.stdin.buffer.readline(MAX_INPUT_BYTES).rstrip(b"\r\n").decode()
+        password = first_line("the password")
     elif where.password is not None:
         password = where.password
     elif sys.stdin.isatty():
@@ -98,7 +102,33 @@ def _with_password(asked: Namespace, where: Target) -> Target:
         raise UsageError("no password: use --password-stdin, TARANTKV_PASSWORD or a terminal")
     if not user or not password:
         raise UsageError("a user name and a password are needed")
+    _check_text("user name", user)
+    _check_text("password", password)
     return where._replace(user=user, password=password)
+
+
+def _check_text(what: str, text: str) -> None:
+    """See that a text can be sent: what is not UTF-8 in an argument or a variable, Python keeps as lone surrogates.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the {what} is not UTF-8") from None
+
+
+def first_line(what: str) -> str:
+    """The first line of the input.
+
+    Raises:
+        UsageError: it is not UTF-8.
+    """
+    try:
+        return sys.stdin.buffer.readline(MAX_INPUT_BYTES).rstrip(b"\r\n").decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{what} is not UTF-8") from None
 
 
 def _claims(token: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any, BinaryIO
 
 from tarantkv.cli.exits import DONE, PART_FAILED, UsageError
+from tarantkv.cli.json_input import parsed
 from tarantkv.cli.output import Output
 from tarantkv.cli.program import say
 
@@ -87,7 +88,7 @@ def _items(file: BinaryIO, path: str) -> Iterator[dict[str, Any]]:
     before, is_whole = b"", False
     for line in file:
         try:
-            found = json.loads(line)
+            found = parsed(line)
         except ValueError:
             found = None
         if not isinstance(found, dict):

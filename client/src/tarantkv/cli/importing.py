@@ -48,6 +48,8 @@ def run(asked: Namespace) -> int:
     for path in (asked.journal, asked.rejected):
         if path is not None and _are_one(path, asked.file):
             raise UsageError(f"{path} is the file that is imported")
+    if asked.journal is not None and asked.rejected is not None and _are_one(asked.journal, asked.rejected):
+        raise UsageError(f"{asked.journal} cannot be the journal and have the rejected lines")
     with ExitStack() as stack:
         file, total = _opened(asked.file, stack)
         journal = None if asked.file == "-" else _journal(asked, name, options)
@@ -189,7 +191,9 @@ def _cut(cutter: Cutter, records: Iterator[Record], line: int) -> Iterator[Part]
 
 
 def _are_one(path: str, other: str) -> bool:
-    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other) or (
+        os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+    )
 
 
 def _opened(path: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:

@@ -13,6 +13,7 @@ import os
 from typing import Any, NamedTuple
 
 from tarantkv.cli.exits import UsageError
+from tarantkv.cli.json_input import parsed
 
 VERSION = 1
 _SAMPLE_BYTES = 64 * 1024
@@ -98,7 +99,7 @@ class Journal:
         header, size = None, 0
         for line in self._file:
             try:
-                found = json.loads(line) if line.endswith(b"\n") else None
+                found = parsed(line) if line.endswith(b"\n") else None
             except ValueError:
                 found = None
             if not isinstance(found, dict):

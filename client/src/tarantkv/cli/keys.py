@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tarantkv.cli.exits import DONE, NOT_FOUND, PART_FAILED, UsageError
+from tarantkv.cli.json_input import parsed
 from tarantkv.cli.opening import client_of
 from tarantkv.cli.output import Output, printable
 from tarantkv.cli.program import say
@@ -135,9 +136,7 @@ def _key(line: bytes, number: int, *, plain: bool) -> str | None:
     try:
         if plain:
             return line.decode()
-        import json
-
-        found = json.loads(line)
+        found = parsed(line)
     except ValueError:
         found = None
     if isinstance(found, str):
@@ -157,16 +156,10 @@ def _value(asked: Namespace) -> Any:
     try:
         if asked.text:
             return text.decode()
-        import json
-
-        return json.loads(text, parse_constant=_no_number)
+        return parsed(text)
     except ValueError:
         why = "UTF-8" if asked.text else "JSON: quote a text as '\"hello\"', or use --text"
         raise UsageError(f"the value is not {why}") from None
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _condition(asked: Namespace) -> DeleteOptions:
@@ -185,7 +178,8 @@ def _raw(value: Any) -> None:
         import json
 
         value = json.dumps(value, ensure_ascii=False, default=repr)
-    sys.stdout.write(f"{value}\n")
+    # All through one stream: two of them would mix up the order.
+    sys.stdout.buffer.write(f"{value}\n".encode())
 
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {

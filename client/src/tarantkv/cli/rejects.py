@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from tarantkv.cli.json_input import parsed
 from tarantkv.errors import InvalidValueError
 from tarantkv.imports import ImportPart
 from tarantkv.models import ImportResult
@@ -93,8 +94,8 @@ def why_rejected(text: bytes) -> tuple[str, str] | None:  # noqa: PLR0911 - one 
     if not text.strip():
         return None
     try:
-        line = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        line = parsed(text)
+    except ValueError as error:
         return "invalid_line", f"the line is not JSON: {error}"
     if not isinstance(line, dict):
         return "invalid_line", "the line is no object"
@@ -124,7 +125,3 @@ def _of_item(line: dict[str, Any]) -> tuple[str, str] | None:
         if len(encoded) > MAX_VALUE_BYTES:
             return "too_large", f"the value has {len(encoded)} bytes as MessagePack, {MAX_VALUE_BYTES} are allowed"
     return None
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is not a number in JSON")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 from tarantkv.cli.exits import DONE, UsageError
+from tarantkv.cli.json_input import parsed
 from tarantkv.cli.opening import client_of
 from tarantkv.cli.output import Output
 from tarantkv.cli.program import say
@@ -132,7 +133,7 @@ def _begun(path: str) -> _Begun:
 
 def _object(line: bytes, path: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = parsed(line)
     except ValueError:
         found = None
     if not isinstance(found, dict):

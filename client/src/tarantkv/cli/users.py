@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-from tarantkv.cli.accounts import MAX_INPUT_BYTES
+from tarantkv.cli.accounts import first_line
 from tarantkv.cli.exits import DONE, UsageError
 from tarantkv.cli.opening import client_of
 from tarantkv.cli.output import Output, printable
@@ -105,10 +105,7 @@ def _new_password(asked: Namespace) -> str:
     if asked.random:
         return secrets.token_urlsafe(18)
     if asked.password_stdin:
-        try:
-            given = sys.stdin.buffer.readline(MAX_INPUT_BYTES).rstrip(b"\r\n").decode()
-        except UnicodeDecodeError:
-            raise UsageError("the password is not UTF-8") from None
+        given = first_line("the password")
     elif os.environ.get(NEW_PASSWORD):
         given = os.environ[NEW_PASSWORD]
     elif sys.stdin.isatty():

@@ -11,11 +11,11 @@ import socket
 import threading
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from tarantkv.effects import Stream
 from tarantkv.errors import InvalidRequestError
 from tarantkv.forks import renew_after_fork
+from tarantkv.transport.address import address_of
 from tarantkv.transport.http1 import Connection, HttpError
 from tarantkv.wire import Request, Response, TransportError
 
@@ -35,14 +35,7 @@ class PlainTransport:
     """Connections to the api at `url`. `tls` replaces the system's certificates."""
 
     def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"{url!r} is not the address of an api, such as http://127.0.0.1:8081")
-        self._secure = parts.scheme == "https"
-        self._host = parts.hostname
-        self._port = parts.port or (443 if self._secure else 80)
-        self._authority = parts.netloc.rpartition("@")[2]
-        self._prefix = parts.path.rstrip("/")
+        self._secure, self._host, self._port, self._authority, self._prefix = address_of(url)
         self._tls = tls
         self._closed = False
         self.renew_after_fork()

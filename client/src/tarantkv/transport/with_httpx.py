@@ -16,6 +16,7 @@ import httpx2
 
 from tarantkv.effects import Stream
 from tarantkv.forks import renew_after_fork
+from tarantkv.transport.address import address_of
 from tarantkv.transport.plain import CONNECT_S, MAX_ANSWER_BYTES, MAX_IDLE, MAX_IDLE_S
 from tarantkv.wire import Request, Response, TransportError
 
@@ -40,6 +41,7 @@ class HttpxTransport:
     """Connections to the api at `url`, for threads. `client` replaces the transport's own, and is not closed."""
 
     def __init__(self, url: str, *, tls: ssl.SSLContext | None = None, client: httpx2.Client | None = None) -> None:
+        address_of(url)
         self._url = url.rstrip("/")
         self._tls = tls
         self._given = client
@@ -104,6 +106,7 @@ class AsyncHttpxTransport:
     def __init__(
         self, url: str, *, tls: ssl.SSLContext | None = None, client: httpx2.AsyncClient | None = None
     ) -> None:
+        address_of(url)
         self._url = url.rstrip("/")
         self._tls = tls
         self._given = client

@@ -1,0 +1,87 @@
+"""What is typed or piped into the command line and cannot be taken: one line that says why, and no traceback."""
+
+import io
+import sys
+from base64 import urlsafe_b64encode
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from tarantkv.cli import main
+
+AWAY = ("--url", "http://127.0.0.1:1", "--deadline", "0.1")
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("TARANTKV_TOKEN", "t")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "said"),
+    [
+        (("set", "a", "-"), DEEP, "the value is not JSON"),
+        (("get", "-"), DEEP, "line 1 of the input has no key"),
+        (("delete", "-"), DEEP, "line 1 of the input has no key"),
+        (("login", "--credentials-stdin"), DEEP, "the input is not"),
+        (("login", "--user", "ada", "--password-stdin"), b"\xff\n", "the password is not UTF-8"),
+        (("login", "--user", "\udcff", "--password-stdin"), b"secret\n", "the user name is not UTF-8"),
+        (("get", "a", "--url", "http://" + "a" * 70 + ".example"), b"", "is not the address of an api"),
+        (("get", "a", "--url", "http://a b"), b"", "is not the address of an api"),
+        (("get", "a", "--url", "http://ada:secret@127.0.0.1:1"), b"", "user"),
+        (("diff", "deep", "-"), b"", "deep is no export"),
+        (("export", "-o", "deep", "--resume"), b"", "deep is no export"),
+        (("import", "deep", "--journal", "both", "--rejected", "both"), b"", "both cannot be the journal and"),
+    ],
+)
+def test_what_cannot_be_taken_is_told_in_words(
+    words: tuple[str, ...],
+    given: bytes,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "deep").write_bytes(DEEP)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    away = AWAY[2:] if "--url" in words else AWAY
+    assert main((*words, *away)) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.startswith("tarantkv: ")
+    assert "secret" not in shown.err
+    assert not shown.out
+
+
+class Forbids(BaseHTTPRequestHandler):
+    """Answers 403 to whatever is asked."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(403)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_who_may_not_read_is_told_who_that_is_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims = urlsafe_b64encode(b'{"sub": "writer", "scopes": ["write"], "exp": 4102444800}').decode()
+    monkeypatch.setenv("TARANTKV_TOKEN", f"a.{claims}.b")
+    with HTTPServer(("127.0.0.1", 0), Forbids) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            assert main(("whoami", "--url", f"http://127.0.0.1:{server.server_port}")) == 0
+        finally:
+            server.shutdown()
+            thread.join()
+    assert '"user":"writer","scopes":"write"' in capsys.readouterr().out
