@@ -43,6 +43,12 @@ def test_what_is_raw_is_the_value_alone(tkv: Command, kv: Client, prefix: str) -
     assert tkv.run("get", "--raw", *keys).out == "é\n\n".encode() + b"\xff\x00" + b"[1]\n"
 
 
+def test_records_are_utf_8_whatever_the_locale(tkv: Command, kv: Client, prefix: str) -> None:
+    kv.set(prefix + "é", "\u20ac")
+    ended = tkv.run("get", prefix + "é", env={"PYTHONIOENCODING": "latin-1"})
+    assert ended.out.decode() == f'{{"key":"{prefix}é","value":"\u20ac"}}\n'
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -19,6 +19,7 @@ Command = Callable[[Namespace], int]
 def run(arguments: Sequence[str] | None) -> int:
     """Run a command; returns the exit code."""
     _replace_closed_streams()
+    _set_encoding()
     words = sys.argv[1:] if arguments is None else arguments
     asked = parser(words[0] if words else None).parse_args(words)
     try:
@@ -60,6 +61,18 @@ def _replace_closed_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - open until the process ends
+
+
+def _set_encoding() -> None:
+    """Write UTF-8, as JSON and keys are, whatever the locale; a terminal gets what it can show."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is None:
+        # A caller has put another object there.
+        return
+    if sys.stdout.isatty():
+        reconfigure(errors="backslashreplace")
+    else:
+        reconfigure(encoding="utf-8", errors="strict")
 
 
 def _drop_output() -> None:
