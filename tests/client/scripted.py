@@ -53,6 +53,7 @@ class Script:
         self.opened: list[Request] = []
         self.streams: list[list[bytes | TransportError]] = []
         self.stream_lasts = 0.0
+        self.stream_status = 200
         self._replies = list(replies)
         ask = (lambda: Credentials("ada", "secret")) if login else None
         self.calls = Calls(Session(token, ask), policy or Policy(), lambda: self.now, lambda: 0.0)
@@ -91,7 +92,7 @@ class Script:
                 return self._together(steps, stop)
             case Open(request):
                 self.opened.append(request)
-                return Stream(Response(200, {}), self.streams.pop(0))
+                return Stream(Response(self.stream_status, {}), self.streams.pop(0))
             case Read(stream, _):
                 self.now += self.stream_lasts
                 piece = stream.handle.pop(0) if stream.handle else b""

@@ -116,7 +116,8 @@ def test_lines_are_given_as_they_came_also_after_a_break() -> None:
 def test_an_export_goes_on_however_often_the_token_ends_meanwhile() -> None:
     script = Script(lambda _: ok({"token": f"t{len(script.sent) + 1}"}), policy=PATIENT, login=True)
     ended = line(error={"type": "urn:tarant-kv:problem:unauthorized", "status": 401, "title": "x"}, cursor="c1")
-    script.streams = [*([each + ended] for each in ITEMS), [line(end=True, items=5)]]
+    streams: list[list[bytes | TransportError]] = [[each + ended] for each in ITEMS]
+    script.streams = [*streams, [line(end=True, items=5)]]
     reader = script.calls.export(None, None, {})
     given = []
     while (items := script.run(reader.next())) is not None:
@@ -130,7 +131,7 @@ def test_an_export_goes_on_however_often_the_token_ends_meanwhile() -> None:
 def test_cursors_alone_are_progress_too() -> None:
     script = Script(ok(), policy=PATIENT)
     script.stream_lasts = 60.0
-    gone = [[line(cursor=f"c{number}", items=0), LOST] for number in range(5)]
+    gone: list[list[bytes | TransportError]] = [[line(cursor=f"c{number}", items=0), LOST] for number in range(5)]
     script.streams = [*gone, [ITEMS[0] + line(end=True, items=1)]]
     assert drained(script, script.calls.export(None, None, {})) == KEYS[:1]
     assert [each.path for each in script.opened[1:]] == [f"/api/export?cursor=c{number}" for number in range(5)]

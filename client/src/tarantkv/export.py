@@ -43,7 +43,7 @@ class ExportReader:
         if cursor is not None and selection:
             raise InvalidRequestError("a cursor holds the selection: give either")
         self._sender = sender
-        self._query = {name: _text(value) for name, value in selection.items()}
+        self._query = {name: _text(name, value) for name, value in selection.items()}
         self._stream: Stream | None = None
         self._rest = b""
         self._lines: deque[bytes] = deque()
@@ -53,7 +53,7 @@ class ExportReader:
         self.cursor = cursor
         self.items = 0
         self.last_key = after
-        self.complete = self.as_lines = False
+        self.complete = self.as_lines = self._begun = False
 
     def next(self) -> Steps[list[Any] | None]:
         """The next items, at least one; None after the last.
@@ -100,6 +100,7 @@ class ExportReader:
             while len(body) < MAX_LINE_BYTES and (piece := (yield self._piece(stream))):
                 body += piece
             raise error_of(stream.head._replace(body=body))
+        self._begun = True
         self._behind = None if self.last_key is None else self.last_key.encode()
 
     def _piece(self, stream: Stream) -> Read:
@@ -186,7 +187,7 @@ class ExportReader:
         if passes and self._sender.clock() + wait < self._until:
             yield Sleep(wait)
             return
-        if self.cursor is None and self.last_key is None:
+        if not self._begun or (self.cursor is None and self.last_key is None):
             raise error
         text = f"the export broke off after {self.items} items: {error.detail}"
         where = "from its start" if self.cursor is None else f"with the cursor {self.cursor}"
@@ -207,5 +208,24 @@ def _document(line: bytes) -> dict[str, Any]:
     return document
 
 
-def _text(value: object) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+_SELECTORS: dict[str, type] = {"values": bool, "segment": int, "segments": int}
+
+
+def _text(name: str, value: object) -> str:
+    """A selector as text in the query.
+
+    Raises:
+        InvalidRequestError: it has another type: as a text it would select other keys.
+    """
+    kind = _SELECTORS.get(name, str)
+    if type(value) is not kind or (isinstance(value, str) and not _is_unicode(value)):
+        raise InvalidRequestError(f"{name} must be of type {kind.__name__} and valid: {value!r}")
+    return str(value).lower() if kind is bool else str(value)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -131,7 +131,10 @@ def encoded_line(line: Line, number: int) -> bytes:
         InvalidValueError, InvalidRequestError: it is not a valid line.
     """
     if isinstance(line, (bytes, str)):
-        text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
+        try:
+            text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
+        except UnicodeEncodeError:
+            raise InvalidValueError(f"line {number} has half of a surrogate pair") from None
         text = text.removesuffix(b"\n")
         if b"\n" in text:
             raise InvalidRequestError(f"line {number} is several lines")

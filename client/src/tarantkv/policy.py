@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple
 
 from tarantkv.errors import InvalidRequestError
@@ -36,6 +37,27 @@ class Policy(NamedTuple):
         """
         wait = retry_after or min(self.first_wait_s * 2 ** min(tries - 1, 20), self.last_wait_s)
         return wait * (1 + self.jitter * chance())
+
+
+_SHARES = ("first_wait_s", "last_wait_s", "jitter")
+_COUNTS = ("parallel", "batch_keys", "batch_bytes")
+
+
+def check_policy(policy: Policy) -> None:
+    """See that a policy sends what it is given, and waits.
+
+    Raises:
+        InvalidRequestError: one of its numbers is out of range.
+    """
+    check_deadline(policy.deadline_s)
+    if not 0 < policy.attempt_s < inf:
+        raise InvalidRequestError("attempt_s must be above 0, and finite")
+    for name in _SHARES:
+        if not 0 <= getattr(policy, name) < inf:
+            raise InvalidRequestError(f"{name} must be at least 0, and finite")
+    for name in _COUNTS:
+        if type(getattr(policy, name)) is not int or getattr(policy, name) < 1:
+            raise InvalidRequestError(f"{name} must be a whole number, at least 1")
 
 
 MAX_DEADLINE_S = 540.0

@@ -9,7 +9,7 @@ from tarantkv.effects import Steps
 from tarantkv.errors import InternalError, InvalidRequestError
 from tarantkv.models import Item, Page
 from tarantkv.sending import Call, Sender
-from tarantkv.wire import packer
+from tarantkv.wire import document
 
 
 class ScanReader:
@@ -29,15 +29,14 @@ class ScanReader:
         if self.complete:
             return None
         asked = self._selection if self.cursor is None else {"cursor": self.cursor}
-        call = Call("/api/scan", packer()({**asked, "limit": self._limit}))
-        document = yield from self._sender.document(call, self._sender.until())
-        page = _page(document)
+        call = Call("/api/scan", document({**asked, "limit": self._limit}))
+        page = _page((yield from self._sender.document(call, self._sender.until())))
         self.complete, self.cursor = page.complete, page.cursor
         return page
 
 
-def _page(document: dict[str, Any]) -> Page:
-    complete, cursor = document.get("complete"), document.get("cursor")
+def _page(answer: dict[str, Any]) -> Page:
+    complete, cursor = answer.get("complete"), answer.get("cursor")
     if not complete and not isinstance(cursor, str):
         raise InternalError("a page of a scan is not the last, and has no cursor")
-    return Page([Item(**item) for item in document.get("items", ())], cursor, complete is True)
+    return Page([Item(**item) for item in answer.get("items", ())], cursor, complete is True)

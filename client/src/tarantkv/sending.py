@@ -25,9 +25,9 @@ from tarantkv.errors import (
     UnavailableError,
     UnreachableError,
 )
-from tarantkv.policy import Policy, check_deadline
+from tarantkv.policy import Policy, check_deadline, check_policy
 from tarantkv.session import Session
-from tarantkv.wire import MSGPACK, Request, Response, TransportError, packer
+from tarantkv.wire import MSGPACK, Request, Response, TransportError, document
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ class Sender:
     def __init__(
         self, session: Session, policy: Policy, clock: Callable[[], float], chance: Callable[[], float], agent: str
     ) -> None:
-        check_deadline(policy.deadline_s)
+        check_policy(policy)
         self.session = session
         self.policy = policy
         self.clock = clock
@@ -208,9 +208,9 @@ class Sender:
         if self.session.ask is None:
             raise UnauthorizedError("there is neither a token nor a user name and a password")
         username, password = self.session.ask()
-        body = packer()({"username": username, "password": password})
-        document = yield from self.document(Call("/api/login", body, authenticated=False), until)
-        token = document.get("token")
+        body = document({"username": username, "password": password})
+        answer = yield from self.document(Call("/api/login", body, authenticated=False), until)
+        token = answer.get("token")
         if not isinstance(token, str):
             raise InternalError("the answer to a login has no token")
         self.session.token = token

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from tarantkv.effects import Steps
 from tarantkv.models import User
 from tarantkv.sending import Call, Sender
-from tarantkv.wire import packer
+from tarantkv.wire import document
 
 PATH = "/api/users"
 
@@ -34,7 +34,7 @@ def get_user(sender: Sender, name: str) -> Steps[User]:
 
 def add_user(sender: Sender, name: str, password: str, scopes: Iterable[str]) -> Steps[User]:
     """Add a user."""
-    body = packer()({"name": name, "password": password, "scopes": list(scopes)})
+    body = document({"name": name, "password": password, "scopes": list(scopes)})
     # A repetition could only find that the name is taken.
     return _user((yield from sender.document(Call(PATH, body, changes=True, patient=False), sender.until())))
 
@@ -48,7 +48,7 @@ def change_user(
 ) -> Steps[User]:
     """Change the properties that are not None."""
     changes: dict[str, Any] = {"password": password, "scopes": scopes and list(scopes), "disabled": disabled}
-    body = packer()({member: value for member, value in changes.items() if value is not None})
+    body = document({member: value for member, value in changes.items() if value is not None})
     # Repeating the change has no further effect.
     return _user((yield from sender.document(Call(_path(name), body, method="PATCH"), sender.until())))
 
@@ -59,7 +59,7 @@ def remove_user(sender: Sender, name: str) -> Steps[None]:
 
 
 def _path(name: str) -> str:
-    return f"{PATH}/{quote(name, safe='')}"
+    return f"{PATH}/{quote(name, safe='', errors='surrogatepass')}"
 
 
 def _user(row: dict[str, Any]) -> User:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgpack
 
-from tarantkv.errors import InvalidKeyError, InvalidValueError
+from tarantkv.errors import InvalidKeyError, InvalidRequestError, InvalidValueError
 
 MSGPACK = "application/msgpack"
 NDJSON = "application/x-ndjson"
@@ -62,6 +62,18 @@ def packed(pack: Pack, value: Any, key: str) -> bytes:
         # UnicodeEncodeError is a ValueError.
         raise InvalidValueError(f"the value of key {key!r} cannot be stored: {error}") from None
     return encoded
+
+
+def document(members: Mapping[str, Any]) -> bytes:
+    """The body of a request that is not a batch.
+
+    Raises:
+        InvalidRequestError: a member is of a type that no request has, or a text that UTF-8 cannot express.
+    """
+    try:
+        return packer()(members)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidRequestError(f"the request cannot be sent: {error}") from None
 
 
 def packed_key(key: str) -> bytes:

@@ -6,6 +6,7 @@ from tarantkv.errors import (
     ConditionFailedError,
     ConflictError,
     DatabaseRefusedError,
+    ExportBrokenError,
     InternalError,
     NotAllowedError,
     RequestError,
@@ -29,6 +30,8 @@ class UsageError(Exception):
 
 def code_of(error: TarantKVError) -> int:
     """The exit code of a command that failed."""
+    if isinstance(error, ExportBrokenError) and isinstance(error.__cause__, TarantKVError):
+        error = error.__cause__
     if isinstance(error, (ConditionFailedError, ConflictError)):
         return PART_FAILED
     if error.kind == "user-not-found":

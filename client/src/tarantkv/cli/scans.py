@@ -16,6 +16,7 @@ from tarantkv.cli.opening import client_of
 from tarantkv.cli.output import Output
 from tarantkv.cli.program import say
 from tarantkv.cli.progress import Progress
+from tarantkv.errors import RequestError
 from tarantkv.imports import item_members
 from tarantkv.models import Item
 
@@ -42,6 +43,9 @@ def scan(asked: Namespace) -> int:
                     if page.cursor is not None and len(items) == len(page.items):
                         say(f"there may be more: --cursor {page.cursor}")
                     break
+        except RequestError:
+            # Neither would the same page be accepted again.
+            raise
         except BaseException:
             if keys.cursor is not None:
                 say(f"to go on: --cursor {keys.cursor}")

@@ -27,7 +27,7 @@ def address_of(url: str) -> Address:
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         # Not shown, because it may have a password.
-        raise ValueError("the address of an api has no user and no password: give both by themselves")
+        raise ValueError("the address of an api has neither user nor password: give both by themselves")
     host = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not _is_host(host) or parts.query or parts.fragment:
         raise ValueError(f"{url!r} is not the address of an api, such as http://127.0.0.1:8081")

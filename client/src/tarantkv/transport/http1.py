@@ -20,7 +20,7 @@ _PIECE_BYTES = 256 * 1024
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n\0]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)")
 _TARGET = re.compile(r"/[!-~]*")
-_VALUE = re.compile(r"[ -~\x80-\xff]*")
+_VALUE = re.compile(r"(?! )[ -~\x80-\xff]*(?<! )")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 _TO_THE_END = -1
 
@@ -44,20 +44,18 @@ class Connection:
         """Whether the last answer was read completely, so that another request may follow."""
         return self._reusable and not self._left and not self._chunked and not self._rest
 
-    def send(self, request: Request, target: str, host: str, end: float) -> None:
+    def send(self, head: bytes, content: bytes, end: float) -> None:
         """Send a request.
 
         Raises:
-            ValueError: the request cannot be encoded.
             OSError: the connection broke.
         """
-        head = head_of(request, target, host)
         self._limit(end)
-        if len(request.body) <= MAX_HEAD_BYTES:
-            self.sock.sendall(head + request.body)
+        if len(content) <= MAX_HEAD_BYTES:
+            self.sock.sendall(head + content)
             return
         self.sock.sendall(head)
-        body = memoryview(request.body)
+        body = memoryview(content)
         while body:
             self._limit(end)
             body = body[self.sock.send(body[:_PIECE_BYTES]) :]
@@ -175,6 +173,11 @@ class Connection:
         self.sock.settimeout(left)
 
 
+def is_field(name: str, value: str) -> bool:
+    """Whether a header field is one that can be sent."""
+    return _FIELD.fullmatch(f"{name}:".encode()) is not None and _VALUE.fullmatch(value) is not None
+
+
 def head_of(request: Request, target: str, host: str) -> bytes:
     """The head of a request.
 
@@ -185,7 +188,7 @@ def head_of(request: Request, target: str, host: str) -> bytes:
         raise ValueError(f"{target!r} is no path")
     fields: Mapping[str, str] = {"host": host, **request.headers}
     for name, value in fields.items():
-        if _FIELD.fullmatch(f"{name}:".encode()) is None or _VALUE.fullmatch(value) is None:
+        if not is_field(name, value):
             raise ValueError(f"the header {name} cannot be sent")
     lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     if request.method != "GET":

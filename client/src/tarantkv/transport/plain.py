@@ -16,7 +16,7 @@ from tarantkv.effects import Stream
 from tarantkv.errors import InvalidRequestError
 from tarantkv.forks import renew_after_fork
 from tarantkv.transport.address import address_of
-from tarantkv.transport.http1 import Connection, HttpError
+from tarantkv.transport.http1 import Connection, HttpError, head_of
 from tarantkv.wire import Request, Response, TransportError
 
 if TYPE_CHECKING:
@@ -86,16 +86,18 @@ class PlainTransport:
             connection.close()
 
     def _sent(self, request: Request, end: float) -> tuple[Connection, Response]:
+        try:
+            begin = head_of(request, self._prefix + request.path, self._authority)
+        except ValueError as error:
+            raise InvalidRequestError(str(error)) from None
         connection = self._connection(end)
         try:
-            connection.send(request, self._prefix + request.path, self._authority, end)
+            connection.send(begin, request.body, end)
             status, headers = connection.head(end)
         except BaseException as error:
             connection.close()
             if isinstance(error, _BROKEN):
                 raise _lost(error) from error
-            if isinstance(error, ValueError):
-                raise InvalidRequestError(str(error)) from None
             raise
         return connection, Response(status, headers)
 

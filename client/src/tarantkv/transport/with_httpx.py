@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from tarantkv.effects import Stream
+from tarantkv.errors import InvalidRequestError
 from tarantkv.forks import renew_after_fork
 from tarantkv.transport.address import address_of
+from tarantkv.transport.http1 import is_field
 from tarantkv.transport.plain import CONNECT_S, MAX_ANSWER_BYTES, MAX_IDLE, MAX_IDLE_S
 from tarantkv.wire import Request, Response, TransportError
 
@@ -30,7 +32,6 @@ _NOT_SENT = (
     httpx2.PoolTimeout,
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
-    httpx2.LocalProtocolError,
 )
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=MAX_IDLE, keepalive_expiry=MAX_IDLE_S)
 _left_to_parents: list[Any] = []
@@ -168,8 +169,20 @@ class AsyncHttpxTransport:
 
 
 def _arguments(request: Request) -> dict[str, Any]:
+    """What httpx2 takes.
+
+    Raises:
+        InvalidRequestError: a header cannot be sent. httpx2 would say so by many kinds of errors.
+    """
+    for name, value in request.headers.items():
+        if not is_field(name, value):
+            raise InvalidRequestError(f"the header {name} cannot be sent")
     timeout = httpx2.Timeout(request.timeout, connect=min(CONNECT_S, request.timeout))
-    return {"headers": dict(request.headers), "content": request.body or None, "timeout": timeout}
+    return {
+        "headers": {name: value.encode("latin-1") for name, value in request.headers.items()},
+        "content": request.body or None,
+        "timeout": timeout,
+    }
 
 
 def _head(response: httpx2.Response) -> Response:
