@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ from tarantkv.cli.formats import MAX_LINE_BYTES, Options, Record, rejected
 
 _PIECE_BYTES = 1024 * 1024
 _SPACE = " \t\r\n"
+_BLANKS = re.compile(f"[{_SPACE}]*")
 
 
 def wrangler(file: BinaryIO, options: Options) -> Iterator[Record]:
@@ -48,29 +50,36 @@ def array_elements(file: BinaryIO) -> Iterator[Any]:
     text, ended = _more(file, "", "utf-8-sig")
     if not text.startswith("["):
         raise UsageError("the input is no JSON array")
-    text, separator = text[1:].lstrip(_SPACE), ""
+    # The text is not cut after each element: that would copy all the rest of it.
+    at, separator = _behind_space(text, 1), ""
     while True:
-        if not ended and len(text) < _PIECE_BYTES:
-            text, ended = _more(file, text)
+        if not ended and len(text) - at < _PIECE_BYTES:
+            text, ended = _more(file, text[at:])
+            at = 0
             continue
-        if text.startswith("]"):
-            if text[1:].strip(_SPACE):
+        if text.startswith("]", at):
+            if text[at + 1 :].strip(_SPACE):
                 raise UsageError("something follows the array")
             return
         try:
-            if not text.startswith(separator):
+            if not text.startswith(separator, at):
                 raise ValueError("a comma is missing")  # noqa: TRY301 - as what the decoder raises
-            rest = text.removeprefix(separator).lstrip(_SPACE)
-            element, end = decoder.raw_decode(rest)
+            element, end = decoder.raw_decode(text, _behind_space(text, at + len(separator)))
         except ValueError as error:
-            if ended or len(text) > MAX_LINE_BYTES:
+            if ended or len(text) - at > MAX_LINE_BYTES:
                 raise UsageError(f"the input is no JSON array: {error}") from None
-            text, ended = _more(file, text)
+            text, ended = _more(file, text[at:])
+            at = 0
             continue
         except RecursionError:
             raise UsageError("an element of the array is nested too deeply") from None
-        text, separator = rest[end:].lstrip(_SPACE), ","
+        at, separator = _behind_space(text, end), ","
         yield element
+
+
+def _behind_space(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found is not None else at
 
 
 def _more(file: BinaryIO, text: str, encoding: str = "utf-8") -> tuple[str, bool]:
