@@ -69,7 +69,7 @@ class Script:
             while True:
                 try:
                     result = self._carry_out(effect)
-                except TransportError as error:
+                except Exception as error:  # noqa: BLE001 - as the front ends do
                     effect = steps.throw(error)
                 else:
                     effect = steps.send(result)

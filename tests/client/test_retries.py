@@ -4,7 +4,7 @@ import pytest
 from tarantkv import Policy, errors
 from tarantkv.imports import parts
 
-from tests.client.scripted import LOST, NOT_SENT, SUCCESS, Script, ok, problem
+from tests.client.scripted import LOST, NOT_SENT, SUCCESS, Reply, Script, ok, problem
 
 PARTLY = problem(503, "shard-unavailable", 2, failed={"a": "not_applied"})
 
@@ -200,3 +200,28 @@ def test_a_success_that_did_not_come_whole_is_asked_for_again() -> None:
     assert script.run(script.calls.increment({"n": 1})) == {"n": 1}
     one, other = script.sent
     assert one.headers["idempotency-key"] == other.headers["idempotency-key"]
+
+
+@pytest.mark.parametrize("login", [NOT_SENT, LOST, problem(401, "unauthorized"), problem(429, "too-many-logins", 999)])
+def test_a_login_that_fails_hides_no_try_that_may_have_been_applied(login: Reply) -> None:
+    script = Script(LOST, problem(401, "unauthorized"), login, login=True, policy=Policy(deadline_s=3.0))
+    with pytest.raises(errors.OutcomeUnknownError) as caught:
+        script.run(script.calls.write({"a": 1, "b": 2}))
+    assert caught.value.failed == {"a": "unknown", "b": "unknown"}
+
+
+def test_a_first_login_that_fails_names_every_key() -> None:
+    script = Script(problem(401, "unauthorized"), token=None, login=True)
+    with pytest.raises(errors.UnauthorizedError) as caught:
+        script.run(script.calls.write({"a": 1, "b": 2}))
+    assert caught.value.failed == {"a": "not_applied", "b": "not_applied"}
+
+
+def test_parts_whose_turn_comes_after_the_deadline_are_not_sent() -> None:
+    script = Script(ok(), policy=Policy(deadline_s=3.0, batch_keys=1))
+    script.took = 2.0
+    with pytest.raises(errors.DeadlinePassedError) as caught:
+        script.run(script.calls.write({"a": 1, "b": 2, "c": 3, "d": 4}))
+    assert caught.value.applied == ["a", "b"]
+    assert caught.value.failed == {"c": "not_applied", "d": "not_applied"}
+    assert len(script.sent) == 2

@@ -17,6 +17,7 @@ from tarantkv.errors import (
     UNKNOWN,
     ConditionFailedError,
     ConnectionLostError,
+    DeadlinePassedError,
     InternalError,
     OutcomeUnknownError,
     TarantKVError,
@@ -86,14 +87,12 @@ class Attempts:
         if not isinstance(error, ConditionFailedError) and self.in_doubt:
             failed = {key: UNKNOWN if found == NOT_APPLIED else found for key, found in failed.items()}
             if not isinstance(error, (OutcomeUnknownError, InternalError)):
-                doubt = OutcomeUnknownError(
+                error = OutcomeUnknownError(
                     f"{error.detail}; an earlier try may have been applied",
                     problem=error.problem,
                     status=error.status,
                     retry_after=error.retry_after,
                 )
-                doubt.__cause__ = error
-                error = doubt
         error.failed = {key: found for key, found in failed.items() if key not in self.applied}
         error.applied = [key for key in self.call.keys if key not in error.failed]
         return error
@@ -140,8 +139,22 @@ class Sender:
 
     def _tried(self, call: Call, until: float, read: Callable[[Response], T]) -> Steps[T]:
         attempts = Attempts(call)
+        try:
+            return (yield from self._attempted(attempts, until, read))
+        except TarantKVError as error:
+            # Whatever ends the call: an attempt before may have been applied.
+            verdict = attempts.verdict(error)
+            if verdict is error:
+                raise
+            raise verdict from error
+
+    def _attempted(self, attempts: Attempts, until: float, read: Callable[[Response], T]) -> Steps[T]:
+        call = attempts.call
         if call.authenticated and self.session.token is None and self.session.ask is not None:
             yield self._alone(None, until)
+        if self.clock() >= until:
+            # As for a part of a large batch: sent in no time, its outcome would be unknown.
+            raise DeadlinePassedError("the deadline of the call has passed, and the request was not sent")
         while True:
             attempts.number += 1
             token = self.session.token
@@ -153,12 +166,12 @@ class Sender:
             if isinstance(error, UnauthorizedError) and call.authenticated:
                 if (yield from self._renewed(token, until, attempts)):
                     continue
-                raise attempts.verdict(error)
+                raise error
             if not may_repeat(error, call):
-                raise attempts.verdict(error)
+                raise error
             wait = self.policy.wait_s(attempts.number, error.retry_after, self.chance)
             if self.clock() + wait + SHORTEST_S >= until:
-                raise attempts.verdict(error)
+                raise error
             yield Sleep(wait)
 
     def request(self, call: Call, timeout: float) -> Request:
