@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from api.batch.bodies import Beside, IncrementBody, beside
 from api.batch.counted_names import Name, name_counter
@@ -50,8 +50,12 @@ class _Rules(NamedTuple):
     initial: int
     lowest: int | None
     highest: int | None
-    expiry: Expiry
+    expiry: Expiry | UnsetType
     always: bool
+
+    def sent(self) -> _Rules:
+        """The same in the form of a row: if no expiry is given, each counter keeps its own."""
+        return self if self.expiry is not UNSET else self._replace(expiry=None, always=False)
 
 
 def add_increments(groups: Groups, body: bytes, body_format: Format, limits: BatchSettings) -> Steps[int]:
@@ -64,12 +68,13 @@ def add_increments(groups: Groups, body: bytes, body_format: Format, limits: Bat
     check_count(len(data), "data", limits)
     members = Members(more, body_format, limits, data, "data")
     every = _rules(
-        _Options(*map(members.scalar, _Options.__struct_fields__)), _Rules(0, None, None, None, always=False)
+        _Options(*map(members.scalar, _Options.__struct_fields__)), _Rules(0, None, None, UNSET, always=False)
     )
-    own = yield from own_options(members, _Options, lambda given, *path: _rules(given, every, *path))
+    own = yield from own_options(members, _Options, lambda given, *path: _rules(given, every, *path).sent())
+    of_others = every.sent()
     rows: list[tuple[Any, ...]] = []
     for position, (key, delta) in enumerate(data.items(), 1):
-        rows.append((key, _integer(delta, "the number to add", "data", key), *own.get(key, every)))
+        rows.append((key, _integer(delta, "the number to add", "data", key), *own.get(key, of_others)))
         if position % STEP_KEYS == 0:
             yield
     groups.add_rows(Operation.INCREMENT, rows, limits, "data")

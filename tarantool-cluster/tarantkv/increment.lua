@@ -114,7 +114,10 @@ local function run(bytes, entry, now, upper, lower)
     if sum == nil then
         return true, nil, code
     end
-    if entry.expiry ~= nil and (stored == nil or entry.always) then
+    if entry.expiry == nil then
+        -- A new counter never expires; an old one from now on only if that counts always.
+        expires = entry.always and 0 or expires
+    elseif stored == nil or entry.always then
         expires = expires_at(entry.expiry, bytes, entry.key, now)
         if expires == nil then
             return false

@@ -68,7 +68,9 @@ suite:case('an expiry is set when the counter is created, or always', function(t
     test:is(expires(), 4102444800000, 'kept by one that names none')
     calls.increment({{'n', 1, {expiry = -4102444900000, always = true}}})
     test:is(expires(), 4102444900000, 'always')
-    test:is(support.read('n'), '\x04', 'the value goes on')
+    calls.increment({{'n', 1, {always = true}}})
+    test:is(expires(), nil, 'never, where that counts always')
+    test:is(support.read('n'), '\x05', 'the value goes on')
 end)
 
 suite:case('a copy of a chunk counts once', function(test)

@@ -109,7 +109,12 @@ def test_a_ttl_counts_where_the_key_is_made_or_always(api: Api, fresh_key: Fresh
     assert after is not None
     assert after > before + 500
     add(api, data={sliding: 1})
+    add(api, data={sliding: 1}, ttl_on="always")
+    add(api, data={sliding: 1}, ttl=None)
     assert expiries() == second
+    add(api, data=dict.fromkeys(keys, 1), ttl=60, ttl_on="always", options={sliding: {"ttl": None}})
+    assert expiries()[sliding] is None
+    assert expiries()[window] is not None
 
 
 @both_formats
