@@ -4,6 +4,7 @@ import copy
 import pickle
 from collections.abc import Iterator
 
+import msgpack
 import pytest
 from tarantkv import errors
 from tarantkv.answers import document_of, error_of
@@ -11,6 +12,7 @@ from tarantkv.wire import MSGPACK, packer, unpacked
 
 from api.http.problems import Kind
 from tests.client.scripted import problem
+from tests.contract.samples import MSGPACK_VALUES
 
 
 def classes(base: type[errors.TarantKVError] = errors.TarantKVError) -> Iterator[type[errors.TarantKVError]]:
@@ -88,6 +90,19 @@ def test_map_keys_that_are_arrays_come_as_tuples_and_values_as_lists() -> None:
     again = unpacked(packer()(value))
     assert again == value
     assert list(again) == list(value)
+
+
+@pytest.mark.parametrize("name", MSGPACK_VALUES)
+def test_every_value_that_the_store_keeps_can_be_read_beside_others(name: str) -> None:
+    encoded = MSGPACK_VALUES[name]
+    body = b"\x82\xa1a" + encoded + b"\xa1b\xd5\xf0xy"
+    read = unpacked(body)
+    assert packer()(read["b"]) == b"\xd5\xf0xy"
+    try:
+        assert read["a"] == msgpack.unpackb(encoded, strict_map_key=False, use_list="as a name" not in name)
+    except ValueError:
+        # The library refuses it.
+        assert packer()(read["a"]) == encoded
 
 
 def test_a_retry_after_that_is_a_date_or_damaged_counts_as_none() -> None:

@@ -109,7 +109,8 @@ def array_header(size: int) -> bytes:
 def unpacked(body: bytes) -> Any:
     """The value in a MessagePack document.
 
-    A map key that is an array becomes a tuple, because Python cannot look up a list.
+    A map key that is an array becomes a tuple, because Python cannot look up a list. An extension whose type is below
+    0, or a timestamp that is none, becomes an `ExtType`.
 
     Raises:
         ValueError: it is not MessagePack, or not a value of this api.
@@ -118,11 +119,20 @@ def unpacked(body: bytes) -> Any:
         return msgpack.unpackb(body, raw=False, strict_map_key=False)
     except TypeError:
         pass
+    except ValueError:
+        # Imported here, because hardly any answer needs it.
+        from tarantkv.odd_values import unpack_all
+
+        return unpack_all(body)
     try:
         return msgpack.unpackb(body, raw=False, strict_map_key=False, object_pairs_hook=_with_tuples)
     except TypeError:
         # The api stores no such value: bytes were lost on the way.
         raise ValueError("a map key holds a map") from None
+    except ValueError:
+        from tarantkv.odd_values import unpack_all
+
+        return unpack_all(body)
 
 
 def _with_tuples(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
