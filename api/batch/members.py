@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 _LONGEST_TEXT = 500
+_ANY_SCALAR = "`bool | int | float | str | null`"
 
 
 class Members:
@@ -126,6 +127,8 @@ class Members:
 def refuse_member(error: Exception, *path: str) -> NoReturn:
     """Raise the problem of a member at `path` that does not decode."""
     detail, _, within = str(error)[:_LONGEST_TEXT].partition(" - at `$")
+    # Which of the types of a single value a member may have, its reader says.
+    detail = detail.replace(_ANY_SCALAR, "a single value")
     inner = [part for part in within.rstrip("`").split(".") if part.isidentifier()]
     name = ".".join((path[0], *inner) if len(path) == 1 else inner)
     raise invalid(f"{name}: {detail}" if name else detail, *path, *inner) from None

@@ -31,7 +31,14 @@ def refuse(error: Exception, body_format: Format, excess: Kind) -> NoReturn:
         raise Problem(excess, f"the body is {TOO_DEEP}") from None
     if isinstance(error, UnicodeDecodeError):
         raise Problem(Kind.MALFORMED_BODY, f"a text in the {name} body is not UTF-8: {error.reason}") from None
-    raise Problem(Kind.MALFORMED_BODY, f"the body is not {name}: {str(error)[:_LONGEST_TEXT]}") from None
+    why = why_no_json(error) if body_format is Format.JSON else str(error)[:_LONGEST_TEXT]
+    raise Problem(Kind.MALFORMED_BODY, f"the body is not {name}: {why}") from None
+
+
+def why_no_json(error: Exception) -> str:
+    """Why a text is not JSON. The decoder calls a lone surrogate in the last few bytes a truncation."""
+    text = str(error)[:_LONGEST_TEXT]
+    return f"{text}, or ends with half of a surrogate pair" if text == "Input data was truncated" else text
 
 
 def invalid(detail: str, *path: str) -> Problem:

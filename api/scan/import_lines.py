@@ -17,6 +17,7 @@ from api.batch.expiries import expiry_of
 from api.batch.json_write import encoded_json
 from api.batch.msgpack_values import in_doubt
 from api.batch.msgpack_walk import walk
+from api.batch.refused_body import why_no_json
 from api.batch.steps import STEP_BYTES, Steps
 from api.batch.values import ValueNotKeptError
 from api.http.problems import Kind, Problem
@@ -143,7 +144,7 @@ def _decoded(text: bytes) -> _Line:
     except RecursionError:
         raise _RejectedError("invalid_value", "nested too deep") from None
     except (msgspec.MsgspecError, ValueError) as error:
-        raise _RejectedError("invalid_line", f"the line is not JSON: {error}") from None
+        raise _RejectedError("invalid_line", f"the line is not JSON: {why_no_json(error)}") from None
 
 
 def _check_control(given: _Line) -> None:

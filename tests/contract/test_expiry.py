@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.calls import JSON, MSGPACK, Api
-from tests.contract.problems import problem_of
+from tests.contract.problems import pointers, problem_of
 
 FreshKey = Callable[[], str]
 
@@ -131,3 +131,10 @@ def test_a_touch_may_end_keys_or_their_expiry(api: Api, fresh_key: FreshKey, as_
     assert api.done("touch", {"keys": [ended], "expires_at": time.time() - 1}, as_)["touched"] == 1
     assert expires_at(api, lasting) is None
     assert api.read_document(ended, lasting) == {"data": {lasting: 1}, "not_found": [ended]}
+
+
+def test_a_member_that_is_no_single_value_is_named_with_what_it_is(api: Api) -> None:
+    for member, value, found in (("ttl", [], "array"), ("expires_at", {}, "object")):
+        problem = problem_of(api.ask("write", {"data": {"a": 1}, member: value}), "invalid-request", found)
+        assert problem["detail"].startswith(f"{member}: Expected a single value")
+        assert pointers(problem) == [f"#/{member}"]
