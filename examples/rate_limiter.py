@@ -21,7 +21,8 @@ class Answer(NamedTuple):
 class RateLimiter:
     """Allows each client `limit` requests in a window of `window_s` seconds, which begins with its first request.
 
-    No request waits for the counter longer than `deadline_s`.
+    No call of the store takes longer than `deadline_s`. What the store has not answered by then is allowed: that is a
+    choice, and a login would refuse it.
     """
 
     def __init__(self, kv: Client, limit: int, window_s: float, deadline_s: float = 0.5) -> None:
@@ -39,7 +40,6 @@ class RateLimiter:
         except ConditionFailedError:
             return Answer(allowed=False, retry_after_s=self._rest_s(key))
         except TarantKVError:
-            # The store has not answered in time. Allowing requests then is a choice: a login would refuse them.
             return Answer(allowed=True)
         return Answer(allowed=True)
 
@@ -50,10 +50,16 @@ class RateLimiter:
             self._kv.increment(counts, max=self._limit, ttl=self._window_s, deadline=self._deadline_s)
         except ConditionFailedError as error:
             return {who: f"rate:{who}" not in error.failed for who in requests}
+        except TarantKVError as error:
+            # Some shards may have answered: their refusals count.
+            return {who: error.failed.get(f"rate:{who}") != "condition_failed" for who in requests}
         return dict.fromkeys(requests, True)
 
     def _rest_s(self, key: str) -> float:
-        meta = self._kv.read([key], with_=["expires_at"]).meta.get(key)
+        try:
+            meta = self._kv.read([key], with_=["expires_at"], deadline=self._deadline_s).meta.get(key)
+        except TarantKVError:
+            return self._window_s
         # The window may have ended between the two calls.
         return max(0.0, meta.expires_at - time.time()) if meta and meta.expires_at else 0.0
 
