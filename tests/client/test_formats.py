@@ -180,6 +180,29 @@ LINES = [
     '{"key": "PREFIXd", "value": 1, "ttl": 1, "expires_at": 1}',
     '{"key": "PREFIXd", "value": 1, "expires_at": "x"}',
     '{"key": "PREFIXd", "value": "' + "x" * 600_000 + '"}',
+    *(
+        f'{{"key": "PREFIX{n}", "value_msgpack": {text}}}'
+        for n, text in enumerate(('"AQ"', '"AQE="', '""', '"wQ=="', "5"))
+    ),
+    *(
+        f'{{"key": "PREFIX{n}", "value": 1, {more}}}'
+        for n, more in enumerate(
+            (
+                *('"if": "present"', '"if": 5', '"version": 5', '"version": null', '"items": 1', '"error": null'),
+                *(
+                    f'"ttl": {ttl}'
+                    for ttl in ('"60"', "true", "[]", "315360000", "315360001", '"keep"', "1e400", "null")
+                ),
+                *(f'"expires_at": {at}' for at in ("null", "1e300", "253402300800", "-5", "{}")),
+            )
+        )
+    ),
+    *(f'{{"key": "PREFIXe", "value": {value}}}' for value in ("1e400", "[" * 129 + "]" * 129)),
+    f'{{"key": "PREFIXf", "value": {"[" * 128 + "]" * 128}}}',
+    *('{"error": null}', '{"cursor": 5}', '{"end": 5}', '{"cursor": "x", "items": "5"}', '{"cursor": "x", "foo": 1}'),
+    '\ufeff{"key": "PREFIXg", "value": 1}',
+    '{"key": "PREFIX\\ud800", "value": 1}',
+    "\x0c",
 ]
 
 
@@ -188,4 +211,9 @@ def test_lines_that_the_api_rejects_are_known_by_the_same_rules(api: Api, prefix
     answer = api.post("import", "\n".join(lines).encode(), NDJSON).json()
     rejected = {each["line"]: each["code"] for each in answer["rejected"]}
     found = {number: why_rejected(line.encode()) for number, line in enumerate(lines, 1)}
-    assert {number for number, why in found.items() if why is not None} == rejected.keys()
+    assert answer["rejected_more"] == 0
+    codes = {number: why[0] for number, why in found.items() if why is not None}
+    assert codes.keys() == rejected.keys()
+    # Where two rules are broken at once.
+    differing = {lines[number - 1] for number, code in codes.items() if code != rejected[number]}
+    assert all("\\ud800" in line or "1e400" in line for line in differing), differing
