@@ -212,7 +212,7 @@ def test_a_call_with_a_lone_surrogate_in_a_key_is_refused(api: Api, call: str) -
     for key in (rb"x\ud800y", rb"x\ud800", rb"\udc00x", rb"x\ud800 and more behind it"):
         answer = api.post(call, b'{"keys": ["%b"]}' % key)
         problem_of(answer, "malformed-body", "surrogate pair")
-    assert_usable(api, answer)
+        assert_usable(api, answer)
 
 
 def test_a_pair_of_escaped_surrogates_is_one_character(api: Api, fresh_key: FreshKey) -> None:

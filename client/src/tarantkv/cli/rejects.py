@@ -139,12 +139,12 @@ def _why_not_an_item(line: dict[str, Any]) -> Why:
 
 
 def _why_no_expiry(line: dict[str, Any]) -> Why:
-    ttl, expires_at = line.get("ttl"), line.get("expires_at")
+    ttl, expires_at = line.get("ttl"), line.get("expires_at", 0)
     if "ttl" in line and "expires_at" in line:
         return "invalid_expiry", "'ttl' and 'expires_at' exclude each other"
     if ttl is not None and (type(ttl) not in (int, float) or not 0 < ttl <= MAX_TTL_S):
         return "invalid_expiry", f"'ttl' must be above 0 and at most {MAX_TTL_S} seconds"
-    if "expires_at" in line and (type(expires_at) not in (int, float) or not -inf < expires_at <= LAST_S):
+    if type(expires_at) not in (int, float) or not -inf < expires_at <= LAST_S:
         return "invalid_expiry", f"'expires_at' must be a number, at most {LAST_S}"
     return None
 
