@@ -85,3 +85,29 @@ def test_who_may_not_read_is_told_who_that_is_all_the_same(
             server.shutdown()
             thread.join()
     assert '"user":"writer","scopes":"write"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("set", "a", "1", "--if-version", ""),
+        ("incr", "a", "--idempotency-key", ""),
+        ("get", "a", "--url", ""),
+        ("get", "a", "--user", ""),
+        ("get", "a", "--profile", ""),
+        ("get", "a", "--with", ""),
+        ("scan", "--cursor", ""),
+        ("export", "--output", ""),
+        ("import", "deep", "--ttl-attribute", ""),
+        ("import", "deep", "--journal", ""),
+        ("users", "add", "ada", "--scopes", ""),
+    ],
+)
+def test_an_option_that_is_empty_does_not_count_as_not_given(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main((*words, *AWAY[2:]))
+    said = capsys.readouterr().err
+    assert f"argument {words[-2]}" in said
+    assert "it is empty" in said

@@ -36,11 +36,22 @@ def parser(only: str | None = None) -> Parser:
     return top
 
 
+def _text(given: str) -> str:
+    """A text that is not empty: an empty variable of a shell must not take away a condition, or name another api.
+
+    Raises:
+        ArgumentTypeError: it is empty.
+    """
+    if not given:
+        raise argparse.ArgumentTypeError("it is empty")
+    return given
+
+
 def _common(one: Parser) -> None:
     group = one.add_argument_group("which api")
-    group.add_argument("--url", help="address of the api")
-    group.add_argument("--user", help="name of the user")
-    group.add_argument("--profile", help="a profile of the configuration file")
+    group.add_argument("--url", type=_text, help="address of the api")
+    group.add_argument("--user", type=_text, help="name of the user")
+    group.add_argument("--profile", type=_text, help="a profile of the configuration file")
     group.add_argument("--deadline", type=float, metavar="S", help="seconds for all tries of a request (30)")
     one.add_argument("--json", action="store_true", help="lines of JSON also on a terminal")
     one.add_argument("--quiet", "-q", action="store_true", help="no progress bar")
@@ -63,7 +74,9 @@ def _nothing(_: Parser) -> None:
 def _get(one: Parser) -> None:
     one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - for lines of the input")
     one.add_argument("--raw", action="store_true", help="print values alone, texts without quotes")
-    one.add_argument("--with", dest="with_", metavar="WHAT", help="version, expires_at, or both with a comma")
+    one.add_argument(
+        "--with", dest="with_", metavar="WHAT", type=_text, help="version, expires_at, or both with a comma"
+    )
     one.add_argument("--partial", action="store_true", help="print what can be read while shards are down")
     _lines(one)
 
@@ -82,11 +95,13 @@ def _condition(one: Parser) -> None:
     group = one.add_mutually_exclusive_group()
     group.add_argument("--if-absent", action="store_true", help="only where the key is not there")
     group.add_argument("--if-present", action="store_true", help="only where the key is there")
-    group.add_argument("--if-version", metavar="VERSION", help="only where the key has this version")
+    group.add_argument("--if-version", metavar="VERSION", type=_text, help="only where the key has this version")
 
 
 def _once(one: Parser) -> None:
-    one.add_argument("--idempotency-key", metavar="TEXT", help="the same key within ten minutes: applied once")
+    one.add_argument(
+        "--idempotency-key", metavar="TEXT", type=_text, help="the same key within ten minutes: applied once"
+    )
 
 
 def _lines(one: Parser) -> None:
@@ -136,16 +151,18 @@ def _scan(one: Parser) -> None:
     _selection(one)
     one.add_argument("--reverse", action="store_true", help="from the last key to the first")
     one.add_argument("--limit", type=int, metavar="N", help="so many keys at most")
-    one.add_argument("--with", dest="with_", metavar="WHAT", help="version, expires_at, or both with a comma")
-    one.add_argument("--cursor", help="go on where a scan has ended")
+    one.add_argument(
+        "--with", dest="with_", metavar="WHAT", type=_text, help="version, expires_at, or both with a comma"
+    )
+    one.add_argument("--cursor", type=_text, help="go on where a scan has ended")
     one.add_argument("--page-size", type=int, default=1000, metavar="N", help="keys a request (1000)")
 
 
 def _export(one: Parser) -> None:
     _selection(one)
-    one.add_argument("--output", "-o", metavar="FILE", help="write to this file")
+    one.add_argument("--output", "-o", metavar="FILE", type=_text, help="write to this file")
     one.add_argument("--resume", action="store_true", help="go on with the file where its export broke off")
-    one.add_argument("--cursor", help="go on behind a cursor")
+    one.add_argument("--cursor", type=_text, help="go on behind a cursor")
 
 
 def _import(one: Parser) -> None:
@@ -157,12 +174,12 @@ def _import(one: Parser) -> None:
         "--key", action="append", metavar="NAME", help="column or attribute of the key; several are joined"
     )
     one.add_argument("--separator", default=":", metavar="TEXT", help="between the parts of a key (:)")
-    one.add_argument("--ttl-attribute", metavar="NAME", help="dynamodb: the attribute that has the expiry")
+    one.add_argument("--ttl-attribute", metavar="NAME", type=_text, help="dynamodb: the attribute that has the expiry")
     one.add_argument("--ttl", type=float, metavar="S", help="lines without an expiry expire after so many seconds")
     one.add_argument("--if-absent", action="store_true", help="leave keys alone that are there")
     one.add_argument("--resume", action="store_true", help="go on where an import of this file was interrupted")
-    one.add_argument("--journal", metavar="FILE", help="where the import notes what is done (FILE.journal)")
-    one.add_argument("--rejected", metavar="FILE", help="where rejected lines go (FILE.rejected.ndjson)")
+    one.add_argument("--journal", metavar="FILE", type=_text, help="where the import notes what is done (FILE.journal)")
+    one.add_argument("--rejected", metavar="FILE", type=_text, help="where rejected lines go (FILE.rejected.ndjson)")
     one.add_argument("--parallel", type=int, default=4, metavar="N", help="requests under way at a time (4)")
     one.add_argument("--part-lines", type=int, default=5000, metavar="N", help="lines a request (5000)")
 
@@ -182,7 +199,9 @@ def _users(one: Parser) -> None:
     actions = ("list", "show", "add", "password", "scopes", "disable", "enable", "remove")
     one.add_argument("action", choices=actions, help="one of `list`, " + ", ".join(f"`{each}`" for each in actions[1:]))
     one.add_argument("name", nargs="?", metavar="NAME", help="whom; all but list need it")
-    one.add_argument("--scopes", metavar="LIST", help="some of read, write, observe, admin with commas (read,write)")
+    one.add_argument(
+        "--scopes", metavar="LIST", type=_text, help="some of read, write, observe, admin with commas (read,write)"
+    )
     source = one.add_mutually_exclusive_group()
     source.add_argument("--password-stdin", action="store_true", help="the new password is the input's first line")
     source.add_argument("--random", action="store_true", help="make a new password here, and print it")
