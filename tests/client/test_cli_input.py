@@ -36,6 +36,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("get", "a", "--url", "http://ada:secret@127.0.0.1:1"), b"", "user"),
         (("diff", "deep", "-"), b"", "deep is no export"),
         (("export", "-o", "deep", "--resume"), b"", "deep is no export"),
+        (("import", "deep", "--key", "id"), b"", "--key is for csv and dynamodb, and this is read as ndjson"),
+        (("import", "deep", "--ttl-attribute", "t", "--format", "csv"), b"", "--ttl-attribute is for dynamodb"),
         (("import", "deep", "--journal", "both", "--rejected", "both"), b"", "both cannot be the journal and"),
     ],
 )

@@ -32,6 +32,12 @@ def test_lines_go_as_they_are_and_know_where_they_end() -> None:
     assert [record.end for record in records] == [28, 29, 33, len(content)]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+    text = b'{"key": "a", "value": 1}\n'
+    one, other = ndjson(io.BytesIO(b"\xef\xbb\xbf" + text * 2), Options())
+    assert (one.line, one.end, other.line) == (text, len(text) + 3, text)
+
+
 def test_lines_get_what_all_shall_have_unless_they_say_otherwise() -> None:
     content = '{"key": "a", "value": 1}\n{"key": "b", "value": 2, "expires_at": 9}\n{"end": true, "items": 2}\nbad\n'
     first, second, end, bad = read(ndjson, content, ttl=60.0, if_absent=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
@@ -73,6 +74,7 @@ Reader = Callable[[BinaryIO, Options], Iterator[Record]]
 def ndjson(file: BinaryIO, options: Options) -> Iterator[Record]:
     """Lines as `scan` and `export` print them. They are sent unchanged, unless members are added."""
     at = file.tell() if file.seekable() else -1
+    is_first = at <= 0
     while line := file.readline(MAX_LINE_BYTES + 1):
         size = len(line)
         if size > MAX_LINE_BYTES and not line.endswith(b"\n"):
@@ -81,6 +83,10 @@ def ndjson(file: BinaryIO, options: Options) -> Iterator[Record]:
             at = -1 if at < 0 else at + size + len(more)
             yield rejected("invalid_line", f"the line has more than {MAX_LINE_BYTES} bytes", end=at)
             continue
+        if is_first:
+            # Other programs take it for part of the first line, and the api rejects that.
+            line = line.removeprefix(BOM_UTF8)
+        is_first = False
         at = -1 if at < 0 else at + size
         yield Record(_with_members(line, options) if options.changes else line, at)
 

@@ -37,19 +37,9 @@ class Part(NamedTuple):
 
 def run(asked: Namespace) -> int:
     """Store the lines of a file."""
-    if not 1 <= asked.part_lines <= MAX_PART_LINES:
-        raise UsageError(f"--part-lines must be 1 to {MAX_PART_LINES}")
-    if not 1 <= asked.parallel <= 64:
-        raise UsageError("--parallel must be 1 to 64")
     options = Options(tuple(asked.key or ()), asked.separator, asked.ttl, asked.if_absent, asked.ttl_attribute)
     name, reader = reader_of(asked.file, asked.format)
-    if asked.file == "-" and (asked.resume or asked.journal):
-        raise UsageError("the input cannot be resumed: import a file")
-    for path in (asked.journal, asked.rejected):
-        if path is not None and _are_one(path, asked.file):
-            raise UsageError(f"{path} is the file that is imported")
-    if asked.journal is not None and asked.rejected is not None and _are_one(asked.journal, asked.rejected):
-        raise UsageError(f"{asked.journal} cannot be the journal and have the rejected lines")
+    _check(asked, name)
     with ExitStack() as stack:
         file, total = _opened(asked.file, stack)
         journal = None if asked.file == "-" else _journal(asked, name, options)
@@ -62,6 +52,31 @@ def run(asked: Namespace) -> int:
         if journal is not None:
             journal.remove()
     return work.report()
+
+
+def _check(asked: Namespace, name: str) -> None:
+    """See that the options can be kept, for a file of the format `name`.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if not 1 <= asked.part_lines <= MAX_PART_LINES:
+        raise UsageError(f"--part-lines must be 1 to {MAX_PART_LINES}")
+    if not 1 <= asked.parallel <= 64:
+        raise UsageError("--parallel must be 1 to 64")
+    for flag, given, formats in (
+        ("--key", asked.key, ("csv", "dynamodb")),
+        ("--ttl-attribute", asked.ttl_attribute, ("dynamodb",)),
+    ):
+        if given and name not in formats:
+            raise UsageError(f"{flag} is for {' and '.join(formats)}, and this is read as {name}: --format")
+    if asked.file == "-" and (asked.resume or asked.journal):
+        raise UsageError("the input cannot be resumed: import a file")
+    for path in (asked.journal, asked.rejected):
+        if path is not None and _are_one(path, asked.file):
+            raise UsageError(f"{path} is the file that is imported")
+    if asked.journal is not None and asked.rejected is not None and _are_one(asked.journal, asked.rejected):
+        raise UsageError(f"{asked.journal} cannot be the journal and have the rejected lines")
 
 
 class Import:
