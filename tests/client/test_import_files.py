@@ -1,5 +1,6 @@
 """The files that an import writes beside its input: a file of another kind is refused and stays as it is."""
 
+import json
 import os
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from tarantkv.cli import main
 from tarantkv.cli.exits import UsageError
 from tarantkv.cli.journal import Journal
+from tarantkv.cli.rejects import Rejects
 
 WHAT = {"file": "1:ab"}
 
@@ -63,6 +65,15 @@ def test_an_import_does_not_write_into_the_file_that_it_imports(
         assert main(("import", str(data), option, str(path), "--url", "http://127.0.0.1:1", "--deadline", "0.1")) == 2
         assert f"{path} is the file that is imported" in capsys.readouterr().err
         assert data.read_bytes() == whole
+
+
+def test_a_rejected_text_that_utf_8_cannot_express_is_written_with_its_escape(tmp_path: Path) -> None:
+    path = tmp_path / "rejected"
+    rejects = Rejects(str(path), 0)
+    lines = [{"line": 1, "code": "invalid_value", "detail": "x", "text": "\ud800é\udcff"}]
+    rejects.add(lines)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == lines
+    assert rejects.size == path.stat().st_size
 
 
 def test_an_input_that_can_be_read_only_once_is_to_come_as_standard_input(

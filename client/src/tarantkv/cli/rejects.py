@@ -50,12 +50,14 @@ class Rejects:
         """Write lines."""
         if not lines:
             return
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode("utf-8", "surrogateescape")
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        # Half of a surrogate pair becomes its escape, which JSON has, too.
+        encoded = text.encode("utf-8", "backslashreplace")
         with open(self.path, "ab") as file:
-            file.write(text)
+            file.write(encoded)
             file.flush()
             os.fsync(file.fileno())
-        self.size += len(text)
+        self.size += len(encoded)
 
 
 def rejected_of(part: ImportPart, result: ImportResult) -> list[dict[str, Any]]:
