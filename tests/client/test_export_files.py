@@ -1,11 +1,16 @@
 """The file that an export goes on with: another file is refused and stays as it is."""
 
+import os
+from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tarantkv.cli import main
+from tarantkv.cli.scans import _Begun, _opened
 
 GONE = ("--resume", "--url", "http://127.0.0.1:1", "--deadline", "0.1")
+NOTHING = _Begun(None, None, 0, 0, complete=False)
 ITEM, CURSOR = '{"key": "a", "value": 1}\n', '{"cursor": "c", "items": 1}\n'
 
 
@@ -45,3 +50,22 @@ def test_an_export_goes_on_behind_its_last_whole_line(
     assert main(("export", "-o", str(path), *GONE)) == 5
     assert f"go on with the cursor {'later' if 'later' in rest else 'c'}" in capsys.readouterr().err
     assert path.read_text() == kept
+
+
+def test_a_pipe_gets_an_export_and_cannot_be_continued(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(path)
+    with closing(os.fdopen(os.open(path, os.O_RDWR), "rb")) as reader:
+        with _opened(Namespace(output=str(path)), NOTHING) as file:
+            file.write(ITEM.encode())
+        assert reader.readline() == ITEM.encode()
+    assert main(("export", "-o", str(path), *GONE)) == 2
+    assert f"{path} is no file" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_reported_with_the_file() -> None:
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        _opened(Namespace(output="/dev/full"), NOTHING) as out,
+    ):
+        out.write(ITEM.encode())
+    assert caught.value.filename == "/dev/full"

@@ -76,6 +76,14 @@ def test_a_rejected_text_that_utf_8_cannot_express_is_written_with_its_escape(tm
     assert rejects.size == path.stat().st_size
 
 
+def test_a_device_is_no_journal_and_is_named_where_it_is_full() -> None:
+    with pytest.raises(UsageError, match="/dev/full is no file"):
+        Journal("/dev/full", WHAT, "name", resume=False)
+    with pytest.raises(OSError, match="No space left") as caught:
+        Rejects("/dev/full", 0).add([{"line": 1}])
+    assert caught.value.filename == "/dev/full"
+
+
 def test_an_input_that_can_be_read_only_once_is_to_come_as_standard_input(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

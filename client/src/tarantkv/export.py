@@ -187,7 +187,7 @@ class ExportReader:
         if passes and self._sender.clock() + wait < self._until:
             yield Sleep(wait)
             return
-        if not self._begun or (self.cursor is None and self.last_key is None):
+        if (not self._begun and not passes) or (self.cursor is None and self.last_key is None):
             raise error
         text = f"the export broke off after {self.items} items: {error.detail}"
         where = "from its start" if self.cursor is None else f"with the cursor {self.cursor}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tarantkv.errors import (
     ConditionFailedError,
     ConflictError,
@@ -26,6 +29,17 @@ PIPE_CLOSED = 141
 
 class UsageError(Exception):
     """The command line asks for something impossible; the text says why."""
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Name the file in errors of writing to it: the system names it only when it is opened."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = path
+        raise
 
 
 def code_of(error: TarantKVError) -> int:

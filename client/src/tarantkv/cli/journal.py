@@ -12,7 +12,7 @@ import json
 import os
 from typing import Any, NamedTuple
 
-from tarantkv.cli.exits import UsageError
+from tarantkv.cli.exits import UsageError, naming
 from tarantkv.cli.json_input import parsed
 
 VERSION = 1
@@ -42,6 +42,8 @@ class Journal:
         self.path = path
         self.done: dict[int, Done] = {}
         self.rejected_size = 0
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise UsageError(f"{path} is no file, and cannot be a journal")
         self._file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")  # noqa: SIM115 - open until `close`
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,9 +123,10 @@ class Journal:
         return header, size
 
     def _write(self, members: dict[str, Any]) -> None:
-        self._file.write(json.dumps(members).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            self._file.write(json.dumps(members).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
 
 def _is_cut_off(line: bytes) -> bool:

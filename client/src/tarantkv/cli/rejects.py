@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any, TypeAlias
 
+from tarantkv.cli.exits import naming
 from tarantkv.cli.json_input import parsed
 from tarantkv.imports import ImportPart, is_json
 from tarantkv.models import ImportResult
@@ -43,7 +44,7 @@ class Rejects:
     def __init__(self, path: str, size: int) -> None:
         self.path = path
         self.size = size
-        if os.path.exists(path):
+        if os.path.isfile(path):
             os.truncate(path, size)
 
     def add(self, lines: list[dict[str, Any]]) -> None:
@@ -53,10 +54,11 @@ class Rejects:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         # Half of a surrogate pair becomes its escape, which JSON has, too.
         encoded = text.encode("utf-8", "backslashreplace")
-        with open(self.path, "ab") as file:
+        with naming(self.path), open(self.path, "ab") as file:
             file.write(encoded)
             file.flush()
-            os.fsync(file.fileno())
+            if os.path.isfile(self.path):
+                os.fsync(file.fileno())
         self.size += len(encoded)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
-from tarantkv.cli.exits import DONE, UsageError
+from tarantkv.cli.exits import DONE, UsageError, naming
 from tarantkv.cli.json_input import parsed
 from tarantkv.cli.opening import client_of
 from tarantkv.cli.output import Output
@@ -57,6 +57,8 @@ def export(asked: Namespace) -> int:
     """Write lines of all keys; the last line says that the export is complete."""
     if asked.resume and not asked.output:
         raise UsageError("--resume needs --output FILE")
+    if asked.resume and _is_device(asked.output):
+        raise UsageError(f"{asked.output} is no file: only a file can be continued")
     if asked.cursor and (asked.prefix or asked.start or asked.end or asked.keys_only or asked.resume):
         raise UsageError("--cursor holds the selection: give either")
     begun = _begun(asked.output) if asked.resume else _Begun(asked.cursor, None, 0, 0, complete=False)
@@ -145,16 +147,26 @@ def _object(line: bytes, path: str) -> dict[str, Any]:
     return found
 
 
+def _is_device(path: str) -> bool:
+    """Whether a path is that of a pipe or a device, which can neither be cut nor continued."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
 @contextmanager
 def _opened(asked: Namespace, begun: _Begun) -> Iterator[BinaryIO]:
     """The file to write to, cut after its last complete line, or standard output."""
     if asked.output is None:
         yield sys.stdout.buffer
         return
-    with open(os.open(asked.output, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
-        file.truncate(begun.size)
-        file.seek(begun.size)
-        yield file
+    with naming(asked.output):
+        if _is_device(asked.output):
+            with open(asked.output, "wb") as file:
+                yield file
+            return
+        with open(os.open(asked.output, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+            file.truncate(begun.size)
+            file.seek(begun.size)
+            yield file
 
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {"scan": scan, "export": export}
