@@ -34,6 +34,7 @@ from protocol.version import VERSION
 from worker.cluster import learn_cluster
 from worker.errors import WrongInstanceError
 from worker.group import Group
+from worker.heartbeat import Heartbeat
 from worker.loop import ShardLoop
 from worker.loops import LoopKey, Loops
 from worker.presence import Presence
@@ -71,7 +72,7 @@ class Worker:
         self.loops.ensure(shards)
         self._watch.start()
 
-    def supervise(self, stop: Stop, heartbeat: Path | None) -> None:
+    def supervise(self, stop: Stop, heartbeat: Heartbeat) -> None:
         """Watch the threads until `stop` is set; raises the error that ended one of them."""
         watch = self._watch
         while watch is not None and not stop.wait(TICK_S):
@@ -79,14 +80,14 @@ class Worker:
             if not watch.is_alive():
                 raise watch.failure or RuntimeError(f"{watch.name} ended")
             oldest = min(self.loops.oldest_turn(), watch.last_turn)
-            if heartbeat is not None and time.monotonic() - oldest < STALLED_S:
-                heartbeat.touch()
+            if time.monotonic() - oldest < STALLED_S:
+                heartbeat.beat()
 
-    def drain(self, timeout_s: float) -> bool:
-        """Let every loop finish its frames; returns whether all did in time."""
+    def drain(self, timeout_s: float, heartbeat: Heartbeat) -> bool:
+        """Let every loop finish its frames; returns whether all did in time. A worker that drains is healthy."""
         if self._watch is not None:
             self._watch.stop()
-        return self.loops.drain(timeout_s)
+        return self.loops.drain(timeout_s, heartbeat.beat)
 
     def _make(self, key: LoopKey, instances: Sequence[Address], position: int) -> ShardLoop:
         settings = self._settings
@@ -135,7 +136,7 @@ def main() -> int:
         compiled.check(load_or_exit(CompiledSettings).compiled)
     except SettingsError as error:
         exit_with(str(error))
-    heartbeat = Path(settings.worker_heartbeat_file) if settings.worker_heartbeat_file else None
+    heartbeat = Heartbeat(settings.worker_heartbeat_file)
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -155,7 +156,7 @@ def main() -> int:
     except Exception:  # noqa: BLE001 - every error ends this process, and its supervisor starts the next
         _log.exception("a shard's loop failed")
         return 1
-    if not worker.drain(settings.worker_drain_timeout_s):
+    if not worker.drain(settings.worker_drain_timeout_s, heartbeat):
         _log.error("stopped with frames in hand; other workers will take them over")
         return 1
     _log.info("worker stopped")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
 
 from protocol.backoff import Backoff
 from protocol.stopping import Stop
 from worker.errors import ShardUnreachableError, WrongInstanceError
+from worker.heartbeat import NONE, Heartbeat
 from worker.shard import Shard
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ FIRST_WAIT_S, LAST_WAIT_S = 0.05, 1.0
 ID_BYTES = 16
 
 
-def learn_cluster(shards: Sequence[Shard], stop: Stop, heartbeat: Path | None = None) -> str | None:
+def learn_cluster(shards: Sequence[Shard], stop: Stop, heartbeat: Heartbeat = NONE) -> str | None:
     """The id of the cluster to which all `shards` belong, 32 hexadecimal digits; None if `stop` is set first.
 
     One shard that knows the id is enough. If none does, all must be in reach: a shard out of reach may have one.
@@ -35,7 +35,7 @@ def learn_cluster(shards: Sequence[Shard], stop: Stop, heartbeat: Path | None = 
     backoff = Backoff(FIRST_WAIT_S, LAST_WAIT_S)
     waits = False
     while not stop.is_set():
-        found, failures = _ask(shards, heartbeat)
+        found, failures = _ask(shards, stop, heartbeat)
         known = {name: cluster for name, cluster in found.items() if cluster}
         if len(set(known.values())) > 1:
             said = ", ".join(f"{name} to {cluster}" for name, cluster in known.items())
@@ -53,20 +53,19 @@ def learn_cluster(shards: Sequence[Shard], stop: Stop, heartbeat: Path | None = 
     return None
 
 
-def _beat(heartbeat: Path | None) -> None:
-    """Beat before each shard: a silent one takes the whole timeout of a call, and all of them together take longer than
-    a heartbeat may.
+def _ask(shards: Sequence[Shard], stop: Stop, heartbeat: Heartbeat) -> tuple[dict[str, str], list[str]]:
+    """The answers of the shards in reach, and why the others are out of reach.
+
+    It beats before each shard: a silent one takes the whole timeout of a call, and all of them together take longer
+    than a heartbeat may be old, or than a worker may take to stop.
     """
-    if heartbeat is not None:
-        heartbeat.touch()
-
-
-def _ask(shards: Sequence[Shard], heartbeat: Path | None) -> tuple[dict[str, str], list[str]]:
-    """The answers of the shards in reach, and why the others are out of reach."""
     found: dict[str, str] = {}
     failures: list[str] = []
     for shard in shards:
-        _beat(heartbeat)
+        if stop.is_set():
+            failures.append(f"{shard.name}: not asked, this worker was told to stop")
+            break
+        heartbeat.beat()
         try:
             shard.connect()
             found[shard.name] = shard.said_cluster
@@ -84,10 +83,10 @@ def _found_cluster(shards: Sequence[Shard], failures: list[str]) -> str | None:
         return None
 
 
-def _join_all(shards: Sequence[Shard], cluster: str, heartbeat: Path | None) -> None:
+def _join_all(shards: Sequence[Shard], cluster: str, heartbeat: Heartbeat) -> None:
     """Give the id to the shards in reach, and close the connections. Other shards join when their loop connects."""
     for shard in shards:
-        _beat(heartbeat)
+        heartbeat.beat()
         shard.cluster = cluster
         if shard.connected:
             try:

@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 LINGER_S = 10.0
 """A loop of a removed shard continues for this long after its last frame. The api asks the shards every two seconds."""
 
+BEAT_S = 1.0
+"""How often a worker shows that it is healthy while its loops end."""
+
 AGAIN_S = 5.0
 """How long after its end a loop is tried again whose shard was announced at an address of another instance."""
 
@@ -127,8 +130,11 @@ class Loops:
         """When the loop that is most behind completed its last round, on the monotonic clock."""
         return min((loop.last_turn for loop in self if loop.is_alive()), default=time.monotonic())
 
-    def drain(self, timeout_s: float) -> bool:
-        """Let every loop finish its frames, and start none any more; returns whether all did in time."""
+    def drain(self, timeout_s: float, beat: Callable[[], None] = lambda: None) -> bool:
+        """Let every loop finish its frames, and start none any more; returns whether all did in time.
+
+        `beat` is called once a second at least.
+        """
         with self._lock:
             self._draining = True
             loops = [kept.loop for kept in self._kept.values()]
@@ -136,7 +142,9 @@ class Loops:
             loop.stop()
         end = time.monotonic() + timeout_s
         for loop in loops:
-            loop.join(max(0.0, end - time.monotonic()))
+            while loop.is_alive() and (left := end - time.monotonic()) > 0:
+                beat()
+                loop.join(min(left, BEAT_S))
         return not any(loop.is_alive() for loop in loops)
 
     def _settle(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 from protocol.stopping import Stop
 from worker.cluster import learn_cluster
 from worker.errors import ShardUnreachableError
+from worker.heartbeat import Heartbeat
 
 
 class SilentShard:
@@ -13,7 +14,7 @@ class SilentShard:
 
     said_cluster = ""
 
-    def __init__(self, name: str, heartbeat: Path, stop: Stop) -> None:
+    def __init__(self, name: str, heartbeat: Path, stop: Stop | None = None) -> None:
         self.name = name
         self.beats: list[bool] = []
         self._heartbeat = heartbeat
@@ -22,13 +23,21 @@ class SilentShard:
     def connect(self) -> None:
         self.beats.append(self._heartbeat.exists())
         self._heartbeat.unlink(missing_ok=True)
-        self._stop.set()
+        if self._stop is not None:
+            self._stop.set()
         raise ShardUnreachableError("no answer in time", sent=False)
 
 
 def test_a_worker_shows_that_it_lives_before_each_shard_that_it_asks_for_its_cluster(tmp_path: Path) -> None:
     """Each may take a call's timeout, and together longer than a worker may be silent."""
     heartbeat, stop = tmp_path / "heartbeat", Stop()
-    shards = [SilentShard(name, heartbeat, stop) for name in ("s1", "s2", "s3")]
-    assert learn_cluster(cast("list[Any]", shards), stop, heartbeat) is None
+    shards = [SilentShard("s1", heartbeat), SilentShard("s2", heartbeat), SilentShard("s3", heartbeat, stop)]
+    assert learn_cluster(cast("list[Any]", shards), stop, Heartbeat(str(heartbeat))) is None
     assert [shard.beats for shard in shards] == [[True]] * 3
+
+
+def test_a_worker_that_is_told_to_stop_asks_no_further_shard_for_its_cluster(tmp_path: Path) -> None:
+    heartbeat, stop = tmp_path / "heartbeat", Stop()
+    shards = [SilentShard("s1", heartbeat), SilentShard("s2", heartbeat, stop), SilentShard("s3", heartbeat)]
+    assert learn_cluster(cast("list[Any]", shards), stop) is None
+    assert [len(shard.beats) for shard in shards] == [1, 1, 0]
