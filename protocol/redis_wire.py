@@ -2,8 +2,7 @@
 
 The parser and the packer are those of hiredis, in C. redis-py's clients do more for each command and reply: pools,
 retries, health checks, events, a task and a timer. A turn has up to a dozen commands, and for requests of one key that
-took a sixth of the api's CPU time. A connection retries nothing: its callers know the deadlines, and what a lost reply
-means.
+took a sixth of the api's CPU time. A connection retries nothing: its callers know what a lost reply means.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import redis
 from protocol.redis_server import Address, Command, run_id
 from protocol.settings import RedisSettings
 from protocol.slow_answers import keep_up, latest
+from protocol.slow_links import Leaving, receive, send, waiting_in
 
 __all__ = ["COMMAND_TIMEOUT_S", "CONNECT_TIMEOUT_S", "AsyncWire", "Command", "Wire", "check"]
 
@@ -133,7 +133,7 @@ class Wire:
         replies: list[Any] = []
         began_at, came = 0.0, 0
         try:
-            connected.sendall(_pack(commands))
+            send(connected, _pack(commands))
             while True:
                 reply = gets()
                 while reply is not _UNFINISHED:
@@ -145,7 +145,7 @@ class Wire:
                     reply = gets()
                 if came:
                     began_at = keep_up(began_at, self._timeout_s, came)
-                received = connected.recv_into(buffer)
+                received = receive(connected, buffer) if not came else connected.recv_into(buffer)
                 if not received:
                     raise redis.ConnectionError("redis closed the connection")
                 came += received
@@ -182,6 +182,7 @@ class AsyncWire(asyncio.Protocol):
         self._closed = False
         self._began_at = self._heard_at = 0.0
         self._came = 0
+        self._leaving: Leaving | None = None
         self._timer: asyncio.TimerHandle
         self._loop: asyncio.AbstractEventLoop
 
@@ -239,6 +240,7 @@ class AsyncWire(asyncio.Protocol):
         cast("asyncio.Transport", self._transport).write(_pack(commands))
         self._began_at = self._heard_at = loop.time()
         self._came = 0
+        self._leaving = None
         self._timer = loop.call_later(self._timeout_s, self._time_out)
         try:
             await waiter
@@ -253,11 +255,13 @@ class AsyncWire(asyncio.Protocol):
 
     def _time_out(self) -> None:
         """End the wait if nothing came for too long, or if the bytes come too slowly; a large reply may take longer."""
-        loop = self._loop
         slowest = latest(self._began_at, self._timeout_s, self._came)
-        left = min(self._heard_at, slowest) + self._timeout_s - loop.time()
+        left = min(self._heard_at, slowest) + self._timeout_s - self._loop.time()
+        self._leaving = self._leaving or Leaving(self._timeout_s)
+        if left <= 0 and not self._came and self._leaving.goes_on(waiting_in(self._transport)):
+            left = self._timeout_s
         if left > 0:
-            self._timer = loop.call_later(left, self._time_out)
+            self._timer = self._loop.call_later(left, self._time_out)
             return
         self._fail(redis.TimeoutError(f"redis did not answer within {self._timeout_s:g} seconds"))
 
