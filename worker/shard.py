@@ -25,6 +25,7 @@ from protocol.settings import StoreSettings
 from worker.errors import ShardUnreachableError, WrongInstanceError
 from worker.iproto import CallRefusedError, Procedure
 from worker.leader import Found, LeaderSearch
+from worker.time_limit import TimeLimit
 
 # Tarantool refuses these before the procedure runs: no such procedure, access denied, wrong credentials, still loading.
 _NOT_EXECUTED = frozenset({33, 42, 47, 116})
@@ -151,14 +152,20 @@ class Shard:
         except OSError as error:
             return Found(instance, None, _reason(error))
         found = Found(instance, None, "read-only")
+        left_s = max(0.001, ends - time.monotonic())
+        limit = TimeLimit(connected, left_s)
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._is_leader(connected, address, ends - time.monotonic()):
+            with limit:
+                leads = self._is_leader(connected, address, left_s)
+            if limit.reached:
+                found = Found(instance, None, "no answer in time")
+            elif leads:
                 found = Found(instance, connected, "")
         except WrongInstanceError as error:
             found = Found(instance, None, str(error), error)
         except (Error, OSError, *_NONSENSE) as error:
-            found = Found(instance, None, _reason(error))
+            found = Found(instance, None, "no answer in time" if limit.reached else _reason(error))
         finally:
             if found.connected is None:
                 connected.close()
@@ -210,7 +217,7 @@ class Shard:
             user=self._settings.store_user,
             password=self._settings.store_password,
             encoding=None,
-            socket_timeout=max(0.001, within_s),
+            socket_timeout=within_s,
             reconnect_max_attempts=0,
             fetch_schema=False,
         )
