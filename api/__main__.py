@@ -10,9 +10,9 @@ import asyncio
 import logging
 import os
 import sys
-import tempfile
 
 from api.ops.metrics import MULTIPROCESS_DIRECTORY
+from api.ops.metrics_directory import metrics_directory
 from api.overload.errors import OverloadedError
 from api.processes import FAILED, serve
 from api.queue.errors import ShardsSilentError, StoreCallError, TwoClustersError
@@ -70,7 +70,7 @@ def run(settings: ApiSettings) -> int:
         server = Server(config)
         server.run()
         return 0 if server.started else FAILED
-    with tempfile.TemporaryDirectory(prefix="tarant-kv-metrics-") as directory:
+    with metrics_directory() as directory:
         os.environ[MULTIPROCESS_DIRECTORY] = directory
         return serve(config, settings.http.startup_timeout_s)
 
