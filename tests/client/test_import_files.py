@@ -94,3 +94,23 @@ def test_an_input_that_can_be_read_only_once_is_to_come_as_standard_input(
         writer.flush()
         assert main(("import", str(pipe), "--url", "http://127.0.0.1:1", "--deadline", "0.1")) == 2
     assert f"tarantkv import - < {pipe}" in capsys.readouterr().err
+
+
+def test_an_import_whose_input_is_at_fault_from_the_beginning_leaves_no_journal(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The corrected file would not fit the journal, and the import would be refused."""
+    for resume in ((), ("--resume",)):
+        assert main(("import", str(data), "--key", "name", "--url", "http://127.0.0.1:1", *resume)) == 2
+        assert "the CSV has no column 'name'" in capsys.readouterr().err
+        assert list(data.parent.glob("*.journal")) == []
+
+
+def test_an_import_keeps_its_journal_if_something_may_have_been_stored(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = data.with_name("data.ndjson")
+    lines.write_text('{"key": "a", "value": 1}\n')
+    assert main(("import", str(lines), "--url", "http://127.0.0.1:1", "--deadline", "0.1")) != 0
+    assert "--resume" in capsys.readouterr().err
+    assert [path.name for path in data.parent.glob("*.journal")] == ["data.ndjson.journal"]

@@ -48,7 +48,13 @@ def run(asked: Namespace) -> int:
         path = asked.rejected or ("import" if asked.file == "-" else asked.file) + ".rejected.ndjson"
         bar = stack.enter_context(Progress("import", "lines", total, quiet=asked.quiet))
         work = Import(asked, journal, Rejects(path, journal.rejected_size if journal else 0), bar)
-        work.send(work.parts(file, reader, options))
+        try:
+            work.send(work.parts(file, reader, options))
+        except BaseException:
+            if journal is not None and not journal.resumed and not work.has_sent:
+                # Nothing was stored. The input is at fault, and after its correction this journal would not fit it.
+                journal.remove()
+            raise
         if journal is not None:
             journal.remove()
     return work.report()
@@ -90,6 +96,8 @@ class Import:
         self._name = journal.name if journal is not None else new_import()
         self._done: list[Done] = list(journal.done.values()) if journal is not None else []
         self._read_to = 0
+        self.has_sent = False
+        """Whether a part was handed over to be sent."""
         if journal is not None and journal.resumed:
             say(f"going on: {len(journal.done)} parts are done, {sum(done.lines for done in self._done)} lines")
 
@@ -122,6 +130,7 @@ class Import:
                 if failed is not None:
                     return
                 under_way[part.part.number] = part
+                self.has_sent = True
                 yield part.part
 
         policy = Policy(parallel=self._asked.parallel)
