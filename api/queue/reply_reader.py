@@ -10,6 +10,7 @@ from typing import Any
 
 import redis.exceptions
 
+from api.queue.failure_line import FailureLine
 from api.queue.outgoing import Outgoing
 from protocol.backoff import Backoff
 from protocol.frames import VERSION, FrameError, Outcome, decode_reply
@@ -72,7 +73,7 @@ class ReplyReader:
         self._wake_sender = wake_sender
         self._changed = changed
         self._silent_s = silent_s
-        self._lane = redis_settings.address.name
+        self._failure_line = FailureLine(_log, "reading from redis failed", redis_settings.address.name)
         self._undeleted_bytes = 0
         self._logged_at = float("-inf")
         self._rewind = False
@@ -107,8 +108,7 @@ class ReplyReader:
                     # This process closed the connection itself. It counts as failed only if the next connection fails.
                     self._reconnects = False
                 else:
-                    if self.connected:
-                        _log.warning("reading from redis failed", extra={"lane": self._lane, "error": str(error)})
+                    self._failure_line.log(error, worked=self.connected)
                     self.connected = False
                     self._changed(False)
             finally:

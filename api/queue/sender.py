@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import redis.exceptions
 
+from api.queue.failure_line import FailureLine
 from api.queue.outgoing import Outgoing
 from api.queue.pending import Observer, Pending, PendingChunks, SentFrame
 from protocol.backoff import Backoff
@@ -101,6 +102,7 @@ class Sender:
         self._others = others or NoOthers()
         self._silent_s = silent_s
         self._lane = redis_settings.address.name
+        self._failure_line = FailureLine(_log, "sending to redis failed", self._lane)
         self._had_session = False
         self._wake = asyncio.Event()
         self._added = 0
@@ -125,8 +127,8 @@ class Sender:
             try:
                 await self._session(wire)
             except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+                self._failure_line.log(error, worked=self.connected)
                 if self.connected:
-                    _log.warning("sending to redis failed", extra={"lane": self._lane, "error": str(error)})
                     backoff.reset()
                 self.connected = False
                 self._others.take_over()
