@@ -166,6 +166,13 @@ def test_every_variable_of_a_program_is_one_of_its_settings(tier: str) -> None:
 
 
 @needs_helm
+def test_no_variable_of_a_service_is_taken_for_a_setting() -> None:
+    """Kubernetes makes TARANTKV_TARANT_KV_SERVICE_HOST for a release named tarantkv, and api and workers would end."""
+    for workload in workloads(*EVERYTHING).values():
+        assert workload["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
+@needs_helm
 def test_no_secret_stands_outside_the_secret() -> None:
     (secret,) = of_kind("Secret").values()
     values = set(secret["data"].values())
