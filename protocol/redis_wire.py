@@ -38,9 +38,9 @@ def _reader() -> hiredis.Reader:
     )
 
 
-def _pack(commands: Sequence[Command]) -> bytes:
+def _packed(commands: Sequence[Command]) -> list[bytes]:
     # hiredis accepts a tuple of any length; its stub does not say so.
-    return b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type]
+    return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
 
 def check(replies: Sequence[Any]) -> Sequence[Any]:
@@ -133,7 +133,7 @@ class Wire:
         replies: list[Any] = []
         began_at, came = 0.0, 0
         try:
-            send(connected, _pack(commands))
+            send(connected, *_packed(commands))
             while True:
                 reply = gets()
                 while reply is not _UNFINISHED:
@@ -237,7 +237,7 @@ class AsyncWire(asyncio.Protocol):
         replies: list[Any] = []
         waiter: asyncio.Future[None] = loop.create_future()
         self._replies, self._expected, self._waiter = replies, len(commands), waiter
-        cast("asyncio.Transport", self._transport).write(_pack(commands))
+        cast("asyncio.Transport", self._transport).write(b"".join(_packed(commands)))
         self._began_at = self._heard_at = loop.time()
         self._came = 0
         self._leaving = None

@@ -17,12 +17,19 @@ from protocol.slow_answers import SLOWEST_BYTES_S, keep_up
 _PIECE_BYTES = 1024 * 1024
 
 
-def send(connected: socket.socket, data: bytes) -> None:
-    """Send all of `data`.
+def send(connected: socket.socket, *parts: bytes) -> None:
+    """Send all parts, small ones together; large ones are not copied.
 
     Raises:
         TimeoutError: the peer took nothing within the socket's timeout, or takes it too slowly.
     """
+    if sum(map(len, parts)) <= _PIECE_BYTES:
+        parts = (b"".join(parts),)
+    for part in parts:
+        _send(connected, part)
+
+
+def _send(connected: socket.socket, data: bytes) -> None:
     sent = connected.send(data)
     if sent == len(data):
         return

@@ -31,6 +31,7 @@ from protocol.settings import (
 )
 from protocol.stopping import Stop
 from protocol.version import VERSION
+from worker.answer_room import AnswerRoom
 from worker.cluster import learn_cluster
 from worker.errors import WrongInstanceError
 from worker.group import Group
@@ -65,6 +66,7 @@ class Worker:
         self._consumer = names.consumer(cluster, socket.gethostname(), os.getpid(), secrets.token_hex(4))
         self.loops = Loops(self._make, seeds, lanes=len(self._lanes))
         self._watch: ShardWatch | None = None
+        self._room = AnswerRoom()
 
     def start(self, shards: Shards) -> None:
         """Work for these shards, and for those that are announced later."""
@@ -91,7 +93,7 @@ class Worker:
 
     def _make(self, key: LoopKey, instances: Sequence[Address], position: int) -> ShardLoop:
         settings = self._settings
-        shard = Shard(key.shard, instances, self._store, settings.call_timeout_s, self._cluster)
+        shard = Shard(key.shard, instances, self._store, settings.call_timeout_s, self._cluster, self._room)
         lane = self._lanes[key.lane]
         wire = Wire(lane, name="worker", block_ms=BLOCK_MS, identify=True)
         # With a single lane, the loop's name does not contain it.

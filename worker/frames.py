@@ -19,6 +19,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar
 
 from protocol.frames import (
@@ -190,14 +191,31 @@ class Turn:
                 stream = in_hand.frame.reply_stream
                 on_record = [outcome for outcome in in_hand.final if outcome.status in ON_RECORD]
                 self._left_over.setdefault(stream, []).extend(on_record)
-        self._waiting = {
-            chunk_id: kept
-            for chunk_id, every in self._waiting.items()
-            if (kept := tuple(in_hand for in_hand in every if in_hand.entry_id not in lost))
-        }
+        self._stop_waiting(lost)
         _log.warning(
             "dropped frames that other workers have taken over", extra={"shard": self._shard, "frames": len(lost)}
         )
+
+    def put_back(self, least_bytes: int) -> int:
+        """Drop frames with so many bytes of answers that are not reported: Redis may be out of reach for long. They
+        stay pending and are redelivered, and the answers are made again. Returns how many there were.
+        """
+        large = {
+            entry_id for entry_id, in_hand in self._frames.items() if sum(map(size_of, in_hand.final)) >= least_bytes
+        }
+        for entry_id in large:
+            del self._frames[entry_id]
+        if large:
+            self._stop_waiting(large)
+            _log.warning("dropped large answers", extra={"shard": self._shard, "frames": len(large)})
+        return len(large)
+
+    def _stop_waiting(self, entry_ids: AbstractSet[bytes]) -> None:
+        self._waiting = {
+            chunk_id: kept
+            for chunk_id, every in self._waiting.items()
+            if (kept := tuple(in_hand for in_hand in every if in_hand.entry_id not in entry_ids))
+        }
 
     def _add(self, entry: Entry, delivery: Delivery) -> None:
         if entry.data is None:

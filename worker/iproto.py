@@ -17,6 +17,7 @@ from typing import Any
 import msgpack
 
 from protocol.slow_answers import keep_up
+from worker.answer_room import LARGE_BYTES
 
 _CALL_HEAD = struct.Struct(">BIBBBBBI")
 _LENGTH = struct.Struct(">BI")
@@ -27,6 +28,7 @@ _FUNCTION, _ARGUMENTS = b"\x22", b"\x21"
 _DATA, _ERROR = 0x30, 0x31
 _ERROR_FLAG = 0x8000
 _RECEIVE_BYTES = 256 * 1024
+_MAX_HEADER_BYTES = 256
 SILENT_S = 0.5
 """After this time without an answer the worker looks for another leader: the one that it called may be frozen."""
 _MAX_ANSWER_BYTES = 128 * 1024 * 1024
@@ -45,8 +47,10 @@ class CallRefusedError(Exception):
 class Procedure:
     """A stored procedure with one argument, called over a socket that is logged in already."""
 
-    def __init__(self, connected: socket.socket, name: str) -> None:
+    def __init__(self, connected: socket.socket, name: str, room: Callable[[int], None] = lambda _: None) -> None:
+        """`room` is called with the bytes of an answer before memory is allocated for it; it may wait."""
         self._socket = connected
+        self._room = room
         self._pack = msgpack.Packer(use_bin_type=False).pack
         self._prefix = b"\x82" + _FUNCTION + self._pack(name) + _ARGUMENTS + b"\x91"
         self._sync = 0
@@ -81,8 +85,14 @@ class Procedure:
 
     def _understand(self, packet: memoryview) -> Any:
         unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=0)
-        unpacker.feed(packet)
-        header, answer = unpacker.unpack(), unpacker.unpack()
+        if len(packet) < LARGE_BYTES:
+            unpacker.feed(packet)
+            header, answer = unpacker.unpack(), unpacker.unpack()
+        else:
+            # The unpacker would copy what it is fed.
+            unpacker.feed(packet[:_MAX_HEADER_BYTES])
+            header = unpacker.unpack()
+            answer = msgpack.unpackb(packet[unpacker.tell() :], raw=True, strict_map_key=False)
         if header[_SYNC] != self._sync:
             raise ConnectionError(f"an answer to call {header[_SYNC]} came for call {self._sync}")
         code = header[_TYPE]
@@ -122,6 +132,7 @@ class Procedure:
             return memoryview(received)[_LENGTH.size :]
         if len(received) > size:
             raise ConnectionError("the answer is longer than announced")
+        self._room(size)
         whole = bytearray(size)
         whole[: len(received)] = received
         view, filled = memoryview(whole), len(received)

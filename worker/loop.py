@@ -13,6 +13,7 @@ import redis
 from protocol.announced import Address
 from protocol.backoff import Backoff
 from protocol.settings import WorkerSettings
+from worker.answer_room import LARGE_BYTES
 from worker.calls import Caller, grouped
 from worker.frames import Turn
 from worker.group import Group
@@ -118,6 +119,8 @@ class ShardLoop(threading.Thread):
             self._next_failure_line = now + FAILURE_LINE_EVERY_S
             _log.warning("redis failed", extra={**self._where, "error": str(error)})
         self._group.disconnect()
+        if self._turn is not None and self._turn.put_back(LARGE_BYTES):
+            self._shard.free_room()
 
     def _leave(self) -> None:
         """Report the outcomes in hand, with repetitions for some time, and remove this consumer from the group.
@@ -164,6 +167,7 @@ class ShardLoop(threading.Thread):
             report = NOTHING
         delivery = self._stream.read(report, block=block)
         self._turn = None
+        self._shard.free_room()
         return delivery
 
     def _poll(self) -> None:
@@ -224,6 +228,7 @@ class ShardLoop(threading.Thread):
             turn.lose(shared)
             report = turn.report()
         turn.reported()
+        self._shard.free_room()
         if not early:
             self._turn = None
 

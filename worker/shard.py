@@ -22,6 +22,7 @@ from protocol.clock import now_ms
 from protocol.frames import Chunk
 from protocol.operations import READS, Operation, Status
 from protocol.settings import StoreSettings
+from worker.answer_room import AnswerRoom
 from worker.errors import ShardUnreachableError, WrongInstanceError
 from worker.iproto import CallRefusedError, Procedure
 from worker.leader import Found, LeaderSearch
@@ -49,6 +50,7 @@ class Shard:
         settings: StoreSettings,
         timeout_s: float,
         cluster: str = "",
+        room: AnswerRoom | None = None,
     ) -> None:
         self.name = name
         self.cluster = cluster
@@ -61,6 +63,7 @@ class Shard:
         self._timeout_s = timeout_s
         self._leader: Address | None = None
         self._procedure: Procedure | None = None
+        self._room = room or AnswerRoom()
         self._instances = self._announced = tuple(instances)
         self._search = LeaderSearch(self._instances, self._ask, timeout_s)
 
@@ -124,14 +127,22 @@ class Shard:
 
     def disconnect(self) -> None:
         """Close the connection after a failure; the next call searches for the leader."""
+        self.free_room()
         if self._procedure is not None:
             self._procedure.close()
             self._procedure = None
 
+    def free_room(self) -> None:
+        """Note that no answer of this shard is held any more."""
+        self._room.free(self)
+
     def _use(self, leader: Address, connected: socket.socket) -> None:
         self.disconnect()
         connected.settimeout(self._timeout_s)
-        self._leader, self._procedure = leader, Procedure(connected, "tarantkv.apply")
+        self._leader, self._procedure = leader, Procedure(connected, "tarantkv.apply", self._make_room)
+
+    def _make_room(self, size: int) -> None:
+        self._room.take(self, size)
 
     def _is_replaced(self) -> bool:
         """Whether another instance has become the leader while a call is silent; it is used from now on."""

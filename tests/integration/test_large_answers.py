@@ -2,8 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from tests.contract.calls import Api
+import pytest
+import yaml
+
+from localcluster.cluster import Cluster
+from localcluster.programs import REPOSITORY
+from tests.contract.calls import Api, json_body, obtain_token
 
 READERS = 8
 VALUES = 24
@@ -34,3 +40,24 @@ def test_large_reads_at_a_time_are_all_answered_and_hold_up_no_writer(
 def test_a_login_has_a_small_body(api: Api) -> None:
     answer = api.post("login", b'{"username": "' + b"x" * 20_000 + b'", "password": "y"}')
     assert answer.status_code == 413
+
+
+@pytest.mark.long
+def test_a_read_of_far_too_much_does_not_need_more_memory_than_a_worker_may_have(
+    new_cluster: Callable[..., Cluster],
+) -> None:
+    """Compose and the chart end a worker that needs more, and the next worker would be given the same frames."""
+    cluster = new_cluster(workers=1, tier_settings={"shard": {"TARANTKV_SHARD_MEMORY_MIB": "512"}})
+    cluster.start()
+    (worker,) = [program.pid for program in cluster.status() if program.name.startswith("worker")]
+    url = f"http://127.0.0.1:{cluster.config.api_port}"
+    with Api(url, obtain_token(url, "admin", cluster.config.settings["TARANTKV_ADMIN_PASSWORD"])) as api:
+        keys = [f"large{number}" for number in range(15 * VALUES)]
+        for first in range(0, len(keys), VALUES):
+            api.write(dict.fromkeys(keys[first : first + VALUES], VALUE))
+        answer = api.post("read", json_body({"keys": keys}))
+        assert answer.status_code in (413, 503), answer.text
+    lines = Path(f"/proc/{worker}/status").read_text().splitlines()
+    (peak_kib,) = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+    limit = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]["worker"]["mem_limit"]
+    assert peak_kib < int(limit.removesuffix("m")) * 1024

@@ -35,6 +35,7 @@ class FakeShard:
         self.connected = True
         self.calls: list[list[Chunk]] = []
         self.on_call: Callable[[], None] = lambda: None
+        self.freed = 0
         self.results = list(results)
 
     def connect(self) -> None:
@@ -53,6 +54,9 @@ class FakeShard:
 
     def disconnect(self) -> None:
         self.connected = False
+
+    def free_room(self) -> None:
+        self.freed += 1
 
 
 class FakeRedis:
