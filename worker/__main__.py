@@ -35,7 +35,7 @@ from worker.answer_room import AnswerRoom
 from worker.cluster import learn_cluster
 from worker.errors import WrongInstanceError
 from worker.group import Group
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import NONE, Heartbeat
 from worker.loop import ShardLoop
 from worker.loops import LoopKey, Loops
 from worker.presence import Presence
@@ -85,7 +85,7 @@ class Worker:
             if time.monotonic() - oldest < STALLED_S:
                 heartbeat.beat()
 
-    def drain(self, timeout_s: float, heartbeat: Heartbeat) -> bool:
+    def drain(self, timeout_s: float, heartbeat: Heartbeat = NONE) -> bool:
         """Let every loop finish its frames; returns whether all did in time. A worker that drains is healthy."""
         if self._watch is not None:
             self._watch.stop()

@@ -19,7 +19,12 @@ ROOM = 4 * LARGE_BYTES
 def test_an_answer_waits_until_another_loop_has_reported_its_own() -> None:
     room, took = AnswerRoom(ROOM), threading.Event()
     room.take("s1", ROOM)
-    waiting = threading.Thread(target=lambda: (room.take("s2", LARGE_BYTES), took.set()))
+
+    def take() -> None:
+        room.take("s2", LARGE_BYTES)
+        took.set()
+
+    waiting = threading.Thread(target=take)
     waiting.start()
     assert not took.wait(0.05)
     room.free("s1")
