@@ -45,7 +45,9 @@ def parser() -> argparse.ArgumentParser:
         ("remove", "forget a user; its tokens become void"),
     ):
         commands.add_parser(command, help=text).add_argument("name")
-    scopes = commands.add_parser("set-scopes", help="say anew what a user may do; new rights need a new login")
+    scopes = commands.add_parser(
+        "set-scopes", help="set what a user may do; the user must log in again to get new rights"
+    )
     scopes.add_argument("name")
     scopes.add_argument("--scopes", required=True, help="as for user-add")
     commands.add_parser("list", help="list all users")

@@ -157,7 +157,7 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m localcluster", description="The whole system on this machine.")
+    parser = _Parser(prog="python -m localcluster", description="Runs the whole system on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start everything and print its address")
     commands.add_parser("down", help="stop everything, keep the data")

@@ -30,7 +30,7 @@ request of a few keys does not pass through."""
 def main() -> int:
     """Compile; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, default=ROOT, help="the folder in which the modules are")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of the modules")
     parser.add_argument("--level", default="2", help="how much the C compiler optimizes: 0 to 3")
     parser.add_argument("modules", nargs="*", default=MODULES, help="files, from the root on")
     options = parser.parse_args()

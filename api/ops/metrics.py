@@ -28,18 +28,18 @@ _KEYS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 
 
 _SHARD_GAUGES = {
-    "claims": ("tarantkv_claims", "Requests with an Idempotency-Key that a shard remembers."),
-    "claim_bytes": ("tarantkv_claim_bytes", "Memory that they take on the shard, with their indexes."),
-    "records": ("tarantkv_chunk_records", "Records of applied chunks on a shard."),
-    "record_bytes": ("tarantkv_chunk_record_bytes", "Memory that they take, with their indexes."),
-    "memory_used": ("tarantkv_shard_memory_used_bytes", "Memory in use by a shard's data."),
+    "claims": ("tarantkv_claims", "Claims on a shard: requests with an Idempotency-Key that it remembers."),
+    "claim_bytes": ("tarantkv_claim_bytes", "Memory of a shard's claims, with their indexes."),
+    "records": ("tarantkv_chunk_records", "Applied records on a shard."),
+    "record_bytes": ("tarantkv_chunk_record_bytes", "Memory of a shard's applied records, with their indexes."),
+    "memory_used": ("tarantkv_shard_memory_used_bytes", "Memory that a shard's data uses."),
     "memory_limit": ("tarantkv_shard_memory_limit_bytes", "Memory that a shard has for its data."),
-    "keys": ("tarantkv_keys", "Keys of a shard, those included that have expired and are not removed yet."),
-    "expiring_keys": ("tarantkv_expiring_keys", "Keys of a shard that expire at some time."),
-    "expired_keys": ("tarantkv_expired_keys_total", "Keys that a shard has removed as they had expired."),
+    "keys": ("tarantkv_keys", "Keys of a shard, including expired keys that are not removed yet."),
+    "expiring_keys": ("tarantkv_expiring_keys", "Keys of a shard that have an expiry."),
+    "expired_keys": ("tarantkv_expired_keys_total", "Expired keys that a shard has removed."),
     "expiry_lag_ms": (
         "tarantkv_expiry_lag_seconds",
-        "For how long the key has been expired that a shard removes next; nobody is shown it any more.",
+        "How long ago the key expired that a shard removes next. No answer contains an expired key.",
     ),
 }
 """Name and help of each gauge of a shard, by the shard's name for it."""
@@ -68,18 +68,20 @@ class Metrics:
             "tarantkv_requests", "Requests answered.", ("route", "status"), registry=self._registry
         )
         self._seconds = Durations(
-            REQUESTS, "Time from a request's head to the end of its answer.", "route", self._registry
+            REQUESTS, "Time from the arrival of a request's head to the end of its answer.", "route", self._registry
         )
         self._keys = Durations(BATCHES, "Keys in a batch.", "route", self._registry, _KEYS)
         self._outcomes = Counter(
             "tarantkv_chunk_outcomes", "Outcomes of chunks.", ("shard", "status"), registry=self._registry
         )
         self._resent = Counter(
-            "tarantkv_chunks_resent", "Chunks sent again after Redis was lost.", registry=self._registry
+            "tarantkv_chunks_resent",
+            "Chunks that were sent again after a Redis server had failed or lost its data.",
+            registry=self._registry,
         )
         self._conditions_failed = Counter(
             "tarantkv_conditions_failed",
-            "Keys that a change left alone, as a condition did not hold or they are no counters.",
+            "Keys that were not changed because a condition did not hold or the value is not a counter.",
             ("route", "code"),
             registry=self._registry,
         )
@@ -90,17 +92,19 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self.stages = Durations(STAGES, "Time that requests spend in a stage.", "stage", self._registry)
-        self.chunks = Durations(CHUNKS, "Time from handing a chunk over to its outcome.", "shard", self._registry)
+        self.chunks = Durations(
+            CHUNKS, "Time from a chunk's hand-over to the sender until its outcome.", "shard", self._registry
+        )
         self._oldest = Gauge(
             "tarantkv_queue_oldest_seconds",
-            "For how long the oldest chunk has waited for its outcome, in any api process.",
+            "How long the oldest chunk of all api processes has waited for its outcome.",
             ("shard",),
             registry=self._registry,
             multiprocess_mode="livemax",
         )
         self._memory = Gauge(
             "tarantkv_api_memory_bytes",
-            "Memory of all api processes, resident.",
+            "Resident memory of all api processes.",
             registry=self._registry,
             multiprocess_mode="livesum",
         )
@@ -113,7 +117,7 @@ class Metrics:
         )
         self._skew = Gauge(
             "tarantkv_clock_skew_seconds",
-            "How far a shard's clock is ahead of this api's, to within half of the time that asking took.",
+            "How far a shard's clock is ahead of this api's. The error is at most half of the time that asking took.",
             ("shard",),
             registry=self._registry,
             multiprocess_mode="mostrecent",
@@ -127,14 +131,14 @@ class Metrics:
         )
         self._lane_shards = Gauge(
             "tarantkv_redis_lane_shards",
-            "Shards whose chunks a Redis lane carries, in the api process where they are most.",
+            "Number of shards whose chunks a Redis lane carries. Of several api processes, the highest number counts.",
             ("lane",),
             registry=self._registry,
             multiprocess_mode="livemax",
         )
         build = Gauge(
             "tarantkv_build_info",
-            "The version of tarant-kv and of Python, and whether compiled modules are used, as labels; always 1.",
+            "Always 1. The labels are the versions of tarant-kv and Python, and whether compiled modules are used.",
             ("version", "python", "compiled"),
             registry=self._registry,
             multiprocess_mode="livemax",

@@ -15,11 +15,11 @@ _DESCRIPTION = """
 A batch key-value store over a sharded Tarantool cluster.
 
 * An acknowledged write is stored: applied on its shard and in its write-ahead log.
-* Operations on one key are linearizable. A batch is not atomic: its keys on different shards succeed or fail on their
-  own, and the answer names those that failed.
+* Operations on one key are linearizable. A batch is not atomic: keys on different shards succeed or fail independently,
+  and the answer names those that failed.
 * Nothing is applied after a request's deadline. A `504` says that the outcome is unknown.
-* Send an `Idempotency-Key` with writes and deletes to repeat them safely.
-* Bodies are JSON or MessagePack (`Content-Type`), answers too (`Accept`). Errors are problem documents (RFC 9457).
+* Send an `Idempotency-Key` with each change, so that you can repeat it safely.
+* Bodies are JSON or MessagePack (`Content-Type`), answers also (`Accept`). Errors are problem documents (RFC 9457).
 """
 
 
@@ -38,7 +38,7 @@ def build(limits: BatchSettings) -> Document:
                     "type": "apiKey",
                     "in": "header",
                     "name": "Authorization",
-                    "description": "The token alone is taken too.",
+                    "description": "The token alone, without `Bearer`, is accepted, too.",
                 },
             },
             "parameters": {
@@ -47,17 +47,17 @@ def build(limits: BatchSettings) -> Document:
                     "in": "header",
                     "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$"},
                     # No example: the page would fill it in, and a second request with another body would get 422.
-                    "description": "A new key for each request, as a UUID. A request that is repeated with the same "
-                    "key is applied once and gets the first outcome. It is the same request if its path, its media "
-                    "type and the bytes of its body are the same; any other request under the key gets 422.",
+                    "description": "A new key for each request, for example a UUID. A request that is repeated with "
+                    "the same key is applied once and gets the first outcome. It must have the same path, media type "
+                    "and bytes of the body; any other request with the key gets 422.",
                 },
                 "X-Request-Id": {
                     "name": "X-Request-Id",
                     "in": "header",
                     "schema": {"type": "string"},
                     "example": "5f0c2a9be1d4-2a",
-                    "description": "Taken over into the answer and the log where it is 1 to 128 visible ASCII "
-                    "characters; made otherwise.",
+                    "description": "If it has 1 to 128 visible ASCII characters, the answer and the log contain it. "
+                    "Otherwise the api makes an id.",
                 },
             },
             "headers": {

@@ -17,7 +17,7 @@ _IDEMPOTENCY: Document = {"$ref": "#/components/parameters/Idempotency-Key"}
 _TAGS = r'^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$'
 _ETAG: Document = {
     "schema": {"type": "string"},
-    "description": "The version of the key in quotes; of a MessagePack answer with `-msgpack` behind it.",
+    "description": "The version of the key, in quotes. If the answer is MessagePack, `-msgpack` follows the version.",
 }
 _HEADERS: Document = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 
@@ -35,10 +35,13 @@ def key_path(kinds: Sequence[Kind], limits: BatchSettings) -> Document:
             "get": {
                 "operationId": "getKey",
                 "summary": "Read one key",
-                "description": "The body is the value. HEAD is answered in the same way, without the body.",
+                "description": "The body is the value. HEAD gets the same answer without the body.",
                 "parameters": [
-                    _header("If-None-Match", "The tags of what the client has: if it has the value already, 304."),
-                    _header("If-Match", "The tags of which the key must have one."),
+                    _header(
+                        "If-None-Match",
+                        "The tags of values that the client has. If the value has one of them, the answer is 304.",
+                    ),
+                    _header("If-Match", "The key must have one of these tags."),
                     _REQUEST_ID,
                 ],
                 "responses": {
@@ -55,10 +58,18 @@ def key_path(kinds: Sequence[Kind], limits: BatchSettings) -> Document:
                 "operationId": "putKey",
                 "summary": "Store one key",
                 "parameters": [
-                    _query("ttl", TTL_OR_KEEP, "Seconds until the key expires, or `keep`; without it, never."),
-                    _query("expires_at", EXPIRES_AT, "Or the Unix time in seconds at which it expires."),
-                    _header("If-Match", "The tags of which the key must have one; `*`: it must be there.", 8),
-                    _header("If-None-Match", "`*`: the key must not be there.", pattern=r"^\*$"),
+                    _query(
+                        "ttl",
+                        TTL_OR_KEEP,
+                        "Seconds until the key expires, or `keep`. Without it the key never expires.",
+                    ),
+                    _query(
+                        "expires_at",
+                        EXPIRES_AT,
+                        "The Unix time in seconds at which the key expires; not together with `ttl`.",
+                    ),
+                    _header("If-Match", "The key must have one of these tags; `*`: the key must exist.", 8),
+                    _header("If-None-Match", "`*`: the key must be absent.", pattern=r"^\*$"),
                     _IDEMPOTENCY,
                     _REQUEST_ID,
                 ],
@@ -68,7 +79,7 @@ def key_path(kinds: Sequence[Kind], limits: BatchSettings) -> Document:
                 },
                 "responses": {
                     "200": _stored("Stored."),
-                    "201": _stored("Stored, and it was not there: `If-None-Match` was `*`."),
+                    "201": _stored("Stored. The key was absent, as `If-None-Match: *` demands."),
                     **problems([*change, Kind.INVALID_VALUE]),
                 },
             },
@@ -76,8 +87,8 @@ def key_path(kinds: Sequence[Kind], limits: BatchSettings) -> Document:
                 "operationId": "deleteKey",
                 "summary": "Remove one key",
                 "parameters": [
-                    _header("If-Match", "The tags of which the key must have one.", 8),
-                    _header("If-None-Match", "`*`: the key must not be there.", pattern=r"^\*$"),
+                    _header("If-Match", "The key must have one of these tags.", 8),
+                    _header("If-None-Match", "`*`: the key must be absent.", pattern=r"^\*$"),
                     _IDEMPOTENCY,
                     _REQUEST_ID,
                 ],
@@ -103,11 +114,11 @@ def _key(limits: BatchSettings) -> Document:
             "type": "string",
             "minLength": 1,
             "maxLength": limits.max_key_bytes,
-            # Clients and proxies would resolve these two.
+            # Clients and proxies would resolve these two as parts of a path.
             "not": {"enum": [".", ".."]},
         },
         "example": "key1",
-        "description": "The UTF-8 bytes of the key, percent-encoded: all but letters, digits, `-`, `.`, `_` and `~`.",
+        "description": "The key's UTF-8 bytes. All but letters, digits, `-`, `.`, `_` and `~` are percent-encoded.",
     }
 
 

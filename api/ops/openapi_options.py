@@ -12,14 +12,18 @@ Document = dict[str, Any]
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TTL_S}
 _NULL = {"type": "null"}
 _INTEGER = {"type": "integer", "minimum": LOWEST, "maximum": HIGHEST}
-_VERSION = {"type": "string", "pattern": "^[!-~]{1,32}$", "description": "Equal or not equal is all that it tells."}
+_VERSION = {
+    "type": "string",
+    "pattern": "^[!-~]{1,32}$",
+    "description": "Two versions can be compared for equality only; they have no order.",
+}
 
 TTL = {
-    "description": "The key expires so many seconds after it is stored, rounded to milliseconds. `null`: never.",
+    "description": "The key expires this many seconds after it is stored, rounded to milliseconds. `null`: never.",
     "anyOf": [_SECONDS, _NULL],
 }
 TTL_OR_KEEP = {
-    "description": f"{TTL['description']} `keep`: when it would have expired before this write.",
+    "description": f"{TTL['description']} `keep`: the key keeps its present expiry.",
     "anyOf": [_SECONDS, _NULL, {"type": "string", "enum": ["keep"]}],
 }
 EXPIRES_AT = {
@@ -28,7 +32,7 @@ EXPIRES_AT = {
     "maximum": LAST_S,
 }
 CONDITION = {
-    "description": "The key is changed only if it is absent, or present, or has this version. `null`: in any case.",
+    "description": "The key is changed only if it is absent, is present, or has this version. `null`: no condition.",
     "anyOf": [
         {"type": "string", "enum": ["absent", "present"]},
         {
@@ -47,11 +51,11 @@ _COUNTER = {
     "ttl_on": {
         "type": "string",
         "enum": ["create", "always"],
-        "description": "Whether the expiry counts only where the increment makes the key, or always.",
+        "description": "`create`: an increment sets the expiry only if it creates the key. `always`: each one does.",
     },
-    "min": {**_BOUND, "description": "An increment with a lower result is refused. `null`: any."},
-    "max": {**_BOUND, "description": "An increment with a higher result is refused. `null`: any."},
-    "initial": {**_INTEGER, "description": "What a key that is absent counts as; 0 by default."},
+    "min": {**_BOUND, "description": "An increment with a lower result is refused. `null`: no bound."},
+    "max": {**_BOUND, "description": "An increment with a higher result is refused. `null`: no bound."},
+    "initial": {**_INTEGER, "description": "The number from which an absent key counts; 0 by default."},
 }
 
 _NEVER_BOTH = {"not": {"required": ["ttl", "expires_at"]}}
@@ -71,7 +75,7 @@ def _object(properties: Document, required: Sequence[str] = (), **rules: Any) ->
 def _options(properties: Document, **rules: Any) -> Document:
     return {
         "type": "object",
-        "description": "What holds for single keys of the batch, in place of what holds for all.",
+        "description": "Options of single keys of the batch. They replace the options of the whole batch.",
         "additionalProperties": _object(properties, **rules),
     }
 
@@ -84,7 +88,7 @@ def requests(data: Document, keys: Document) -> Document:
     """The schemas of the bodies of requests; `data` is that of a write's data, `keys` that of the keys of other
     requests.
     """
-    counters = {**data, "additionalProperties": _INTEGER, "description": "What is added to each key."}
+    counters = {**data, "additionalProperties": _INTEGER, "description": "The number to add to each key."}
     writing = {"ttl": TTL_OR_KEEP, "expires_at": EXPIRES_AT, "if": CONDITION}
     return {
         "WriteRequest": _object(
@@ -92,7 +96,7 @@ def requests(data: Document, keys: Document) -> Document:
                 "data": data,
                 **writing,
                 "options": _options(writing, **_NEVER_BOTH),
-                "return": {**_words("version"), "description": "`version`: the answer tells the new versions."},
+                "return": {**_words("version"), "description": "`version`: the answer contains the new versions."},
             },
             ("data",),
             **_NEVER_BOTH,
@@ -100,10 +104,10 @@ def requests(data: Document, keys: Document) -> Document:
         "ReadRequest": _object(
             {
                 "keys": keys,
-                "with": {**_words("version", "expires_at"), "description": "What the answer tells in `meta`."},
+                "with": {**_words("version", "expires_at"), "description": "What the answer contains in `meta`."},
                 "partial": {
                     "type": "boolean",
-                    "description": "Where some shards do not answer, answer 200 with what the others have.",
+                    "description": "If some shards do not answer, answer 200 with the values of the other shards.",
                 },
             },
             ("keys",),
@@ -125,9 +129,10 @@ def requests(data: Document, keys: Document) -> Document:
 
 FAILED = {
     "type": "object",
-    "description": "What happened to each key that failed. `not_applied`: it is not changed, and never will be by this "
-    "request. `unknown`: it may be changed. `not_read`: its shard did not answer. `condition_failed`, `not_a_number`, "
-    "`out_of_range`: it was refused, which is final. Keys that are not named succeeded.",
+    "description": "What happened to each key that failed. `not_applied`: this request did not change it and will not. "
+    "`unknown`: the request may have changed it. `not_read`: its shard did not answer. `condition_failed`, "
+    "`not_a_number`, `out_of_range`: the shard checked the key and did not change it. All keys that are not named "
+    "succeeded.",
     "additionalProperties": {
         "type": "string",
         "enum": ["not_applied", "unknown", "not_read", "condition_failed", "not_a_number", "out_of_range"],
@@ -148,13 +153,13 @@ REASONS = {
 VERSIONS = {
     "type": "object",
     "additionalProperties": _VERSION,
-    "description": "The new version of each key that was changed, where the request asked for it.",
+    "description": "The new version of each key that was changed, if the request asked for it.",
 }
-COUNTERS = {"type": "object", "additionalProperties": _INTEGER, "description": "The new number of each key."}
+COUNTERS = {"type": "object", "additionalProperties": _INTEGER, "description": "The new value of each counter."}
 CURRENT = {
     "type": "object",
     "additionalProperties": _object({"version": _VERSION}),
-    "description": "The version of each key whose condition did not hold; an empty object where the key is absent.",
+    "description": "The version of each key whose condition did not hold; an empty object if the key is absent.",
 }
 
 
@@ -169,14 +174,14 @@ def answers(values: Document, missing: Document) -> Document:
                 "meta": {
                     "type": "object",
                     "additionalProperties": _object({"version": _VERSION, "expires_at": {"type": "number"}}),
-                    "description": "What the request asked for of each key that is there. A key that never expires has "
-                    "no `expires_at`.",
+                    "description": "For each key that exists, what the request asked for in `with`. A key that never "
+                    "expires has no `expires_at`.",
                 },
                 "failed": FAILED,
                 "status": {
                     "type": "string",
                     "enum": ["partial"],
-                    "description": "Present if some keys could not be read and the request takes part of them.",
+                    "description": "Present if some keys could not be read and the request has `partial`.",
                 },
                 "reasons": REASONS,
             },
@@ -187,7 +192,7 @@ def answers(values: Document, missing: Document) -> Document:
         "Touched": _object(
             {
                 "status": success,
-                "touched": {"type": "integer", "description": "How many of the keys were there."},
+                "touched": {"type": "integer", "description": "How many of the keys existed."},
                 "not_found": missing,
             },
             ("status", "touched"),

@@ -50,7 +50,7 @@ def paths(limits: BatchSettings) -> Document:
     return {
         "/api/login": _post(
             "login",
-            "Exchange a name and a password for a token",
+            "Get a token for a user name and a password",
             body=_both("LoginRequest", plain={"username": "alice", "password": "correct horse battery staple"}),
             answer=_both("Token", plain={"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.signature"}),
             kinds=(*_EVERY, Kind.UNAUTHORIZED, Kind.TOO_MANY_LOGINS, Kind.NOT_READY),
@@ -111,7 +111,7 @@ def paths(limits: BatchSettings) -> Document:
                 "write": {
                     "operationId": "write",
                     "requestBody": {"data": "$response.body#/data"},
-                    "description": "Write back what was read, where anything was found.",
+                    "description": "Write back what was read, if any key was found.",
                 },
             },
         ),
@@ -140,7 +140,7 @@ def paths(limits: BatchSettings) -> Document:
         ),
         "/api/increment": _post(
             "increment",
-            "Add to the whole numbers of a batch of keys",
+            "Add to the counters of a batch of keys",
             body=_both(
                 "IncrementRequest",
                 plain={"data": {"hits": 1}},
@@ -160,15 +160,15 @@ def paths(limits: BatchSettings) -> Document:
         **user_paths(_WITH_TOKEN),
         "/health/live": _get(
             "live",
-            "Whether the process serves requests",
-            {"200": {"description": "It does.", "content": _json("Live", {"status": "live", "version": "1.0.0"})}},
+            "Whether the process runs",
+            {"200": {"description": "It runs.", "content": _json("Live", {"status": "live", "version": "1.0.0"})}},
         ),
         "/health/ready": _get(
             "ready",
-            "Whether the process should be sent requests, and which shards do not answer",
+            "Whether the process should get requests, and which shards do not answer",
             {
                 "200": {
-                    "description": "It should, also while some shards are down.",
+                    "description": "It should get requests. This is so even if some shards are down.",
                     "content": _json(
                         "Ready",
                         {
@@ -183,7 +183,7 @@ def paths(limits: BatchSettings) -> Document:
                 **problems([Kind.NOT_READY]),
             },
         ),
-        "/metrics": _get("metrics", "Counters for Prometheus", {"200": {"description": "Counters.", **text}}),
+        "/metrics": _get("metrics", "Metrics for Prometheus", {"200": {"description": "The metrics.", **text}}),
     }
 
 

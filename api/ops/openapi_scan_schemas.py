@@ -20,13 +20,23 @@ def scan_schemas(key: Document) -> Document:
         },
         required=["key"],
     )
-    limit = {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1000, "description": "Keys, at most."}
+    limit = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 10_000,
+        "default": 1000,
+        "description": "The most keys in a page.",
+    }
     selectors = {
-        "prefix": {**bound, "description": "What keys begin with."},
-        "start": {**bound, "description": "The first key, included."},
-        "end": {**bound, "description": "The last key, not included."},
-        "reverse": {"type": "boolean", "default": False, "description": "Against the order of the keys' bytes."},
-        "values": {"type": "boolean", "default": True, "description": "Whether values are read."},
+        "prefix": {**bound, "description": "The text with which the keys begin."},
+        "start": {**bound, "description": "The lower bound of the keys, included."},
+        "end": {**bound, "description": "The upper bound of the keys, not included."},
+        "reverse": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether the order of the keys' bytes is reversed.",
+        },
+        "values": {"type": "boolean", "default": True, "description": "Whether the answer contains the values."},
         "with": {"type": "array", "items": {"type": "string", "enum": ["version", "expires_at"]}},
     }
     counts: Document = {name: {"type": "integer"} for name in ("lines", "applied", "already_there")}
@@ -35,8 +45,15 @@ def scan_schemas(key: Document) -> Document:
         "ScanRequest": _object({**selectors, "limit": limit}, required=[]),
         "Page": _object(
             {
-                "items": {"type": "array", "items": item, "description": "There may be none before the last page."},
-                "cursor": {"type": "string", "description": "The next page is asked for with this, and with `limit`."},
+                "items": {
+                    "type": "array",
+                    "items": item,
+                    "description": "A page may be empty, even if it is not the last.",
+                },
+                "cursor": {
+                    "type": "string",
+                    "description": "A request for the next page sends this, and may send `limit`.",
+                },
                 "complete": {"type": "boolean", "description": "Whether this is the last page."},
             },
             required=["items", "complete"],
@@ -69,7 +86,7 @@ OF_FAILED_IMPORTS: Document = {
     "rejected_more": {"type": "integer"},
     "retry_lines": {
         "type": "array",
-        "description": "Ranges of lines, ends included, that were not applied and are safe to send again.",
+        "description": "Ranges of lines, first and last included, that were not applied and can be sent again safely.",
         "items": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
     },
 }

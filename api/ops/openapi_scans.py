@@ -20,20 +20,20 @@ _LINES = (
     '{"end":true,"items":2}\n'
 )
 _EXPORT = """
-Every key of a selection in the order of its bytes, a line each. Lines with `key` are items; the others are:
+Every key of a selection, one in each line, in the order of the keys' bytes. Lines with `key` are items; the others are:
 
-* `{"cursor": ..., "items": n}`, every 10,000 items or 5 seconds: an export with this cursor goes on here;
-* `{"end": true, "items": n}`, the last: without it the export is not whole;
-* `{"error": {...}, "cursor": ...}`, the last instead: a problem document, and where to go on.
+** `{"cursor": ..., "items": n}`, every 10,000 items or 5 seconds: an export with this cursor continues here;
+** `{"end": true, "items": n}`, the last line: without it the export is incomplete;
+** `{"error": {...}, "cursor": ...}`, the last line of an export that failed: a problem document, and where to continue.
 
-A value that JSON cannot express byte for byte stands as `value_msgpack`, its MessagePack in base64. It is not a
-snapshot: a key that is there and unchanged from beginning to end comes exactly once, no key twice.
+A value that JSON cannot express byte for byte is sent as `value_msgpack`, its MessagePack in base64. An export is not a
+snapshot. It contains each key once that exists unchanged from beginning to end, and no key twice.
 """
 _IMPORT = """
-Stores the items of lines, of which there are at most as many as keys in a batch. A line has `key`, and `value` or
-`value_msgpack` (MessagePack in base64); perhaps `ttl` or `expires_at`, and `"if": "absent"`. The lines of an export are
-taken as they are; those without a key are skipped. A line that cannot be stored is rejected by its number, and fails no
-other. Of lines with the same key the last counts.
+Stores the items of the lines. There may be as many lines as a batch may have keys. A line has `key`, and `value` or
+`value_msgpack` (MessagePack in base64). It may have `ttl` or `expires_at`, and `"if": "absent"`. The lines of an export
+are accepted unchanged; lines without a key are skipped. A line that cannot be stored is rejected, and the others are
+stored: the answer has the numbers of rejected lines. If several lines have the same key, the last one counts.
 """
 
 
@@ -88,7 +88,7 @@ def scan_paths(kinds: Sequence[Kind]) -> Document:
                     _query(
                         "first_line",
                         {"type": "integer", "minimum": 0, "maximum": 2**53, "default": 1},
-                        "The number of the first line, for a client that cuts a large import.",
+                        "The number of the first line, for a client that divides a large import into several requests.",
                     ),
                     _IDEMPOTENCY,
                     _REQUEST_ID,
@@ -128,15 +128,15 @@ def scan_paths(kinds: Sequence[Kind]) -> Document:
 def _selectors() -> list[Document]:
     text = {"type": "string", "maxLength": 1024}
     return [
-        _query("prefix", text, "What keys begin with."),
-        _query("start", text, "The first key, included."),
-        _query("end", text, "The last key, not included."),
-        _query("values", {"type": "boolean", "default": True}, "Whether values are read."),
+        _query("prefix", text, "The text with which the keys begin."),
+        _query("start", text, "The lower bound of the keys, included."),
+        _query("end", text, "The upper bound of the keys, not included."),
+        _query("values", {"type": "boolean", "default": True}, "Whether the answer contains the values."),
         _query(
             "segment",
             {"type": "integer", "minimum": 0, "default": 0},
-            "Which of the segments, from 0; needed where there are several. All together are the whole, and each is in "
-            "order.",
+            "The number of the segment, from 0. It is required if there are several. Each segment is in order, and all "
+            "segments together contain every key.",
         ),
         _query(
             "segments",

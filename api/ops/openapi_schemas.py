@@ -20,15 +20,15 @@ _ANY_VALUE = (
     f"{MAX_DEPTH} levels of nesting."
 )
 _KEPT_VALUE = (
-    f"{_ANY_VALUE} A whole number past the integers is taken where it has an exponent (`1e30`), which JSON Schema "
-    "cannot tell from its digits."
+    f"{_ANY_VALUE} A whole number outside these limits is accepted if it is written with an exponent (`1e30`). JSON "
+    "Schema cannot express this difference."
 )
 
 
 def schemas(limits: BatchSettings) -> Document:
     """Every schema by its name, with the configured limits."""
     key = {"type": "string", "minLength": 1, "maxLength": limits.max_key_bytes, "example": "key1"}
-    keys = {"type": "array", "items": key, "minItems": 1, "description": "A key named twice counts once."}
+    keys = {"type": "array", "items": key, "minItems": 1, "description": "A key that occurs twice counts once."}
     return {
         "LoginRequest": _object(
             {
@@ -45,13 +45,13 @@ def schemas(limits: BatchSettings) -> Document:
                 "propertyNames": {"minLength": 1, "maxLength": limits.max_key_bytes},
                 "additionalProperties": {"$ref": "#/components/schemas/KeptValue"},
                 "description": f"Keys have 1 to {limits.max_key_bytes} bytes of UTF-8, values up to "
-                f"{limits.max_value_bytes} bytes as MessagePack. Of a member that occurs twice the last counts.",
+                f"{limits.max_value_bytes} bytes as MessagePack. If a member occurs twice, the last one counts.",
             },
             keys,
         ),
         **answers(
             {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Value"}},
-            {"type": "array", "items": key, "description": "Present if some keys are not there."},
+            {"type": "array", "items": key, "description": "Present if some keys are absent."},
         ),
         **scan_schemas(key),
         "Status": status_schema(),
@@ -60,7 +60,7 @@ def schemas(limits: BatchSettings) -> Document:
         "Deleted": _object(
             {
                 "status": {"type": "string", "enum": ["success"]},
-                "deleted": {"type": "integer", "description": "How many of the keys were there."},
+                "deleted": {"type": "integer", "description": "How many of the keys existed."},
             }
         ),
         "Live": _object({"status": {"type": "string", "enum": ["live"]}, "version": {"type": "string"}}),
@@ -77,7 +77,7 @@ def schemas(limits: BatchSettings) -> Document:
                 "lanes": {"type": "integer", "description": "How many Redis servers there are."},
                 "lanes_down": {
                     "type": "integer",
-                    "description": "How many of them do not work for this process. The others carry everything.",
+                    "description": "How many of them do not work for this process. The other ones carry all chunks.",
                 },
             }
         ),

@@ -85,7 +85,7 @@ _EXAMPLE: Document = {
         {
             "state": "warning",
             "text": "0.1 requests a second are refused (503); nothing of them was applied",
-            "to_do": "if all shards answer, there is more load than is worked off: docs/operations.md#overload",
+            "to_do": "if all shards answer, the load is too high: docs/operations.md#overload",
         }
     ],
 }
@@ -98,11 +98,11 @@ def status_path(kinds: Sequence[Kind]) -> Document:
         "/api/status": {
             "get": {
                 "operationId": "status",
-                "summary": "What runs and how it does: shards, queues, lanes, workers, api processes, problems",
+                "summary": "The state of shards, queues, lanes, workers and api processes, and recent problems",
                 "parameters": [{"$ref": "#/components/parameters/X-Request-Id"}],
                 "responses": {
                     "200": {
-                        "description": "What is known now.",
+                        "description": "The present state.",
                         "headers": {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}},
                         "content": {
                             "application/json": {"schema": reference, "example": _EXAMPLE},

@@ -22,7 +22,7 @@ def status_schema() -> Document:
     members: Document = {
         "at": _NUMBER,
         "version": _TEXT,
-        "host": {**_TEXT, "description": "The machine of the api that answers."},
+        "host": {**_TEXT, "description": "The machine of the api process that answers."},
         "requests": {
             "type": "object",
             "properties": {
@@ -33,7 +33,8 @@ def status_schema() -> Document:
             },
             "required": ["per_s", "p50_s", "p99_s", "by_status"],
             "additionalProperties": False,
-            "description": "Requests answered, a second, but for exports, imports and this call; of the last seconds.",
+            "description": "Requests of the last seconds, except exports, imports and calls of this path. Rates are "
+            "per second.",
         },
         "shards": _rows(
             {
@@ -75,7 +76,8 @@ def status_schema() -> Document:
                     "memory_limit_bytes": _MAYBE,
                 }
             ),
-            "description": "The Redis servers, as the process that answers sees them, and whose chunks each carries.",
+            "description": "The Redis servers as seen by the process that answers, and the shards whose chunks each "
+            "carries.",
         },
         "moves": {
             **_rows(
@@ -88,7 +90,7 @@ def status_schema() -> Document:
                     "told_s_ago": _NUMBER,
                 }
             ),
-            "description": "Buckets that move between shards at the moment; empty where none do.",
+            "description": "Moves of buckets between shards that are under way; empty if there are none.",
         },
         "workers": {
             "anyOf": [
@@ -132,7 +134,7 @@ def status_schema() -> Document:
         },
         "findings": {
             **_rows({"state": {"type": "string", "enum": ["failure", "warning"]}, "text": _TEXT, "to_do": _TEXT}),
-            "description": "What is wrong and what to do, the worst first; empty where all is well.",
+            "description": "What is wrong and what to do, the worst first; empty if nothing is wrong.",
         },
     }
     return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}

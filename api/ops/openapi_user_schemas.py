@@ -14,13 +14,13 @@ _SCOPES: Document = {
     "type": "array",
     "items": {"type": "string", "enum": ["admin", "observe", "read", "write"]},
     "minItems": 1,
-    "description": "What the user may do. A token has those that its user had at the login and still has.",
+    "description": "What the user may do. A token allows what its user was allowed at the login and still is allowed.",
 }
 _PASSWORD: Document = {
     "type": "string",
     "minLength": MIN_PASSWORD_LENGTH,
     "maxLength": MAX_PASSWORD_BYTES,
-    "description": f"At most {MAX_PASSWORD_BYTES} bytes of UTF-8. A new one ends the user's tokens.",
+    "description": f"At most {MAX_PASSWORD_BYTES} bytes of UTF-8. A new password makes the user's tokens invalid.",
 }
 _DISABLED: Document = {"type": "boolean", "description": "Whether the user's logins and tokens are refused."}
 
@@ -34,7 +34,7 @@ def user_schemas() -> Document:
                 "users": {"type": "array", "items": {"$ref": "#/components/schemas/User"}},
                 "complete": {
                     "type": "boolean",
-                    "description": "Whether no users follow; if some do, ask for those after the last name.",
+                    "description": "Whether this is the last page. If not, ask for the users after the last name.",
                 },
             }
         ),
@@ -42,7 +42,7 @@ def user_schemas() -> Document:
         "UserChange": {
             **_object({"password": _PASSWORD, "scopes": _SCOPES, "disabled": _DISABLED}, required=()),
             "minProperties": 1,
-            "description": "What is not named stays as it is.",
+            "description": "Members that are absent stay unchanged.",
         },
     }
 

@@ -26,10 +26,14 @@ def user_paths(kinds: Sequence[Kind]) -> Document:
             "get": {
                 "operationId": "listUsers",
                 "summary": "List users by name",
-                "description": "These calls need the scope `admin`.",
+                "description": "The calls for users need the scope `admin`.",
                 "parameters": [
-                    _query("after", NAME, "Users whose names follow this one."),
-                    _query("limit", {"type": "integer", "minimum": 1, "maximum": 500}, "At most so many; 500."),
+                    _query("after", NAME, "Only users whose names come after this one."),
+                    _query(
+                        "limit",
+                        {"type": "integer", "minimum": 1, "maximum": 500},
+                        "The most users in the answer; 500 by default.",
+                    ),
                     _REQUEST_ID,
                 ],
                 "responses": {
@@ -58,7 +62,7 @@ def user_paths(kinds: Sequence[Kind]) -> Document:
                     "required": True,
                     "schema": NAME,
                     "example": "bob",
-                    "description": "Who.",
+                    "description": "The user's name.",
                 }
             ],
             "get": {
@@ -70,18 +74,18 @@ def user_paths(kinds: Sequence[Kind]) -> Document:
             "patch": {
                 "operationId": "changeUser",
                 "summary": "Change one user",
-                "description": "The last user who may administer users keeps the scope `admin` and is not disabled.",
+                "description": "The last enabled user with the scope `admin` must keep it and cannot be disabled.",
                 "parameters": [_REQUEST_ID],
                 "requestBody": _body("UserChange", {"disabled": True}),
                 "responses": {
-                    "200": _answer("The user as changed.", "User", {**_BOB, "disabled": True}),
+                    "200": _answer("The user after the change.", "User", {**_BOB, "disabled": True}),
                     **problems(change),
                 },
             },
             "delete": {
                 "operationId": "removeUser",
                 "summary": "Remove one user",
-                "description": "The last user who may administer users stays.",
+                "description": "The last enabled user with the scope `admin` cannot be removed.",
                 "parameters": [_REQUEST_ID],
                 "responses": {"200": _answer("Removed.", "Success", {"status": "success"}), **problems(change)},
             },

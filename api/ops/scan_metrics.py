@@ -12,12 +12,17 @@ class ScanMetrics:
         self._pages = Counter(
             "tarantkv_scan_pages", "Pages of scans and exports that were read.", ("route",), registry=registry
         )
-        self._items = Counter("tarantkv_scan_items", "Keys in these pages.", ("route",), registry=registry)
+        self._items = Counter(
+            "tarantkv_scan_items", "Keys in pages of scans and exports.", ("route",), registry=registry
+        )
         self._exports = Gauge(
-            "tarantkv_scan_exports_under_way", "Exports under way.", registry=registry, multiprocess_mode="livesum"
+            "tarantkv_scan_exports_under_way",
+            "Exports that are being sent.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self._lines = Counter(
-            "tarantkv_scan_import_lines", "Lines of imports, by what became of them.", ("result",), registry=registry
+            "tarantkv_scan_import_lines", "Lines of imports, by their result.", ("result",), registry=registry
         )
 
     def page(self, route: str, items: int) -> None:

@@ -109,14 +109,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="fewer combinations, one round, fewer keys")
     parser.add_argument("--systems", help=f"of {','.join((*SYSTEMS, CLUSTER))}; all but the last by default")
     parser.add_argument(
-        "--tree", action="append", default=[], metavar="[NAME=]DIR", help="measure tarant-kv of another checkout too"
+        "--tree",
+        action="append",
+        default=[],
+        metavar="[NAME=]DIR",
+        help="measure the tarant-kv of another checkout, too",
     )
     parser.add_argument("--operations", type=_words, default=[], metavar="write,read,scan")
     parser.add_argument("--batches", type=_numbers, default=[], metavar="1,10,100,1000")
     parser.add_argument("--connections", type=_numbers, default=[], metavar="1,32,128")
     parser.add_argument("--values", type=_words, default=[], metavar="string,record")
     parser.add_argument(
-        "--share", type=float, default=0.0, help="each combination also at this share of fastapi's rate, say 0.5"
+        "--share",
+        type=float,
+        default=0.0,
+        help="measure each combination also at this share of fastapi's rate, for example 0.5",
     )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="length of one measurement")

@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--batch", type=int, default=100, help="keys in a request")
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--slice", type=float, default=5.0, help="seconds of writes, then of reads, and so on")
+    parser.add_argument("--slice", type=float, default=5.0, help="seconds of writes, then of reads, in turn")
     parser.add_argument("--keys", type=int, default=200_000, help="different keys")
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="directory of the results")
     return parser

@@ -89,8 +89,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=64, help="connections with which capacity is measured")
     parser.add_argument("--connections", type=int, default=6000, help="connections of the open-loop phases")
     parser.add_argument("--generators", type=int, default=2, help="generator processes")
-    parser.add_argument("--each", action="store_true", help="account for every process by itself, not for tiers")
-    parser.add_argument("--out", help="a file for everything as JSON")
+    parser.add_argument("--each", action="store_true", help="report the CPU time of each process instead of each tier")
+    parser.add_argument("--out", help="write all results to this file as JSON")
     return parser.parse_args()
 
 

@@ -82,7 +82,7 @@ def main() -> int:
     """Measure every request, and print a table; the exit code says whether the longest wait was within the aim."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.worst")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="a part of the names of the requests to send")
+    parser.add_argument("--only", default="", help="send only requests whose names contain this text")
     parser.add_argument("--url", default="", help="of a system that is not this machine's; its admin password is read "
                         "from TARANTKV_ADMIN_PASSWORD")  # fmt: skip
     parser.add_argument("--reader", default="", help="another user, who reads beside the requests; its password is "

@@ -32,18 +32,29 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
     ]
     token_ttl_s: Annotated[int, Meta(ge=1, le=31_536_000, description="Seconds for which a token is valid.")] = 3600
     auth_cache_s: Annotated[
-        float, Meta(ge=0, le=5, description="Seconds for which an account's state is cached, 5 at most.")
+        float, Meta(ge=0, le=5, description="Seconds for which an api process caches an account's state, 5 at most.")
     ] = 5.0
     admin_user: Annotated[
         str, Meta(pattern=rf"^{USER_NAME}\Z", description="User with every scope, created at the first start.")
     ] = "admin"
-    admin_password: Annotated[str, Meta(description="First password of that user; ignored once it exists.")] = ""
-    login_tries_per_user: Annotated[int, Meta(ge=1, description="Failed logins for one user name before 429.")] = 10
+    admin_password: Annotated[
+        str, Meta(description="First password of `TARANTKV_ADMIN_USER`; ignored if this user exists already.")
+    ] = ""
+    login_tries_per_user: Annotated[
+        int,
+        Meta(ge=1, description="Failed logins for one user name within the window, after which the api answers 429."),
+    ] = 10
     login_tries_per_address: Annotated[
         int,
-        Meta(ge=1, description="Failed logins from one address (of IPv6 the network, /64) before 429."),
+        Meta(
+            ge=1,
+            description="Failed logins from one address (for IPv6: one /64 network) within the window, after which "
+            "the api answers 429.",
+        ),
     ] = 50
-    login_window_s: Annotated[int, Meta(ge=1, le=86400, description="Seconds over which failed logins count.")] = 60
+    login_window_s: Annotated[
+        int, Meta(ge=1, le=86400, description="Length of the window in which failed logins are counted, in seconds.")
+    ] = 60
 
     def __post_init__(self) -> None:
         secrets = self.jwt_secrets

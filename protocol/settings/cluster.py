@@ -24,9 +24,9 @@ class ClusterSettings(Settings, frozen=True, kw_only=True):
             "workers need only some of them."
         ),
     ]
-    bucket_count: Annotated[int, Meta(ge=1, le=1_000_000, description="Buckets in all; fixed once there is data.")] = (
-        30_000
-    )
+    bucket_count: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Number of buckets; it cannot be changed once there is data.")
+    ] = 30_000
 
     def __post_init__(self) -> None:
         shards = parse_shards(self.shards)

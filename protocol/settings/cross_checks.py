@@ -40,7 +40,7 @@ RULES = (
     Rule(
         ("claim_idle_s", "call_timeout_s"),
         lambda idle, call: idle >= call + CALL_MARGIN_S,
-        f"a claim must outlast a call by {CALL_MARGIN_S} s, or another worker repeats every slow call",
+        f"a frame claim must outlast a call by {CALL_MARGIN_S} s, or another worker repeats every slow call",
     ),
     Rule(
         ("worker_drain_timeout_s", "call_timeout_s"),
@@ -50,43 +50,42 @@ RULES = (
     Rule(
         ("stop_grace_s", "drain_delay_s", "drain_timeout_s"),
         lambda grace, delay, drain: not grace or grace >= delay + drain + END_S,
-        f"an api needs {END_S:g} s beside its delay and drain to end, or it is killed with requests under way",
+        f"an api needs {END_S:g} s to end after its delay and drain, or it is killed before all requests are answered",
     ),
     Rule(
         ("stop_grace_s", "worker_drain_timeout_s"),
         lambda grace, drain: not grace or grace >= drain + END_S,
-        f"a worker needs {END_S:g} s beside its drain to end, or it is killed with frames in hand",
+        f"a worker needs {END_S:g} s to end after its drain, or it is killed with frames in hand",
     ),
     Rule(
         ("request_timeout_s", "max_wait_s"),
         lambda request, wait: request >= wait + GIVE_UP_S,
-        f"a batch that has waited that long needs {GIVE_UP_S} s more for its answer, or it is late before it is sent",
+        f"a batch that has waited for the longest time needs {GIVE_UP_S} s more, or a worker gives it up unsent",
     ),
     Rule(
         ("idempotency_window_s", "request_timeout_s", "clock_skew_s"),
         lambda window, request, skew: window >= request + skew,
-        "the window must outlast a request and the clocks' difference, or a retry is applied a second time",
+        "the window must outlast a request and the clock skew, or a retry is applied a second time",
     ),
     Rule(
         ("max_body_bytes", "max_key_bytes", "max_value_bytes"),
         lambda body, key, value: body >= key + value,
-        "a body must hold one key with its value, or values of the size that is allowed cannot be written",
+        "a body must hold one key with its value, or the largest allowed value cannot be written",
     ),
     Rule(
         ("max_answer_bytes", "max_value_bytes"),
         lambda answer, value: answer >= value,
-        "an answer must hold one value, or what may be written cannot be read",
+        "an answer must hold one value, or a value that may be written cannot be read",
     ),
     Rule(
         ("max_buffered_bytes", "max_body_bytes"),
         lambda buffered, body: buffered >= body,
-        "the bodies of one process must have room for one, or a body of the size that is allowed is refused for ever",
+        "one process must have room for one body, or the largest allowed body is always refused",
     ),
     Rule(
         ("max_answering_bytes", "max_answer_bytes"),
         lambda answering, answer: answering >= answer,
-        "the answers of one process must have room for one, or an answer of the size that is allowed is refused for "
-        "ever",
+        "one process must have room for one answer, or the largest allowed answer is always refused",
     ),
 )
 

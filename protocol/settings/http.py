@@ -43,7 +43,7 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1_000_000,
-            description="Connections of one api process; past that the one that was idle for longest is closed.",
+            description="Connections of one api process; beyond that, the one that was idle for longest is closed.",
         ),
     ] = 10_000
     startup_timeout_s: Annotated[
@@ -54,10 +54,12 @@ class HttpSettings(Settings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=300,
-            description="Seconds between SIGTERM, when readiness fails, and the end of accepting.",
+            description="Seconds from SIGTERM, when readiness fails, until the api accepts no more connections.",
         ),
     ] = 0.0
-    drain_timeout_s: Annotated[Seconds, Meta(description="Seconds that running requests then get to finish.")] = 10.0
+    drain_timeout_s: Annotated[
+        Seconds, Meta(description="Seconds after `TARANTKV_DRAIN_DELAY_S` in which running requests may finish.")
+    ] = 10.0
     stop_grace_s: StopGrace = 0
     access_log: Annotated[
         Literal["all", "errors", "off"],

@@ -14,7 +14,7 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
     """A Tarantool instance."""
 
     clock_skew_s: ClockSkew = CLOCK_SKEW_S
-    shard: Annotated[str, Meta(description="Name of the shard that this instance belongs to.")]
+    shard: Annotated[str, Meta(description="Name of the shard to which this instance belongs.")]
     shard_listen: Annotated[str, Meta(description="Address on which the instance listens.")] = "127.0.0.1:3301"
     shard_dir: Annotated[str, Meta(description="Directory of snapshots and write-ahead log.")] = "."
     # memtx accepts no less than 64 MiB.
@@ -31,7 +31,7 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=100_000_000,
-            description="Claims of `Idempotency-Key`s that one shard keeps for one user at a time; past that, "
+            description="Most claims of `Idempotency-Key`s that one shard keeps for one user at a time; beyond that, "
             "503. Each takes about 170 bytes.",
         ),
     ] = 1_000_000

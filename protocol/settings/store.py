@@ -22,7 +22,7 @@ class StoreSettings(Settings, frozen=True, kw_only=True):
             description="Tarantool user of the workers; not one of the database's own.",
         ),
     ] = "tarantkv"
-    store_password: Annotated[str, Meta(min_length=1, description="Password of that Tarantool user.")]
+    store_password: Annotated[str, Meta(min_length=1, description="Password of `TARANTKV_STORE_USER`.")]
 
     def __post_init__(self) -> None:
         if self.store_user in RESERVED_USERS:

@@ -14,11 +14,11 @@ class WorkerSettings(Settings, frozen=True, kw_only=True):
     """A worker."""
 
     read_frames: Annotated[
-        int, Meta(ge=1, le=1000, description="Frames that a worker takes from a stream at a time.")
+        int, Meta(ge=1, le=1000, description="Most frames that a worker reads from a stream at a time.")
     ] = 32
-    call_keys: Annotated[int, Meta(ge=1, le=20_000, description="Keys in one call to a shard.")] = 4000
+    call_keys: Annotated[int, Meta(ge=1, le=20_000, description="Most keys in one call to a shard.")] = 4000
     # A shard has 64 MiB of memory or more: a call must leave most of it for the data.
-    call_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024, description="Bytes in one call to a shard.")] = (
+    call_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024, description="Most bytes in one call to a shard.")] = (
         2 * 1024 * 1024
     )
     # Shorter than the time after which a worker counts as stuck, 15 s.
@@ -27,10 +27,11 @@ class WorkerSettings(Settings, frozen=True, kw_only=True):
         Meta(gt=0, le=10, description="Seconds that a worker waits for one answer of a shard before it asks again."),
     ] = 1.0
     claim_idle_s: Annotated[
-        Seconds, Meta(description="Seconds after which another worker's unanswered frames are taken over.")
+        Seconds,
+        Meta(description="Seconds after which a worker takes over frames whose claims another worker has not renewed."),
     ] = 1.2
     worker_drain_timeout_s: Annotated[
-        Seconds, Meta(description="Seconds for which a worker finishes its frames after SIGTERM.")
+        Seconds, Meta(description="Seconds after SIGTERM in which a worker may finish its frames.")
     ] = 10.0
     stop_grace_s: StopGrace = 0
     worker_heartbeat_file: Annotated[

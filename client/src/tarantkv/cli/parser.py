@@ -10,7 +10,7 @@ from tarantkv._version import VERSION
 
 _EPILOG = """\
 exit codes: 0 done, 1 part failed, 2 usage, 3 not allowed, 4 not found, 5 unavailable or unknown, 130 interrupted.
-TARANTKV_URL, TARANTKV_USER, TARANTKV_PASSWORD, TARANTKV_TOKEN and TARANTKV_PROFILE stand in for flags."""
+TARANTKV_URL, TARANTKV_USER, TARANTKV_PASSWORD, TARANTKV_TOKEN and TARANTKV_PROFILE replace flags."""
 
 Parser: TypeAlias = argparse.ArgumentParser
 
@@ -19,7 +19,7 @@ def parser(only: str | None = None) -> Parser:
     """All commands; if `only` is one of them, the others get no arguments, which takes less time."""
     top = argparse.ArgumentParser(
         prog="tarantkv",
-        description="Reads and changes what a tarant-kv stores.",
+        description="Reads and changes the keys of a tarant-kv.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -51,19 +51,23 @@ def _common(one: Parser) -> None:
     group = one.add_argument_group("which api")
     group.add_argument("--url", type=_text, help="address of the api")
     group.add_argument("--user", type=_text, help="name of the user")
-    group.add_argument("--profile", type=_text, help="a profile of the configuration file")
-    group.add_argument("--deadline", type=float, metavar="S", help="seconds for all tries of a request (30)")
-    one.add_argument("--json", action="store_true", help="lines of JSON also on a terminal")
-    one.add_argument("--quiet", "-q", action="store_true", help="no progress bar")
+    group.add_argument("--profile", type=_text, help="profile of the configuration file")
+    group.add_argument(
+        "--deadline", type=float, metavar="S", help="seconds for all attempts of a request together (30)"
+    )
+    one.add_argument("--json", action="store_true", help="print lines of JSON on a terminal, too")
+    one.add_argument("--quiet", "-q", action="store_true", help="show no progress bar")
 
 
 def _login(one: Parser) -> None:
     source = one.add_mutually_exclusive_group()
-    source.add_argument("--password-stdin", action="store_true", help="the password is the first line of the input")
+    source.add_argument(
+        "--password-stdin", action="store_true", help="read the password from the first line of standard input"
+    )
     source.add_argument(
         "--credentials-stdin",
         action="store_true",
-        help='the input is {"username": …, "password": …}',
+        help='read {"username": …, "password": …} from standard input',
     )
 
 
@@ -72,18 +76,22 @@ def _nothing(_: Parser) -> None:
 
 
 def _get(one: Parser) -> None:
-    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - for lines of the input")
-    one.add_argument("--raw", action="store_true", help="print values alone, texts without quotes")
+    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - to read keys from lines of standard input")
+    one.add_argument("--raw", action="store_true", help="print only the values, and texts without quotes")
     one.add_argument(
-        "--with", dest="with_", metavar="WHAT", type=_text, help="version, expires_at, or both with a comma"
+        "--with",
+        dest="with_",
+        metavar="WHAT",
+        type=_text,
+        help="print version, expires_at, or both (separated by a comma), too",
     )
-    one.add_argument("--partial", action="store_true", help="print what can be read while shards are down")
+    one.add_argument("--partial", action="store_true", help="print what can be read even if some shards do not answer")
     _lines(one)
 
 
 def _expiry(one: Parser, keep: bool = False, never: bool = False) -> None:  # noqa: FBT001, FBT002 - private
     group = one.add_mutually_exclusive_group(required=never)
-    group.add_argument("--ttl", type=float, metavar="S", help="expire after so many seconds")
+    group.add_argument("--ttl", type=float, metavar="S", help="expire after this many seconds")
     group.add_argument("--expires-at", type=float, metavar="T", help="expire at this Unix time")
     if keep:
         group.add_argument("--keep-ttl", action="store_true", help="keep the expiry that the key has")
@@ -93,32 +101,35 @@ def _expiry(one: Parser, keep: bool = False, never: bool = False) -> None:  # no
 
 def _condition(one: Parser) -> None:
     group = one.add_mutually_exclusive_group()
-    group.add_argument("--if-absent", action="store_true", help="only where the key is not there")
-    group.add_argument("--if-present", action="store_true", help="only where the key is there")
-    group.add_argument("--if-version", metavar="VERSION", type=_text, help="only where the key has this version")
+    group.add_argument("--if-absent", action="store_true", help="only if the key is absent")
+    group.add_argument("--if-present", action="store_true", help="only if the key exists")
+    group.add_argument("--if-version", metavar="VERSION", type=_text, help="only if the key has this version")
 
 
 def _once(one: Parser) -> None:
     one.add_argument(
-        "--idempotency-key", metavar="TEXT", type=_text, help="the same key within ten minutes: applied once"
+        "--idempotency-key",
+        metavar="TEXT",
+        type=_text,
+        help="within ten minutes, apply the change once for all calls with this text",
     )
 
 
 def _lines(one: Parser) -> None:
-    one.add_argument("--lines", action="store_true", help="the input's lines are keys as they stand, not JSON")
+    one.add_argument("--lines", action="store_true", help="each line of standard input is a key, not JSON")
 
 
 def _set(one: Parser) -> None:
     one.add_argument("key", metavar="KEY")
-    one.add_argument("value", metavar="VALUE", help="JSON; - for the input")
-    one.add_argument("--text", action="store_true", help="the value is a text as it stands")
+    one.add_argument("value", metavar="VALUE", help="JSON; - to read it from standard input")
+    one.add_argument("--text", action="store_true", help="the value is a text, not JSON")
     _expiry(one, keep=True)
     _condition(one)
     _once(one)
 
 
 def _delete(one: Parser) -> None:
-    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - for lines of the input")
+    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - to read keys from lines of standard input")
     _condition(one)
     _lines(one)
 
@@ -126,86 +137,105 @@ def _delete(one: Parser) -> None:
 def _incr(one: Parser) -> None:
     one.add_argument("key", metavar="KEY")
     one.add_argument("by", metavar="BY", nargs="?", type=int, default=1)
-    one.add_argument("--initial", type=int, help="what the key counts as where it is not there")
-    one.add_argument("--min", type=int, help="refuse a result below")
-    one.add_argument("--max", type=int, help="refuse a result above")
-    one.add_argument("--ttl-always", action="store_true", help="move the expiry with each increment")
+    one.add_argument("--initial", type=int, help="the number from which an absent key counts")
+    one.add_argument("--min", type=int, help="refuse a result below this")
+    one.add_argument("--max", type=int, help="refuse a result above this")
+    one.add_argument(
+        "--ttl-always", action="store_true", help="set the expiry with each increment, not only if the key is created"
+    )
     _expiry(one)
     _once(one)
 
 
 def _touch(one: Parser) -> None:
-    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - for lines of the input")
+    one.add_argument("keys", nargs="+", metavar="KEY", help="a key, or - to read keys from lines of standard input")
     _expiry(one, never=True)
     _lines(one)
 
 
 def _selection(one: Parser) -> None:
-    one.add_argument("prefix", nargs="?", metavar="PREFIX", help="keys that begin with this text")
-    one.add_argument("--start", metavar="KEY", help="from this key on")
-    one.add_argument("--end", metavar="KEY", help="up to this key, without it")
-    one.add_argument("--keys-only", action="store_true", help="without values")
+    one.add_argument("prefix", nargs="?", metavar="PREFIX", help="only keys that begin with this text")
+    one.add_argument("--start", metavar="KEY", help="the first key, included")
+    one.add_argument("--end", metavar="KEY", help="the last key, not included")
+    one.add_argument("--keys-only", action="store_true", help="print no values")
 
 
 def _scan(one: Parser) -> None:
     _selection(one)
-    one.add_argument("--reverse", action="store_true", help="from the last key to the first")
-    one.add_argument("--limit", type=int, metavar="N", help="so many keys at most")
+    one.add_argument("--reverse", action="store_true", help="print from the last key to the first")
+    one.add_argument("--limit", type=int, metavar="N", help="print at most this many keys")
     one.add_argument(
-        "--with", dest="with_", metavar="WHAT", type=_text, help="version, expires_at, or both with a comma"
+        "--with",
+        dest="with_",
+        metavar="WHAT",
+        type=_text,
+        help="print version, expires_at, or both (separated by a comma), too",
     )
-    one.add_argument("--cursor", type=_text, help="go on where a scan has ended")
-    one.add_argument("--page-size", type=int, default=1000, metavar="N", help="keys a request (1000)")
+    one.add_argument("--cursor", type=_text, help="continue where a scan has ended")
+    one.add_argument("--page-size", type=int, default=1000, metavar="N", help="keys in one request (1000)")
 
 
 def _export(one: Parser) -> None:
     _selection(one)
     one.add_argument("--output", "-o", metavar="FILE", type=_text, help="write to this file")
-    one.add_argument("--resume", action="store_true", help="go on with the file where its export broke off")
-    one.add_argument("--cursor", type=_text, help="go on behind a cursor")
+    one.add_argument("--resume", action="store_true", help="continue the file of an export that was interrupted")
+    one.add_argument("--cursor", type=_text, help="continue after the position of this cursor")
 
 
 def _import(one: Parser) -> None:
-    one.add_argument("file", metavar="FILE", help="- for the input, which cannot be resumed")
+    one.add_argument("file", metavar="FILE", help="a file, or - for standard input, which cannot be resumed")
     one.add_argument(
-        "--format", choices=("ndjson", "csv", "wrangler", "dynamodb", "pairs"), help="by the file's name where it tells"
+        "--format",
+        choices=("ndjson", "csv", "wrangler", "dynamodb", "pairs"),
+        help="format of the file; by default the file's name decides",
     )
     one.add_argument(
-        "--key", action="append", metavar="NAME", help="column or attribute of the key; several are joined"
+        "--key", action="append", metavar="NAME", help="column or attribute that is the key; several are joined"
     )
-    one.add_argument("--separator", default=":", metavar="TEXT", help="between the parts of a key (:)")
-    one.add_argument("--ttl-attribute", metavar="NAME", type=_text, help="dynamodb: the attribute that has the expiry")
-    one.add_argument("--ttl", type=float, metavar="S", help="lines without an expiry expire after so many seconds")
-    one.add_argument("--if-absent", action="store_true", help="leave keys alone that are there")
-    one.add_argument("--resume", action="store_true", help="go on where an import of this file was interrupted")
-    one.add_argument("--journal", metavar="FILE", type=_text, help="where the import notes what is done (FILE.journal)")
-    one.add_argument("--rejected", metavar="FILE", type=_text, help="where rejected lines go (FILE.rejected.ndjson)")
-    one.add_argument("--parallel", type=int, default=4, metavar="N", help="requests under way at a time (4)")
-    one.add_argument("--part-lines", type=int, default=5000, metavar="N", help="lines a request (5000)")
+    one.add_argument("--separator", default=":", metavar="TEXT", help="text between the parts of a key (:)")
+    one.add_argument("--ttl-attribute", metavar="NAME", type=_text, help="dynamodb: the attribute with the expiry")
+    one.add_argument("--ttl", type=float, metavar="S", help="lines without an expiry expire after this many seconds")
+    one.add_argument("--if-absent", action="store_true", help="do not change keys that exist")
+    one.add_argument("--resume", action="store_true", help="continue an import of this file that was interrupted")
+    one.add_argument(
+        "--journal", metavar="FILE", type=_text, help="file that records which parts are done (FILE.journal)"
+    )
+    one.add_argument(
+        "--rejected", metavar="FILE", type=_text, help="file for the rejected lines (FILE.rejected.ndjson)"
+    )
+    one.add_argument("--parallel", type=int, default=4, metavar="N", help="requests that are sent at a time (4)")
+    one.add_argument("--part-lines", type=int, default=5000, metavar="N", help="lines in one request (5000)")
 
 
 def _diff(one: Parser) -> None:
-    one.add_argument("first", metavar="FILE", help="an export; - for the input")
-    one.add_argument("second", metavar="FILE", help="another one")
-    one.add_argument("--limit", type=int, default=100, metavar="N", help="print so many keys that differ (100)")
+    one.add_argument("first", metavar="FILE", help="an export; - for standard input")
+    one.add_argument("second", metavar="FILE", help="another export")
+    one.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="print at most this many keys that differ (100)"
+    )
 
 
 def _top(one: Parser) -> None:
-    one.add_argument("--interval", type=float, default=2.0, metavar="S", help="seconds between two looks (2)")
-    one.add_argument("--count", type=int, metavar="N", help="end after so many")
+    one.add_argument("--interval", type=float, default=2.0, metavar="S", help="seconds between two updates (2)")
+    one.add_argument("--count", type=int, metavar="N", help="end after this many updates")
 
 
 def _users(one: Parser) -> None:
     actions = ("list", "show", "add", "password", "scopes", "disable", "enable", "remove")
     one.add_argument("action", choices=actions, help="one of `list`, " + ", ".join(f"`{each}`" for each in actions[1:]))
-    one.add_argument("name", nargs="?", metavar="NAME", help="whom; all but list need it")
+    one.add_argument("name", nargs="?", metavar="NAME", help="name of the user; required for all actions but list")
     one.add_argument(
-        "--scopes", metavar="LIST", type=_text, help="some of read, write, observe, admin with commas (read,write)"
+        "--scopes",
+        metavar="LIST",
+        type=_text,
+        help="some of read, write, observe, admin, separated by commas (read,write)",
     )
     source = one.add_mutually_exclusive_group()
-    source.add_argument("--password-stdin", action="store_true", help="the new password is the input's first line")
-    source.add_argument("--random", action="store_true", help="make a new password here, and print it")
-    one.add_argument("--yes", action="store_true", help="remove without a question")
+    source.add_argument(
+        "--password-stdin", action="store_true", help="read the new password from the first line of standard input"
+    )
+    source.add_argument("--random", action="store_true", help="generate the new password, and print it")
+    one.add_argument("--yes", action="store_true", help="remove without asking")
 
 
 def _completion(one: Parser) -> None:
@@ -213,9 +243,9 @@ def _completion(one: Parser) -> None:
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
-    "login": ("get a token and keep it; asks for the password unless TARANTKV_PASSWORD has it", _login),
+    "login": ("get a token and store it; asks for the password unless TARANTKV_PASSWORD contains it", _login),
     "logout": ("revoke the token", _nothing),
-    "whoami": ("user, scopes and end of the token", _nothing),
+    "whoami": ("print the user, scopes and end of the token", _nothing),
     "get": ("read keys", _get),
     "set": ("store a value", _set),
     "delete": ("remove keys", _delete),
@@ -223,12 +253,12 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "touch": ("give keys another expiry", _touch),
     "scan": ("list keys in order", _scan),
     "export": ("write all keys as lines of JSON", _export),
-    "import": ("store lines of a file", _import),
+    "import": ("store the lines of a file", _import),
     "diff": ("compare two exports", _diff),
-    "status": ("whether the api is ready, and its shards", _nothing),
-    "top": ("requests, latencies and shards, again and again", _top),
+    "status": ("show whether the api is ready, and the state of its shards", _nothing),
+    "top": ("show requests, latencies and shards every two seconds", _top),
     "users": ("administer users: list, add, change and remove them", _users),
-    "doctor": ("look for what is wrong, and say what to do", _nothing),
-    "completion": ("print a shell's completions", _completion),
+    "doctor": ("look for faults, and say what to do", _nothing),
+    "completion": ("print completions for a shell", _completion),
 }
 """The help of each command, and the function that adds its arguments."""
