@@ -26,8 +26,10 @@ frame was for another cluster than the worker's, whose id is a fourth word."""
 
 REPLY_PREFIX: Final = "reply:"
 
-EPHEMERAL_TTL_S: Final = 60
-"""How many seconds the keys of a process outlive it."""
+EPHEMERAL_TTL_S: Final = 20
+"""How many seconds the keys of a process outlive it. The replies to large reads of an api that was killed may fill
+Redis, and every other api is refused for as long. An api renews its keys twice a second; if it is frozen for longer, it
+sends again what still waits."""
 
 
 def shard_stream(shard: str) -> str:
