@@ -11,9 +11,10 @@ from tests.faults.injections_processes import Frozen
 from tests.faults.load import Load
 from tests.faults.scenario import Scenario
 from tests.faults.verdict import LATE_S
+from worker.presence import DEAD_CONSUMER_IDLE_MS
 
 FREEZE_S = DEADLINE_S + LATE_S
-EXPIRED_S = EPHEMERAL_TTL_S + 5.0
+EXPIRED_S = max(EPHEMERAL_TTL_S, DEAD_CONSUMER_IDLE_MS / 1000) + 5.0
 
 
 @pytest.mark.parametrize("target", ["workers", "redis", "shard-s1", pytest.param("shards", marks=pytest.mark.long)])
