@@ -22,7 +22,7 @@ def request(
 
 
 def chunked(*chunks: bytes, coding: str = "Transfer-Encoding: chunked", **parts: str) -> bytes:
-    """A request with a body in chunks, as they are given."""
+    """A request with a body of these chunks."""
     return request(body=b"".join(chunks), length=coding, **parts)
 
 

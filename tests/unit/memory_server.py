@@ -36,7 +36,7 @@ TURNS = 12
 
 
 class KnownUsers:
-    """Takes any token but `forged` as its user's name."""
+    """Accepts every token but `forged`, as the name of its user."""
 
     async def authenticate(self, header: bytes | None, scope: str | None = None) -> Principal:  # noqa: ARG002
         return cast("Principal", SimpleNamespace(name=self.user_of(header)))
@@ -68,7 +68,7 @@ class Recorder(Endpoint):
         self.share: Any = None
         self.is_broken = False
         self.held: list[Reply] | None = None
-        """Takes the replies, where the test answers."""
+        """Takes the replies of requests that the test answers."""
 
     def begin(self, request: Request, body: bytes, reply: Reply) -> None:
         if self.is_broken:
@@ -86,7 +86,7 @@ class Recorder(Endpoint):
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None:
-    """The application beside the API: it answers with the path and the size of the body."""
+    """The ASGI application for all other routes: it answers with the path and the size of the body."""
     body = (await receive())["body"]
     assert request_id_of(scope["headers"])
     content = json.dumps([scope["path"], scope["query_string"].decode(), len(body)]).encode()
@@ -151,7 +151,7 @@ class Outcome:
 
 
 class Metrics:
-    """Keeps what was counted."""
+    """Records what was counted."""
 
     def __init__(self) -> None:
         self.counted: list[tuple[str, int]] = []
@@ -228,14 +228,14 @@ _UNIQUE = re.compile(rb"(date|x-request-id|retry-after): [^\r]*|[0-9a-f]{12}-[0-
 
 
 def answers(sent: bytes) -> tuple[tuple[int, tuple[bytes, ...], bytes], ...]:
-    """The answers in what was sent, each whole."""
+    """The complete answers in the bytes that were sent."""
     found = []
     while sent:
         head, end, sent = sent.partition(b"\r\n\r\n")
         assert end, head
         line, *fields = _UNIQUE.sub(b"", head).split(b"\r\n")
         length = re.search(rb"content-length: (\d+)", head)
-        # The answer to a HEAD has the length of a body, and no body.
+        # The answer to a HEAD has the length of a body, but no body.
         size = int(length[1]) if length and sent and not sent.startswith(b"HTTP/") else 0
         body, sent = sent[:size], sent[size:]
         assert len(body) == size
@@ -247,5 +247,5 @@ def answers(sent: bytes) -> tuple[tuple[int, tuple[bytes, ...], bytes], ...]:
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    """Run a scenario, which must not take long."""
+    """Run a scenario, with a bound on its time."""
     asyncio.run(asyncio.wait_for(scenario(), 50))

@@ -40,7 +40,7 @@ class MovingShards:
         self.shards: list[str] = []
         """All shards, as far as the api has been told."""
         self.placed: list[str] = []
-        """Those that own buckets."""
+        """The shards that own buckets."""
         self.asked = 0
         """How often all shards were asked for their buckets."""
         self.on_dispatch: Callable[[], None] = lambda: None
@@ -94,7 +94,7 @@ def first_half_on_s1() -> dict[str, dict[int, Where]]:
 
 
 async def loaded(shards: MovingShards) -> Topology:
-    """The map as the shards tell it now."""
+    """The map according to the shards' present answers."""
     settings = SimpleNamespace(shards="s1=a:1;s2=b:2", bucket_count=BUCKETS)
     topology = Topology(cast("Dispatcher", shards), cast("ClusterSettings", settings))
     await topology.load(1.0)

@@ -1,4 +1,4 @@
-"""Chunks under way in an api process, for the tests of its queue's parts, and a scripted connection."""
+"""Chunks that wait in an api process, and a scripted connection, for the tests of the queue's parts."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ REDIS = RedisSettings(redis_url="redis://localhost", redis_password="x")
 
 
 class Counts:
-    """As admission and observer: notes what is counted."""
+    """Stands in for admission and observer: records what is counted."""
 
     def __init__(self) -> None:
         self.released: list[tuple[str, int, str | None, bool]] = []
@@ -41,7 +41,7 @@ class Counts:
 
 
 class Wire:
-    """A connection to Redis: `answer` makes the reply to each command. Notes what ran."""
+    """A connection to Redis: `answer` makes the reply to each command. Records the commands."""
 
     server = SERVER
 
@@ -63,7 +63,7 @@ class Wire:
 
 
 class Connections:
-    """The connections that a part makes: each answers as the next of `answers` says, the last for ever."""
+    """The connections that a part makes: each answers as the next of `answers` says, all further ones as the last."""
 
     def __init__(self, *answers: Callable[[Command], Any]) -> None:
         self.wires: list[Wire] = []
@@ -92,7 +92,7 @@ def chunk(number: int, *, operation: int = Operation.WRITE, in_ms: int = 5000, k
 def pending_of(
     chunk: Chunk, *, shard: str = "s1", ends: float = float("inf"), caller: Caller = NOBODY, sends: int = 0
 ) -> Pending:
-    """A chunk of a request of its own."""
+    """A chunk that is the only one of its request."""
     made = Pending(shard, chunk, Gathering(1, lambda _: None, caller, ends), 0)
     made.sends = sends
     return made
@@ -109,7 +109,7 @@ def status_of(settled: Pending) -> int | None:
 
 
 def status_at_the_end(chunks: PendingChunks, pending: Pending) -> int | None:
-    """The outcome once the deadline has come, if none came before."""
+    """The outcome at the deadline, if none came before."""
     chunks.give_up(pending, "no answer before the deadline")
     return status_of(pending)
 

@@ -75,13 +75,13 @@ def _within(key: bytes, asked: Asked) -> bool:
 
 
 def limits(keys: int = 10_000, value_bytes: int = 1 << 24, *, ahead: bool = False) -> Limits:
-    """Limits of one reading, with time enough."""
+    """Limits of one reading, with enough time."""
     now = asyncio.get_running_loop().time()
     return Limits(keys, value_bytes, now + 10, now + 20, ahead)
 
 
 async def everything(merge: Merge, keys: int, *, ahead: bool = False, at_most: int = 10_000) -> list[str]:
-    """All keys of a merge, some at a time."""
+    """All keys of a merge, read a few at a time."""
     found: list[str] = []
     for _ in range(at_most):
         page = await merge.read(limits(keys, ahead=ahead))

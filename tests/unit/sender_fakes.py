@@ -1,4 +1,4 @@
-"""A sender in front of a Redis in memory, whose connections break and which refuses as it is told."""
+"""A sender in front of a Redis in memory, which breaks connections and refuses commands if a test asks for it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence

@@ -1,4 +1,4 @@
-"""An endpoint whose answer comes in pieces, as many as a test wants, and that tells how far it has come."""
+"""An endpoint that answers in as many pieces as a test wants, and counts the pieces that it has made."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -13,7 +13,7 @@ PIECE = b"x" * 8192
 
 
 class Streamer(Recorder):
-    """Sends `pieces` pieces, or goes on for ever; fails behind the last one if it is to."""
+    """Sends `pieces` pieces, or continues for ever; fails after the last one if a test asks for it."""
 
     method = "GET"
     pieces: int | None = 3

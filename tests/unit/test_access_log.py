@@ -24,7 +24,7 @@ def test_the_setting_says_which_requests_are_logged(
     assert metrics.counted == [("/api/write", status) for status in (200, 404, 503)]
 
 
-def test_a_key_in_a_path_is_not_logged_and_an_unknown_path_is(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_route_is_logged_instead_of_a_key_and_an_unknown_path_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "api.access")
     log = AccessLog(Metrics().request, "all")
     log.answered(b"id", "GET", "/api/keys/secret", "/api/keys/{key}", 200, 0.001, "203.0.113.9")
@@ -32,7 +32,7 @@ def test_a_key_in_a_path_is_not_logged_and_an_unknown_path_is(caplog: pytest.Log
     assert [record.__dict__["path"] for record in caplog.records] == ["/api/keys/{key}", "/nothing"]
 
 
-def test_lines_of_failed_requests_are_bounded_and_what_is_left_out_is_counted(
+def test_lines_of_failed_requests_are_bounded_and_omitted_lines_are_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "api.access")
@@ -40,7 +40,7 @@ def test_lines_of_failed_requests_are_bounded_and_what_is_left_out_is_counted(
     monkeypatch.setattr("api.http.access_log.time.monotonic", lambda: now)
     log = AccessLog(Metrics().request, "errors")
     logged(log, *[401] * (MAX_FAILURES_PER_S + 7), 500)
-    assert len(caplog.records) == MAX_FAILURES_PER_S + 1, "an error of ours is always logged"
+    assert len(caplog.records) == MAX_FAILURES_PER_S + 1, "an error of the server is always logged"
     now += 1.0
     logged(log, 401)
     left_out, line = caplog.records[-2:]

@@ -89,7 +89,9 @@ async def administrators(accounts: Accounts) -> set[str]:
 
 @pytest.mark.parametrize("change", [{"disabled": True}, {"scopes": ["read"]}, None])
 @scenario
-async def test_the_last_administrator_stays(accounts: Accounts, change: dict[str, Any] | None) -> None:
+async def test_the_last_administrator_cannot_be_removed_or_demoted(
+    accounts: Accounts, change: dict[str, Any] | None
+) -> None:
     await made(accounts, ada=ALL, ben=("read",), eve=ALL)
     await accounts.change("eve", disabled=True, by="ada")
 
@@ -114,7 +116,7 @@ async def test_the_last_administrator_stays(accounts: Accounts, change: dict[str
 @pytest.mark.parametrize("ahead", range(12))
 @scenario
 async def test_two_administrators_cannot_take_each_other_s_rights(accounts: Accounts, ahead: int) -> None:
-    """Whatever steps one of them is ahead by."""
+    """This holds for every number of steps by which one of them is ahead."""
     await made(accounts, ada=ALL, ben=ALL)
 
     async def later() -> None:
@@ -127,7 +129,7 @@ async def test_two_administrators_cannot_take_each_other_s_rights(accounts: Acco
 
 
 @scenario
-async def test_who_is_removed_is_gone_and_may_be_made_again(accounts: Accounts, shard: Shard) -> None:
+async def test_a_removed_user_may_be_added_again_and_old_tokens_stay_invalid(accounts: Accounts, shard: Shard) -> None:
     await made(accounts, ada=ALL, ben=("read",))
     before = (await accounts.state("ben")).user
     await accounts.remove("ben", by="ada")
@@ -139,11 +141,11 @@ async def test_who_is_removed_is_gone_and_may_be_made_again(accounts: Accounts, 
     again = (await accounts.state("ben")).user
     assert again is not None
     assert before is not None
-    assert again.generation != before.generation, "tokens of before would be good again"
+    assert again.generation != before.generation, "tokens from before the removal would be valid again"
 
 
 @scenario
-async def test_a_removal_that_failed_half_way_is_made_again(accounts: Accounts, shard: Shard) -> None:
+async def test_a_removal_that_failed_half_way_can_be_repeated(accounts: Accounts, shard: Shard) -> None:
     await made(accounts, ben=("read",))
     _, mirror = accounts._buckets("ben")
     shard.refuses = {mirror}

@@ -1,4 +1,4 @@
-"""The earliest time at which bytes may have arrived at a process that stood still."""
+"""The earliest time at which bytes may have arrived at a process that was frozen."""
 
 from api.server.arrivals import CATCH_UP_S, LATE_S, Arrivals
 
@@ -11,12 +11,12 @@ def test_while_the_loop_turns_bytes_arrive_when_they_are_read() -> None:
     assert arrivals.earliest(0.25 + LATE_S, read_before=0.1) == 0.25 + LATE_S
 
 
-def test_after_a_gap_they_may_have_come_when_it_began() -> None:
+def test_after_a_gap_bytes_may_have_arrived_when_it_began() -> None:
     arrivals = Arrivals(0.0)
     assert arrivals.earliest(GAP_S, read_before=-1.0) == 0.0
 
 
-def test_that_is_so_whether_the_clock_ticks_before_or_after_they_are_read() -> None:
+def test_a_gap_counts_whether_the_clock_ticks_before_or_after_the_read() -> None:
     arrivals = Arrivals(0.0)
     arrivals.tick(GAP_S)
     assert arrivals.earliest(GAP_S, read_before=-1.0) == 0.0
@@ -28,19 +28,19 @@ def test_bytes_on_a_connection_that_was_read_after_the_gap_are_new() -> None:
     assert arrivals.earliest(GAP_S + 0.1, read_before=GAP_S) == GAP_S + 0.1
 
 
-def test_connections_that_were_made_in_the_gap_are_taken_after_it() -> None:
+def test_bytes_on_connections_made_in_a_gap_may_have_arrived_when_it_began() -> None:
     arrivals = Arrivals(0.0)
     arrivals.tick(GAP_S)
     for tick in (0.25, 0.5, 0.75):
         arrivals.connected()
         arrivals.tick(GAP_S + tick)
         assert arrivals.earliest(GAP_S + tick, read_before=float("-inf")) == 0.0
-    # In this interval no connection was waiting any more.
+    # In the last interval no connection was made any more.
     arrivals.tick(GAP_S + 1)
     assert arrivals.earliest(GAP_S + 1, read_before=float("-inf")) == GAP_S + 1
 
 
-def test_that_ends_also_where_connections_never_stop_coming() -> None:
+def test_a_gap_ends_even_if_new_connections_never_stop() -> None:
     arrivals = Arrivals(0.0)
     arrivals.tick(GAP_S)
     now = GAP_S

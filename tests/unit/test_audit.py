@@ -17,7 +17,7 @@ UNKNOWN: dict[str, Any] = {"name": "unknown", "skip_reason": "Dependency not fou
 
 
 def said(*packages: dict[str, Any]) -> str:
-    """As pip-audit writes it."""
+    """A report in the form that pip-audit writes."""
     return json.dumps({"dependencies": packages, "fixes": []})
 
 
@@ -25,12 +25,12 @@ def test_packages_without_a_known_vulnerability_pass() -> None:
     assert verdict(said(SOUND)) == (NONE_KNOWN, [])
 
 
-def test_a_vulnerability_is_named_with_the_version_that_mends_it() -> None:
+def test_a_vulnerability_is_named_with_the_version_that_fixes_it() -> None:
     code, lines = verdict(said(SOUND, HOLED, UNKNOWN))
     assert code == FOUND
     assert lines[0] == "holed 2.0: PYSEC-2024-1, fixed in 2.1"
 
 
 @pytest.mark.parametrize("output", [said(UNKNOWN), said(SOUND, UNKNOWN), said(), "", "{", "[]", "null"])
-def test_packages_that_could_not_be_checked_do_not_count_as_sound(output: str) -> None:
+def test_packages_that_could_not_be_checked_are_a_failure(output: str) -> None:
     assert verdict(output)[0] == UNREACHABLE

@@ -1,4 +1,4 @@
-"""Whether the user of a long answer is still let in, as the authenticator tells."""
+"""The authenticator checks again whether the user of a long answer is still allowed in."""
 
 import time
 
@@ -10,11 +10,11 @@ from api.http.problems import Problem
 from tests.unit.test_authenticator import CountingStore, header, refused, run
 
 
-def test_a_long_answer_outlasts_the_time_of_its_token_and_nothing_else() -> None:
+def test_a_long_answer_may_outlast_its_token_but_not_its_users_rights() -> None:
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         token = header(exp=int(time.time()) - LEEWAY_S - 1)
         await refused(authenticator, token, 401, "expired")
-        # Whether its account is cached or not.
+        # First with an account that must be looked up, then with a cached one.
         for _ in range(2):
             await authenticator.authenticate_again(token, "read")
         assert len(store.asked) == 1

@@ -1,4 +1,4 @@
-"""Which user a header names, when the store is asked, and what is remembered. The store here counts questions."""
+"""Which user a header names, when the store is asked, and what is cached. The store of these tests counts questions."""
 
 import asyncio
 import time
@@ -71,7 +71,7 @@ def names_nobody(authenticator: Authenticator, token: bytes) -> bool:
     return caught.value.status == 401
 
 
-def test_a_fresh_token_names_its_user_before_the_store_was_asked() -> None:
+def test_a_fresh_token_names_its_user_before_the_store_is_asked() -> None:
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         assert authenticator.user_of(header()) == "alice"
         assert authenticator.user_of(b"Bearer " + header()) == "alice"
@@ -89,12 +89,12 @@ def test_a_fresh_token_names_its_user_before_the_store_was_asked() -> None:
         lambda: b"",
         lambda: b"Bearer ",
         lambda: b"x" * 5000,
-        # Made when the test runs: minutes after it was collected, the last one would be valid.
+        # The tokens are made when the test runs: if they were made at collection, the last one could be valid by now.
         lambda: header(exp=int(time.time()) - LEEWAY_S - 1),
         lambda: header(iat=time.time() + LEEWAY_S + 60),
     ],
 )
-def test_a_forged_or_untimely_token_names_nobody_and_asks_nobody(make_token: Callable[[], bytes]) -> None:
+def test_a_forged_or_expired_token_is_refused_without_asking_the_store(make_token: Callable[[], bytes]) -> None:
     token = make_token()
 
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
@@ -105,7 +105,7 @@ def test_a_forged_or_untimely_token_names_nobody_and_asks_nobody(make_token: Cal
     run(test)
 
 
-def test_a_token_that_the_store_has_as_revoked_names_nobody() -> None:
+def test_a_token_that_is_revoked_in_the_store_is_refused() -> None:
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         token = header()
         store.revoked = True
@@ -116,7 +116,7 @@ def test_a_token_that_the_store_has_as_revoked_names_nobody() -> None:
     run(test)
 
 
-def test_a_token_is_read_once_for_the_gate_and_for_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_decoded_once_for_the_gate_and_the_request_together(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(_: CountingStore, authenticator: Authenticator) -> None:
         read: list[str] = []
 
@@ -134,7 +134,7 @@ def test_a_token_is_read_once_for_the_gate_and_for_its_request(monkeypatch: pyte
     run(test)
 
 
-def test_a_token_of_another_generation_of_the_password_is_void() -> None:
+def test_a_token_from_before_a_change_of_the_password_is_refused() -> None:
     async def test(_: CountingStore, authenticator: Authenticator) -> None:
         # Its time of issue does not matter: no clock is compared.
         await refused(authenticator, header(gen=GENERATION - 1, iat=time.time() + LEEWAY_S - 1), 401, "revoked")
@@ -155,7 +155,7 @@ def test_a_principal_has_the_scopes_of_both_its_token_and_its_user() -> None:
     run(test)
 
 
-def test_the_store_is_asked_once_while_the_answer_is_remembered() -> None:
+def test_the_store_is_asked_once_while_the_answer_is_cached() -> None:
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         token = header()
         for _ in range(5):
@@ -165,7 +165,7 @@ def test_the_store_is_asked_once_while_the_answer_is_remembered() -> None:
     run(test)
 
 
-def test_requests_that_come_together_share_one_question() -> None:
+def test_requests_that_arrive_together_share_one_question_to_the_store() -> None:
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         token = header()
         await asyncio.gather(*(authenticator.authenticate(token) for _ in range(5)))
@@ -174,8 +174,8 @@ def test_requests_that_come_together_share_one_question() -> None:
     run(test)
 
 
-def test_a_remembered_token_within_the_leeway_asks_nobody_again() -> None:
-    """One rule says when a token ends, whether it is remembered or not."""
+def test_a_cached_token_within_the_leeway_needs_no_second_question() -> None:
+    """The same rule says when a token ends, whether it is cached or not."""
 
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         token = header(exp=int(time.time()) - LEEWAY_S + 3)
@@ -186,7 +186,7 @@ def test_a_remembered_token_within_the_leeway_asks_nobody_again() -> None:
     run(test)
 
 
-def test_a_remembered_token_ends_with_its_leeway(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_token_ends_with_its_leeway(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(_: CountingStore, authenticator: Authenticator) -> None:
         token = header(exp=int(time.time()) + 1)
         await authenticator.authenticate(token)
@@ -200,7 +200,7 @@ def test_a_remembered_token_ends_with_its_leeway(monkeypatch: pytest.MonkeyPatch
     run(test)
 
 
-def test_a_logout_counts_at_once_also_where_the_account_is_looked_up_meanwhile() -> None:
+def test_a_logout_counts_at_once_even_if_a_look_up_is_under_way() -> None:
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         token = header()
         principal = await authenticator.authenticate(token)
@@ -212,11 +212,11 @@ def test_a_logout_counts_at_once_also_where_the_account_is_looked_up_meanwhile()
         with pytest.raises(Problem, match="revoked"):
             await looked_up
 
-    # Nothing is fresh, so that each request asks.
+    # Nothing is fresh, so each request asks the store.
     run(test, remember_s=-1.0)
 
 
-def test_a_logout_counts_at_once_also_where_the_account_was_looked_up_before_it_was_done() -> None:
+def test_a_logout_counts_at_once_even_if_a_look_up_ended_before_it() -> None:
     async def test(_: CountingStore, authenticator: Authenticator) -> None:
         token = header()
         principal = await authenticator.authenticate(token)
@@ -243,7 +243,7 @@ def test_the_token_that_was_not_used_for_longest_is_forgotten_first(monkeypatch:
     run(test, remember_s=-1.0)
 
 
-def test_tokens_that_are_only_read_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_decoded_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(_: CountingStore, authenticator: Authenticator) -> None:
         monkeypatch.setattr(module, "MAX_READ", 10)
         for number in range(50):
@@ -253,7 +253,7 @@ def test_tokens_that_are_only_read_are_bounded(monkeypatch: pytest.MonkeyPatch) 
     run(test)
 
 
-def test_questions_under_way_are_bounded_and_the_rest_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_to_the_store_are_bounded_and_further_requests_get_503(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(store: CountingStore, authenticator: Authenticator) -> None:
         monkeypatch.setattr(module, "MAX_ASKING", 2)
         store.answer.clear()

@@ -1,4 +1,4 @@
-"""Waits between tries: they double up to a cap, with jitter, and begin anew after a success."""
+"""Waits between attempts: they double up to a limit, with jitter, and start from the first again after a success."""
 
 import itertools
 
@@ -10,7 +10,7 @@ FIRST_S, LAST_S = 0.02, 0.5
 
 
 @pytest.mark.parametrize("tries", [2_000, 100_000])
-def test_any_number_of_failed_tries_waits_no_longer_than_the_last_wait(tries: int) -> None:
+def test_after_any_number_of_attempts_no_wait_exceeds_the_limit(tries: int) -> None:
     backoff = Backoff(FIRST_S, LAST_S)
     waits = [backoff.next_s() for _ in range(tries)]
     assert max(waits) <= LAST_S

@@ -49,29 +49,29 @@ def owned(shard: str, *ranges: tuple[int, int], count: int = 10) -> Ownership:
     return Ownership(shard, count, ranges)
 
 
-def test_a_whole_map_knows_the_owner_of_every_bucket() -> None:
+def test_a_complete_map_knows_the_owner_of_every_bucket() -> None:
     shard_map = build_shard_map(["s1", "s2"], 10, {"s1": owned("s1", (1, 4), (9, 10)), "s2": owned("s2", (5, 8))})
     assert [shard_map.owner(bucket) for bucket in (1, 4, 5, 8, 9, 10)] == ["s1", "s1", "s2", "s2", "s1", "s1"]
 
 
-def test_a_bucket_that_nobody_owns_is_refused() -> None:
+def test_a_map_with_a_bucket_that_no_shard_owns_is_refused() -> None:
     with pytest.raises(ShardMapError, match="no shard owns 2 of 10 buckets, the first of them bucket 5"):
         build_shard_map(["s1", "s2"], 10, {"s1": owned("s1", (1, 4)), "s2": owned("s2", (7, 10))})
 
 
-def test_a_bucket_that_two_shards_own_is_refused() -> None:
+def test_a_map_with_a_bucket_that_two_shards_own_is_refused() -> None:
     with pytest.raises(ShardMapError, match="shards s1 and s2 both own bucket 4"):
         build_shard_map(["s1", "s2"], 10, {"s1": owned("s1", (1, 4)), "s2": owned("s2", (4, 10))})
 
 
-def test_a_bucket_between_two_shards_is_where_it_is_known_to_move() -> None:
+def test_a_bucket_that_moves_belongs_to_the_shard_that_the_old_owner_names() -> None:
     """A shard that knows of the move names the new owner; a shard that may still read the bucket comes first."""
     said = {"s1": Ownership("s1", 10, ((1, 4),), ((5, 6),)), "s2": Ownership("s2", 10, ((6, 10),), ((5, 5), (3, 3)))}
     shard_map = build_shard_map(["s1", "s2"], 10, said)
     assert [shard_map.owner(bucket) for bucket in (3, 4, 5, 6)] == ["s1", "s1", "s1", "s2"]
 
 
-def test_a_map_after_a_move_is_another_one() -> None:
+def test_a_map_differs_from_the_map_before_a_move() -> None:
     before = build_shard_map(["s1", "s2"], 10, {"s1": owned("s1", (1, 4)), "s2": owned("s2", (5, 10))})
     after = before.moved({4: "s2", 5: "s1"})
     assert [after.owner(bucket) for bucket in (3, 4, 5, 6)] == ["s1", "s2", "s1", "s2"]

@@ -1,4 +1,4 @@
-"""Changes under a claim where buckets move: the same pieces in every try, and the outcome of each."""
+"""Changes under a claim in a cluster whose buckets move: every attempt has the same pieces, each with an outcome."""
 
 import asyncio
 from typing import cast
@@ -38,12 +38,12 @@ def tokens(parts: list[Part]) -> dict[tuple[bytes, int], bytes]:
     for part in parts:
         inner = msgspec.msgpack.decode(part.body[17:])
         for bucket, body in zip(inner[::2], inner[1::2], strict=True):
-            assert (part.body[1:17], bucket) not in found, "each piece is recorded by itself"
+            assert (part.body[1:17], bucket) not in found, "each piece has its own record"
             found[part.body[1:17], bucket] = body
     return found
 
 
-def test_every_try_records_the_same_pieces_whatever_the_map() -> None:
+def test_every_attempt_records_the_same_pieces_whatever_the_map() -> None:
     data: dict[str, object] = {f"k{number}": number for number in range(3000)}
     first, again = (parts_of(Operation.WRITE, pieces(data, each), "c", each) for each in (ONE, TWO))
     assert tokens(first) == tokens(again)
@@ -53,7 +53,7 @@ def test_every_try_records_the_same_pieces_whatever_the_map() -> None:
         assert {TWO.owner(bucket_of(key.encode(), COUNT)) for key in part.keys} == {part.shard}
 
 
-def test_a_bucket_with_more_keys_than_a_chunk_takes_is_the_same_pieces_in_every_try() -> None:
+def test_a_bucket_with_more_keys_than_a_chunk_has_the_same_pieces_in_every_attempt() -> None:
     alone = ShardMap(("s1",), 1, (0, 0))
     data: dict[str, object] = {f"k{number}": "x" * 400 for number in range(2500)}
     made = pieces(data, alone, 1)
@@ -96,7 +96,7 @@ def test_each_piece_has_its_own_answer() -> None:
     assert (second.part.keys, msgspec.msgpack.decode(second.outcome.payload)) == (["c"], [[3], []])
 
 
-def test_chunks_without_an_answer_by_piece_stay_whole() -> None:
+def test_a_chunk_whose_answer_has_no_pieces_has_one_outcome() -> None:
     for operation, whole in (
         (Operation.DELETE, result(7)),
         (Operation.WRITE, result(None)),
@@ -106,7 +106,7 @@ def test_chunks_without_an_answer_by_piece_stay_whole() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", None, b"\x91\x01", b"\x93\x01\x02\x03"])
-def test_an_answer_that_does_not_fit_is_none(payload: object) -> None:
+def test_an_answer_with_a_wrong_number_of_pieces_is_an_error(payload: object) -> None:
     with pytest.raises(ChunkError):
         list(result_by_piece(Operation.INCREMENT, result(payload)))
 
@@ -127,7 +127,7 @@ def increment(shards: MovingShards) -> list[Result]:
     return asyncio.run(work())
 
 
-def test_moving_buckets_are_followed_one_by_one_under_the_same_token() -> None:
+def test_each_moving_bucket_is_followed_under_the_same_token() -> None:
     shards = MovingShards(first_half_on_s1(), moves=True)
     results = increment(shards)
     assert sorted(key for each in results for key in each.part.keys) == sorted(f"k{n}" for n in range(40))
@@ -142,8 +142,8 @@ def test_moving_buckets_are_followed_one_by_one_under_the_same_token() -> None:
 
 @pytest.mark.parametrize("claimed", [True, False])
 @pytest.mark.parametrize("moves", [True, False])
-def test_only_claims_and_only_where_buckets_move_are_recorded_by_bucket(*, claimed: bool, moves: bool) -> None:
-    """That costs memory for each bucket of a request, for as long as claims last."""
+def test_changes_are_recorded_by_bucket_only_under_a_claim_and_if_buckets_move(*, claimed: bool, moves: bool) -> None:
+    """Each bucket of a request then takes memory for as long as claims are kept."""
     shards = MovingShards(first_half_on_s1(), moves=moves)
 
     async def work() -> None:

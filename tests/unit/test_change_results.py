@@ -1,4 +1,4 @@
-"""What the answers of shards say of a change: the document of a success, or the problem."""
+"""How the shards' answers to a change become the document of a success or a problem."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def problem(operation: Operation, *results: Result, versions: bool = False) -> P
     return caught.value
 
 
-def test_versions_are_told_where_they_are_asked_for() -> None:
+def test_an_answer_has_the_versions_if_the_request_asked_for_them() -> None:
     results = ok("s1", "ab", [0x6B2, []]), ok("s2", "c", [0x6B3, []])
     assert content(Operation.UPDATE, *results) == {"status": "success"}
     assert content(Operation.UPDATE, *results, versions=True) == {
@@ -44,7 +44,7 @@ def test_versions_are_told_where_they_are_asked_for() -> None:
     }
 
 
-def test_the_keys_whose_conditions_did_not_hold_are_named_with_what_they_have() -> None:
+def test_keys_whose_conditions_failed_are_named_with_their_versions() -> None:
     found = problem(Operation.UPDATE, ok("s1", "ab", [7, [[1, None]]]), ok("s2", "cd", [8, [[0, 5], [1, 6]]]))
     assert found.kind is Kind.CONDITION_FAILED
     assert found.members == {
@@ -57,7 +57,7 @@ def test_the_keys_whose_conditions_did_not_hold_are_named_with_what_they_have() 
     }
 
 
-def test_a_delete_counts_also_beside_conditions_that_did_not_hold() -> None:
+def test_a_delete_counts_removed_keys_even_if_some_conditions_failed() -> None:
     assert content(Operation.DELETE_IF, ok("s1", "ab", [1, []]), ok("s2", "c", [1, []])) == {
         "status": "success",
         "deleted": 2,
@@ -65,7 +65,7 @@ def test_a_delete_counts_also_beside_conditions_that_did_not_hold() -> None:
     assert problem(Operation.DELETE_IF, ok("s1", "ab", [0, [[0, 3]]])).members["deleted"] == 0
 
 
-def test_of_increments_each_refusal_has_its_word() -> None:
+def test_each_reason_to_refuse_an_increment_has_its_own_word() -> None:
     results = ok("s1", "abcd", [[5, None, None, None], [[1, 1], [2, 2], [3, 3]]]), ok("s2", "e", [[-1], []])
     found = problem(Operation.INCREMENT, *results)
     assert found.members["failed"] == {"b": "condition_failed", "c": "not_a_number", "d": "out_of_range"}
@@ -90,7 +90,9 @@ def test_a_touch_names_the_keys_that_are_absent() -> None:
         (Status.UNKNOWN, Kind.OUTCOME_UNKNOWN, "unknown"),
     ],
 )
-def test_a_condition_ranks_below_every_failure_of_the_system(status: Status, kind: Kind, word: str) -> None:
+def test_a_failure_of_the_system_decides_the_status_rather_than_a_failed_condition(
+    status: Status, kind: Kind, word: str
+) -> None:
     found = problem(Operation.UPDATE, ok("s1", "ab", [7, [[0, 5]]]), down("s2", "c", status), versions=True)
     assert found.kind is kind
     assert found.members["failed"] == {"a": "condition_failed", "c": word}
@@ -113,12 +115,12 @@ BROKEN: dict[str, tuple[Operation, Any]] = {
 
 
 @pytest.mark.parametrize(("operation", "payload"), BROKEN.values(), ids=BROKEN)
-def test_an_answer_that_does_not_fit_is_no_success(operation: Operation, payload: Any) -> None:
+def test_an_answer_of_another_form_is_not_a_success(operation: Operation, payload: Any) -> None:
     with pytest.raises(ChunkError):
         content(operation, ok("s1", "ab", payload), versions=True)
 
 
-def test_part_of_a_read_is_taken_where_some_of_it_was_read() -> None:
+def test_a_partial_read_succeeds_if_some_of_its_keys_were_read() -> None:
     read, failed = ok("s1", "a", None), down("s2", "bc")
     found, members = some_of([read, failed], Operation.READ)
     assert found == [read]

@@ -34,7 +34,7 @@ values = st.recursive(
 
 
 @given(st.lists(st.none() | values.map(pack)))
-def test_an_answer_says_what_is_there_and_what_is_not(encoded: list[bytes | None]) -> None:
+def test_an_answer_says_which_keys_exist_and_which_are_absent(encoded: list[bytes | None]) -> None:
     assert slice_values(answer(encoded)) == encoded
 
 
@@ -64,18 +64,18 @@ def test_an_answer_cut_short_is_refused(encoded: list[bytes], data: st.DataObjec
 
 
 @given(st.lists(st.binary(min_size=1), min_size=1), st.binary(min_size=1))
-def test_an_answer_with_more_behind_it_is_refused(encoded: list[bytes], more: bytes) -> None:
+def test_an_answer_with_bytes_after_its_end_is_refused(encoded: list[bytes], more: bytes) -> None:
     with pytest.raises(ChunkError):
         split_lengths(answer(encoded) + more)
 
 
-def test_a_count_that_lies_is_refused_without_reserving_memory_for_it() -> None:
+def test_a_wrong_count_is_refused_without_allocating_memory_for_it() -> None:
     with pytest.raises(ChunkError, match="too few for 4294967295 lengths"):
         split_lengths(b"\xff\xff\xff\xff" + b"x" * 100)
 
 
 @given(st.binary(max_size=64))
-def test_any_bytes_are_read_or_refused(blob: bytes) -> None:
+def test_arbitrary_bytes_are_decoded_or_refused(blob: bytes) -> None:
     try:
         pieces = slice_values(blob)
     except ChunkError:
@@ -134,7 +134,7 @@ def test_a_chunk_has_a_thousand_keys_at_most(count: int, chunks: int) -> None:
     check_cuts(list(write_bodies(rows)), count)
 
 
-def test_a_batch_of_exactly_the_bytes_of_a_chunk_is_one() -> None:
+def test_a_batch_of_exactly_the_bytes_of_a_chunk_is_one_chunk() -> None:
     text = "x" * (MAX_CHUNK_BYTES // 2)
     excess = len(pack([("k", 1, text), ("l", 1, text)])) - MAX_CHUNK_BYTES
     ((_, _, body),) = write_bodies([("k", 1, text), ("l", 1, text[excess:])])
@@ -142,20 +142,20 @@ def test_a_batch_of_exactly_the_bytes_of_a_chunk_is_one() -> None:
     assert len(write_bodies([("k", 1, text), ("l", 1, text[excess - 1 :])])) == 2
 
 
-def test_a_large_value_does_not_scatter_its_small_neighbours() -> None:
+def test_small_values_beside_a_large_one_share_a_chunk() -> None:
     rows: list[tuple[str, int, Any]] = [(str(number), 1, None) for number in range(1000)]
     rows[500] = ("large", 1, "x" * MAX_CHUNK_BYTES)
     assert len(write_bodies(rows)) < 25
 
 
 def former_head(body: bytes) -> int:
-    """Bytes that a count and as many lengths would take if the body were of the form before this one."""
+    """Bytes that a count and as many lengths would take if the body had the previous form."""
     (count,) = struct.unpack_from("<I", body.ljust(4, b"\0"))
     return 4 + 4 * int(count)
 
 
 @pytest.mark.parametrize("size", [1, 2, 30, 31, 32, 255, 256, 1024])
-def test_no_body_could_be_one_of_the_form_before_this_one(size: int) -> None:
+def test_no_body_can_be_mistaken_for_one_of_the_previous_form(size: int) -> None:
     for count in range(1, MAX_CHUNK_KEYS + 1):
         keys = ["k" * size] * count
         for _, _, body in (*key_bodies(keys, [1] * count), *write_bodies([(key, 1, None) for key in keys])):

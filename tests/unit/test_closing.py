@@ -1,4 +1,4 @@
-"""A process that ends serves the clients that the kernel has connected, and that it has not taken yet."""
+"""A process that ends still serves the clients that the kernel has connected but that it has not accepted yet."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ CLIENTS = 3
 
 
 class Greeter(asyncio.Protocol):
-    """Answers what it is sent, and is one of the connections whose end the server awaits."""
+    """Answers requests, and is one of the connections whose end the server awaits."""
 
     def __init__(self, *, server_state: Any, **_: object) -> None:
         self._connections = server_state.connections
@@ -32,11 +32,11 @@ class Greeter(asyncio.Protocol):
         self._connections.discard(self)
 
     def shutdown(self) -> None:
-        """Goes on until it is asked."""
+        """Stays open until it gets a request."""
 
 
 async def serve_and_end(make: Callable[[uvicorn.Config], uvicorn.Server]) -> list[bytes]:
-    """What clients are answered that connect and ask in the moment in which the server is told to end."""
+    """The answers to clients that connect and send a request in the moment in which the server is told to end."""
     config = uvicorn.Config(lambda *_: None, host="127.0.0.1", port=0, http=Greeter, lifespan="off", log_config=None)
     config.load()
     server = make(config)
@@ -58,7 +58,7 @@ def test_clients_that_have_connected_before_the_end_are_served() -> None:
     assert uvloop.run(serve_and_end(Server)) == [b"served me"] * CLIENTS
 
 
-def test_uvicorn_alone_does_not() -> None:
-    """Once it does, `Server` is needed no longer."""
+def test_uvicorn_alone_does_not_serve_them() -> None:
+    """If this test fails because uvicorn serves them, `Server` is not needed any more."""
     with pytest.raises(ConnectionResetError):
         uvloop.run(serve_and_end(uvicorn.Server))

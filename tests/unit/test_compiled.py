@@ -1,4 +1,4 @@
-"""Compiled modules: when they are used, and that whatever is the matter with them the sources are used instead."""
+"""Compiled modules: when they are used, and that the sources are used if anything is wrong with them."""
 
 import ast
 import json
@@ -50,7 +50,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(built: Path, tmp_path: Path) -> Path:
-    """A copy of it for one test."""
+    """A copy of that folder for one test."""
     return shutil.copytree(built, tmp_path / "root")
 
 
@@ -68,7 +68,7 @@ print(used.used, pack.one.__file__.endswith(".so"), pack.one.double(4), used.why
 
 
 def looked(root: Path, *imported_before: str, setting: str = "auto") -> list[str]:
-    """Whether another process uses compiled modules, whether it has imported one, what that says, and why not."""
+    """Whether another process uses compiled modules, whether it imported one, the module's answer, and why not."""
     ran = subprocess.run(
         [sys.executable, "-c", LOOK, str(root), *imported_before],
         capture_output=True,
@@ -91,7 +91,7 @@ def test_a_current_module_is_used(root: Path) -> None:
 
 
 @needs_compiler
-def test_an_edited_source_is_never_hidden_by_what_it_was_compiled_into(root: Path) -> None:
+def test_an_edited_source_is_used_instead_of_its_old_compiled_module(root: Path) -> None:
     (root / "pack" / "one.py").write_text(SOURCE.replace("* 2", "* 3"))
     assert looked(root) == [
         "False",
@@ -102,8 +102,8 @@ def test_an_edited_source_is_never_hidden_by_what_it_was_compiled_into(root: Pat
 
 
 @needs_compiler
-def test_an_edited_module_that_is_not_compiled_counts_too(root: Path) -> None:
-    """Mypyc puts its `Final` values into those that are."""
+def test_an_edit_of_a_module_that_is_not_compiled_counts_too(root: Path) -> None:
+    """Mypyc copies its `Final` values into the compiled modules."""
     (root / "pack" / "other.py").write_text("LIMIT = 2\n")
     used, is_compiled, _, why_not = looked(root)
     assert (used, is_compiled) == ("False", "False")
@@ -140,7 +140,7 @@ def test_modules_that_are_missing_are_not_used(root: Path) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"made_for": 1, "sources": 2, "modules": 3}', "\x00"])
-def test_a_damaged_manifest_is_no_failure(root: Path, content: str) -> None:
+def test_with_a_damaged_manifest_the_sources_are_used(root: Path, content: str) -> None:
     (root / compiled.FOLDER / compiled.MANIFEST).write_text(content)
     assert looked(root)[:3] == ["False", "False", "8"]
 
@@ -151,13 +151,13 @@ def test_a_process_that_has_imported_a_source_uses_no_compiled_module(root: Path
 
 
 @needs_compiler
-def test_they_can_be_turned_off(root: Path) -> None:
+def test_compiled_modules_can_be_turned_off(root: Path) -> None:
     assert looked(root, setting="off") == ["False", "False", "8", "TARANTKV_COMPILED is off"]
 
 
 @needs_compiler
 @pytest.mark.long
-def test_a_build_replaces_the_one_before(root: Path) -> None:
+def test_a_build_replaces_the_previous_one(root: Path) -> None:
     (root / "pack" / "one.py").write_text(SOURCE.replace("* 2", "* 3"))
     assert compile_in(root).returncode == 0
     assert looked(root) == ["True", "True", "12", ""]
@@ -166,7 +166,7 @@ def test_a_build_replaces_the_one_before(root: Path) -> None:
 
 @needs_compiler
 @pytest.mark.long
-def test_a_failed_build_leaves_the_one_before(root: Path) -> None:
+def test_a_failed_build_leaves_the_previous_one(root: Path) -> None:
     before = (root / compiled.FOLDER / compiled.MANIFEST).read_text()
     (root / "pack" / "one.py").write_text(SOURCE + "wrong: int = 'text'\n")
     made = compile_in(root)
@@ -182,13 +182,13 @@ def test_without_a_compiler_the_build_says_what_is_missing(tmp_path: Path) -> No
     assert (made.returncode, made.stderr) == (1, "compiled modules need a C compiler: install gcc, or set CC\n")
 
 
-def test_where_none_were_made_the_sources_are_used(tmp_path: Path) -> None:
+def test_without_compiled_modules_the_sources_are_used(tmp_path: Path) -> None:
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "one.py").write_text(SOURCE)
     assert looked(tmp_path)[:3] == ["False", "False", "8"]
 
 
-def test_a_process_that_requires_them_ends_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_requires_compiled_modules_ends_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "use", lambda: Use(False, "there are none"))
     check("auto")
     check("off")
@@ -231,7 +231,7 @@ def test_no_class_that_is_not_compiled_inherits_from_one_that_is() -> None:
     assert not wrong
 
 
-def test_no_compiled_error_shares_its_name_in_a_function_with_another() -> None:
+def test_no_compiled_function_uses_one_name_for_two_kinds_of_errors() -> None:
     """Mypyc gives the name that several `except` clauses bind the type of the first, and refuses the others."""
     native = {node.name for module in LISTED for node in classes_of(module)}
     for module in LISTED:

@@ -22,7 +22,7 @@ def statuses(transport: MemoryTransport) -> list[int]:
 
 
 async def wait_is_over(server: Server, connection: object, after_s: float) -> None:
-    """Let the wait of a connection end, which must take so long."""
+    """Let the wait of a connection end, and check that it takes this long."""
     now = asyncio.get_running_loop().time()
     ends = min(connection.phase_ends, connection.stall_ends)  # type: ignore[attr-defined]
     assert after_s - 1 < ends - now <= after_s
@@ -70,7 +70,7 @@ def test_every_wait_for_a_client_ends(
     run(scenario)
 
 
-def test_a_body_that_comes_too_late_is_dropped_and_the_connection_goes_on() -> None:
+def test_a_body_that_comes_too_late_is_dropped_and_the_connection_stays_open() -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         connection, transport = server.connect()
@@ -124,14 +124,14 @@ def test_requests_of_a_client_that_does_not_read_its_answers_wait() -> None:
     run(scenario)
 
 
-def test_a_body_that_is_too_large_on_a_connection_that_is_to_close_is_the_end_of_it() -> None:
+def test_a_connection_that_is_to_close_ends_after_a_body_that_is_too_large() -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         connection, transport = server.connect()
         coding = "Transfer-Encoding: chunked\r\nConnection: close"
         connection.data_received(chunked(b"1400\r\n", b"x" * 5000, coding=coding))
         assert statuses(transport) == [413]
-        # Read and dropped, so that the client gets to read its answer.
+        # The body is read and dropped, so that the client can read its answer.
         connection.data_received(b"x" * 120 + b"\r\n0\r\n\r\n" + WHOLE)
         await turns(6)
         assert (statuses(transport), server.endpoint.asked) == ([413], [])
@@ -152,7 +152,7 @@ def test_an_idle_connection_keeps_no_bytes_of_its_last_request() -> None:
     run(scenario)
 
 
-def test_no_more_is_read_ahead_than_is_bounded() -> None:
+def test_what_is_read_ahead_is_bounded() -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         server.endpoint.may_answer.clear()
@@ -181,7 +181,7 @@ def test_the_connection_that_was_idle_for_longest_makes_room() -> None:
     run(scenario)
 
 
-def test_where_none_is_idle_a_further_connection_is_rejected() -> None:
+def test_if_no_connection_is_idle_a_further_one_is_rejected() -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         for _ in range(3):
@@ -195,7 +195,7 @@ def test_where_none_is_idle_a_further_connection_is_rejected() -> None:
 
 
 @pytest.mark.parametrize("held", ["before its body", "in the gate", "at its endpoint"])
-def test_a_client_that_goes_leaves_nothing_behind(held: str) -> None:
+def test_a_client_that_disconnects_leaves_nothing_behind(held: str) -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         if held == "in the gate":
@@ -204,7 +204,7 @@ def test_a_client_that_goes_leaves_nothing_behind(held: str) -> None:
         connection, transport = server.connect()
         connection.data_received(HEAD + b"{" if held == "before its body" else WHOLE)
         await turns(3)
-        assert server.budget.held > 0, "while it waits it counts"
+        assert server.budget.held > 0, "a waiting request counts"
         connection.connection_lost(ConnectionResetError())
         server.endpoint.may_answer.set()
         for _ in range(8):
@@ -221,7 +221,7 @@ def test_a_client_that_goes_leaves_nothing_behind(held: str) -> None:
     run(scenario)
 
 
-def test_when_the_process_ends_answers_are_the_last_of_their_connections() -> None:
+def test_when_the_process_ends_each_connection_closes_after_its_answer() -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         server.endpoint.may_answer.clear()
@@ -243,7 +243,7 @@ def test_when_the_process_ends_answers_are_the_last_of_their_connections() -> No
     run(scenario)
 
 
-def test_a_body_that_is_awaited_is_asked_for_once_it_will_be_taken() -> None:
+def test_100_continue_is_sent_when_the_body_will_be_read() -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         connection, transport = server.connect()
@@ -256,7 +256,7 @@ def test_a_body_that_is_awaited_is_asked_for_once_it_will_be_taken() -> None:
         refused, transport = server.connect()
         refused.data_received(expecting.replace(b"alice", b"forged"))
         assert statuses(transport) == [401]
-        assert transport.at_end, "nobody knows whether the body follows"
+        assert transport.at_end, "it is unknown whether the body follows"
 
     run(scenario)
 
@@ -268,7 +268,7 @@ def test_logins_and_users_do_not_wait_behind_forged_tokens() -> None:
         for _ in range(2):
             connection, transport = server.connect()
             connection.data_received(WHOLE.replace(b"alice", b"forged"))
-            assert statuses(transport) == [401], "it takes no place in any queue"
+            assert statuses(transport) == [401], "the request takes no place in any queue"
         assert server.gate.waiting == 0
 
     run(scenario)

@@ -43,7 +43,7 @@ def test_a_body_of_many_chunks_that_has_arrived_is_decoded_though_its_client_end
     run(scenario)
 
 
-def test_an_endpoint_that_breaks_ends_its_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_endpoint_that_raises_ends_only_its_own_connection(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         server.endpoint.is_broken = True

@@ -22,7 +22,7 @@ def test_a_request_that_arrived_too_long_ago_is_not_started() -> None:
         await turns(6)
         statuses = [status for status, _, _ in answers(bytes(transport.sent))]
         assert (statuses, server.endpoint.asked) == ([503], [])
-        # What comes after that came in time.
+        # Bytes that are read after that arrived in time.
         connection.data_received(WHOLE)
         await turns(6)
         assert [status for status, _, _ in answers(bytes(transport.sent))] == [503, 200]

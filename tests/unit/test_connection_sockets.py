@@ -50,7 +50,7 @@ def run(scenario: object) -> None:
     uvloop.run(asyncio.wait_for(scenario(), 30))  # type: ignore[operator]
 
 
-def test_a_client_that_ends_its_side_gets_its_answers() -> None:
+def test_a_client_that_closes_its_sending_side_gets_its_answers() -> None:
     async def scenario() -> None:
         async with listening() as (_, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -62,7 +62,7 @@ def test_a_client_that_ends_its_side_gets_its_answers() -> None:
     run(scenario)
 
 
-def test_a_client_gets_its_refusal_though_it_goes_on_sending() -> None:
+def test_a_client_gets_its_rejection_even_if_it_continues_to_send() -> None:
     async def scenario() -> None:
         async with listening() as (_, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -73,7 +73,7 @@ def test_a_client_gets_its_refusal_though_it_goes_on_sending() -> None:
     run(scenario)
 
 
-def test_a_client_that_crashes_has_its_request_finished_and_leaves_no_connection() -> None:
+def test_the_request_of_a_crashed_client_is_finished_and_its_connection_closed() -> None:
     async def scenario() -> None:
         async with listening() as (server, port):
             server.endpoint.may_answer.clear()
@@ -127,7 +127,7 @@ Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 
 def test_requests_and_large_answers_go_over_tls(contexts: Contexts) -> None:
     def client(port: int) -> bytes:
-        # A plain one: asyncio's own loses what it has not read when its server closes the connection.
+        # A plain socket: asyncio's client loses what it has not read when its server closes the connection.
         with (
             socket.create_connection(("127.0.0.1", port), 20) as raw,
             contexts[1].wrap_socket(raw, server_hostname="localhost") as secured,
@@ -150,7 +150,7 @@ def test_requests_and_large_answers_go_over_tls(contexts: Contexts) -> None:
 
 
 @pytest.mark.parametrize("end", ["of TLS", "of TCP"])
-def test_a_client_that_ends_its_side_gets_its_answer_over_tls(contexts: Contexts, end: str) -> None:
+def test_a_client_that_closes_its_sending_side_gets_its_answer_over_tls(contexts: Contexts, end: str) -> None:
     async def scenario() -> None:
         async with listening(contexts[0]) as (server, port):
             server.endpoint.may_answer.clear()
@@ -182,7 +182,7 @@ def test_a_client_that_ends_its_side_gets_its_answer_over_tls(contexts: Contexts
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", LIVE], ids=["nothing", "the beginning of a hello", "no TLS"])
-def test_a_handshake_counts_and_ends(contexts: Contexts, sent: bytes) -> None:
+def test_a_handshake_counts_as_a_connection_and_has_a_timeout(contexts: Contexts, sent: bytes) -> None:
     async def scenario() -> None:
         async with listening(contexts[0]) as (server, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -200,7 +200,7 @@ def test_a_handshake_counts_and_ends(contexts: Contexts, sent: bytes) -> None:
     run(scenario)
 
 
-def test_no_more_handshakes_are_taken_than_there_may_be_connections(contexts: Contexts) -> None:
+def test_handshakes_are_bounded_by_the_number_of_connections(contexts: Contexts) -> None:
     async def scenario() -> None:
         async with listening(contexts[0]) as (server, port):
             held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(HTTP.max_connections + 1)]

@@ -29,7 +29,7 @@ class Late:
         raise AssertionError("there is room")
 
 
-def test_a_connection_that_cannot_be_ended_keeps_no_other_from_its_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_connection_that_cannot_be_closed_does_not_keep_others_open(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         connections = Connections(HttpSettings(), 10, Renderer())
         late = [Late(RuntimeError("broken") if number % 2 else None) for number in range(6)]
@@ -37,7 +37,7 @@ def test_a_connection_that_cannot_be_ended_keeps_no_other_from_its_end(caplog: p
             assert connections.add(each)
         for _ in range(2):
             connections._tick()
-        # The broken ones are tried again later, and not four times a second.
+        # The broken ones are tried again later, but not four times a second.
         assert [each.ended for each in late] == [1] * 6
 
     asyncio.run(scenario())

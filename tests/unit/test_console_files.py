@@ -78,7 +78,7 @@ def test_everything_that_a_page_or_a_module_names_is_served(client: TestClient[L
             assert target in served(client), f"{path} imports {name}"
 
 
-def test_no_file_reaches_for_another_host(client: TestClient[Litestar]) -> None:
+def test_no_file_loads_anything_from_another_host(client: TestClient[Litestar]) -> None:
     for path in served(client):
         text = client.get(path).text
         found = re.findall(r"""(?:fetch|import|url|src|href)\s*[(=:]\s*["'`(]*(https?:)?//""", text)
@@ -92,7 +92,7 @@ def test_nothing_is_served_but_pages_scripts_styles_and_pictures(client: TestCli
         assert client.get(f"/console/static/vendor/{name}").status_code == 404, name
 
 
-def test_a_file_is_kept_by_the_browser_and_asked_about_each_time(client: TestClient[Litestar]) -> None:
+def test_a_browser_caches_a_file_and_revalidates_it_each_time(client: TestClient[Litestar]) -> None:
     for path in served(client):
         first = client.get(path)
         assert first.headers["cache-control"] == "no-cache", path
@@ -106,7 +106,7 @@ def test_a_file_is_kept_by_the_browser_and_asked_about_each_time(client: TestCli
         assert client.post(path).status_code == 405
 
 
-def test_all_answers_headers_are_there_where_an_asgi_server_carries_them_too(client: TestClient[Litestar]) -> None:
+def test_answers_have_all_their_headers_under_a_plain_asgi_server_too(client: TestClient[Litestar]) -> None:
     log = AccessLog(Metrics().request, "off")
     routes = Routes([], AsgiRoute(client.app), dict.fromkeys(served(client), ("GET", "HEAD")))
     serve = handler(routes.of, BodyBudget(0), 1.0, 1.0)
@@ -124,7 +124,7 @@ def test_all_answers_headers_are_there_where_an_asgi_server_carries_them_too(cli
     asyncio.run(scenario())
 
 
-def test_the_files_of_others_are_what_their_authors_wrote_with_their_licences() -> None:
+def test_third_party_files_are_unchanged_and_have_their_licences() -> None:
     lines = [line.split("  ") for line in (VENDOR / "SHA256SUMS").read_text().splitlines()]
     sums = {name: digest for digest, name in lines}
     there = {entry.name for entry in VENDOR.iterdir()} - {"SHA256SUMS", "README.md"}
@@ -143,7 +143,7 @@ def _is_of(name: str, licence: str) -> bool:
     return licence.removesuffix(".LICENSE") == stem
 
 
-def test_no_module_makes_markup_of_text() -> None:
+def test_no_module_turns_text_into_markup() -> None:
     markup = re.compile(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|dangerouslySetInnerHTML|\beval\(|new Function"
     )

@@ -1,4 +1,4 @@
-"""Answers of shards that have lost bytes on the way, and are something else: they concern one request alone."""
+"""Shards' answers that were damaged on the way: each affects only its own request."""
 
 import asyncio
 from typing import Any, cast
@@ -22,7 +22,7 @@ NO_ANSWERS = [None, 5, [1], {"a": 1}]
 
 
 @pytest.mark.parametrize("payload", NO_ANSWERS)
-def test_what_is_no_answer_to_a_read_reaches_it_and_the_others_get_theirs(payload: object) -> None:
+def test_a_damaged_answer_fails_its_own_read_and_no_other(payload: object) -> None:
     counts = Counts()
     chunks = PendingChunks(counts, counts)
     one, other = (
@@ -36,7 +36,7 @@ def test_what_is_no_answer_to_a_read_reaches_it_and_the_others_get_theirs(payloa
 
 
 class Answering:
-    """As dispatcher: every chunk goes well, and has the same payload."""
+    """Stands in for the dispatcher: every chunk succeeds and has the same payload."""
 
     ids = property(lambda self: self)
 
@@ -51,7 +51,7 @@ class Answering:
 
 
 @pytest.mark.parametrize("payload", [*NO_ANSWERS, b"\xc1", b"\xa1\xff"])
-def test_a_damaged_description_is_none(payload: object) -> None:
+def test_a_damaged_description_of_a_shard_counts_as_a_refusal(payload: object) -> None:
     said = asyncio.run(ask(cast("Dispatcher", Answering(payload)), "s1", 1000))
     assert isinstance(said, Outcome)
     assert said.status == Status.REFUSED
@@ -73,7 +73,7 @@ def test_a_store_call_whose_answer_is_damaged_is_unknown(payload: object) -> Non
         (Operation.WRITE, [1]),
     ],
 )
-def test_a_worker_asks_again_where_a_chunk_is_answered_with_something_else(
+def test_a_worker_calls_again_if_the_answer_to_a_chunk_is_damaged(
     monkeypatch: pytest.MonkeyPatch, operation: Operation, payload: object
 ) -> None:
     shard = Shard("s1", [("127.0.0.1", 1)], cast("Any", None), 1.0)

@@ -56,7 +56,7 @@ def test_a_frame_is_deleted_when_its_last_chunk_was_given_up() -> None:
     asyncio.run(scenario())
 
 
-def test_it_sweeps_by_itself_and_tells_how_long_it_was() -> None:
+def test_overdue_chunks_are_swept_regularly_and_the_loops_lag_is_reported() -> None:
     async def scenario() -> None:
         counts = Counts()
         chunks = PendingChunks(counts, counts)

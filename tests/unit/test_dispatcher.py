@@ -14,7 +14,7 @@ from tests.unit.queue_fakes import REDIS, Counts, chunk
 HOUR_MS = 3_600_000
 
 
-def test_a_batch_ends_in_its_time_also_where_the_clock_was_set_back_since_it_came(
+def test_a_batch_ends_in_time_even_if_the_clock_was_set_back_after_its_arrival(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dispatcher = Dispatcher(REDIS, BatchSettings(), ("s1",), Counts())

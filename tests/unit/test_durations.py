@@ -24,7 +24,7 @@ def samples(registry: CollectorRegistry) -> dict[tuple[str, frozenset[tuple[str,
     }
 
 
-def test_it_is_scraped_as_a_histogram_of_the_library() -> None:
+def test_durations_are_scraped_as_a_histogram_of_the_library() -> None:
     kept, theirs, shown = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
     ours = Durations(NAME, "Time.", "stage", kept)
     library = Histogram(NAME, "Time.", ("stage",), buckets=SECONDS, registry=theirs)
@@ -42,7 +42,7 @@ def test_it_is_scraped_as_a_histogram_of_the_library() -> None:
     assert "_created" not in text
 
 
-def test_a_total_that_is_kept_as_a_gauge_is_scraped_as_a_counter() -> None:
+def test_a_total_that_is_stored_as_a_gauge_is_scraped_as_a_counter() -> None:
     kept, shown = CollectorRegistry(), CollectorRegistry()
     Gauge("tarantkv_expired_keys_total", "Keys.", ("shard",), registry=kept).labels("s1").set(7)
     shown.register(Shown(kept, (), ("tarantkv_expired_keys_total",)))

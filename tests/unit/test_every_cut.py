@@ -1,4 +1,4 @@
-"""However a request is cut on its way, it means the same: the same answers, the same effect, the same end."""
+"""A request has the same answers, effect and end, however its bytes are cut on the way."""
 
 import random
 
@@ -13,7 +13,7 @@ CUTS = 6
 
 
 def cuts(data: bytes, rng: random.Random) -> list[list[bytes]]:
-    """Ways to cut what is sent: byte by byte, at two places each, and head from body."""
+    """Ways to cut a request: into single bytes, at two places, and between head and body."""
     head, end, body = data.partition(b"\r\n\r\n")
     step = 1 if len(data) < 4000 else 97
     ways = [[data[at : at + step] for at in range(0, len(data), step)], [head + end, body]]
@@ -25,7 +25,7 @@ def cuts(data: bytes, rng: random.Random) -> list[list[bytes]]:
 
 @pytest.mark.parametrize("end", [False, True], ids=["the client waits", "the client ends its side"])
 @pytest.mark.parametrize("name", CORPUS)
-def test_an_odd_request_means_the_same_in_every_way(name: str, *, end: bool) -> None:
+def test_an_odd_request_has_the_same_result_however_it_is_cut(name: str, *, end: bool) -> None:
     async def scenario() -> None:
         server = Server()
         rng = random.Random(name)
@@ -39,7 +39,7 @@ def test_an_odd_request_means_the_same_in_every_way(name: str, *, end: bool) -> 
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_damaged_request_means_the_same_in_every_way(seed: int) -> None:
+def test_a_damaged_request_has_the_same_result_however_it_is_cut(seed: int) -> None:
     async def scenario() -> None:
         rng = random.Random(seed)
         server = Server()

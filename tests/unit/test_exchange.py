@@ -1,4 +1,4 @@
-"""The body of a request while it comes: what it takes of the memory, next to what is counted of it."""
+"""A request's body while it arrives: the memory that it takes, compared with the bytes that are counted."""
 
 import sys
 import tracemalloc
@@ -22,17 +22,17 @@ def head_of(field: bytes) -> Head:
 
 
 @pytest.mark.parametrize("field", [b"transfer-encoding: chunked", b"content-length: %d" % SIZE])
-def test_a_body_of_tiny_pieces_takes_little_more_memory_than_is_counted(field: bytes) -> None:
+def test_a_body_of_tiny_pieces_takes_little_more_memory_than_its_counted_bytes(field: bytes) -> None:
     chunked = field.endswith(b"chunked")
     budget = BodyBudget(10 * SIZE)
     exchange = Exchange(head_of(field), ROUTE, b"id", "127.0.0.1", budget)
-    # Two bytes, as Python has the objects of single ones already.
+    # Two bytes: Python has one shared object for each single byte.
     received = b"2\r\nab\r\n" * (SIZE // 2) + b"0\r\n\r\n" if chunked else b"ab" * (SIZE // 2)
     tracemalloc.start()
     try:
         at = 0
         while not exchange.whole:
-            # A packet has whatever the client has put into it.
+            # A packet contains whatever the client put into it.
             data = received if chunked else received[: at + 2]
             at = exchange.take(data, at)
         held, _ = tracemalloc.get_traced_memory()

@@ -1,4 +1,4 @@
-"""FairQueue: how many start at a time, in whose order, and who is refused."""
+"""FairQueue: how many requests start at a time, in which order, and which are rejected."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 async def turn() -> None:
-    """Let the event loop come round once."""
+    """Let the event loop complete one turn."""
     await asyncio.sleep(0)
 
 
@@ -21,7 +21,7 @@ def nothing() -> None:
     raise AssertionError("refused")
 
 
-def test_so_many_start_in_one_turn_and_the_rest_in_the_next() -> None:
+def test_a_bounded_number_starts_in_one_turn_and_the_rest_in_the_next() -> None:
     async def scenario() -> None:
         turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
         started: list[int] = []
@@ -66,7 +66,7 @@ def test_what_waited_counts_in_the_turn_in_which_it_starts() -> None:
     run(scenario)
 
 
-def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
+def test_users_take_turns_however_many_entries_one_of_them_has() -> None:
     async def scenario() -> None:
         turns = FairQueue(per_turn=1, max_wait_s=1, give_up_s=10)
         started: list[str] = []
@@ -79,7 +79,7 @@ def test_users_take_turns_however_much_one_of_them_has_waiting() -> None:
     run(scenario)
 
 
-def test_a_user_whose_oldest_entry_has_waited_for_too_long_gets_no_more_in_and_others_do() -> None:
+def test_further_entries_are_rejected_only_of_a_user_whose_oldest_has_waited_too_long() -> None:
     async def scenario() -> None:
         turns = FairQueue(per_turn=1, max_wait_s=0.02, give_up_s=10, ready=lambda _: False)
         assert turns.enter("greedy", 1, nothing, lambda: None)
@@ -92,22 +92,22 @@ def test_a_user_whose_oldest_entry_has_waited_for_too_long_gets_no_more_in_and_o
 
 
 class Clock:
-    """Time that passes when it is told to, for the loop that runs."""
+    """A clock for the running loop that a test moves."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        # From now on, as the loop has timers already: a jump ahead would let them all ring.
+        # It starts from now, because the loop has timers already: a jump ahead would make all of them due.
         self.now = loop.time()
         loop.time = lambda: self.now  # type: ignore[method-assign]
 
     async def turns(self, count: int, seconds: float) -> None:
-        """Let so many turns of the loop take so long altogether."""
+        """Let this many turns of the loop take this long together."""
         for _ in range(count):
             await turn()
             self.now += seconds / count
 
 
-def test_a_queue_that_never_empties_is_kept_to_shorter_waits_than_a_burst() -> None:
+def test_a_queue_that_never_empties_has_a_shorter_limit_of_waits_than_a_burst() -> None:
     async def scenario() -> None:
         clock = Clock()
         turns = FairQueue(per_turn=1, max_wait_s=5, give_up_s=10, ready=lambda _: False)
@@ -119,7 +119,7 @@ def test_a_queue_that_never_empties_is_kept_to_shorter_waits_than_a_burst() -> N
     run(scenario)
 
 
-def test_a_queue_of_few_costly_entries_may_last_as_long_as_a_burst_and_no_longer() -> None:
+def test_a_queue_of_few_costly_entries_has_the_limit_of_a_burst() -> None:
     async def scenario() -> None:
         clock = Clock()
         turns = FairQueue(per_turn=16, max_wait_s=0.5, give_up_s=10)
@@ -128,14 +128,14 @@ def test_a_queue_of_few_costly_entries_may_last_as_long_as_a_burst_and_no_longer
         for _ in range(400):
             await clock.turns(1, 0.01)
             assert turns.waiting == 31
-            assert turns.enter("patient", 40, lambda: None, nothing), "32 clients, each of which waits for its answer"
+            assert turns.enter("patient", 40, lambda: None, nothing), "32 clients that each wait for their answer"
         assert turns.full("patient", clock.now + 0.3)
 
     run(scenario)
 
 
 @pytest.mark.parametrize(("pause_s", "is_burst"), [(0.05, False), (1.0, True)])
-def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pause_s: float, *, is_burst: bool) -> None:
+def test_a_moment_with_an_empty_queue_does_not_turn_overload_into_a_burst(pause_s: float, *, is_burst: bool) -> None:
     async def scenario() -> None:
         clock = Clock()
         ready = False
@@ -154,13 +154,13 @@ def test_a_short_moment_without_anything_waiting_does_not_make_a_burst_of_it(pau
     run(scenario)
 
 
-def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
+def test_no_more_entries_are_admitted_than_the_measured_rate_can_start_in_time() -> None:
     async def scenario() -> None:
         clock = Clock()
         turns = FairQueue(per_turn=2, max_wait_s=0.5, give_up_s=10)
         for _ in range(300):
             assert turns.enter("greedy", 1, lambda: None, nothing)
-        assert not turns.full("greedy", clock.now), "nobody knows yet"
+        assert not turns.full("greedy", clock.now), "the rate is not known yet"
         await clock.turns(20, 0.2)
         assert turns.waiting == 260
         assert turns.full("greedy", clock.now), "at 200 a second"
@@ -169,7 +169,7 @@ def test_no_more_is_let_in_than_is_worked_in_time_at_the_rate_seen() -> None:
     run(scenario)
 
 
-def test_the_beginning_of_a_pause_does_not_pass_for_a_low_rate() -> None:
+def test_the_beginning_of_a_pause_is_not_taken_for_a_low_rate() -> None:
     async def scenario() -> None:
         clock = Clock()
         ready = True
@@ -189,7 +189,7 @@ def test_the_beginning_of_a_pause_does_not_pass_for_a_low_rate() -> None:
 
 
 @pytest.mark.parametrize(("pause_s", "is_known"), [(0.05, True), (1.0, False)])
-def test_the_rate_of_an_overload_that_is_over_says_nothing_of_a_later_burst(pause_s: float, *, is_known: bool) -> None:
+def test_the_rate_of_a_past_overload_does_not_apply_to_a_later_burst(pause_s: float, *, is_known: bool) -> None:
     async def scenario() -> None:
         clock = Clock()
         turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
@@ -231,7 +231,7 @@ def test_after_a_costly_start_nothing_starts_at_once_in_the_same_turn() -> None:
     run(scenario)
 
 
-def test_an_entry_whose_turn_never_comes_is_rejected_in_the_end_also_while_others_start() -> None:
+def test_an_entry_whose_turn_never_comes_is_rejected_at_last_even_while_others_start() -> None:
     async def scenario() -> None:
         clock = Clock()
         turns = FairQueue(per_turn=1, max_wait_s=0.1, give_up_s=0.4, ready=lambda user: user != "stuck")
@@ -249,7 +249,7 @@ def test_an_entry_whose_turn_never_comes_is_rejected_in_the_end_also_while_other
     run(scenario)
 
 
-def test_a_start_that_enters_again_does_not_make_the_turns_come_faster() -> None:
+def test_an_entry_that_is_added_by_a_start_does_not_make_turns_come_faster() -> None:
     async def scenario() -> None:
         turns = FairQueue(per_turn=1, max_wait_s=1, give_up_s=10)
         started: list[int] = []
@@ -267,7 +267,7 @@ def test_a_start_that_enters_again_does_not_make_the_turns_come_faster() -> None
     run(scenario)
 
 
-def test_what_fails_at_its_turn_keeps_nobody_else_from_theirs(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_entry_that_fails_at_its_turn_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         turns = FairQueue(per_turn=1, max_wait_s=0.01, give_up_s=0.01)
         started: list[int] = []
@@ -276,7 +276,7 @@ def test_what_fails_at_its_turn_keeps_nobody_else_from_theirs(caplog: pytest.Log
         while not started:
             await turn()
         assert turns.waiting == 0
-        # Nor does one that fails when it is given up.
+        # An entry that fails when it is given up does not stop them either.
         unready = FairQueue(per_turn=1, max_wait_s=0.01, give_up_s=0.01, ready=lambda _: False)
         rejected = asyncio.Event()
         assert unready.enter("a", 1, nothing, nothing)

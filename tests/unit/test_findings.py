@@ -1,4 +1,4 @@
-"""What `/api/status` says is wrong, by what it tells, and in which order."""
+"""Which findings `/api/status` reports for which state, and in which order."""
 
 from typing import Any
 
@@ -47,12 +47,12 @@ def only(status: dict[str, Any]) -> Finding:
     return finding
 
 
-def test_of_a_system_that_is_well_nothing_is_said() -> None:
+def test_a_healthy_system_has_no_findings() -> None:
     assert findings(report()) == []
     unknown = {"memory_used_bytes": None, "memory_limit_bytes": None, "expiry_lag_s": None, "clock_skew_s": None}
     unlimited = lane(memory_used_bytes=None, memory_limit_bytes=None)
     assert findings(report(shards=[shard(**unknown)], queues=[queue(workers=None)], lanes=[unlimited])) == []
-    # Where there is one lane alone, that nothing answers says enough.
+    # If the only lane is down, the finding that Redis does not answer is enough.
     assert findings(report(lanes=[lane(up=False)])) == []
 
 
@@ -86,7 +86,9 @@ def test_of_a_system_that_is_well_nothing_is_said() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_what_to_do(members: dict[str, Any], state: str, text: str, to_do: str) -> None:
+def test_each_fault_has_a_finding_that_says_what_to_do(
+    members: dict[str, Any], state: str, text: str, to_do: str
+) -> None:
     finding = only(report(**members))
     assert finding.state == state
     assert text in finding.text
@@ -99,11 +101,11 @@ def test_what_is_wrong_is_said_with_what_to_do(members: dict[str, Any], state: s
         {"requests": {"by_status": {"503": 0.05, "504": 0.05}}},
         {"shards": [shard(memory_used_bytes=84, expiry_lag_s=60.0, clock_skew_s=5.0)]},
         {"queues": [queue(oldest_s=1.0)]},
-        # Why what waits for it is old is known: the shard is down.
+        # The shard is down, so it is known why its chunks are old.
         {"shards": [], "queues": [queue(oldest_s=30.0)]},
     ],
 )
-def test_what_is_within_bounds_is_not_worth_a_sentence(members: dict[str, Any]) -> None:
+def test_values_within_their_bounds_have_no_finding(members: dict[str, Any]) -> None:
     assert findings(report(**members)) == []
 
 

@@ -1,4 +1,4 @@
-"""The end of a claimed request is recorded, however many tries that takes."""
+"""The outcome of a claimed request is recorded, however many attempts that takes."""
 
 import asyncio
 import functools
@@ -27,7 +27,7 @@ def on_a_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 
 
 class Shard:
-    """Takes records, or refuses them while `refusal` is set."""
+    """Accepts records, or refuses them while `refusal` is set."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal = refusal
@@ -98,7 +98,7 @@ async def test_an_outcome_is_tried_again_until_the_shard_takes_it(refusal: Excep
 
 
 @on_a_loop
-async def test_an_outcome_that_comes_while_others_are_late_is_tried_at_once() -> None:
+async def test_an_outcome_is_recorded_at_once_even_while_others_are_late() -> None:
     shard = Shard(StoreCallError(Status.UNREACHABLE, "the shard is down"))
     finishes = finishes_on(shard)
     finishes.add(1, "ann", "late", "0a", DONE)
@@ -145,7 +145,7 @@ async def test_late_outcomes_are_bounded_in_number_and_tried_a_few_at_a_time(mon
 
 
 @on_a_loop
-async def test_draining_waits_no_longer_than_it_may() -> None:
+async def test_draining_waits_for_a_bounded_time() -> None:
     shard = Shard(StoreCallError(Status.UNREACHABLE, "the shard is down"))
     finishes = finishes_on(shard)
     finishes.add(1, "ann", "key", "0a", DONE)

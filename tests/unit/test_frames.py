@@ -42,14 +42,16 @@ CHUNK = Chunk(b"i" * 16, 1, 2, 3, 4, b"body")
     st.text(max_size=40),
     st.integers(0, 2**40),
 )
-def test_a_frame_comes_back(stream: str, traces: dict[int, str], sent: list[Chunk], server: str, sent_ms: int) -> None:
+def test_a_decoded_frame_equals_the_encoded_one(
+    stream: str, traces: dict[int, str], sent: list[Chunk], server: str, sent_ms: int
+) -> None:
     frame = decode_frame(encode_frame(stream, traces, sent, server=server, sent_ms=sent_ms))
     assert (frame.version, frame.reply_stream, frame.traces, frame.chunks) == (VERSION, stream, traces, sent)
     assert (frame.server, frame.sent_ms) == (server, sent_ms)
 
 
 @given(st.lists(outcomes, max_size=5))
-def test_a_reply_comes_back(sent: list[Outcome]) -> None:
+def test_a_decoded_reply_equals_the_encoded_one(sent: list[Outcome]) -> None:
     assert decode_reply(encode_reply(sent))[:-1] == (VERSION, sent)
 
 
@@ -79,7 +81,7 @@ UNHASHABLE = b"\x92\x00\x81\xd4\x05\x00\x01"
 @pytest.mark.parametrize(
     "data", [b"", b"\xc1", b"\x90", b"\x80", b"not a frame", msgspec.msgpack.encode(["1"]), UNHASHABLE]
 )
-def test_bytes_that_are_no_frame_are_refused(data: bytes) -> None:
+def test_bytes_that_are_not_a_frame_are_refused(data: bytes) -> None:
     with pytest.raises(FrameError):
         decode_frame(data)
     with pytest.raises(FrameError):
@@ -105,7 +107,7 @@ LOST = [(start, count) for start in range(200) for count in range(1, 9)]
 
 
 def with_a_hole(data: bytes, start: int, count: int) -> bytes:
-    """As many bytes as before, of a stream in which another command follows, and of which some bytes were lost."""
+    """As many bytes as before, from a stream that has lost some bytes, so that the next command fills the gap."""
     return (data[:start] + data[start + count :] + b"\r\n*5\r\n$4\r\nXADD")[: len(data)]
 
 
@@ -130,7 +132,7 @@ def test_a_reply_that_lost_bytes_on_its_way_is_refused() -> None:
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_a_reply_or_refused(data: bytes) -> None:
+def test_arbitrary_bytes_are_decoded_as_a_reply_or_refused(data: bytes) -> None:
     try:
         decode_reply(data)
     except FrameError:

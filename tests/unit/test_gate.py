@@ -1,4 +1,4 @@
-"""The gate: who starts at once, who waits for a turn, and who is rejected."""
+"""The gate: which requests start at once, which wait for a turn, and which are rejected."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,14 +43,14 @@ def test_one_large_request_fills_a_turn() -> None:
     run(scenario)
 
 
-def test_nothing_starts_at_once_while_the_shards_have_as_much_as_they_may() -> None:
+def test_nothing_starts_at_once_while_the_shard_limits_are_reached() -> None:
     async def scenario() -> None:
         assert not gate(chunks_under_way=8).is_open(0)
 
     run(scenario)
 
 
-def test_a_user_who_waits_for_too_long_is_rejected_and_others_are_not() -> None:
+def test_only_a_user_whose_requests_have_waited_too_long_is_rejected() -> None:
     async def scenario() -> None:
         shut = gate(chunks_under_way=8)
         assert shut.enter("greedy", 1, nothing, nothing)

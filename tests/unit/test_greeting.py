@@ -1,4 +1,4 @@
-"""What Tarantool's greeting tells of the instance at an address."""
+"""What Tarantool's greeting says about the instance at an address."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def _sending(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWrite
 
 
 @pytest.mark.parametrize("version", ["2.6.0", "3.8.0", "3.0.0-entrypoint-1"])
-def test_every_instance_tells_its_uuid(version: str) -> None:
+def test_every_instance_sends_its_uuid(version: str) -> None:
     assert ask(greeting_of(ONE, version), greeting_of(TWO, version)) == frozenset({ONE, TWO})
 
 
@@ -52,6 +52,8 @@ def test_every_instance_tells_its_uuid(version: str) -> None:
     "silent",
     [[greeting_of(ONE), None], [b"+OK " * 32], [b"Tarantool"], [b"Tarantool 2.6.0 (Lua console)".ljust(128)], []],
 )
-def test_nothing_is_known_unless_every_instance_tells(silent: Sequence[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_known_unless_every_instance_sends_its_uuid(
+    silent: Sequence[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(greeting, "TIMEOUT_S", 0.1)
     assert ask(*silent) is None

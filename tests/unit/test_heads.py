@@ -1,4 +1,4 @@
-"""Heads that come again and again: which are parsed once, and that no request sees another's fields."""
+"""Heads that arrive repeatedly: which are parsed once, and that no request gets another's fields."""
 
 import pytest
 
@@ -21,13 +21,13 @@ def test_the_same_bytes_are_parsed_once() -> None:
     assert read(HEAD % (6, b"x")).length == 6
 
 
-def test_a_long_head_is_not_kept() -> None:
+def test_a_long_head_is_not_cached() -> None:
     long = HEAD % (5, b"x" * MAX_REMEMBERED_HEAD_BYTES)
     assert read(long) is not read(long)
     assert read(long).length == 5
 
 
-def test_what_is_refused_is_refused_again() -> None:
+def test_a_head_that_was_refused_is_refused_again() -> None:
     for _ in range(2):
         with pytest.raises(Problem):
             read(HEAD.replace(b"Host", b"Content-Length") % (5, b"x"))

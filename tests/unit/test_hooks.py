@@ -12,7 +12,7 @@ CONFIG = ROOT / ".pre-commit-config.yaml"
 HOOKS = [hook for repository in yaml.safe_load(CONFIG.read_text())["repos"] for hook in repository["hooks"]]
 
 
-def test_pre_commit_takes_the_file() -> None:
+def test_pre_commit_accepts_the_file() -> None:
     command = [sys.executable, "-m", "pre_commit", "validate-config", str(CONFIG)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""`worker.iproto` against a socket that answers what a test wants; the real server is in the integration tests."""
+"""`worker.iproto` against a socket with scripted answers; the integration tests use the real server."""
 
 import contextlib
 import socket
@@ -83,7 +83,7 @@ def test_a_damaged_answer_breaks_the_connection(pair: tuple[socket.socket, socke
         Procedure(ours, "p")([])
 
 
-def test_no_room_is_made_for_a_length_that_lies(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_no_memory_is_allocated_for_a_wrong_length(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.sendall(struct.pack(">BI", 0xCE, 0xFFFFFFFF) + b"x")
     with pytest.raises(ConnectionError, match="an answer of 4294967295 bytes is announced"):
@@ -98,7 +98,7 @@ def test_a_closed_connection_is_an_error(pair: tuple[socket.socket, socket.socke
         Procedure(ours, "p")([])
 
 
-def test_no_answer_is_a_timeout(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_call_without_an_answer_times_out(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, _ = pair
     ours.settimeout(0.01)
     with pytest.raises(TimeoutError):
@@ -106,7 +106,7 @@ def test_no_answer_is_a_timeout(pair: tuple[socket.socket, socket.socket]) -> No
 
 
 @pytest.mark.parametrize("begin", [0, 10])
-def test_an_answer_that_trickles_is_not_waited_for_without_end(
+def test_the_wait_for_an_answer_that_comes_byte_by_byte_is_bounded(
     pair: tuple[socket.socket, socket.socket], begin: int
 ) -> None:
     ours, theirs = pair
@@ -129,7 +129,7 @@ def test_an_answer_that_trickles_is_not_waited_for_without_end(
     slow.join()
 
 
-def test_a_silent_call_ends_where_somebody_else_leads(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_silent_call_ends_if_another_instance_leads(pair: tuple[socket.socket, socket.socket]) -> None:
     asked: list[bool] = []
 
     def is_replaced() -> bool:
@@ -141,7 +141,7 @@ def test_a_silent_call_ends_where_somebody_else_leads(pair: tuple[socket.socket,
     assert asked == [True]
 
 
-def test_a_silent_call_goes_on_where_nobody_else_leads(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_silent_call_continues_if_no_other_instance_leads(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
 
     def is_replaced() -> bool:
@@ -152,7 +152,7 @@ def test_a_silent_call_goes_on_where_nobody_else_leads(pair: tuple[socket.socket
     assert ours.gettimeout() == 5
 
 
-def test_a_call_that_is_answered_asks_for_no_other_leader(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_an_answered_call_does_not_look_for_another_leader(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.sendall(ok(b"soon"))
     assert Procedure(ours, "p")([], lambda: pytest.fail("it asks")) == b"soon"

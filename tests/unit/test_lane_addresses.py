@@ -1,4 +1,4 @@
-"""Several addresses of Redis: what is taken for lanes, what they are called, and what is refused."""
+"""Several addresses of Redis: which lanes they make, with which names, and which are refused."""
 
 import pytest
 
@@ -48,6 +48,6 @@ def test_lanes_that_fail_together_and_broken_lists_are_refused_in_one_line(url: 
     assert SECRET not in str(caught.value)
 
 
-def test_several_lanes_are_never_taken_for_one() -> None:
+def test_code_for_one_lane_refuses_several_lanes() -> None:
     with pytest.raises(ValueError, match="unpack"):
         _ = settings("redis://a,redis://b").address

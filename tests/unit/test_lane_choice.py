@@ -1,4 +1,4 @@
-"""The home lane of each shard, and the lane of a shard while its home is out of order. Tests pass the time in."""
+"""The home lane of each shard, and its lane while its home does not work. The tests pass the time as an argument."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_homes_depend_on_the_addresses_and_not_on_their_order() -> None:
     assert all(LANES[order(shard, LANES)[0]] == turned[order(shard, turned)[0]] for shard in MANY)
 
 
-def test_the_shards_are_shared_out_evenly() -> None:
+def test_the_shards_are_distributed_evenly() -> None:
     homes = [order(shard, LANES)[0] for shard in MANY]
     assert all(270 < homes.count(lane) < 400 for lane in range(3))
 
@@ -38,14 +38,14 @@ def test_a_shard_begins_at_home_whatever_connects_first(choice: LaneChoice) -> N
     assert choice.of(SHARD) == 0
 
 
-def test_a_failed_lane_hands_its_shards_to_the_next_in_their_order(choice: LaneChoice) -> None:
+def test_the_shards_of_a_failed_lane_go_to_the_next_in_their_order(choice: LaneChoice) -> None:
     choice.down(0, 10.0)
     assert choice.of(SHARD) == 1
     choice.down(1, 11.0)
     assert choice.of(SHARD) == 2
 
 
-def test_a_shard_comes_home_after_a_while_in_order_and_an_answer_through_its_lane(choice: LaneChoice) -> None:
+def test_a_shard_returns_home_when_its_lane_has_worked_for_a_while_and_carried_an_answer(choice: LaneChoice) -> None:
     choice.down(0, 10.0)
     choice.up(0, 20.0)
     choice.settle(20.0 + HOME_AFTER_S)
@@ -59,7 +59,7 @@ def test_a_shard_comes_home_after_a_while_in_order_and_an_answer_through_its_lan
     assert choice.unproven(SHARD) == []
 
 
-def test_a_lane_that_comes_and_goes_gets_nothing_back(choice: LaneChoice) -> None:
+def test_a_lane_that_fails_again_and_again_gets_no_shard_back(choice: LaneChoice) -> None:
     choice.down(0, 10.0)
     choice.up(0, 20.0)
     choice.prove(SHARD, 0)
@@ -70,7 +70,7 @@ def test_a_lane_that_comes_and_goes_gets_nothing_back(choice: LaneChoice) -> Non
     assert choice.of(SHARD) == 1
 
 
-def test_a_lane_that_is_back_for_a_moment_is_better_than_none(choice: LaneChoice) -> None:
+def test_a_lane_that_has_just_returned_is_used_if_no_other_works(choice: LaneChoice) -> None:
     for lane in (0, 1, 2):
         choice.down(lane, 10.0)
     assert choice.of(SHARD) == 2
@@ -78,7 +78,7 @@ def test_a_lane_that_is_back_for_a_moment_is_better_than_none(choice: LaneChoice
     assert choice.of(SHARD) == 1
 
 
-def test_a_shard_leaves_a_lane_that_carries_no_answers_of_it_and_others_stay() -> None:
+def test_only_the_shard_leaves_whose_answers_a_lane_does_not_carry() -> None:
     other = next(shard for shard in MANY if shard != SHARD and order(shard, LANES)[0] == 0)
     choice = LaneChoice(LANES, [SHARD, other])
     choice.mute(SHARD, 0, 10.0)
@@ -90,14 +90,14 @@ def test_a_shard_leaves_a_lane_that_carries_no_answers_of_it_and_others_stay() -
     assert choice.of(SHARD) == 0
 
 
-def test_a_mute_lane_is_taken_where_no_other_is_connected(choice: LaneChoice) -> None:
+def test_a_silent_lane_is_used_if_no_other_is_connected(choice: LaneChoice) -> None:
     choice.mute(SHARD, 0, 10.0)
     for lane in (1, 2):
         choice.down(lane, 11.0)
     assert choice.of(SHARD) == 0
 
 
-def test_a_shard_that_is_met_for_the_first_time_goes_to_a_lane_that_works(choice: LaneChoice) -> None:
+def test_a_new_shard_goes_to_a_lane_that_works(choice: LaneChoice) -> None:
     choice.down(0, 10.0)
     late = next(shard for shard in MANY if shard != SHARD and order(shard, LANES)[0] == 0)
     assert choice.of(late) == order(late, LANES)[1]

@@ -6,7 +6,7 @@ from api.ops.lane_states import LaneStates
 from api.queue.lanes import LaneView
 
 
-def test_a_lane_tells_since_when_it_is_as_it_is_and_the_frames_of_the_last_seconds() -> None:
+def test_a_lane_reports_since_when_it_has_its_state_and_its_recent_frames() -> None:
     now, views = [100.0], [LaneView("a:1", True, ("s2", "s1"), 5), LaneView("b:1", True, (), 0)]
     states = LaneStates(lambda: views, lambda: now[0], lambda: now[0])
 
@@ -22,4 +22,4 @@ def test_a_lane_tells_since_when_it_is_as_it_is_and_the_frames_of_the_last_secon
         (True, 100.0, 10.0),
     ]
     now[0] += 11
-    assert [row["frames_per_s"] for row in states.rows()] == [0.0, 0.0], "what is older counts no more"
+    assert [row["frames_per_s"] for row in states.rows()] == [0.0, 0.0], "older frames do not count any more"

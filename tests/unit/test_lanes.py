@@ -1,4 +1,4 @@
-"""Where chunks go whose lane fails, and when the api notices a silent lane."""
+"""To which lane chunks go if their lane fails, and when the api notices a silent lane."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -40,7 +40,7 @@ class Parts:
         return pending
 
     def send(self, lane: int) -> list[Pending]:
-        """Have a lane append what it has; Redis gives every entry the same id."""
+        """Let a lane append its waiting chunks; Redis gives every entry the same id."""
         sent = []
         for frame, chunks in self.lanes.all[lane].outgoing.frames():
             frame.entry_id = b"1-0"
@@ -74,7 +74,7 @@ def test_each_shard_goes_to_its_home() -> None:
     run(scenario)
 
 
-def test_chunks_that_wait_on_a_failing_lane_go_to_the_other_whether_sent_or_not() -> None:
+def test_all_chunks_of_a_failed_lane_go_to_the_other_one_even_if_they_were_sent() -> None:
     async def scenario(parts: Parts) -> None:
         sent = parts.add(1)
         parts.send(0)
@@ -85,7 +85,7 @@ def test_chunks_that_wait_on_a_failing_lane_go_to_the_other_whether_sent_or_not(
         assert set(map(id, parts.send(1))) == set(map(id, [elsewhere, sent, queued]))
         assert [sent.sends, queued.sends, elsewhere.sends] == [2, 1, 1]
         assert parts.counts.sent_again == 1
-        # The copy on the lane that failed is deleted as soon as that lane can be reached.
+        # The copy on the failed lane is deleted as soon as that lane can be reached.
         assert parts.lanes.all[0].outgoing.take_deletions() == {f"kv:{AT_A}": [b"1-0"]}
 
     run(scenario)
@@ -120,7 +120,7 @@ def test_outcomes_come_back_on_the_lane_on_which_chunks_were_sent() -> None:
     run(scenario)
 
 
-def test_where_all_lanes_have_failed_the_first_that_is_back_takes_everything() -> None:
+def test_if_all_lanes_have_failed_the_first_that_returns_gets_all_chunks() -> None:
     async def scenario(parts: Parts) -> None:
         first = parts.add(1, AT_A)
         parts.lanes.broke(0)
@@ -132,7 +132,7 @@ def test_where_all_lanes_have_failed_the_first_that_is_back_takes_everything() -
     run(scenario)
 
 
-def test_a_frame_that_a_worker_refused_on_one_lane_is_not_taken_for_one_on_another() -> None:
+def test_a_refused_frame_of_one_lane_is_not_mistaken_for_a_frame_of_another() -> None:
     async def scenario(parts: Parts) -> None:
         pending = parts.add(1)
         parts.send(0)
@@ -146,7 +146,7 @@ def test_a_frame_that_a_worker_refused_on_one_lane_is_not_taken_for_one_on_anoth
     run(scenario)
 
 
-def test_logins_are_counted_on_one_lane_and_on_another_while_that_is_out_of_order() -> None:
+def test_failed_logins_are_counted_on_another_lane_while_the_first_does_not_work() -> None:
     async def scenario(parts: Parts) -> None:
         first, second = parts.lanes.for_logins()
         home = NAMES.index(first.address.name)
@@ -159,7 +159,7 @@ def test_logins_are_counted_on_one_lane_and_on_another_while_that_is_out_of_orde
 
 
 def answer(parts: Parts, lane: int, status: Status = Status.OK) -> bool:
-    """Answer the questions that wait on a lane; whether there were any."""
+    """Answer the questions that wait on a lane; returns whether there were any."""
     asked = [each for each in parts.send(lane) if each.chunk.operation == Operation.DESCRIBE]
     for pending in asked:
         parts.lanes.all[lane]._settle([Outcome(pending.chunk.id, status, b"")])
@@ -167,7 +167,7 @@ def answer(parts: Parts, lane: int, status: Status = Status.OK) -> bool:
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.UNREACHABLE])
-def test_a_lane_that_answers_nothing_is_left_if_the_shard_answers_through_another(status: Status) -> None:
+def test_a_shard_leaves_a_silent_lane_if_it_answers_through_another(status: Status) -> None:
     async def scenario(parts: Parts) -> None:
         pending = parts.add(1)
         parts.send(0)
@@ -185,7 +185,7 @@ def test_a_lane_that_answers_nothing_is_left_if_the_shard_answers_through_anothe
     run(scenario)
 
 
-def test_a_lane_that_still_brings_answers_of_the_shard_is_kept() -> None:
+def test_a_shard_keeps_a_lane_that_still_carries_its_answers() -> None:
     async def scenario(parts: Parts) -> None:
         slow, quick = parts.add(1), parts.add(2)
         parts.send(0)
@@ -199,7 +199,7 @@ def test_a_lane_that_still_brings_answers_of_the_shard_is_kept() -> None:
     run(scenario)
 
 
-def test_a_lane_that_has_failed_is_asked_for_each_shard_before_that_comes_home() -> None:
+def test_a_shard_returns_to_a_failed_lane_only_after_it_carried_a_question() -> None:
     async def scenario(parts: Parts) -> None:
         parts.lanes.broke(0)
         parts.connect(0)
@@ -211,7 +211,7 @@ def test_a_lane_that_has_failed_is_asked_for_each_shard_before_that_comes_home()
     run(scenario)
 
 
-def test_a_question_that_another_lane_carried_proves_nothing() -> None:
+def test_an_answer_through_another_lane_does_not_count_for_a_failed_one() -> None:
     async def scenario(parts: Parts) -> None:
         parts.lanes.broke(0)
         parts.connect(0)
@@ -226,5 +226,5 @@ def test_a_question_that_another_lane_carried_proves_nothing() -> None:
     run(scenario)
 
 
-def test_the_watch_asks_soon_enough_for_a_stall_below_a_second() -> None:
+def test_the_watch_asks_often_enough_to_limit_a_stall_to_a_second() -> None:
     assert SUSPECT_S + 2 * lane_watch.LOOK_EVERY_S < 1.0

@@ -12,7 +12,7 @@ def write(path: Path, lines: int) -> None:
     path.write_text("\n" * lines)
 
 
-def test_a_file_may_have_300_lines_and_not_one_more(tmp_path: Path) -> None:
+def test_a_file_may_have_at_most_300_lines(tmp_path: Path) -> None:
     write(tmp_path / "api/http/just.py", MAX_LINES)
     write(tmp_path / "tests/unit/test_over.py", MAX_LINES + 1)
     assert too_long(lengths(tmp_path)) == ["tests/unit/test_over.py: 301 lines, 300 are allowed: split it"]
@@ -25,12 +25,12 @@ def test_python_lua_and_shell_are_counted_wherever_they_are(tmp_path: Path, name
 
 
 @pytest.mark.parametrize("name", ["notes.md", ".venv/long.py", ".data/long.lua"])
-def test_documents_and_what_lies_in_hidden_folders_are_not(tmp_path: Path, name: str) -> None:
+def test_documents_and_files_in_hidden_folders_are_not_counted(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, 400)
     assert lengths(tmp_path) == {}
 
 
-def test_the_report_has_a_line_for_each_package_and_one_for_all(tmp_path: Path) -> None:
+def test_the_report_has_a_line_for_each_package_and_a_total(tmp_path: Path) -> None:
     for name, lines in {"api/http/a.py": 10, "api/http/b.py": 30, "api/app.py": 50, "worker/c.py": 7}.items():
         write(tmp_path / name, lines)
     assert [line.split() for line in report(lengths(tmp_path))][1:] == [

@@ -18,7 +18,7 @@ SETTINGS = AuthSettings(jwt_secret="a secret of these tests that is long enough"
 
 
 class Wire:
-    """A connection to a lane that works unless it is among those that are `down`."""
+    """A connection to a lane, which works unless it is in `down`."""
 
     down: frozenset[str] = frozenset()
     asked: list[str] = []  # noqa: RUF012 - of all connections of a test
@@ -50,11 +50,11 @@ def test_the_first_lane_counts_alone_while_it_works(monkeypatch: pytest.MonkeyPa
     assert counted(monkeypatch) == ["a:6379"]
 
 
-def test_the_next_lane_counts_where_the_first_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_lane_counts_if_the_first_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counted(monkeypatch, "a:6379") == ["a:6379", "b:6379"]
 
 
-def test_no_login_is_answered_where_no_lane_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_gets_503_if_no_lane_can_count(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Problem) as caught:
         counted(monkeypatch, "a:6379", "b:6379")
     assert caught.value.kind is Kind.NOT_READY

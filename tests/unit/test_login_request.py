@@ -1,4 +1,4 @@
-"""The body of a login: what it may be, and what is wrong with one that is refused."""
+"""The body of a login: its valid forms, and the problems of others."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ def test_a_login_is_a_name_and_a_password(body_format: Format) -> None:
         ({"username": "x", "password": "ü" * 513}, "password"),
     ],
 )
-def test_an_empty_or_impossible_member_is_pointed_at(
+def test_the_problem_points_at_an_empty_or_invalid_member(
     document: dict[str, Any], member: str, body_format: Format
 ) -> None:
     problem = refusal(PACK[body_format](document), body_format)

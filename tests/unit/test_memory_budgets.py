@@ -1,4 +1,4 @@
-"""How much memory requests may hold."""
+"""The memory budgets: how many bytes requests may hold."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from api.overload.memory_budgets import AnswerBudget, AnswerShare, BodyBudget
 from api.overload.tuning import FEW_KEYS, SMALL_BYTES
 
 
-def test_bodies_past_the_budget_are_refused() -> None:
+def test_bodies_beyond_the_budget_are_refused() -> None:
     budget = BodyBudget(100)
     with budget.share() as first, budget.share() as second:
         first.add(60)
@@ -17,7 +17,7 @@ def test_bodies_past_the_budget_are_refused() -> None:
     assert "nothing was applied" in str(caught.value)
 
 
-def test_a_body_larger_than_the_budget_is_taken_while_there_is_no_other() -> None:
+def test_a_body_larger_than_the_budget_is_accepted_if_there_is_no_other() -> None:
     budget = BodyBudget(100)
     with budget.share() as alone:
         alone.add(60)
@@ -25,7 +25,7 @@ def test_a_body_larger_than_the_budget_is_taken_while_there_is_no_other() -> Non
         assert budget.held == 120
 
 
-def test_a_body_gives_its_bytes_back_also_after_a_failure() -> None:
+def test_the_bytes_of_a_body_are_released_after_a_failure_too() -> None:
     budget = BodyBudget(100)
 
     def fail() -> None:
@@ -38,7 +38,7 @@ def test_a_body_gives_its_bytes_back_also_after_a_failure() -> None:
     assert budget.held == 0
 
 
-def test_answers_past_the_budget_are_refused_until_others_are_sent() -> None:
+def test_answers_beyond_the_budget_are_refused_until_others_are_sent() -> None:
     budget = AnswerBudget(100, small_bytes=0)
     first, second = budget.share("a"), budget.share("b")
     assert first.take(60)
@@ -48,7 +48,7 @@ def test_answers_past_the_budget_are_refused_until_others_are_sent() -> None:
     assert second.take(20)
 
 
-def test_an_answer_larger_than_the_budget_is_taken_while_there_is_no_other() -> None:
+def test_an_answer_larger_than_the_budget_is_accepted_if_there_is_no_other() -> None:
     budget = AnswerBudget(100, small_bytes=0)
     assert budget.share("a").take(101)
     with pytest.raises(OverloadedError) as caught:
@@ -56,7 +56,7 @@ def test_an_answer_larger_than_the_budget_is_taken_while_there_is_no_other() -> 
     assert "nothing was applied" in str(caught.value)
 
 
-def test_a_user_whose_answer_takes_all_memory_may_read_few_keys_whose_answer_is_small() -> None:
+def test_a_user_whose_answers_take_all_memory_may_still_read_a_few_small_keys() -> None:
     budget = AnswerBudget(100_000)
     assert budget.share("a").take(200_000)
     few = budget.share("a", FEW_KEYS)
@@ -66,9 +66,9 @@ def test_a_user_whose_answer_takes_all_memory_may_read_few_keys_whose_answer_is_
         budget.share("a", FEW_KEYS + 1)
 
 
-def test_the_answers_of_one_user_leave_room_for_those_of_others() -> None:
+def test_the_answers_of_one_user_leave_room_for_answers_of_others() -> None:
     budget = AnswerBudget(100, small_bytes=0)
-    # Each read of theirs that takes a byte of memory, and one that waits.
+    # The user has one read that holds a byte, and one that takes as much as it may.
     first, second = budget.share("greedy"), budget.share("greedy")
     assert first.take(1)
     while second.take(1):
@@ -89,7 +89,7 @@ def test_answers_for_a_read_that_has_ended_hold_no_memory() -> None:
     assert not budget._by_user
 
 
-def test_a_single_read_is_given_all_memory_that_it_needs() -> None:
+def test_a_single_read_gets_all_the_memory_that_it_needs() -> None:
     budget = AnswerBudget(100, small_bytes=0)
     alone = budget.share("a")
     assert all(alone.take(60) for _ in range(5))

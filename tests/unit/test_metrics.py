@@ -25,7 +25,7 @@ def shared(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
 
 
-def test_a_process_that_died_counts_no_longer_as_waiting_but_what_it_did_stays(shared: dict[str, str]) -> None:
+def test_the_gauges_of_a_dead_process_end_but_its_counters_stay(shared: dict[str, str]) -> None:
     subprocess.run([sys.executable, "-c", COUNT], env=shared, check=True)
     rendered = subprocess.run([sys.executable, "-c", RENDER], env=shared, check=True, capture_output=True, text=True)
     lines = rendered.stdout.splitlines()
@@ -38,7 +38,7 @@ def test_a_process_that_died_counts_no_longer_as_waiting_but_what_it_did_stays(s
     )
 
 
-def test_answers_are_handed_over_by_status_without_what_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_counts_answers_by_status_without_long_and_internal_routes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     metrics = Metrics()
     for route in ("/api/write", "/api/status", "/api/export", "/api/import", "/health/ready", "/console/api/status"):

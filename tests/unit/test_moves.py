@@ -1,4 +1,4 @@
-"""Batches and store calls whose buckets move: which shard they go to, how soon, and until when."""
+"""Batches and store calls whose buckets move: to which shard they are sent, how soon, and until when."""
 
 import asyncio
 import time
@@ -62,7 +62,7 @@ def places(shards: MovingShards) -> list[tuple[str, list[int]]]:
     return [(shard, buckets_of(chunk)) for shard, chunk in shards.sent]
 
 
-def test_keys_of_a_moved_bucket_go_to_its_new_shard_and_the_rest_again_to_the_old(shards: MovingShards) -> None:
+def test_keys_of_a_moved_bucket_go_to_its_new_shard_and_the_others_to_the_old_one_again(shards: MovingShards) -> None:
     results = read(shards, [1, 2, 3, 7], lambda: move(shards, 2, "s1", "s2"))
     assert {result.outcome.status for result in results} == {Status.OK}
     assert sorted(key for result in results for key in result.part.keys) == sorted(KEYS[n] for n in (1, 2, 3, 7))
@@ -76,7 +76,7 @@ def test_a_chunk_that_was_refused_is_never_sent_again(shards: MovingShards) -> N
     assert len(set(ids)) == len(ids) == 3
 
 
-def test_a_bucket_on_its_way_is_asked_for_again_until_it_has_arrived(shards: MovingShards) -> None:
+def test_keys_of_a_moving_bucket_are_sent_again_until_it_has_arrived(shards: MovingShards) -> None:
     shards.where["s2"][2] = MOVING
     times: list[float] = []
 
@@ -88,13 +88,13 @@ def test_a_bucket_on_its_way_is_asked_for_again_until_it_has_arrived(shards: Mov
     shards.on_dispatch = arrive
     results = read(shards, [1, 2], lambda: shards.where["s1"].update({2: MOVING}))
     assert {result.outcome.status for result in results} == {Status.OK}
-    assert places(shards)[:2] == [("s1", [1, 2]), ("s1", [1])], "what does not move is sent at once"
+    assert places(shards)[:2] == [("s1", [1, 2]), ("s1", [1])], "keys of buckets that do not move are sent at once"
     pauses = [after - before for before, after in pairwise(times[1:6])]
     assert all(pause > 0.009 for pause in pauses), pauses
     assert not shards.asked
 
 
-def test_a_change_in_a_bucket_on_its_way_until_the_deadline_is_not_applied(shards: MovingShards) -> None:
+def test_a_change_whose_bucket_moves_until_the_deadline_is_not_applied(shards: MovingShards) -> None:
     shards.where["s2"][2] = MOVING
     results = read(shards, [1, 2], lambda: shards.where["s1"].update({2: MOVING}), timeout_s=0.2)
     said = {result.part.keys[0]: result.outcome for result in results}
@@ -102,7 +102,7 @@ def test_a_change_in_a_bucket_on_its_way_until_the_deadline_is_not_applied(shard
     assert (said[KEYS[2]].status, said[KEYS[2]].text) == (Status.WRONG_BUCKET, ON_ITS_WAY)
 
 
-def test_all_shards_are_asked_where_one_does_not_know_where_a_bucket_is(shards: MovingShards) -> None:
+def test_all_shards_are_asked_if_one_does_not_know_where_a_bucket_is(shards: MovingShards) -> None:
     def forget() -> None:
         move(shards, 2, "s1", "s2")
         shards.where["s1"][2] = None
@@ -112,7 +112,7 @@ def test_all_shards_are_asked_where_one_does_not_know_where_a_bucket_is(shards: 
     assert shards.asked == 1
 
 
-def test_two_shards_that_each_take_the_other_for_the_owner_are_not_asked_without_end(shards: MovingShards) -> None:
+def test_the_number_of_attempts_is_bounded_if_two_shards_name_each_other_as_owner(shards: MovingShards) -> None:
     def quarrel() -> None:
         shards.where["s1"][2], shards.where["s2"][2] = "s2", "s1"
 
@@ -149,7 +149,7 @@ def test_a_store_call_ends_with_its_deadline(shards: MovingShards) -> None:
 
 
 @pytest.mark.parametrize(("error", "where"), [(HoleError, {"s1": {2: "s2"}}), (OverlapError, {})])
-def test_a_hole_or_an_overlap_is_believed_only_after_several_rounds(
+def test_a_hole_or_an_overlap_is_reported_only_after_several_rounds(
     shards: MovingShards, monkeypatch: pytest.MonkeyPatch, error: type[Exception], where: dict[str, dict[int, str]]
 ) -> None:
     """A bucket that moves between two answers is in neither, or in both."""
@@ -163,7 +163,7 @@ def test_a_hole_or_an_overlap_is_believed_only_after_several_rounds(
         with pytest.raises(error):
             await topology.refresh()
         assert shards.asked == MAP_ROUNDS
-        assert list(topology.map.owners) == owners, "the map that was there stays"
+        assert list(topology.map.owners) == owners, "the previous map stays"
         described = shards.described
 
         def settle(shard: str) -> dict[str, object]:
@@ -178,7 +178,7 @@ def test_a_hole_or_an_overlap_is_believed_only_after_several_rounds(
     asyncio.run(with_map(shards, work))
 
 
-def test_an_overlap_is_an_alarm_and_a_hole_is_none(
+def test_an_overlap_is_logged_as_critical_and_a_hole_is_not(
     shards: MovingShards, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(topology_module, "MAP_ROUND_S", 0.001)
@@ -198,7 +198,7 @@ def test_an_overlap_is_an_alarm_and_a_hole_is_none(
 
 
 @pytest.mark.parametrize("payload", [b"", b"the shard does not own it", "text", None, pack([[1]]), pack([["a", 1]])])
-def test_a_refusal_that_is_none_names_no_bucket(payload: object) -> None:
+def test_a_malformed_refusal_names_no_bucket(payload: object) -> None:
     assert refused_buckets(payload) == {}
 
 

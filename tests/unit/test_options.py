@@ -1,4 +1,4 @@
-"""What a request may ask for beside its keys or data; each rule with its place in the body."""
+"""The options of a request: what each of them makes of its keys."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def body_format(request: pytest.FixtureRequest) -> Format:
 
 
 def written(body_format: Format, **document: Any) -> tuple[Operation, dict[str, tuple[Any, Any]]]:
-    """What a write asks its shard to do: the operation, and the expiry (or `NEVER`) and condition of each key."""
+    """The rows of a write: its operation, and the expiry (or `NEVER`) and condition of each key."""
     groups = Groups(ONE_SHARD)
     asked = add_write(groups, ENCODE[body_format](document), body_format, LIMITS)
     (part,) = groups.parts()
@@ -79,9 +79,7 @@ def members(kind: KeysBody, body_format: Format, **document: Any) -> tuple[list[
         (None, NEVER),
     ],
 )
-def test_a_ttl_travels_in_milliseconds_from_the_moment_of_application(
-    body_format: Format, ttl: Any, expected: Any
-) -> None:
+def test_a_ttl_is_sent_in_milliseconds_after_the_application(body_format: Format, ttl: Any, expected: Any) -> None:
     assert expiry(body_format, ttl=ttl) == expected
 
 
@@ -98,11 +96,11 @@ def test_a_ttl_travels_in_milliseconds_from_the_moment_of_application(
         (1e-9, -1),
     ],
 )
-def test_an_expires_at_travels_as_a_unix_time_below_zero(body_format: Format, expires_at: Any, expected: int) -> None:
+def test_an_expires_at_is_sent_as_a_negative_unix_time(body_format: Format, expires_at: Any, expected: int) -> None:
     assert expiry(body_format, expires_at=expires_at) == expected
 
 
-def test_a_key_s_own_options_win_over_the_batch_s(body_format: Format) -> None:
+def test_options_of_a_key_have_precedence_over_those_of_the_batch(body_format: Format) -> None:
     data = dict.fromkeys("abcdef", 1)
     own: dict[str, Key] = {
         "a": {"ttl": 60},
@@ -133,7 +131,7 @@ def test_a_condition_is_absent_present_or_a_version(body_format: Format, given: 
     assert (type(found), found) == (type(expected), expected)
 
 
-def test_the_condition_of_a_key_wins_over_that_of_the_batch(body_format: Format) -> None:
+def test_the_condition_of_a_key_has_precedence_over_that_of_the_batch(body_format: Format) -> None:
     own: dict[str, Key] = {"b": {"if": {"version": "6a1"}, "ttl": 60}, "c": {"if": None}}
     operation, marks = written(body_format, data={"a": 1, "b": 2, "c": 3}, options=own, **{"if": "absent"})
     assert operation is Operation.UPDATE
@@ -167,12 +165,12 @@ def test_a_touch_has_an_expiry_for_each_key(body_format: Format) -> None:
     assert [expiries.of(key) for key in "abc"] == [60_000, None, -5000]
 
 
-def test_a_touch_needs_no_expiry_for_all_where_each_key_has_one(body_format: Format) -> None:
+def test_a_touch_needs_no_common_expiry_if_each_key_has_one(body_format: Format) -> None:
     keys, more = members(TouchBody, body_format, keys=["a"], options={"a": {"ttl": 1}})
     assert at_once(touch_expiries(more, keys)).of("a") == 1000
 
 
-def test_a_read_may_want_more_and_may_take_a_part() -> None:
+def test_a_read_may_ask_for_more_members_and_for_a_partial_answer() -> None:
     _, more = decode_keys(b'{"keys": ["a"], "with": ["version", "expires_at"], "partial": true}', Format.JSON, LIMITS)
     options = read_options(Members(more, Format.JSON, LIMITS, {"a"}, "keys"))
     assert options.wanted == {"version", "expires_at"}

@@ -15,7 +15,7 @@ Frames = list[list[int]]
 
 
 class Queue:
-    """What is under way, and what of it is to be sent."""
+    """The waiting chunks, and those of them that are to be sent."""
 
     def __init__(self) -> None:
         counts = Counts()
@@ -40,7 +40,7 @@ def run(scenario: Callable[[Queue], Coroutine[None, None, None]]) -> None:
     ("first", "second"),
     [({"keys": MAX_FRAME_KEYS}, {"keys": 1}), ({"size": MAX_FRAME_BYTES}, {"size": 1}), ({"keys": 9999}, {"keys": 1})],
 )
-def test_a_frame_is_bounded_in_keys_and_bytes_but_holds_any_chunk(
+def test_a_frame_is_bounded_in_keys_and_bytes_but_may_hold_one_chunk_of_any_size(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     async def scenario(queue: Queue) -> None:
@@ -74,8 +74,8 @@ def test_a_round_trip_takes_a_bounded_number_of_frames() -> None:
     run(scenario)
 
 
-def test_a_chunk_that_nobody_waits_for_any_more_is_not_sent() -> None:
-    """Also where the same id waits again: this copy has the deadline of before."""
+def test_a_chunk_for_which_no_request_waits_any_more_is_not_sent() -> None:
+    """Nor is it sent if the same id waits again: this copy has the earlier deadline."""
 
     async def scenario(queue: Queue) -> None:
         given_up = queue.add(1)
@@ -87,7 +87,7 @@ def test_a_chunk_that_nobody_waits_for_any_more_is_not_sent() -> None:
     run(scenario)
 
 
-def test_everything_that_waits_is_sent_again_once() -> None:
+def test_all_waiting_chunks_are_sent_again_once() -> None:
     async def scenario(queue: Queue) -> None:
         sent, answered = queue.add(1), queue.add(2)
         queue.frames()
@@ -100,7 +100,7 @@ def test_everything_that_waits_is_sent_again_once() -> None:
     run(scenario)
 
 
-def test_the_frame_that_a_chunk_was_sent_in_before_is_deleted() -> None:
+def test_the_earlier_frame_of_a_chunk_is_deleted() -> None:
     async def scenario(queue: Queue) -> None:
         queue.add(1)
         ((frame, _),) = queue.outgoing.frames()
@@ -113,7 +113,7 @@ def test_the_frame_that_a_chunk_was_sent_in_before_is_deleted() -> None:
     run(scenario)
 
 
-def test_a_frame_without_a_name_yet_is_deleted_when_it_has_one() -> None:
+def test_a_frame_without_an_id_yet_is_deleted_when_it_has_one() -> None:
     async def scenario(queue: Queue) -> None:
         queue.add(1)
         ((frame, _),) = queue.outgoing.frames()
@@ -127,7 +127,7 @@ def test_a_frame_without_a_name_yet_is_deleted_when_it_has_one() -> None:
     run(scenario)
 
 
-def test_deletions_that_may_have_failed_are_made_again() -> None:
+def test_deletions_that_may_have_failed_are_repeated() -> None:
     async def scenario(queue: Queue) -> None:
         queue.outgoing.delete("reply:a", b"1-0")
         taken = queue.outgoing.take_deletions()

@@ -27,11 +27,11 @@ def test_a_password_is_verified_against_its_hash(passwords: Passwords) -> None:
     asyncio.run(test())
 
 
-def test_the_hash_for_unknown_users_costs_what_a_user_s_hash_costs(passwords: Passwords) -> None:
+def test_verifying_for_an_unknown_user_costs_as_much_as_for_a_user(passwords: Passwords) -> None:
     assert extract_parameters(passwords._nobody) == extract_parameters(passwords.hash(PASSWORD))
 
 
-def test_the_logins_of_one_address_leave_room_for_those_of_others(passwords: Passwords) -> None:
+def test_the_logins_of_one_address_leave_room_for_other_addresses(passwords: Passwords) -> None:
     async def test() -> None:
         # Cheap hashes: this test counts verifications.
         hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)

@@ -1,4 +1,4 @@
-"""Chunks that wait for their outcome: what may be reported of those that were sent more than once, and to whom."""
+"""Chunks that wait for their outcome: which outcome of a chunk that was sent several times may be reported."""
 
 import asyncio
 import time
@@ -33,13 +33,13 @@ async def settled(chunks: PendingChunks, status: Status, *, sends: int, operatio
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_a_worker_is_believed_about_a_chunk_that_was_sent_once(chunks: PendingChunks, status: Status) -> None:
+def test_any_outcome_of_a_chunk_that_was_sent_once_is_final(chunks: PendingChunks, status: Status) -> None:
     assert asyncio.run(settled(chunks, status, sends=1)) == status
 
 
 @pytest.mark.parametrize("operation", sorted(CHANGES))
 @pytest.mark.parametrize("status", sorted(ON_RECORD))
-def test_what_the_shard_has_on_record_is_believed_however_often_it_was_sent(
+def test_a_recorded_outcome_is_final_however_often_the_chunk_was_sent(
     chunks: PendingChunks, status: Status, operation: Operation
 ) -> None:
     assert asyncio.run(settled(chunks, status, sends=2, operation=operation)) == status
@@ -55,19 +55,19 @@ def test_a_refusal_of_a_change_that_was_sent_twice_is_unknown(
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-def test_a_read_that_was_sent_twice_failed_as_its_last_copy_did(chunks: PendingChunks, status: Status) -> None:
+def test_a_read_that_was_sent_twice_has_the_outcome_of_its_last_copy(chunks: PendingChunks, status: Status) -> None:
     assert asyncio.run(settled(chunks, status, sends=2, operation=Operation.READ)) == status
 
 
-def test_a_success_is_one_however_often_it_was_sent(chunks: PendingChunks) -> None:
+def test_a_success_is_final_however_often_the_chunk_was_sent(chunks: PendingChunks) -> None:
     assert asyncio.run(settled(chunks, Status.OK, sends=2)) == Status.OK
 
 
 @pytest.mark.parametrize(("status", "sends"), [(Status.UNKNOWN, 1), (Status.REFUSED, 2), (Status.UNREACHABLE, 2)])
-def test_what_is_unknown_is_told_at_the_deadline_and_not_before(
+def test_an_unknown_outcome_is_reported_at_the_deadline_and_not_before(
     chunks: PendingChunks, status: Status, sends: int
 ) -> None:
-    """Until then another copy may be applied, after whatever its client does next."""
+    """Until then another copy may be applied, even after the client's next request."""
 
     async def scenario() -> None:
         pending = pending_of(chunk(1), ends=time.monotonic() + 60, sends=sends)
@@ -76,7 +76,7 @@ def test_what_is_unknown_is_told_at_the_deadline_and_not_before(
         settle(chunks, pending, Status.REFUSED, "a second copy")
         assert status_of(pending) is None
         assert chunks.overdue(pending.gathering.ends, 1.0) == []
-        assert chunks.overdue(pending.gathering.ends + 0.01, 1.0) == [pending], "nobody waits any longer"
+        assert chunks.overdue(pending.gathering.ends + 0.01, 1.0) == [pending], "no request waits any more"
         chunks.give_up(pending, "no answer")
         outcome = outcome_of(pending)
         assert outcome is not None
@@ -85,7 +85,7 @@ def test_what_is_unknown_is_told_at_the_deadline_and_not_before(
     asyncio.run(scenario())
 
 
-def test_a_read_without_an_answer_is_told_at_once(chunks: PendingChunks) -> None:
+def test_a_read_without_an_answer_is_reported_at_once(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         pending = pending_of(chunk(1, operation=Operation.READ), ends=time.monotonic() + 60, sends=1)
         chunks.add(pending)
@@ -95,7 +95,7 @@ def test_a_read_without_an_answer_is_told_at_once(chunks: PendingChunks) -> None
     asyncio.run(scenario())
 
 
-def test_a_success_of_another_copy_ends_the_doubt(chunks: PendingChunks) -> None:
+def test_a_success_of_another_copy_is_reported_instead_of_unknown(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         pending = pending_of(chunk(1), sends=2)
         chunks.add(pending)
@@ -107,7 +107,7 @@ def test_a_success_of_another_copy_ends_the_doubt(chunks: PendingChunks) -> None
     asyncio.run(scenario())
 
 
-def test_a_request_is_answered_when_its_last_outcome_is_there(chunks: PendingChunks) -> None:
+def test_a_request_is_answered_when_its_last_outcome_has_arrived(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         told: list[Sequence[Outcome]] = []
         gathering = Gathering(2, told.append)
@@ -122,7 +122,7 @@ def test_a_request_is_answered_when_its_last_outcome_is_there(chunks: PendingChu
     asyncio.run(scenario())
 
 
-def test_outcomes_after_the_client_has_gone_do_no_harm(chunks: PendingChunks) -> None:
+def test_outcomes_after_the_client_has_disconnected_are_ignored(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         future: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
         pending = Pending("s1", chunk(1), Gathering(1, resolving(future)), 0)
@@ -134,7 +134,7 @@ def test_outcomes_after_the_client_has_gone_do_no_harm(chunks: PendingChunks) ->
     asyncio.run(scenario())
 
 
-def test_a_request_that_cannot_take_its_outcomes_keeps_nobody_from_theirs(
+def test_a_request_that_fails_on_its_outcomes_does_not_stop_others(
     chunks: PendingChunks, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[int] = []
@@ -150,7 +150,7 @@ def test_a_request_that_cannot_take_its_outcomes_keeps_nobody_from_theirs(
     assert "outcomes could not be processed" in caplog.text
 
 
-def test_a_second_outcome_finds_nobody_waiting(chunks: PendingChunks, counts: Counts) -> None:
+def test_a_second_outcome_of_a_chunk_is_ignored(chunks: PendingChunks, counts: Counts) -> None:
     async def scenario() -> Outcome | None:
         pending = pending_of(chunk(1))
         chunks.add(pending)
@@ -173,7 +173,7 @@ def test_a_chunk_cannot_be_waited_for_twice(chunks: PendingChunks) -> None:
     asyncio.run(scenario())
 
 
-def test_a_chunk_that_was_given_up_is_not_taken_for_the_next_try_of_the_same_id(chunks: PendingChunks) -> None:
+def test_a_chunk_that_was_given_up_is_not_mistaken_for_the_next_attempt_with_its_id(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         first, again = pending_of(chunk(1)), pending_of(chunk(1))
         chunks.add(first)
@@ -188,7 +188,7 @@ def test_a_chunk_that_was_given_up_is_not_taken_for_the_next_try_of_the_same_id(
 
 
 @pytest.mark.parametrize(("sends", "status"), [(0, Status.UNREACHABLE), (1, Status.UNKNOWN), (2, Status.UNKNOWN)])
-def test_what_is_given_up_is_unknown_if_it_may_have_been_sent(
+def test_a_chunk_that_is_given_up_is_unknown_if_it_may_have_been_sent(
     chunks: PendingChunks, sends: int, status: Status
 ) -> None:
     async def scenario() -> int | None:
@@ -200,7 +200,9 @@ def test_what_is_given_up_is_unknown_if_it_may_have_been_sent(
     assert asyncio.run(scenario()) == status
 
 
-def test_a_chunk_is_counted_out_once_and_as_worked_if_its_shard_had_it(chunks: PendingChunks, counts: Counts) -> None:
+def test_a_chunk_is_released_once_and_counts_as_finished_if_its_shard_had_it(
+    chunks: PendingChunks, counts: Counts
+) -> None:
     async def scenario() -> None:
         for number, status in enumerate((Status.OK, Status.REFUSED, Status.EXPIRED, Status.UNKNOWN)):
             pending = pending_of(chunk(number, size=number), caller=Caller("ann"), sends=1)
@@ -214,7 +216,7 @@ def test_a_chunk_is_counted_out_once_and_as_worked_if_its_shard_had_it(chunks: P
     assert counts.released == [("s1", size, "ann", had) for size, had in enumerate(worked)]
 
 
-def test_a_large_answer_is_dropped_where_its_caller_has_no_room(chunks: PendingChunks) -> None:
+def test_a_large_answer_is_dropped_if_its_request_has_no_memory_for_it(chunks: PendingChunks) -> None:
     asked: list[int] = []
 
     def take(size: int) -> bool:
@@ -234,7 +236,7 @@ def test_a_large_answer_is_dropped_where_its_caller_has_no_room(chunks: PendingC
     assert asked == [SMALL_ANSWER + 1]
 
 
-def test_a_frame_counts_those_of_its_chunks_that_wait(chunks: PendingChunks) -> None:
+def test_a_frame_counts_its_waiting_chunks(chunks: PendingChunks) -> None:
     async def scenario() -> int:
         frame = SentFrame("s1", 2, Outgoing(("s1",), chunks))
         pair = [pending_of(chunk(number)) for number in (1, 2)]
@@ -257,7 +259,7 @@ def test_chunks_are_overdue_after_their_deadline_and_not_at_it(chunks: PendingCh
     asyncio.run(scenario())
 
 
-def test_chunks_may_be_settled_while_they_are_looked_through(chunks: PendingChunks) -> None:
+def test_chunks_may_be_settled_during_an_iteration_over_them(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         for number in range(3):
             chunks.add(pending_of(chunk(number)))
@@ -268,7 +270,7 @@ def test_chunks_may_be_settled_while_they_are_looked_through(chunks: PendingChun
     assert len(chunks) == 0
 
 
-def test_a_chunk_is_its_own(chunks: PendingChunks) -> None:
+def test_a_chunk_waits_only_after_it_was_added(chunks: PendingChunks) -> None:
     async def scenario() -> None:
         pending = pending_of(Chunk(b"i" * 16, Operation.WRITE, 0, 0, 1, b""))
         assert pending not in chunks

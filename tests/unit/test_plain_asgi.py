@@ -81,7 +81,7 @@ CASES: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
-def test_it_serves_its_routes_and_refuses_as_behind_our_own_server(parser: str) -> None:
+def test_the_application_answers_as_behind_its_own_server(parser: str) -> None:
     async def scenario() -> None:
         parts = Parts()
         async with served(parts, parser) as client:

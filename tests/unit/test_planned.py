@@ -1,4 +1,4 @@
-"""Small batches without a task: which requests are answered in the same step, and which still take a task."""
+"""Small batches without a task: which requests are answered in the same step, and which need a task."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ Replied = list[Answer | Coroutine[Any, Any, Answer]]
 
 
 class Waiting:
-    """Takes batches, and settles the last one when it is told to."""
+    """Accepts batches, and settles the last one when a test asks for it."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[Operation, Groups, Caller]] = []
@@ -60,7 +60,7 @@ class Waiting:
         self._done(results(self.begun[-1][1], outcome))
 
     def settle_later(self, outcome: Outcome) -> None:
-        """Settle as where a bucket has moved."""
+        """Settle with the refusal of a bucket that has moved."""
 
         async def follow() -> list[Result]:
             return results(self.begun[-1][1], outcome)
@@ -142,7 +142,7 @@ def test_a_refused_request_is_answered_at_once(
 
 
 @pytest.mark.parametrize("is_admitted", [False, True])
-def test_a_read_that_fails_gives_back_what_its_answer_held(
+def test_a_read_that_fails_releases_the_memory_of_its_answer(
     batches: Waiting, budget: AnswerBudget, *, is_admitted: bool
 ) -> None:
     batches.is_full = not is_admitted
@@ -182,14 +182,14 @@ def test_a_large_body_is_read_in_a_task(batches: Waiting, budget: AnswerBudget) 
     assert (len(batches.begun), batches.ran) == (0, 1)
 
 
-def test_a_claimed_request_takes_a_task(batches: Waiting, budget: AnswerBudget) -> None:
+def test_a_request_with_an_idempotency_key_takes_a_task(batches: Waiting, budget: AnswerBudget) -> None:
     (making,) = begun(endpoint(batches, budget, Write), WRITE, idempotency_key="once")
     assert isinstance(making, Coroutine)
     making.close()
     assert batches.begun == []
 
 
-def test_a_user_whose_account_is_not_known_is_asked_for_in_a_task(
+def test_an_account_that_is_not_cached_is_looked_up_in_a_task(
     batches: Waiting, budget: AnswerBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(KnownUsers, "known", lambda *_: None)

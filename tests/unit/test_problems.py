@@ -13,7 +13,7 @@ def test_every_kind_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_a_document_says_what_rfc_9457_asks_for(kind: Kind) -> None:
+def test_a_document_has_the_members_of_rfc_9457(kind: Kind) -> None:
     document = json.loads(Problem(kind, "why").body("id-1"))
     assert document["type"].startswith("urn:tarant-kv:problem:")
     assert document["status"] == kind.status
@@ -28,7 +28,7 @@ def test_further_members_stand_beside_the_usual_ones() -> None:
     assert json.loads(problem.body("x"))["failed"] == {"k": "unknown"}
 
 
-def test_a_pointer_escapes_what_the_rfc_says() -> None:
+def test_a_pointer_escapes_what_rfc_6901_demands() -> None:
     assert pointer("data", "a/b~c", 3) == "#/data/a~1b~0c/3"
 
 
@@ -40,12 +40,12 @@ def test_a_pointer_is_a_fragment_of_a_uri() -> None:
     assert pointer("data", 'a b%\u00e9\ud800"#?') == "#/data/a%20b%25%C3%A9%ED%A0%80%22%23?"
 
 
-def test_passing_problems_have_a_retry_after_that_differs_between_clients() -> None:
+def test_temporary_problems_have_a_random_retry_after() -> None:
     waits = {retry_later(Kind.OVERLOADED, "why", after_s=3).headers["Retry-After"] for _ in range(200)}
     assert waits == {str(seconds) for seconds in range(3, 10)}
 
 
-def test_an_error_of_the_rooms_below_has_its_problem_in_the_table() -> None:
+def test_errors_of_the_lower_layers_have_a_problem_in_the_table() -> None:
     problem = problem_of(overloaded("too much"))
     assert problem is not None
     assert (problem.kind, problem.detail) == (Kind.OVERLOADED, "too much; nothing was applied")

@@ -1,4 +1,4 @@
-"""What a process tells its siblings, and what it does where it cannot: nobody's requests depend on that."""
+"""What a process reports to its siblings. If it cannot, its requests are served as before."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ def reports(process: str) -> ProcessReports:
     return ProcessReports(Recent(), Problems(), lambda: 0, dict, process, lambda: 0, cast("Any", lanes))
 
 
-def test_a_process_that_cannot_report_goes_on_and_says_so_once(
+def test_a_process_that_cannot_report_continues_and_logs_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = tmp_path / "reports"
@@ -36,7 +36,9 @@ def test_a_process_that_cannot_report_goes_on_and_says_so_once(
     ] * 2
 
 
-def test_a_process_without_a_descriptor_left_tells_no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_process_without_free_file_descriptors_reports_no_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert process_memory.resident_bytes() > 0
     monkeypatch.setattr(process_memory, "_STATM", tmp_path / "cannot be opened")
     assert process_memory.resident_bytes() == 0

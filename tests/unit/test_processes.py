@@ -1,4 +1,4 @@
-"""An api process notices that the process which has started it is gone; `tests/integration` has it with a whole api."""
+"""An api process notices that its parent process has ended; `tests/integration` tests this with a whole api."""
 
 import asyncio
 import multiprocessing
@@ -35,7 +35,7 @@ def live() -> None:
     asyncio.run(_live())
 
 
-def test_a_process_whose_parent_was_killed_ends_in_the_orderly_way() -> None:
+def test_a_process_whose_parent_was_killed_shuts_down_as_on_sigterm() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
@@ -50,6 +50,6 @@ def test_a_process_whose_parent_was_killed_ends_in_the_orderly_way() -> None:
                 child.kill()
 
 
-def test_a_process_that_nobody_has_started_for_it_waits_for_nobody() -> None:
+def test_a_process_without_a_parent_api_does_not_watch_one() -> None:
     assert multiprocessing.parent_process() is None
     end_with_parent()

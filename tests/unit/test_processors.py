@@ -1,4 +1,4 @@
-"""How many processors a container gives, and how many api processes that makes."""
+"""How many processors a container has, and how many api processes run there."""
 
 import os
 from pathlib import Path
@@ -34,10 +34,10 @@ def machine(root: Path, groups: str, **files: str) -> Path:
         (V2.format(path="/"), {"cpu.max": "150000 100000\n"}, 1.5),
         (V2.format(path="/"), {"cpu.max": "max 100000\n"}, 16),
         (V2.format(path="/"), {}, 16),
-        # As of a service of systemd: the quota of the group around it counts as well.
+        # As in a service of systemd: the quota of the parent group counts, too.
         (V2.format(path="/a/b"), {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "400000 100000\n"}, 4),
         (V2.format(path="/a/b"), {"a/b/cpu.max": "200000 100000\n", "a/cpu.max": "400000 100000\n"}, 2),
-        # In a container that sees the host's path, but only its own group.
+        # As in a container that sees the host's path, but only its own group.
         (V2.format(path="/docker/0123"), {"cpu.max": "300000 100000\n"}, 3),
         (V2.format(path="/../../x"), {"cpu.max": "300000 100000\n"}, 3),
         (
@@ -59,7 +59,7 @@ def test_a_quota_bounds_the_processors(tmp_path: Path, groups: str, files: dict[
     assert processors.usable(machine(tmp_path, groups, **files)) == expected
 
 
-def test_where_there_are_no_control_groups_the_affinity_counts(tmp_path: Path) -> None:
+def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
     assert processors.usable(tmp_path) == 16
 
 

@@ -1,4 +1,4 @@
-"""Whose address counts as the sender's, behind proxies and without."""
+"""Which address counts as the client's, with and without proxies."""
 
 import pytest
 
@@ -20,14 +20,14 @@ FORWARDED = {
 
 
 @pytest.mark.parametrize("name", FORWARDED)
-def test_the_last_sender_who_is_no_trusted_proxy_counts(name: str) -> None:
+def test_the_last_address_that_is_not_a_trusted_proxy_is_the_clients(name: str) -> None:
     peer, forwarded, client = FORWARDED[name]
     assert TrustedProxies("127.0.0.1, 10.0.0.0/8").client(peer, forwarded) == client
 
 
-def test_nobody_names_a_client_where_no_proxy_is_trusted() -> None:
+def test_without_trusted_proxies_the_header_is_ignored() -> None:
     assert TrustedProxies("").client("127.0.0.1", b"203.0.113.7") == "127.0.0.1"
 
 
-def test_where_everybody_is_trusted_the_first_one_counts() -> None:
+def test_if_all_addresses_are_trusted_the_first_is_the_clients() -> None:
     assert TrustedProxies("*").client("192.0.2.1", b"203.0.113.7, 198.51.100.1") == "203.0.113.7"

@@ -1,4 +1,4 @@
-"""Stored tuples as the answer of a plain read, and what is told beside the values."""
+"""Stored tuples as the answer of a plain read, and the further members for each key."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ def result(keys: str, tuples: Any) -> Result:
 STORED = result("abcd", [["a", 1, ODD], None, ["c", 3, None, 0x6A1], ["d", 4, "v", 0x6A2, 1_798_761_600_500]])
 
 
-def test_values_stay_the_bytes_they_are_and_each_found_key_has_its_members() -> None:
+def test_values_stay_the_same_bytes_and_each_found_key_has_its_members() -> None:
     (plain,), meta = at_once(as_plain_read([STORED], BOTH))
     assert slice_values(plain.outcome.payload) == [b"\xcd\x00\x01", None, b"\xc0", b"\xa1v"]
     assert plain.part is STORED.part
@@ -42,20 +42,20 @@ def test_values_stay_the_bytes_they_are_and_each_found_key_has_its_members() -> 
     }
 
 
-def test_only_what_is_wanted_is_told() -> None:
+def test_an_answer_has_only_the_members_that_were_asked_for() -> None:
     _, meta = at_once(as_plain_read([STORED], frozenset(("expires_at",))))
     assert meta == {"a": {}, "c": {}, "d": {"expires_at": 1_798_761_600.5}}
 
 
 @pytest.mark.parametrize("payload", [[["a", 1, 1]], [["a", 1]] * 4, None, [1, 2, 3, 4]])
-def test_an_answer_that_does_not_fit_is_refused(payload: Any) -> None:
+def test_an_answer_of_another_form_is_refused(payload: Any) -> None:
     with pytest.raises(ChunkError):
         at_once(as_plain_read([result("abcd", payload)], BOTH))
 
 
 @pytest.mark.parametrize("accept", Format)
 @pytest.mark.parametrize("missing", [True, False])
-def test_an_answer_has_further_members_behind_the_usual_ones(accept: Format, missing: bool) -> None:  # noqa: FBT001
+def test_further_members_follow_the_usual_ones(accept: Format, missing: bool) -> None:  # noqa: FBT001
     stored = STORED if missing else result("a", [["a", 1, ODD, 7]])
     plain, meta = at_once(as_plain_read([stored], BOTH))
     more = {"meta": meta, "status": "partial", "failed": {"x": "not_read"}}

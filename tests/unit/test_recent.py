@@ -1,4 +1,4 @@
-"""What `/api/status` says of the last seconds."""
+"""What `/api/status` reports about the last seconds."""
 
 from api.ops.durations import Tally
 from api.ops.recent import MAX_PROBLEMS, WINDOW_S, Answers, Problems, Recent, newest, p99_s
@@ -34,7 +34,7 @@ def test_requests_older_than_the_window_do_not_count() -> None:
     assert (recent.answers(), recent.refused) == ({}, 0)
 
 
-def test_strangers_cannot_push_out_what_went_wrong_here() -> None:
+def test_errors_of_clients_do_not_push_out_errors_of_the_server() -> None:
     problems = Problems()
     problems.add(b"ours", "POST", "/api/write", 503, 5.0)
     for number in range(3 * MAX_PROBLEMS):
@@ -46,7 +46,7 @@ def test_strangers_cannot_push_out_what_went_wrong_here() -> None:
     assert [each["at"] for each in shown] == sorted((each["at"] for each in shown), reverse=True)
 
 
-def test_many_failures_of_ours_leave_room_for_others() -> None:
+def test_many_errors_of_the_server_leave_room_for_those_of_clients() -> None:
     problems = Problems()
     for number in range(3 * MAX_PROBLEMS):
         problems.add(b"ours-%d" % number, "POST", "/api/write", 503, 5.0)

@@ -1,4 +1,4 @@
-"""`TARANTKV_REDIS_URL`: how an address is taken apart, and which are refused."""
+"""`TARANTKV_REDIS_URL`: how an address is parsed, and which are refused."""
 
 import pytest
 
@@ -21,7 +21,7 @@ SECRET = "hunter2-hunter2"
         ("unix:///with%20space/a[b]/50%25/x%3Fy?db=0", RedisAddress("/with space/a[b]/50%/x?y", "", 0, 0, tls=False)),
     ],
 )
-def test_an_address_is_taken_apart(url: str, address: RedisAddress) -> None:
+def test_an_address_is_parsed(url: str, address: RedisAddress) -> None:
     assert parse_address(url) == address
     assert RedisSettings(redis_url=url, redis_password="x").address == address
 
@@ -61,13 +61,13 @@ def test_an_address_is_taken_apart(url: str, address: RedisAddress) -> None:
         "redis://[::1/0",
     ],
 )
-def test_an_address_that_would_be_ignored_in_part_is_refused_without_repeating_it(url: str) -> None:
+def test_an_address_with_meaningless_parts_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^TARANTKV_REDIS_URL: ") as caught:
         load(RedisSettings, {"TARANTKV_REDIS_URL": url, "TARANTKV_REDIS_PASSWORD": "x"})
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_user_in_the_address_is_told_where_it_belongs() -> None:
+def test_the_error_for_a_user_in_the_address_names_the_right_setting() -> None:
     with pytest.raises(SettingsError, match="TARANTKV_REDIS_USER and TARANTKV_REDIS_PASSWORD"):
         load(RedisSettings, {"TARANTKV_REDIS_URL": "redis://u@host", "TARANTKV_REDIS_PASSWORD": "x"})

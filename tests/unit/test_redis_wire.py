@@ -1,4 +1,4 @@
-"""`protocol.redis_wire` against a server that answers what a test wants; the real Redis is in every other suite."""
+"""`protocol.redis_wire` against a server with scripted answers; all other suites use the real Redis."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ Run = Callable[..., list[list[Any]]]
 
 
 class Server:
-    """Takes connections one after the other.
+    """Accepts connections one after the other.
 
     The steps of each: read once, send these bytes, hold it open, or wait as a slow link would.
     """
@@ -129,7 +129,7 @@ UNKNOWN = [info(b"# Server\r\nrun_id:\r\n"), b"+OK\r\n+OK\r\n-NOPERM this user\r
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_learns_which_server_it_is_connected_to(
+def test_a_wire_learns_the_run_id_of_its_server(
     serve: Callable[..., Server], kind: type[Wire] | type[AsyncWire]
 ) -> None:
     told = info(b"# Server\r\nredis_version:7.0.15\r\nrun_id:%b\r\n" % (b"e" * 40))
@@ -138,14 +138,14 @@ def test_it_learns_which_server_it_is_connected_to(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reply", UNKNOWN)
-def test_it_is_no_connection_where_it_cannot_learn_that(
+def test_a_wire_that_cannot_learn_the_run_id_is_not_connected(
     serve: Callable[..., Server], kind: type[Wire] | type[AsyncWire], reply: bytes
 ) -> None:
     with pytest.raises(redis.RedisError):
         identified(serve((READ, reply, READ)).settings, kind)
 
 
-def test_it_logs_in_before_the_first_turn(serve: Callable[..., Server], run: Run) -> None:
+def test_a_wire_logs_in_before_the_first_turn(serve: Callable[..., Server], run: Run) -> None:
     server = serve((*GREETING, READ, b":1\r\n"))
     assert run(server.settings, [("PING",)]) == [[1]]
     assert b"AUTH" in server.received[0]
@@ -175,7 +175,7 @@ def test_replies_in_pieces_are_put_together(serve: Callable[..., Server], run: R
     assert run(server.settings, [("A",), ("B",)]) == [[b"x" * 100_000, 2]]
 
 
-def test_a_turn_follows_the_one_before_on_the_same_connection(serve: Callable[..., Server], run: Run) -> None:
+def test_all_turns_use_the_same_connection(serve: Callable[..., Server], run: Run) -> None:
     server = serve((*GREETING, READ, b":1\r\n", READ, b":2\r\n"))
     assert run(server.settings, [("A",)], [("B",)]) == [[1], [2]]
 
@@ -186,7 +186,7 @@ def test_a_connection_that_closes_is_an_error(serve: Callable[..., Server], run:
         run(server.settings, [("A",)])
 
 
-def test_bytes_that_are_no_reply_are_an_error(serve: Callable[..., Server], run: Run) -> None:
+def test_bytes_that_are_not_a_reply_are_an_error(serve: Callable[..., Server], run: Run) -> None:
     server = serve((*GREETING, READ, b"HTTP/1.1 400 Bad Request\r\n\r\n", HOLD))
     with pytest.raises(redis.RedisError):
         run(server.settings, [("A",)])
@@ -201,7 +201,7 @@ def test_more_replies_than_commands_break_the_connection(
         run(server.settings, [("A",)])
 
 
-def test_a_reply_that_nobody_waits_for_breaks_the_connection(serve: Callable[..., Server]) -> None:
+def test_an_unexpected_reply_breaks_the_connection(serve: Callable[..., Server]) -> None:
     server = serve((*GREETING, READ, b":1\r\n", LATER, b":2\r\n", HOLD))
 
     async def late() -> None:
@@ -215,7 +215,9 @@ def test_a_reply_that_nobody_waits_for_breaks_the_connection(serve: Callable[...
     asyncio.run(late())
 
 
-def test_no_reply_in_time_is_an_error(serve: Callable[..., Server], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_that_does_not_come_in_time_is_an_error(
+    serve: Callable[..., Server], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(wire, "COMMAND_TIMEOUT_S", 0.05)
     server = serve((*GREETING, READ, HOLD))
     with pytest.raises(redis.TimeoutError):
@@ -229,7 +231,7 @@ def test_connecting_to_a_port_without_a_server_is_an_error(run: Run) -> None:
         run(RedisSettings(redis_url=f"redis://127.0.0.1:{port}/0", redis_password="secret"), [("A",)])
 
 
-def test_a_blocking_wire_does_not_wait_for_replies_to_nothing(serve: Callable[..., Server]) -> None:
+def test_a_blocking_wire_does_not_wait_if_it_sent_no_command(serve: Callable[..., Server]) -> None:
     connection = Wire(serve().settings, name="test")
     assert connection.run([]) == []
 
@@ -243,7 +245,7 @@ def test_a_blocking_wire_connects_again_after_a_failure(serve: Callable[..., Ser
     connection.close()
 
 
-def test_an_asyncio_wire_is_of_no_use_after_its_turn_was_cancelled(serve: Callable[..., Server]) -> None:
+def test_an_asyncio_wire_is_broken_after_its_turn_was_cancelled(serve: Callable[..., Server]) -> None:
     server = serve((*GREETING, READ, HOLD, b":1\r\n"))
 
     async def cancel() -> None:
@@ -259,7 +261,7 @@ def test_an_asyncio_wire_is_of_no_use_after_its_turn_was_cancelled(serve: Callab
     asyncio.run(cancel())
 
 
-def test_a_reply_may_take_its_time_as_long_as_it_keeps_coming(
+def test_a_long_reply_may_take_longer_than_the_timeout_while_bytes_arrive(
     serve: Callable[..., Server], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "COMMAND_TIMEOUT_S", 0.3)
@@ -268,7 +270,7 @@ def test_a_reply_may_take_its_time_as_long_as_it_keeps_coming(
     assert run(server.settings, [("A",)]) == [[b"x" * 80_000]]
 
 
-def test_a_reply_that_trickles_is_not_waited_for_without_end(
+def test_the_wait_for_a_reply_that_comes_byte_by_byte_is_bounded(
     serve: Callable[..., Server], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "COMMAND_TIMEOUT_S", 0.1)

@@ -1,4 +1,4 @@
-"""Frames that a worker could not read, while the connection to Redis breaks."""
+"""Frames that a worker refused, while the connection to Redis breaks."""
 
 import pytest
 
@@ -37,16 +37,16 @@ def frame_of(outgoing: Outgoing) -> tuple[SentFrame, list[Pending]]:
     return only
 
 
-def test_a_refused_chunk_that_is_to_be_sent_again_already_is_sent_once(lane: Lane) -> None:
-    """Twice in one frame it would have that frame deleted, with the chunks of others in it."""
+def test_a_refused_chunk_that_is_already_waiting_to_be_sent_is_sent_once(lane: Lane) -> None:
+    """If a frame contained it twice, that frame would be deleted, with the chunks of others in it."""
     lane.outgoing.add_all_again()
     lane.refuse()
     frame, sent = frame_of(lane.outgoing)
     assert (sent, frame.given_up) == (lane.pending, False)
-    assert [pending.sends for pending in lane.pending] == [0, 0], "the refused copy is nowhere"
+    assert [pending.sends for pending in lane.pending] == [0, 0], "the refused copy exists nowhere"
 
 
-def test_a_refused_chunk_that_another_lane_has_taken_over_is_left_to_it(lane: Lane) -> None:
+def test_a_refused_chunk_that_another_lane_has_taken_over_is_not_sent_here(lane: Lane) -> None:
     for pending in lane.pending:
         lane.other.add(pending)
     lane.outgoing.forget_moved()

@@ -1,4 +1,4 @@
-"""Each rule of the members beside keys or data: what breaks it is refused, with its place in the body."""
+"""The rules for options: a request that breaks one is refused, and the problem points at the place in the body."""
 
 import math
 from collections.abc import Callable
@@ -88,7 +88,7 @@ COUNTERS: Refused = {
 
 
 def encoded(document: Any) -> list[tuple[bytes, Format]]:
-    """A document in both formats, where MessagePack can express it."""
+    """A document in both formats, if MessagePack can express it."""
     bodies = [(msgspec.json.encode(document), Format.JSON)]
     try:
         return [*bodies, (msgspec.msgpack.encode(document), Format.MSGPACK)]
@@ -130,7 +130,7 @@ read = of_keys(ReadBody, lambda more, _: read_options(more))
 
 
 @pytest.mark.parametrize(("more", "place"), EXPIRIES.values(), ids=EXPIRIES)
-def test_an_expiry_that_cannot_be_one_is_refused(more: dict[str, Any], place: str) -> None:
+def test_an_invalid_expiry_is_refused(more: dict[str, Any], place: str) -> None:
     data = {"k": 1}
     for call in (write, write_in_steps, increment):
         assert_refused(call, {"data": data, **more}, f"#{place}")
@@ -174,7 +174,7 @@ def test_a_condition_that_cannot_be_one_is_refused(more: dict[str, Any], place: 
 
 
 @pytest.mark.parametrize(("more", "place"), WORDS.values(), ids=WORDS)
-def test_words_that_are_not_known_are_refused(more: dict[str, Any], place: str) -> None:
+def test_unknown_words_are_refused(more: dict[str, Any], place: str) -> None:
     assert_refused(write, {"data": {"k": 1}, **more}, f"#{place}")
     assert_refused(read, {"keys": ["k"], "with": more["return"]}, f"#{place.replace('return', 'with')}")
 
@@ -193,7 +193,7 @@ def test_partial_is_true_or_false(partial: Any) -> None:
 
 
 @pytest.mark.parametrize(("more", "place"), COUNTERS.values(), ids=COUNTERS)
-def test_a_rule_of_a_counter_that_cannot_be_one_is_refused(more: dict[str, Any], place: str) -> None:
+def test_an_invalid_option_of_a_counter_is_refused(more: dict[str, Any], place: str) -> None:
     assert_refused(increment, {"data": {"k": 1}, **more}, f"#{place}")
     assert_refused(increment, {"data": {"k": 1}, "options": {"k": more}}, f"#/options/k{place}")
 
@@ -203,12 +203,12 @@ def test_an_increment_is_a_64_bit_integer(delta: Any) -> None:
     assert_refused(increment, {"data": {"good": 1, "b/d": delta}}, "#/data/b~1d")
 
 
-def test_a_bound_of_the_batch_may_not_contradict_that_of_a_key() -> None:
+def test_bounds_of_batch_and_key_that_contradict_each_other_are_refused() -> None:
     assert_refused(increment, {"data": {"k": 1}, "max": 1, "options": {"k": {"min": 2}}}, "#/options/k/min")
     assert_refused(increment, {"data": {"k": 1}, "min": 2, "options": {"k": {"max": 1}}}, "#/options/k/max")
 
 
-def test_a_touch_keeps_nothing_and_needs_an_expiry_for_each_key() -> None:
+def test_a_touch_without_an_expiry_for_each_key_is_refused() -> None:
     assert_refused(touch, {"keys": ["k"], "ttl": "keep"}, "#/ttl")
     assert_refused(touch, {"keys": ["k"]}, "#/ttl")
     assert_refused(touch, {"keys": ["k", "l"], "options": {"k": {"ttl": 1}}}, "#/ttl")
@@ -216,5 +216,5 @@ def test_a_touch_keeps_nothing_and_needs_an_expiry_for_each_key() -> None:
     assert_refused(increment, {"data": {"k": 1}, "ttl": "keep"}, "#/ttl")
 
 
-def test_a_key_too_long_to_be_shown_is_not_in_the_pointer() -> None:
+def test_a_very_long_key_is_not_in_the_pointer() -> None:
     assert_refused(write, {"data": {"k": 1}, "options": {"k" * 5000: {}}}, "#/options")

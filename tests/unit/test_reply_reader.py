@@ -25,7 +25,7 @@ def stream_of(*entries: tuple[bytes, bytes]) -> Any:
 
 
 class Reading:
-    """A reader, and what it makes of what it reads."""
+    """A reader, and what it settles, deletes and reports."""
 
     def __init__(self) -> None:
         counts = Counts()
@@ -61,11 +61,11 @@ def test_every_outcome_is_settled_and_its_reply_deleted() -> None:
     assert reading.woken == 0
 
 
-def test_a_read_that_finds_nothing_goes_on_from_where_it_was() -> None:
+def test_a_read_that_finds_nothing_continues_at_the_same_position() -> None:
     assert Reading().read(None, b"7-0") == b"7-0"
 
 
-def test_the_deletion_of_much_does_not_wait_for_the_next_request() -> None:
+def test_many_replies_are_deleted_without_waiting_for_the_next_request() -> None:
     reading = Reading()
     large = encode_reply([ONE._replace(payload=bytes(MAX_READ_BYTES))])
     reading.read(stream_of((FIELD, large)))
@@ -74,7 +74,7 @@ def test_the_deletion_of_much_does_not_wait_for_the_next_request() -> None:
     assert reading.woken == 1
 
 
-def test_a_damaged_reply_is_dropped_and_the_next_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_reply_is_dropped_and_the_next_is_read(caplog: pytest.LogCaptureFixture) -> None:
     reading = Reading()
     damaged = encode_reply([ONE])[:-1] + b"?"
     assert reading.read(stream_of((FIELD, damaged), (FIELD, encode_reply([TWO])))) == b"2-0"
@@ -82,13 +82,13 @@ def test_a_damaged_reply_is_dropped_and_the_next_is_taken(caplog: pytest.LogCapt
     assert [record.getMessage() for record in caplog.records] == ["dropped a reply"]
 
 
-def test_a_frame_that_a_worker_could_not_read_is_told_to_the_sender() -> None:
+def test_the_sender_learns_of_a_frame_that_a_worker_could_not_read() -> None:
     reading = Reading()
     reading.read(stream_of((REFUSED, b"s1 5-0 9"), (REFUSED, b"nonsense")))
     assert reading.refused == [("s1", b"5-0", f"the worker understands format version 9, not {VERSION}")]
 
 
-def test_a_frame_that_another_clusters_worker_read_is_told_to_the_sender_and_logged_once_in_a_while(
+def test_the_sender_learns_of_a_frame_refused_by_another_cluster_and_logs_are_bounded(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     reading = Reading()
@@ -106,12 +106,12 @@ def test_the_entries_of_a_reply_stream_are_their_ids_and_data() -> None:
 @pytest.mark.parametrize(
     "answer", [7, b"text", [7], [b"text"], [[b"reply:x"]], [[b"reply:x", 7]], [[b"reply:x", [[b"1-0", [b"f", 7]]]]]]
 )
-def test_an_answer_of_another_form_than_asked_for_is_an_error_of_redis(answer: Any) -> None:
+def test_an_answer_of_an_unexpected_form_is_a_redis_error(answer: Any) -> None:
     with pytest.raises(redis.RedisError):
         entries_of(answer)
 
 
-def test_it_survives_any_number_of_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_survives_any_number_of_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     connections = Connections(
         *[refuse] * 2000, lambda command: ConnectionResetError() if command[0] == "XREAD" else b"OK"
     )

@@ -16,7 +16,7 @@ def rendered(answer: Answer, *, without_body: bool = False) -> tuple[list[bytes]
 
 
 @pytest.mark.parametrize("status", [200, 304])
-def test_caching_is_named_once(status: int) -> None:
+def test_an_answer_names_its_own_caching_once(status: int) -> None:
     lines, body = rendered(Answer(status, b"text/css", b"abc" if status == 200 else b"", KEPT))
     assert [line for line in lines if line.startswith(b"cache-control")] == [b"cache-control: no-cache"]
     assert b"x-content-type-options: nosniff" in lines
@@ -24,13 +24,13 @@ def test_caching_is_named_once(status: int) -> None:
     assert body == (b"abc" if status == 200 else b"")
 
 
-def test_to_head_goes_the_length_alone() -> None:
+def test_an_answer_to_head_has_the_length_but_no_body() -> None:
     lines, body = rendered(Answer(200, b"text/css", b"abc", KEPT), without_body=True)
     assert b"content-length: 3" in lines
     assert body == b""
 
 
-def test_all_else_is_kept_by_nobody() -> None:
+def test_all_other_answers_must_not_be_stored() -> None:
     lines, _ = rendered(Answer(200, b"application/json", b"{}", ((b"etag", b'"x"'),)))
     assert b"cache-control: no-store" in lines
     assert common([(b"etag", b'"x"')]) == COMMON

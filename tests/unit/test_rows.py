@@ -1,4 +1,4 @@
-"""Rows to bodies and back, and versions as texts."""
+"""Rows are encoded and decoded, and versions are shown as texts."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_a_body_has_its_rows_in_the_form_that_the_shard_reads(
 
 
 @every_body
-def test_what_a_row_had_comes_back_as_the_bytes_it_was(
+def test_the_arguments_of_a_row_are_decoded_as_the_same_bytes(
     operation: Operation, rows: list[tuple[Any, ...]], body: Any
 ) -> None:
     again = [(*row[:2], *rest) for row, rest in zip(rows, rest_of_rows(operation, pack(body)), strict=True)]
@@ -49,7 +49,7 @@ def test_what_a_row_had_comes_back_as_the_bytes_it_was(
 
 
 @pytest.mark.parametrize("operation", [Operation.UPDATE, Operation.DELETE_IF, Operation.TOUCH, Operation.INCREMENT])
-def test_what_belongs_to_a_key_stays_with_it_where_a_batch_is_cut(operation: Operation) -> None:
+def test_the_arguments_of_a_key_stay_with_it_when_a_batch_is_cut(operation: Operation) -> None:
     behind = {Operation.UPDATE: ("v", 5), Operation.INCREMENT: (1, 0, None, None, None, False)}.get(operation, ())
     rows = [(f"k{number}", 1, *behind, number) for number in range(2 * MAX_CHUNK_KEYS + 1)]
     cuts = list(bodies(operation, rows))
@@ -73,7 +73,7 @@ def test_a_version_is_its_hexadecimal_digits(number: int, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "00", "06a1", "6A1", "x", "-1", "1" * 17, "+1", "1_0", "\u0661", "1\n"])
-def test_a_text_that_is_no_version_is_that_of_no_key(text: str) -> None:
+def test_an_invalid_version_equals_that_of_no_key(text: str) -> None:
     assert version_number(text) == NO_VERSION
 
 

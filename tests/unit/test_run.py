@@ -1,4 +1,4 @@
-"""What a batch may report of its chunks."""
+"""What a batch may report about its chunks."""
 
 import asyncio
 from collections.abc import Sequence
@@ -61,22 +61,22 @@ REFUSALS = [status for status in Status if status not in (Status.OK, Status.UNKN
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-def test_the_first_try_is_believed_that_nothing_was_applied(status: Status) -> None:
+def test_a_refusal_in_the_first_attempt_of_a_claim_is_not_applied(status: Status) -> None:
     assert status_of(status, Claim("c", repeated=False, asked_ms=ASKED_MS)) == status
     assert status_of(status) == status
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-def test_a_later_try_does_not_know_what_becomes_of_the_first(status: Status) -> None:
+def test_a_refusal_in_a_later_attempt_of_a_claim_is_unknown(status: Status) -> None:
     """A frozen worker may hold a copy of its chunks, whatever the shard says of this one."""
     assert status_of(status, Claim("c", repeated=True, asked_ms=ASKED_MS)) == Status.UNKNOWN
 
 
-def test_a_later_try_is_believed_that_it_has_succeeded() -> None:
+def test_a_success_in_a_later_attempt_of_a_claim_is_a_success() -> None:
     assert status_of(Status.OK, Claim("c", repeated=True, asked_ms=ASKED_MS)) == Status.OK
 
 
-def test_chunks_of_a_claim_have_the_same_ids_in_every_try() -> None:
+def test_chunks_of_a_claim_have_the_same_ids_in_every_attempt() -> None:
     first, again, other = (
         run(Status.OK, Claim(name, repeated=False, asked_ms=ASKED_MS))[1][0].id for name in ("c", "c", "d")
     )
@@ -89,7 +89,7 @@ def test_the_time_of_a_request_counts_from_its_claim() -> None:
     assert chunk.deadline_ms == ASKED_MS + 5000
 
 
-def test_the_time_of_a_request_counts_from_its_arrival_where_that_is_known() -> None:
+def test_the_time_of_a_request_counts_from_its_arrival_if_that_is_known() -> None:
     dispatcher = FakeDispatcher(Status.OK)
     batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", FakeTopology()), SETTINGS)
     groups = batches.groups()
@@ -103,7 +103,7 @@ def result(key: str, status: Status) -> Result:
     return Result(Part("s1", [key], b"x"), Outcome(b"", status, "why"))
 
 
-def test_a_failed_key_is_unknown_only_where_its_outcome_is() -> None:
+def test_a_failed_key_is_unknown_only_if_its_chunks_outcome_is() -> None:
     with pytest.raises(Problem) as caught:
         check([result("a", Status.OK), result("b", Status.UNREACHABLE), result("c", Status.UNKNOWN)], Operation.WRITE)
     assert caught.value.members["failed"] == {"b": "not_applied", "c": "unknown"}
@@ -118,14 +118,14 @@ def test_a_failed_key_is_unknown_only_where_its_outcome_is() -> None:
         ([Status.OK, Status.READ_ONLY], Kind.SHARD_UNAVAILABLE),
     ],
 )
-def test_the_answer_is_the_worst_of_what_happened(statuses: list[Status], kind: Kind) -> None:
+def test_the_worst_outcome_decides_the_status_of_the_answer(statuses: list[Status], kind: Kind) -> None:
     with pytest.raises(Problem) as caught:
         check([result(str(number), status) for number, status in enumerate(statuses)], Operation.WRITE)
     assert caught.value.kind is kind
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
-def test_a_key_that_could_not_be_read_is_just_that(status: Status) -> None:
+def test_a_key_that_could_not_be_read_is_not_read(status: Status) -> None:
     """A read has no effect, so its outcome is never unknown."""
     with pytest.raises(Problem) as caught:
         check([result("a", status)], Operation.READ)
@@ -155,7 +155,7 @@ class MovingTopology:
 
 
 class FullDispatcher(FakeDispatcher):
-    """Gives the status at first, and admits nothing after that."""
+    """Gives the status to the first chunks, and admits none after that."""
 
     async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: object) -> list[Outcome]:
         if self.sent:
@@ -163,7 +163,7 @@ class FullDispatcher(FakeDispatcher):
         return await super().dispatch(parts)
 
 
-def test_what_is_not_admitted_in_a_later_round_is_said_of_its_keys() -> None:
+def test_keys_that_are_not_admitted_in_a_later_round_are_named() -> None:
     batches = Batches(
         cast("Dispatcher", FullDispatcher(Status.WRONG_BUCKET)), cast("Topology", MovingTopology()), SETTINGS
     )
@@ -174,8 +174,8 @@ def test_what_is_not_admitted_in_a_later_round_is_said_of_its_keys() -> None:
     assert moved.outcome.status == Status.UNREACHABLE
 
 
-def test_a_later_try_in_a_wrong_bucket_learns_the_map_for_the_next() -> None:
-    """In this one a copy of the first try may still be applied, if its shard owns the bucket again."""
+def test_a_later_attempt_with_a_wrong_bucket_updates_the_map_for_the_next() -> None:
+    """During this attempt a copy of the first may still be applied, if its shard owns the bucket again."""
     topology = MovingTopology()
     batches = Batches(cast("Dispatcher", FakeDispatcher(Status.WRONG_BUCKET)), cast("Topology", topology), SETTINGS)
     groups = batches.groups()
@@ -186,7 +186,7 @@ def test_a_later_try_in_a_wrong_bucket_learns_the_map_for_the_next() -> None:
     assert topology.map.owner(1) == "s2"
 
 
-def test_what_is_not_admitted_under_a_claim_tried_before_is_unknown() -> None:
+def test_keys_that_a_later_attempt_of_a_claim_does_not_admit_are_unknown() -> None:
     dispatcher = FullDispatcher(Status.OK)
     dispatcher.sent.append(Chunk(b"", 1, 0, 0, 1, b""))
     batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", FakeTopology()), SETTINGS)
@@ -198,21 +198,21 @@ def test_what_is_not_admitted_under_a_claim_tried_before_is_unknown() -> None:
         asyncio.run(batches.run(Operation.WRITE, groups, claim=Claim("c", repeated=False, asked_ms=ASKED_MS)))
 
 
-def test_a_read_that_finds_no_room_is_overload() -> None:
+def test_a_read_without_memory_for_its_answer_is_overload() -> None:
     with pytest.raises(Problem) as caught:
         check([result("a", Status.NO_MEMORY)], Operation.READ)
     assert caught.value.kind is Kind.OVERLOADED
 
 
 class MovedDispatcher(FakeDispatcher):
-    """One shard has given its buckets away, the other takes all."""
+    """One shard has given its buckets away; the other accepts all chunks."""
 
     async def dispatch(self, parts: Sequence[tuple[str, Chunk]], *_: object) -> list[Outcome]:
         self.sent += [chunk for _, chunk in parts]
         return [Outcome(chunk.id, Status.WRONG_BUCKET if shard == "s1" else Status.OK, "") for shard, chunk in parts]
 
 
-def test_expiries_and_conditions_go_with_their_keys_to_the_shard_that_has_the_bucket_now() -> None:
+def test_expiries_and_conditions_are_sent_with_their_keys_to_the_new_shard() -> None:
     dispatcher = MovedDispatcher(Status.OK)
     batches = Batches(cast("Dispatcher", dispatcher), cast("Topology", MovingTopology()), SETTINGS)
     groups = batches.groups()

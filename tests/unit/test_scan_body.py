@@ -1,4 +1,4 @@
-"""The body of a scan: what its members hold is not taken apart before it is known to be what they may hold."""
+"""The body of a scan: a member is decoded only after its type has been checked."""
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ def refusal(body: bytes, body_format: Format) -> tuple[Kind, str, list[str]]:
 
 @pytest.mark.parametrize("member", ["prefix", "start", "end", "cursor"])
 def test_a_map_from_a_client_never_becomes_a_dict(member: str) -> None:
-    """Its keys' hashes are the client's to choose. This map could not be one at all: a key of it is a map."""
+    """A client can choose keys with equal hashes. The map of this test cannot become a dict: one key is a map."""
     a_map = b"\x81\x91\x80\x01"
     body = b"\x81" + msgspec.msgpack.encode(member) + a_map
     assert refusal(body, Format.MSGPACK) == (Kind.INVALID_REQUEST, f"'{member}' must be a text", [f"#/{member}"])
@@ -37,7 +37,7 @@ def test_a_map_from_a_client_never_becomes_a_dict(member: str) -> None:
         (b'{"with":["version",5]}', "'with' may have version and expires_at", "#/with/1"),
     ],
 )
-def test_a_member_that_holds_something_else_is_named(body: bytes, detail: str, place: str) -> None:
+def test_a_member_of_the_wrong_type_is_named(body: bytes, detail: str, place: str) -> None:
     assert refusal(body, Format.JSON) == (Kind.INVALID_REQUEST, detail, [place])
 
 

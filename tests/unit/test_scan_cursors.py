@@ -29,7 +29,7 @@ def refused(taking: Cursors, cursor: str, kind: CursorOf = CursorOf.SCAN) -> str
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_cursor_is_taken_by_any_process_with_the_secret(place: Place) -> None:
+def test_every_process_with_the_secret_accepts_a_cursor(place: Place) -> None:
     cursor = cursors().make(CursorOf.EXPORT, place)
     assert cursors().take(CursorOf.EXPORT, cursor) == place
 
@@ -50,7 +50,7 @@ def test_a_cursor_of_another_server_cluster_or_kind_is_refused() -> None:
     assert "one of an export" in refused(cursors(), exported)
 
 
-def test_no_damaged_cursor_is_taken() -> None:
+def test_a_damaged_cursor_is_refused() -> None:
     cursor = cursors().make(CursorOf.SCAN, PLACES[1])
     taking = cursors()
     for cut in range(len(cursor)):
@@ -63,11 +63,11 @@ def test_no_damaged_cursor_is_taken() -> None:
 
 
 @pytest.mark.parametrize("odd", ["", "=", "a", "a=b", "ä", "a b", "a+b/", "x" * 9000, "\0" * 30])
-def test_what_is_no_cursor_is_refused(odd: str) -> None:
+def test_a_text_that_is_not_a_cursor_is_refused(odd: str) -> None:
     refused(cursors(), odd)
 
 
-def test_a_cursor_has_one_spelling() -> None:
+def test_a_cursor_in_another_spelling_is_refused() -> None:
     for place in PLACES:
         cursor = cursors().make(CursorOf.SCAN, place)
         refused(cursors(), cursor + "=")
@@ -84,5 +84,5 @@ def test_the_key_that_signs_tokens_does_not_sign_cursors() -> None:
     refused(cursors(), base64.urlsafe_b64encode(forged).rstrip(b"=").decode())
 
 
-def test_the_longest_cursor_is_taken() -> None:
+def test_the_longest_cursor_is_accepted() -> None:
     assert len(cursors(cluster="c" * 36).make(CursorOf.SCAN, PLACES[2])) < 8192

@@ -1,4 +1,4 @@
-"""Exports of shards in memory: what their lines say, how they are resumed, and what they hold."""
+"""Exports of shards in memory: the content of their lines, how they are resumed, and the memory that they hold."""
 
 import asyncio
 import json
@@ -73,11 +73,11 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 def lines_of(raw: bytes) -> list[dict[str, Any]]:
-    """The lines that are whole."""
+    """The complete lines."""
     return [json.loads(line) for line in raw.split(b"\n")[:-1]]
 
 
-def test_a_reader_that_is_cut_off_at_any_byte_goes_on_at_its_last_cursor() -> None:
+def test_a_reader_that_is_cut_off_at_any_byte_can_continue_at_its_last_cursor() -> None:
     async def scenario() -> None:
         served = Exporting(KEYS[:30])
         raw = await served.whole()
@@ -108,7 +108,7 @@ def test_a_reader_that_is_cut_off_at_any_byte_goes_on_at_its_last_cursor() -> No
     run(scenario)
 
 
-def test_an_export_ends_when_its_user_is_let_in_no_more() -> None:
+def test_an_export_ends_when_its_user_loses_access() -> None:
     async def scenario() -> None:
         served = Exporting()
         answer = await served.ask()
@@ -130,7 +130,7 @@ def test_an_export_ends_when_its_user_is_let_in_no_more() -> None:
     run(scenario)
 
 
-def test_a_cursor_comes_after_some_seconds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_has_a_cursor_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "CURSOR_ITEMS", 10**9)
     monkeypatch.setattr(exporting, "CURSOR_S", 0.0)
 
@@ -141,7 +141,7 @@ def test_a_cursor_comes_after_some_seconds_too(monkeypatch: pytest.MonkeyPatch) 
     run(scenario)
 
 
-def test_a_failure_before_the_first_byte_is_an_answer_like_any_other() -> None:
+def test_a_failure_before_the_first_byte_is_a_problem_document() -> None:
     async def scenario() -> None:
         served = Exporting()
         served.fakes.failing["s1"] = Failure("s1", Status.UNREACHABLE, "why")
@@ -154,7 +154,7 @@ def test_a_failure_before_the_first_byte_is_an_answer_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("at", range(1, 9))
-def test_a_failure_in_the_middle_is_the_last_line_and_says_where_to_go_on(at: int) -> None:
+def test_a_failure_in_the_middle_is_the_last_line_with_a_cursor(at: int) -> None:
     async def scenario() -> None:
         served = Exporting()
 
@@ -178,7 +178,7 @@ def test_a_failure_in_the_middle_is_the_last_line_and_says_where_to_go_on(at: in
     run(scenario)
 
 
-def test_what_nobody_foresaw_tells_the_client_nothing() -> None:
+def test_an_unexpected_error_shows_the_client_no_details() -> None:
     async def scenario() -> None:
         served = Exporting()
 
@@ -210,8 +210,8 @@ def test_a_process_that_ends_ends_its_exports() -> None:
     run(scenario)
 
 
-def test_a_client_that_reads_slowly_holds_a_page_and_no_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is asked of a shard before what was made is taken, and what was taken is not counted any more."""
+def test_a_slow_client_holds_one_page_in_memory_and_no_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shard is asked before the client has taken the last piece. Pieces that were taken are not counted any more."""
     monkeypatch.setattr(exporting, "PAGE_BYTES", 4000)
 
     async def scenario() -> None:
@@ -224,7 +224,7 @@ def test_a_client_that_reads_slowly_holds_a_page_and_no_shard(monkeypatch: pytes
         longest = 0
         async for piece in answer.pieces:
             longest = max(longest, len(piece))
-            # What two shards gave last, and what they gave for the page that is being sent.
+            # The last answers of two shards, and their answers for the page that is being sent.
             assert served.answers.held <= 4 * 10
             assert len(served.fakes.asked) - asked <= 2
             asked = len(served.fakes.asked)
@@ -234,7 +234,7 @@ def test_a_client_that_reads_slowly_holds_a_page_and_no_shard(monkeypatch: pytes
     run(scenario)
 
 
-def test_a_client_that_goes_leaves_nothing_behind() -> None:
+def test_a_client_that_disconnects_leaves_nothing_behind() -> None:
     async def scenario() -> None:
         served = Exporting()
         answer = await served.ask()
@@ -244,7 +244,7 @@ def test_a_client_that_goes_leaves_nothing_behind() -> None:
         assert served.under_way() == 1
         await answer.pieces.aclose()
         assert served.under_way() == 0
-        # One that goes before the first piece was made.
+        # A client that disconnects before the first piece was made.
         answer = await served.ask()
         assert answer.pieces is not None
         assert answer.share is not None

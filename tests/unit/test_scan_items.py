@@ -29,7 +29,7 @@ PLAIN = [
 ]
 
 
-def test_a_page_tells_of_each_key_what_is_asked_for() -> None:
+def test_a_page_has_for_each_key_what_the_request_asked_for() -> None:
     answer = at_once(page(PLAIN, TOLD, "next", Format.JSON))
     assert json.loads(answer.body) == {
         "items": [
@@ -44,7 +44,7 @@ def test_a_page_tells_of_each_key_what_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("accept", list(Format))
-def test_keys_alone_and_an_empty_page(accept: Format) -> None:
+def test_a_page_may_have_only_keys_or_be_empty(accept: Format) -> None:
     decode = msgspec.json.decode if accept is Format.JSON else msgspec.msgpack.decode
     keys = at_once(page(PLAIN, Selection(values=False), None, accept))
     assert decode(keys.body) == {"items": [{"key": "a"}, {"key": "b"}, {"key": "😀"}], "complete": True}
@@ -52,7 +52,7 @@ def test_keys_alone_and_an_empty_page(accept: Format) -> None:
     assert decode(empty.body) == {"items": [], "cursor": "next", "complete": False}
 
 
-def test_many_items_come_in_one_document() -> None:
+def test_many_items_are_one_document() -> None:
     many = [item(f"{number:05d}", b"\xa1x") for number in range(1001)]
     for accept, decode in ((Format.JSON, msgspec.json.decode), (Format.MSGPACK, msgspec.msgpack.decode)):
         document = decode(at_once(page(many, Selection(), None, accept)).body)
@@ -96,8 +96,8 @@ USUAL = {
 
 
 @pytest.mark.parametrize("name", [*UNUSUAL, *USUAL])
-def test_a_line_loses_nothing_of_a_value(name: str) -> None:
-    """Also next to others, whose lines do not change."""
+def test_a_line_keeps_every_value_exactly(name: str) -> None:
+    """Also beside other values, whose lines do not change."""
     encoded = (UNUSUAL | USUAL)[name]
     first, line, last = lines([PLAIN[0], item("k", encoded), PLAIN[1]], TOLD).splitlines()
     assert (first, last) == tuple(lines([PLAIN[0], PLAIN[1]], TOLD).splitlines())
@@ -110,7 +110,7 @@ def test_a_line_loses_nothing_of_a_value(name: str) -> None:
         assert "value_msgpack" not in document
 
 
-def test_a_body_has_bounds_that_are_no_utf_8_as_texts() -> None:
+def test_bounds_that_are_not_utf_8_are_encoded_as_texts() -> None:
     for size in (1, 31, 32, 255, 256, 1024, 70_000):
         body = Asked(b"\xff" * size, False, None, True, False, 5, True, 9, 1, 30000).body()
         elements = msgspec.msgpack.decode(body, type=list[msgspec.Raw])
@@ -133,7 +133,7 @@ def piece(position: bytes, *tuples: bytes) -> bytes:
     return b"\x95\x01\xcd\x03\xe8\x91\x92\x01\x0a" + position + bytes((0x90 | len(tuples),)) + b"".join(tuples)
 
 
-def test_keys_that_are_no_utf_8_are_left_out_and_passed() -> None:
+def test_keys_that_are_not_utf_8_are_skipped() -> None:
     """Another application may have stored them; no client of the api can name them."""
     found = decode_piece(piece(b"\xa1\xff", b"\x93\xa1a\x01\x02", b"\x93\xa1\xff\x01\x02"))
     assert [each.key for each in found.items] == ["a"]
@@ -141,6 +141,6 @@ def test_keys_that_are_no_utf_8_are_left_out_and_passed() -> None:
 
 
 @pytest.mark.parametrize("odd", [b"", b"\x95", piece(b"\xc0"), piece(b"\x01"), piece(b"\xa1a", b"\x91\xa1a"), b"\xc1"])
-def test_what_is_no_answer_of_a_scan_is_refused(odd: bytes) -> None:
+def test_an_answer_that_is_not_one_of_a_scan_is_refused(odd: bytes) -> None:
     with pytest.raises(ChunkError):
         decode_piece(odd)

@@ -23,8 +23,8 @@ def keys_of(count: int) -> list[str]:
     return [f"{number:04d}" for number in range(count)]
 
 
-def test_keys_come_in_the_order_of_their_bytes_over_all_shards_both_ways() -> None:
-    """The order of code points, which Python compares, is that of the bytes of UTF-8, which the shards do."""
+def test_keys_of_all_shards_are_in_the_order_of_their_bytes_in_both_directions() -> None:
+    """Python compares code points and the shards compare UTF-8 bytes; both orders are the same."""
     in_order = sorted(ODD, key=str.encode)
 
     async def scenario() -> None:
@@ -40,7 +40,7 @@ def test_keys_come_in_the_order_of_their_bytes_over_all_shards_both_ways() -> No
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_new_merge_goes_on_behind_the_position_of_another(*, reverse: bool) -> None:
+def test_a_new_merge_continues_after_the_position_of_another(*, reverse: bool) -> None:
     keys = keys_of(200)
 
     async def scenario() -> None:
@@ -58,7 +58,7 @@ def test_a_new_merge_goes_on_behind_the_position_of_another(*, reverse: bool) ->
     asyncio.run(scenario())
 
 
-def test_what_is_left_over_is_read_next_and_nothing_is_asked_for_twice() -> None:
+def test_keys_that_are_left_over_are_read_next_and_not_asked_for_again() -> None:
     async def scenario() -> None:
         fakes = FakeShards(3, keys_of(900), at_most=100)
         assert await everything(fakes.merge(), 50, ahead=True) == keys_of(900)
@@ -68,7 +68,7 @@ def test_what_is_left_over_is_read_next_and_nothing_is_asked_for_twice() -> None
     asyncio.run(scenario())
 
 
-def test_a_page_asks_each_shard_for_little_more_than_its_share() -> None:
+def test_a_page_asks_each_shard_for_little_more_than_its_share_of_keys() -> None:
     async def scenario() -> None:
         fakes = FakeShards(4, keys_of(900))
         await fakes.merge().read(limits(100))
@@ -77,7 +77,7 @@ def test_a_page_asks_each_shard_for_little_more_than_its_share() -> None:
     asyncio.run(scenario())
 
 
-def test_a_page_ends_at_its_bytes_but_has_one_item_at_least() -> None:
+def test_a_page_is_bounded_in_bytes_but_has_at_least_one_item() -> None:
     async def scenario() -> None:
         fakes = FakeShards(2, keys_of(10))
         fakes.keys = dict.fromkeys(fakes.keys, msgspec.Raw(b"\xda\x03\xe8" + b"x" * 1000))
@@ -91,7 +91,7 @@ def test_a_page_ends_at_its_bytes_but_has_one_item_at_least() -> None:
     asyncio.run(scenario())
 
 
-def test_a_page_with_too_little_time_is_shorter_and_may_be_empty() -> None:
+def test_a_page_is_shorter_or_empty_if_the_time_is_short() -> None:
     async def scenario() -> None:
         fakes = FakeShards(2, keys_of(100), at_most=5)
         first, last = fakes.map.bucket_count, fakes.map.bucket_count
@@ -101,7 +101,7 @@ def test_a_page_with_too_little_time_is_shorter_and_may_be_empty() -> None:
         while not merge.complete:
             pages.append(await merge.read(Limits(1000, 1 << 20, now, now + 20)))
             positions.append(merge.position)
-        assert len(set(positions)) >= len(positions) - 1, "each page gets on, but perhaps for the last"
+        assert len(set(positions)) >= len(positions) - 1, "every page but the last makes progress"
         assert len(pages) > 5
         assert [] in pages
         assert [item.bucket for page in pages for item in page] == [BUCKETS] * sum(map(len, pages))
@@ -109,7 +109,7 @@ def test_a_page_with_too_little_time_is_shorter_and_may_be_empty() -> None:
     asyncio.run(scenario())
 
 
-def test_segments_make_the_whole() -> None:
+def test_all_segments_together_contain_every_key() -> None:
     keys = keys_of(300)
 
     async def scenario() -> None:
@@ -126,7 +126,7 @@ def test_segments_make_the_whole() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_keys_come_once_and_in_order_while_buckets_move(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_key_comes_once_and_in_order_while_buckets_move(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bucket moves between any two answers, and often back again."""
     monkeypatch.setattr(merging, "MOVE_WAIT_S", 0.0)
     random = Random(seed)
@@ -159,7 +159,7 @@ def test_keys_come_once_and_in_order_while_buckets_move(seed: int, monkeypatch: 
     asyncio.run(scenario())
 
 
-def test_buckets_that_never_come_to_rest_are_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_over_buckets_that_never_stop_moving_gets_503(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "MOVE_WAIT_S", 0.0)
 
     async def scenario() -> None:
@@ -172,7 +172,7 @@ def test_buckets_that_never_come_to_rest_are_a_503(monkeypatch: pytest.MonkeyPat
         assert len(fakes.asked) == 2 * (MAX_MOVES + 1)
         merge = fakes.merge(Selection(segment=11, segments=12))
         await merge.read(limits())
-        assert merge.complete, "that bucket is no part of another segment"
+        assert merge.complete, "that bucket is not in the other segment"
 
     asyncio.run(scenario())
 
@@ -198,12 +198,12 @@ def test_a_shard_that_does_not_answer_is_named(status: Status, kind: Kind, code:
         assert caught.value.kind is kind
         assert caught.value.members["reasons"] == [{"shard": "s1", "code": code, "keys": 0, "detail": "why"}]
         fakes.failing.clear()
-        assert await everything(merge, 100) == keys_of(10), "what the others gave is not lost"
+        assert await everything(merge, 100) == keys_of(10), "the answers of the others are not lost"
 
     asyncio.run(scenario())
 
 
-def test_a_failure_in_the_middle_of_a_reading_loses_nothing() -> None:
+def test_a_failure_in_the_middle_of_a_reading_loses_no_key() -> None:
     async def scenario() -> None:
         for failing_from in range(1, 12):
             fakes = FakeShards(2, keys_of(60), at_most=7)
@@ -220,7 +220,7 @@ def test_a_failure_in_the_middle_of_a_reading_loses_nothing() -> None:
                     found += [item.key for item in await merge.read(limits(1000, ahead=True))]
             fakes.failing.clear()
             fakes.before = lambda _: None
-            # As the client of an export goes on: with the position, in another merge.
+            # The client of an export continues in this way: from the position, in another merge.
             assert found + await everything(fakes.merge(position=merge.position), 1000) == keys_of(60)
 
     asyncio.run(scenario())
@@ -242,7 +242,7 @@ def test_every_bucket_must_be_owned_exactly_once(claims: list[tuple[tuple[int, i
     assert fault_of(claims, 1, 12) == fault
 
 
-def test_of_other_buckets_than_those_asked_for_nothing_is_said() -> None:
+def test_buckets_outside_the_segment_are_not_checked() -> None:
     assert fault_of([((3, 7),), ((1, 2), (2, 3), (8, 9))], 4, 9) is None
     assert fault_of([((3, 7),), ((8, 8),)], 4, 9) == "no shard has answered for bucket 9"
 
@@ -260,7 +260,7 @@ def test_of_other_buckets_than_those_asked_for_nothing_is_said() -> None:
         ("ÿ", "", None, (b"\xc3\xbf", b"\xc3\xc0")),
     ],
 )
-def test_bounds_and_prefix_hold_together(
+def test_bounds_and_prefix_apply_together(
     prefix: str, start: str, end: str | None, expected: tuple[bytes | None, bytes | None]
 ) -> None:
     assert bounds(prefix.encode(), start.encode(), None if end is None else end.encode()) == expected

@@ -1,4 +1,4 @@
-"""How shards are asked for pieces of scans: one question a shard at a time, after the pause that it names, and other
+"""How shards are asked for pieces of scans: one question to a shard at a time, after the pause that it names, and other
 shards first.
 """
 
@@ -26,7 +26,7 @@ def payload(state: State, wait_us: int = 0) -> bytes:
 
 
 class FakeDispatcher:
-    """Answers what it is told, one answer after the other, and the last again and again."""
+    """Gives the answers of its list in turn, and then always the last one."""
 
     def __init__(self, *answers: bytes | Status | Exception) -> None:
         self.answers = list(answers)
@@ -64,7 +64,7 @@ async def ask(shards: ScanShards, shard: str = "s1", for_s: float = 5.0) -> Piec
     return answer if isinstance(answer, Failure) else answer[0]
 
 
-def test_a_shard_has_one_question_at_a_time_and_others_are_not_held_up() -> None:
+def test_a_shard_has_one_question_at_a_time_and_does_not_delay_other_shards() -> None:
     async def scenario() -> None:
         dispatcher = FakeDispatcher(payload(State.MORE))
         shards = ScanShards(dispatcher)
@@ -77,7 +77,7 @@ def test_a_shard_has_one_question_at_a_time_and_others_are_not_held_up() -> None
     run(scenario)
 
 
-def test_a_shard_is_asked_no_sooner_than_it_has_said() -> None:
+def test_a_shard_is_not_asked_before_the_time_that_it_named() -> None:
     async def scenario() -> None:
         dispatcher = FakeDispatcher(payload(State.MORE, 40_000))
         shards = ScanShards(dispatcher)
@@ -90,7 +90,7 @@ def test_a_shard_is_asked_no_sooner_than_it_has_said() -> None:
     run(scenario)
 
 
-def test_a_shard_that_says_not_now_is_asked_again_until_the_deadline() -> None:
+def test_a_shard_without_time_for_scans_is_asked_again_until_the_deadline() -> None:
     async def scenario() -> None:
         dispatcher = FakeDispatcher(payload(State.NOT_NOW, 10_000), payload(State.NOT_NOW, 10_000), payload(State.DONE))
         piece = await ask(ScanShards(dispatcher))
@@ -107,7 +107,7 @@ def test_a_shard_that_says_not_now_is_asked_again_until_the_deadline() -> None:
     run(scenario)
 
 
-def test_a_question_that_is_not_admitted_waits_longer_each_time_and_ends_at_the_deadline() -> None:
+def test_a_question_that_is_not_admitted_is_repeated_with_back_off_until_the_deadline() -> None:
     async def scenario() -> None:
         dispatcher = FakeDispatcher(overloaded("full"), overloaded("full"), payload(State.DONE))
         assert isinstance(await ask(ScanShards(dispatcher)), Piece)
@@ -125,7 +125,7 @@ def test_a_question_that_is_not_admitted_waits_longer_each_time_and_ends_at_the_
 
 
 @pytest.mark.parametrize("answer", [Status.UNREACHABLE, Status.NO_MEMORY, b"\xc1"])
-def test_an_answer_that_is_no_piece_fails_the_scan_at_once(answer: Status | bytes) -> None:
+def test_a_malformed_answer_fails_the_scan_at_once(answer: Status | bytes) -> None:
     async def scenario() -> None:
         dispatcher = FakeDispatcher(answer)
         shards = ScanShards(dispatcher)
@@ -134,7 +134,7 @@ def test_an_answer_that_is_no_piece_fails_the_scan_at_once(answer: Status | byte
         assert failure.status == (answer if isinstance(answer, Status) else Status.REFUSED)
         assert len(dispatcher.sent) == 1
         dispatcher.answers = [payload(State.DONE)]
-        assert isinstance(await ask(shards), Piece), "the turn was given back"
+        assert isinstance(await ask(shards), Piece), "the turn was released"
 
     run(scenario)
 
@@ -154,7 +154,7 @@ def test_long_work_that_waits_too_long_for_its_turn_is_refused() -> None:
     run(scenario)
 
 
-def test_scans_rest_while_the_process_has_other_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scans_pause_between_questions_while_the_process_has_other_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "REST_S", 0.05)
 
     async def scenario() -> None:
@@ -168,7 +168,7 @@ def test_scans_rest_while_the_process_has_other_requests(monkeypatch: pytest.Mon
         alone.sent.clear()
         for _ in range(3):
             await ask(shards)
-        # A piece of one key each time, whichever shard gave it.
+        # Each piece has one key, whichever shard gave it.
         assert alone.times[1] - alone.times[0] >= 0.05
         assert alone.times[2] - alone.times[1] >= 0.05
 

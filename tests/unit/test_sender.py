@@ -17,7 +17,7 @@ from tests.unit.queue_fakes import (
 from tests.unit.sender_fakes import OtherLane, Redis, Sending
 
 
-def test_a_frame_says_whose_it_is_where_it_was_sent_and_when(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_names_its_cluster_process_redis_server_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Redis()
     sending = Sending(monkeypatch, server)
 
@@ -33,7 +33,7 @@ def test_a_frame_says_whose_it_is_where_it_was_sent_and_when(monkeypatch: pytest
     sending.run(scenario)
 
 
-def test_all_shards_are_sent_to_in_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_for_all_shards_are_sent_in_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Redis()
     sending = Sending(monkeypatch, server)
 
@@ -54,7 +54,7 @@ def test_waiting_chunks_are_sent_again_when_a_connection_breaks(monkeypatch: pyt
     async def scenario() -> None:
         pending = sending.add(1)
         await until(lambda: bool(second.appended))
-        assert pending.sends == 2, "the first may have been taken"
+        assert pending.sends == 2, "Redis may have taken the first"
         assert sending.sessions == [False, True]
         assert sending.counts.sent_again == 1
 
@@ -89,7 +89,7 @@ def test_an_idle_process_renews_its_keys(monkeypatch: pytest.MonkeyPatch) -> Non
     sending.run(scenario)
 
 
-def test_a_chunk_that_redis_does_not_take_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chunk_that_redis_refuses_is_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Redis()
     server.on_append = lambda: redis.exceptions.ResponseError("OOM command not allowed")
     sending = Sending(monkeypatch, server)
@@ -102,7 +102,7 @@ def test_a_chunk_that_redis_does_not_take_was_never_sent(monkeypatch: pytest.Mon
     sending.run(scenario)
 
 
-def test_a_chunk_that_redis_does_not_take_waits_unsent_for_another_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chunk_that_redis_refuses_waits_unsent_for_another_lane(monkeypatch: pytest.MonkeyPatch) -> None:
     server, others = Redis(), OtherLane()
     server.on_append = lambda: redis.exceptions.ResponseError("OOM command not allowed")
     sending = Sending(monkeypatch, server, refuse, others=others)
@@ -116,7 +116,7 @@ def test_a_chunk_that_redis_does_not_take_waits_unsent_for_another_lane(monkeypa
     sending.run(scenario)
 
 
-def test_a_chunk_whose_first_copy_may_be_somewhere_is_unknown_where_redis_does_not_take_the_second(
+def test_a_chunk_is_unknown_if_redis_refuses_its_second_copy_and_the_first_may_exist(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first, second = Redis(), Redis()
@@ -132,7 +132,7 @@ def test_a_chunk_whose_first_copy_may_be_somewhere_is_unknown_where_redis_does_n
     sending.run(scenario)
 
 
-def test_a_frame_that_a_worker_could_not_read_is_sent_again_as_if_it_were_new(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_that_a_worker_could_not_read_is_sent_again_as_a_first_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_module, "SEND_REFUSED_AGAIN_S", 0.0)
     server = Redis()
     sending = Sending(monkeypatch, server)
@@ -147,7 +147,7 @@ def test_a_frame_that_a_worker_could_not_read_is_sent_again_as_if_it_were_new(mo
     sending.run(scenario)
 
 
-def test_a_frame_that_no_worker_could_read_until_the_deadline_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_that_no_worker_could_read_until_the_deadline_is_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_module, "SEND_REFUSED_AGAIN_S", 0.0)
     server = Redis()
     sending = Sending(monkeypatch, server)
@@ -180,7 +180,7 @@ def test_a_refusal_of_another_frame_changes_nothing(monkeypatch: pytest.MonkeyPa
     sending.run(scenario)
 
 
-def test_it_survives_any_number_of_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sender_survives_any_number_of_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     """An outage of some minutes: `first * 2**tries` overflows at the 1,024th."""
     server = Redis()
     sending = Sending(monkeypatch, *[refuse] * 2000, server)

@@ -1,4 +1,4 @@
-"""A cookie counts only in a request that the browser says the console's own page makes."""
+"""The cookie counts only in a request of which the browser says that the console's own page makes it."""
 
 import pytest
 
@@ -9,7 +9,7 @@ OWN = {b"sec-fetch-site": b"same-origin", b"host": b"kv.example.org", b"origin":
 COOKIE = {b"cookie": b"__Host-tarantkv=a.b.c"}
 
 
-def test_a_session_is_kept_by_its_host_alone_and_from_every_script() -> None:
+def test_the_cookie_is_sent_only_to_its_host_and_hidden_from_scripts() -> None:
     for name, value in (begin("a.b.c"), end()):
         assert name == b"set-cookie"
         first, *attributes = value.split(b"; ")
@@ -20,7 +20,7 @@ def test_a_session_is_kept_by_its_host_alone_and_from_every_script() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"])
-def test_the_own_page_may_ask(method: str) -> None:
+def test_requests_of_the_consoles_page_are_accepted(method: str) -> None:
     assert token_of(method, {**OWN, **COOKIE}) == b"a.b.c"
 
 
@@ -43,21 +43,21 @@ def test_the_own_page_may_ask(method: str) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_only_administrators_may(method: str, fields: dict[bytes, bytes]) -> None:
+def test_requests_of_other_origins_are_refused(method: str, fields: dict[bytes, bytes]) -> None:
     with pytest.raises(Problem) as refused:
         token_of(method, {**OWN, **COOKIE, **fields})
     assert refused.value.kind.status == 403
 
 
 @pytest.mark.parametrize(("missing", "method"), [(b"sec-fetch-site", "GET"), (b"origin", "POST"), (b"host", "POST")])
-def test_the_origin_headers_of_a_browser_must_be_there(missing: bytes, method: str) -> None:
+def test_requests_without_a_browsers_origin_headers_are_refused(missing: bytes, method: str) -> None:
     fields = {name: value for name, value in {**OWN, **COOKIE}.items() if name != missing}
     with pytest.raises(Problem) as refused:
         token_of(method, fields)
     assert refused.value.kind.status == 403
 
 
-def test_a_browser_names_no_origin_when_it_only_reads() -> None:
+def test_a_reading_request_needs_no_origin_header() -> None:
     check_origin("GET", {name: value for name, value in OWN.items() if name != b"origin"})
 
 
@@ -75,7 +75,7 @@ def test_a_browser_names_no_origin_when_it_only_reads() -> None:
         (b"", None),
     ],
 )
-def test_the_token_is_that_of_the_one_cookie(cookie: bytes, token: bytes | None) -> None:
+def test_the_token_is_read_from_exactly_one_cookie(cookie: bytes, token: bytes | None) -> None:
     if token is not None:
         assert token_of("GET", {**OWN, b"cookie": cookie}) == token
         return

@@ -109,7 +109,7 @@ def test_the_required_values_are_enough(kind: type[Settings]) -> None:
     assert isinstance(load(kind, REQUIRED), kind)
 
 
-def test_a_value_that_is_no_text_is_refused_by_name() -> None:
+def test_a_value_that_is_not_utf_8_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match="TARANTKV_ADMIN_PASSWORD is not UTF-8"):
         load(AuthSettings, {**REQUIRED, "TARANTKV_ADMIN_PASSWORD": "pass\udcffword"})
 
@@ -123,7 +123,7 @@ def test_an_unknown_variable_is_refused_by_name() -> None:
         load(HttpSettings, {"TARANTKV_PROT": "1"})
 
 
-def test_variables_of_others_are_left_alone() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     assert load(HttpSettings, {"PORT": "1", "TARANTKV_SHARD": "s1"}) == HttpSettings()
 
 
@@ -133,7 +133,7 @@ def test_printing_settings_shows_no_secret() -> None:
         assert SECRET not in f"{load(kind, REQUIRED)}"
 
 
-def test_several_token_secrets_are_taken_apart() -> None:
+def test_several_token_secrets_are_split() -> None:
     settings = load(AuthSettings, {"TARANTKV_JWT_SECRET": f"{SECRET}1, {SECRET}2"})
     assert settings.jwt_secrets == (f"{SECRET}1", f"{SECRET}2")
 
@@ -150,7 +150,7 @@ def test_a_wrong_setting_ends_the_process_with_one_line(capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "tarant-kv: TARANTKV_PORT is wrong\n"
 
 
-def test_lists_of_proxies_are_taken() -> None:
+def test_lists_of_proxies_are_accepted() -> None:
     for proxies in ("*", "127.0.0.1", "10.0.0.0/8, fd00::/8,::1"):
         assert load(HttpSettings, {"TARANTKV_TRUSTED_PROXIES": proxies}).trusted_proxies == proxies
 
@@ -166,7 +166,7 @@ def test_the_table_has_a_row_for_every_setting() -> None:
     assert len(rows) == len(known_variables())
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_has_a_description() -> None:
     shown = table()
     for kind in CONCERNS:
         for name in kind.__struct_fields__:
@@ -178,15 +178,15 @@ def test_a_setting_of_several_tiers_is_the_same_for_all_of_them() -> None:
     for field in fields:
         same = [other for other in fields if other.name == field.name]
         assert {other.default for other in same} == {field.default}
-        # With bounds and description: the table shows but one of them.
+        # With bounds and description: the table shows only one of them.
         assert all(other.type == field.type for other in same), field.name
     assert "| `TARANTKV_CLOCK_SKEW_S` | api, shard | `30` |" in table()
 
 
-def test_the_docs_hold_the_tables_as_they_are() -> None:
+def test_the_page_on_settings_contains_the_generated_tables() -> None:
     assert table().strip() in DOCS.read_text()
     assert rules().strip() in DOCS.read_text()
 
 
-def test_the_shards_defaults_are_the_ones_that_are_written_here() -> None:
+def test_the_lua_defaults_are_the_generated_ones() -> None:
     assert (ROOT / "tarantool-cluster" / "tarantkv" / "setting_defaults.lua").read_text() == lua.module()

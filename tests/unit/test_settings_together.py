@@ -36,7 +36,7 @@ CONTRADICTIONS: list[dict[str, str]] = [
 
 
 def refusal(environment: dict[str, str]) -> str:
-    """What a process that reads these settings says at its start; it must refuse them."""
+    """The error of a process that reads these settings; the process must refuse them."""
     with pytest.raises(SettingsError) as caught:
         check_together(
             load(HttpSettings, environment),
@@ -55,16 +55,16 @@ def test_a_contradiction_is_one_line_that_names_every_setting_of_it(environment:
     assert "contradict each other: " in line
 
 
-def test_every_rule_has_a_contradiction_above() -> None:
+def test_every_rule_has_a_contradiction_in_these_tests() -> None:
     contradicted = {frozenset(environment) for environment in CONTRADICTIONS}
     assert contradicted == {frozenset(map(variable, rule.fields)) for rule in RULES}
 
 
-def test_the_defaults_contradict_each_other_nowhere() -> None:
+def test_no_defaults_contradict_each_other() -> None:
     check_together(HttpSettings(), AuthSettings(jwt_secret=SECRET["TARANTKV_JWT_SECRET"]), BatchSettings())
     check_together(WorkerSettings())
 
 
-def test_a_request_may_not_be_shorter_than_what_the_system_needs_of_it() -> None:
+def test_the_shortest_request_timeout_exceeds_what_worker_and_api_need() -> None:
     assert max(GIVE_UP_MS, LAST_TRY_MS, 1000 * GRACE_S) < MIN_REQUEST_TIMEOUT_S * 1000
     assert GIVE_UP_S * 1000 == GIVE_UP_MS

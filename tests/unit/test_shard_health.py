@@ -34,13 +34,13 @@ def asker(answers: Answers) -> shard_health.Ask:
 
 async def one_round(watch: ShardHealth) -> None:
     task = asyncio.create_task(watch.watch())
-    # The first round needs no wait: every answer is there at once.
+    # The first round needs no wait, because every answer comes at once.
     for _ in range(10):
         await asyncio.sleep(0)
     task.cancel()
 
 
-def test_all_shards_count_as_up_before_they_were_asked() -> None:
+def test_all_shards_count_as_up_before_the_first_question() -> None:
     assert ShardHealth(SHARDS, asker({})).down == []
 
 

@@ -1,4 +1,4 @@
-"""How much may be under way for a shard."""
+"""The shard limits: how many chunks and bytes may wait for a shard."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_a_chunk_larger_than_the_limit_is_admitted_alone() -> None:
         gate.admit([("s1", 1)])
 
 
-def test_a_full_shard_does_not_keep_others_from_being_admitted() -> None:
+def test_a_full_shard_does_not_block_chunks_of_other_shards() -> None:
     gate = admission(chunks=1)
     gate.admit([("s1", 1)])
     gate.admit([("s2", 1)])
@@ -47,7 +47,7 @@ def test_a_batch_that_does_not_fit_leaves_nothing_counted() -> None:
     assert (gate.held("s1"), gate.held("s2")) == ((0, 0), (1, 1))
 
 
-def test_what_is_released_makes_room() -> None:
+def test_released_chunks_make_room() -> None:
     gate = admission(chunks=1)
     gate.admit([("s1", 7)])
     gate.release("s1", 7)
@@ -69,7 +69,7 @@ def fill(gate: Admission, user: str | None, chunks: int) -> int:
     return chunks
 
 
-def test_a_shard_takes_as_much_as_it_works_off_in_the_time_that_may_be_waited() -> None:
+def test_a_shard_may_have_as_many_chunks_as_it_finishes_in_the_longest_wait() -> None:
     gate = adaptive()
     assert fill(gate, None, 9999) == LEAST_CHUNKS
     for _ in range(60):
@@ -81,7 +81,7 @@ def test_a_shard_takes_as_much_as_it_works_off_in_the_time_that_may_be_waited() 
     assert fill(gate, None, 9999) == pytest.approx(1000 - LEAST_CHUNKS, abs=2)
 
 
-def test_what_waits_is_let_in_while_a_shard_has_work_for_a_tenth_of_a_second() -> None:
+def test_waiting_requests_start_until_a_shard_has_work_for_a_tenth_of_a_second() -> None:
     gate = adaptive()
     for _ in range(60):
         for _ in range(200):
@@ -92,8 +92,8 @@ def test_what_waits_is_let_in_while_a_shard_has_work_for_a_tenth_of_a_second() -
     assert let_in(gate) == pytest.approx(200, abs=2)
 
 
-def test_what_waits_for_a_slow_shard_is_let_in_one_after_the_other() -> None:
-    """A few dozen chunks may be a large part of a second's work: more would only wait where the gate cannot reject
+def test_waiting_requests_for_a_slow_shard_start_one_after_the_other() -> None:
+    """A few dozen chunks may be a large part of a second's work. More would wait where the gate cannot reject
     them.
     """
     gate = adaptive()
@@ -103,7 +103,7 @@ def test_what_waits_for_a_slow_shard_is_let_in_one_after_the_other() -> None:
 
 
 def let_in(gate: Admission) -> int:
-    """Admit chunks while there is room for what waits; returns how many were admitted."""
+    """Admit chunks while a waiting request would start; returns how many were admitted."""
     admitted = 0
     while gate.has_room(None):
         gate.admit([("s1", 1)])
@@ -111,7 +111,7 @@ def let_in(gate: Admission) -> int:
     return admitted
 
 
-def test_a_shard_that_has_become_slow_takes_little_again() -> None:
+def test_the_limit_falls_when_a_shard_becomes_slow() -> None:
     gate = adaptive()
     for chunks in (*[200] * 30, *[1] * 60):
         gate.admit([("s1", 1)] * chunks)
@@ -122,12 +122,12 @@ def test_a_shard_that_has_become_slow_takes_little_again() -> None:
 
 
 def pause(gate: Admission) -> None:
-    """Let a shard answer nothing for so long that it counts as paused."""
+    """Let a shard be silent for so long that it counts as paused."""
     for _ in range(PAUSE):
         gate.adapt(0.1)
 
 
-def test_a_shard_whose_answers_come_in_bursts_has_not_paused() -> None:
+def test_a_shard_with_answers_in_bursts_does_not_count_as_paused() -> None:
     gate = adaptive()
     gate.admit([("s1", 1)])
     for _ in range(60):
@@ -141,7 +141,7 @@ def test_a_shard_whose_answers_come_in_bursts_has_not_paused() -> None:
     assert fill(gate, None, 9999) == pytest.approx(333 - 1, abs=2)
 
 
-def test_while_a_shard_pauses_all_that_the_settings_allow_may_wait_for_it() -> None:
+def test_while_a_shard_pauses_only_the_settings_limit_its_chunks() -> None:
     gate = adaptive(chunks=1000)
     gate.admit([("s1", 1)])
     pause(gate)
@@ -159,7 +159,7 @@ def test_while_a_shard_pauses_all_that_the_settings_allow_may_wait_for_it() -> N
     assert fill(gate, None, 9999) == 0
 
 
-def test_a_shard_that_has_caught_up_after_a_pause_takes_as_much_as_before() -> None:
+def test_after_a_pause_a_shard_has_its_former_limit_again() -> None:
     gate = adaptive()
     gate.admit([("s1", 1)] * 100)
     pause(gate)
@@ -169,7 +169,7 @@ def test_a_shard_that_has_caught_up_after_a_pause_takes_as_much_as_before() -> N
     assert fill(gate, None, 9999) == LEAST_CHUNKS
 
 
-def test_a_shard_takes_no_more_than_the_settings_allow_however_fast_it_is() -> None:
+def test_the_settings_limit_the_chunks_of_a_fast_shard_too() -> None:
     gate = adaptive(chunks=300)
     for _ in range(30):
         for _ in range(1000):
@@ -199,7 +199,7 @@ def test_bytes_are_shared_like_chunks() -> None:
     gate.admit([("s1", 5)], "modest")
 
 
-def test_who_has_nothing_under_way_is_not_kept_in_mind() -> None:
+def test_a_user_without_waiting_chunks_takes_no_memory() -> None:
     gate = admission(chunks=100)
     gate.admit([("s1", 1), ("s2", 1)], "a")
     gate.release("s1", 1, "a")
@@ -207,7 +207,7 @@ def test_who_has_nothing_under_way_is_not_kept_in_mind() -> None:
     assert not any(shard.held for shard in gate._shards.values())
 
 
-def test_a_shard_without_a_users_chunks_takes_a_batch_of_any_size() -> None:
+def test_a_batch_of_any_size_is_admitted_if_the_user_has_no_chunks_there() -> None:
     gate = admission(chunks=2, size=100)
     # A chunk of the api's own, without a user.
     gate.admit([("s1", 1)])
@@ -220,7 +220,7 @@ def test_a_shard_without_a_users_chunks_takes_a_batch_of_any_size() -> None:
     gate.admit([("s1", 100)] * 9, "b")
 
 
-def test_a_batch_is_counted_whole() -> None:
+def test_all_chunks_of_a_batch_are_counted_together() -> None:
     gate = admission(chunks=4, size=100)
     gate.admit([("s1", 10)], "a")
     with pytest.raises(OverloadedError):

@@ -1,4 +1,4 @@
-"""Spans of requests: which are made, what they say, and how those of the workers fit in."""
+"""Spans of requests: which are made, what they contain, and how those of the workers are added."""
 
 import asyncio
 import time
@@ -85,7 +85,7 @@ def test_a_request_is_a_span_by_its_route_and_the_parent_of_what_follows(spans: 
         "http.response.status_code": 404,
         "tarantkv.request_id": "r1",
     }
-    assert 0.4 < (span.end_time - span.start_time) / 1e9 < 60, "it begins when the request arrived"
+    assert 0.4 < (span.end_time - span.start_time) / 1e9 < 60, "the span begins when the request arrived"
     assert span.resource.attributes["service.name"] == "tarantkv-api"
     assert span.status.is_ok or span.status.is_unset
     assert "secret" not in span.to_json()
@@ -98,7 +98,7 @@ def test_a_request_that_failed_is_an_error(spans: Spans, exporter: Any, status: 
     assert (span.attributes["error.type"], span.status.is_ok) == (str(status or 500), False)
 
 
-def test_a_client_s_trace_goes_on_where_it_is_sampled_and_only_there(spans: Spans, exporter: Any) -> None:
+def test_a_clients_trace_is_continued_only_if_it_is_sampled(spans: Spans, exporter: Any) -> None:
     endpoint = asked(spans, trace=PARENT, ratio=0.0)
     unsampled = PARENT[:-1] + "0"
     assert asked(spans, trace=unsampled, ratio=1.0).traces == [unsampled]
@@ -127,14 +127,14 @@ def test_times_from_workers_become_children_of_the_request_s_span(spans: Spans, 
 
 
 @pytest.mark.parametrize("skew_ms", [0, -5000, 5000])
-def test_times_of_a_worker_whose_clock_differs_are_moved_between_those_of_the_api(skew_ms: int) -> None:
+def test_times_of_a_worker_with_another_clock_are_moved_between_those_of_the_api(skew_ms: int) -> None:
     taken, called, answered, replied = (100_000 * MS + (each + skew_ms) * MS for each in (10, 20, 30, 40))
     stamp = fitted(Stamp(PARENT, "s1", 100_000, taken, called, answered, replied), 100_050 * MS)
     assert 100_000 * MS <= stamp.taken_ns <= stamp.called_ns <= stamp.answered_ns <= stamp.replied_ns <= 100_050 * MS
     assert stamp.answered_ns - stamp.called_ns == 10 * MS
 
 
-def test_traces_without_what_they_need_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_packages_for_traces_the_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_: str) -> None: ...
 
     monkeypatch.setattr(module, "find_spec", none)

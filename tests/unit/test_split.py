@@ -1,4 +1,4 @@
-"""Batches to parts: which shard gets what, in which form."""
+"""How a batch is split: which shard gets which keys, and in which form."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_a_write_names_the_bucket_of_each_key() -> None:
     assert part.body == pack([("k", bucket_of(b"k", COUNT), {"a": [1, None]})])
 
 
-def test_an_encoded_value_is_kept_as_the_bytes_that_came() -> None:
+def test_an_encoded_value_stays_the_same_bytes() -> None:
     odd = b"\xcd\x00\x01"
     groups = Groups(MAP)
     groups.add_values({"k": msgspec.Raw(odd)}, LIMITS)
@@ -92,7 +92,7 @@ def test_a_large_batch_makes_several_parts_for_one_shard() -> None:
 ALL_LOW = ShardMap(("low", "high"), COUNT, (0,) * (COUNT + 1))
 
 
-def test_a_write_made_with_an_old_map_goes_where_the_new_map_says() -> None:
+def test_a_write_that_was_split_by_an_old_map_is_sent_by_the_new_one() -> None:
     data = {f"k{number}": msgspec.Raw(b"\xcd\x00" + bytes((number,))) for number in range(20)}
     old, new, direct = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
     old.add_values(data, LIMITS)
@@ -103,7 +103,7 @@ def test_a_write_made_with_an_old_map_goes_where_the_new_map_says() -> None:
 
 
 @pytest.mark.parametrize("operation", [Operation.READ, Operation.DELETE])
-def test_keys_grouped_with_an_old_map_go_where_the_new_map_says(operation: Operation) -> None:
+def test_keys_that_were_split_by_an_old_map_are_sent_by_the_new_one(operation: Operation) -> None:
     keys = [f"k{number}" for number in range(1500)]
     old, new = Groups(ALL_LOW), Groups(MAP)
     old.add_keys(keys, LIMITS)
@@ -115,7 +115,7 @@ def test_keys_grouped_with_an_old_map_go_where_the_new_map_says(operation: Opera
     assert {key for part in new.parts() for key in part.keys} == set(keys)
 
 
-def test_buckets_that_a_refusal_names_are_sent_again_apart_from_the_rest() -> None:
+def test_keys_of_buckets_that_a_refusal_names_are_sent_in_chunks_of_their_own() -> None:
     keys = [f"k{number}" for number in range(200)]
     old, named, rest = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
     old.add_keys(keys, LIMITS)
@@ -135,7 +135,7 @@ def options(versions: bool = False) -> WriteOptions:  # noqa: FBT001, FBT002
 
 
 @pytest.mark.parametrize("versions", [True, False])
-def test_a_write_with_options_goes_again_where_the_new_map_says_with_what_belongs_to_each_key(
+def test_a_write_with_options_is_sent_by_the_new_map_with_the_options_of_each_key(
     versions: bool,  # noqa: FBT001
 ) -> None:
     data = {f"k{number}": msgspec.Raw(b"\xcd\x00" + bytes((number % 256,))) for number in range(1500)}
@@ -149,7 +149,7 @@ def test_a_write_with_options_goes_again_where_the_new_map_says_with_what_belong
     assert {part.shard for part in new.parts()} == {"low", "high"}
 
 
-def test_a_write_whose_options_say_nothing_has_the_parts_of_a_plain_one() -> None:
+def test_a_write_with_empty_options_has_the_parts_of_a_plain_one() -> None:
     data = {f"k{number}": number for number in range(1500)}
     plain, marked = Groups(MAP), Groups(MAP)
     plain.add_values(data, LIMITS)
@@ -157,7 +157,7 @@ def test_a_write_whose_options_say_nothing_has_the_parts_of_a_plain_one() -> Non
     assert sent(marked) == sent(plain)
 
 
-def test_rows_go_again_where_the_new_map_says() -> None:
+def test_rows_are_sent_again_by_the_new_map() -> None:
     rows = [(f"k{number}", number, 0, None, 99, None, False) for number in range(1500)]
     old, new, direct = Groups(ALL_LOW), Groups(MAP), Groups(MAP)
     old.add_rows(Operation.INCREMENT, rows, LIMITS, "data")
@@ -168,7 +168,7 @@ def test_rows_go_again_where_the_new_map_says() -> None:
 
 
 @pytest.mark.parametrize(("member", "place"), [("data", "123456789"), ("keys", "1")])
-def test_a_row_whose_key_cannot_be_one_is_named_as_its_body_names_it(member: str, place: str) -> None:
+def test_a_row_with_an_invalid_key_is_named_by_its_place_in_the_body(member: str, place: str) -> None:
     with pytest.raises(Problem) as caught:
         Groups(MAP).add_rows(Operation.TOUCH, [("good", None), ("123456789", None)], LIMITS, member)
     assert caught.value.members["errors"][0]["pointer"] == f"#/{member}/{place}"
@@ -182,7 +182,7 @@ def test_values_with_options_have_the_limits_of_all_values() -> None:
 
 
 @pytest.mark.parametrize("key", ["12345678", "ключ"])
-def test_a_key_of_as_many_bytes_as_allowed_is_taken(key: str) -> None:
+def test_a_key_of_as_many_bytes_as_allowed_is_accepted(key: str) -> None:
     groups = Groups(MAP)
     groups.add_values({key: 1}, LIMITS)
     assert parts_of(groups)[owner(key)].keys == [key]
@@ -199,14 +199,14 @@ def test_a_key_to_read_is_named_by_its_position() -> None:
     assert caught.value.members["errors"][0]["pointer"] == "#/keys/1"
 
 
-def test_a_value_of_as_many_bytes_as_allowed_is_taken() -> None:
+def test_a_value_of_as_many_bytes_as_allowed_is_accepted() -> None:
     groups = Groups(MAP)
     groups.add_values({"k": "x" * 15}, LIMITS)
     groups.add_values({"l": msgspec.Raw(pack("x" * 15))}, LIMITS)
     assert sum(len(part.keys) for part in groups.parts()) == 2
 
 
-def test_a_value_of_one_byte_more_is_refused_by_its_key() -> None:
+def test_a_value_that_is_one_byte_too_large_is_named_by_its_key() -> None:
     problem = refused(good=1, bad="x" * 16)
     assert problem.kind is Kind.INVALID_VALUE
     assert problem.members["errors"][0]["pointer"] == "#/data/bad"
@@ -215,7 +215,7 @@ def test_a_value_of_one_byte_more_is_refused_by_its_key() -> None:
 
 
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, [[2**64]], {"a": -(2**63) - 1}])
-def test_an_integer_past_64_bits_is_refused_by_its_key(value: Any) -> None:
+def test_an_integer_beyond_64_bits_is_named_by_its_key(value: Any) -> None:
     problem = refused(good=1, bad=value)
     assert problem.kind is Kind.INVALID_VALUE
     assert problem.members["errors"][0]["pointer"] == "#/data/bad"
@@ -229,12 +229,12 @@ def test_a_refused_batch_leaves_nothing_in_the_groups() -> None:
 
 
 @pytest.mark.parametrize(("count", "kind"), [(0, Kind.EMPTY_BATCH), (11, Kind.TOO_MANY_KEYS)])
-def test_a_batch_of_none_or_too_many_is_refused(count: int, kind: Kind) -> None:
+def test_a_batch_of_no_or_too_many_keys_is_refused(count: int, kind: Kind) -> None:
     with pytest.raises(Problem) as caught:
         check_count(count, "keys", BatchSettings(max_batch_keys=10))
     assert caught.value.kind is kind
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_batch_of_one_or_of_as_many_as_allowed_is_taken(count: int) -> None:
+def test_a_batch_of_one_key_or_of_as_many_as_allowed_is_accepted(count: int) -> None:
     check_count(count, "keys", BatchSettings(max_batch_keys=10))

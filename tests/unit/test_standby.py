@@ -1,4 +1,4 @@
-"""Which workers read a shard's stream at once, and for how long one that stands by joins them."""
+"""Which workers read a shard's stream, and for how long a standby joins them."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def standing_by() -> Standby:
     return standby
 
 
-def test_a_worker_reads_until_it_knows_who_else_is_there_and_where_nobody_can_tell() -> None:
+def test_a_worker_reads_as_long_as_it_does_not_know_the_other_workers() -> None:
     standby = Standby(0, "z")
     assert standby.reads()
     standby.announced([b"a", b"z"])
@@ -67,14 +67,14 @@ def test_a_standby_that_finds_a_late_frame_reads_for_a_while(time: Time) -> None
     assert not standby.reads()
 
 
-def test_where_the_clock_was_set_back_every_frame_counts_as_late(time: Time) -> None:
+def test_if_the_clock_was_set_back_every_frame_counts_as_late(time: Time) -> None:
     del time
     standby = standing_by()
     standby.polled(-1)
     assert standby.reads()
 
 
-def test_the_pause_between_looks_is_shared_by_those_who_stand_by_and_bounded() -> None:
+def test_standbys_share_the_polls_and_the_pause_between_them_is_bounded() -> None:
     def pauses(others: int, waited_ms: int | None = 0) -> list[float]:
         standby = Standby(0, "z")
         standby.announced([b"z", *(b"%d" % number for number in range(others))])

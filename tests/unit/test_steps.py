@@ -1,4 +1,4 @@
-"""Long work: in slices, one request's at a time, the users in turn."""
+"""Long work is done in slices, for one request at a time, and the users take turns."""
 
 import asyncio
 import time
@@ -41,18 +41,18 @@ async def turns_while(task: asyncio.Task[int]) -> int:
     return turns
 
 
-def test_others_get_their_turn_between_slices() -> None:
+def test_other_work_runs_between_slices() -> None:
     async def run() -> int:
         task = asyncio.ensure_future(LongWork(1, nobody).run(work(20, SLICE_S), None))
         turns = await turns_while(task)
         assert await task == 20
         return turns
 
-    # Twenty slices with a pause behind each, in which there are many turns.
+    # Twenty slices, with a pause of many turns after each.
     assert asyncio.run(run()) > 40
 
 
-def test_while_others_wait_work_takes_half_of_the_time() -> None:
+def test_while_others_wait_long_work_takes_half_of_the_time() -> None:
     async def run() -> tuple[float, float]:
         began = time.perf_counter()
         await LongWork(1, somebody).run(work(3, 0.03), None)
@@ -62,7 +62,7 @@ def test_while_others_wait_work_takes_half_of_the_time() -> None:
     assert elapsed >= 2 * worked
 
 
-def test_short_steps_share_a_slice() -> None:
+def test_several_short_steps_share_a_slice() -> None:
     async def run() -> int:
         task = asyncio.ensure_future(LongWork(1, nobody).run(work(100), None))
         turns = await turns_while(task)
@@ -103,7 +103,7 @@ def test_users_take_turns() -> None:
     assert order == ["greedy", "greedy", "modest", "greedy", "greedy"]
 
 
-def test_what_would_wait_for_too_long_is_refused() -> None:
+def test_work_that_would_wait_for_too_long_is_refused() -> None:
     async def run() -> None:
         long_work = LongWork(0.02, nobody)
         running = asyncio.ensure_future(long_work.run(work(20, SLICE_S), "a"))
@@ -117,7 +117,7 @@ def test_what_would_wait_for_too_long_is_refused() -> None:
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 2])
-def test_who_is_cancelled_holds_up_nobody(waiting: int) -> None:
+def test_cancelled_work_does_not_delay_the_next(waiting: int) -> None:
     async def run() -> None:
         long_work = LongWork(10, nobody)
         tasks = [asyncio.ensure_future(long_work.run(work(5, SLICE_S), str(number))) for number in range(3)]

@@ -1,4 +1,4 @@
-"""A signal that tells a worker to stop, in whatever moment it comes."""
+"""A signal stops a worker, at whatever moment it comes."""
 
 import itertools
 import signal
@@ -11,7 +11,7 @@ from protocol.stopping import Stop
 
 
 def interrupted(work: Callable[[], Any], moment: int, handler: Callable[[], None]) -> bool:
-    """Run `work` and, before its bytecode number `moment`, a handler, as a signal does; False: it has fewer."""
+    """Run `work` and, before its bytecode number `moment`, a handler, as a signal does. False: it has fewer."""
     left = moment
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -32,14 +32,14 @@ def interrupted(work: Callable[[], Any], moment: int, handler: Callable[[], None
     return left <= 0
 
 
-def test_a_worker_that_is_told_to_stop_in_any_moment_of_a_wait_stops() -> None:
+def test_a_worker_stops_whatever_moment_of_a_wait_the_signal_interrupts() -> None:
     for moment in itertools.count(1):
         stop = Stop()
         if not interrupted(lambda stop=stop: stop.wait(0.0), moment, stop.set):  # type: ignore[misc]
             break
         assert stop.is_set()
         assert stop.wait(60)
-    assert moment > 10, "there were moments"
+    assert moment > 10, "the handler was called at least once"
 
 
 def test_a_signal_ends_the_wait_that_it_interrupts() -> None:

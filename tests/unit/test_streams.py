@@ -1,4 +1,4 @@
-"""Answers in pieces, sent by our own server: framing, back-pressure, and how they end."""
+"""Answers in pieces that the api's server sends: framing, back-pressure, and their ends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -49,7 +49,7 @@ def scenario(test: Callable[[Served], Awaitable[None]]) -> Callable[[], None]:
 
 
 @scenario
-async def test_the_pieces_are_chunks_and_the_connection_goes_on(served: Served) -> None:
+async def test_the_pieces_are_sent_as_chunks_and_the_connection_stays_open(served: Served) -> None:
     served.connection.data_received(GET + LIVE)
     await turns(MANY)
     head, _, rest = bytes(served.transport.sent).partition(b"\r\n\r\n")
@@ -73,7 +73,7 @@ async def test_a_client_of_http_1_0_gets_the_pieces_until_the_connection_ends(se
 
 
 @scenario
-async def test_no_piece_is_made_for_a_client_that_has_not_read_those_before(served: Served) -> None:
+async def test_no_piece_is_made_before_the_client_has_read_the_previous_ones(served: Served) -> None:
     served.streamer.pieces = None
     served.connection.pause_writing()
     served.connection.data_received(GET)
@@ -98,7 +98,7 @@ async def test_no_piece_is_made_for_a_client_that_has_not_read_those_before(serv
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_work_ends_at_once_when_the_client_goes(*, paused: bool) -> None:
+def test_the_work_ends_at_once_when_the_client_disconnects(*, paused: bool) -> None:
     async def work() -> None:
         served = Served()
         served.streamer.pieces = None
@@ -141,7 +141,7 @@ def test_a_client_that_stops_reading_is_ended_by_the_write_timeout() -> None:
 
 
 @scenario
-async def test_an_answer_that_breaks_off_has_no_end(served: Served) -> None:
+async def test_an_answer_that_fails_has_no_last_chunk(served: Served) -> None:
     served.streamer.failure = RuntimeError("broken")
     served.connection.data_received(GET + LIVE)
     await turns(MANY)
@@ -152,7 +152,7 @@ async def test_an_answer_that_breaks_off_has_no_end(served: Served) -> None:
 
 
 @scenario
-async def test_the_connection_ends_behind_the_answer_when_the_process_ends(served: Served) -> None:
+async def test_when_the_process_ends_the_connection_closes_after_the_answer(served: Served) -> None:
     served.streamer.may_go_on.clear()
     served.connection.data_received(GET)
     await turns(MANY)
@@ -179,7 +179,7 @@ async def test_a_task_that_is_cancelled_ends_the_stream_without_its_end(served: 
 
 
 @scenario
-async def test_another_method_than_its_own_is_refused(served: Served) -> None:
+async def test_other_methods_are_refused(served: Served) -> None:
     for method in (b"HEAD", b"POST", b"PUT"):
         served.connection.data_received(GET.replace(b"GET", method, 1))
         await turns(MANY)

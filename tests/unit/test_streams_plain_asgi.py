@@ -23,7 +23,7 @@ class StreamingParts(Parts):
 
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
-def test_a_stream_comes_whole_and_its_work_ends_with_its_client(parser: str) -> None:
+def test_a_stream_is_complete_and_its_work_ends_when_the_client_disconnects(parser: str) -> None:
     async def scenario() -> None:
         parts = StreamingParts()
         async with served(parts, parser) as client:
@@ -48,7 +48,7 @@ def test_a_stream_comes_whole_and_its_work_ends_with_its_client(parser: str) -> 
 
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
-def test_a_client_that_stops_reading_is_not_sent_for_ever(parser: str) -> None:
+def test_the_bytes_sent_to_a_client_that_stops_reading_are_bounded(parser: str) -> None:
     async def scenario() -> None:
         parts = StreamingParts()
         async with served(parts, parser) as client:
@@ -57,7 +57,7 @@ def test_a_client_that_stops_reading_is_not_sent_for_ever(parser: str) -> None:
             _, writer = await asyncio.open_connection(host, port, limit=1024)
             writer.write(b"GET /api/write HTTP/1.1\r\nHost: x\r\nAuthorization: alice\r\n\r\n")
             await asyncio.wait_for(parts.streamer.ended.wait(), 20)
-            # No more than what the buffers of two sockets hold, of which the kernel decides.
+            # No more than the buffers of two sockets hold; the kernel decides their size.
             assert parts.streamer.made * len(PIECE) < 32 * 1024 * 1024
             assert parts.answers.held == 0
             writer.close()

@@ -1,4 +1,4 @@
-"""Tokens: what is accepted, and every way in which one is not."""
+"""Tokens: which are accepted, and every reason to refuse one."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def tokens() -> Tokens:
     return Tokens([NEW, OLD], TTL_S)
 
 
-def test_an_issued_token_says_who_and_what_for(tokens: Tokens) -> None:
+def test_a_token_contains_its_user_and_scopes(tokens: Tokens) -> None:
     found = tokens.verify(tokens.issue("alice", ["read", "write"], 2**53 - 1))
     assert (found.sub, found.scopes, found.gen) == ("alice", ["read", "write"], 2**53 - 1)
     assert TTL_S - 1 <= found.exp - found.iat <= TTL_S
@@ -50,18 +50,18 @@ def test_every_token_has_an_id_of_its_own(tokens: Tokens) -> None:
     assert tokens.verify(tokens.issue("u", [], 1)).jti != tokens.verify(tokens.issue("u", [], 1)).jti
 
 
-def test_the_first_secret_signs() -> None:
+def test_the_first_secret_signs_new_tokens() -> None:
     token = Tokens([NEW, OLD], TTL_S).issue("u", [], 1)
     assert Tokens([NEW], TTL_S).verify(token).sub == "u"
     with pytest.raises(TokenError):
         Tokens([OLD], TTL_S).verify(token)
 
 
-def test_every_secret_verifies(tokens: Tokens) -> None:
+def test_tokens_of_every_configured_secret_are_accepted(tokens: Tokens) -> None:
     assert tokens.verify(signed(OLD)).sub == "u"
 
 
-def test_a_clock_that_is_a_little_ahead_does_no_harm(tokens: Tokens) -> None:
+def test_a_token_from_a_clock_a_little_ahead_is_accepted(tokens: Tokens) -> None:
     assert tokens.verify(signed(iat=time.time() + LEEWAY_S - 1)).sub == "u"
 
 
@@ -90,14 +90,14 @@ def test_a_clock_that_is_a_little_ahead_does_no_harm(tokens: Tokens) -> None:
         pytest.param(lambda: signed(gen=True), id="gen-no-number-either"),
     ],
 )
-def test_anything_else_is_refused_without_repeating_it(tokens: Tokens, make: Callable[[], str]) -> None:
+def test_any_other_text_is_refused_without_repeating_it(tokens: Tokens, make: Callable[[], str]) -> None:
     token = make()
     with pytest.raises(TokenError) as caught:
         tokens.verify(token)
     assert not token or token not in str(caught.value)
 
 
-def test_a_token_is_good_until_the_leeway_after_its_end_is_over_and_no_longer(tokens: Tokens) -> None:
+def test_a_token_is_valid_until_the_leeway_after_its_end(tokens: Tokens) -> None:
     assert tokens.verify(signed(exp=int(time.time()) - LEEWAY_S + 3)).ends_at > time.time()
     with pytest.raises(TokenError, match="expired"):
         tokens.verify(signed(exp=int(time.time()) - LEEWAY_S))
@@ -108,12 +108,12 @@ def test_a_shard_keeps_revocations_for_the_same_leeway() -> None:
     assert found == [str(LEEWAY_S)]
 
 
-def test_an_expired_token_is_refused_as_that(tokens: Tokens) -> None:
+def test_an_expired_token_is_refused_as_expired(tokens: Tokens) -> None:
     with pytest.raises(TokenError, match="expired"):
         tokens.verify(signed(exp=int(time.time()) - LEEWAY_S - 1))
 
 
-def test_a_token_of_the_future_is_refused_as_that(tokens: Tokens) -> None:
+def test_a_token_of_the_future_is_refused_as_not_yet_valid(tokens: Tokens) -> None:
     with pytest.raises(TokenError, match="not valid yet"):
         tokens.verify(signed(iat=time.time() + LEEWAY_S + 5))
     with pytest.raises(TokenError, match="not valid yet"):

@@ -1,4 +1,4 @@
-"""Shards that come and go while an api process runs: what it asks, and which shards make up the cluster."""
+"""Shards that are added and removed while an api process runs: what it asks them, and which shards the cluster has."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ def move(shards: MovingShards, bucket: int, source: str, target: str) -> None:
     del shards.where[target][bucket]
 
 
-def test_a_key_on_a_shard_that_nobody_knew_is_read_at_once(shards: MovingShards) -> None:
+def test_a_key_on_a_shard_that_the_api_did_not_know_is_read_at_once(shards: MovingShards) -> None:
     """The refusal names the shard, and the others announce it."""
 
     async def work(topology: Topology) -> None:
@@ -59,7 +59,7 @@ def test_a_key_on_a_shard_that_nobody_knew_is_read_at_once(shards: MovingShards)
     run(shards, work)
 
 
-def test_any_answer_tells_that_a_shard_has_come_or_gone(shards: MovingShards) -> None:
+def test_any_shards_answer_shows_that_a_shard_was_added_or_removed(shards: MovingShards) -> None:
     told: list[tuple[str, ...]] = []
 
     async def work(topology: Topology) -> None:
@@ -73,18 +73,18 @@ def test_any_answer_tells_that_a_shard_has_come_or_gone(shards: MovingShards) ->
     assert told == [("s1", "s2", "s3"), ("s1", "s2")]
 
 
-def test_a_shard_that_is_announced_but_dead_holds_up_nobody(shards: MovingShards) -> None:
+def test_a_shard_that_is_announced_but_dead_delays_no_request(shards: MovingShards) -> None:
     async def work(topology: Topology) -> None:
         shards.announced, shards.silent = THREE, {"s3"}
         await topology.refresh()
         assert topology.map.shards == ("s1", "s2", "s3")
         assert topology.map.holders == ("s1", "s2")
-        assert shards.placed == ["s1", "s2"], "it has room that no request can use"
+        assert shards.placed == ["s1", "s2"], "the dead shard has room that no request can use"
 
     run(shards, work)
 
 
-def test_of_a_dead_shard_the_map_keeps_what_it_had_and_learns_the_rest(shards: MovingShards) -> None:
+def test_the_map_keeps_the_buckets_of_a_dead_shard_and_updates_all_others(shards: MovingShards) -> None:
     async def work(topology: Topology) -> None:
         shards.announced, shards.silent = THREE, {"s2"}
         move(shards, 2, "s1", "s3")
@@ -94,7 +94,7 @@ def test_of_a_dead_shard_the_map_keeps_what_it_had_and_learns_the_rest(shards: M
     run(shards, work)
 
 
-def test_a_shard_of_the_settings_that_has_gone_keeps_no_api_from_starting(shards: MovingShards) -> None:
+def test_an_api_starts_even_if_a_shard_of_the_settings_was_removed(shards: MovingShards) -> None:
     shards.announced = {"s1": [("a", 1)], "s3": [("c", 3)]}
     shards.silent = {"s2"}
     for bucket in range(6, 11):
@@ -107,7 +107,7 @@ def test_a_shard_of_the_settings_that_has_gone_keeps_no_api_from_starting(shards
     run(shards, work)
 
 
-def test_a_shard_that_still_owns_buckets_is_not_forgotten_silently(
+def test_a_shard_that_still_owns_buckets_is_not_dropped_from_the_map(
     shards: MovingShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An announcement without a shard that owns buckets is a mistake: the api keeps its map."""

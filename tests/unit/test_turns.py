@@ -1,4 +1,4 @@
-"""A large batch is sent to its shards in turns, so that chunks of others come between."""
+"""A large batch is sent to its shards in turns, so that chunks of other requests are sent between them."""
 
 import asyncio
 import os
@@ -52,12 +52,12 @@ async def steps() -> None:
         await asyncio.sleep(0)
 
 
-def test_turns_have_their_bytes_and_keep_the_order_of_each_shard() -> None:
+def test_turns_are_bounded_in_bytes_and_keep_the_order_of_each_shard() -> None:
     sizes = [("s1", HALF), ("s2", 10), ("s1", HALF), ("s1", 1), ("s2", 10), ("s1", 3 * TURN_BYTES), ("s1", 1)]
     assert turns_of([part(*each) for each in sizes]) == {"s1": [[0, 2], [3], [5], [6]], "s2": [[1, 4]]}
 
 
-def test_a_shard_gets_the_next_turns_when_it_has_answered_those_before() -> None:
+def test_a_shard_gets_the_next_turn_when_it_has_answered_the_previous_one() -> None:
     async def test() -> None:
         sending = Sending()
         parts = [part("s1", TURN_BYTES) for _ in range(5)] + [part("s2", 1)]
@@ -79,7 +79,7 @@ def test_a_shard_gets_the_next_turns_when_it_has_answered_those_before() -> None
     asyncio.run(test())
 
 
-def test_a_batch_that_has_taken_half_of_its_time_sends_all_that_is_left() -> None:
+def test_after_half_of_its_time_a_batch_sends_all_remaining_chunks() -> None:
     async def test() -> None:
         sending = Sending()
         parts = [part("s1", TURN_BYTES, left_ms=2_000) for _ in range(9)]
@@ -95,7 +95,7 @@ def test_a_batch_that_has_taken_half_of_its_time_sends_all_that_is_left() -> Non
     asyncio.run(test())
 
 
-def test_chunks_without_a_turn_at_the_deadline_are_never_sent_and_reported_so() -> None:
+def test_chunks_without_a_turn_at_the_deadline_are_reported_as_never_sent() -> None:
     async def test() -> None:
         sending = Sending()
         parts = [part("s1", TURN_BYTES, left_ms=300) for _ in range(4)]
@@ -113,7 +113,7 @@ def test_chunks_without_a_turn_at_the_deadline_are_never_sent_and_reported_so() 
 
 
 @pytest.mark.parametrize("ends", ["cancelled", "stopped"])
-def test_chunks_without_a_turn_when_the_process_ends_are_counted_out(ends: str) -> None:
+def test_chunks_without_a_turn_at_the_end_of_the_process_are_released(ends: str) -> None:
     async def test() -> None:
         sending = Sending()
         task = await begun(sending, [part("s1", TURN_BYTES) for _ in range(4)])

@@ -33,13 +33,13 @@ def check(encoded: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", [list, dict])
-def test_a_value_as_deep_as_allowed_is_kept(kind: type) -> None:
+def test_a_value_as_deep_as_allowed_is_accepted(kind: type) -> None:
     assert not too_deep(nested(MAX_DEPTH, kind))
     check(pack(nested(MAX_DEPTH, kind)))
 
 
 @pytest.mark.parametrize("kind", [list, dict])
-def test_a_value_one_level_deeper_is_not(kind: type) -> None:
+def test_a_value_that_is_one_level_too_deep_is_refused(kind: type) -> None:
     assert too_deep(nested(MAX_DEPTH + 1, kind))
     with pytest.raises(ValueNotKeptError, match="nested deeper than 128 levels"):
         check(pack(nested(MAX_DEPTH + 1, kind)))
@@ -54,7 +54,7 @@ def test_depth_counts_empty_arrays_too() -> None:
         check(pack(value))
 
 
-def test_a_deep_value_is_found_beside_flat_ones() -> None:
+def test_a_deep_value_is_found_among_flat_ones() -> None:
     assert survey([1, nested(MAX_DEPTH + 1), []]) == (True, False)
 
 
@@ -70,13 +70,13 @@ def test_values_without_floats_have_none() -> None:
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("form", [">Bd", ">Bf"])
 @pytest.mark.parametrize("place", [b"%b", b"\x91\x91%b", b"\x81\xa1k%b", b"\x81%b\x01", b"\x82\xa1k%b\xa1k\x01"])
-def test_a_number_that_is_not_finite_is_not_kept(number: float, form: str, place: bytes) -> None:
+def test_a_number_that_is_not_finite_is_refused(number: float, form: str, place: bytes) -> None:
     with pytest.raises(ValueNotKeptError, match="not finite"):
         check(place % struct.pack(form, 0xCB if form == ">Bd" else 0xCA, number))
 
 
 @pytest.mark.parametrize("name", MSGPACK_VALUES)
-def test_every_other_value_is_kept(name: str) -> None:
+def test_every_other_value_is_accepted(name: str) -> None:
     value = MSGPACK_VALUES[name]
     check(value)
     assert at_once(walk(value)) == len(value)
@@ -84,29 +84,29 @@ def test_every_other_value_is_kept(name: str) -> None:
 
 @pytest.mark.parametrize("code", [1, 8])
 @pytest.mark.parametrize("place", [b"%b", b"\x91%b", b"\x82\xa1k%b\xa1k\x01"])
-def test_an_extension_type_of_tarantools_own_is_not_kept(code: int, place: bytes) -> None:
+def test_an_extension_type_of_tarantools_own_is_refused(code: int, place: bytes) -> None:
     with pytest.raises(ValueNotKeptError, match="Tarantool"):
         check(place % msgpack.packb(msgpack.ExtType(code, b"x")))
 
 
 @pytest.mark.parametrize("code", [0, 9, 127])
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 8, 16, 17, 300, 70_000])
-def test_any_other_extension_type_is_kept(code: int, size: int) -> None:
+def test_any_other_extension_type_is_accepted(code: int, size: int) -> None:
     check(msgpack.packb([msgpack.ExtType(code, b"x" * size)]))
 
 
 @pytest.mark.parametrize("key", [b"\x80", b"\x91\x80", b"\xd4\x09x", b"\x91\xd4\x09x", b"\x92\x91\x01\x80"])
-def test_a_map_key_holds_no_map_and_no_extension(key: bytes) -> None:
+def test_a_map_key_with_a_map_or_an_extension_is_refused(key: bytes) -> None:
     with pytest.raises(ValueNotKeptError, match="map keys"):
         check(b"\x81" + key + b"\x01")
 
 
-def test_what_stands_behind_a_map_key_may_hold_both() -> None:
+def test_the_value_of_a_map_key_may_contain_both() -> None:
     check(b"\x82\x91\x01\x80\x02\xd4\x09x")
 
 
 @pytest.mark.parametrize("name", MSGPACK_VALUES)
-def test_a_value_that_is_cut_short_has_no_end(name: str) -> None:
+def test_a_truncated_value_is_recognized(name: str) -> None:
     value = MSGPACK_VALUES[name]
     for size in range(len(value)):
         with pytest.raises(IndexError):
@@ -114,18 +114,18 @@ def test_a_value_that_is_cut_short_has_no_end(name: str) -> None:
 
 
 ALIKE = [struct.pack(">Bd", 0xCB, 2.0 ** (61 * power)) for power in range(-16, 17)]
-"""Numbers that Python hashes alike: it hashes modulo 2^61 - 1."""
+"""Numbers with the same hash in Python, which hashes modulo 2^61 - 1."""
 
 
 def colliding_keys(count: int) -> bytes:
-    """A map whose keys are arrays of such numbers, each another row of them."""
+    """A map whose keys are different arrays of such numbers."""
     members = [
         b"\x94" + b"".join(ALIKE[number // 33**place % 33] for place in range(4)) + b"\x01" for number in range(count)
     ]
     return b"\xdf" + count.to_bytes(4, "big") + b"".join(members)
 
 
-def test_keys_that_python_hashes_alike_take_no_longer_than_others() -> None:
+def test_keys_with_equal_hashes_take_no_longer_than_others() -> None:
     assert len({hash(tuple(msgpack.unpackb(b"\x94" + number * 4))) for number in ALIKE}) == 1
     value = colliding_keys(10_000)
     began = time.thread_time()

@@ -18,20 +18,20 @@ from protocol.version import VERSION
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_project_reads_its_version_from_there() -> None:
+def test_the_project_reads_its_version_from_the_module() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "version" not in project["project"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "protocol.version.VERSION"}
 
 
 @pytest.mark.parametrize("file", ["Dockerfile", "docker/shard.Dockerfile"])
-def test_the_image_is_labelled_with_it(file: str) -> None:
+def test_the_label_of_the_image_has_the_version(file: str) -> None:
     labels = re.findall(r'org\.opencontainers\.image\.version="([^"]*)"', (ROOT / file).read_text())
     assert labels == [VERSION]
 
 
 @pytest.mark.parametrize("program", ["api", "worker"])
-def test_a_program_prints_it_without_any_setting(program: str) -> None:
+def test_a_program_prints_the_version_without_any_setting(program: str) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TARANTKV_")}
     done = subprocess.run(
         [sys.executable, "-m", program, "--version"], cwd=ROOT, env=clean, capture_output=True, text=True, check=False
@@ -39,11 +39,11 @@ def test_a_program_prints_it_without_any_setting(program: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"tarant-kv {VERSION}\n", "")
 
 
-def test_the_openapi_document_has_it() -> None:
+def test_the_openapi_document_has_the_version() -> None:
     assert build(BatchSettings())["info"]["version"] == VERSION
 
 
-def test_the_metrics_have_it_beside_the_version_of_python() -> None:
+def test_the_metrics_have_the_versions_of_the_project_and_of_python() -> None:
     line = f'tarantkv_build_info{{compiled="no",python="{platform.python_version()}",version="{VERSION}"}} 1.0'
     assert line in Metrics().render().decode().splitlines()
 

@@ -1,4 +1,4 @@
-"""Waiting for programs to start: for how long, and what makes it longer."""
+"""Waiting for programs to start: for how long, and what extends the time."""
 
 import operator
 import time
@@ -16,7 +16,7 @@ TIMEOUT_S = 0.3
 
 
 class FakeSupervisor:
-    """Has one program, which runs and logs what it is told to."""
+    """A supervisor with one program, whose states and log a test scripts."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "shard.log"
@@ -24,10 +24,10 @@ class FakeSupervisor:
         self.layout = SimpleNamespace(log=lambda _: self.path)
         self.how = "exit status 1"
         self.looks: list[tuple[str, int]] = []
-        """State and pid at each of the next looks."""
+        """State and pid at each of the next questions."""
 
     def start_process(self, _: str) -> None:
-        """It starts."""
+        """The program starts."""
 
     def statuses(self) -> list[Any]:
         state, pid = self.looks.pop(0) if self.looks else ("RUNNING", 1)
@@ -45,7 +45,7 @@ class FakeSupervisor:
 
 
 def wait(supervisor: FakeSupervisor, line: str, seconds: float) -> None:
-    """Wait for a program that logs a line at every look and is there after so many seconds."""
+    """Wait for a program that logs a line at every question and is ready after this many seconds."""
     watch = StartWatch(cast("Supervisor", supervisor), TIMEOUT_S)
     watch.start(["shard"])
     there = time.monotonic() + seconds
@@ -58,12 +58,12 @@ def wait(supervisor: FakeSupervisor, line: str, seconds: float) -> None:
     watch.until(is_there, "not there in time", ["shard"])
 
 
-def test_a_shard_that_reads_its_log_is_waited_for(tmp_path: Path) -> None:
+def test_the_wait_continues_while_a_shard_reads_its_log(tmp_path: Path) -> None:
     wait(FakeSupervisor(tmp_path), "I> 0.2M rows processed", 3 * TIMEOUT_S)
 
 
 @pytest.mark.parametrize("line", ["", "W> cannot connect"])
-def test_a_program_that_does_not_get_on_is_given_up(tmp_path: Path, line: str) -> None:
+def test_a_program_that_makes_no_progress_is_given_up(tmp_path: Path, line: str) -> None:
     with pytest.raises(ClusterError, match="not there in time"):
         wait(FakeSupervisor(tmp_path), line, 30)
 
@@ -77,7 +77,9 @@ def test_a_program_that_does_not_get_on_is_given_up(tmp_path: Path, line: str) -
         ([("RUNNING", 7), ("RUNNING", 8), ("BACKOFF", 0), ("RUNNING", 9)], 2),
     ],
 )
-def test_a_program_may_end_so_often_while_it_starts(tmp_path: Path, looks: list[tuple[str, int]], ends: int) -> None:
+def test_a_program_may_end_a_bounded_number_of_times_while_it_starts(
+    tmp_path: Path, looks: list[tuple[str, int]], ends: int
+) -> None:
     for may_end in range(3):
         supervisor = FakeSupervisor(tmp_path)
         watch = StartWatch(cast("Supervisor", supervisor), 30, may_end)

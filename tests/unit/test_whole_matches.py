@@ -1,4 +1,4 @@
-"""Patterns match the whole of a text: `$` alone lets a line break at the end pass."""
+"""Patterns match a whole text. With `$`, a text with a line break at its end would match, too."""
 
 import pytest
 
@@ -10,12 +10,12 @@ from protocol.settings import AuthSettings, Settings, SettingsError, StoreSettin
 TRACE = b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"
 
 
-def test_a_request_id_with_a_line_break_is_not_taken_over() -> None:
+def test_a_request_id_with_a_line_break_is_replaced() -> None:
     assert RequestIds().of(b"mine") == b"mine"
     assert RequestIds().of(b"mine\n") != b"mine\n"
 
 
-def test_a_trace_with_a_line_break_is_none() -> None:
+def test_a_traceparent_with_a_line_break_is_ignored() -> None:
     def traced(header: bytes) -> str | None:
         return Request("POST", "/", b"", {b"traceparent": header}, address="", request_id=b"id", arrived=0.0).trace
 

@@ -45,7 +45,7 @@ def run(shard: FakeShard, turn: Turn, renew: Callable[[Turn], None] = lambda _: 
     return statuses(turn.report())
 
 
-def test_the_shard_is_asked_again_until_it_answers() -> None:
+def test_the_shard_is_called_again_until_it_answers() -> None:
     shard = FakeShard(DOWN, LOST, DOWN, [(Status.OK, 7)])
     assert run(shard, turn_of(entry(chunk(1)))) == {1: Status.OK}
     assert len(shard.calls) == 4
@@ -69,13 +69,13 @@ def test_a_success_after_a_call_without_an_answer_is_a_success() -> None:
     assert run(FakeShard(LOST, [(Status.OK, None)]), turn_of(entry(chunk(1)))) == {1: Status.OK}
 
 
-def test_a_read_that_got_no_answer_is_just_not_answered() -> None:
+def test_a_read_without_an_answer_is_reported_as_unanswered() -> None:
     read = chunk(1, in_ms=SOON_MS, operation=Operation.READ)
     assert run(FakeShard(LOST), turn_of(entry(read))) == {1: Status.UNREACHABLE}
 
 
 def test_a_chunk_is_given_up_before_its_deadline() -> None:
-    """So that the api still waits when the reply comes."""
+    """The api must still wait when the reply arrives."""
 
     def took_s() -> float:
         began = time.monotonic()
@@ -91,7 +91,7 @@ def test_only_the_shard_says_that_a_deadline_has_passed() -> None:
     assert len(shard.calls) == 1
 
 
-def test_a_clock_that_is_ahead_expires_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_ahead_gives_up_no_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     turn = turn_of(entry(chunk(1)))
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + 60)
@@ -99,7 +99,7 @@ def test_a_clock_that_is_ahead_expires_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert run(FakeShard(DOWN, [(Status.OK, None)]), turn) == {1: Status.OK}
 
 
-def test_a_chunk_whose_time_is_over_does_not_wait_for_a_shard_out_of_reach() -> None:
+def test_a_chunk_after_its_deadline_does_not_wait_for_a_shard_out_of_reach() -> None:
     shard = FakeShard()
     shard.connected = False
     assert run(shard, turn_of(entry(chunk(1, in_ms=-1)))) == {1: Status.UNREACHABLE}
@@ -110,8 +110,8 @@ def lose_all(turn: Turn) -> None:
     turn.lose(turn.entry_ids)
 
 
-def test_the_shard_is_not_called_with_frames_that_are_a_peers_now() -> None:
-    """The worker was frozen with them in hand: its peer may have reported their refusal."""
+def test_the_shard_is_not_called_with_frames_that_a_peer_has_taken_over() -> None:
+    """The worker was frozen with them in hand, so its peer may have reported their refusal."""
     shard = FakeShard()
     assert run(shard, turn_of(entry(chunk(1)), asked_s_ago=10), renew=lose_all) == {}
     assert shard.calls == []
@@ -134,40 +134,40 @@ def test_a_claim_is_renewed_before_a_call_could_outlast_it() -> None:
     assert renewed == [old]
 
 
-def test_reads_that_found_no_room_in_a_call_are_called_again_at_once() -> None:
+def test_reads_without_memory_in_a_call_are_sent_again_at_once() -> None:
     shard = FakeShard([(Status.OK, b"v"), (Status.NO_MEMORY, b"")], [(Status.OK, b"w")])
     reads = turn_of(entry(chunk(1, operation=Operation.READ), chunk(2, operation=Operation.READ)))
     assert run(shard, reads) == {1: Status.OK, 2: Status.OK}
     assert [numbers(call) for call in shard.calls] == [[1, 2], [2]]
 
 
-def test_a_read_that_finds_no_room_by_itself_is_answered_so() -> None:
+def test_a_single_read_without_memory_is_reported_as_out_of_memory() -> None:
     shard = FakeShard([(Status.NO_MEMORY, b"full")])
     assert run(shard, turn_of(entry(chunk(1, operation=Operation.READ)))) == {1: Status.NO_MEMORY}
     assert len(shard.calls) == 1
 
 
-def test_a_write_that_finds_no_memory_is_not_called_again() -> None:
+def test_a_write_without_memory_is_not_sent_again() -> None:
     shard = FakeShard([(Status.NO_MEMORY, b"full")])
     assert run(shard, turn_of(entry(chunk(1)))) == {1: Status.NO_MEMORY}
     assert len(shard.calls) == 1
 
 
 @pytest.mark.parametrize("operation", [Operation.WRITE, Operation.READ, Operation.SCAN, Operation.USER_GET])
-def test_a_read_only_instance_is_asked_no_more_where_there_are_others(operation: Operation) -> None:
+def test_a_read_only_instance_is_not_called_again_if_there_are_others(operation: Operation) -> None:
     shard = FakeShard([(Status.OK, 1), (Status.READ_ONLY, "")], [(Status.OK, 2)], replicas=True)
     turn = turn_of(entry(chunk(1), chunk(2, operation=operation)))
     assert run(shard, turn) == {1: Status.OK, 2: Status.OK}
     assert [numbers(call) for call in shard.calls] == [[1, 2], [2]]
 
 
-def test_a_read_only_instance_answers_for_itself_where_there_is_no_other() -> None:
+def test_the_answer_of_a_read_only_instance_counts_if_there_is_no_other() -> None:
     assert run(FakeShard([(Status.READ_ONLY, "read-only")]), turn_of(entry(chunk(1)))) == {1: Status.READ_ONLY}
 
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were made, none of which takes any time."""
+    """The recorded pauses; none of them takes any time."""
     pauses: list[float] = []
     monkeypatch.setattr(calls_module, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(calls_module, "LAST_WAIT_S", 0.002)
@@ -175,8 +175,8 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return pauses
 
 
-def test_there_is_a_pause_after_each_of_any_number_of_tries(slept: list[float]) -> None:
-    """A worker that drains still tries; and no exponent overflows."""
+def test_there_is_a_pause_after_every_attempt(slept: list[float]) -> None:
+    """A worker that drains continues to try, and no exponent overflows."""
     shard = FakeShard(*[DOWN] * 2000, [(Status.OK, None)])
     assert run(shard, turn_of(entry(chunk(1, in_ms=3_600_000)))) == {1: Status.OK}
     assert len(slept) == 2000
@@ -194,7 +194,7 @@ def test_each_step_says_whether_the_rest_will_take_a_while() -> None:
 def test_a_shard_that_may_be_electing_a_leader_is_asked_often_and_for_a_while(
     election_s: float, longest_s: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every client waits until the new leader is found; an outage without an end is no reason to ask so often."""
+    """Every client waits until the new leader is found. In a long outage the shard need not be asked so often."""
     pauses: list[float] = []
     monkeypatch.setattr("worker.calls.time.sleep", pauses.append)
     monkeypatch.setattr(calls_module, "ELECTION_S", election_s)

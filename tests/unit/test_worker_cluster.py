@@ -10,7 +10,7 @@ from worker.heartbeat import Heartbeat
 
 
 class SilentShard:
-    """A shard that lets a call time out; notes whether the worker has shown a sign of life since the one before it."""
+    """A shard that lets a call time out, and records whether the worker has updated its heartbeat before."""
 
     said_cluster = ""
 
@@ -28,8 +28,8 @@ class SilentShard:
         raise ShardUnreachableError("no answer in time", sent=False)
 
 
-def test_a_worker_shows_that_it_lives_before_each_shard_that_it_asks_for_its_cluster(tmp_path: Path) -> None:
-    """Each may take a call's timeout, and together longer than a worker may be silent."""
+def test_a_worker_updates_its_heartbeat_before_each_shard_that_it_asks_for_its_cluster(tmp_path: Path) -> None:
+    """Each may take a call's timeout. Together they may take longer than a heartbeat may be old."""
     heartbeat, stop = tmp_path / "heartbeat", Stop()
     shards = [SilentShard("s1", heartbeat), SilentShard("s2", heartbeat), SilentShard("s3", heartbeat, stop)]
     assert learn_cluster(cast("list[Any]", shards), stop, Heartbeat(str(heartbeat))) is None

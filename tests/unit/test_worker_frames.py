@@ -1,4 +1,4 @@
-"""What a worker may report of its frames, and when."""
+"""What a worker may report about its frames, and when."""
 
 import pytest
 
@@ -24,7 +24,7 @@ READS = [Operation.READ, Operation.USER_GET, Operation.USER_LIST, Operation.DESC
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-def test_a_refusal_is_reported_only_with_its_frame_and_only_if_nobody_else_had_that(status: Status) -> None:
+def test_a_refusal_is_reported_only_with_its_frame_and_if_no_other_worker_had_it(status: Status) -> None:
     first, second = chunk(1), chunk(2)
     frame = entry(first, second)
     turn = turn_of(frame)
@@ -37,7 +37,7 @@ def test_a_refusal_is_reported_only_with_its_frame_and_only_if_nobody_else_had_t
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-def test_a_refusal_is_unknown_where_an_earlier_call_may_still_reach_the_shard(status: Status) -> None:
+def test_a_refusal_is_unknown_if_an_earlier_call_may_still_reach_the_shard(status: Status) -> None:
     only = chunk(1)
     turn = turn_of(entry(only))
     turn.put(only, status, b"why", maybe_sent=True)
@@ -47,7 +47,7 @@ def test_a_refusal_is_unknown_where_an_earlier_call_may_still_reach_the_shard(st
 
 @pytest.mark.parametrize("status", REFUSALS)
 @pytest.mark.parametrize("operation", CHANGES)
-def test_a_refusal_is_unknown_where_the_frame_was_redelivered(status: Status, operation: Operation) -> None:
+def test_a_refusal_is_unknown_if_the_frame_was_redelivered(status: Status, operation: Operation) -> None:
     """The former worker may be frozen, and call the shard when it wakes."""
     only = chunk(1, operation=operation)
     turn = turn_of(entry(only), redelivered=True)
@@ -56,7 +56,7 @@ def test_a_refusal_is_unknown_where_the_frame_was_redelivered(status: Status, op
 
 
 @pytest.mark.parametrize("operation", READS)
-def test_a_read_that_failed_is_reported_as_it_is_wherever_it_was_before(operation: Operation) -> None:
+def test_a_failed_read_is_reported_even_if_its_frame_was_redelivered(operation: Operation) -> None:
     only = chunk(1, operation=operation)
     turn = turn_of(entry(only), redelivered=True)
     turn.put(only, Status.EXPIRED, b"why", maybe_sent=True)
@@ -64,7 +64,7 @@ def test_a_read_that_failed_is_reported_as_it_is_wherever_it_was_before(operatio
 
 
 @pytest.mark.parametrize("operation", CHANGES)
-def test_a_chunk_refused_for_its_buckets_stays_so_whoever_has_copies(operation: Operation) -> None:
+def test_a_refusal_for_buckets_is_final_even_if_copies_exist(operation: Operation) -> None:
     """The shard has it on record."""
     only = chunk(1, operation=operation)
     turn = turn_of(entry(only), redelivered=True)
@@ -93,7 +93,7 @@ def test_a_reported_outcome_is_not_reported_again() -> None:
     assert statuses(turn.report()) == {2: Status.OK}
 
 
-def test_of_a_frame_that_is_a_peers_now_only_what_is_on_record_is_reported() -> None:
+def test_only_recorded_outcomes_are_reported_of_a_frame_that_a_peer_has_taken_over() -> None:
     chunks = [chunk(number) for number in range(1, 6)]
     lost, own = entry(*chunks[:3], chunks[4]), entry(chunks[3], number=2)
     turn = turn_of(lost, own)
@@ -109,7 +109,7 @@ def test_of_a_frame_that_is_a_peers_now_only_what_is_on_record_is_reported() -> 
     assert report.done == [own.id]
 
 
-def test_a_chunk_that_came_twice_is_applied_once_and_both_senders_are_told() -> None:
+def test_a_chunk_that_came_twice_is_called_once_and_reported_to_both_senders() -> None:
     twice = chunk(1)
     turn = turn_of(entry(twice), entry(twice, stream="reply:b", number=2))
     assert list(turn.chunks) == [twice]
@@ -117,7 +117,7 @@ def test_a_chunk_that_came_twice_is_applied_once_and_both_senders_are_told() -> 
     assert sorted(stream for stream, _ in turn.report().replies) == ["reply:a", "reply:b"]
 
 
-def test_a_chunk_that_came_twice_is_still_worked_where_one_of_its_frames_is_lost() -> None:
+def test_a_chunk_that_came_twice_is_called_even_if_one_of_its_frames_is_dropped() -> None:
     twice = chunk(1)
     lost, own = entry(twice), entry(twice, number=2)
     turn = turn_of(lost, own)
@@ -136,8 +136,8 @@ def test_every_api_process_gets_one_reply_with_its_own_outcomes() -> None:
     assert found == {"reply:a": [1, 3], "reply:b": [2]}
 
 
-def test_a_frame_of_another_redis_server_is_deleted_and_nothing_of_it_is_worked() -> None:
-    """A replica that became the leader has frames again whose outcome was reported."""
+def test_a_frame_of_another_redis_server_is_deleted_without_a_call() -> None:
+    """A replica that became the leader may still have frames whose outcomes were reported."""
     leftover = entry(chunk(1), server="b" * 40)
     turn = turn_of(leftover)
     assert turn.chunks == []
@@ -156,7 +156,7 @@ def now_entry(data: bytes) -> Entry:
     return entry()._replace(data=data)
 
 
-def test_a_frame_of_another_version_is_refused_only_if_nobody_else_had_it() -> None:
+def test_a_frame_of_another_version_is_refused_only_if_no_other_worker_had_it() -> None:
     foreign = now_entry(OTHER_VERSION)
     turn = turn_of(foreign)
     report = turn.report()
@@ -165,11 +165,11 @@ def test_a_frame_of_another_version_is_refused_only_if_nobody_else_had_it() -> N
     assert turn.report().empty
 
 
-def test_a_frame_of_another_version_that_somebody_else_has_had_stays() -> None:
+def test_a_frame_of_another_version_that_another_worker_had_stays() -> None:
     assert turn_of(now_entry(OTHER_VERSION), redelivered=True).report().empty
 
 
-def test_a_frame_of_another_version_is_refused_to_nobody_but_an_api() -> None:
+def test_the_refusal_of_a_frame_of_another_version_goes_only_to_an_api() -> None:
     assert turn_of(now_entry(OTHER_VERSION.replace(b"reply:a", b"kv:s1:a"))).report().empty
 
 
@@ -187,7 +187,7 @@ def frame_for(cluster: str, operation: Operation = Operation.WRITE) -> Entry:
     return now_entry(data)
 
 
-def test_a_frame_for_another_cluster_is_refused_unread_and_only_if_nobody_else_had_it() -> None:
+def test_a_frame_for_another_cluster_is_refused_unread_if_no_other_worker_had_it() -> None:
     foreign = frame_for(OTHER)
     turn = turn_for(OWN, foreign)
     assert turn.chunks == []
@@ -197,11 +197,11 @@ def test_a_frame_for_another_cluster_is_refused_unread_and_only_if_nobody_else_h
     assert turn_for(OWN, foreign, redelivered=True).report().empty
 
 
-def test_a_frame_for_the_own_cluster_is_worked() -> None:
+def test_a_frame_for_the_workers_own_cluster_is_accepted() -> None:
     assert len(turn_for(OWN, frame_for(OWN)).chunks) == 1
 
 
-def test_every_cluster_may_answer_what_asks_for_the_cluster_and_nothing_else() -> None:
+def test_a_frame_without_a_cluster_is_accepted_only_if_it_asks_for_the_cluster() -> None:
     assert len(turn_for(OWN, frame_for("", Operation.DESCRIBE)).chunks) == 1
     for operation in set(Operation) - {Operation.DESCRIBE}:
         assert turn_for(OWN, frame_for("", operation)).chunks == []
@@ -218,7 +218,7 @@ def test_frames_for_another_cluster_do_not_fill_the_log(
     assert OWN in vars(line)["error"]
 
 
-def test_a_frame_of_another_version_goes_when_it_is_old_by_redis_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_of_another_version_is_deleted_when_it_is_old_by_redis_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine's clock does not matter."""
     monkeypatch.setattr("time.time", lambda: 0.0)
     young = now_entry(OTHER_VERSION)
@@ -228,7 +228,7 @@ def test_a_frame_of_another_version_goes_when_it_is_old_by_redis_clock(monkeypat
     assert turn_of(old, redelivered=True).report().done == [old.id]
 
 
-def test_the_time_of_a_chunk_is_what_it_had_left_when_it_was_sent_less_what_it_has_waited(
+def test_the_time_left_for_a_chunk_is_that_at_its_sending_minus_its_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The clocks of api, Redis and this machine may differ."""

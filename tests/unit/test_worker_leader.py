@@ -62,14 +62,14 @@ def instances() -> Iterator[Instances]:
 
 
 @pytest.mark.parametrize("leader", [A, B, C])
-def test_the_leader_is_found_whichever_it_is(instances: Instances, leader: Address) -> None:
+def test_the_leader_is_found_whichever_instance_it_is(instances: Instances, leader: Address) -> None:
     instances.leader = leader
     assert instances.find() == leader
     assert sorted(instances.asked) == [A, B, C]
     assert instances.within_s == [SEARCH_S] * 3
 
 
-def test_nobody_waits_for_silent_instances_where_the_leader_answers(instances: Instances) -> None:
+def test_a_search_does_not_wait_for_silent_instances_if_the_leader_answers(instances: Instances) -> None:
     instances.leader, instances.silent = B, {A, C}
 
     def took_s() -> float:
@@ -97,7 +97,7 @@ def test_a_connection_that_comes_after_the_search_is_closed(instances: Instances
     (late,) = instances.made
     ends = time.monotonic() + 10
     while late.fileno() != -1:
-        assert time.monotonic() < ends, "it is not closed"
+        assert time.monotonic() < ends, "the connection is not closed"
 
 
 def test_an_instance_of_another_shard_is_an_error(instances: Instances) -> None:
@@ -106,7 +106,7 @@ def test_an_instance_of_another_shard_is_an_error(instances: Instances) -> None:
         instances.find()
 
 
-def test_an_instance_that_let_a_call_time_out_is_left_out_for_a_while(
+def test_an_instance_whose_call_timed_out_is_left_out_for_a_while(
     instances: Instances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instances.leader = A
@@ -119,7 +119,7 @@ def test_an_instance_that_let_a_call_time_out_is_left_out_for_a_while(
     assert instances.find() == A
 
 
-def test_where_all_are_to_be_left_out_all_are_asked(instances: Instances) -> None:
+def test_if_all_instances_are_to_be_left_out_all_are_asked(instances: Instances) -> None:
     instances.leader = A
     for each in (A, B, C):
         instances.search.avoid(each)
@@ -132,7 +132,7 @@ def test_a_search_for_a_successor_does_not_ask_the_leader_itself(instances: Inst
     assert A not in instances.asked
 
 
-def test_a_single_instance_has_the_time_of_a_call(instances: Instances) -> None:
+def test_a_single_instance_has_the_whole_timeout_of_a_call(instances: Instances) -> None:
     instances.leader = A
     search = LeaderSearch((A,), instances.ask, MANY)
     search.avoid(A)

@@ -45,7 +45,7 @@ def loop_of(shard: FakeShard, redis: FakeRedis, standby: Standby | None = None) 
 
 
 def work(shard: FakeShard, redis: FakeRedis, given: Delivery) -> None:
-    """Work a delivery to its end, and report the rest."""
+    """Work on a delivery until it is finished, and report the rest."""
     loop = loop_of(shard, redis)
     loop._work(given)
     redis.broken = False
@@ -71,7 +71,7 @@ def test_the_outcomes_of_one_call_are_reported_before_the_next_is_made() -> None
 
 
 def test_a_frame_is_reported_and_deleted_when_it_is_finished_while_others_are_not() -> None:
-    """A refusal in it does not wait for them, either: it is reported with a deletion of its own."""
+    """A refusal in it does not wait for them either: it is reported with a deletion of its own."""
     shard, redis = FakeShard([(Status.REFUSED, b"full")], [(Status.OK, None)]), FakeRedis()
     first, second = entry(chunk(1, keys=10)), entry(chunk(2, keys=10), number=2)
     work(shard, redis, delivery(first, second))
@@ -81,7 +81,7 @@ def test_a_frame_is_reported_and_deleted_when_it_is_finished_while_others_are_no
 
 
 def test_a_refusal_waits_for_the_deletion_of_its_frame() -> None:
-    """It leaves no record: if the worker dies before the report, the shard may accept the next worker's try."""
+    """A refusal leaves no record: if the worker dies before the report, the shard may accept the next worker's call."""
     shard = FakeShard([(Status.OK, None), (Status.REFUSED, b"full")], [(Status.OK, None)])
     redis = FakeRedis()
     work(shard, redis, delivery(entry(chunk(1, keys=5), chunk(2, keys=5), chunk(3, keys=10))))
@@ -90,7 +90,7 @@ def test_a_refusal_waits_for_the_deletion_of_its_frame() -> None:
     assert statuses(last) == {2: Status.REFUSED, 3: Status.OK}
 
 
-def test_a_refusal_in_a_frame_that_others_were_given_too_is_left_to_them() -> None:
+def test_a_refusal_in_a_frame_that_other_workers_have_too_is_not_reported_here() -> None:
     """This worker was frozen between the call and the report."""
     shared, own = entry(chunk(1), chunk(2)), entry(chunk(3), number=2)
     shard = FakeShard([(Status.OK, None), (Status.NO_MEMORY, b"full"), (Status.NO_MEMORY, b"full")])
@@ -102,7 +102,7 @@ def test_a_refusal_in_a_frame_that_others_were_given_too_is_left_to_them() -> No
     assert report.done == [own.id]
 
 
-def test_a_worker_that_was_frozen_calls_no_shard_with_what_a_peer_has_now() -> None:
+def test_a_worker_that_was_frozen_makes_no_call_for_frames_that_a_peer_has_taken_over() -> None:
     lost = entry(chunk(1))
     shard, redis = FakeShard(), FakeRedis()
     redis.lost = {lost.id}
@@ -111,7 +111,7 @@ def test_a_worker_that_was_frozen_calls_no_shard_with_what_a_peer_has_now() -> N
     assert redis.reports == []
 
 
-def test_a_worker_that_cannot_renew_its_claim_calls_no_shard() -> None:
+def test_a_worker_that_cannot_renew_its_frame_claims_makes_no_call() -> None:
     shard, redis = FakeShard(), FakeRedis()
     redis.broken = True
     work(shard, redis, delivery(entry(chunk(1)), asked_s_ago=10))
@@ -134,7 +134,7 @@ def test_an_outcome_does_not_wait_for_a_shard_that_is_out_of_reach() -> None:
     assert statuses(redis.reports[-1]) == {2: Status.OK}
 
 
-def test_redis_is_waited_for_between_calls_once_a_turn() -> None:
+def test_a_turn_waits_for_a_failing_redis_only_once_between_calls() -> None:
     shard, redis = FakeShard(), FakeRedis()
     redis.broken = True
     work(shard, redis, delivery(entry(*(chunk(number, keys=10) for number in range(1, 6)))))
@@ -149,7 +149,7 @@ def test_an_outcome_that_could_not_be_reported_early_is_reported_at_the_end() ->
     assert statuses(*redis.reports) == {1: Status.OK, 2: Status.OK}
 
 
-def test_large_answers_are_not_held_until_the_turn_is_over() -> None:
+def test_large_answers_are_reported_before_the_turn_is_over() -> None:
     large = b"v" * (MAX_HELD_BYTES + 1)
     shard, redis = FakeShard([(Status.OK, large), (Status.NO_MEMORY, b"")], [(Status.OK, b"w")]), FakeRedis()
     work(shard, redis, delivery(entry(chunk(1, operation=Operation.READ), chunk(2, operation=Operation.READ))))
@@ -157,7 +157,7 @@ def test_large_answers_are_not_held_until_the_turn_is_over() -> None:
 
 
 def standing_by(redis: FakeRedis) -> ShardLoop:
-    """A loop that stands by, and does not pause between its polls."""
+    """A loop of a standby, without pauses between its polls."""
     standby = Standby(0, "me")
     standby.announced([b"first", b"me"])
     loop = loop_of(FakeShard(), redis, standby)
@@ -184,7 +184,7 @@ class Failing(FakeRedis):
             raise redis.ConnectionError("gone")
 
 
-def test_outcomes_whose_report_failed_are_reported_once_with_a_later_poll() -> None:
+def test_outcomes_whose_report_failed_are_reported_once_by_a_later_poll() -> None:
     redis_ = Failing(delivery(entry(chunk(1))), failures=0)
     loop = standing_by(redis_)
     redis_.read, read = lambda *args, **kwargs: _then_fail(redis_, read(*args, **kwargs)), redis_.read  # type: ignore[method-assign]
@@ -202,7 +202,7 @@ def _then_fail(failing: Failing, given: Delivery) -> Delivery:
     return given
 
 
-def test_leaving_again_reports_nothing_twice() -> None:
+def test_a_second_attempt_to_leave_repeats_no_report() -> None:
     redis_ = FakeRedis()
     loop = loop_of(FakeShard(), redis_)
     loop._work(delivery(entry(chunk(1))))
@@ -221,7 +221,7 @@ def test_leaving_again_reports_nothing_twice() -> None:
 
 
 def run_until(loop: ShardLoop, condition: Callable[[], bool]) -> None:
-    """Run a loop in its thread until something is so, and let it end."""
+    """Run a loop in its thread until a condition is met, and let it end."""
     loop.start()
     ended = threading.Event()
     while not condition():
@@ -233,7 +233,7 @@ def run_until(loop: ShardLoop, condition: Callable[[], bool]) -> None:
     assert loop.failure is None
 
 
-def test_a_loop_survives_any_number_of_tries_at_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_survives_any_number_of_attempts_to_reach_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop_module, "FIRST_WAIT_S", 0.0001)
     monkeypatch.setattr(loop_module, "LAST_WAIT_S", 0.0002)
     redis_ = Failing(delivery(entry(chunk(1))), failures=2000)

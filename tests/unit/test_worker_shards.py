@@ -1,4 +1,4 @@
-"""The loops of a worker come and go with the shards that these announce."""
+"""A worker begins and ends loops as shards are announced and removed."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -66,39 +66,41 @@ class Made:
         return sorted(loop.name for loop in self.loops)
 
 
-def test_a_shard_that_comes_gets_a_loop_and_the_others_keep_theirs() -> None:
+def test_a_new_shard_gets_a_loop_and_the_others_keep_theirs() -> None:
     made = Made("s1", "s3")
     made.loops.ensure(at("s1", "s2", "s3"))
     assert [loop.name for loop in made.all] == ["s1", "s3", "s2"]
     assert all(loop.is_alive() for loop in made.all)
-    assert {loop.name: loop.position for loop in made.all} == {"s1": 0, "s2": 1, "s3": 2}, "workers divide them alike"
+    assert {loop.name: loop.position for loop in made.all} == {"s1": 0, "s2": 1, "s3": 2}, (
+        "all workers divide them in the same way"
+    )
 
 
-def test_workers_divide_the_shards_alike_in_whatever_order_these_are_named() -> None:
+def test_workers_divide_the_shards_in_the_same_way_whatever_their_order() -> None:
     assert [Made(*names).loop("s2").position for names in (("s1", "s2"), ("s2", "s1"))] == [1, 1]
 
 
-def test_a_shard_that_goes_has_its_loop_drained_once_nothing_more_comes_for_it() -> None:
+def test_the_loop_of_a_removed_shard_drains_when_no_more_frames_come() -> None:
     made = Made("s1", "s2", linger_s=1000.0)
     made.loops.ensure(at("s1"))
     made.loops.tick()
-    assert not made.loop("s2").told, "an api may not know it yet"
+    assert not made.loop("s2").told, "an api may not know of the removal yet"
     made = Made("s1", "s2")
     gone = made.loop("s2")
     made.loops.ensure(at("s1"))
     gone.last_frame = float("inf")
     made.loops.tick()
-    assert [loop.told for loop in made.all] == [False, False], "an api does not know it yet"
+    assert [loop.told for loop in made.all] == [False, False], "an api does not know of the removal yet"
     gone.last_frame = 0.0
     made.loops.tick()
     assert [loop.told for loop in made.all] == [False, True]
-    assert made.names() == ["s1", "s2"], "it has frames in hand"
+    assert made.names() == ["s1", "s2"], "the loop has frames in hand"
     gone.join()
     made.loops.tick()
     assert made.names() == ["s1"]
 
 
-def test_a_shard_that_comes_back_keeps_its_loop_or_gets_another_one() -> None:
+def test_a_shard_that_is_announced_again_keeps_its_loop_or_gets_a_new_one() -> None:
     made = Made("s1", "s2", linger_s=1000.0)
     made.loops.ensure(at("s1"))
     made.loops.ensure(at("s1", "s2"))
@@ -108,14 +110,14 @@ def test_a_shard_that_comes_back_keeps_its_loop_or_gets_another_one() -> None:
     made.loops.ensure(at("s1"))
     made.loops.tick()
     made.loops.ensure(at("s1", "s2"))
-    assert len(made.all) == 2, "the one before still drains, and two may not work side by side"
+    assert len(made.all) == 2, "the old loop still drains, and two loops may not work at the same time"
     made.loop("s2").join()
     made.loops.tick()
     assert [loop.name for loop in made.all] == ["s1", "s2", "s2"]
     assert made.loop("s2").is_alive()
 
 
-def test_a_loop_gets_the_addresses_that_its_shard_has_now() -> None:
+def test_a_loop_gets_the_present_addresses_of_its_shard() -> None:
     made = Made("s1", "s2")
     made.loops.ensure({**at("s1"), "s2": (("new", 2), ("newer", 3))})
     assert made.loop("s2").at == (("new", 2), ("newer", 3))
@@ -130,7 +132,7 @@ def test_a_loop_that_fails_ends_the_worker() -> None:
 
 
 @pytest.mark.parametrize("named", ["settings", "announced"])
-def test_another_instance_at_a_shards_address_ends_the_worker_only_if_the_settings_say_so(named: str) -> None:
+def test_another_instance_at_an_address_ends_the_worker_only_if_the_settings_name_it(named: str) -> None:
     made = Made("s1", "s2")
     made.loop("s1" if named == "settings" else "s2").failure = WrongInstanceError("another")
     if named == "settings":
@@ -142,10 +144,10 @@ def test_another_instance_at_a_shards_address_ends_the_worker_only_if_the_settin
     made.loops.ensure(at("s1"))
     made.loops.tick()
     made.loops.ensure(at("s1", "s2"))
-    assert made.loop("s2").is_alive(), "it is tried again"
+    assert made.loop("s2").is_alive(), "the loop is started again"
 
 
-def test_a_drain_ends_all_loops_and_begins_none() -> None:
+def test_a_drain_ends_all_loops_and_starts_none() -> None:
     made = Made("s1", "s2")
     assert made.loops.drain(1.0)
     made.loops.ensure(at("s1", "s2", "s3"))
@@ -153,7 +155,7 @@ def test_a_drain_ends_all_loops_and_begins_none() -> None:
 
 
 class Asked:
-    """Shards that announce `words`, those who watch them, and what these were told."""
+    """Shards that announce `words`, their watchers, and what the watchers were told."""
 
     def __init__(self, known: Shards, words: Words) -> None:
         self.words = words
@@ -175,21 +177,21 @@ class Asked:
                 self.said_shards = word
 
             def disconnect(self) -> None:
-                """There is no connection."""
+                """Do nothing: there is no connection."""
 
         return cast("Shard", Connection())
 
 
-def test_a_new_shard_is_learnt_from_any_other_one_while_some_are_down() -> None:
+def test_any_shard_can_announce_a_new_one_while_others_are_down() -> None:
     down = ShardUnreachableError("down", sent=False)
     asked = Asked(at("s1", "s2"), {"s1": down, "s2": at("s1", "s2", "s3"), "s3": down})
     asked.watch.round()
     assert asked.told == [at("s1", "s2", "s3")]
     asked.watch.round()
-    assert len(asked.told) == 1, "nothing has changed"
+    assert len(asked.told) == 1, "there was no change"
 
 
-def test_a_shard_has_gone_only_when_all_were_asked_and_no_other_one_names_it() -> None:
+def test_a_shard_counts_as_removed_only_if_all_were_asked_and_no_other_names_it() -> None:
     many = [f"s{number:02}" for number in range(AT_ONCE + 1)]
     without = at(*many[:-1])
     asked = Asked(at(*many), dict.fromkeys(many[:-1], without) | {many[-1]: at(*many)})
@@ -200,21 +202,21 @@ def test_a_shard_has_gone_only_when_all_were_asked_and_no_other_one_names_it() -
     assert sorted(asked.asked) == many
 
 
-def test_shards_that_announce_nothing_stay_what_the_settings_say() -> None:
+def test_without_announcements_the_shards_are_those_of_the_settings() -> None:
     asked = Asked(at("s1", "s2"), {"s1": None, "s2": ShardUnreachableError("down", sent=False)})
     asked.watch.round()
     assert asked.told == []
 
 
 @pytest.mark.parametrize(("where", "wakes"), [("s9", True), ("s2", False), (MOVING, False), (None, False)])
-def test_a_refusal_that_names_an_unknown_shard_has_the_shards_asked_soon(where: object, wakes: bool) -> None:  # noqa: FBT001
+def test_after_a_refusal_with_an_unknown_shard_the_shards_are_asked_soon(where: object, wakes: bool) -> None:  # noqa: FBT001
     watch = Asked(at("s1", "s2"), {}).watch
     watch.refused(pack([[1, where]]))
     assert watch._wake.is_set() == wakes
 
 
-def test_the_last_to_learn_that_a_shard_has_gone_may_be_that_shard() -> None:
-    """While other instances lag, too, it stays connected."""
+def test_a_removed_shard_that_still_announces_itself_is_removed() -> None:
+    """While other shards still announce it, it stays connected."""
     assert announced({"s1": at("s1", "s2"), "s2": at("s1", "s2"), "s3": at("s1", "s2", "s3")}) == at("s1", "s2")
     assert announced({"s1": at("s1", "s2"), "s2": at("s1", "s2", "s3")}) == at("s1", "s2", "s3")
     assert announced({"s1": at("s1", "s2"), "s2": None}) == at("s1", "s2")
@@ -227,7 +229,7 @@ def test_shards_of_the_settings_come_first_and_the_others_by_name() -> None:
     assert in_order(["s3", "s1", "gone"], at("s1", "s2", "s3", "s0")) == ("s3", "s1", "s0", "s2")
 
 
-def test_every_shard_has_a_loop_on_each_lane_and_the_same_place_among_the_shards_there() -> None:
+def test_every_shard_has_a_loop_on_each_lane_with_the_same_position() -> None:
     made: dict[LoopKey, FakeLoop] = {}
 
     def make(key: LoopKey, instances: Sequence[Address], position: int) -> FakeLoop:

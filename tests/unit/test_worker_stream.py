@@ -1,4 +1,4 @@
-"""How a worker handles Redis' replies when it reads and reports; the real Redis is in the integration tests."""
+"""How a worker handles Redis' replies when it reads and reports; the integration tests use the real Redis."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -18,7 +18,7 @@ SERVER = "a" * 40
 
 
 class OneAnswer:
-    """Answers every single command with the same."""
+    """Gives the same reply to every command."""
 
     server = SERVER
 
@@ -28,7 +28,7 @@ class OneAnswer:
         self.closed = False
 
     def connect(self) -> None:
-        """It is connected."""
+        """Do nothing: it is connected."""
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         self.ran += commands
@@ -67,22 +67,20 @@ NONSENSE: list[Any] = [
 
 @pytest.mark.parametrize("ask", ASKS)
 @pytest.mark.parametrize("answer", NONSENSE)
-def test_an_answer_of_another_form_than_asked_for_is_an_error_of_redis(
-    ask: Callable[[Group], object], answer: Any
-) -> None:
+def test_an_answer_of_an_unexpected_form_is_a_redis_error(ask: Callable[[Group], object], answer: Any) -> None:
     with pytest.raises(redis.RedisError):
         ask(group_of(OneAnswer(answer)))
 
 
-def test_replies_that_redis_has_no_memory_for_are_reported_with_the_deletion_of_their_frames() -> None:
+def test_replies_that_redis_had_no_memory_for_are_sent_with_the_deletion_of_their_frames() -> None:
     wire = OneAnswer(redis.ResponseError("OOM command not allowed"))
     with pytest.raises(redis.ResponseError, match="OOM"):
         stream_of(wire).report(Report([("reply:a", b"early")], server=SERVER))
-    assert not [command for command in wire.ran if command[0] == "XDEL"], "there is nothing to delete for it"
+    assert not [command for command in wire.ran if command[0] == "XDEL"], "this reply has no frame to delete"
 
 
 class OutOfMemory(OneAnswer):
-    """Refuses what needs memory."""
+    """Refuses commands that need memory."""
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         self.ran += commands
@@ -91,21 +89,21 @@ class OutOfMemory(OneAnswer):
 
 
 @pytest.mark.parametrize("sole", [[], [b"1-0"]])
-def test_a_finished_frame_is_deleted_also_where_redis_has_no_memory_for_its_reply(sole: Sequence[bytes]) -> None:
-    """Its deletion is what frees some."""
+def test_a_finished_frame_is_deleted_even_if_redis_has_no_memory_for_its_reply(sole: Sequence[bytes]) -> None:
+    """Its deletion frees memory."""
     wire = OutOfMemory(None)
     assert stream_of(wire).report(Report([("reply:a", b"data")], [b"1-0"], sole=sole, server=SERVER)) == ()
     assert ("XDEL", "kv:s1", b"1-0") in wire.ran
 
 
 def test_frames_that_another_redis_server_delivered_are_not_deleted() -> None:
-    """It has forgotten this worker's claim, and an id there may be that of another frame."""
+    """The new server does not know this worker's frame claims, and the same id may name another frame there."""
     wire = OneAnswer(b"OK")
     stream_of(wire).report(Report([("reply:a", b"data")], [b"1-0"], server="b" * 40))
     assert [command[0] for command in wire.ran] == ["MULTI", "XADD", "EXPIRE", "EXEC"]
 
 
-def test_nobody_is_sure_to_be_the_only_one_after_another_redis_server_took_over() -> None:
+def test_after_a_failover_no_worker_counts_as_the_only_one_with_a_frame() -> None:
     wire = OneAnswer(b"OK")
     report = Report([("reply:a", b"data")], [b"1-0"], sole=[b"1-0"], server="b" * 40)
     assert stream_of(wire).report(report) == [b"1-0"]
@@ -114,7 +112,7 @@ def test_nobody_is_sure_to_be_the_only_one_after_another_redis_server_took_over(
 
 
 @pytest.mark.parametrize("reason", ["OOM command not allowed", "NOPERM no permissions to access a key"])
-def test_where_redis_keeps_no_workers_nobody_can_tell_who_is_present(
+def test_without_the_list_of_workers_it_is_unknown_who_is_present(
     reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     presence = Presence(group_of(OneAnswer(redis.ResponseError(reason))))
@@ -129,8 +127,8 @@ def test_only_workers_of_the_same_cluster_count_as_present() -> None:
     assert Presence(Group(cast("Wire", wire), "s1", me.decode())).announce() == [me, peer]
 
 
-def test_a_refusal_names_the_workers_cluster_only_where_that_is_the_reason() -> None:
-    """The api that sent a frame of another version gets an error in a format that every version reads."""
+def test_a_refusal_names_the_workers_cluster_only_if_the_cluster_is_the_reason() -> None:
+    """The sender of a frame of another version gets an error in a format that every version can read."""
     wire = OneAnswer([])
     refused = [("reply:a", b"1-0", ""), ("reply:b", b"2-0", "0a")]
     stream_of(wire).report(Report(done=[b"1-0", b"2-0"], refused=refused, sole=[b"1-0", b"2-0"], server=SERVER))
@@ -139,14 +137,14 @@ def test_a_refusal_names_the_workers_cluster_only_where_that_is_the_reason() -> 
 
 
 class RefusingWorkers(OneAnswer):
-    """Refuses what is about the workers that are present."""
+    """Refuses commands about the workers that are present."""
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         refused = redis.ResponseError("NOPERM no permissions to access a key")
         return [refused if command[0] == "ZREM" else 0 for command in commands]
 
 
-def test_a_worker_leaves_where_redis_keeps_no_workers() -> None:
+def test_a_worker_leaves_even_if_redis_refuses_the_list_of_workers() -> None:
     wire = RefusingWorkers(None)
     Presence(group_of(wire)).leave()
     assert wire.closed

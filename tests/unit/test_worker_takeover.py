@@ -25,7 +25,7 @@ class FakeGroup:
         self.taken_by_a_peer: set[int] = set()
 
     def connect(self) -> None:
-        """It is connected."""
+        """Do nothing: it is connected."""
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         return [self._answer(command) for command in commands]
@@ -64,14 +64,14 @@ def taken(takeover: TakeOver) -> list[int]:
     return [int(entry.id.partition(b"-")[0]) for entry in takeover.take_over().entries]
 
 
-def test_only_what_was_left_for_long_enough_is_taken_over() -> None:
+def test_only_frames_whose_claim_is_old_enough_are_taken_over() -> None:
     given = taker(FakeGroup({1: 999, 2: 1000, 3: 0})).take_over()
     assert given.entries == [Entry(b"2-0", b"data")]
     assert given.redelivered
     assert given.now_ms == 1_700_000_000_005
 
 
-def test_frames_of_another_clusters_workers_are_left_to_their_peers() -> None:
+def test_frames_of_another_clusters_workers_are_not_taken_over() -> None:
     own, other = "0a" * 16, "0b" * 16
     group = FakeGroup({1: 5000, 2: OTHER_CLUSTER_IDLE_MS - 1, 3: OTHER_CLUSTER_IDLE_MS})
     group.holder = f"{other}/host:7:abc".encode()
@@ -82,23 +82,23 @@ def test_frames_of_another_clusters_workers_are_left_to_their_peers() -> None:
     assert taken(takeover) == [1, 2]
 
 
-def test_nothing_is_claimed_where_nothing_is_pending() -> None:
+def test_nothing_is_claimed_if_nothing_is_pending() -> None:
     assert taken(taker(FakeGroup({}))) == []
 
 
-def test_a_step_claims_as_much_as_a_read_and_the_next_goes_on_behind_it() -> None:
+def test_a_step_claims_as_many_frames_as_a_read_and_the_next_step_continues_there() -> None:
     takeover = taker(FakeGroup(dict.fromkeys(range(1, 6), 5000)))
     assert [taken(takeover) for _ in range(4)] == [[1, 2], [3, 4], [5], []]
 
 
-def test_a_step_looks_at_a_bounded_number_and_the_next_goes_on_behind_it() -> None:
+def test_a_step_examines_a_bounded_number_of_frames_and_the_next_step_continues_there() -> None:
     group = FakeGroup(dict.fromkeys(range(1, 50), 0) | {50: 5000})
     takeover = taker(group)
     steps = [(taken(takeover), group.looked_at) for _ in range(3)]
     assert steps == [([], 20), ([], 20), ([50], 10)]
 
 
-def test_at_the_end_taking_over_starts_again() -> None:
+def test_after_the_last_pending_frame_the_search_starts_again() -> None:
     group = FakeGroup(dict.fromkeys(range(1, 4), 5000))
     takeover = taker(group)
     assert [taken(takeover) for _ in range(2)] == [[1, 2], [3]]
@@ -106,19 +106,19 @@ def test_at_the_end_taking_over_starts_again() -> None:
     assert taken(takeover) == [1]
 
 
-def test_a_frame_that_a_peer_took_a_moment_before_is_left_to_it() -> None:
+def test_a_frame_that_a_peer_has_just_claimed_is_not_taken_over() -> None:
     group = FakeGroup({1: 5000, 2: 5000})
     group.taken_by_a_peer.add(1)
     assert taken(taker(group)) == [2]
 
 
-def test_of_deleted_entries_only_the_ids_come_to_be_acknowledged() -> None:
+def test_deleted_entries_are_only_acknowledged() -> None:
     group = FakeGroup({1: 5000, 2: 5000, 3: 5000}, deleted=[2])
     group.taken_by_a_peer.add(1)
     given = taker(group, count=3).take_over()
     assert given.entries == [Entry(b"2-0", None), Entry(b"3-0", b"data")]
 
 
-def test_deleted_entries_that_redis_drops_itself_do_not_come() -> None:
+def test_deleted_entries_that_redis_drops_itself_are_not_reported() -> None:
     group = FakeGroup({1: 5000, 2: 5000}, deleted=[1], drops_deleted=True)
     assert taken(taker(group)) == [2]

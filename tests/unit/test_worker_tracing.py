@@ -40,7 +40,7 @@ def test_a_traced_chunk_is_stamped_once_its_frame_is_done() -> None:
     times = [before, stamp.taken_ns, stamp.called_ns, stamp.answered_ns, stamp.replied_ns, time.time_ns()]
     assert times == sorted(times)
     turn.reported()
-    assert told(turn.report()) == [], "it is told once"
+    assert told(turn.report()) == [], "it is reported once"
 
 
 def test_a_chunk_that_was_not_called_has_no_time_of_a_call() -> None:
@@ -51,7 +51,7 @@ def test_a_chunk_that_was_not_called_has_no_time_of_a_call() -> None:
 
 
 @pytest.mark.parametrize("traces", [{}, {0: UNSAMPLED}])
-def test_of_requests_that_are_not_sampled_nothing_is_told(traces: dict[int, str]) -> None:
+def test_requests_that_are_not_sampled_have_no_stamps(traces: dict[int, str]) -> None:
     turn = traced(traces, 1)
     assert turn.times is None
     turn.put(turn.chunks[0], Status.OK, None, maybe_sent=False)
@@ -59,7 +59,7 @@ def test_of_requests_that_are_not_sampled_nothing_is_told(traces: dict[int, str]
     assert outcome.id == chunk(1).id
 
 
-def test_stamps_of_another_form_are_passed_over() -> None:
+def test_stamps_of_another_form_are_ignored() -> None:
     stamp = Stamp(SAMPLED, "s1", 1, 2, 3, 4, 5)
     assert stamps_in(outcome_of([stamp]).payload) == [stamp]
     assert [stamps_in(payload) for payload in (None, b"", b"\xc1", b"\x91\x01", 5)] == [[]] * 5

@@ -1,4 +1,4 @@
-"""No step of the worst requests takes long: the requests of `make worst`, with bodies of a quarter of the size."""
+"""No step of the costliest requests takes long: the requests of `make worst`, with bodies of a quarter of the size."""
 
 import gc
 import time
@@ -41,14 +41,14 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(requests, "BODY_BYTES", requests.BODY_BYTES // 4)
     monkeypatch.setattr(requests, "VALUES", requests.VALUES // 4)
     monkeypatch.setattr(requests, "KEYS", requests.KEYS // 4)
-    # As while such steps are taken in the api.
+    # The same conditions as when the api takes such steps.
     gc.disable()
     yield
     gc.enable()
 
 
 def assert_steps_are_short(steps: Steps[Any], at_least: int, refusals: Sequence[Kind] = REFUSALS) -> None:
-    """Take all steps, of which there must be some."""
+    """Take all steps; there must be several."""
     durations: list[float] = []
     refused = None
     while refused is None:
@@ -62,12 +62,12 @@ def assert_steps_are_short(steps: Steps[Any], at_least: int, refusals: Sequence[
         finally:
             durations.append(time.thread_time() - began)
     assert max(durations) < LONGEST_S
-    # What is refused may be refused at once.
+    # A body that is refused may be refused in one step.
     assert len(durations) > at_least or refused in refusals
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_write_is_read_in_short_steps(name: str) -> None:
+def test_a_write_is_decoded_in_short_steps(name: str) -> None:
     request: Request = ALL[name]
     body = request.body()
     assert len(body) > AT_ONCE
@@ -76,7 +76,7 @@ def test_a_write_is_read_in_short_steps(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith("read:")])
-def test_keys_are_read_in_a_short_time(name: str) -> None:
+def test_keys_are_decoded_in_a_short_time(name: str) -> None:
     body = ALL[name].body()
     began = time.thread_time()
     with suppress(Problem):
@@ -124,12 +124,12 @@ OPTIONS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_options_are_read_in_short_steps(name: str) -> None:
+def test_options_are_decoded_in_short_steps(name: str) -> None:
     steps = add_large_write(Groups(SHARDS), OPTIONS[name](), Format.JSON, LIMITS)
     assert_steps_are_short(steps, at_least=3, refusals=(Kind.INVALID_REQUEST, Kind.TOO_MANY_KEYS))
 
 
-def test_increments_are_read_in_short_steps() -> None:
+def test_increments_are_decoded_in_short_steps() -> None:
     own = b'{"ttl":1.5,"min":0,"max":9,"initial":1,"ttl_on":"always"}'
     body = _options(own, LIMITS.max_batch_keys)
     assert_steps_are_short(add_increments(Groups(SHARDS), body, Format.JSON, LIMITS), at_least=10)

@@ -1,4 +1,4 @@
-"""The bodies of writes: what the API stores of them, and how a problem names a fault. Each is read in both ways."""
+"""The bodies of writes: what the API stores, and how a problem names a fault. Both decoders read each body."""
 
 import math
 from typing import Any
@@ -48,7 +48,7 @@ def pointers(problem: Problem) -> list[Any]:
         (b'{"data": {"k": 1e999}}', Kind.INVALID_VALUE),
     ],
 )
-def test_a_json_body_that_is_wrong_is_refused_for_what_is_wrong(way: Way, body: bytes, kind: Kind) -> None:
+def test_the_problem_of_a_json_body_names_its_fault(way: Way, body: bytes, kind: Kind) -> None:
     assert problem_of(way, body).kind is kind
 
 
@@ -60,7 +60,7 @@ def test_a_json_body_that_is_wrong_is_refused_for_what_is_wrong(way: Way, body: 
         (b"[" * 129 + b"]" * 129, "nested deeper"),
     ],
 )
-def test_a_json_value_that_cannot_be_kept_is_named_by_its_key(way: Way, value: bytes, reason: str) -> None:
+def test_a_json_value_that_cannot_be_stored_is_named_by_its_key(way: Way, value: bytes, reason: str) -> None:
     problem = problem_of(way, b'{"data": {"good": 1, "b/d": ' + value + b"}}")
     assert problem.kind is Kind.INVALID_VALUE
     assert reason in problem.detail
@@ -75,7 +75,7 @@ def test_a_json_value_that_cannot_be_kept_is_named_by_its_key(way: Way, value: b
         (b"\x91" * 129 + b"\x01", "nested deeper"),
     ],
 )
-def test_a_messagepack_value_that_cannot_be_kept_is_named_by_its_key(way: Way, value: bytes, reason: str) -> None:
+def test_a_messagepack_value_that_cannot_be_stored_is_named_by_its_key(way: Way, value: bytes, reason: str) -> None:
     body = b"\x81" + pack("data") + b"\x82" + pack("good") + pack(1) + pack("bad") + value
     problem = problem_of(way, body, Format.MSGPACK)
     assert problem.kind is Kind.INVALID_VALUE
@@ -117,13 +117,13 @@ def test_a_body_of_any_depth_is_refused(way: Way, body: bytes, body_format: Form
     assert "errors" not in problem.members
 
 
-def test_a_messagepack_value_keeps_the_bytes_it_came_as(way: Way) -> None:
+def test_a_messagepack_value_keeps_its_bytes(way: Way) -> None:
     odd = b"\xcd\x00\x01"
     body = b"\x81" + pack("data") + b"\x81" + pack("k") + odd
     assert stored(body, Format.MSGPACK, way) == {"k": odd}
 
 
-def test_the_last_of_two_members_of_one_name_counts(way: Way) -> None:
+def test_the_last_of_two_members_with_the_same_name_counts(way: Way) -> None:
     assert stored(b'{"data": {"k": 1, "k": 2}}', Format.JSON, way) == {"k": pack(2)}
 
 
@@ -138,23 +138,21 @@ def test_a_number_is_read_exactly(way: Way, number: bytes) -> None:
 )
 @pytest.mark.parametrize("form", [b"%b", b"[0.5,%b]", b'{"a": {"b":\t%b}}', b"[1.5, [[ %b]]]"])
 @pytest.mark.parametrize("more", [b"", b', "t": "' + b"e" * 10_000 + b'"'])
-def test_an_integer_past_64_bits_is_no_float_however_a_body_is_read(
-    way: Way, number: bytes, form: bytes, more: bytes
-) -> None:
+def test_an_integer_beyond_64_bits_never_becomes_a_float(way: Way, number: bytes, form: bytes, more: bytes) -> None:
     problem = problem_of(way, b'{"data": {"good": 1, "bad": ' + form % number + more + b"}}")
     assert pointers(problem) == ["#/data/bad"]
     assert "integer" in problem.detail
 
 
 @pytest.mark.parametrize("number", [b"18446744073709551616.0", b"1e290", b"-1.7976931348623157e308", b"2.5e-320"])
-def test_a_float_is_kept_however_a_body_is_read(way: Way, number: bytes) -> None:
+def test_both_decoders_keep_a_float(way: Way, number: bytes) -> None:
     text = b"e" * 10_000
     found = stored(b'{"data": {"k": [' + number + b'], "t": "' + text + b'"}}', Format.JSON, way)
     assert found == {"k": pack([float(number)]), "t": pack(text.decode())}
 
 
 @pytest.mark.parametrize("text", [b"", b"e" * 10_000])
-def test_a_number_that_is_not_finite_is_named_however_a_body_is_read(way: Way, text: bytes) -> None:
+def test_both_decoders_name_a_number_that_is_not_finite(way: Way, text: bytes) -> None:
     problem = problem_of(way, b'{"data": {"t": "' + text + b'", "bad": [1e999]}}')
     assert pointers(problem) == ["#/data/bad"]
     assert "out of range" in problem.detail
@@ -235,7 +233,7 @@ def test_a_value_that_is_too_large_is_named_by_its_key(way: Way, value: bytes) -
 
 
 @pytest.mark.parametrize("body_format", Format)
-def test_a_refusal_does_not_repeat_a_key_without_bound(way: Way, body_format: Format) -> None:
+def test_a_refusal_shortens_a_long_key(way: Way, body_format: Format) -> None:
     key = "k" * 1_000_000
     if body_format is Format.JSON:
         body = b'{"data": {"%b": [1e999]}}' % key.encode()
@@ -244,21 +242,21 @@ def test_a_refusal_does_not_repeat_a_key_without_bound(way: Way, body_format: Fo
     assert len(problem_of(way, body, body_format).body("id")) < 2000
 
 
-def test_a_key_that_is_far_too_long_is_not_repeated(way: Way) -> None:
+def test_a_refusal_does_not_repeat_a_very_long_key(way: Way) -> None:
     problem = problem_of(way, b'{"data": {"%b": 1}}' % (b"k" * 1_000_000))
     assert problem.kind is Kind.INVALID_KEY
     assert len(problem.body("id")) < 2000
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_documents_that_json_allows_are_kept(way: Way, name: str) -> None:
+def test_valid_json_documents_are_stored(way: Way, name: str) -> None:
     written, expected = KEPT[name]
     body = b'{"data": {"first": 1, "k": ' + written + b"}}"
     assert stored(body, Format.JSON, way) == {"first": pack(1), "k": pack(expected)}
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_documents_that_json_does_not_allow_are_refused_and_a_bad_value_is_named(way: Way, name: str) -> None:
+def test_invalid_json_documents_are_refused_and_a_bad_value_is_named(way: Way, name: str) -> None:
     problem = problem_of(way, b'{"data": {"first": 1, "bad": ' + REFUSED[name] + b"}}")
     assert problem.status == 400
     if problem.kind is Kind.INVALID_VALUE:

@@ -25,7 +25,7 @@ Result = ShardUnreachableError | list[tuple[int, Any]]
 
 
 class FakeShard:
-    """Gives the results that it was made with, one a call, the last one again and again; notes the calls."""
+    """Gives its results in turn, one to each call, and then always the last one; records the calls."""
 
     name = "s1"
     cluster = ""
@@ -60,7 +60,7 @@ class FakeShard:
 
 
 class FakeRedis:
-    """Redis as a loop's group, stream, takeover and presence. Reports that it took are in `reports`.
+    """Redis as a loop's group, stream, takeover and presence. `reports` has the reports that it accepted.
 
     `shared` are frames that others were given too, `lost` those that are a peer's now.
     """
@@ -120,7 +120,7 @@ class FakeRedis:
 
 
 def chunk(number: int, *, in_ms: int = 5000, operation: int = Operation.WRITE, keys: int = 1, size: int = 4) -> Chunk:
-    """A chunk whose time is over in so many milliseconds."""
+    """A chunk whose deadline is this many milliseconds from now."""
     return Chunk(bytes([number]) * 16, operation, now_ms() + in_ms, 0, keys, b"x" * size)
 
 
