@@ -1,4 +1,4 @@
-"""The api's calls over one keep-alive connection. Whatever comes back is compared with the OpenAPI document."""
+"""The api's calls over one keep-alive connection. Each answer is compared with the OpenAPI document."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ def decoded(response: httpx.Response) -> Any:
 
 
 def connection_of(response: httpx.Response) -> tuple[str, int]:
-    """The client's end of the connection that an answer came on: the same address twice is the same connection."""
+    """The client's address of the connection on which an answer came: the same address means the same connection."""
     address: tuple[str, int] = response.extensions["network_stream"].get_extra_info("client_addr")
     return address
 
@@ -108,7 +108,7 @@ class Api:
         assert (answer.status_code, answer.content) == (200, b'{"status":"success"}'), answer.text[:500]
 
     def read(self, *keys: str, as_: str = JSON) -> dict[str, Any]:
-        """Read a batch, all of whose keys must be there."""
+        """Read a batch; all of its keys must exist."""
         document = self.read_document(*keys, as_=as_)
         assert list(document) == ["data"], document
         data: dict[str, Any] = document["data"]
@@ -123,14 +123,14 @@ class Api:
         return document
 
     def read_raw(self, *keys: str) -> dict[str, bytes]:
-        """Read a batch as MessagePack, each value as the bytes it came as."""
+        """Read a batch as MessagePack; each value stays the bytes that were received."""
         answer = self.post("read", json_body({"keys": keys}), {"accept": MSGPACK})
         assert answer.status_code == 200, answer.text[:500]
         document = msgspec.msgpack.decode(answer.content, type=dict[str, dict[str, msgspec.Raw]])
         return {key: bytes(value) for key, value in document["data"].items()}
 
     def delete(self, *keys: str, **headers: str) -> int:
-        """Delete a batch, which must succeed; returns how many keys were there."""
+        """Delete a batch, which must succeed; returns how many keys existed."""
         answer = self.post("delete", json_body({"keys": keys}), headers)
         assert answer.status_code == 200, answer.text[:500]
         document = answer.json()

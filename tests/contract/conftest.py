@@ -42,7 +42,7 @@ class Service:
 def service(request: pytest.FixtureRequest) -> Service:
     if BASE_URL:
         return Service(BASE_URL, os.environ["TARANTKV_ADMIN_USER"], os.environ["TARANTKV_ADMIN_PASSWORD"])
-    # Asked for by name, because there is no such fixture in the image.
+    # Requested by name, because there is no such fixture in the image.
     cluster = request.getfixturevalue("cluster")
     return Service(cluster.base_url, cluster.admin_user, cluster.admin_password)
 
@@ -59,21 +59,21 @@ def token(service: Service) -> str:
 
 @pytest.fixture(params=WAYS, ids=lambda sending: sending.value)
 def sending(request: pytest.FixtureRequest) -> Sending:
-    """How requests are sent: every test runs with both ways, between which a client must see no difference."""
+    """How requests are sent: every test runs in both ways, and a client must see no difference."""
     way: Sending = request.param
     return way
 
 
 @pytest.fixture
 def api(service: Service, token: str, documented: Documented, sending: Sending) -> Iterator[Api]:
-    """The api as the administrator sees it, over one connection that must last through the test."""
+    """The api for the administrator, over one connection that must stay open during the test."""
     with Api(service.base_url, token, documented, sending) as api:
         yield api
 
 
 @pytest.fixture
 def stranger(service: Service, documented: Documented, sending: Sending) -> Iterator[Api]:
-    """The api as somebody without a token sees it."""
+    """The api for a client without a token."""
     with Api(service.base_url, None, documented, sending) as api:
         yield api
 

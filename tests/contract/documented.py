@@ -1,4 +1,4 @@
-"""The OpenAPI document as a check: every answer that a test gets must be one that the document promises."""
+"""Checks every answer that a test gets against the OpenAPI document."""
 
 import json
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ class Documented:
         return cls(answer.json())
 
     def responses(self, path: str, method: str) -> dict[str, Any] | None:
-        """The answers of an operation, by status; None for what is no operation."""
+        """The answers of an operation, by status; None if there is no such operation."""
         named = next((each for each in PATTERNS if path.startswith(each.partition("{")[0])), path)
         operation = self.document["paths"].get(named, {}).get("get" if method == "HEAD" else method.lower())
         return operation["responses"] if operation is not None else None
 
     def check(self, response: httpx.Response) -> None:
-        """Compare an answer with the document; made to be a response hook of an httpx client."""
+        """Compare an answer with the document, as a response hook of an httpx client."""
         request = response.request
         path = request.extensions["target"].decode() if "target" in request.extensions else request.url.path
         place = f"{request.method} {path} -> {response.status_code}"

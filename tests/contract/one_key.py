@@ -1,4 +1,4 @@
-"""`/api/keys/{key}` as a client calls it: each target goes out as it is spelt here."""
+"""`/api/keys/{key}` as a client calls it: each target is sent exactly as it is written."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,10 +20,10 @@ class OneKey:
     def ask(
         self, method: str, spelt: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Send a request for what stands behind `/api/keys/`, percent-encoded already."""
+        """Send a request for the percent-encoded text after `/api/keys/`."""
         every = {**HEADERS, **({"authorization": self._api.token} if self._api.token else {})}
         every |= {name.lower(): value for name, value in (headers or {}).items()}
-        # httpx would change the path of a URL, as other clients do.
+        # httpx would normalize the path of a URL, as other clients do.
         return self._api.http.request(
             method,
             "/",
@@ -43,7 +43,7 @@ class OneKey:
         return self.ask("DELETE", quote(key, safe=""), None, spelt(headers))
 
     def stored(self, key: str, value: Any, **headers: str) -> str:
-        """Put a value, which must succeed; its tag."""
+        """Put a value, which must succeed; returns its tag."""
         answer = self.put(key, value, **headers)
         assert answer.status_code in (200, 201), answer.text
         assert answer.headers["etag"] == f'"{answer.json()["version"]}"'

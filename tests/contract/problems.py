@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457), and that the connection they came on goes on."""
+"""Checks problem documents (RFC 9457), and that their connection stays open."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ STATUS = {
 
 
 def problem_of(response: httpx.Response, kind: str, mentions: str = "") -> dict[str, Any]:
-    """The problem document of an answer, which must be of `kind`, be complete, and mention what is wrong."""
+    """The problem document of an answer; it must be of `kind`, complete, and mention the fault."""
     assert response.status_code == STATUS[kind], response.text[:500]
     assert response.headers["content-type"] == PROBLEM
     problem: dict[str, Any] = json.loads(response.content)
@@ -63,7 +63,7 @@ def pointers(problem: dict[str, Any]) -> list[str]:
 
 
 def assert_usable(api: Api, response: httpx.Response) -> None:
-    """The connection that an answer came on takes the next request."""
+    """Check that the connection of an answer accepts the next request."""
     following = api.live()
     assert following.status_code == 200
     assert connection_of(following) == connection_of(response), "the connection was closed"

@@ -7,7 +7,7 @@ DEEPEST = 128
 
 
 def nested(levels: int, *, kind: str = "array", inside: Any = 1) -> Any:
-    """A value of so many levels of arrays, objects, or both in turn."""
+    """A value with this many levels of arrays, objects, or both in turn."""
     value = inside
     for level in range(levels):
         as_array = kind == "array" or (kind == "mixed" and level % 2)

@@ -15,28 +15,28 @@ from tests.contract.unread import unread_bytes
 
 READ_WITHIN_S = 20.0
 ELSEWHERE_PAUSE_S = 0.003
-"""Wait this long where the api is on another machine, so that the test cannot see what it has read."""
+"""Wait this long if the api is on another machine: the test cannot see what it has read there."""
 
 
 class Sending(Enum):
     """How requests are sent."""
 
     BY_CHANCE = "by chance"
-    """As httpx sends it."""
+    """In the way of httpx."""
 
     WHOLE = "whole"
     """Head and body in one write."""
 
     IN_PIECES = "in pieces"
-    """Each piece after the server has read the one before it: a body after its head."""
+    """Each piece only after the server has read the previous one: a body after its head."""
 
 
 class Transport(httpx.HTTPTransport):
-    """What carries the requests of an httpx client, over one connection that is not encrypted."""
+    """The transport of an httpx client, over one connection that is not encrypted."""
 
     def __init__(self, sending: Sending, keepalive_expiry: float) -> None:
         limits = httpx.Limits(max_connections=1, keepalive_expiry=keepalive_expiry)
-        # Reading the certificates of the world takes longer than a whole test.
+        # Loading the system's certificates takes longer than a whole test.
         super().__init__(verify=False, trust_env=False, limits=limits)
         if sending is not Sending.BY_CHANCE:
             self._pool = httpcore.ConnectionPool(

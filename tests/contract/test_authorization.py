@@ -1,4 +1,4 @@
-"""Tokens and logins: how a token is sent, what is refused, and what a refusal says."""
+"""Tokens and logins: how a token is sent, which are refused, and what the refusal says."""
 
 from collections.abc import Callable
 
@@ -20,13 +20,13 @@ CALLS = {
 
 
 @pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "BEARER ", "Bearer   "])
-def test_a_token_is_taken_bare_and_as_bearer(api: Api, fresh_key: FreshKey, token: str, scheme: str) -> None:
+def test_a_token_is_accepted_bare_and_as_bearer(api: Api, fresh_key: FreshKey, token: str, scheme: str) -> None:
     answer = api.post("read", json_body({"keys": [fresh_key()]}), {"authorization": scheme + token})
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_without_a_token_nothing_is_done(stranger: Api, call: str) -> None:
+def test_a_request_without_a_token_changes_nothing(stranger: Api, call: str) -> None:
     answer = stranger.post(call, CALLS[call])
     problem_of(answer, "unauthorized", "missing")
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -37,8 +37,8 @@ def test_without_a_token_nothing_is_done(stranger: Api, call: str) -> None:
 @pytest.mark.parametrize(
     "header", ["x", "Bearer", "Bearer x", "Basic YWRtaW46YWRtaW4=", "a.b.c", "..", "x" * 5000, "Bearer \xff"]
 )
-def test_texts_that_are_no_tokens_are_refused(stranger: Api, call: str, header: str) -> None:
-    # As bytes, since httpx would refuse to send some of these as text.
+def test_texts_that_are_not_tokens_are_refused(stranger: Api, call: str, header: str) -> None:
+    # As bytes, because httpx would refuse to send some of these as text.
     answer = stranger.http.post(
         f"/api/{call}", content=CALLS[call], headers=[(b"Authorization", header.encode("latin-1"))]
     )
@@ -85,6 +85,6 @@ def test_a_token_is_void_after_logout(stranger: Api, service: Service, fresh_key
     body = json_body({"keys": [fresh_key()]})
     assert stranger.post("read", body, token).status_code == 200
     assert stranger.post("logout", b"", token).json() == {"status": "success"}
-    # Several api processes may share the port. Another one may remember a token for up to five seconds.
+    # Several api processes may share the port. Another process may cache a token for up to five seconds.
     assert stranger.post("read", body, token).status_code == 401
     problem_of(stranger.post("logout", b"", token), "unauthorized", "revoked")

@@ -36,7 +36,7 @@ def test_a_batch_of_one_key_too_many_is_refused(api: Api, call: str, as_: str) -
 
 
 @pytest.mark.direct
-def test_a_batch_goes_to_several_shards(api: Api, fresh_key: FreshKey) -> None:
+def test_the_keys_of_a_batch_may_be_on_several_shards(api: Api, fresh_key: FreshKey) -> None:
     keys = [fresh_key() for _ in range(200)]
     api.write(dict.fromkeys(keys, 1))
     shards = api.http.get("/health/ready").json()["shards"]
@@ -52,7 +52,7 @@ def _written(api: Api, shard: str) -> float:
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-def test_keys_that_are_not_there_are_named(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_absent_keys_are_named(api: Api, fresh_key: FreshKey, as_: str) -> None:
     here, gone, never = fresh_key(), fresh_key(), fresh_key()
     api.write({here: None, gone: 1})
     api.delete(gone)
@@ -69,7 +69,7 @@ def test_a_read_that_finds_everything_has_no_not_found(api: Api, fresh_key: Fres
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-def test_a_key_that_is_asked_for_twice_is_answered_once(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_key_that_is_requested_twice_is_answered_once(api: Api, fresh_key: FreshKey, as_: str) -> None:
     here, missing = fresh_key(), fresh_key()
     api.write({here: 1})
     answer = api.post("read", json_body({"keys": [here, missing] * 3}), {"accept": as_})
@@ -83,7 +83,7 @@ def test_a_key_that_is_deleted_twice_in_a_batch_counts_once(api: Api, fresh_key:
     assert api.delete(key, key) == 1
 
 
-def test_delete_counts_the_keys_that_were_there(api: Api, fresh_key: FreshKey) -> None:
+def test_a_delete_counts_the_keys_that_existed(api: Api, fresh_key: FreshKey) -> None:
     keys = [fresh_key() for _ in range(20)]
     api.write(dict.fromkeys(keys[:13], 1))
     assert api.delete(*keys) == 13
@@ -99,7 +99,7 @@ def test_delete_answers_in_the_accepted_format(api: Api, fresh_key: FreshKey, ac
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-def test_of_a_member_that_occurs_twice_the_last_counts(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_the_last_of_two_members_with_the_same_name_counts(api: Api, fresh_key: FreshKey, as_: str) -> None:
     key = fresh_key()
     if as_ == JSON:
         body = b'{"data": {"%s": 1, "%s": [2]}}' % (key.encode(), key.encode())

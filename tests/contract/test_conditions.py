@@ -29,14 +29,14 @@ def write(api: Api, data: dict[str, Any], as_: str = JSON) -> dict[str, str]:
 
 
 @both_formats
-def test_a_write_tells_the_versions_that_a_read_tells(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_write_returns_the_versions_that_a_read_returns(api: Api, fresh_key: FreshKey, as_: str) -> None:
     keys = [fresh_key() for _ in range(20)]
     made = write(api, dict.fromkeys(keys, 1), as_)
     assert versions(api, *keys, as_=as_) == made
     assert all(version.isascii() and 0 < len(version) <= 32 for version in made.values())
 
 
-def test_a_version_changes_with_every_change_and_never_comes_again(api: Api, fresh_key: FreshKey) -> None:
+def test_every_change_makes_a_version_that_never_recurs(api: Api, fresh_key: FreshKey) -> None:
     key = fresh_key()
     seen = [write(api, {key: 1})[key], write(api, {key: 1})[key]]
     api.write({key: 1})
@@ -52,7 +52,7 @@ def test_a_version_changes_with_every_change_and_never_comes_again(api: Api, fre
 
 
 @both_formats
-def test_of_a_batch_those_are_changed_whose_conditions_hold(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_the_keys_of_a_batch_whose_conditions_hold_are_changed(api: Api, fresh_key: FreshKey, as_: str) -> None:
     keys = [fresh_key() for _ in range(7)]
     new, there, right, wrong, gone, free, odd = keys
     old = write(api, {there: 0, right: 0, wrong: 0, odd: 0})
@@ -84,7 +84,7 @@ def test_of_a_batch_those_are_changed_whose_conditions_hold(api: Api, fresh_key:
 
 
 @both_formats
-def test_where_all_conditions_hold_it_is_a_success(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_batch_succeeds_if_all_its_conditions_hold(api: Api, fresh_key: FreshKey, as_: str) -> None:
     key = fresh_key()
     assert api.done("write", {"data": {key: 1}, "if": "absent"}, as_) == {"status": "success"}
     problem = problem_of(api.ask("write", {"data": {key: 2}, "if": "absent"}, as_), "condition-failed")
@@ -130,7 +130,7 @@ def test_a_batch_of_the_most_keys_has_an_option_for_each(api: Api, fresh_key: Fr
 
 
 @pytest.mark.direct
-def test_metrics_count_what_was_refused(api: Api, fresh_key: FreshKey) -> None:
+def test_metrics_count_keys_whose_conditions_failed(api: Api, fresh_key: FreshKey) -> None:
     key = fresh_key()
     name = 'tarantkv_conditions_failed_total{code="condition_failed",route="/api/write"} '
 

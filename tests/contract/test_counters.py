@@ -43,7 +43,7 @@ def test_an_absent_key_counts_as_its_initial_number(api: Api, fresh_key: FreshKe
 
 
 @both_formats
-def test_past_its_bounds_an_increment_is_refused_and_the_others_are_made(
+def test_an_increment_beyond_its_bounds_is_refused_and_the_others_are_applied(
     api: Api, fresh_key: FreshKey, as_: str
 ) -> None:
     low, high, free = fresh_key(), fresh_key(), fresh_key()
@@ -56,7 +56,7 @@ def test_past_its_bounds_an_increment_is_refused_and_the_others_are_made(
 
 
 @both_formats
-def test_counters_go_to_both_ends_of_64_bits_and_no_further(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_counters_have_the_range_of_64_bits(api: Api, fresh_key: FreshKey, as_: str) -> None:
     top, bottom = fresh_key(), fresh_key()
     assert add(api, as_, data={top: HIGHEST, bottom: LOWEST}) == {top: HIGHEST, bottom: LOWEST}
     assert add(api, as_, data={top: 0, bottom: 0}) == {top: HIGHEST, bottom: LOWEST}
@@ -67,9 +67,7 @@ def test_counters_go_to_both_ends_of_64_bits_and_no_further(api: Api, fresh_key:
 
 
 @both_formats
-def test_incrementing_a_value_that_is_no_counter_is_refused_and_changes_nothing(
-    api: Api, fresh_key: FreshKey, as_: str
-) -> None:
+def test_an_increment_of_a_value_that_is_not_a_counter_is_refused(api: Api, fresh_key: FreshKey, as_: str) -> None:
     values: list[Any] = ["1", 1.0, None, True, [1], {"a": 1}]
     keys = [fresh_key() for _ in values]
     great = fresh_key()
@@ -90,7 +88,7 @@ def test_a_number_that_was_written_is_a_counter(api: Api, fresh_key: FreshKey, n
     assert add(api, data={key: 1, other: 1}) == {key: number + 1, other: number + 1}
 
 
-def test_a_ttl_counts_where_the_key_is_made_or_always(api: Api, fresh_key: FreshKey) -> None:
+def test_a_ttl_applies_when_the_key_is_created_or_always(api: Api, fresh_key: FreshKey) -> None:
     window, sliding = fresh_key(), fresh_key()
     keys = [window, sliding]
 
@@ -118,7 +116,7 @@ def test_a_ttl_counts_where_the_key_is_made_or_always(api: Api, fresh_key: Fresh
 
 
 @both_formats
-def test_a_batch_of_the_most_counters(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_batch_of_the_most_counters_is_incremented(api: Api, fresh_key: FreshKey, as_: str) -> None:
     deltas = {fresh_key(): number for number in range(MAX_BATCH_KEYS)}
     options = {key: {"initial": 5, "max": 2**40, "ttl": 600} for key in deltas}
     assert add(api, as_, data=deltas, options=options) == {key: delta + 5 for key, delta in deltas.items()}

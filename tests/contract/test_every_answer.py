@@ -1,4 +1,4 @@
-"""What every answer has, whatever its status: headers, request ids, no server name."""
+"""What all answers have in common: headers, request ids, and no server name."""
 
 import json
 import re
@@ -27,7 +27,7 @@ SECURITY_HEADERS = {
 }
 
 OF_METRICS = "GET", "/metrics", b"", 200
-"""Which a proxy keeps to itself."""
+"""A proxy does not publish this path."""
 
 every_answer = pytest.mark.parametrize(
     "asked", [*ANSWERS.values(), pytest.param(OF_METRICS, marks=pytest.mark.direct)], ids=[*ANSWERS, "metrics"]
@@ -37,14 +37,14 @@ Asked = tuple[str, str, bytes, int]
 
 @pytest.mark.direct
 @every_answer
-def test_it_has_no_server_name(api: Api, asked: Asked) -> None:
+def test_an_answer_has_no_server_name(api: Api, asked: Asked) -> None:
     method, path, body, _ = asked
     answer = api.http.request(method, path, content=body, headers={"authorization": api.token or ""})
     assert "server" not in answer.headers
 
 
 @every_answer
-def test_it_has_the_security_headers(api: Api, asked: Asked) -> None:
+def test_an_answer_has_the_security_headers(api: Api, asked: Asked) -> None:
     method, path, body, status = asked
     answer = api.http.request(method, path, content=body, headers={"authorization": api.token or ""})
     assert answer.status_code == status
@@ -53,7 +53,7 @@ def test_it_has_the_security_headers(api: Api, asked: Asked) -> None:
 
 
 @every_answer
-def test_it_takes_the_request_id_over(api: Api, asked: Asked) -> None:
+def test_an_answer_repeats_the_request_id(api: Api, asked: Asked) -> None:
     method, path, body, _ = asked
     headers = {"authorization": api.token or "", "x-request-id": "my-own/id:1"}
     answer = api.http.request(method, path, content=body, headers=headers)
@@ -61,7 +61,7 @@ def test_it_takes_the_request_id_over(api: Api, asked: Asked) -> None:
 
 
 @every_answer
-def test_it_makes_a_request_id_of_its_own_for_each_request(api: Api, asked: Asked) -> None:
+def test_each_request_without_an_id_gets_its_own(api: Api, asked: Asked) -> None:
     method, path, body, _ = asked
     headers = {"authorization": api.token or ""}
     made = {api.http.request(method, path, content=body, headers=headers).headers["x-request-id"] for _ in range(2)}
@@ -70,12 +70,12 @@ def test_it_makes_a_request_id_of_its_own_for_each_request(api: Api, asked: Aske
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "two words"])
-def test_a_request_id_that_cannot_be_one_is_replaced(api: Api, given: str) -> None:
+def test_an_invalid_request_id_is_replaced(api: Api, given: str) -> None:
     answer = api.http.get("/health/live", headers={"x-request-id": given})
     assert answer.headers["x-request-id"] not in ("", given)
 
 
-def test_a_request_id_of_128_characters_is_taken_over(api: Api) -> None:
+def test_a_request_id_of_128_characters_is_accepted(api: Api) -> None:
     answer = api.http.get("/health/live", headers={"x-request-id": "x" * 128})
     assert answer.headers["x-request-id"] == "x" * 128
 
@@ -89,7 +89,7 @@ def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("call", ["login", "logout", "write", "read", "delete", "touch", "increment", "scan", "import"])
-def test_a_call_takes_no_other_method_than_post(api: Api, call: str, method: str) -> None:
+def test_a_call_accepts_only_post(api: Api, call: str, method: str) -> None:
     answer = api.http.request(method, f"/api/{call}", headers={"authorization": api.token or ""})
     problem_of(answer, "method-not-allowed")
     assert answer.headers["allow"] == "POST"
@@ -97,7 +97,7 @@ def test_a_call_takes_no_other_method_than_post(api: Api, call: str, method: str
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", pytest.param("/metrics", marks=pytest.mark.direct)])
-def test_operations_take_no_post(api: Api, path: str) -> None:
+def test_operational_routes_do_not_accept_post(api: Api, path: str) -> None:
     answer = api.http.post(path, content=b"{}")
     problem_of(answer, "method-not-allowed")
     assert "GET" in answer.headers["allow"]

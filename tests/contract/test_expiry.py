@@ -20,7 +20,7 @@ both_formats = pytest.mark.parametrize("as_", [JSON, MSGPACK])
 
 
 def expires_at(api: Api, key: str, as_: str = JSON) -> float | None:
-    """When a key that is there expires, as Unix time in seconds; None: never."""
+    """When an existing key expires, as Unix time in seconds; None: never."""
     document = api.done("read", {"keys": [key], "with": ["expires_at"]}, as_)
     assert key in document["data"], document
     moment: float | None = document["meta"][key].get("expires_at")
@@ -40,7 +40,7 @@ def wait_until_gone(api: Api, key: str) -> None:
 
 
 @both_formats
-def test_a_ttl_for_all_and_for_single_keys(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_ttl_may_be_given_for_all_and_for_single_keys(api: Api, fresh_key: FreshKey, as_: str) -> None:
     every, short, fixed, never = (fresh_key() for _ in range(4))
     moment = round(time.time()) + 7200.5
     options: dict[str, Any] = {short: {"ttl": 60}, fixed: {"expires_at": moment}, never: {"ttl": None}}
@@ -54,7 +54,7 @@ def test_a_ttl_for_all_and_for_single_keys(api: Api, fresh_key: FreshKey, as_: s
 
 
 @both_formats
-def test_a_key_is_gone_once_it_has_expired_and_not_earlier(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_key_is_absent_once_it_has_expired_and_not_earlier(api: Api, fresh_key: FreshKey, as_: str) -> None:
     key, other = fresh_key(), fresh_key()
     before = time.time()
     api.done("write", {"data": {key: 1, other: 2}, "options": {key: {"ttl": SHORT_S}}}, as_)
@@ -85,7 +85,7 @@ def test_an_expired_key_is_absent_for_every_call(api: Api, fresh_key: FreshKey) 
 
 
 @both_formats
-def test_a_past_moment_is_taken_and_the_key_is_absent(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_an_expiry_in_the_past_is_accepted_and_the_key_is_absent(api: Api, fresh_key: FreshKey, as_: str) -> None:
     keys = [fresh_key() for _ in range(3)]
     api.write(dict.fromkeys(keys, 1))
     moments: dict[str, Any] = {
@@ -124,7 +124,7 @@ def test_a_touch_gives_another_expiry_and_leaves_value_and_version(api: Api, fre
 
 
 @both_formats
-def test_a_touch_may_end_keys_or_their_expiry(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_touch_may_expire_keys_or_remove_their_expiry(api: Api, fresh_key: FreshKey, as_: str) -> None:
     ended, lasting = fresh_key(), fresh_key()
     api.done("write", {"data": {ended: 1, lasting: 1}, "ttl": 60}, as_)
     assert api.done("touch", {"keys": [lasting], "ttl": None}, as_) == {"status": "success", "touched": 1}

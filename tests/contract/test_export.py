@@ -19,7 +19,7 @@ def export(api: Api, **selected: Any) -> httpx.Response:
 
 
 def items_of(answer: httpx.Response) -> list[dict[str, Any]]:
-    """The items of a whole export, with nothing behind its end."""
+    """The items of a complete export; nothing may follow its end."""
     assert answer.status_code == 200, answer.text[:500]
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert answer.content.endswith(b"\n")
@@ -44,7 +44,7 @@ def stored(api: Api, prefix: str, fresh_key: FreshKeys) -> dict[str, Any]:
     return data
 
 
-def test_every_key_comes_in_order_with_all_that_is_known_of_it(api: Api, prefix: str, stored: dict[str, Any]) -> None:
+def test_every_key_comes_in_order_with_value_version_and_expiry(api: Api, prefix: str, stored: dict[str, Any]) -> None:
     api.post("write", json.dumps({"data": {f"{prefix}0": 1}, "expires_at": 4_102_444_800.5}).encode())
     stored[f"{prefix}0"] = 1
     items = items_of(export(api, prefix=prefix))
@@ -55,7 +55,7 @@ def test_every_key_comes_in_order_with_all_that_is_known_of_it(api: Api, prefix:
     assert_usable(api, export(api, prefix=prefix))
 
 
-def test_bounds_keys_alone_and_segments(api: Api, prefix: str, stored: dict[str, Any]) -> None:
+def test_an_export_may_have_bounds_only_keys_and_segments(api: Api, prefix: str, stored: dict[str, Any]) -> None:
     in_order = sorted(stored, key=str.encode)
     some = items_of(export(api, prefix=prefix, start=in_order[3], end=in_order[-1], values="false"))
     assert [item["key"] for item in some] == in_order[3:-1]
@@ -114,7 +114,7 @@ def test_each_rule_has_its_refusal(api: Api) -> None:
     )
 
 
-def test_it_takes_get_alone_and_needs_a_token(api: Api, stranger: Api) -> None:
+def test_an_export_accepts_only_get_and_needs_a_token(api: Api, stranger: Api) -> None:
     for method in ("HEAD", "POST", "PUT", "DELETE"):
         answer = api.http.request(method, "/api/export", headers={"authorization": api.token or ""})
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET")

@@ -1,4 +1,4 @@
-"""`POST /api/import`: what lines may be, and what is answered of each."""
+"""`POST /api/import`: the forms of lines, and the result of each."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ def imported(api: Api, *lines: Any, query: str = "", **headers: str) -> dict[str
     return document
 
 
-def test_lines_are_stored_with_what_they_say(api: Api, fresh_key: FreshKeys) -> None:
+def test_lines_are_stored_with_their_options(api: Api, fresh_key: FreshKeys) -> None:
     plain, expiring, gone, binary, late = (fresh_key() for _ in range(5))
     answer = imported(
         api,
@@ -46,7 +46,7 @@ def test_lines_are_stored_with_what_they_say(api: Api, fresh_key: FreshKeys) -> 
     assert "expires_at" in found["meta"][binary]
 
 
-def test_a_key_that_is_there_already_is_kept_where_a_line_says_so(api: Api, fresh_key: FreshKeys) -> None:
+def test_a_line_with_the_condition_absent_does_not_change_an_existing_key(api: Api, fresh_key: FreshKeys) -> None:
     there, absent, plain = (fresh_key() for _ in range(3))
     api.write({there: "old", plain: "old"})
     answer = imported(
@@ -59,7 +59,7 @@ def test_a_key_that_is_there_already_is_kept_where_a_line_says_so(api: Api, fres
     assert api.read(there, absent, plain) == {there: "old", absent: "new", plain: "new"}
 
 
-def test_an_export_is_taken_back_as_it_is(api: Api, fresh_key: FreshKeys) -> None:
+def test_an_export_can_be_imported_unchanged(api: Api, fresh_key: FreshKeys) -> None:
     prefix = fresh_key() + ":"
     data = {f"{prefix}{number}": value for number, value in enumerate([1, b"\xff", {"a": [None]}, "😀", -0.0, 2**63])}
     fresh_key.made += data
@@ -78,14 +78,14 @@ def test_an_export_is_taken_back_as_it_is(api: Api, fresh_key: FreshKeys) -> Non
     assert again == items
 
 
-def test_lines_of_control_and_empty_ones_are_skipped(api: Api, fresh_key: FreshKeys) -> None:
+def test_control_lines_and_empty_lines_are_skipped(api: Api, fresh_key: FreshKeys) -> None:
     key = fresh_key()
     body = [{"cursor": "abc", "items": 5}, b"", b"  \r", {"key": key, "value": 1}, {"end": True, "items": 1}, b""]
     assert imported(api, *body) == {"lines": 1, "applied": 1, **DONE}
     assert imported(api, {"end": True, "items": 0}) == {"lines": 0, "applied": 0, **DONE}
 
 
-def test_each_bad_line_is_rejected_by_its_number_and_fails_no_other(api: Api, fresh_key: FreshKeys) -> None:
+def test_each_bad_line_is_rejected_by_its_number_and_the_others_are_stored(api: Api, fresh_key: FreshKeys) -> None:
     good, key, twice = (fresh_key() for _ in range(3))
     bad: list[tuple[Any, str, str | None]] = [
         (b"x", "invalid_line", None),
@@ -127,13 +127,13 @@ def test_each_bad_line_is_rejected_by_its_number_and_fails_no_other(api: Api, fr
     assert api.read_document(key)["not_found"] == [key]
 
 
-def test_of_many_rejected_lines_the_first_are_listed(api: Api) -> None:
+def test_the_first_of_many_rejected_lines_are_listed(api: Api) -> None:
     answer = imported(api, *[b"x"] * 1000)
     assert [each["line"] for each in answer["rejected"]] == list(range(1, 101))
     assert (answer["lines"], answer["rejected_more"]) == (1000, 900)
 
 
-def test_under_an_idempotency_key_the_first_outcome_is_answered_again(api: Api, fresh_key: FreshKeys) -> None:
+def test_a_repeated_import_under_an_idempotency_key_gets_the_first_outcome(api: Api, fresh_key: FreshKeys) -> None:
     absent, plain = fresh_key(), fresh_key()
     lines = ({"key": absent, "value": 1, "if": "absent"}, {"key": plain, "value": 1}, b"x")
     first = imported(api, *lines, **{"idempotency-key": absent})
@@ -155,12 +155,12 @@ def test_under_an_idempotency_key_the_first_outcome_is_answered_again(api: Api, 
         ("?line=1", "#/line"),
     ],
 )
-def test_a_parameter_that_is_not_valid_is_refused(api: Api, query: str, pointer: str) -> None:
+def test_an_invalid_parameter_is_refused(api: Api, query: str, pointer: str) -> None:
     answer = api.post("import" + query, b"{}", {"content-type": MEDIA_TYPE})
     assert pointers(problem_of(answer, "invalid-request")) == [pointer]
 
 
-def test_a_body_that_is_no_import_is_refused(api: Api) -> None:
+def test_a_body_that_is_not_an_import_is_refused(api: Api) -> None:
     for media_type in ("application/json", "text/plain", "application/x-ndjson; charset=latin-1"):
         answer = api.post("import", b'{"key": "x"}', {"content-type": media_type})
         problem_of(answer, "unsupported-media-type")
@@ -171,7 +171,7 @@ def test_a_body_that_is_no_import_is_refused(api: Api) -> None:
     assert_usable(api, many)
 
 
-def test_a_whole_import_of_the_most_lines(api: Api, fresh_key: FreshKeys) -> None:
+def test_an_import_of_the_most_lines_is_stored(api: Api, fresh_key: FreshKeys) -> None:
     prefix = fresh_key() + ":"
     keys = [f"{prefix}{number:05}" for number in range(MAX_BATCH_KEYS)]
     fresh_key.made += keys

@@ -1,4 +1,4 @@
-"""Keys: which are allowed, and that no two keys are taken for the same one."""
+"""Keys: which are allowed, and that different keys are never mistaken for each other."""
 
 import random
 from typing import Any
@@ -34,7 +34,7 @@ RARE = {1: (0x01, 0x1F), 2: (0x700, 0x7BF), 3: (0xE000, 0xF8FF), 4: (0xF0000, 0x
 
 
 def key_of(size: int, character: str, prefix: str = "") -> str:
-    """A key of exactly `size` bytes that begins with `prefix`, of one character as far as that goes."""
+    """A key of exactly `size` bytes that begins with `prefix` and then repeats one character as far as it fits."""
     times, rest = divmod(size - len(prefix.encode()), len(character.encode()))
     return prefix + character * times + "b" * rest
 
@@ -49,9 +49,9 @@ def short_key_of(size: int, width: int, control: str) -> str:
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
 @pytest.mark.parametrize("character", ALPHABET)
-def test_keys_of_every_length_are_kept_apart(api: Api, fresh_key: FreshKeys, character: str, as_: str) -> None:
+def test_keys_of_every_length_are_different_keys(api: Api, fresh_key: FreshKeys, character: str, as_: str) -> None:
     prefix, width = fresh_key(), len(character.encode())
-    # Each of the tests that may run side by side has a key of one byte for itself.
+    # Each of the tests that may run at the same time has a key of one byte of its own.
     control = chr(0x10 + 2 * width + (as_ == JSON))
     short = [short_key_of(size, width, control) for size in range(1, len(prefix))]
     # Where the tests run against a system in use, a short key may exist already: the test leaves it alone.
@@ -66,7 +66,7 @@ def test_keys_of_every_length_are_kept_apart(api: Api, fresh_key: FreshKeys, cha
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
 @pytest.mark.parametrize("name", STRANGE_KEYS)
-def test_a_key_is_any_text(api: Api, fresh_key: FreshKeys, name: str, as_: str) -> None:
+def test_any_text_may_be_a_key(api: Api, fresh_key: FreshKeys, name: str, as_: str) -> None:
     fresh, strange = fresh_key(), STRANGE_KEYS[name]
     data = {strange + fresh: 1, fresh + strange: 2, fresh + strange + fresh: 3, fresh: 4}
     fresh_key.made += data
@@ -76,7 +76,7 @@ def test_a_key_is_any_text(api: Api, fresh_key: FreshKeys, name: str, as_: str) 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
 @pytest.mark.parametrize("character", ALPHABET)
-def test_a_key_of_one_byte_too_many_is_refused(api: Api, character: str, as_: str) -> None:
+def test_a_key_that_is_one_byte_too_long_is_refused(api: Api, character: str, as_: str) -> None:
     key = key_of(MAX_KEY_BYTES + 1, character)
     document = {"data": {key: 1}}
     body = json_body(document) if as_ == JSON else msgpack_body(document)
@@ -95,14 +95,14 @@ def test_an_empty_key_is_refused(api: Api, as_: str) -> None:
     ("call", "more"), [("read", {}), ("delete", {}), ("delete", {"if": "absent"}), ("touch", {"ttl": 1})]
 )
 @pytest.mark.parametrize("key", ["", "a" * (MAX_KEY_BYTES + 1)])
-def test_a_key_that_cannot_be_stored_cannot_be_asked_for(api: Api, call: str, more: dict[str, Any], key: str) -> None:
+def test_a_key_that_cannot_be_stored_cannot_be_read(api: Api, call: str, more: dict[str, Any], key: str) -> None:
     document = {"keys": ["good", key], **more}
     problem = problem_of(api.post(call, json_body(document)), "invalid-key", f"{len(key)} bytes")
     assert pointers(problem) == ["#/keys/1"]
 
 
 @pytest.mark.parametrize(("call", "more"), [("write", {"if": "absent"}), ("write", {"ttl": 1}), ("increment", {})])
-def test_a_key_that_cannot_be_stored_cannot_be_changed_otherwise(api: Api, call: str, more: dict[str, Any]) -> None:
+def test_a_key_that_cannot_be_stored_cannot_be_changed(api: Api, call: str, more: dict[str, Any]) -> None:
     key = "a" * (MAX_KEY_BYTES + 1)
     problem = problem_of(api.post(call, json_body({"data": {key: 1}, **more})), "invalid-key", f"{len(key)} bytes")
     assert pointers(problem) == [f"#/data/{key}"]

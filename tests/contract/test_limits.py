@@ -1,4 +1,4 @@
-"""The limits of bodies, values and answers: the largest that passes, and one byte more."""
+"""The limits of bodies, values and answers: the largest that is accepted, and one byte more."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -14,7 +14,7 @@ TEXT_HEAD = 5
 
 
 def chunked(body: bytes) -> Iterator[bytes]:
-    """A body of which nobody says the length in advance."""
+    """A body without a length in advance."""
     size = 1 << 20
     for start in range(0, len(body), size):
         yield body[start : start + size]
@@ -30,7 +30,7 @@ Framing = Callable[[bytes], Iterable[bytes] | bytes]
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-def test_a_value_of_the_most_bytes_is_kept(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_value_of_the_most_bytes_is_stored(api: Api, fresh_key: FreshKey, as_: str) -> None:
     data = {fresh_key(): "x" * (MAX_VALUE_BYTES - TEXT_HEAD)}
     api.write(data, as_=as_)
     assert api.read(*data, as_=as_) == data
@@ -38,7 +38,7 @@ def test_a_value_of_the_most_bytes_is_kept(api: Api, fresh_key: FreshKey, as_: s
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-def test_a_value_of_one_byte_too_many_is_refused_by_name(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_value_that_is_one_byte_too_large_is_named(api: Api, fresh_key: FreshKey, as_: str) -> None:
     key = fresh_key()
     document = {"data": {fresh_key(): 1, key: "x" * (MAX_VALUE_BYTES - TEXT_HEAD + 1)}}
     body = json_body(document) if as_ == JSON else msgpack_body(document)
@@ -48,7 +48,7 @@ def test_a_value_of_one_byte_too_many_is_refused_by_name(api: Api, fresh_key: Fr
 
 
 @FRAMINGS
-def test_a_body_of_the_most_bytes_is_taken(api: Api, fresh_key: FreshKey, framing: Framing) -> None:
+def test_a_body_of_the_most_bytes_is_accepted(api: Api, fresh_key: FreshKey, framing: Framing) -> None:
     key = fresh_key()
     body = json_body({"data": {key: 1}}).ljust(MAX_BODY_BYTES)
     assert api.post("write", framing(body)).status_code == 200
@@ -57,16 +57,16 @@ def test_a_body_of_the_most_bytes_is_taken(api: Api, fresh_key: FreshKey, framin
 
 @FRAMINGS
 @pytest.mark.parametrize("call", ["write", "read", "delete", "touch", "increment", "login", "logout"])
-def test_a_body_of_one_byte_too_many_is_refused_on_a_connection_that_goes_on(
+def test_a_body_that_is_one_byte_too_large_is_refused_and_the_connection_stays_open(
     api: Api, call: str, framing: Framing
 ) -> None:
     answer = api.post(call, framing(b" " * (MAX_BODY_BYTES + 1)))
-    # The limit for login and logout is far lower, and no setting.
+    # The limit for login and logout is far lower, and it is not a setting.
     problem_of(answer, "body-too-large", "bytes" if call in ("login", "logout") else str(MAX_BODY_BYTES))
     assert_usable(api, answer)
 
 
-def test_a_refused_body_leaves_room_for_the_next(api: Api, fresh_key: FreshKey) -> None:
+def test_a_refused_body_takes_no_memory_from_the_next(api: Api, fresh_key: FreshKey) -> None:
     key = fresh_key()
     for _ in range(3):
         problem_of(api.post("write", chunked(b" " * (MAX_BODY_BYTES + 1))), "body-too-large")
@@ -74,7 +74,7 @@ def test_a_refused_body_leaves_room_for_the_next(api: Api, fresh_key: FreshKey) 
     assert api.read(key) == {key: 1}
 
 
-def test_a_large_body_without_a_token_is_refused_on_a_connection_that_goes_on(stranger: Api) -> None:
+def test_a_large_body_without_a_token_is_refused_and_the_connection_stays_open(stranger: Api) -> None:
     answer = stranger.post("write", b" " * MAX_BODY_BYTES)
     problem_of(answer, "unauthorized")
     assert_usable(stranger, answer)

@@ -1,4 +1,4 @@
-"""Malformed requests: each is refused with a problem that names the fault, and the connection goes on."""
+"""Malformed requests: each is refused with a problem that names the fault, and the connection stays open."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ BAD_VALUES: dict[str, tuple[bytes, str]] = {
     "bad UTF-8 inside": (b'{"x": ["\xe2\x82"]}', "UTF-8"),
     "200 levels": (b"[" * 200 + b"]" * 200, "levels"),
 }
-"""Values that cannot be kept, and what the problem must say besides their key."""
+"""Values that cannot be stored, and what the problem must say besides their key."""
 
 GRAMMAR = ("NaN", "Infinity", "-Infinity")
 """Those of `BAD_VALUES` that no JSON document may hold at all."""
@@ -139,7 +139,7 @@ BAD_VALUES_MSGPACK: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("call", ["write", "read", "delete", "touch", "increment", "login", "users"])
 @pytest.mark.parametrize("name", MALFORMED_JSON)
-def test_a_body_that_is_no_json_is_refused(api: Api, call: str, name: str) -> None:
+def test_a_body_that_is_not_json_is_refused(api: Api, call: str, name: str) -> None:
     answer = api.post(call, MALFORMED_JSON[name])
     problem = problem_of(answer, json.loads(answer.content)["type"].rpartition(":")[2])
     assert answer.status_code == (
@@ -150,7 +150,7 @@ def test_a_body_that_is_no_json_is_refused(api: Api, call: str, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["nothing", "an end too early", "trailing bytes", "a byte order mark", "UTF-16"])
-def test_a_body_that_is_no_json_is_called_so(api: Api, name: str) -> None:
+def test_the_problem_says_that_a_body_is_not_json(api: Api, name: str) -> None:
     problem_of(api.post("write", MALFORMED_JSON[name]), "malformed-body", "the body is")
 
 
@@ -173,7 +173,7 @@ def test_a_call_with_keys_of_another_form_is_refused(api: Api, call: str, name: 
 
 
 @pytest.mark.parametrize("name", BAD_VALUES)
-def test_a_value_that_cannot_be_kept_is_refused_by_name(api: Api, fresh_key: FreshKey, name: str) -> None:
+def test_a_value_that_cannot_be_stored_is_named(api: Api, fresh_key: FreshKey, name: str) -> None:
     value, mentioned = BAD_VALUES[name]
     good, bad = fresh_key(), fresh_key()
     answer = api.post("write", b'{"data": {"%s": 1, "%s": %s}}' % (good.encode(), bad.encode(), value))
@@ -188,13 +188,13 @@ def test_a_value_that_cannot_be_kept_is_refused_by_name(api: Api, fresh_key: Fre
 
 
 @pytest.mark.parametrize("value", [b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000])
-def test_a_value_that_no_parser_survives_is_refused(api: Api, value: bytes) -> None:
+def test_a_value_that_would_crash_a_parser_is_refused(api: Api, value: bytes) -> None:
     answer = api.post("write", b'{"data": {"a": %s}}' % value)
     problem_of(answer, "invalid-value", "levels")
     assert_usable(api, answer)
 
 
-def test_a_messagepack_value_that_no_parser_survives_is_refused(api: Api) -> None:
+def test_a_messagepack_value_that_would_crash_a_parser_is_refused(api: Api) -> None:
     answer = api.post("write", b"\x81\xa4data\x81\xa1a" + b"\x91" * 100_000 + b"\xc0", {"content-type": MSGPACK})
     problem_of(answer, "invalid-value", "levels")
     assert_usable(api, answer)
@@ -222,7 +222,7 @@ def test_a_pair_of_escaped_surrogates_is_one_character(api: Api, fresh_key: Fres
 
 
 @pytest.mark.parametrize("name", MALFORMED_MSGPACK)
-def test_a_body_that_is_no_messagepack_is_refused(api: Api, name: str) -> None:
+def test_a_body_that_is_not_messagepack_is_refused(api: Api, name: str) -> None:
     answer = api.post("write", MALFORMED_MSGPACK[name], {"content-type": MSGPACK})
     assert answer.status_code == 400
     assert_usable(api, answer)
@@ -237,7 +237,7 @@ def test_a_messagepack_write_of_another_form_is_refused(api: Api, name: str) -> 
 
 
 @pytest.mark.parametrize("name", BAD_VALUES_MSGPACK)
-def test_a_messagepack_value_that_cannot_be_kept_is_refused_by_name(api: Api, fresh_key: FreshKey, name: str) -> None:
+def test_a_messagepack_value_that_cannot_be_stored_is_named(api: Api, fresh_key: FreshKey, name: str) -> None:
     value, mentioned = BAD_VALUES_MSGPACK[name]
     good, bad = fresh_key(), fresh_key()
     body = b"\x81\xa4data\x82" + msgpack_body(good) + b"\x01" + msgpack_body(bad) + value
@@ -293,5 +293,5 @@ def test_a_login_of_another_form_is_refused(stranger: Api, document: Any, mentio
     assert_usable(stranger, answer)
 
 
-def test_a_login_with_an_endless_password_is_refused(stranger: Api) -> None:
+def test_a_login_with_a_very_long_password_is_refused(stranger: Api) -> None:
     problem_of(stranger.post("login", json_body({"username": "x", "password": "y" * 1025})), "invalid-request", "1024")

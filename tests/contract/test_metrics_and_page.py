@@ -35,7 +35,7 @@ def test_requests_are_counted_by_route_and_status(api: Api, fresh_key: FreshKey)
 
 
 @pytest.mark.direct
-def test_unknown_paths_are_counted_as_one(api: Api, fresh_key: FreshKey) -> None:
+def test_all_unknown_paths_are_counted_as_one_route(api: Api, fresh_key: FreshKey) -> None:
     before = requests(api, route="other", status="404")
     path = fresh_key()
     api.http.get(f"/{path}")
@@ -44,7 +44,7 @@ def test_unknown_paths_are_counted_as_one(api: Api, fresh_key: FreshKey) -> None
 
 
 @pytest.mark.direct
-def test_keys_in_paths_are_counted_as_one_route(api: Api, fresh_key: FreshKey) -> None:
+def test_all_keys_in_paths_are_counted_as_one_route(api: Api, fresh_key: FreshKey) -> None:
     before = requests(api, route="/api/keys/{key}", status="404")
     key = fresh_key()
     api.http.get(f"/api/keys/{key}", headers={"authorization": str(api.token)})
@@ -60,7 +60,7 @@ def test_the_keys_of_batches_are_counted(api: Api, fresh_key: FreshKey) -> None:
     assert samples(api)[name] >= before + 17
 
 
-def test_the_page_loads_nothing_from_elsewhere(api: Api) -> None:
+def test_the_page_loads_nothing_from_other_servers(api: Api) -> None:
     page = api.http.get("/schema")
     assert page.headers["content-type"].startswith("text/html")
     sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -74,7 +74,7 @@ def test_the_page_shows_the_document(api: Api) -> None:
     assert "/schema/openapi.json" in api.http.get("/schema/page.js").text
 
 
-def test_every_reference_of_the_document_leads_somewhere(documented: Documented) -> None:
+def test_every_reference_in_the_document_resolves(documented: Documented) -> None:
     def walk(node: object) -> None:
         if isinstance(node, dict):
             if "$ref" in node:
@@ -128,7 +128,7 @@ def test_every_request_and_answer_has_an_example(documented: Documented) -> None
                 continue
             contents = [operation["requestBody"]["content"]] if "requestBody" in operation else []
             answers = operation["responses"].items() if path.startswith("/api/") else ()
-            # There is no content in a 304.
+            # A 304 has no content.
             contents += [answer["content"] for status, answer in answers if status != "304"]
             for content in contents:
                 assert any("example" in kind or "examples" in kind for kind in content.values()), (method, path)

@@ -1,4 +1,4 @@
-"""`Content-Type` and `Accept`: which formats are taken and given."""
+"""`Content-Type` and `Accept`: which formats are accepted and sent."""
 
 import gzip
 from collections.abc import Callable
@@ -85,12 +85,12 @@ def test_accept_chooses_the_format(api: Api, fresh_key: FreshKey, accept: str, g
 
 
 @pytest.mark.parametrize("call", ["write", "delete"])
-def test_a_success_is_told_in_the_accepted_format(api: Api, fresh_key: FreshKey, call: str) -> None:
+def test_a_success_has_the_accepted_format(api: Api, fresh_key: FreshKey, call: str) -> None:
     body = {"data": {fresh_key(): 1}} if call == "write" else {"keys": [fresh_key()]}
     answer = api.post(call, json_body(body), {"accept": MSGPACK})
     assert answer.headers["content-type"] == MSGPACK
     assert decoded(answer)["status"] == "success"
 
 
-def test_a_problem_is_a_json_document_whatever_is_accepted(api: Api) -> None:
+def test_a_problem_is_json_whatever_format_is_accepted(api: Api) -> None:
     problem_of(api.post("read", b"x", {"accept": MSGPACK}), "malformed-body")

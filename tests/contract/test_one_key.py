@@ -35,7 +35,7 @@ def named(fresh_key: FreshKeys) -> Callable[[str], str]:
     return make
 
 
-def test_any_key_can_be_named(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
+def test_any_key_can_be_named_in_a_path(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
     for end in ENDS:
         key = named(end)
         etag = keys.stored(key, {"of": end})
@@ -47,16 +47,14 @@ def test_any_key_can_be_named(api: Api, keys: OneKey, named: Callable[[str], str
 
 
 @pytest.mark.direct
-def test_escapes_mean_what_they_stand_for_and_are_decoded_once(
-    api: Api, keys: OneKey, named: Callable[[str], str]
-) -> None:
+def test_escapes_in_a_path_are_decoded_once(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
     key = named("a+%2B é/")
     api.write({key: 1})
     every = "".join(f"%{byte:02x}" for byte in key.encode())
     mixed = quote(key, safe="+:")
     for spelt in (quote(key, safe=""), every, every.upper(), mixed):
         assert keys.ask("GET", spelt).json() == 1, spelt
-    # A plus is a plus, and no space; a text that looks like an escape is none.
+    # A plus is not a space; an encoded percent sign does not begin an escape.
     problem_of(keys.ask("GET", quote_plus(key)), "key-not-found")
     problem_of(keys.ask("GET", quote(quote(key, safe=""), safe="")), "key-not-found")
 
@@ -127,14 +125,14 @@ def test_the_longest_key_can_be_named(keys: OneKey, named: Callable[[str], str])
         ("PUT", "?%zz=1", "percent"),
     ],
 )
-def test_a_query_that_is_not_valid_is_refused(
+def test_an_invalid_query_is_refused(
     keys: OneKey, named: Callable[[str], str], method: str, query: str, mentions: str
 ) -> None:
     answer = keys.ask(method, quote(named(""), safe="") + query, b"1" if method == "PUT" else None)
     problem_of(answer, "invalid-request", mentions)
 
 
-def test_a_put_tells_when_the_key_expires(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
+def test_a_put_sets_keeps_or_removes_the_expiry(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
     key = named("")
     assert keys.put(key, 1, "?expires_at=4102444800.5").status_code == 200
     assert keys.get(key).headers["x-expires-at"] == "4102444800.5"
@@ -149,7 +147,7 @@ def test_a_put_tells_when_the_key_expires(api: Api, keys: OneKey, named: Callabl
     problem_of(keys.get(key), "key-not-found")
 
 
-def test_json_values_come_back_as_they_went_in(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
+def test_json_values_come_back_unchanged(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
     for name in JSON_VALUES:
         key = named("")
         keys.stored(key, JSON_VALUES[name])
@@ -192,7 +190,7 @@ BODIES: dict[bytes, tuple[str, str]] = {
 }
 
 
-def test_a_body_that_is_no_value_to_keep_is_refused_and_nothing_is_stored(
+def test_a_body_that_is_not_a_valid_value_is_refused_and_nothing_is_stored(
     keys: OneKey, named: Callable[[str], str]
 ) -> None:
     for body, (kind, mentions) in BODIES.items():
@@ -218,14 +216,14 @@ def test_a_body_that_is_no_value_to_keep_is_refused_and_nothing_is_stored(
     ],
     ids=range(9),
 )
-def test_a_messagepack_body_that_is_no_value_to_keep_is_refused(
+def test_a_messagepack_body_that_is_not_a_valid_value_is_refused(
     keys: OneKey, named: Callable[[str], str], body: bytes, kind: str
 ) -> None:
     if len(body) > MAX_VALUE_BYTES or MAX_VALUE_BYTES == 512 * 1024:
         problem_of(keys.put(named(""), msgspec.Raw(body), as_=MSGPACK), kind)
 
 
-def test_a_large_value_comes_back(keys: OneKey, named: Callable[[str], str]) -> None:
+def test_a_large_value_comes_back_unchanged(keys: OneKey, named: Callable[[str], str]) -> None:
     key, value = named(""), ["é" * 100, *range(1000), "x" * (MAX_VALUE_BYTES // 2)]
     for as_ in (JSON, MSGPACK):
         assert keys.put(key, value, as_=as_).status_code == 200
@@ -233,7 +231,7 @@ def test_a_large_value_comes_back(keys: OneKey, named: Callable[[str], str]) -> 
         assert answer.json() == value
 
 
-def test_head_is_get_without_the_body(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
+def test_head_gets_the_answer_of_get_without_the_body(api: Api, keys: OneKey, named: Callable[[str], str]) -> None:
     key = named("")
     etag = keys.stored(key, "twelve bytes")
     for headers, status in (({}, 200), ({"if_none_match": etag}, 304), ({"if_match": '"0"'}, 412)):
@@ -247,19 +245,19 @@ def test_head_is_get_without_the_body(api: Api, keys: OneKey, named: Callable[[s
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "OPTIONS"])
-def test_other_methods_are_refused_with_those_that_there_are(keys: OneKey, method: str) -> None:
+def test_the_refusal_of_another_method_names_the_allowed_ones(keys: OneKey, method: str) -> None:
     answer = keys.ask(method, "x", b"1")
     problem_of(answer, "method-not-allowed", "GET, HEAD, PUT, DELETE")
     assert answer.headers["allow"] == "GET, HEAD, PUT, DELETE"
 
 
-def test_there_is_nothing_at_the_path_of_no_key(api: Api) -> None:
+def test_the_path_without_a_key_is_not_found(api: Api) -> None:
     for path in ("/api/keys", "/api/key/x", "/api/keysx"):
         answer = api.http.get(path, headers={"authorization": str(api.token)})
         problem_of(answer, "not-found")
 
 
-def test_without_a_token_nothing_is_told(stranger: Api, named: Callable[[str], str]) -> None:
+def test_a_request_without_a_token_is_refused(stranger: Api, named: Callable[[str], str]) -> None:
     keys = OneKey(stranger)
     for answer in (keys.get(named("")), keys.put(named(""), 1), keys.delete(named(""))):
         problem_of(answer, "unauthorized", "missing")

@@ -1,4 +1,4 @@
-"""The routes beside the API itself: health, metrics, documentation, and paths that are no route.
+"""The routes besides the API itself: health, metrics, documentation, and paths without a route.
 
 Tests of a path's exact bytes are marked `direct`: proxies refuse or rewrite some of them.
 """
@@ -41,12 +41,12 @@ OTHER_SPELLINGS = ("{}/", "{}//", "/{}", "{}/.", "{}%2f", "{};x", "/x/..{}", "{}
 
 
 def get(api: Api, path: str, method: str = "GET") -> httpx.Response:
-    """Send a path exactly as it is written here: httpx would tidy it up."""
+    """Send a path exactly as it is written here: httpx would normalize it."""
     return api.http.request(method, "/", extensions={"target": path.encode()})
 
 
 @pytest.mark.parametrize("path", EVERY_READABLE)
-def test_head_answers_as_get_without_a_body(api: Api, path: str) -> None:
+def test_head_gets_the_answer_of_get_without_the_body(api: Api, path: str) -> None:
     got, headed = get(api, path), get(api, path, "HEAD")
     assert headed.status_code == got.status_code
     assert headed.content == b""
@@ -58,7 +58,7 @@ def test_head_answers_as_get_without_a_body(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_the_first_paths_to_try_point_to_the_documentation(api: Api, path: str) -> None:
+def test_the_paths_that_people_try_first_point_to_the_documentation(api: Api, path: str) -> None:
     answer = get(api, path)
     assert (answer.status_code, answer.headers["location"]) == (302, "/schema")
     assert "/schema" in answer.text

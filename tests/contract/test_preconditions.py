@@ -20,7 +20,7 @@ def keys(api: Api) -> OneKey:
 
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', ', "x"  ,W/{},', '"x,y",{}', "*"])
-def test_a_read_of_what_the_client_has_is_answered_304(keys: OneKey, fresh_key: FreshKeys, form: str) -> None:
+def test_a_read_of_a_value_that_the_client_has_gets_304(keys: OneKey, fresh_key: FreshKeys, form: str) -> None:
     key = fresh_key()
     etag = keys.stored(key, {"a": 1})
     answer = keys.get(key, if_none_match=form.format(etag))
@@ -29,7 +29,7 @@ def test_a_read_of_what_the_client_has_is_answered_304(keys: OneKey, fresh_key: 
     assert answer.headers["vary"] == "accept"
 
 
-def test_a_read_is_answered_whole_where_the_client_has_something_else(keys: OneKey, fresh_key: FreshKeys) -> None:
+def test_a_read_gets_the_value_if_the_client_has_another_one(keys: OneKey, fresh_key: FreshKeys) -> None:
     key = fresh_key()
     old = keys.stored(key, 1)
     new = keys.stored(key, 2)
@@ -45,7 +45,7 @@ def test_a_read_is_answered_whole_where_the_client_has_something_else(keys: OneK
     problem_of(keys.get(fresh_key(), if_none_match="*"), "key-not-found")
 
 
-def test_a_read_may_ask_for_a_version(keys: OneKey, fresh_key: FreshKeys) -> None:
+def test_a_read_may_require_a_version(keys: OneKey, fresh_key: FreshKeys) -> None:
     key = fresh_key()
     etag = keys.stored(key, 1)
     for header in (etag, f"{OLD}, {etag}", "*"):
@@ -80,14 +80,14 @@ def test_a_put_loses_no_update(keys: OneKey, fresh_key: FreshKeys) -> None:
     problem_of(keys.put(key, 3, if_match=first), "precondition-failed", second.strip('"'))
     problem_of(keys.put(key, 3, if_match=f"W/{second}"), "precondition-failed")
     third = keys.stored(key, 3, if_match=f'{first}, {OLD}, W/{second}, {second}, "no-version"')
-    # The tag of a value that was read as MessagePack holds for a PUT in JSON.
+    # A PUT in JSON accepts the tag of a value that was read as MessagePack.
     fourth = keys.stored(key, 4, if_match=third[:-1] + '-msgpack"')
     keys.stored(key, 5, if_match="*")
     problem_of(keys.put(key, 6, if_match=f"{first}, {fourth}"), "precondition-failed")
     assert keys.get(key).json() == 5
 
 
-def test_a_delete_may_ask_for_a_version(keys: OneKey, fresh_key: FreshKeys) -> None:
+def test_a_delete_may_require_a_version(keys: OneKey, fresh_key: FreshKeys) -> None:
     key = fresh_key()
     problem_of(keys.delete(key), "key-not-found", "not there")
     # Without the header the answer would be 404, so the precondition is not evaluated.
@@ -104,7 +104,7 @@ def test_a_delete_may_ask_for_a_version(keys: OneKey, fresh_key: FreshKeys) -> N
 NO_LISTS = ("6b2", '"6b2', 'w/"6b2"', "*, *", '"a" "b"', '"a", *', ",", '"a b"', "W/")
 
 
-def test_a_precondition_that_is_no_list_of_tags_is_refused(keys: OneKey) -> None:
+def test_a_precondition_that_is_not_a_list_of_tags_is_refused(keys: OneKey) -> None:
     for method, header, value in product(("GET", "PUT", "DELETE"), ("if-match", "if-none-match"), NO_LISTS):
         answer = keys.ask(method, "x", b"1" if method == "PUT" else None, {header: value})
         problem = problem_of(answer, "invalid-header", header)
@@ -121,7 +121,9 @@ def test_preconditions_that_no_shard_can_evaluate_are_refused(keys: OneKey, meth
     problem_of(keys.ask(method, "x", body, both), "invalid-header", "exclude")
 
 
-def test_the_same_request_under_an_idempotency_key_is_made_once(api: Api, keys: OneKey, fresh_key: FreshKeys) -> None:
+def test_the_same_request_under_an_idempotency_key_is_applied_once(
+    api: Api, keys: OneKey, fresh_key: FreshKeys
+) -> None:
     key, once = fresh_key(), {"idempotency_key": token_hex(16), "if_none_match": "*"}
     first = keys.put(key, 1, **once)
     assert first.status_code == 201
@@ -148,7 +150,7 @@ def test_a_precondition_that_failed_once_stays_failed_under_its_idempotency_key(
     assert first["current"] == again["current"]
 
 
-def test_one_of_several_tags_is_found_once_under_an_idempotency_key(keys: OneKey, fresh_key: FreshKeys) -> None:
+def test_a_put_with_several_tags_is_applied_once_under_an_idempotency_key(keys: OneKey, fresh_key: FreshKeys) -> None:
     key = fresh_key()
     etag = keys.stored(key, 1)
     once = {"idempotency_key": token_hex(16), "if_match": f"{OLD}, {etag}"}
@@ -157,7 +159,7 @@ def test_one_of_several_tags_is_found_once_under_an_idempotency_key(keys: OneKey
     assert keys.get(key).json() == 2
 
 
-def test_a_delete_is_told_what_became_of_it_under_its_idempotency_key(keys: OneKey, fresh_key: FreshKeys) -> None:
+def test_a_repeated_delete_under_an_idempotency_key_gets_the_first_outcome(keys: OneKey, fresh_key: FreshKeys) -> None:
     key, once = fresh_key(), {"idempotency_key": token_hex(16)}
     keys.stored(key, 1)
     assert keys.delete(key, **once).status_code == 200

@@ -15,7 +15,7 @@ both_formats = pytest.mark.parametrize("as_", [JSON, MSGPACK])
 
 
 @both_formats
-def test_only_what_is_asked_for_is_told_of_the_keys_that_are_there(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_an_answer_has_only_the_requested_members_of_existing_keys(api: Api, fresh_key: FreshKey, as_: str) -> None:
     lasting, ending, missing = fresh_key(), fresh_key(), fresh_key()
     api.done("write", {"data": {lasting: 1, ending: None}, "options": {ending: {"expires_at": 4_000_000_000.125}}})
     keys = [lasting, ending, missing]
@@ -39,7 +39,7 @@ def test_values_of_every_kind_come_back_unchanged(api: Api, fresh_key: FreshKey)
         assert all(same(answer["data"][key], value) for key, value in data.items())
 
 
-def test_messagepack_values_come_back_as_the_bytes_they_were(api: Api, fresh_key: FreshKey) -> None:
+def test_messagepack_values_come_back_as_the_same_bytes(api: Api, fresh_key: FreshKey) -> None:
     data = {fresh_key(): value for value in MSGPACK_VALUES.values()}
     body = b"\x82\xa4data\xde" + len(data).to_bytes(2, "big")
     for key, value in data.items():
@@ -53,7 +53,7 @@ def test_messagepack_values_come_back_as_the_bytes_they_were(api: Api, fresh_key
 
 
 @both_formats
-def test_a_read_of_the_most_keys_tells_the_version_of_each(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_read_of_the_most_keys_returns_the_version_of_each(api: Api, fresh_key: FreshKey, as_: str) -> None:
     data: dict[str, Any] = {fresh_key(): {"number": number} for number in range(MAX_BATCH_KEYS)}
     made = api.done("write", {"data": data, "return": ["version"]}, as_)["versions"]
     answer = api.done("read", {"keys": list(data), "with": ["version"]}, as_)
@@ -62,7 +62,7 @@ def test_a_read_of_the_most_keys_tells_the_version_of_each(api: Api, fresh_key: 
 
 
 @both_formats
-def test_a_read_that_takes_a_part_and_finds_all_is_as_any_other(api: Api, fresh_key: FreshKey, as_: str) -> None:
+def test_a_partial_read_that_finds_all_keys_has_the_usual_answer(api: Api, fresh_key: FreshKey, as_: str) -> None:
     key, missing = fresh_key(), fresh_key()
     api.write({key: 1})
     assert api.done("read", {"keys": [key, missing], "partial": True}, as_) == {

@@ -13,7 +13,7 @@ ODD = ("", "\0", "0", "Z", "a", "a\0", "aa", "~", "é", "ﬀ", "\uffff", "😀",
 
 
 class Scanner:
-    """Scans keys that begin as one test's do."""
+    """Scans keys that begin with the prefix of one test."""
 
     def __init__(self, api: Api, prefix: str, as_: str) -> None:
         self.api = api
@@ -80,7 +80,7 @@ def test_start_is_included_and_end_is_not(scanner: Scanner, stored: dict[str, An
     assert scanner.keys(start="\uffff") == []
 
 
-def test_an_answer_has_of_a_key_only_the_details_that_were_asked_for(scanner: Scanner, stored: dict[str, Any]) -> None:
+def test_an_item_has_only_the_requested_members(scanner: Scanner, stored: dict[str, Any]) -> None:
     expiring, lasting = sorted(stored, key=str.encode)[:2]
     body = json_body({"data": {expiring: 1}, "expires_at": 4_102_444_800.5})
     assert scanner.api.post("write", body).status_code == 200
@@ -102,11 +102,11 @@ def test_the_limit_may_differ_from_page_to_page(scanner: Scanner, stored: dict[s
         limit += 1
         page = scanner.page(cursor=page["cursor"], limit=limit)
     assert keys == sorted(stored, key=str.encode)
-    # Without one it is 1,000.
+    # The default is 1,000.
     assert scanner.page(prefix=scanner.prefix)["complete"]
 
 
-def test_a_cursor_can_be_used_again_and_sees_what_is_there_then(scanner: Scanner, stored: dict[str, Any]) -> None:
+def test_a_cursor_can_be_used_again_and_shows_the_keys_of_that_moment(scanner: Scanner, stored: dict[str, Any]) -> None:
     in_order = sorted(stored, key=str.encode)
     cursor = scanner.page(prefix=scanner.prefix, limit=4)["cursor"]
     assert [item["key"] for item in scanner.page(cursor=cursor, limit=2)["items"]] == in_order[4:6]
@@ -164,7 +164,7 @@ def test_a_selector_beside_a_cursor_is_refused(scanner: Scanner, stored: dict[st
         assert pointers(problem_of(answer, "invalid-request", "is part of the cursor")) == [f"#/{name}"]
 
 
-def test_a_body_that_is_no_document_is_refused(api: Api) -> None:
+def test_a_body_that_is_not_a_document_is_refused(api: Api) -> None:
     for body in (b"", b"[]", b"{", b'{"limit":', b"\xff", b'{"prefix": "\\ud800"}'):
         assert api.post("scan", body).status_code == 400, body
 

@@ -1,4 +1,4 @@
-"""`GET /api/status`: what runs and how it does."""
+"""`GET /api/status`: the state of the system."""
 
 from secrets import token_hex
 from typing import Any
@@ -25,7 +25,7 @@ def status(api: Api) -> dict[str, Any]:
     return content
 
 
-def test_it_tells_of_shards_queues_workers_and_processes(api: Api, fresh_key: FreshKeys) -> None:
+def test_the_status_has_shards_queues_workers_and_processes(api: Api, fresh_key: FreshKeys) -> None:
     api.write({fresh_key(): number for number in range(50)})
     found = status(api)
     shards = [row["shard"] for row in found["shards"]]
@@ -69,7 +69,7 @@ def test_rates_and_times_are_of_the_last_seconds(api: Api, fresh_key: FreshKeys)
     until(shows, 15, "nothing is counted")
 
 
-def test_whole_requests_are_counted_by_status(api: Api, fresh_key: FreshKeys) -> None:
+def test_requests_are_counted_by_status(api: Api, fresh_key: FreshKeys) -> None:
     def shows() -> bool:
         api.write({fresh_key(): 1})
         api.http.get(f"/api/keys/{fresh_key()}", headers={"authorization": str(api.token)})
@@ -106,7 +106,7 @@ def test_a_failed_request_is_found_by_its_id_and_without_its_key(api: Api) -> No
     assert key not in asked(api).text
 
 
-def test_it_is_answered_in_both_formats_and_head(api: Api) -> None:
+def test_the_status_has_both_formats_and_answers_head(api: Api) -> None:
     packed = asked(api, accept=MSGPACK)
     assert packed.headers["content-type"] == MSGPACK
     assert msgspec.msgpack.decode(packed.content).keys() == status(api).keys()
@@ -114,13 +114,13 @@ def test_it_is_answered_in_both_formats_and_head(api: Api) -> None:
     assert (head.status_code, head.content) == (200, b"")
 
 
-def test_it_takes_no_parameter_no_body_and_no_other_method(api: Api) -> None:
+def test_the_status_accepts_no_parameter_no_body_and_no_other_method(api: Api) -> None:
     problem_of(asked(api, "?shard=s1"), "invalid-request", "no parameter 'shard'")
     problem_of(asked(api, method="POST"), "method-not-allowed")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_without_a_token_nothing_is_told(stranger: Api, method: str) -> None:
+def test_a_request_without_a_token_is_refused(stranger: Api, method: str) -> None:
     answer = stranger.http.request(method, "/api/status")
     assert answer.status_code == 401
     if method == "GET":

@@ -1,4 +1,4 @@
-"""`/api/users`: administrators list, add, change and remove users, and nobody else does."""
+"""`/api/users`: only administrators can list, add, change and remove users."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -56,7 +56,7 @@ def add(api: Api, fresh_key: Callable[[], str]) -> Iterator[Add]:
         ask(api, "DELETE", f"/{name}")
 
 
-def test_users_in_messagepack(api: Api, add: Add) -> None:
+def test_users_can_be_administered_in_messagepack(api: Api, add: Add) -> None:
     name = add("write", as_=MSGPACK)
     changed = ask(api, "PATCH", f"/{name}", {"scopes": ["read"], "disabled": True}, MSGPACK)
     assert decoded(changed) == {"name": name, "scopes": ["read"], "disabled": True}
@@ -65,7 +65,7 @@ def test_users_in_messagepack(api: Api, add: Add) -> None:
     assert decoded(ask(api, "DELETE", f"/{name}", as_=MSGPACK)) == {"status": "success"}
 
 
-def test_the_life_of_a_user(api: Api, add: Add) -> None:
+def test_a_user_is_added_changed_disabled_and_removed(api: Api, add: Add) -> None:
     name = add("write", "observe")
     assert log_in(api, name).status_code == 200
 
@@ -115,7 +115,7 @@ def test_users_are_listed_by_name_and_page_by_page(api: Api, service: Service, a
     assert (head.status_code, head.content) == (200, b"")
 
 
-def test_a_name_is_given_once(api: Api, add: Add) -> None:
+def test_a_name_can_be_used_only_once(api: Api, add: Add) -> None:
     name = add()
     answer = ask(api, "POST", "", {"name": name, "password": "of somebody else", "scopes": ["admin"]})
     problem_of(answer, "user-exists", name)
@@ -128,13 +128,13 @@ def test_only_administrators_are_served(stranger: Api) -> None:
         problem_of(ask(stranger, method, path.removeprefix("/api/users"), document, authorization=""), "unauthorized")
 
 
-def test_no_other_scope_lets_anybody_in(api: Api, add: Add) -> None:
+def test_no_other_scope_gives_access(api: Api, add: Add) -> None:
     name = add("read", "write", "observe")
     token = log_in(api, name).json()["token"]
     for method, path, document in ROUTES:
         answer = ask(api, method, path.removeprefix("/api/users"), document, authorization=token)
         problem_of(answer, "forbidden", "admin")
-    assert ask(api, "GET", "/contract-nobody").status_code == 404, "somebody was made all the same"
+    assert ask(api, "GET", "/contract-nobody").status_code == 404, "a user was added nevertheless"
 
 
 GOOD = {"name": "contract-nobody", "password": PASSWORD, "scopes": ["read"]}
@@ -185,7 +185,7 @@ def test_a_change_of_another_form_is_refused(api: Api) -> None:
         assert_usable(api, answer)
 
 
-def test_a_page_that_cannot_be_is_refused(api: Api) -> None:
+def test_an_invalid_page_is_refused(api: Api) -> None:
     for query in ("?limit=0", "?limit=501", "?limit=x", "?after=", "?after=%20", "?after=" + "x" * 70, "?more=1"):
         problem_of(ask(api, "GET", query), "invalid-request", "parameter")
 
@@ -198,7 +198,7 @@ def test_a_path_without_a_valid_user_name_is_refused(api: Api) -> None:
         assert_usable(api, answer)
 
 
-def test_other_methods_are_named_those_that_there_are(api: Api) -> None:
+def test_the_refusal_of_another_method_names_the_allowed_ones(api: Api) -> None:
     for method in ("PUT", "DELETE", "PATCH"):
         answer = ask(api, method, "")
         problem_of(answer, "method-not-allowed")
@@ -207,7 +207,7 @@ def test_other_methods_are_named_those_that_there_are(api: Api) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, PATCH, DELETE")
 
 
-def test_a_body_is_as_large_as_a_user_needs(api: Api) -> None:
+def test_the_body_limit_of_users_is_as_large_as_a_user_needs(api: Api) -> None:
     large = {**GOOD, "password": "y" * MAX_LOGIN_BYTES}
     problem_of(ask(api, "POST", "", large), "body-too-large")
     every = {"authorization": str(api.token), "content-type": JSON}

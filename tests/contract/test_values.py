@@ -1,4 +1,4 @@
-"""Values come back as they went in, in both formats."""
+"""Values come back as they were written, in both formats."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ FORMATS = [JSON, MSGPACK]
 @pytest.mark.parametrize("out", FORMATS)
 @pytest.mark.parametrize("into", FORMATS)
 @pytest.mark.parametrize("name", JSON_VALUES)
-def test_a_value_comes_back_as_it_went_in(api: Api, fresh_key: FreshKey, name: str, into: str, out: str) -> None:
+def test_a_value_comes_back_unchanged(api: Api, fresh_key: FreshKey, name: str, into: str, out: str) -> None:
     key, value = fresh_key(), JSON_VALUES[name]
     api.write({key: value}, as_=into)
     assert same(api.read(key, as_=out), {key: value})
@@ -25,7 +25,7 @@ def test_a_value_comes_back_as_it_went_in(api: Api, fresh_key: FreshKey, name: s
 
 @pytest.mark.parametrize("out", FORMATS)
 @pytest.mark.parametrize("into", FORMATS)
-def test_all_values_of_a_batch_come_back_as_they_went_in(api: Api, fresh_key: FreshKey, into: str, out: str) -> None:
+def test_all_values_of_a_batch_come_back_unchanged(api: Api, fresh_key: FreshKey, into: str, out: str) -> None:
     data = {fresh_key(): value for value in JSON_VALUES.values()}
     api.write(data, as_=into)
     found = api.read(*data, as_=out)
@@ -83,7 +83,7 @@ def test_a_value_that_is_one_level_too_deep_is_refused_by_name(
     assert f"{DEEPEST} levels" in problem["detail"]
 
 
-def test_brackets_inside_texts_are_no_levels(api: Api, fresh_key: FreshKey) -> None:
+def test_brackets_inside_texts_do_not_count_as_levels(api: Api, fresh_key: FreshKey) -> None:
     data = {fresh_key(): "[{" * 1000, fresh_key(): [[]] * 1000}
     api.write(data)
     assert api.read(*data) == data

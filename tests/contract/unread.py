@@ -1,4 +1,4 @@
-"""What the kernel holds of a connection for a process on this machine that has not read it yet (sock_diag(7))."""
+"""How many bytes of a connection a process on this machine has not read yet, from the kernel (sock_diag(7))."""
 
 import socket
 import struct
@@ -17,7 +17,7 @@ _RECEIVED = _message.size + 4 + _ends.size + _rest_of_id.size + 4
 
 
 def unread_bytes(connection: socket.socket) -> int | None:
-    """How many bytes sent over `connection` the other end has not read; None where that cannot be seen."""
+    """How many bytes sent over `connection` the other end has not read; None if that cannot be seen."""
     try:
         (host, port), (other_host, other_port) = connection.getsockname()[:2], connection.getpeername()[:2]
         ends = _ends.pack(other_port, port, socket.inet_aton(other_host), socket.inet_aton(host))

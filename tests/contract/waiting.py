@@ -7,7 +7,7 @@ _POLL_S = 0.02
 
 
 def until(condition: Callable[[], bool], within_s: float, failure: str) -> float:
-    """Poll until the condition holds; returns after how many seconds it did. Fails with `failure` when the time is
+    """Poll until the condition holds; returns how many seconds that took. Fails with `failure` when the time is
     over.
     """
     began = time.monotonic()
