@@ -26,7 +26,7 @@ class Command:
     token: str | None
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What the process gets."""
+        """The environment of the process."""
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         token = {} if self.token is None else {"TARANTKV_TOKEN": self.token}
         return {**kept, "HOME": str(self.home), "PYTHONPATH": str(SOURCE), "TARANTKV_URL": self.url, **token, **more}
@@ -62,5 +62,5 @@ class Ended:
     err: str
 
     def records(self) -> list[Any]:
-        """The lines of its output."""
+        """The lines of the command's output."""
         return [orjson.loads(line) for line in self.out.splitlines()]

@@ -41,7 +41,7 @@ def new_client(service: Service, token: str) -> Iterator[NewClient]:
 
 @pytest.fixture(scope="session")
 def reader(cluster: Cluster) -> User:
-    """A user who may only read, shared by all tests: to make one takes a second."""
+    """A user who may only read. All tests share it, because making a user takes a second."""
     user = User("client-reader", PASSWORD)
     done = manage(cluster, "user-add", user.name, "--scopes", "read", password=user.password)
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def kv(new_client: NewClient) -> Client:
 
 @pytest.fixture
 def prefix(fresh_key: FreshKeys, kv: Client) -> Iterator[str]:
-    """The beginning of keys that nobody else uses; those that are there at the end are removed."""
+    """A prefix of keys that no other test uses; keys with it are removed at the end."""
     found = fresh_key() + ":"
     yield found
     left = [item.key for item in kv.scan(found, values=False)]
@@ -65,6 +65,6 @@ def prefix(fresh_key: FreshKeys, kv: Client) -> Iterator[str]:
 
 @pytest.fixture
 def lossy(service: Service) -> Iterator[LossyProxy]:
-    """A proxy before the api that loses what it is told to lose."""
+    """A proxy before the api that loses what a test plans."""
     with LossyProxy(service.base_url) as proxy:
         yield proxy

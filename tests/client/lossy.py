@@ -1,7 +1,7 @@
 """An HTTP proxy that loses requests or answers, as a network may: it breaks the client's connection instead of passing
 them on.
 
-`plan` decides for each request, by its number and its head, what becomes of it. A request whose answer is lost was
+`plan` decides for each request, by its number and its head, what happens to it. A request whose answer is lost was
 carried out: the proxy waits for the whole answer first.
 """
 
@@ -21,20 +21,20 @@ TIMEOUT_S = 20.0
 
 
 class Fate(Enum):
-    """What becomes of a request."""
+    """What happens to a request."""
 
     PASS = auto()
     LOSE_REQUEST = auto()
     LOSE_ANSWER = auto()
     CUT_ANSWER = auto()
-    """Half of the answer comes, or as many bytes as `cut_at` says."""
+    """The client gets half of the answer, or as many bytes as `cut_at` says."""
 
 
 Plan = Callable[[int, str], Fate]
 
 
 class LossyProxy:
-    """Listens on a port of its own in threads; each connection takes one request."""
+    """Listens on a port of its own in threads; each connection accepts one request."""
 
     def __init__(self, url: str) -> None:
         self.target = url
@@ -50,7 +50,7 @@ class LossyProxy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        # Wakes the thread that accepts.
+        # Wakes the thread that accepts connections.
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -68,7 +68,7 @@ class LossyProxy:
             client.settimeout(TIMEOUT_S)
             line = stream.readline().decode()
             if not line:
-                # A client that was ended before it sent anything.
+                # The client ended before it sent anything.
                 return
             method, path, _ = line.split(" ")
             # A client that is configured to use it as a proxy sends the whole URL.

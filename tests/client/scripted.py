@@ -41,7 +41,7 @@ def problem(status: int, kind: str, retry_after: int | None = None, **members: A
 
 
 class Script:
-    """Carries out steps. The last of `replies` answers all further requests; None: no further one may come."""
+    """Carries out steps. The last of `replies` answers all further requests; None: there may be no further one."""
 
     def __init__(
         self, *replies: Reply, policy: Policy | None = None, token: str | None = "t1", login: bool = False

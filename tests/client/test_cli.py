@@ -37,7 +37,7 @@ def test_a_value_is_stored_read_counted_touched_and_removed(tkv: Command, prefix
     assert (ended.code, ended.records()) == (4, [{"touched": 0, "not_found": 1}])
 
 
-def test_what_is_raw_is_the_value_alone(tkv: Command, kv: Client, prefix: str) -> None:
+def test_raw_prints_only_the_value(tkv: Command, kv: Client, prefix: str) -> None:
     kv.write({prefix + "a": "é\n", prefix + "b": b"\xff\x00", prefix + "c": [1]})
     keys = [prefix + name for name in "abc"]
     assert tkv.run("get", "--raw", *keys).out == "é\n\n".encode() + b"\xff\x00" + b"[1]\n"
@@ -71,7 +71,7 @@ def test_records_are_utf_8_whatever_the_locale(tkv: Command, kv: Client, prefix:
         (("export", "--resume", "-o", "/"), 2, "/: Is a directory"),
     ],
 )
-def test_each_failure_has_its_exit_code_and_says_why(
+def test_each_failure_has_its_exit_code_and_reason(
     tkv: Command,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -79,7 +79,7 @@ def test_each_failure_has_its_exit_code_and_says_why(
     code: int,
     said: str,
 ) -> None:
-    """In this process: there are many."""
+    """They run in this process, because there are many."""
     monkeypatch.chdir(tkv.home)
     for name, value in tkv.environment().items():
         monkeypatch.setenv(name, value)
@@ -92,7 +92,7 @@ def test_each_failure_has_its_exit_code_and_says_why(
     assert said in shown.err
 
 
-def test_who_is_not_logged_in_is_told_what_to_do(tkv: Command, reader: User) -> None:
+def test_a_user_who_is_not_logged_in_is_told_what_to_do(tkv: Command, reader: User) -> None:
     tkv.token = None
     assert tkv.run("get", "a").code == 3
     assert "tarantkv login" in tkv.run("whoami").err
@@ -103,9 +103,7 @@ def test_who_is_not_logged_in_is_told_what_to_do(tkv: Command, reader: User) -> 
     assert "tarantkv login" not in ended.err
 
 
-def test_a_login_is_kept_where_only_its_owner_reads_it_until_the_logout(
-    tkv: Command, reader: User, service: Service
-) -> None:
+def test_a_token_is_stored_for_its_owner_only_until_the_logout(tkv: Command, reader: User, service: Service) -> None:
     user, tkv.token = reader, None
     tkv.url = ""
     login = ("login", "--url", service.base_url, "--user", user.name, "--password-stdin")
@@ -121,7 +119,7 @@ def test_a_login_is_kept_where_only_its_owner_reads_it_until_the_logout(
     assert tkv.run("whoami").code == 3
 
 
-def test_credentials_come_as_the_api_takes_them(tkv: Command, reader: User) -> None:
+def test_credentials_are_read_in_the_form_of_the_api(tkv: Command, reader: User) -> None:
     user, tkv.token = reader, None
     given = f'{{"username": "{user.name}", "password": "{user.password}"}}'.encode()
     assert tkv.run("login", "--credentials-stdin", stdin=given).code == 0
@@ -129,7 +127,9 @@ def test_credentials_come_as_the_api_takes_them(tkv: Command, reader: User) -> N
     assert tkv.run("login", "--credentials-stdin", stdin=b"{}").code == 2
 
 
-def test_flags_win_over_the_environment_and_that_over_the_configuration(tkv: Command, service: Service) -> None:
+def test_flags_have_precedence_over_the_environment_and_that_over_the_configuration(
+    tkv: Command, service: Service
+) -> None:
     config = tkv.home / ".config/tarantkv/config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(
@@ -145,7 +145,7 @@ def test_flags_win_over_the_environment_and_that_over_the_configuration(tkv: Com
     assert tkv.run(*quick).code == 2
 
 
-def test_what_scan_prints_is_the_input_of_import_touch_and_delete(tkv: Command, kv: Client, prefix: str) -> None:
+def test_the_output_of_scan_is_valid_input_of_import_touch_and_delete(tkv: Command, kv: Client, prefix: str) -> None:
     kv.write({f"{prefix}{n}": {"n": n} for n in range(5)})
     kv.set(prefix + "bytes", b"\xff")
     scanned = tkv.run("scan", prefix).out
@@ -160,7 +160,7 @@ def test_what_scan_prints_is_the_input_of_import_touch_and_delete(tkv: Command, 
     assert tkv.run("delete", "-", stdin=b"no json\n").code == 2
 
 
-def test_a_scan_that_ends_early_says_where_to_go_on(tkv: Command, kv: Client, prefix: str) -> None:
+def test_a_scan_that_ends_early_prints_where_to_continue(tkv: Command, kv: Client, prefix: str) -> None:
     kv.write({f"{prefix}{n}": n for n in range(4)})
     ended = tkv.run("scan", prefix, "--limit", "2")
     cursor = re.search(r"--cursor (\S+)", ended.err)
@@ -169,7 +169,7 @@ def test_a_scan_that_ends_early_says_where_to_go_on(tkv: Command, kv: Client, pr
 
 
 def on_a_terminal(tkv: Command, *arguments: str) -> str:
-    """What a command prints on a terminal, of both outputs."""
+    """What a command prints on a terminal, to both outputs."""
     ours, theirs = pty.openpty()
     process = tkv.start(*arguments, stdout=theirs, stderr=theirs)
     os.close(theirs)
@@ -204,7 +204,7 @@ def test_top_and_an_import_draw_on_a_terminal(tkv: Command, prefix: str) -> None
     assert "import [#" not in on_a_terminal(tkv, "import", "data.ndjson", "--part-lines", "500", "--quiet")
 
 
-def test_a_reader_that_has_seen_enough_ends_a_scan_quietly(tkv: Command, kv: Client, prefix: str) -> None:
+def test_a_scan_ends_without_an_error_when_its_reader_closes_the_pipe(tkv: Command, kv: Client, prefix: str) -> None:
     kv.write({f"{prefix}{n}": "x" * 1000 for n in range(500)})
     process = tkv.start("scan", prefix, "--page-size", "10")
     assert process.stdout is not None
@@ -216,7 +216,7 @@ def test_a_reader_that_has_seen_enough_ends_a_scan_quietly(tkv: Command, kv: Cli
     process.stderr.close()
 
 
-def test_ctrl_c_ends_top_with_its_code(tkv: Command) -> None:
+def test_ctrl_c_ends_top_with_the_code_of_an_interruption(tkv: Command) -> None:
     process = tkv.start("top", "--interval", "0.1")
     assert process.stdout is not None
     assert process.stdout.readline()
@@ -226,7 +226,7 @@ def test_ctrl_c_ends_top_with_its_code(tkv: Command) -> None:
     assert b"Traceback" not in err
 
 
-def test_status_top_and_doctor_see_a_system_that_is_well(tkv: Command, kv: Client, prefix: str) -> None:
+def test_status_top_and_doctor_report_a_healthy_system(tkv: Command, kv: Client, prefix: str) -> None:
     rows = tkv.done("status")
     assert {row["state"] for row in rows} == {"up"}
     assert [("shard" in row, "lane" in row) for row in rows] == [*[(True, False)] * 3, (False, True)]
@@ -241,7 +241,7 @@ def test_status_top_and_doctor_see_a_system_that_is_well(tkv: Command, kv: Clien
     assert found == dict.fromkeys(("api", "versions", "clock", "redis", "shards", "token", "expiry", "disk"), "ok")
 
 
-def test_who_may_not_observe_sees_shards_alone_and_is_told_so(tkv: Command) -> None:
+def test_status_without_the_scope_observe_shows_only_shards_and_says_so(tkv: Command) -> None:
     tkv.token = None
     ended = tkv.run("status")
     assert ended.code == 0
@@ -251,7 +251,7 @@ def test_who_may_not_observe_sees_shards_alone_and_is_told_so(tkv: Command) -> N
     assert "lanes" not in look
 
 
-def test_doctor_says_what_to_do_where_nothing_listens_or_nobody_is_logged_in(tkv: Command) -> None:
+def test_doctor_says_what_to_do_without_an_api_or_a_login(tkv: Command) -> None:
     ended = tkv.run("doctor", "--url", "http://127.0.0.1:1", "--deadline", "0.2")
     assert (ended.code, ended.records()[0]["state"]) == (5, "failure")
     tkv.token = "void"
@@ -275,7 +275,7 @@ def test_bash_completes_commands_and_options(tkv: Command) -> None:
     assert done.stdout == "--resume\nexport\n"
 
 
-def test_a_get_imports_nothing_that_takes_long(tkv: Command, kv: Client, prefix: str) -> None:
+def test_a_get_imports_no_slow_modules(tkv: Command, kv: Client, prefix: str) -> None:
     kv.set(prefix + "a", 1)
     process = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "tarantkv", "get", prefix + "a"],

@@ -1,4 +1,4 @@
-"""An import can be killed at any moment, and goes on; an export can be cut anywhere, and goes on."""
+"""An import that was killed at any moment and an export that was cut anywhere can be continued."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def tkv(tmp_path: Path, service: Service, token: str) -> Command:
 
 
 def written(path: Path, prefix: str) -> dict[str, int]:
-    """Make a file to import; what it stores."""
+    """Make a file to import; returns what it stores."""
     data = {f"{prefix}{n:05}": n for n in range(1, LINES + 1) if n not in BAD}
     lines = [BAD.get(n) or json.dumps({"key": f"{prefix}{n:05}", "value": n}) for n in range(1, LINES + 1)]
     path.write_text("\n".join(lines) + "\n")
@@ -39,7 +39,7 @@ def rejected(path: Path) -> list[int]:
     return sorted(json.loads(line)["line"] for line in path.read_text().splitlines())
 
 
-def test_an_import_that_is_killed_again_and_again_stores_every_line_and_tells_each_once(
+def test_an_import_that_is_killed_repeatedly_stores_and_reports_every_line_once(
     tkv: Command, kv: Client, prefix: str
 ) -> None:
     path = tkv.home / "data.ndjson"
@@ -71,7 +71,7 @@ def test_an_import_that_is_killed_again_and_again_stores_every_line_and_tells_ea
 
 
 @pytest.mark.parametrize("cut", [1, 0.3, 0.97])
-def test_an_import_goes_on_from_a_journal_that_was_cut_anywhere(
+def test_an_import_continues_from_a_journal_that_was_cut_anywhere(
     tkv: Command, lossy: LossyProxy, prefix: str, cut: float
 ) -> None:
     path = tkv.home / "data.ndjson"
@@ -90,14 +90,14 @@ def test_an_import_goes_on_from_a_journal_that_was_cut_anywhere(
     lossy.seen.clear()
     (result,) = tkv.run(*asked, "--resume").records()
     assert len(lossy.seen) == 10 - kept
-    # The client sends parts whose note was cut off again, under their keys, and gets their first outcome, unless the
-    # journal has lost even its name.
+    # The client sends parts again whose record was cut off, under the same idempotency keys, and gets their first
+    # outcome. This is not so if the journal has lost even its name.
     assert result["applied"] + result["already_there"] == len(data)
     assert (result["already_there"] > 0) == (cut == 1)
     assert rejected(tkv.home / "data.ndjson.rejected.ndjson") == sorted(BAD)
 
 
-def test_an_interrupted_import_is_not_begun_anew_by_mistake(tkv: Command, lossy: LossyProxy, prefix: str) -> None:
+def test_an_interrupted_import_is_not_started_again_by_mistake(tkv: Command, lossy: LossyProxy, prefix: str) -> None:
     path = tkv.home / "data.ndjson"
     written(path, prefix)
     lossy.plan = lambda number, _path: Fate.PASS if number <= 2 else Fate.LOSE_REQUEST
@@ -109,7 +109,7 @@ def test_an_interrupted_import_is_not_begun_anew_by_mistake(tkv: Command, lossy:
     assert "changed" in tkv.run(*asked, "--resume").err
 
 
-def test_ctrl_c_ends_an_import_at_once_and_it_can_go_on(
+def test_an_import_that_ctrl_c_ended_at_once_can_be_continued(
     tkv: Command, lossy: LossyProxy, kv: Client, prefix: str
 ) -> None:
     path = tkv.home / "data.ndjson"
@@ -130,7 +130,7 @@ def test_ctrl_c_ends_an_import_at_once_and_it_can_go_on(
     assert kv.read(data).data == data
 
 
-def test_every_rejected_line_of_a_part_is_named_also_past_those_that_the_api_lists(tkv: Command, prefix: str) -> None:
+def test_every_rejected_line_is_named_even_beyond_those_that_the_api_lists(tkv: Command, prefix: str) -> None:
     path = tkv.home / "data.ndjson"
     faults = ["no json", '{"key": ""}', '{"key": "a", "value": 1, "ttl": -1}', '{"key": "a", "value": NaN}', "[]"]
     lines = [faults[n % len(faults)] for n in range(300)]
@@ -142,7 +142,7 @@ def test_every_rejected_line_of_a_part_is_named_also_past_those_that_the_api_lis
     assert json.loads((tkv.home / "data.ndjson.rejected.ndjson").read_text().splitlines()[0])["text"] == "no json"
 
 
-def test_an_export_to_a_file_that_was_cut_anywhere_goes_on_and_is_whole(tkv: Command, kv: Client, prefix: str) -> None:
+def test_an_export_to_a_file_that_was_cut_anywhere_is_completed(tkv: Command, kv: Client, prefix: str) -> None:
     data = {f"{prefix}{n:03}": {"n": n} for n in range(200)}
     kv.write(data)
     path = tkv.home / "out.ndjson"
@@ -158,7 +158,7 @@ def test_an_export_to_a_file_that_was_cut_anywhere_goes_on_and_is_whole(tkv: Com
     assert "whole" in tkv.run(*asked, "--resume").err
 
 
-def test_an_export_that_breaks_for_good_is_not_taken_for_whole(
+def test_an_export_that_cannot_be_resumed_is_not_reported_as_complete(
     tkv: Command, lossy: LossyProxy, kv: Client, prefix: str
 ) -> None:
     kv.write({f"{prefix}{n:03}": n for n in range(200)})
@@ -186,7 +186,7 @@ def test_a_compressed_file_that_is_damaged_is_named(
     assert "tarantkv: data.ndjson.gz is damaged, or not whole: " in capfd.readouterr().err
 
 
-def test_values_that_python_cannot_hold_pass_from_an_export_to_an_import_byte_for_byte(
+def test_values_that_python_cannot_represent_are_exported_and_imported_byte_for_byte(
     tkv: Command, api: Api, prefix: str
 ) -> None:
     values = {

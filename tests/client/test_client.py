@@ -23,7 +23,7 @@ HOSTILE_KEYS = [" ", "\0", "a\nb", "../..", "%2F", "é", "e\u0301", "\U0001f600"
 
 
 class Blocking:
-    """The asynchronous client, called as the synchronous one: both must do the same."""
+    """The asynchronous client with the calls of the synchronous one: both must do the same."""
 
     def __init__(self, url: str, token: str) -> None:
         self._loop = asyncio.new_event_loop()
@@ -78,7 +78,7 @@ def any_kv(request: pytest.FixtureRequest, service: Service, token: str) -> Iter
         yield kv
 
 
-def test_each_call_does_what_it_says(any_kv: Any, prefix: str) -> None:
+def test_each_call_does_what_its_name_says(any_kv: Any, prefix: str) -> None:
     a, b, c = (prefix + name for name in "abc")
     versions = any_kv.write({a: 1, b: {"x": [None, 2.5]}}, ttl=60, options={b: {"ttl": None}}, versions=True)
     found = any_kv.read([a, b, c], with_=["version", "expires_at"])
@@ -102,7 +102,7 @@ def test_each_call_does_what_it_says(any_kv: Any, prefix: str) -> None:
     assert "tarantkv_requests_total" in any_kv.metrics()
 
 
-def test_more_than_a_request_holds_is_written_scanned_exported_and_deleted(any_kv: Any, prefix: str) -> None:
+def test_more_keys_than_fit_into_a_request_are_written_scanned_exported_and_deleted(any_kv: Any, prefix: str) -> None:
     data = {f"{prefix}{n:05}": n for n in range(10_500)}
     any_kv.write(data)
     assert {item.key: item.value for item in any_kv.scan(prefix, page_size=4000)} == data
@@ -114,7 +114,7 @@ def test_more_than_a_request_holds_is_written_scanned_exported_and_deleted(any_k
     assert any_kv.delete(*data) == len(data)
 
 
-def test_hostile_keys_and_values_come_back_as_they_were(any_kv: Any, prefix: str) -> None:
+def test_unusual_keys_and_values_come_back_unchanged(any_kv: Any, prefix: str) -> None:
     values = [value for value in JSON_VALUES.values() if not isinstance(value, str) or value.isascii()]
     values += ["\0", "\u2028", "\U0001f600", b"\xff\x00", {1: b"x", (1, 2): "y"}, float(2**63)]
     data = {f"{prefix}{(HOSTILE_KEYS[n % len(HOSTILE_KEYS)])[:900]}{n}": value for n, value in enumerate(values)}
@@ -139,7 +139,7 @@ def test_an_export_can_be_imported(any_kv: Any, kv: Client, prefix: str) -> None
     assert kv.read(data).data == data
 
 
-def test_a_scan_goes_on_where_another_client_has_ended(kv: Client, new_client: NewClient, prefix: str) -> None:
+def test_a_scan_continues_where_another_client_has_ended(kv: Client, new_client: NewClient, prefix: str) -> None:
     kv.write({f"{prefix}{n}": n for n in range(9)})
     scan = kv.scan(prefix, page_size=3)
     pages = scan.pages()
@@ -163,7 +163,7 @@ def test_threads_share_a_client(kv: Client, prefix: str) -> None:
     assert kv.get(prefix + "n") == 80
 
 
-def test_a_forked_process_and_its_parent_go_on_without_each_other_s_answers(kv: Client, prefix: str) -> None:
+def test_a_forked_process_and_its_parent_do_not_get_each_others_answers(kv: Client, prefix: str) -> None:
     kv.write({prefix + "a": "a", prefix + "b": "b"})
     kv.get(prefix + "a")
 
@@ -181,7 +181,7 @@ def test_a_forked_process_and_its_parent_go_on_without_each_other_s_answers(kv: 
     assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
-def test_a_client_of_asyncio_goes_on_in_another_event_loop(service: Service, token: str, prefix: str) -> None:
+def test_an_asyncio_client_can_be_used_in_another_event_loop(service: Service, token: str, prefix: str) -> None:
     kv = AsyncClient(service.base_url, token=token)
     for number in range(3):
         assert asyncio.run(kv.incr(prefix + "n")) == number + 1
@@ -225,21 +225,21 @@ def test_a_token_that_was_revoked_is_replaced_once_by_all_threads(
     assert len(asked) == 2
 
 
-def test_who_lacks_a_scope_is_told_so(new_client: NewClient, reader: User, prefix: str) -> None:
+def test_a_missing_scope_is_an_error_of_its_own(new_client: NewClient, reader: User, prefix: str) -> None:
     kv = new_client(username=reader.name, password=reader.password)
     with pytest.raises(errors.ForbiddenError) as caught:
         kv.set(prefix + "a", 1)
     assert caught.value.failed == {prefix + "a": "not_applied"}
 
 
-def test_a_wrong_password_and_an_address_where_nobody_listens_are_told_apart(new_client: NewClient) -> None:
+def test_a_wrong_password_and_an_address_without_a_server_are_different_errors(new_client: NewClient) -> None:
     with pytest.raises(errors.UnauthorizedError):
         new_client(username="nobody-has-this-name", password="wrong-password").login()
     with pytest.raises(errors.UnreachableError):
         new_client("http://127.0.0.1:1", policy=QUICK._replace(deadline_s=0.05)).live()
 
 
-def test_after_a_logout_the_token_is_void(new_client: NewClient, reader: User) -> None:
+def test_a_token_is_invalid_after_a_logout(new_client: NewClient, reader: User) -> None:
     kv = new_client(username=reader.name, password=reader.password)
     token = kv.login()
     kv.logout()
@@ -247,7 +247,7 @@ def test_after_a_logout_the_token_is_void(new_client: NewClient, reader: User) -
         new_client(token=token).read(["a"])
 
 
-def test_an_own_client_of_httpx_is_used_and_left_open(service: Service, token: str) -> None:
+def test_a_given_httpx_client_is_used_and_left_open(service: Service, token: str) -> None:
     with httpx2.Client() as http:
         with Client(service.base_url, token=token, transport=HttpxTransport(service.base_url, client=http)) as kv:
             assert kv.live()["status"] == "live"
@@ -276,6 +276,6 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine(
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8081", "ftp://x", "http://", "http://x?y"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
         Client(url, token="t")

@@ -1,4 +1,4 @@
-"""The command line where whoever starts it has closed one of its standard streams."""
+"""The command line, started with one of its standard streams closed."""
 
 import shlex
 import subprocess
@@ -21,7 +21,9 @@ AWAY = "--url http://127.0.0.1:1 --deadline 0.1"
         (f"get a {AWAY} >&- 2>&- <&-", 5, ""),
     ],
 )
-def test_a_standard_stream_that_is_closed_changes_no_exit_code(tmp_path: Path, line: str, code: int, said: str) -> None:
+def test_a_closed_standard_stream_does_not_change_the_exit_code(
+    tmp_path: Path, line: str, code: int, said: str
+) -> None:
     command = Command(tmp_path, "http://127.0.0.1:1", "token")
     shell = ["/bin/sh", "-c", f"{shlex.quote(sys.executable)} -m tarantkv {line}"]
     ended = subprocess.run(shell, env=command.environment(), cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Two exports are compared: what is missing, added or changed, and what makes no difference."""
+"""Two exports are compared: which keys are missing, added or changed, and what does not count as a difference."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def diff(files: tuple[Path, Path], first: str, second: str, *options: str) -> in
     return main(["diff", *map(str, files), "--json", *options])
 
 
-def test_what_differs_is_printed_and_counted(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_differences_are_printed_and_counted(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     first = (
         '{"key":"a","value":1,"version":"x"}\n{"cursor":"c","items":1}\n{"key":"b","value":1}\n{"key":"d","value":1}\n'
         '{"key":"e","value":1,"expires_at":4102444800}\n{"key":"é","value":1}\n'
@@ -42,7 +42,7 @@ def test_what_differs_is_printed_and_counted(files: tuple[Path, Path], capsys: p
     assert "3 more differ" in said.err
 
 
-def test_what_has_expired_on_one_side_is_no_difference(files: tuple[Path, Path]) -> None:
+def test_a_key_that_has_expired_in_one_export_is_not_a_difference(files: tuple[Path, Path]) -> None:
     assert diff(files, '{"key":"a","value":1,"expires_at":7}\n' + END, END) == 0
     assert diff(files, END, '{"key":"a","value":1,"expires_at":7}\n' + END) == 0
     assert diff(files, '{"key":"a","value":1,"expires_at":4102444800}\n' + END, END) == 1
@@ -56,7 +56,7 @@ def test_what_has_expired_on_one_side_is_no_difference(files: tuple[Path, Path])
         ('{"key":"b","value":1}\n{"key":"a","value":1}\n' + END, "not in order"),
     ],
 )
-def test_what_is_no_whole_export_is_refused(
+def test_a_file_that_is_not_a_complete_export_is_refused(
     files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], content: str, said: str
 ) -> None:
     assert diff(files, END, content) == 2

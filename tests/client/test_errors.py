@@ -1,4 +1,4 @@
-"""The client's errors: one class for each problem of the api, and what each tells."""
+"""The client's errors: one class for each problem of the api, with its attributes."""
 
 import copy
 import pickle
@@ -72,20 +72,20 @@ def test_every_error_pickles_and_copies(kind: type[errors.TarantKVError], make: 
         (500, errors.InternalError),
     ],
 )
-def test_what_a_proxy_answers_by_itself_is_an_error_by_its_status(status: int, kind: type) -> None:
+def test_the_status_of_a_proxys_own_answer_decides_the_error(status: int, kind: type) -> None:
     answer = problem(status, "x")._replace(body=b"<html>Bad gateway</html>")
     assert type(error_of(answer)) is kind
     assert "Bad gateway" in str(error_of(answer))
 
 
 @pytest.mark.parametrize("body", [b"\x81\x81\x01\x02\x03", b"\x81\x91\x91\x80\x01", b"\x81\xa1", b"\xc1"])
-def test_messagepack_that_is_damaged_is_an_answer_that_did_not_come_whole(body: bytes) -> None:
+def test_damaged_messagepack_counts_as_an_incomplete_answer(body: bytes) -> None:
     answer = problem(200, "x")._replace(headers={"content-type": MSGPACK}, body=body)
     with pytest.raises(errors.ConnectionLostError, match="damaged"):
         document_of(answer)
 
 
-def test_map_keys_that_are_arrays_come_as_tuples_and_values_as_lists() -> None:
+def test_arrays_are_tuples_as_map_keys_and_lists_as_values() -> None:
     value = {(1, (2, b"x")): [1, {(): [{}]}], "b": {}, "a": [[]]}
     again = unpacked(packer()(value))
     assert again == value

@@ -1,4 +1,4 @@
-"""The file that an export goes on with: another file is refused and stays as it is."""
+"""The file that an export continues: another file is refused and stays unchanged."""
 
 import os
 from argparse import Namespace
@@ -24,7 +24,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "content", ["no line end", "key,value\na,1\n", ITEM + '{"a": 1}\n', '{"key": 5}\n', '{"cursor": 5}\n', ITEM + "cut"]
 )
-def test_a_file_that_is_no_export_is_not_written_over(
+def test_a_file_that_is_not_an_export_is_not_overwritten(
     path: Path, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
     path.write_text(content)
@@ -43,7 +43,7 @@ def test_a_file_that_is_no_export_is_not_written_over(
         ('{"error": {"status": 503}, "cursor": "later"}\n', ITEM + CURSOR),
     ],
 )
-def test_an_export_goes_on_behind_its_last_whole_line(
+def test_an_export_continues_after_its_last_complete_line(
     path: Path, capsys: pytest.CaptureFixture[str], rest: str, kept: str
 ) -> None:
     path.write_text(ITEM + CURSOR + rest)

@@ -1,4 +1,4 @@
-"""However an export breaks, every key is given once; without its last line an export is never reported complete."""
+"""However an export breaks, every key is returned once. Without its last line an export is never reported complete."""
 
 import json
 
@@ -29,7 +29,7 @@ def drained(script: Script, reader: ExportReader) -> list[str]:
     return given
 
 
-def test_an_export_that_comes_whole_is_given_whole() -> None:
+def test_a_complete_export_returns_every_key() -> None:
     script = Script(ok())
     script.streams = [[WHOLE[:10], WHOLE[10:]]]
     reader = script.calls.export(None, None, {"prefix": "ü&"})
@@ -39,7 +39,9 @@ def test_an_export_that_comes_whole_is_given_whole() -> None:
 
 
 @pytest.mark.parametrize("broken", [[], [LOST]], ids=["ends", "breaks"])
-def test_cut_at_any_byte_it_goes_on_and_gives_every_key_once(broken: list[bytes | TransportError]) -> None:
+def test_an_export_that_is_cut_at_any_byte_continues_and_returns_every_key_once(
+    broken: list[bytes | TransportError],
+) -> None:
     for cut in range(len(WHOLE) - 1):
         script = Script(ok(), policy=PATIENT)
         behind_cursor = cut >= WHOLE.index(b'"c2"') + len(line(cursor="c2", items=2)) - len('{"cursor": ')
@@ -50,7 +52,7 @@ def test_cut_at_any_byte_it_goes_on_and_gives_every_key_once(broken: list[bytes 
         assert reader.items == len(KEYS)
 
 
-def test_an_error_line_leads_to_its_cursor() -> None:
+def test_after_an_error_line_the_export_continues_at_its_cursor() -> None:
     failed = {"type": "urn:tarant-kv:problem:shard-unavailable", "status": 503, "title": "x"}
     script = Script(ok(), policy=PATIENT)
     script.streams = [[b"".join(ITEMS[:2]) + line(error=failed, cursor="c9")], [REST]]
@@ -58,7 +60,7 @@ def test_an_error_line_leads_to_its_cursor() -> None:
     assert script.opened[1].path == "/api/export?cursor=c9"
 
 
-def test_one_that_cannot_be_resumed_names_the_cursor_and_the_last_key() -> None:
+def test_the_error_of_an_export_that_cannot_be_resumed_has_cursor_and_last_key() -> None:
     script = Script(ok(), policy=PATIENT)
     lost: list[list[bytes | TransportError]] = [[LOST] for _ in range(100)]
     script.streams = [[WHOLE[: WHOLE.index(ITEMS[3])]], *lost]
@@ -74,13 +76,13 @@ def test_one_that_cannot_be_resumed_names_the_cursor_and_the_last_key() -> None:
 
 
 @pytest.mark.parametrize("value", ["gYEBAgM=", "x", 7])
-def test_a_line_whose_value_is_damaged_is_asked_for_again(value: object) -> None:
+def test_a_line_with_a_damaged_value_is_requested_again(value: object) -> None:
     script = Script(ok(), policy=PATIENT)
     script.streams = [[ITEMS[0] + line(key="b", value_msgpack=value)], [WHOLE]]
     assert drained(script, script.calls.export(None, None, {})) == KEYS
 
 
-def test_an_error_that_does_not_pass_ends_it() -> None:
+def test_a_permanent_error_ends_an_export() -> None:
     script = Script(ok())
     refused = {"type": "urn:tarant-kv:problem:database-refused", "status": 500, "title": "x"}
     script.streams = [[ITEMS[0] + line(error=refused, cursor="c1")]]
@@ -92,7 +94,7 @@ def test_an_error_that_does_not_pass_ends_it() -> None:
     assert len(script.opened) == 1
 
 
-def test_a_value_that_json_cannot_express_comes_back_as_it_is() -> None:
+def test_a_value_that_json_cannot_express_comes_back_unchanged() -> None:
     script = Script(ok())
     script.streams = [[b'{"key":"a","value_msgpack":"xAH/","version":"v"}\n{"end":true,"items":1}\n']]
     items = script.run(script.calls.export(None, None, {}).next())
@@ -100,7 +102,7 @@ def test_a_value_that_json_cannot_express_comes_back_as_it_is() -> None:
     assert (items[0].value, items[0].version) == (b"\xff", "v")
 
 
-def test_lines_are_given_as_they_came_also_after_a_break() -> None:
+def test_lines_are_returned_byte_for_byte_even_after_a_break() -> None:
     odd = line(key="b", value_msgpack="1f8AAA==")
     whole = b"".join([ITEMS[0], odd, *ITEMS[2:], line(end=True, items=5)])
     script = Script(ok(), policy=PATIENT)

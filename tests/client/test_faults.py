@@ -31,7 +31,7 @@ def test_increments_count_once_however_many_answers_are_lost(
     assert len(lossy.seen) > 90
 
 
-def test_a_conditional_write_is_never_refused_for_its_own_success(
+def test_a_retry_of_a_conditional_write_does_not_fail_because_of_its_own_success(
     new_client: NewClient, lossy: LossyProxy, prefix: str
 ) -> None:
     lossy.plan = lambda number, _path: Fate.LOSE_ANSWER if number <= 2 else Fate.PASS
@@ -41,7 +41,7 @@ def test_a_conditional_write_is_never_refused_for_its_own_success(
     assert len({body for _, _, body in lossy.seen}) == 1
 
 
-def test_a_write_whose_answers_are_all_lost_is_unknown_and_not_repeated_past_the_deadline(
+def test_a_write_whose_answers_are_all_lost_is_unknown_at_the_deadline(
     new_client: NewClient, lossy: LossyProxy, kv: Client, prefix: str
 ) -> None:
     lossy.plan = lambda _number, _path: Fate.LOSE_ANSWER
@@ -51,7 +51,7 @@ def test_a_write_whose_answers_are_all_lost_is_unknown_and_not_repeated_past_the
     assert kv.get(prefix + "a") == 1
 
 
-def test_an_api_that_is_killed_under_load_loses_and_doubles_nothing(
+def test_no_change_is_lost_or_doubled_when_an_api_is_killed_under_load(
     new_api: NewApi, new_client: NewClient, kv: Client, lossy: LossyProxy, service: Service, prefix: str
 ) -> None:
     victim = new_api()
@@ -73,7 +73,7 @@ def test_an_api_that_is_killed_under_load_loses_and_doubles_nothing(
     assert kv.get(prefix + "n") == 80
 
 
-def test_a_large_write_through_a_bad_network_is_whole(
+def test_a_large_write_through_a_bad_network_is_complete(
     new_client: NewClient, lossy: LossyProxy, kv: Client, prefix: str
 ) -> None:
     rng = random.Random(2)
@@ -83,7 +83,7 @@ def test_a_large_write_through_a_bad_network_is_whole(
     assert kv.read(data).data == data
 
 
-def test_an_export_that_is_cut_again_and_again_gives_every_key_once(
+def test_an_export_that_is_cut_repeatedly_returns_every_key_once(
     new_client: NewClient, lossy: LossyProxy, kv: Client, prefix: str
 ) -> None:
     data = {f"{prefix}{n:03}": "x" * 50 for n in range(400)}
@@ -100,7 +100,7 @@ def test_an_export_that_is_cut_again_and_again_gives_every_key_once(
     assert len(lossy.seen) == 6
 
 
-def test_a_read_that_nobody_answers_says_which_keys_were_not_read(new_client: NewClient, prefix: str) -> None:
+def test_the_error_of_an_unanswered_read_names_the_keys(new_client: NewClient, prefix: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         kv = new_client(f"http://127.0.0.1:{port}", policy=QUICK._replace(deadline_s=0.3, attempt_s=0.1))

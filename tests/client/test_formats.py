@@ -1,4 +1,4 @@
-"""What other programs write, as lines of the api; and the rules by which the api rejects lines."""
+"""Formats of other programs become lines of the api, and the client knows the rules by which the api rejects lines."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ def members(records: list[Record]) -> list[Any]:
     return [json.loads(record.line) if record.why is None else record.why[0] for record in records]
 
 
-def test_lines_go_as_they_are_and_know_where_they_end() -> None:
+def test_lines_are_sent_unchanged_with_their_end_positions() -> None:
     content = b'{"key": "a", "value": 1.0}\r\n\nbad\n{"key": "b"}'
     records = read(ndjson, content)
     assert b"".join(record.line for record in records) == content
@@ -47,7 +47,7 @@ def test_lines_get_what_all_shall_have_unless_they_say_otherwise() -> None:
     assert bad.line == b"bad\n"
 
 
-def test_csv_makes_keys_of_columns() -> None:
+def test_keys_are_made_of_csv_columns() -> None:
     content = '\ufeffid,region,name,note\r\n1,eu,"Ada, L.","two\nlines"\r\n2,us,Grace,\r\n3,us\r\n'
     assert members(read(comma_separated, content, keys=("region", "id"))) == [
         {"key": "eu:1", "value": {"name": "Ada, L.", "note": "two\nlines"}},
@@ -68,12 +68,12 @@ def test_csv_makes_keys_of_columns() -> None:
         (wrangler, "[" + "[" * 5000 + "]" * 5000 + "]", "nested too deeply"),
     ],
 )
-def test_an_input_that_cannot_be_read_is_told_in_words(reader: Reader, content: bytes | str, said: str) -> None:
+def test_an_input_that_cannot_be_read_gives_a_clear_error(reader: Reader, content: bytes | str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         read(reader, content)
 
 
-def test_a_number_of_dynamodb_that_no_number_holds_is_rejected_alone() -> None:
+def test_only_the_line_with_a_dynamodb_number_that_cannot_be_kept_is_rejected() -> None:
     lines = [{"Item": {"pk": {"S": digits}, "n": {"N": digits}}} for digits in ("1e999999999", "1")]
     content = "".join(json.dumps(line) + "\n" for line in lines)
     assert members(read(dynamodb, content, keys=("pk",))) == [
@@ -82,7 +82,7 @@ def test_a_number_of_dynamodb_that_no_number_holds_is_rejected_alone() -> None:
     ]
 
 
-def test_what_wrangler_writes() -> None:
+def test_files_of_wrangler_are_read() -> None:
     elements = [
         {"key": "a", "value": "x", "expiration": 4102444800, "metadata": {"m": 1}},
         {"key": "b", "value": base64.b64encode(b"\xff").decode(), "base64": True, "expiration_ttl": 60},
@@ -98,7 +98,7 @@ def test_what_wrangler_writes() -> None:
 
 
 class Dripping(io.BytesIO):
-    """A file that gives little at a time."""
+    """A file that returns only a few bytes at a time."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(7, size or 7))
@@ -115,12 +115,12 @@ def test_an_array_is_read_piece_by_piece(indent: int | None) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1, 2", '["a', "[1 2]x", b"\xff"])
-def test_what_is_no_array_is_said_so(content: bytes | str) -> None:
+def test_the_error_says_that_a_file_is_not_an_array(content: bytes | str) -> None:
     with pytest.raises(UsageError):
         list(array_elements(io.BytesIO(content.encode() if isinstance(content, str) else content)))
 
 
-def test_what_dynamodb_exports() -> None:
+def test_exports_of_dynamodb_are_read() -> None:
     item = {
         "pk": {"S": "user"},
         "sk": {"N": "42"},
@@ -139,7 +139,7 @@ def test_what_dynamodb_exports() -> None:
         read(dynamodb, "{}")
 
 
-def test_pairs_of_lines_as_redis_cli_prints_them() -> None:
+def test_pairs_of_lines_from_redis_cli_are_read() -> None:
     assert members(read(pairs, b"a\n1\nb\n\xff\n\xff\n1\n")) == [
         {"key": "a", "value": "1"},
         {"key": "b", "value_msgpack": "xAH/"},
@@ -158,7 +158,7 @@ def test_pairs_of_lines_as_redis_cli_prints_them() -> None:
         ("a.csv", "pairs", "pairs"),
     ],
 )
-def test_the_name_of_a_file_tells_its_format(name: str, asked: str | None, found: str) -> None:
+def test_the_name_of_a_file_decides_its_format(name: str, asked: str | None, found: str) -> None:
     assert reader_of(name, asked)[0] == found
 
 
@@ -212,7 +212,7 @@ LINES = [
 ]
 
 
-def test_lines_that_the_api_rejects_are_known_by_the_same_rules(api: Api, prefix: str) -> None:
+def test_the_client_knows_which_lines_the_api_rejects(api: Api, prefix: str) -> None:
     lines = [line.replace("PREFIX", prefix) for line in LINES]
     answer = api.post("import", "\n".join(lines).encode(), NDJSON).json()
     rejected = {each["line"]: each["code"] for each in answer["rejected"]}

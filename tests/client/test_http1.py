@@ -1,5 +1,5 @@
-"""The client's own HTTP: an answer means the same however it is cut into pieces, and bytes that are no HTTP are an
-error.
+"""The client's own HTTP: an answer is read in the same way however it is cut into pieces, and bytes that are not HTTP
+are an error.
 """
 
 import socket
@@ -74,7 +74,7 @@ def read(pieces: list[bytes]) -> tuple[int, bytes, bool]:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_an_answer_means_the_same_however_it_is_cut(name: str) -> None:
+def test_an_answer_is_read_in_the_same_way_however_it_is_cut(name: str) -> None:
     answer, body, reusable = WHOLE[name]
     status = int(answer.split(b"\r\n\r\n")[-2 if name == "after a 100" else 0].split(b" ")[1])
     for way in ([answer], [answer[at : at + 1] for at in range(len(answer))]):
@@ -82,7 +82,7 @@ def test_an_answer_means_the_same_however_it_is_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_http_is_an_error(name: str) -> None:
+def test_bytes_that_are_not_http_are_an_error(name: str) -> None:
     with pytest.raises(HttpError):
         read([BAD[name]])
 
@@ -95,12 +95,12 @@ def test_an_answer_that_breaks_off_anywhere_is_an_error(name: str) -> None:
             read([answer[:cut]])
 
 
-def test_several_fields_of_a_name_are_one_with_a_comma() -> None:
+def test_several_fields_with_one_name_are_joined_by_commas() -> None:
     with connection([WHOLE["with a length"][0]]) as found:
         assert found.head(time.monotonic() + TIMEOUT_S)[1]["x-a"] == "1, 2"
 
 
-def test_an_answer_that_drips_ends_with_its_time() -> None:
+def test_the_wait_for_an_answer_that_comes_byte_by_byte_is_bounded() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"HTTP/1.1 200 OK\r\n")
@@ -122,12 +122,12 @@ def test_an_answer_that_drips_ends_with_its_time() -> None:
         ("/", {"x\r\ny": "a"}),
     ],
 )
-def test_a_request_that_would_be_read_as_another_is_not_sent(target: str, headers: dict[str, str]) -> None:
+def test_a_request_whose_head_would_be_misread_is_not_sent(target: str, headers: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"path|header"):
         head_of(REQUEST._replace(headers=headers), target, "host")
 
 
-def test_a_head_is_what_was_asked_for() -> None:
+def test_a_head_contains_the_method_target_and_fields_of_the_request() -> None:
     assert head_of(REQUEST, "/api/read", "[::1]:8081") == (
         b"POST /api/read HTTP/1.1\r\nhost: [::1]:8081\r\naccept: x/y\r\ncontent-length: 4\r\n\r\n"
     )

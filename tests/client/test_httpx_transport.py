@@ -15,7 +15,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 40\r\n\r\n"
 
 @pytest.fixture
 def slow_url() -> Iterator[str]:
-    """A server that gives the 40 bytes of its answer one by one, well within the time for one read."""
+    """A server that sends the 40 bytes of its answer one by one, each well within the timeout of one read."""
     over = threading.Event()
 
     def serve(listening: socket.socket) -> None:
@@ -38,14 +38,14 @@ def slow_url() -> Iterator[str]:
         thread.join(10)
 
 
-def test_an_answer_that_comes_byte_by_byte_ends_with_its_time(slow_url: str) -> None:
+def test_the_wait_for_an_answer_that_comes_byte_by_byte_is_bounded(slow_url: str) -> None:
     transport = HttpxTransport(slow_url)
     with pytest.raises(TransportError, match="took too long"):
         transport.send(Request("GET", "/", {}, timeout=0.5))
     transport.close()
 
 
-def test_an_answer_without_end_is_not_gathered(slow_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_not_collected_in_memory(slow_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(with_httpx, "MAX_ANSWER_BYTES", 4)
     transport = HttpxTransport(slow_url)
     with pytest.raises(TransportError, match="larger than 4 bytes"):
@@ -53,7 +53,9 @@ def test_an_answer_without_end_is_not_gathered(slow_url: str, monkeypatch: pytes
     transport.close()
 
 
-def test_an_answer_without_end_is_not_gathered_with_asyncio(slow_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_not_collected_in_memory_with_asyncio(
+    slow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(with_httpx, "MAX_ANSWER_BYTES", 4)
 
     async def send() -> None:

@@ -1,4 +1,4 @@
-"""The files that an import writes beside its input: a file of another kind is refused and stays as it is."""
+"""The files that an import writes beside its input: a file of another kind is refused and stays unchanged."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("content", ["key,value\na,1\n", "no line end", '[1]\n{"version": 1}\n', '{"key": "a"}'])
-def test_a_file_that_is_no_journal_is_not_written_over(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_journal_is_not_overwritten(tmp_path: Path, content: str) -> None:
     path = tmp_path / "other"
     path.write_text(content)
     for resume in (False, True):
@@ -42,7 +42,7 @@ def test_a_journal_with_lines_of_another_kind_is_refused(tmp_path: Path) -> None
         Journal(str(path), WHAT, "name", resume=True)
 
 
-def test_a_journal_whose_first_line_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
+def test_a_journal_whose_first_line_was_cut_off_is_started_again(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     Journal(str(path), WHAT, "name", resume=False).close()
     whole = path.read_bytes()

@@ -38,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def needed(name: str, found: set[str]) -> set[str]:
-    """A distribution and all that it needs here."""
+    """A distribution and all its dependencies in this environment."""
     if name not in found:
         found.add(name)
         for text in distribution(name).requires or ():
@@ -50,7 +50,7 @@ def needed(name: str, found: set[str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter whose environment has the wheel, and what it needs."""
+    """An interpreter whose environment has the wheel and its dependencies."""
     place = tmp_path_factory.mktemp("clean") / "venv"
     run(sys.executable, "-I", "-m", "venv", "--without-pip", place)
     (packages,) = place.glob("lib/python3*/site-packages")
@@ -70,7 +70,7 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def test_the_wheel_has_its_types_and_nothing_of_the_servers(wheel: Path) -> None:
+def test_the_wheel_contains_types_and_no_code_of_the_servers(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith("/METADATA"))
@@ -83,7 +83,7 @@ def test_the_wheel_has_its_types_and_nothing_of_the_servers(wheel: Path) -> None
 
 # Building takes two seconds, copying what it needs several more.
 @pytest.mark.long
-def test_alone_it_makes_calls_with_both_clients_and_the_command_line(
+def test_the_wheel_alone_makes_calls_with_both_clients_and_the_command_line(
     clean: Path, service: Service, token: str, tmp_path: Path
 ) -> None:
     script = f"""

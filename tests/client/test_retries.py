@@ -1,4 +1,4 @@
-"""Which requests the client repeats and when, and what an error says of each key: the core alone, without a server."""
+"""Which requests the client repeats and when, and what an error says about each key: the core without a server."""
 
 import pytest
 from tarantkv import Policy, errors
@@ -10,7 +10,7 @@ PARTLY = problem(503, "shard-unavailable", 2, failed={"a": "not_applied"})
 
 
 @pytest.mark.parametrize("first", [LOST, NOT_SENT, PARTLY, problem(504, "outcome-unknown", failed={"a": "unknown"})])
-def test_a_change_is_sent_again_with_the_same_bytes_under_the_same_key(first: object) -> None:
+def test_a_change_is_repeated_with_the_same_bytes_and_idempotency_key(first: object) -> None:
     script = Script(first, ok())  # type: ignore[arg-type]  # one of the replies above
     script.run(script.calls.write({"a": 1, "b": 2}))
     one, other = script.sent
@@ -18,7 +18,7 @@ def test_a_change_is_sent_again_with_the_same_bytes_under_the_same_key(first: ob
     assert one.headers["idempotency-key"] == other.headers["idempotency-key"]
 
 
-def test_each_change_has_a_key_of_its_own_and_a_read_none() -> None:
+def test_each_change_has_its_own_idempotency_key_and_a_read_has_none() -> None:
     script = Script(ok({"status": "success", "data": {"a": 1}, "deleted": 1, "touched": 1}))
     for change in (
         script.calls.write({"a": 1}),
@@ -33,7 +33,7 @@ def test_each_change_has_a_key_of_its_own_and_a_read_none() -> None:
     assert len(set(keys)) == 5
 
 
-def test_the_wait_is_what_the_server_asks_for() -> None:
+def test_the_client_waits_as_long_as_the_server_asks() -> None:
     script = Script(PARTLY, PARTLY, ok())
     script.run(script.calls.write({"a": 1}))
     assert script.slept == [2.0, 2.0]
@@ -44,11 +44,11 @@ def test_waits_grow_and_have_jitter() -> None:
     assert [policy.wait_s(tries, None, lambda: 0.0) for tries in (1, 2, 3, 60)] == [0.1, 0.2, 0.3, 0.3]
     assert policy.wait_s(1, None, lambda: 1.0) == pytest.approx(0.15)
     assert policy.wait_s(1, 2.0, lambda: 1.0) == pytest.approx(3.0)
-    # Somebody who names no wait must not be asked without a pause until the deadline.
+    # A server that names no wait must not be asked without a pause until the deadline.
     assert policy.wait_s(2, 0.0, lambda: 0.0) == 0.2
 
 
-def test_the_deadline_is_over_all_tries() -> None:
+def test_the_deadline_covers_all_attempts() -> None:
     script = Script(PARTLY, policy=Policy(deadline_s=7.0))
     with pytest.raises(errors.ShardUnavailableError):
         script.run(script.calls.write({"a": 1}))
@@ -57,7 +57,7 @@ def test_the_deadline_is_over_all_tries() -> None:
 
 
 @pytest.mark.parametrize("deadline_s", [0.0, -1.0, 541.0, float("inf"), float("nan")])
-def test_no_change_is_repeated_past_the_time_for_which_its_key_is_remembered(deadline_s: float) -> None:
+def test_no_change_is_repeated_after_its_idempotency_window(deadline_s: float) -> None:
     script = Script(ok())
     (part,) = parts(["{}"], "import-1", 1)
     for refused in (
@@ -70,7 +70,7 @@ def test_no_change_is_repeated_past_the_time_for_which_its_key_is_remembered(dea
     assert not script.sent
 
 
-def test_no_try_may_take_longer_than_is_left() -> None:
+def test_no_attempt_may_take_longer_than_the_remaining_time() -> None:
     script = Script(PARTLY, policy=Policy(deadline_s=7.0, attempt_s=6.0))
     script.took = 2.5
     with pytest.raises(errors.ShardUnavailableError):
@@ -78,7 +78,7 @@ def test_no_try_may_take_longer_than_is_left() -> None:
     assert [request.timeout for request in script.sent] == [6.0, 2.5]
 
 
-def test_a_try_with_hardly_any_time_left_is_not_begun() -> None:
+def test_an_attempt_with_hardly_any_time_left_is_not_started() -> None:
     script = Script(PARTLY, LOST, policy=Policy(deadline_s=2.01))
     with pytest.raises(errors.ShardUnavailableError):
         script.run(script.calls.write({"a": 1}))
@@ -95,7 +95,7 @@ def test_a_try_with_hardly_any_time_left_is_not_begun() -> None:
         problem(500, "database-refused", failed={"a": "not_applied"}),
     ],
 )
-def test_what_would_fail_again_is_not_sent_again(answer: object) -> None:
+def test_a_request_that_would_fail_again_is_not_repeated(answer: object) -> None:
     script = Script(answer)  # type: ignore[arg-type]  # a reply
     with pytest.raises(errors.TarantKVError):
         script.run(script.calls.write({"a": 1}))
@@ -103,12 +103,12 @@ def test_what_would_fail_again_is_not_sent_again(answer: object) -> None:
 
 
 @pytest.mark.parametrize("fault", [LOST, NOT_SENT, problem(502, "x"), problem(503, "overloaded", 1)])
-def test_a_read_is_sent_again_whatever_became_of_it(fault: object) -> None:
+def test_a_read_is_repeated_after_every_failure(fault: object) -> None:
     script = Script(fault, ok({"data": {"a": 1}}))  # type: ignore[arg-type]  # a reply
     assert script.run(script.calls.read(["a"])).data == {"a": 1}
 
 
-def test_keys_that_failed_and_keys_that_were_applied_are_told() -> None:
+def test_an_error_names_failed_keys_and_applied_ones() -> None:
     script = Script(problem(500, "database-refused", failed={"a": "not_applied"}))
     with pytest.raises(errors.DatabaseRefusedError) as caught:
         script.run(script.calls.write({"a": 1, "b": 2}))
@@ -117,7 +117,7 @@ def test_keys_that_failed_and_keys_that_were_applied_are_told() -> None:
     assert caught.value.request_id == "r-1"
 
 
-def test_what_was_never_sent_is_not_applied() -> None:
+def test_a_change_that_was_never_sent_is_not_applied() -> None:
     script = Script(NOT_SENT, policy=Policy(deadline_s=1.0))
     with pytest.raises(errors.UnreachableError) as caught:
         script.run(script.calls.write({"a": 1, "b": 2}))
@@ -125,7 +125,7 @@ def test_what_was_never_sent_is_not_applied() -> None:
     assert caught.value.applied == []
 
 
-def test_what_was_sent_and_not_answered_is_unknown() -> None:
+def test_a_change_that_was_sent_and_not_answered_is_unknown() -> None:
     script = Script(LOST, policy=Policy(deadline_s=1.0))
     with pytest.raises(errors.ConnectionLostError) as caught:
         script.run(script.calls.write({"a": 1}))
@@ -140,7 +140,7 @@ def test_after_a_lost_answer_nothing_is_called_not_applied(last: object) -> None
     assert caught.value.failed == {"a": "unknown"}
 
 
-def test_a_key_that_one_try_has_applied_stays_applied_whatever_comes_after() -> None:
+def test_a_key_that_one_attempt_has_applied_stays_applied() -> None:
     both = problem(504, "outcome-unknown", failed={"a": "unknown", "b": "unknown"})
     script = Script(PARTLY, both, policy=Policy(deadline_s=4.0))
     with pytest.raises(errors.OutcomeUnknownError) as caught:
@@ -154,7 +154,7 @@ def test_a_conditional_write_whose_answer_was_lost_gets_its_first_outcome() -> N
     assert script.run(script.calls.write({"a": 1}, if_="absent")) == {}
 
 
-def test_a_token_that_has_ended_is_replaced_once_and_the_request_goes_on_with_the_same_key() -> None:
+def test_an_expired_token_is_replaced_once_and_the_request_keeps_its_idempotency_key() -> None:
     script = Script(problem(401, "unauthorized"), ok({"token": "t2"}), ok(), login=True)
     script.run(script.calls.write({"a": 1}))
     change, login, again = script.sent
@@ -170,14 +170,14 @@ def test_without_a_token_the_first_request_is_a_login() -> None:
     assert [request.path for request in script.sent] == ["/api/login", "/api/read"]
 
 
-def test_who_cannot_log_in_is_told_so_at_once() -> None:
+def test_a_refused_login_is_reported_at_once() -> None:
     script = Script(problem(401, "unauthorized"))
     with pytest.raises(errors.UnauthorizedError):
         script.run(script.calls.read(["a"]))
     assert len(script.sent) == 1
 
 
-def test_a_token_that_is_never_taken_does_not_make_it_log_in_for_ever() -> None:
+def test_the_client_does_not_log_in_for_ever_if_every_token_is_refused() -> None:
     def answer(request: object) -> object:
         is_login = getattr(request, "path", "") == "/api/login"
         return ok({"token": f"t{len(script.sent)}"}) if is_login else problem(401, "unauthorized")
@@ -188,13 +188,13 @@ def test_a_token_that_is_never_taken_does_not_make_it_log_in_for_ever() -> None:
     assert len(script.sent) < 10
 
 
-def test_a_success_that_is_no_document_is_an_error_of_the_server() -> None:
+def test_a_success_without_a_document_is_an_error_of_the_server() -> None:
     script = Script(ok()._replace(headers={"content-type": "text/html"}, body=b"<html>"))
     with pytest.raises(errors.InternalError):
         script.run(script.calls.read(["a"]))
 
 
-def test_a_success_that_did_not_come_whole_is_asked_for_again() -> None:
+def test_a_request_is_repeated_if_its_success_arrived_incomplete() -> None:
     whole = ok({"data": {"n": 1}})
     script = Script(whole._replace(body=whole.body[:-1]), whole)
     assert script.run(script.calls.increment({"n": 1})) == {"n": 1}

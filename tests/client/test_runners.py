@@ -1,4 +1,4 @@
-"""What waits in a client for another of its calls, or for a thread, waits no longer than it may."""
+"""The waits in a client for another of its calls, or for a thread, are bounded."""
 
 import asyncio
 from typing import Any, cast
@@ -22,16 +22,16 @@ def alone(inner: Steps[Any]) -> Steps[Any]:
     return (yield Alone(inner, SHORT_S))
 
 
-def test_a_call_does_not_wait_past_its_time_for_the_login_of_another() -> None:
+def test_a_call_waits_for_the_login_of_another_only_until_its_deadline() -> None:
     runner = Runner(NO_TRANSPORT)
     assert runner.run(alone(nothing())) == "done"
-    # As where the one who gives the credentials asks the same client for them.
+    # This happens if the function that gives the credentials makes a call of the same client.
     with pytest.raises(UnreachableError, match="login"):
         runner.run(alone(alone(nothing())))
     assert runner.run(alone(nothing())) == "done"
 
 
-def test_nor_does_one_of_asyncio() -> None:
+def test_an_asyncio_call_waits_for_the_login_of_another_only_until_its_deadline() -> None:
     async def scenario() -> None:
         runner = AsyncRunner(NO_TRANSPORT)
         assert await runner.run(alone(nothing())) == "done"
@@ -42,7 +42,7 @@ def test_nor_does_one_of_asyncio() -> None:
     asyncio.run(scenario())
 
 
-def test_a_thread_that_ends_by_an_exit_is_not_waited_for() -> None:
+def test_the_client_does_not_wait_for_a_thread_that_has_exited() -> None:
     def leave() -> Steps[str]:
         yield from ()
         raise SystemExit(3)

@@ -61,7 +61,9 @@ def test_each_client_speaks_https_and_checks_the_certificate(
     assert tkv.run("get", "tls:nobody", "--deadline", "0.1").code == 5
 
 
-def test_tasks_count_once_however_many_answers_are_lost(lossy: LossyProxy, token: str, kv: Client, prefix: str) -> None:
+def test_increments_of_tasks_count_once_however_many_answers_are_lost(
+    lossy: LossyProxy, token: str, kv: Client, prefix: str
+) -> None:
     rng = random.Random(5)
     lossy.plan = lambda _number, _path: rng.choice([Fate.PASS, Fate.LOSE_ANSWER, Fate.LOSE_REQUEST])
 
@@ -73,7 +75,7 @@ def test_tasks_count_once_however_many_answers_are_lost(lossy: LossyProxy, token
     assert kv.get(prefix + "n") == 20
 
 
-def test_an_export_that_is_cut_goes_on_and_one_that_breaks_for_good_names_its_cursor(
+def test_a_cut_export_continues_and_one_that_cannot_be_resumed_names_its_cursor(
     lossy: LossyProxy, token: str, kv: Client, prefix: str
 ) -> None:
     kv.write({f"{prefix}{n:03}": "x" * 50 for n in range(200)})
@@ -100,7 +102,7 @@ def test_an_export_that_is_cut_goes_on_and_one_that_breaks_for_good_names_its_cu
     asyncio.run(scenario())
 
 
-def test_lines_come_from_an_asynchronous_iterator_and_a_task_that_is_cancelled_ends_them(
+def test_an_import_reads_an_asynchronous_iterator_and_ends_when_its_task_is_cancelled(
     token: str, kv: Client, cluster: Cluster, prefix: str
 ) -> None:
     async def lines(count: int) -> AsyncIterator[dict[str, object]]:

@@ -28,7 +28,9 @@ def name(fresh_key: Callable[[], str], kv: Client) -> Iterator[str]:
         kv.remove_user(found)
 
 
-def test_the_life_of_a_user_from_the_command_line(tkv: Command, name: str, service: Service) -> None:
+def test_a_user_is_added_changed_disabled_and_removed_from_the_command_line(
+    tkv: Command, name: str, service: Service
+) -> None:
     added = tkv.run(
         "users", "add", name, "--scopes", "write, read", "--password-stdin", stdin=PASSWORD.encode() + b"\r\n"
     )
@@ -45,7 +47,7 @@ def test_the_life_of_a_user_from_the_command_line(tkv: Command, name: str, servi
     changed = tkv.run("users", "password", name, "--random")
     assert len(changed.records()[0]["password"]) > 20
     assert tkv.run("whoami", env=credentials).code == 3
-    assert tkv.run("users", "remove", name).code == 2, "who is at no terminal must say --yes"
+    assert tkv.run("users", "remove", name).code == 2, "without a terminal, --yes is required"
     assert tkv.done("users", "remove", name, "--yes") == [{"name": name, "scopes": "", "state": "removed"}]
     assert tkv.run("users", "show", name).code == 4
     again = tkv.run("users", "add", service.admin_user, "--random")
@@ -65,7 +67,9 @@ def test_the_life_of_a_user_from_the_command_line(tkv: Command, name: str, servi
         (("add", "x", "--random", "--scopes", "fly"), "scopes are some of"),
     ],
 )
-def test_what_cannot_be_meant_is_usage(tkv: Command, arguments: tuple[str, ...], said: str) -> None:
+def test_incomplete_or_contradictory_arguments_are_an_error_of_usage(
+    tkv: Command, arguments: tuple[str, ...], said: str
+) -> None:
     ended = tkv.run("users", *arguments)
     assert (ended.code, ended.out) == (2, b"")
     assert said in ended.err

@@ -31,7 +31,7 @@ tarantkv_chunk_outcomes_total{shard="s2",status="ok"} 3.0
 """
 
 
-def test_rates_and_latencies_are_of_the_time_between_two_looks() -> None:
+def test_rates_and_latencies_cover_the_time_between_two_updates() -> None:
     found = rates(Samples(BEFORE, 10.0), Samples(AFTER, 12.0))
     assert found.requests == {"/api/read": 110.0}
     assert found.failed == 10.0
@@ -44,7 +44,7 @@ def test_a_quantile_without_requests_is_none() -> None:
     assert quantile([], 0.5) is None
 
 
-def test_doctor_names_what_is_wrong_and_what_to_do() -> None:
+def test_doctor_names_each_fault_and_what_to_do() -> None:
     found = {(each.check, each.state): each for each in _metrics(Samples(AFTER, 0.0))}
     assert found["memory", "warning"].found == "shard s1 is 90 % full"
     assert "TARANTKV_SHARD_MEMORY_MIB" in found["memory", "warning"].to_do
@@ -97,7 +97,7 @@ TOLD = {
 }
 
 
-def test_lanes_and_moves_have_their_lines_below_the_shards() -> None:
+def test_lanes_and_moves_are_shown_below_the_shards() -> None:
     lanes, moves = lanes_of(TOLD), moves_of(TOLD)
     assert [(lane["state"], lane["for_s"], lane["frames_percent"]) for lane in lanes] == [
         ("up", 100, 90.0),
@@ -118,12 +118,12 @@ def test_lanes_and_moves_have_their_lines_below_the_shards() -> None:
         "1 min 35 s",
     ):
         assert words in text
-    assert lines_of([], []) == [], "of nothing nothing is said"
+    assert lines_of([], []) == [], "without lanes and moves no line is shown"
     assert lanes_of({"at": 1.0, "lanes": [{"lane": "a:1", "up": True, "shards": []}]})[0]["state"] == "up"
     assert [span(seconds) for seconds in (0, 59.6, 7200, 90061)] == ["0 s", "1 min", "2 h", "1 d 1 h"]
 
 
-def test_the_bar_tells_share_rate_and_time_left() -> None:
+def test_the_progress_bar_shows_share_rate_and_time_left() -> None:
     bar = Progress("import", "lines", 1000)
     bar.at(0, 0)
     assert bar.text(500, 250, 10.0) == "import [######..................]  25% 500 lines, 50/s, 0:30 left"
