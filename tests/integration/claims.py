@@ -1,4 +1,4 @@
-"""Claims of Idempotency-Keys on their shard, and a fault: the shard cannot record how their requests ended."""
+"""Claims of Idempotency-Keys on their shard, and a fault: the shard cannot record the outcomes of their requests."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tests.integration.store import Store
 
 @contextmanager
 def refusing_outcomes(store: Store, shard: str) -> Iterator[None]:
-    """Let a shard record claims, but not how their requests ended."""
+    """Let a shard record claims, but not the outcomes of their requests."""
     console = store.consoles[shard]
     console.run(
         "rawset(_G, 'refuse', function(_, claim) if claim ~= nil and claim.outcome ~= nil then error('no') end end) "

@@ -1,4 +1,4 @@
-"""The test cluster as these tests use it: clients, users, apis beside its own, and a look into the shards."""
+"""Fixtures for the test cluster: clients, users, further apis, and access to the shards' data."""
 
 import signal
 import time
@@ -44,7 +44,7 @@ Claims = dict[str, Any]
 
 
 class User:
-    """A user made for one test."""
+    """A user for one test."""
 
     def __init__(self, name: str, password: str) -> None:
         self.name = name
@@ -53,13 +53,13 @@ class User:
 
 @pytest.fixture(scope="session")
 def service(cluster: Cluster) -> Service:
-    """Replaces the contract tests' fixture: these tests break the cluster, so they use their own only."""
+    """Replaces the contract tests' fixture: these tests break the cluster, so they use only their own."""
     return Service(cluster.base_url, cluster.admin_user, cluster.admin_password)
 
 
 @pytest.fixture
 def sending() -> Sending:
-    """How the contract tests' clients send here: as most clients do. Only the contract tests go both ways."""
+    """How clients send requests here: as most clients do. Only the contract tests use both ways."""
     return Sending.WHOLE
 
 
@@ -93,7 +93,7 @@ def claims(cluster: Cluster, token: str) -> Claims:
 
 @pytest.fixture
 def new_api(cluster: Cluster) -> Iterator[NewApi]:
-    """Starts another api of the same cluster, with settings of its own, for the time of one test."""
+    """Starts another api of the same cluster, with settings of its own, during one test."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(ApiProcess(cluster, settings))
 
@@ -121,14 +121,14 @@ def second(second_api: ApiProcess, token: str, documented: Documented) -> Iterat
 @pytest.fixture
 def strict(strict_api: ApiProcess, token: str, documented: Documented) -> Iterator[Api]:
     with Api(strict_api.base_url, token, documented) as client:
-        # This api counts logins strictly and by what the proxy says: no test may use up another's tries.
+        # This api limits logins strictly, by the address from the proxy: no test may use up another's attempts.
         client.http.headers["x-forwarded-for"] = str(IPv4Address(getrandbits(32)))
         yield client
 
 
 @pytest.fixture
 def new_user(cluster: Cluster, fresh_key: Callable[[], str]) -> NewUser:
-    """Makes a user."""
+    """Adds a user."""
 
     def new(scopes: str = "read,write") -> User:
         user = User(fresh_key().replace(":", "-"), PASSWORD)
@@ -141,7 +141,7 @@ def new_user(cluster: Cluster, fresh_key: Callable[[], str]) -> NewUser:
 
 @pytest.fixture
 def paused_workers(cluster: Cluster) -> Callable[[], "PausedWorkers"]:
-    """Freezes all workers for the time of a `with` block, as a machine does that swaps."""
+    """Freezes all workers during a `with` block, as a machine that swaps would."""
     return lambda: PausedWorkers(cluster)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.integration.hasty_api` runs an api that starts its dead processes again without much waiting."""
+"""`python -m tests.integration.hasty_api` runs an api that restarts its dead processes after a short wait."""
 
 import sys
 

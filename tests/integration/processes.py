@@ -1,4 +1,4 @@
-"""Processes of the system beside those of the cluster: another api, user administration, and starts that must fail."""
+"""Processes of the system besides the cluster's: another api, user administration, and starts that must fail."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def environment(cluster: Cluster, settings: Mapping[str, str], tier: str = "api"
     """The environment of a process of a tier in this cluster, changed by `settings`; an empty one is removed."""
     every = {**programs.settings_for(cluster.config, tier), **settings}
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    # The marker makes the cluster's end the process's end, whatever becomes of the test.
+    # The marker ends the process with the cluster, even if the test does not.
     marker = {RUN_MARK: cluster.layout.identity()}
     return inherited | marker | {name: value for name, value in every.items() if value}
 
@@ -83,7 +83,7 @@ class ApiProcess:
         return self._process.wait(END_TIMEOUT_S)
 
     def log(self) -> str:
-        """What it has written so far."""
+        """The output so far."""
         self._output.seek(0)
         return self._output.read()
 
@@ -136,7 +136,7 @@ def shard_environment(cluster: Cluster, directory: Path, settings: Mapping[str, 
 
 
 class ShardProcess:
-    """A shard that is not the cluster's, running inside a `with` block."""
+    """A shard outside the cluster, running inside a `with` block."""
 
     def __init__(self, cluster: Cluster, directory: Path, settings: Mapping[str, str]) -> None:
         self._environment = shard_environment(cluster, directory, settings)

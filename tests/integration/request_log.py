@@ -1,4 +1,4 @@
-"""The log of an api process, and what it counted, as tests look for single requests in them."""
+"""Finds single requests in the log and the counters of an api process."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The shards, reached over their admin consoles: what they store, how often they applied chunks, and faults in them."""
+"""The shards, through their admin consoles: what they store, how often they applied chunks, and faults in them."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ _FILL = """
 """
 """Fills memory with values of all sizes, as a deleted tuple leaves room for its own size only.
 
-It yields to other calls meanwhile: a worker would otherwise call again, and report the outcome as unknown.
+It yields to other calls meanwhile. Otherwise a worker would call again, and report the outcome as unknown.
 """
 
 
@@ -72,12 +72,12 @@ class Store:
         return sum(int(console.run("return box.space.applications:len()")) for console in self.consoles.values())
 
     def most_applications(self) -> int:
-        """How often the chunk was applied that was applied most often: 1, or something is wrong."""
+        """The highest number of applications of any chunk: with more than 1, something is wrong."""
         lua = "local most = 0 for _, t in box.space.applications:pairs() do most = math.max(most, t[2]) end return most"
         return max(int(console.run(lua)) for console in self.consoles.values())
 
     def keys_on(self, shard: str, number: int, prefix: str) -> list[str]:
-        """So many keys that belong to a shard."""
+        """This many keys that belong to a shard."""
         said = self.consoles[shard].run("return tarantkv.describe()")
         ranges = said["ranges"]
         names = (f"{prefix}:{position}" for position in count())
@@ -106,7 +106,7 @@ class Store:
 
     @contextmanager
     def full(self, shard: str) -> Iterator[None]:
-        """Leave a shard no memory for data; what fills it stands in a temporary space, outside the write-ahead log."""
+        """Leave a shard no memory for data. A temporary space fills it, which is not in the write-ahead log."""
         self.consoles[shard].run(_FILL)
         try:
             yield

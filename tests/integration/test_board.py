@@ -44,7 +44,7 @@ def alerts() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def shown(second: Api, fresh_key: Callable[[], str]) -> dict[str, set[str]]:
-    """The labels of each metric's samples, by their names, of an api that has done one of each."""
+    """The names of the labels of each metric, of an api that has served every kind of request."""
     key = fresh_key()
     second.write({key: 1})
     second.ask("write", {"data": {key: 1}, "if": "absent"})
@@ -63,13 +63,13 @@ def shown(second: Api, fresh_key: Callable[[], str]) -> dict[str, set[str]]:
 
 
 def asked(query: str) -> Iterator[tuple[str, set[str]]]:
-    """The metrics of a query, each with the labels that are asked of it."""
+    """The metrics of a query, each with the labels that the query uses."""
     by = set(re.findall(r"\w+", " ".join(re.findall(r"by \((.*?)\)", query))))
     for name, where in re.findall(r"\b(tarantkv_\w+)(?:\{(.*?)\})?", query):
         yield name, by | set(re.findall(r"(\w+)=", where))
 
 
-def test_every_query_asks_for_metrics_and_labels_that_there_are(shown: dict[str, set[str]]) -> None:
+def test_every_query_uses_metrics_and_labels_that_exist(shown: dict[str, set[str]]) -> None:
     every = [*queries(), *(rule["expr"] for rule in alerts())]
     assert len(every) > 30
     for query in every:
@@ -86,7 +86,7 @@ def test_the_board_shows_every_metric(shown: dict[str, set[str]]) -> None:
     assert there == seen
 
 
-def test_the_board_that_is_there_is_the_one_that_is_generated() -> None:
+def test_the_stored_board_is_the_generated_one() -> None:
     module = board()
     assert module.BOARD.read_text() == module.text()
     ids = [panel["id"] for panel in json.loads(module.text())["panels"]]
@@ -105,7 +105,7 @@ def test_every_query_is_valid(tmp_path: Path) -> None:
 
 
 @needs_promtool
-def test_every_alert_fires_when_it_should_and_only_then() -> None:
+def test_every_alert_fires_exactly_when_it_should() -> None:
     promtool("check", "config", str(PROMETHEUS / "prometheus.yml"))
     promtool("test", "rules", str(PROMETHEUS / "alerts_test.yml"))
 

@@ -1,4 +1,4 @@
-"""Thousands of clients that connect in the same moment, as they do when an api comes back."""
+"""Thousands of clients that connect in the same moment, as after an outage of the api."""
 
 import resource
 import select
@@ -38,7 +38,7 @@ def files(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_thousands_can_connect_while_the_api_is_busy(cluster: Cluster) -> None:
+def test_thousands_of_clients_can_connect_while_the_api_is_busy(cluster: Cluster) -> None:
     if int(_SYSTEM_LIMIT.read_text()) < CLIENTS:
         pytest.skip("the system lets fewer wait")
     with ApiProcess(cluster, {}) as api, files(CLIENTS + 500), ExitStack() as stack:

@@ -20,7 +20,7 @@ OPEN = {"/console", "/console/login"}
 
 
 class Browser:
-    """What a browser sends from a page of this origin. It keeps the cookie by itself: no client does over http."""
+    """A browser with a page of this origin. It stores the cookie itself: no client does so over http."""
 
     def __init__(self, base_url: str) -> None:
         self.http = httpx.Client(base_url=base_url, trust_env=False)
@@ -58,7 +58,7 @@ def calls() -> list[tuple[str, str]]:
     return [("GET", "session"), ("GET", "status"), ("POST", "scan"), ("GET", "export"), ("POST", "logout"), *keys]
 
 
-def test_a_login_sets_a_cookie_that_no_script_and_no_other_site_has(browser: Browser, service_admin: User) -> None:
+def test_a_login_sets_a_cookie_that_scripts_and_other_sites_cannot_read(browser: Browser, service_admin: User) -> None:
     answer = browser.enter(service_admin.name, service_admin.password)
     name, *attributes = answer.headers["set-cookie"].split("; ")
     assert name.startswith(f"{COOKIE}=")
@@ -66,7 +66,7 @@ def test_a_login_sets_a_cookie_that_no_script_and_no_other_site_has(browser: Bro
     assert name.partition("=")[2] not in answer.text
     session = browser.ask("GET", "session").json()
     assert session["user"] == service_admin.name
-    assert session["scopes"] == ["observe", "read", "write"], "it holds more than it needs"
+    assert session["scopes"] == ["observe", "read", "write"], "the cookie contains more than it needs"
 
 
 def test_a_user_without_the_scope_observe_cannot_log_in(browser: Browser, new_user: NewUser) -> None:
@@ -80,14 +80,14 @@ def test_a_user_without_the_scope_observe_cannot_log_in(browser: Browser, new_us
 
 
 @pytest.mark.parametrize(("method", "path"), calls())
-def test_without_a_session_nothing_is_told(browser: Browser, token: str, method: str, path: str) -> None:
+def test_calls_without_a_session_are_refused(browser: Browser, token: str, method: str, path: str) -> None:
     assert browser.ask(method, path).status_code == 401
     # A token is for the API; the console's calls ignore what another page could add to a request.
     assert browser.ask(method, path, headers={"authorization": token}).status_code == 401
 
 
 @pytest.mark.parametrize(("method", "path"), calls())
-def test_another_page_is_refused_even_with_the_cookie(editor: Browser, method: str, path: str) -> None:
+def test_a_request_of_another_page_is_refused_even_with_the_cookie(editor: Browser, method: str, path: str) -> None:
     for says in ({"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "http://evil.example"}):
         assert editor.ask(method, path, headers=says).status_code == 403, says
     assert editor.ask("GET", "session").status_code == 200
@@ -99,14 +99,14 @@ def test_another_page_cannot_log_a_browser_in(browser: Browser, service_admin: U
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
 
 
-def test_the_api_takes_no_cookie(editor: Browser) -> None:
+def test_the_api_does_not_accept_the_cookie(editor: Browser) -> None:
     every = {**editor.says, "cookie": editor.cookie}
     for method, path in calls():
         assert editor.http.request(method, f"/api/{path}", headers=every).status_code in (401, 404), path
     assert editor.http.get("/api/status", headers=every).status_code == 401
 
 
-def test_a_user_has_its_scopes_alone_and_is_out_once_it_is_changed_or_disabled(
+def test_a_session_allows_only_the_users_scopes_and_ends_when_the_user_is_changed_or_disabled(
     browser: Browser, new_user: NewUser, cluster: Cluster
 ) -> None:
     user = new_user("observe")
@@ -127,7 +127,7 @@ def test_a_user_has_its_scopes_alone_and_is_out_once_it_is_changed_or_disabled(
     change("disable", user.name)
 
 
-def test_a_key_is_read_changed_onto_its_version_exported_and_deleted(
+def test_a_key_is_read_changed_by_its_version_exported_and_deleted(
     editor: Browser, api: Api, fresh_key: Callable[[], str]
 ) -> None:
     key = fresh_key() + "/%\u202e<script>"
@@ -152,30 +152,30 @@ def test_a_key_is_read_changed_onto_its_version_exported_and_deleted(
     assert editor.ask("PATCH", path).status_code == 405
 
 
-def test_a_logout_ends_the_session_for_good(editor: Browser) -> None:
+def test_a_logout_ends_the_session(editor: Browser) -> None:
     cookie = editor.cookie
     answer = editor.ask("POST", "logout", json={})
     assert answer.status_code == 200
     assert answer.headers["set-cookie"].startswith(f"{COOKIE}=; Max-Age=0; Path=/; Secure; HttpOnly")
     assert editor.cookie == ""
     assert editor.ask("GET", "status", headers={"cookie": cookie}).status_code == 401
-    # The token in it is worth nothing elsewhere, either.
+    # The token in the cookie is not valid elsewhere either.
     token = cookie.partition("=")[2]
     assert editor.http.get("/api/status", headers={"authorization": token}).status_code == 401
 
 
-def test_failed_logins_count_as_those_of_the_api(strict: Api) -> None:
+def test_failed_logins_count_together_with_those_of_the_api(strict: Api) -> None:
     base = str(strict.http.base_url).rstrip("/")
     browser = Browser(base)
     with browser.http:
         browser.says["x-forwarded-for"] = strict.http.headers["x-forwarded-for"]
         assert [browser.enter("somebody", "wrong").status_code for _ in range(4)] == [401, 401, 401, 429]
-        # Also for logins over the API.
+        # The limit applies to logins through the API, too.
         body = {"username": "somebody", "password": "wrong"}
         assert strict.http.post("/api/login", json=body).status_code == 429
 
 
-def test_no_page_or_file_needs_or_sets_a_cookie(browser: Browser) -> None:
+def test_pages_and_files_need_and_set_no_cookie(browser: Browser) -> None:
     for path in (*OPEN, "/console/static/main.js"):
         answer = browser.http.get(path)
         assert answer.status_code == 200
@@ -186,7 +186,7 @@ def test_no_page_or_file_needs_or_sets_a_cookie(browser: Browser) -> None:
         assert browser.http.get(path).status_code == 404, path
 
 
-def test_keys_stand_neither_in_metrics_nor_among_the_problems(editor: Browser, fresh_key: Callable[[], str]) -> None:
+def test_keys_occur_neither_in_metrics_nor_among_the_problems(editor: Browser, fresh_key: Callable[[], str]) -> None:
     key = fresh_key()
     answer = editor.ask("GET", f"keys/{key}")
     assert answer.status_code == 404

@@ -42,7 +42,7 @@ def index() -> str:
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-def test_the_whole_index_is_imported_and_comes_back_record_by_record(
+def test_the_whole_index_is_imported_and_every_record_comes_back(
     cluster: Cluster, api: Api, token: str, index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {
@@ -62,7 +62,7 @@ def test_the_whole_index_is_imported_and_comes_back_record_by_record(
     assert imported.returncode == 0, imported.stderr
     paragraphs = index.strip().split("\n\n")
     written = json.loads(imported.stdout)["applied"]
-    # One version of a package may stand in several lists.
+    # One version of a package may occur in several lists.
     assert 0.9 * len(paragraphs) <= written <= len(paragraphs)
     data = {line["key"]: line["value"] for line in map(json.loads, printed.stdout.splitlines())}
     assert len(data) == written
@@ -72,7 +72,7 @@ def test_the_whole_index_is_imported_and_comes_back_record_by_record(
     data["nobody"] = {}
     assert differing(data) == ["nobody"]
 
-    # Beside what the example found by itself: some of the records, compared with their types.
+    # The example has compared all records itself; here some are compared with their types.
     some = records("\n\n".join(paragraphs[:: len(paragraphs) // 1000 + 1]))
     found = api.read(*some)
     assert found.keys() == some.keys()

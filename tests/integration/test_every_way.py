@@ -1,4 +1,4 @@
-"""The same request gets the same answer however it is cut and spelt on its way, and answers come in order."""
+"""The same request gets the same answer however it is cut and encoded, and answers come in order."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -60,7 +60,7 @@ def wire(strict_api: ApiProcess) -> Iterator[Wire]:
 
 @pytest.fixture
 def stored(strict: Api, fresh_key: FreshKey) -> str:
-    """A key that is there."""
+    """An existing key."""
     key = fresh_key()
     strict.write({key: {"a": [1, 1.0, None]}})
     return key
@@ -111,7 +111,7 @@ BETWEEN = {
 
 
 def asked(base_url: str, token: str, name: str, key: str, way: str) -> Answer:
-    """The answer to one of `REQUESTS`, sent one of the `WAYS`, on a connection that goes on."""
+    """The answer to one of `REQUESTS`, sent in one of the `WAYS`, on a connection that stays open."""
     _, call, body, headers = REQUESTS[name]
     every = {"Authorization": token, "Content-Type": "application/json", **headers}
     with Wire(base_url) as wire:
@@ -169,7 +169,7 @@ def test_pipelined_requests_are_answered_in_order(
         + request("/api/read", json_body({"keys": [key]}), {"Authorization": token})
         for key in keys
     )
-    # In the middle of a body.
+    # This is in the middle of a body.
     wire.send(*([sent] if cut == "whole" else [sent[: len(sent) // 2], sent[len(sent) // 2 :]]))
     for key in keys:
         written = wire.answer()
@@ -179,9 +179,7 @@ def test_pipelined_requests_are_answered_in_order(
         assert wire.answer().body == json_body({"data": {key: key}}).replace(b" ", b"")
 
 
-def test_the_next_request_may_come_in_one_piece_with_the_end_of_the_one_before(
-    wire: Wire, token: str, stored: str
-) -> None:
+def test_one_piece_may_contain_the_end_of_a_request_and_the_next_request(wire: Wire, token: str, stored: str) -> None:
     sent = request("/api/read", json_body({"keys": [stored]}), {"Authorization": token})
     whole = wire.ask(sent).timeless()
     for middle in (10, len(sent) - 10):
@@ -189,7 +187,7 @@ def test_the_next_request_may_come_in_one_piece_with_the_end_of_the_one_before(
         assert [wire.answer().timeless() for _ in range(3)] == [whole] * 3
 
 
-def test_a_body_that_is_expected_is_asked_for(wire: Wire, token: str, stored: str) -> None:
+def test_a_request_that_expects_100_continue_gets_it(wire: Wire, token: str, stored: str) -> None:
     body = json_body({"keys": [stored]})
     head = request(
         "/api/read", b"", {"Authorization": token, "Expect": "100-continue", "Content-Length": str(len(body))}
@@ -197,14 +195,14 @@ def test_a_body_that_is_expected_is_asked_for(wire: Wire, token: str, stored: st
     wire.send(head)
     assert wire.answer().status_line == b"HTTP/1.1 100 Continue"
     assert wire.ask(body).status == 200
-    # A client that does not wait for it does not need it.
+    # A client that does not wait for the 100 gets none.
     assert wire.ask(head + body).status == 200
 
 
 @pytest.mark.parametrize(
     ("version", "headers"), [("1.1", {"Connection": "close"}), ("1.0", {}), ("1.0", {"Connection": "keep-alive"})]
 )
-def test_a_connection_that_is_not_to_last_ends_after_the_answer(
+def test_a_connection_with_close_ends_after_the_answer(
     wire: Wire, token: str, stored: str, version: str, headers: Headers
 ) -> None:
     body = json_body({"keys": [stored]})

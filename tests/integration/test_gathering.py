@@ -1,4 +1,4 @@
-"""How chunks of many requests are gathered in frames, as Redis' streams show."""
+"""How chunks of many requests are gathered in frames, as seen in Redis' streams."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ def client(cluster: Cluster) -> Iterator[redis.Redis]:
 
 @asynccontextmanager
 async def dispatching(cluster: Cluster) -> AsyncIterator[Dispatcher]:
-    """A dispatcher of a shard that no worker serves, so that what is sent stays in its stream."""
+    """A dispatcher of a shard without workers, so that the frames stay in its stream."""
     settings = load(RedisSettings, programs.settings_for(cluster.config, "api"))
     dispatcher = Dispatcher(settings, BatchSettings(), [SHARD], Metrics())
     dispatcher.start()
@@ -57,7 +57,7 @@ def request(dispatcher: Dispatcher) -> asyncio.Task[object]:
 
 
 async def frames(client: redis.Redis, chunks: int) -> list[int]:
-    """The sizes of the frames in the stream, once they hold so many chunks."""
+    """The sizes of the frames in the stream, once they contain this many chunks."""
     async with asyncio.timeout(10):
         while True:
             entries = client.xrange(shard_stream(SHARD))
@@ -68,7 +68,7 @@ async def frames(client: redis.Redis, chunks: int) -> list[int]:
 
 
 def thirty_requests_one_turn_after_the_other(cluster: Cluster, client: redis.Redis) -> list[int]:
-    """The sizes of the frames they went in, after one of a request before that is still under way."""
+    """The sizes of the frames that carried them, after the frame of an earlier request that is still being appended."""
 
     async def scenario() -> list[int]:
         async with dispatching(cluster) as dispatcher:
@@ -87,18 +87,18 @@ def thirty_requests_one_turn_after_the_other(cluster: Cluster, client: redis.Red
     return others
 
 
-def test_requests_of_consecutive_turns_share_a_frame_while_others_are_under_way(
+def test_requests_of_consecutive_turns_share_a_frame_while_another_is_appended(
     cluster: Cluster, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender_module, "GATHER_S", 10.0)
     assert thirty_requests_one_turn_after_the_other(cluster, client) == [30]
 
 
-def test_requests_that_keep_coming_do_not_hold_back_those_before_them(cluster: Cluster, client: redis.Redis) -> None:
+def test_continuous_requests_do_not_delay_the_earlier_ones(cluster: Cluster, client: redis.Redis) -> None:
     assert len(thirty_requests_one_turn_after_the_other(cluster, client)) > 1
 
 
-def test_a_chunk_that_is_alone_is_sent_though_no_turn_brings_another(cluster: Cluster, client: redis.Redis) -> None:
+def test_a_single_chunk_is_sent_even_if_no_other_follows(cluster: Cluster, client: redis.Redis) -> None:
     async def scenario() -> list[int]:
         async with dispatching(cluster) as dispatcher:
             tasks = [request(dispatcher)]

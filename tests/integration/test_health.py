@@ -1,4 +1,4 @@
-"""What `/health/ready` says while a shard is down."""
+"""What `/health/ready` reports while a shard is down."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.contract.waiting import until
 from tests.integration.store import Store
 
 NOTICED_WITHIN_S = 10
-"""A round of questions, the time in which a shard may answer one, and a worker's try to connect."""
+"""A round of questions, the time in which a shard may answer one, and a worker's attempt to connect."""
 
 
 def ready(api: Api) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def test_readiness_names_a_shard_that_is_down_without_failing(cluster: Cluster, 
     cluster.stop_program("shard-s2")
     try:
         until(lambda: ready(api)["shards_down"] == ["s2"], NOTICED_WITHIN_S, "a shard that is down is not named")
-        # Other shards still work, so balancers must go on sending requests to this process.
+        # Other shards still work, so load balancers must continue to send requests to this process.
         keys = store.keys_on("s1", 1, "health")
         assert api.post("read", json_body({"keys": keys})).status_code == 200
     finally:

@@ -38,7 +38,7 @@ def test_a_write_without_the_header_is_applied_each_time(api: Api, store: Store,
     assert store.chunks_applied() == before + 3
 
 
-def test_a_repeated_write_does_not_undo_what_came_between(api: Api, fresh_key: FreshKey) -> None:
+def test_a_repeated_write_does_not_undo_later_changes(api: Api, fresh_key: FreshKey) -> None:
     key, name = fresh_key(), fresh_key()
     first = json_body({"data": {name: "first"}})
     api.post("write", first, once(key))
@@ -47,7 +47,7 @@ def test_a_repeated_write_does_not_undo_what_came_between(api: Api, fresh_key: F
     assert api.read(name) == {name: "second"}
 
 
-def test_a_repeated_delete_gives_the_first_count(api: Api, store: Store, fresh_key: FreshKey) -> None:
+def test_a_repeated_delete_returns_the_first_count(api: Api, store: Store, fresh_key: FreshKey) -> None:
     key, names = fresh_key(), store.keys_on("s1", 3, fresh_key())
     api.write(dict.fromkeys(names, 1))
     before = store.chunks_applied()
@@ -55,7 +55,7 @@ def test_a_repeated_delete_gives_the_first_count(api: Api, store: Store, fresh_k
     assert store.chunks_applied() == before + 1
 
 
-def test_a_repeated_delete_does_not_undo_what_came_between(api: Api, fresh_key: FreshKey) -> None:
+def test_a_repeated_delete_does_not_remove_later_writes(api: Api, fresh_key: FreshKey) -> None:
     key, name = fresh_key(), fresh_key()
     api.write({name: "first"})
     assert api.delete(name, **once(key)) == 1
@@ -152,14 +152,14 @@ def test_another_user_may_use_the_same_key(api: Api, new_user: NewUser, fresh_ke
     assert api.read(name) == {name: 2}
 
 
-def test_a_key_is_up_to_256_characters(api: Api, fresh_key: FreshKey) -> None:
+def test_an_idempotency_key_may_have_256_characters(api: Api, fresh_key: FreshKey) -> None:
     key = fresh_key().ljust(256, "~")
     api.write({fresh_key(): 1}, **once(key))
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 257, b"\xc3\xa9", b"a\tb"])
 @pytest.mark.parametrize("call", ["write", "delete", "touch", "increment"])
-def test_a_key_that_cannot_be_one_is_refused(api: Api, fresh_key: FreshKey, call: str, key: bytes) -> None:
+def test_an_invalid_idempotency_key_is_refused(api: Api, fresh_key: FreshKey, call: str, key: bytes) -> None:
     name = fresh_key()
     bodies = {"delete": {"keys": [name]}, "touch": {"keys": [name], "ttl": 60}}
     body = json_body(bodies.get(call, {"data": {name: 1}}))
@@ -170,7 +170,7 @@ def test_a_key_that_cannot_be_one_is_refused(api: Api, fresh_key: FreshKey, call
     assert api.read_document(name)["data"] == {}
 
 
-def test_a_request_that_was_refused_may_come_again(api: Api, store: Store, fresh_key: FreshKey) -> None:
+def test_a_request_that_was_refused_may_be_repeated(api: Api, store: Store, fresh_key: FreshKey) -> None:
     key, name = fresh_key(), fresh_key()
     body = json_body({"data": {name: 1}})
     with store.read_only(*store.consoles):
@@ -181,7 +181,7 @@ def test_a_request_that_was_refused_may_come_again(api: Api, store: Store, fresh
     assert api.read(name) == {name: 1}
 
 
-def test_a_retry_does_not_apply_again_what_a_half_failed_batch_applied(
+def test_a_retry_does_not_apply_again_what_a_partly_failed_batch_applied(
     api: Api, store: Store, fresh_key: FreshKey
 ) -> None:
     prefix = fresh_key()
@@ -217,7 +217,7 @@ def test_a_repeat_after_a_killed_worker_is_applied_once(
     assert store.most_applications() == 1
 
 
-def test_an_outcome_that_the_shard_refuses_at_first_is_recorded_later_and_repeats_are_right_meanwhile(
+def test_repeats_are_right_even_before_a_shard_records_the_outcome(
     cluster: Cluster, api: Api, store: Store, fresh_key: FreshKey
 ) -> None:
     (key,) = store.keys_on("s1", 1, fresh_key())
@@ -234,7 +234,7 @@ def test_an_outcome_that_the_shard_refuses_at_first_is_recorded_later_and_repeat
     assert store.chunks_applied() == before + 1
 
 
-def test_a_user_with_too_many_claims_is_told_to_come_later_and_nothing_is_applied(
+def test_a_user_with_too_many_claims_gets_503_and_nothing_is_applied(
     api: Api, store: Store, fresh_key: FreshKey
 ) -> None:
     old, new = store.keys_on("s1", 2, fresh_key())

@@ -43,7 +43,7 @@ every_change = pytest.mark.parametrize("name", CHANGES)
 
 
 def content_of(answer: Any) -> Document:
-    """An answer without the id of its request."""
+    """An answer without its request id."""
     if answer.status_code == 200:
         content: Document = decoded(answer)
         return content
@@ -54,7 +54,7 @@ def content_of(answer: Any) -> Document:
 
 @every_change
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-def test_a_repeated_change_gets_the_first_outcome_and_is_made_once(
+def test_a_repeated_change_gets_the_first_outcome_and_is_applied_once(
     api: Api, second: Api, store: Store, fresh_key: FreshKey, name: str, as_: str
 ) -> None:
     call, document, status = CHANGES[name]
@@ -63,7 +63,7 @@ def test_a_repeated_change_gets_the_first_outcome_and_is_made_once(
     body, header = document(keys), {"Idempotency-Key": key}
     answers = [api.ask(call, body, as_, **header)]
     applied = store.chunks_applied()
-    # After the change between them, a new request would get another outcome.
+    # Because of the change between them, a new request would get another outcome.
     api.write(dict.fromkeys(keys, "between"))
     between = store.chunks_applied() - applied
     answers += [client.ask(call, body, as_, **header) for client in (api, second)]
@@ -75,7 +75,7 @@ def test_a_repeated_change_gets_the_first_outcome_and_is_made_once(
 
 
 @every_change
-def test_a_retry_whose_first_outcome_is_not_recorded_is_answered_from_the_records_of_its_chunks(
+def test_a_retry_without_a_recorded_outcome_is_answered_from_its_applied_records(
     cluster: Cluster, api: Api, second: Api, store: Store, fresh_key: FreshKey, name: str
 ) -> None:
     call, document, status = CHANGES[name]
@@ -95,7 +95,7 @@ def test_a_retry_whose_first_outcome_is_not_recorded_is_answered_from_the_record
     assert store.chunks_applied() == applied
 
 
-def test_an_outcome_too_large_to_be_recorded_with_its_claim_is_the_same_for_a_retry(
+def test_a_retry_gets_the_same_outcome_even_if_that_is_too_large_for_its_claim(
     cluster: Cluster, api: Api, store: Store, fresh_key: FreshKey
 ) -> None:
     (key,) = store.keys_on("s1", 1, fresh_key())
@@ -111,7 +111,7 @@ def test_an_outcome_too_large_to_be_recorded_with_its_claim_is_the_same_for_a_re
     assert api.delete(*data) == len(data)
 
 
-def test_a_failed_shard_outranks_a_condition_and_a_retry_finds_both_outcomes(
+def test_a_failed_shard_decides_the_status_and_a_retry_gets_all_outcomes(
     api: Api, store: Store, fresh_key: FreshKey
 ) -> None:
     prefix = fresh_key()
@@ -136,7 +136,9 @@ def test_a_failed_shard_outranks_a_condition_and_a_retry_finds_both_outcomes(
     assert final["versions"][new] == problem["versions"][new]
 
 
-def test_of_an_increment_a_failed_shard_hides_no_result(api: Api, store: Store, fresh_key: FreshKey) -> None:
+def test_a_failed_shard_does_not_hide_results_of_an_increment_on_others(
+    api: Api, store: Store, fresh_key: FreshKey
+) -> None:
     prefix = fresh_key()
     (here,), (down,) = store.keys_on("s1", 1, prefix), store.keys_on("s2", 1, prefix)
     with store.read_only("s2"):

@@ -1,4 +1,4 @@
-"""Large answers and large logins: several at a time are answered, and hold up nobody."""
+"""Several large answers or large logins at a time are answered, and do not delay other requests."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ VALUE = "x" * (500 * 1024)
 FreshKey = Callable[[], str]
 
 
-def test_large_reads_at_a_time_are_all_answered_and_hold_up_no_writer(
+def test_simultaneous_large_reads_are_all_answered_and_do_not_delay_writers(
     api: Api, token: str, fresh_key: FreshKey
 ) -> None:
     keys = [fresh_key() for _ in range(VALUES)]
@@ -37,7 +37,7 @@ def test_large_reads_at_a_time_are_all_answered_and_hold_up_no_writer(
     api.delete(*keys, small)
 
 
-def test_a_login_has_a_small_body(api: Api) -> None:
+def test_the_body_of_a_login_is_limited(api: Api) -> None:
     answer = api.post("login", b'{"username": "' + b"x" * 20_000 + b'", "password": "y"}')
     assert answer.status_code == 413
 

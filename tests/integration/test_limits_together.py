@@ -1,4 +1,4 @@
-"""Requests at the corners of all documented limits together: on an idle system each of them passes."""
+"""Requests that reach several documented limits at once: on an idle system each of them succeeds."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ pack = msgspec.msgpack.encode
 
 
 class Batch:
-    """A write at some limits: its body, and the keys in it."""
+    """A write that reaches some limits: its body, and the keys in it."""
 
     def __init__(self, media_type: str, data: Mapping[str, Any], size: int = 0) -> None:
         self.media_type = media_type
@@ -38,7 +38,7 @@ class Batch:
 
 
 def long_keys() -> list[str]:
-    """As many keys as a batch may have, as long as they may be."""
+    """As many keys as a batch may have, each as long as allowed."""
     return [f"limits:{number}:".ljust(LIMITS.max_key_bytes, "k") for number in range(KEYS)]
 
 
@@ -73,7 +73,7 @@ BATCHES: dict[str, Callable[[], Batch]] = {
 
 @pytest.fixture
 def patient(cluster: Cluster, token: str) -> Iterator[Api]:
-    """A client that waits for long: these requests are large, and the machine may be slow."""
+    """A client with a long timeout: these requests are large, and the machine may be slow."""
     with Api(cluster.base_url, token) as client:
         client.http.timeout = PATIENCE_S
         yield client
@@ -106,7 +106,7 @@ LONG = {
     "TARANTKV_MAX_INFLIGHT_CHUNKS",
     "TARANTKV_MAX_WAIT_S",
 }
-"""`make test` runs one of each kind: the others differ from it by the form of a body, or by little."""
+"""`make test` runs one of each kind: the others differ only by the form of the body, or little."""
 
 
 def sorted_out(names: Iterable[str]) -> list[Any]:
@@ -115,7 +115,7 @@ def sorted_out(names: Iterable[str]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", sorted_out(BATCHES))
-def test_a_batch_at_the_limits_passes(patient: Api, name: str) -> None:
+def test_a_batch_at_the_limits_succeeds(patient: Api, name: str) -> None:
     assert_batch_passes(patient, BATCHES[name]())
 
 
@@ -133,7 +133,7 @@ def largest_answer(patient: Api, request: pytest.FixtureRequest) -> Iterator[lis
 @pytest.mark.parametrize(
     ("largest_answer", "accept"),
     [
-        # The one that grows most; the others are parts of its way.
+        # The value that grows most; the others grow less.
         pytest.param(TEXTS, JSON, id="texts, JSON", marks=pytest.mark.long),
         pytest.param(TEXTS, MSGPACK, id="texts, MessagePack", marks=pytest.mark.long),
         pytest.param(NULS, JSON, id="texts that are six times as long in JSON"),
@@ -141,7 +141,7 @@ def largest_answer(patient: Api, request: pytest.FixtureRequest) -> Iterator[lis
     ],
     indirect=["largest_answer"],
 )
-def test_the_largest_answer_is_given(patient: Api, largest_answer: list[str], accept: str) -> None:
+def test_the_largest_answer_is_sent(patient: Api, largest_answer: list[str], accept: str) -> None:
     keys = json.dumps({"keys": largest_answer}).encode()
     with patient.http.stream(
         "POST",
@@ -165,7 +165,7 @@ SMALL_SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", sorted_out(SMALL_SETTINGS))
-def test_a_batch_at_the_limits_passes_however_small_another_setting_is(
+def test_a_batch_at_the_limits_succeeds_even_if_another_setting_is_small(
     cluster: Cluster, token: str, setting: str
 ) -> None:
     with ApiProcess(cluster, {setting: SMALL_SETTINGS[setting]}) as process, Api(process.base_url, token) as client:
@@ -173,7 +173,7 @@ def test_a_batch_at_the_limits_passes_however_small_another_setting_is(
         assert_batch_passes(client, BATCHES["vectors, which grow"]())
 
 
-def test_a_batch_at_the_limits_passes_workers_with_small_settings(new_cluster: NewCluster) -> None:
+def test_a_batch_at_the_limits_succeeds_with_small_settings_of_workers(new_cluster: NewCluster) -> None:
     small = {"TARANTKV_READ_FRAMES": "1", "TARANTKV_CALL_KEYS": "1", "TARANTKV_CALL_BYTES": "1024"}
     cluster = new_cluster(tier_settings={"worker": small, "api": {"TARANTKV_REQUEST_TIMEOUT_S": str(PATIENCE_S / 2)}})
     cluster.start()

@@ -1,4 +1,4 @@
-"""The api counts failed logins by user and by address, and refuses logins past a limit."""
+"""The api counts failed logins by user and by address, and refuses logins beyond a limit."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def tried(api: Api, name: str, password: str, address: str) -> httpx.Response:
     return api.post("login", body, {"x-forwarded-for": address})
 
 
-def test_too_many_failures_of_a_user_are_held_up(strict: Api, new_user: NewUser) -> None:
+def test_a_user_with_too_many_failed_logins_is_throttled(strict: Api, new_user: NewUser) -> None:
     user = new_user()
     for number in range(PER_USER):
         problem_of(tried(strict, user.name, "wrong password", f"10.1.0.{number}"), "unauthorized")
@@ -49,7 +49,9 @@ def test_a_throttled_user_may_try_again_when_the_window_is_over(
         until(lambda: status(user.password) == 200, 10, "still held up")
 
 
-def test_too_many_failures_from_an_address_are_held_up(strict: Api, service_admin: User, fresh_key: FreshKey) -> None:
+def test_an_address_with_too_many_failed_logins_is_throttled(
+    strict: Api, service_admin: User, fresh_key: FreshKey
+) -> None:
     for _ in range(PER_ADDRESS):
         problem_of(tried(strict, fresh_key().replace(":", "-"), "wrong password", "10.2.0.1"), "unauthorized")
     held = tried(strict, service_admin.name, service_admin.password, "10.2.0.1")
@@ -58,9 +60,7 @@ def test_too_many_failures_from_an_address_are_held_up(strict: Api, service_admi
     assert tried(strict, service_admin.name, service_admin.password, "10.2.0.2").status_code == 200
 
 
-def test_a_subscriber_s_whole_ipv6_network_counts_as_one_address(
-    strict: Api, service_admin: User, fresh_key: FreshKey
-) -> None:
+def test_an_ipv6_network_counts_as_one_address(strict: Api, service_admin: User, fresh_key: FreshKey) -> None:
     for number in range(PER_ADDRESS):
         stranger = fresh_key().replace(":", "-")
         problem_of(tried(strict, stranger, "wrong password", f"2001:db8:7:7:{number:x}::1"), "unauthorized")
@@ -69,7 +69,7 @@ def test_a_subscriber_s_whole_ipv6_network_counts_as_one_address(
     assert tried(strict, service_admin.name, service_admin.password, "2001:db8:7:8::9").status_code == 200
 
 
-def test_tries_refused_because_of_their_address_do_not_lock_a_user_out(strict: Api, new_user: NewUser) -> None:
+def test_logins_refused_for_their_address_do_not_throttle_the_user(strict: Api, new_user: NewUser) -> None:
     user = new_user()
     for number in range(PER_ADDRESS):
         problem_of(tried(strict, f"{user.name}-{number}", "wrong password", "10.6.0.1"), "unauthorized")

@@ -1,4 +1,4 @@
-"""The Lua tests of a shard, each file as a test of its own, so that they run beside the others."""
+"""The Lua tests of a shard, each file as a test of its own, so that they can run in parallel."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a request ends: the api never guesses, and answers the request behind it next."""
+"""Where a request ends: the api never guesses, and answers the following request next."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ WAYS = pytest.mark.parametrize("way", ["whole", "in pieces"])
 
 
 def pieces(sent: bytes, way: str) -> list[bytes]:
-    """A request as it is sent."""
+    """A request as bytes."""
     head, end, body = sent.partition(b"\r\n\r\n")
     return [sent] if way == "whole" else [head + end, body]
 
@@ -33,7 +33,7 @@ def wire(strict_api: ApiProcess) -> Iterator[Wire]:
 
 @WAYS
 @pytest.mark.parametrize("upgrade", ["websocket", "h2c", "x"])
-def test_an_upgrade_is_ignored_and_its_body_read(
+def test_an_upgrade_is_ignored_and_the_body_is_read(
     wire: Wire, token: str, fresh_key: FreshKey, upgrade: str, way: str
 ) -> None:
     key = fresh_key()
@@ -47,7 +47,7 @@ def test_an_upgrade_is_ignored_and_its_body_read(
 
 
 @WAYS
-def test_a_trailer_is_no_header(wire: Wire, token: str, way: str) -> None:
+def test_a_trailer_does_not_count_as_a_header(wire: Wire, token: str, way: str) -> None:
     coded = chunks(READ, 7).removesuffix(b"\r\n") + f"Authorization: {token}\r\n\r\n".encode()
     sent = request("/api/read", coded, {"Transfer-Encoding": "chunked", "Trailer": "Authorization"})
     assert wire.ask(*pieces(sent, way)).status == 401
@@ -55,7 +55,9 @@ def test_a_trailer_is_no_header(wire: Wire, token: str, way: str) -> None:
 
 
 @WAYS
-def test_a_trailer_names_no_client(new_api: NewApi, token: str, fresh_key: FreshKey, way: str) -> None:
+def test_a_trailer_does_not_change_the_clients_address(
+    new_api: NewApi, token: str, fresh_key: FreshKey, way: str
+) -> None:
     process = new_api(TARANTKV_ACCESS_LOG="all", TARANTKV_TRUSTED_PROXIES="127.0.0.1")
     request_id = fresh_key()
     coded = chunks(READ, 100).removesuffix(b"\r\n") + b"X-Forwarded-For: 203.0.113.7\r\n\r\n"
@@ -100,7 +102,7 @@ def test_ambiguous_requests_are_refused_and_end_their_connection(wire: Wire, tok
 
 
 def assert_problem(answer: Answer, status: int) -> None:
-    """An answer is a problem document with the headers of all answers."""
+    """Check that an answer is a problem document with the headers of all answers."""
     assert answer.status == status
     assert answer.header(b"content-type") == b"application/problem+json"
     assert answer.header(b"cache-control") == b"no-store"
@@ -119,7 +121,7 @@ NO_REQUEST = {
 
 
 @pytest.mark.parametrize("name", NO_REQUEST)
-def test_bytes_behind_a_request_that_are_no_request_are_answered_after_it(
+def test_a_malformed_request_after_a_valid_one_is_answered_second(
     wire: Wire, token: str, fresh_key: FreshKey, name: str
 ) -> None:
     status, behind = NO_REQUEST[name]
@@ -131,7 +133,7 @@ def test_bytes_behind_a_request_that_are_no_request_are_answered_after_it(
 
 
 @WAYS
-def test_a_client_that_ends_its_side_after_its_request_gets_its_answer(
+def test_a_client_that_closes_its_sending_side_gets_its_answer(
     wire: Wire, token: str, fresh_key: FreshKey, way: str
 ) -> None:
     key = fresh_key()
@@ -141,7 +143,7 @@ def test_a_client_that_ends_its_side_after_its_request_gets_its_answer(
     assert wire.is_closed()
 
 
-def test_all_requests_before_the_end_of_a_clients_side_are_answered(wire: Wire, token: str) -> None:
+def test_all_requests_before_the_end_of_the_clients_stream_are_answered(wire: Wire, token: str) -> None:
     wire.send(request("/api/read", READ, {"Authorization": token}) * 3 + LIVE[:-2])
     wire.socket.shutdown(socket.SHUT_WR)
     assert [wire.answer().status for _ in range(3)] == [200] * 3
@@ -157,7 +159,7 @@ def test_a_path_has_one_spelling(wire: Wire, token: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
-def test_another_method_is_not_allowed_though_it_has_a_body(wire: Wire, token: str, method: str) -> None:
+def test_another_method_with_a_body_is_not_allowed(wire: Wire, token: str, method: str) -> None:
     wire.send(request("/api/read", READ, {"Authorization": token}, method))
     answer = wire.answer(has_body=method != "HEAD")
     assert (answer.status, answer.header(b"allow")) == (405, b"POST")
@@ -166,7 +168,7 @@ def test_another_method_is_not_allowed_though_it_has_a_body(wire: Wire, token: s
 
 @pytest.mark.parametrize("given", ["two words", "x" * 129, "\xff", ""])
 @WAYS
-def test_a_request_id_that_cannot_be_one_is_replaced(wire: Wire, token: str, given: str, way: str) -> None:
+def test_an_invalid_request_id_is_replaced(wire: Wire, token: str, given: str, way: str) -> None:
     sent = request("/api/read", READ, {"Authorization": token, "X-Request-Id": given})
     made = [wire.ask(*pieces(sent, way)).header(b"x-request-id") for _ in range(2)]
     assert all(made)

@@ -22,7 +22,7 @@ def scraped(url: str) -> str:
     return httpx.get(f"{url}/metrics", trust_env=False).text
 
 
-def test_lanes_work_from_the_first_answer_on(cluster: Cluster) -> None:
+def test_lanes_count_as_up_from_the_first_answer_on(cluster: Cluster) -> None:
     with ApiProcess(cluster, {}) as process:
         found = scraped(process.base_url)
     lanes = [line for line in found.splitlines() if line.startswith("tarantkv_redis_lane_up{")]
@@ -31,7 +31,7 @@ def test_lanes_work_from_the_first_answer_on(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="session")
 def used_api(request: pytest.FixtureRequest) -> ApiProcess:
-    """An api that has done one of each."""
+    """An api that has served every kind of request."""
     api: ApiProcess = request.getfixturevalue("second_api")
     until(lambda: "tarantkv_shard_leader{" in scraped(api.base_url), 20, "no shard was asked")
     return api
@@ -44,7 +44,7 @@ def used(second: Api, fresh_key: Callable[[], str], used_api: ApiProcess) -> str
     second.ask("write", {"data": {key: 1}, "if": "absent"})
     second.ask("scan", {"prefix": key})
     second.post("import", b'{"key": "x"}', {"content-type": "application/x-ndjson"})
-    # Durations are handed over once a second.
+    # Durations are added to the metrics once a second.
     until(lambda: 'stage="append"' in scraped(used_api.base_url), 10, "no stage is timed")
     return scraped(used_api.base_url)
 
@@ -54,7 +54,7 @@ def families(text: str) -> dict[str, str]:
     return dict(re.findall(r"^# TYPE (tarantkv_\w+) (\w+)$", text, re.MULTILINE))
 
 
-def test_every_metric_is_documented_with_its_labels_and_every_documented_one_is_there(used: str) -> None:
+def test_the_documented_metrics_and_labels_are_those_of_the_api(used: str) -> None:
     table = (REPOSITORY / "docs" / "operations.md").read_text().partition("## What to watch")[2].partition("\n## ")[0]
     rows = "\n".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
     documented = {name: set(filter(None, labels.split(","))) for name, labels in DOCUMENTED.findall(rows)}
@@ -65,7 +65,7 @@ def test_every_metric_is_documented_with_its_labels_and_every_documented_one_is_
     assert documented == found
 
 
-def test_names_follow_the_rules(used: str) -> None:
+def test_metric_names_follow_the_rules_of_prometheus(used: str) -> None:
     for name, kind in families(used).items():
         if name.endswith("_created"):
             continue
@@ -75,14 +75,14 @@ def test_names_follow_the_rules(used: str) -> None:
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus has it)")
-def test_promtool_finds_nothing_to_say_about_them(used: str) -> None:
+def test_promtool_finds_no_fault_in_the_metrics(used: str) -> None:
     assert PROMTOOL is not None
     ours = "".join(line for line in used.splitlines(keepends=True) if "_created" not in line)
     done = subprocess.run([PROMTOOL, "check", "metrics"], input=ours, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_stages_and_shards_are_timed_and_shards_say_who_they_are(used: str, used_api: ApiProcess) -> None:
+def test_stages_and_shards_have_durations_and_shards_have_their_names(used: str, used_api: ApiProcess) -> None:
     for stage in ("gate", "append", "shards"):
         assert f'tarantkv_stage_duration_seconds_bucket{{le="+Inf",stage="{stage}"}}' in used
     text = scraped(used_api.base_url)
@@ -97,7 +97,7 @@ def test_stages_and_shards_are_timed_and_shards_say_who_they_are(used: str, used
     assert 20e6 < float(memory[1]) < 2e9
 
 
-def test_metrics_show_for_how_long_chunks_have_waited(
+def test_metrics_show_how_long_chunks_have_waited(
     second: Api, used_api: ApiProcess, paused_workers: Callable[[], object], fresh_key: Callable[[], str]
 ) -> None:
     def oldest() -> float:

@@ -1,4 +1,4 @@
-"""Shards that do not answer in time: what the api reports of changes and reads, and that no change is applied later."""
+"""Shards that do not answer in time: what the api reports, and that no change is applied later."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +21,9 @@ KEY = "the key"
 
 @pytest.fixture(scope="module")
 def hasty_api(cluster: Cluster) -> Iterator[ApiProcess]:
-    """An api that waits for a second only, and lets few chunks for each shard be under way.
+    """An api that waits only for a second, and allows few chunks for each shard to wait.
 
-    More than one, since what it asks now and then about its users counts as well.
+    It allows more than one, because its own questions about users count as well.
     """
     with ApiProcess(cluster, {"TARANTKV_REQUEST_TIMEOUT_S": "1", "TARANTKV_MAX_INFLIGHT_CHUNKS": "4"}) as process:
         yield process
@@ -32,7 +32,7 @@ def hasty_api(cluster: Cluster) -> Iterator[ApiProcess]:
 @pytest.fixture
 def hasty(hasty_api: ApiProcess, token: str, documented: Documented, fresh_key: FreshKey) -> Iterator[Api]:
     with Api(hasty_api.base_url, token, documented) as client:
-        # From here on the api knows the account: with the workers frozen it could not ask for it.
+        # From now on the api has the account in its cache: it could not ask for it with the workers frozen.
         client.read_document(fresh_key())
         yield client
 
@@ -48,7 +48,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_no_answer_in_time_is_an_unknown_outcome_and_nothing_comes_later(
+def test_a_change_without_an_answer_in_time_is_unknown_and_not_applied_later(
     hasty: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers], name: str
 ) -> None:
     key = fresh_key()
@@ -76,7 +76,7 @@ def test_a_read_without_an_answer_in_time_is_not_read(
         assert_usable(hasty, answer)
 
 
-def test_more_than_may_be_under_way_is_refused_at_once(
+def test_chunks_beyond_the_shard_limit_are_rejected_at_once(
     hasty: Api, fresh_key: FreshKey, paused_workers: Callable[[], PausedWorkers]
 ) -> None:
     key = fresh_key()

@@ -1,6 +1,4 @@
-"""How `python -m api` ends, and what it does with processes that die: an api that cannot serve any more ends with an
-error.
-"""
+"""How `python -m api` ends, and what it does if its processes die: it ends with an error if it cannot serve."""
 
 import signal
 import time
@@ -18,7 +16,7 @@ from tests.integration.processes import ApiProcess
 PROCESSES = 2
 STARTUP_TIMEOUT_S = 1.0
 OLD_S = 11.0
-"""A process of this age counts as one that serves: a start takes less, also on a busy machine."""
+"""A process of this age counts as serving: a start takes less time, even on a busy machine."""
 
 FAILED = 1
 Pause = Callable[[], AbstractContextManager[object]]
@@ -26,11 +24,11 @@ Pause = Callable[[], AbstractContextManager[object]]
 
 @pytest.fixture
 def api(cluster: Cluster) -> Iterator[ApiProcess]:
-    """An api of two processes that does not wait for long before it starts a dead one again."""
+    """An api of two processes that restarts a dead one after a short wait."""
     settings = {
         "TARANTKV_API_PROCESSES": str(PROCESSES),
         "TARANTKV_STARTUP_TIMEOUT_S": str(STARTUP_TIMEOUT_S),
-        # Look accounts up for each request, so that each request needs the shards.
+        # The api looks accounts up for each request, so that each request needs the shards.
         "TARANTKV_AUTH_CACHE_S": "0",
     }
     with ApiProcess(cluster, settings, ["tests.integration.hasty_api"]) as process:
@@ -38,7 +36,7 @@ def api(cluster: Cluster) -> Iterator[ApiProcess]:
 
 
 def children(api: ApiProcess) -> list[psutil.Process]:
-    """Its processes that serve or are starting."""
+    """The api's processes that serve or are starting."""
     found = []
     for child in psutil.Process(api.pid).children():
         try:
@@ -64,7 +62,7 @@ def is_live(api: ApiProcess) -> bool:
         return False
 
 
-def test_an_api_of_several_processes_that_is_told_to_stop_ends_without_an_error(api: ApiProcess) -> None:
+def test_an_api_of_several_processes_ends_on_sigterm_without_an_error(api: ApiProcess) -> None:
     assert len(children(api)) == PROCESSES
     api.signal(signal.SIGTERM)
     assert api.ended() == 0
@@ -78,7 +76,7 @@ def test_a_process_that_dies_is_started_again(api: ApiProcess) -> None:
 
 
 @pytest.mark.long
-def test_processes_end_with_the_one_that_started_them(api: ApiProcess) -> None:
+def test_processes_end_with_their_parent(api: ApiProcess) -> None:
     left = children(api)
     api.signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(left, timeout=20)
@@ -88,7 +86,7 @@ def test_processes_end_with_the_one_that_started_them(api: ApiProcess) -> None:
 
 
 @pytest.mark.long
-def test_an_api_whose_processes_die_again_and_again_ends_with_an_error(api: ApiProcess) -> None:
+def test_an_api_whose_processes_die_repeatedly_ends_with_an_error(api: ApiProcess) -> None:
     parent = psutil.Process(api.pid)
 
     def ended() -> bool:
@@ -103,14 +101,14 @@ def test_an_api_whose_processes_die_again_and_again_ends_with_an_error(api: ApiP
 
 
 def test_an_api_none_of_whose_processes_can_start_ends_with_an_error(api: ApiProcess, paused_workers: Pause) -> None:
-    # A start asks the shards, which nobody reaches now.
+    # A start asks the shards, which are out of reach now.
     with paused_workers():
         kill(*children(api))
         assert api.ended() == FAILED
     assert "api processes cannot serve" in api.log()
 
 
-def test_a_process_that_cannot_start_is_tried_again_as_long_as_another_serves(
+def test_a_process_that_cannot_start_is_restarted_as_long_as_another_serves(
     api: ApiProcess, paused_workers: Pause
 ) -> None:
     staying, dying = children(api)

@@ -1,4 +1,4 @@
-"""Every name in `protocol.names` is kept as that module says: renewed while its owner is alive, and gone afterwards."""
+"""Every name in `protocol.names` lives as that module says: its owner renews it, and it expires when the owner ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -60,14 +60,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def expired_by_itself(server: RedisServer, periods: int) -> None:
-    """Wait until so many keys that nobody renews have come and gone, one after the other."""
+    """Wait until this many keys without renewal have been set and have expired, one after the other."""
     for _ in range(periods):
         server.client.set("witness", "1", ex=TTL_S)
         await until(lambda: not server.client.exists("witness"))
 
 
 async def answered(server: RedisServer, dispatcher: Dispatcher) -> Outcome:
-    """The outcome of a chunk that is answered as a worker does, by hand."""
+    """The outcome of a chunk that this test answers in place of a worker."""
     chunk = Chunk(dispatcher.ids.next(), Operation.READ, now_ms() + 5000, 0, 1, b"")
     task = asyncio.create_task(dispatcher.dispatch([("s1", chunk)]))
     await until(lambda: bool(server.client.xlen(shard_stream("s1"))))
@@ -89,7 +89,7 @@ def test_an_idle_api_process_keeps_its_reply_stream_and_its_alive_key(server: Re
             last = server.client.xinfo_stream(names[0])["last-generated-id"]
             await expired_by_itself(server, PERIODS)
             assert all(server.client.exists(name) for name in names)
-            # The same stream, not one that was made anew: its next entry comes after the last that was read.
+            # It is the same stream and not a new one: its next entry comes after the last that was read.
             assert server.client.xinfo_stream(names[0])["last-generated-id"] == last
             assert (await answered(server, dispatcher)).payload == b"answer"
         assert not server.client.exists(*names)
@@ -123,7 +123,7 @@ def test_workers_expire_unless_one_of_them_announces_itself(server: RedisServer)
     asyncio.run(scenario())
 
 
-def test_a_shards_stream_never_expires_and_its_entries_go_with_their_report(server: RedisServer) -> None:
+def test_a_shards_stream_never_expires_and_a_report_deletes_its_entries(server: RedisServer) -> None:
     wire = Wire(server.settings, name="test", identify=True)
     group = Group(wire, "s1", "me")
     group.ensure()
@@ -137,7 +137,7 @@ def test_a_shards_stream_never_expires_and_its_entries_go_with_their_report(serv
     wire.close()
 
 
-def test_counters_of_failed_logins_go_with_their_window_and_are_not_prolonged(server: RedisServer) -> None:
+def test_counters_of_failed_logins_expire_with_their_window_and_are_not_prolonged(server: RedisServer) -> None:
     async def scenario() -> None:
         secret = "a secret of these tests that is long enough"
         throttle = LoginThrottle(lambda: [server.settings], AuthSettings(jwt_secret=secret, login_window_s=TTL_S))

@@ -1,4 +1,4 @@
-"""A Redis that is away for so many tries that a back-off that doubles without a cap would overflow."""
+"""An outage of Redis of so many attempts that a back-off without a limit would overflow."""
 
 import asyncio
 import threading
@@ -36,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def tries(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each kind of connection was begun; the waits between are short."""
+    """How often each kind of connection was attempted; the waits between attempts are short."""
     for module in (sender_module, reader_module, loop_module):
         monkeypatch.setattr(module, "FIRST_WAIT_S", 0.0001)
         monkeypatch.setattr(module, "LAST_WAIT_S", 0.001)
@@ -77,7 +77,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_api_and_worker_go_on_by_themselves_after_any_number_of_tries(
+def test_api_and_worker_recover_by_themselves_after_any_number_of_attempts(
     cluster: Cluster, server: RedisServer, tries: Counter[str], worker: Worker
 ) -> None:
     shard = cluster.config.shards[0].name

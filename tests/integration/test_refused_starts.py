@@ -1,4 +1,4 @@
-"""Starts that are refused: wrong settings, and shards that do not make up one cluster."""
+"""Starts that are refused: wrong settings, and shards that do not form one cluster."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ SHARD_SETTINGS: dict[str, tuple[Mapping[str, str], str]] = {
 
 
 def refused(done: "subprocess.CompletedProcess[str]", said: str, *, log: bool = False) -> None:
-    """The process ended as one with wrong settings, with one line that says what is wrong; beside the log, if any."""
+    """Check that the process ended with the code of wrong settings and, besides its log, one line with the fault."""
     lines = done.stderr.splitlines()
     assert done.returncode == CONFIGURATION, (done.returncode, lines[-5:])
     plain = [line for line in lines if not (log and line.startswith("{"))]
@@ -58,7 +58,7 @@ MORE = {
     "no secret",
     "a secret in an address",
 }
-"""Settings for `long` runs: their refusals differ only in words, and each costs the start of a process."""
+"""Settings for `long` runs: their refusals differ only in words, and each takes the start of a process."""
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def shard_list(cluster: Cluster, *names: str) -> dict[str, str]:
     return {LIST: ";".join(f"{name}={addresses[name]}" for name in names)}
 
 
-def test_the_api_refuses_a_shard_list_with_a_hole(cluster: Cluster) -> None:
+def test_the_api_refuses_a_shard_list_that_leaves_buckets_without_owner(cluster: Cluster) -> None:
     done = run_module(cluster, "api", shard_list(cluster, "s1", "s3"))
     refused(done, "no shard owns 10000 of 30000 buckets", log=True)
 
 
-def test_the_api_takes_the_shards_in_any_order(cluster: Cluster) -> None:
-    # Refused only for the port, which the cluster's own api holds: the map itself is whole.
+def test_the_api_accepts_the_shards_in_any_order(cluster: Cluster) -> None:
+    # The api ends only because the cluster's own api has the port: the map itself is complete.
     done = run_module(cluster, "api", shard_list(cluster, "s3", "s1", "s2"))
     assert "address already in use" in done.stderr
 
@@ -111,7 +111,7 @@ def test_the_api_refuses_another_bucket_count(cluster: Cluster) -> None:
     refused(done, "was made with bucket_count 30000, TARANTKV_BUCKET_COUNT is 29999", log=True)
 
 
-def test_the_api_says_which_shard_is_silent(cluster: Cluster) -> None:
+def test_the_api_names_the_shard_that_does_not_answer(cluster: Cluster) -> None:
     settings = {"TARANTKV_STARTUP_TIMEOUT_S": "0.5", "TARANTKV_REDIS_URL": _beside(cluster)}
     done = run_module(cluster, "api", settings)
     assert done.returncode == 1
@@ -121,7 +121,7 @@ def test_the_api_says_which_shard_is_silent(cluster: Cluster) -> None:
 
 @contextmanager
 def worker(cluster: Cluster, settings: Mapping[str, str]) -> Iterator[None]:
-    """A worker beside the cluster's, on streams of its own."""
+    """A worker besides the cluster's, on streams of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "worker"],
         env=environment(cluster, settings, "worker"),
@@ -137,11 +137,11 @@ def worker(cluster: Cluster, settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _beside(cluster: Cluster) -> str:
-    """Another database of the cluster's Redis: frames in it reach none of the cluster's workers."""
+    """Another database of the cluster's Redis: the cluster's workers do not see frames in it."""
     return cluster.redis_url.removesuffix("/0") + "/1"
 
 
-def test_the_api_refuses_shards_that_own_a_bucket_twice(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_api_refuses_two_shards_that_own_the_same_bucket(cluster: Cluster, tmp_path: Path) -> None:
     # A shard that was first started with another list: its range is the first of the three, which is s1's.
     other = {"TARANTKV_SHARD": "s3", LIST: "s3=h:1;s1=h:2;s2=h:3"}
     with ShardProcess(cluster, tmp_path, other) as shard:
@@ -155,7 +155,7 @@ def test_a_worker_refuses_shards_that_were_swapped(cluster: Cluster) -> None:
     addresses = {shard.name: shard.address for shard in cluster.config.shards}
     swapped = {LIST: f"s1={addresses['s2']};s2={addresses['s1']};s3={addresses['s3']}"}
     settings = {**swapped, "TARANTKV_REDIS_URL": _beside(cluster)}
-    # A worker looks for its shards when there is something to do; the api that starts asks them all.
+    # A worker connects to its shards when it has frames; an api that starts asks them all.
     api = subprocess.Popen(
         [sys.executable, "-m", "api"],
         env=environment(cluster, {**settings, "TARANTKV_STARTUP_TIMEOUT_S": "20"}),

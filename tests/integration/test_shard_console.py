@@ -1,4 +1,4 @@
-"""What Lua code returns over a shard's admin console arrives as what it is."""
+"""Values that Lua code returns over a shard's admin console arrive unchanged."""
 
 from typing import Any
 

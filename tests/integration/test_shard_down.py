@@ -1,4 +1,4 @@
-"""While one shard is down: the answers about its keys, and that other shards' keys work."""
+"""While one shard is down, its keys are reported as failed, and the keys of other shards work."""
 
 from collections.abc import Callable, Iterator
 
@@ -32,7 +32,7 @@ def held(strict_api: ApiProcess, token: str, documented: Documented, store: Stor
 def outage(
     cluster: Cluster, strict_api: ApiProcess, token: str, documented: Documented, held: list[str]
 ) -> Iterator[None]:
-    """Stop a shard for these tests. When it is back it is used again."""
+    """Stop a shard for these tests. When it runs again, it is used again."""
     cluster.stop_program(f"shard-{DOWN}")
     try:
         yield
@@ -44,12 +44,12 @@ def outage(
         until(lambda: api.post("read", body).status_code == 200, 10, "a shard that is back is not used")
 
 
-def test_a_shard_that_is_down_leaves_the_others_working(
+def test_keys_of_other_shards_work_while_one_is_down(
     strict: Api, store: Store, fresh_key: FreshKey, held: list[str]
 ) -> None:
     others = store.keys_on("s1", 3, fresh_key())
     body = json_body({"data": dict.fromkeys([*held, *others], 1)})
-    # Each worker notices by a call on its old connection, whose outcome it cannot know.
+    # Each worker notices it by a call on its old connection, and cannot know the outcome of this call.
     answers: list[httpx.Response] = []
 
     def refused() -> bool:
@@ -68,7 +68,7 @@ def test_a_shard_that_is_down_leaves_the_others_working(
 
 
 @pytest.mark.parametrize("as_", [JSON, MSGPACK])
-def test_a_read_may_take_the_keys_of_the_others(
+def test_a_partial_read_returns_the_keys_of_the_other_shards(
     strict: Api, store: Store, fresh_key: FreshKey, held: list[str], as_: str
 ) -> None:
     here, missing = store.keys_on("s1", 2, fresh_key())
@@ -86,6 +86,6 @@ def test_a_read_may_take_the_keys_of_the_others(
     assert {**more, "reasons": []} == {**answer, "reasons": []}
 
 
-def test_a_read_of_no_key_at_all_is_a_problem_also_where_a_part_would_do(strict: Api, held: list[str]) -> None:
+def test_a_partial_read_that_gets_no_key_at_all_is_a_problem(strict: Api, held: list[str]) -> None:
     problem = problem_of(strict.ask("read", {"keys": held, "partial": True}), "shard-unavailable", "2 of 2")
     assert problem["failed"] == dict.fromkeys(held, "not_read")

@@ -1,4 +1,4 @@
-"""`/metrics` shows what claims and records take on each shard, and how full it is."""
+"""`/metrics` shows the memory of claims and records on each shard, and how full it is."""
 
 from collections.abc import Callable
 

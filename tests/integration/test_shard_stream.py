@@ -1,4 +1,4 @@
-"""A shard's stream on the Redis that is installed here, of whatever version, beside the streams of the system."""
+"""A shard's stream on the installed Redis, whatever its version, besides the streams of the system."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from worker.takeover import TakeOver
 
 @dataclass(frozen=True)
 class Member:
-    """A consumer of the group, to which every frame counts as left unreported at once."""
+    """A consumer of the group, for which every frame may be taken over at once."""
 
     group: Group
     stream: ShardStream
@@ -34,7 +34,7 @@ class Member:
         return list(self.stream.read(Report(), block=False).entries)
 
     def take_over(self) -> list[Entry]:
-        """What one step of taking over claims."""
+        """The frames that one step of a takeover claims."""
         return list(self.takeover.take_over().entries)
 
     def report(self, *done: bytes, sole: tuple[bytes, ...] = (), **other: Any) -> list[bytes]:
@@ -43,7 +43,7 @@ class Member:
         return list(self.stream.report(report))
 
     def renew(self, *entry_ids: bytes) -> list[bytes]:
-        """Renew the claim on frames; returns those that are lost."""
+        """Renew the claims on frames; returns the frames that are lost."""
         return list(self.takeover.renew(entry_ids, self.group.connect()))
 
 
@@ -61,7 +61,7 @@ def client(cluster: Cluster) -> Iterator[redis.Redis]:
 
 
 def redis_settings(cluster: Cluster) -> RedisSettings:
-    """As a worker logs in, with a worker's rights."""
+    """A connection with a worker's rights."""
     return load(RedisSettings, programs.settings_for(cluster.config, "worker"))
 
 
@@ -101,8 +101,8 @@ def pending(client: redis.Redis, shard: str) -> int:
     return int(client.xpending(shard_stream(shard), GROUP)["pending"])
 
 
-def test_frames_that_a_peer_left_are_taken_over_and_none_stays(client: redis.Redis, shard: str, join: Join) -> None:
-    """One of the frames was deleted meanwhile, as the api does with those that nobody waits for any more."""
+def test_all_frames_that_a_peer_left_are_taken_over(client: redis.Redis, shard: str, join: Join) -> None:
+    """One of the frames was deleted meanwhile: the api deletes frames that no request waits for any more."""
     peer, me = join("peer"), join("me")
     first, deleted, last = append(client, shard, b"a", b"b", b"c")
     assert len(peer.read()) == 3
@@ -116,7 +116,7 @@ def test_frames_that_a_peer_left_are_taken_over_and_none_stays(client: redis.Red
     assert client.xlen(shard_stream(shard)) == 0
 
 
-def test_a_claim_that_is_lost_is_not_taken_back(client: redis.Redis, shard: str, join: Join) -> None:
+def test_a_lost_frame_claim_is_not_taken_back(client: redis.Redis, shard: str, join: Join) -> None:
     peer, me = join("peer"), join("me")
     mine, taken, gone = append(client, shard, b"a", b"b", b"c")
     assert len(me.read()) == 3
@@ -126,7 +126,7 @@ def test_a_claim_that_is_lost_is_not_taken_back(client: redis.Redis, shard: str,
     assert peer.renew(taken) == []
 
 
-def test_a_renewed_claim_counts_as_young_and_not_as_another_delivery(
+def test_a_renewal_restarts_the_idle_time_and_does_not_count_as_a_delivery(
     client: redis.Redis, shard: str, join: Join
 ) -> None:
     me = join("me")
@@ -139,7 +139,7 @@ def test_a_renewed_claim_counts_as_young_and_not_as_another_delivery(
     assert states[0]["time_since_delivered"] < 60_000
 
 
-def test_a_refusal_is_reported_by_the_only_one_that_was_given_its_frame(
+def test_a_refusal_is_reported_by_the_only_worker_that_had_its_frame(
     client: redis.Redis, shard: str, join: Join, reply_stream: str
 ) -> None:
     me = join("me")
@@ -159,7 +159,7 @@ def test_a_refusal_is_reported_by_the_only_one_that_was_given_its_frame(
 
 
 @pytest.mark.parametrize("how", ["taken over", "taken over and given back", "deleted", "group gone"])
-def test_nothing_is_reported_or_deleted_where_somebody_else_may_have_a_refused_frame(
+def test_a_refused_frame_that_another_worker_may_have_is_not_reported_or_deleted(
     client: redis.Redis, shard: str, join: Join, reply_stream: str, how: str
 ) -> None:
     me = join("me")
@@ -181,7 +181,7 @@ def test_nothing_is_reported_or_deleted_where_somebody_else_may_have_a_refused_f
     assert not client.exists(reply_stream)
 
 
-def test_a_consumer_leaves_only_with_nothing_pending(client: redis.Redis, shard: str, join: Join) -> None:
+def test_a_consumer_is_removed_only_if_it_has_no_pending_frames(client: redis.Redis, shard: str, join: Join) -> None:
     me = join("me")
     (entry,) = append(client, shard, b"a")
     assert me.read() == [Entry(entry, b"a")]
@@ -193,8 +193,8 @@ def test_a_consumer_leaves_only_with_nothing_pending(client: redis.Redis, shard:
     assert client.xinfo_consumers(shard_stream(shard), GROUP) == []
 
 
-def test_workers_that_announced_themselves_lately_are_present(client: redis.Redis, shard: str, join: Join) -> None:
-    """A worker that was present when the clock was set back would otherwise be present until it catches up."""
+def test_workers_with_a_recent_announcement_are_present(client: redis.Redis, shard: str, join: Join) -> None:
+    """Otherwise a worker that was present when the clock was set back would be present until the clock catches up."""
     seconds, _ = client.time()
     silent, ahead = (seconds - 10) * 1000, (seconds + 60) * 1000
     client.zadd(shard_workers(shard, VERSION), {"silent": silent, "ahead": ahead})
@@ -209,7 +209,7 @@ def test_workers_that_announced_themselves_lately_are_present(client: redis.Redi
 def test_workers_of_another_version_divide_the_shards_among_themselves(
     client: redis.Redis, shard: str, join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise a worker that only refuses frames could be the only reader, while workers that could work them stand
+    """Otherwise a worker that only refuses frames could be the only reader, while workers that could read them stand
     by.
     """
     me = join("me")
@@ -222,7 +222,7 @@ def test_workers_of_another_version_divide_the_shards_among_themselves(
     assert not client.exists(shard_workers(shard, VERSION + 1))
 
 
-def test_a_delivery_tells_how_long_its_frames_have_waited(client: redis.Redis, shard: str, join: Join) -> None:
+def test_a_delivery_contains_how_long_its_frames_have_waited(client: redis.Redis, shard: str, join: Join) -> None:
     me = join("me")
     seconds, microseconds = client.time()
     now_ms = seconds * 1000 + microseconds // 1000
@@ -238,7 +238,7 @@ def test_a_delivery_tells_how_long_its_frames_have_waited(client: redis.Redis, s
     assert taken.waited_ms(taken.entries[0].id) >= old
 
 
-def test_a_group_that_is_gone_is_made_again(client: redis.Redis, shard: str, join: Join) -> None:
+def test_a_missing_group_is_created_again(client: redis.Redis, shard: str, join: Join) -> None:
     me = join("me")
     client.delete(shard_stream(shard))
     assert me.take_over() == []

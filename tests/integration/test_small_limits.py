@@ -1,4 +1,4 @@
-"""Each limit is a setting: an api with small limits refuses requests past them."""
+"""Each limit is a setting: an api with small limits refuses requests beyond them."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def drops(body: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("as_", ["application/json", MSGPACK])
-def test_an_answer_of_the_most_bytes_is_given_and_one_byte_more_is_not(
+def test_an_answer_of_the_most_bytes_is_sent_and_a_larger_one_is_refused(
     strict: Api, fresh_key: FreshKey, as_: str
 ) -> None:
     most, last = fresh_key(), fresh_key()
@@ -70,7 +70,7 @@ def test_the_limit_of_a_value_is_a_setting(strict: Api, fresh_key: FreshKey) -> 
     problem_of(answer, "invalid-value", f"{MAX_VALUE_BYTES + 1} bytes")
 
 
-def test_a_body_that_does_not_arrive_is_given_up_on_a_connection_that_goes_on(
+def test_a_body_that_does_not_arrive_times_out_and_the_connection_stays_open(
     strict_api: ApiProcess, token: str
 ) -> None:
     address = urlsplit(strict_api.base_url)

@@ -1,4 +1,4 @@
-"""`/api/status` while parts of the system fail: dead shards, workers that are held up, several api processes, missing
+"""`/api/status` while parts of the system fail: dead shards, stopped workers, several api processes, missing
 rights.
 """
 
@@ -26,7 +26,7 @@ def states(api: Api) -> set[str]:
 
 
 @pytest.mark.parametrize(("scopes", "expected"), [("observe", 200), ("read,write", 403), ("admin", 403)])
-def test_it_needs_a_scope_of_its_own(api: Api, new_user: NewUser, scopes: str, expected: int) -> None:
+def test_the_status_needs_the_scope_observe(api: Api, new_user: NewUser, scopes: str, expected: int) -> None:
     token = {"authorization": login(api, new_user(scopes))}
     assert api.http.get("/api/status", headers=token).status_code == expected
     if scopes == "observe":
@@ -34,7 +34,7 @@ def test_it_needs_a_scope_of_its_own(api: Api, new_user: NewUser, scopes: str, e
         assert api.http.post("/api/read", json=body, headers=token).status_code == 403
 
 
-def test_a_shard_that_takes_no_changes_is_told_from_the_others(api: Api, store: Store) -> None:
+def test_a_read_only_shard_is_shown_as_such(api: Api, store: Store) -> None:
     with store.read_only("s2"):
         until(lambda: rows(api, "shards")["s2"]["state"] == "read_only", 10, "it is not noticed")
         found = rows(api, "shards")
@@ -45,12 +45,12 @@ def test_a_shard_that_takes_no_changes_is_told_from_the_others(api: Api, store: 
     until(lambda: rows(api, "shards")["s2"]["state"] == "up", 10, "it is not noticed")
 
 
-def test_moves_of_buckets_are_told_while_somebody_makes_them(api: Api, store: Store) -> None:
+def test_moves_of_buckets_are_shown_while_they_are_made(api: Api, store: Store) -> None:
     def moves() -> list[dict[str, Any]]:
         answer = api.http.get("/api/status", headers={"authorization": str(api.token)})
         return [{**row, "told_s_ago": round(row["told_s_ago"], -1)} for row in answer.json()["moves"]]
 
-    assert moves() == [], "on one machine no bucket moves"
+    assert moves() == [], "without a cluster of replica sets no bucket moves"
     say = "require('tarantkv.progress').say({%s})"
     store.consoles["s1"].run(say % "{'s4', 3, 10, 4500}, {'s5', 0, 7}")
     try:
@@ -67,12 +67,12 @@ def test_without_workers_the_oldest_chunk_ages_and_the_shards_do_not_answer(
 ) -> None:
     rows(second, "shards")
     with ThreadPoolExecutor() as threads, Api(str(second.http.base_url), second.token) as other, paused_workers():
-        # While no worker runs, a token is valid for as long as the api remembers its account.
+        # While no worker runs, a token is valid for as long as the api caches its account.
         writing = threads.submit(other.ask, "write", {"data": {fresh_key(): 1}})
-        # An answer is given again for a second.
+        # The api repeats its answer for a second.
         until(lambda: states(second) == {"down"}, 4, "they seem to answer")
         found = rows(second, "shards")
-        assert all(row["memory_limit_bytes"] for row in found.values()), "what they told before is forgotten"
+        assert all(row["memory_limit_bytes"] for row in found.values()), "former values are not shown any more"
         assert max(row["oldest_s"] for row in rows(second, "queues").values()) > 0.5
         answer = writing.result(20)
         assert answer.status_code in (503, 504)
@@ -81,7 +81,7 @@ def test_without_workers_the_oldest_chunk_ages_and_the_shards_do_not_answer(
     assert answer.headers["x-request-id"] in {row["request_id"] for row in problems}
 
 
-def test_all_processes_of_a_machine_are_told_whichever_is_asked(cluster: Any, new_api: NewApi) -> None:
+def test_any_process_reports_all_processes_of_its_machine(cluster: Any, new_api: NewApi) -> None:
     process = new_api(TARANTKV_API_PROCESSES="2")
     token = obtain_token(process.base_url, cluster.admin_user, cluster.admin_password)
 
@@ -92,7 +92,7 @@ def test_all_processes_of_a_machine_are_told_whichever_is_asked(cluster: Any, ne
     def asked_of_either() -> set[tuple[int, ...]]:
         return {pids() for _ in range(10)}
 
-    # Each names itself first.
+    # Each process names itself first.
     until(lambda: len(both := asked_of_either()) == 2 and all(len(each) == 2 for each in both), 20, "one is missing")
     one, other = asked_of_either()
     assert one == other[::-1]

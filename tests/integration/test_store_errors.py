@@ -1,4 +1,4 @@
-"""Shards that refuse: full, read-only, or with tuples that are too large."""
+"""Shards that refuse changes: full, read-only, or because a tuple is too large."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ FreshKey = Callable[[], str]
 
 
 def only_reason(problem: dict[str, Any], shard: str, code: str, keys: int) -> str:
-    """The words of the one shard that refused its part."""
+    """The detail of the one shard that refused its part."""
     (reason,) = problem["reasons"]
     assert {**reason, "detail": ""} == {"shard": shard, "code": code, "keys": keys, "detail": ""}
     assert reason["detail"]
@@ -24,19 +24,19 @@ def only_reason(problem: dict[str, Any], shard: str, code: str, keys: int) -> st
 
 @pytest.fixture
 def spread(store: Store, fresh_key: FreshKey) -> tuple[list[str], list[str]]:
-    """Keys of the shard that will refuse them, and keys of the others."""
+    """Keys of the shard that will refuse them, and keys of other shards."""
     prefix = fresh_key()
     others = [key for shard in store.consoles if shard != "s2" for key in store.keys_on(shard, 3, prefix)]
     return store.keys_on("s2", 5, prefix), others
 
 
-def test_a_full_shard_refuses_its_part_and_keeps_nothing_of_it(
+def test_a_full_shard_refuses_its_part_and_stores_nothing_of_it(
     api: Api, store: Store, spread: tuple[list[str], list[str]]
 ) -> None:
     full, others = spread
     small = dict.fromkeys(others, 1)
     with store.full("s2"):
-        # One value would still fit, and one does not: the shard applies the whole chunk or nothing.
+        # One value would still fit, the other does not: the shard applies the whole chunk or nothing.
         large = {**dict.fromkeys(full, 1), full[-1]: "x" * 200_000}
         answer = api.post("write", json_body({"data": {**small, **large}}))
         problem = problem_of(answer, "database-refused", "5 of 11 keys failed")
@@ -49,7 +49,7 @@ def test_a_full_shard_refuses_its_part_and_keeps_nothing_of_it(
     assert api.read(*full) == large
 
 
-def test_a_full_shard_still_reads(api: Api, store: Store, fresh_key: FreshKey) -> None:
+def test_a_full_shard_still_answers_reads(api: Api, store: Store, fresh_key: FreshKey) -> None:
     keys = store.keys_on("s2", 2, fresh_key())
     api.write(dict.fromkeys(keys, "x" * 200_000))
     with store.full("s2"):
@@ -95,7 +95,7 @@ def test_a_read_only_shard_refuses_changes_and_answers_reads(
     assert api.delete(*held) == len(held)
 
 
-def test_the_worst_of_several_failures_is_the_answer(api: Api, store: Store, fresh_key: FreshKey) -> None:
+def test_the_worst_of_several_failures_decides_the_status(api: Api, store: Store, fresh_key: FreshKey) -> None:
     prefix = fresh_key()
     full, held = store.keys_on("s2", 1, prefix), store.keys_on("s3", 1, prefix)
     with store.full("s2"), store.read_only("s3"):

@@ -48,12 +48,12 @@ def encoded(part: bytes) -> str:
 
 
 def signed(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
-    """A token with any header, signed as HS256 whatever it says."""
+    """A token with any header, signed as HS256 whatever the header says."""
     text = f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}"
     return f"{text}.{encoded(hmac.digest(secret, text.encode(), hashlib.sha256))}"
 
 
-def test_a_token_that_is_made_as_ours_are_is_taken(api: Api, secret: str, claims: dict[str, Any]) -> None:
+def test_a_token_made_like_those_of_the_api_is_accepted(api: Api, secret: str, claims: dict[str, Any]) -> None:
     assert tried(api, jwt.encode(claims, secret, "HS256")) == 200
     assert tried(api, signed({"alg": "HS256", "typ": "JWT"}, claims, secret.encode())) == 200
 
@@ -79,16 +79,16 @@ def test_a_token_with_another_hash_is_refused(api: Api, secret: str, claims: dic
 def test_a_token_with_a_public_key_signature_is_refused(api: Api, claims: dict[str, Any]) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     refused(api, jwt.encode(claims, key, "RS256"), "not valid")
-    # The confusion of old libraries: the public key, which everybody knows, taken for a shared secret.
+    # An old fault of libraries: they used the public key, which everybody knows, as a shared secret.
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     refused(api, signed({"alg": "HS256", "typ": "JWT"}, claims, public), "not valid")
 
 
-def test_a_token_of_another_key_is_refused(api: Api, claims: dict[str, Any]) -> None:
+def test_a_token_signed_with_another_key_is_refused(api: Api, claims: dict[str, Any]) -> None:
     refused(api, jwt.encode(claims, OTHER_SECRET, "HS256"), "not valid")
 
 
-def test_a_token_with_a_key_of_its_own_is_refused(api: Api, claims: dict[str, Any]) -> None:
+def test_a_token_that_contains_its_own_key_is_refused(api: Api, claims: dict[str, Any]) -> None:
     header = {"jwk": {"kty": "oct", "k": encoded(OTHER_SECRET.encode())}, "kid": "../../dev/null", "jku": "http://x"}
     refused(api, jwt.encode(claims, OTHER_SECRET, "HS256", headers=header), "not valid")
 
@@ -112,8 +112,8 @@ def test_an_expired_token_is_refused(api: Api, secret: str, claims: dict[str, An
     refused(api, jwt.encode(claims, secret, "HS256"), "expired")
 
 
-def test_a_token_ends_while_it_is_in_use(api: Api, secret: str, claims: dict[str, Any]) -> None:
-    # The api allows five seconds for the clocks of other machines: this token has one or two left.
+def test_a_token_expires_even_while_it_is_in_use(api: Api, secret: str, claims: dict[str, Any]) -> None:
+    # The api allows for five seconds between the clocks of machines: this token has one or two seconds left.
     token = jwt.encode({**claims, "exp": int(time.time()) - 3}, secret, "HS256")
     assert tried(api, token) == 200
     until(lambda: tried(api, token) == 401, 4, "a token that has expired is still taken")
@@ -154,7 +154,7 @@ def test_a_token_with_a_claim_of_another_form_is_refused(
     problem_of(api.post("read", json_body({"keys": ["a"]}), {"authorization": token}), "unauthorized")
 
 
-def test_claims_that_are_no_object_are_refused(api: Api, secret: str) -> None:
+def test_claims_that_are_not_an_object_are_refused(api: Api, secret: str) -> None:
     for content in (b"[]", b"1", b"x", b"\xff", b""):
         text = f"{encoded(_HEADER)}.{encoded(content)}"
         token = f"{text}.{encoded(hmac.digest(secret.encode(), text.encode(), hashlib.sha256))}"
@@ -184,7 +184,7 @@ def test_a_call_without_its_scope_is_forbidden(
 
 
 @pytest.mark.parametrize(("scopes", "allowed"), [("read", ["GET", "HEAD"]), ("write", ["PUT", "DELETE"])])
-def test_one_key_by_its_url_needs_the_scope_of_what_is_done_to_it(
+def test_each_method_on_a_key_needs_its_scope(
     api: Api, new_user: NewUser, fresh_key: FreshKey, scopes: str, allowed: list[str]
 ) -> None:
     key = fresh_key()
@@ -217,7 +217,7 @@ def test_logout_revokes_a_token_in_every_api_within_five_seconds(api: Api, secon
     assert tried(second, other) == 200
 
 
-def test_a_disabled_user_is_out_within_five_seconds_and_in_again_when_enabled(
+def test_a_disabled_user_loses_access_within_five_seconds_and_regains_it_when_enabled(
     cluster: Cluster, api: Api, second: Api, new_user: NewUser
 ) -> None:
     user = new_user()
@@ -233,7 +233,7 @@ def test_a_disabled_user_is_out_within_five_seconds_and_in_again_when_enabled(
     assert tried(second, login(second, user)) == 200
 
 
-def test_a_new_password_voids_the_tokens_issued_before(cluster: Cluster, strict: Api, new_user: NewUser) -> None:
+def test_a_new_password_invalidates_earlier_tokens(cluster: Cluster, strict: Api, new_user: NewUser) -> None:
     user = new_user()
     before = login(strict, user)
     assert tried(strict, before) == 200
@@ -246,7 +246,7 @@ def test_a_new_password_voids_the_tokens_issued_before(cluster: Cluster, strict:
     assert tried(strict, login(strict, User(user.name, "a quite different password"))) == 200
 
 
-def test_a_secret_can_be_replaced_without_logging_anybody_out(
+def test_a_secret_can_be_replaced_without_invalidating_tokens(
     cluster: Cluster,
     api: Api,
     new_api: NewApi,
@@ -267,7 +267,7 @@ def test_a_secret_can_be_replaced_without_logging_anybody_out(
         refused(rotated, jwt.encode(expired, secret, "HS256"), "expired")
 
 
-def test_a_replaced_secret_is_refused_once_it_is_gone(
+def test_a_secret_is_refused_after_its_removal_from_the_setting(
     api: Api, new_api: NewApi, service_admin: User, documented: Documented
 ) -> None:
     after = new_api(TARANTKV_JWT_SECRET=OTHER_SECRET)

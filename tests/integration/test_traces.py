@@ -1,4 +1,4 @@
-"""One request is one waterfall: real servers, and what they send to a collector."""
+"""The spans of one request, which real servers send to a collector, form one trace."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Collector:
-    """Takes spans as a collector does, over HTTP."""
+    """Accepts spans over HTTP, as a collector does."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
@@ -60,7 +60,7 @@ def collector() -> Iterator[Collector]:
     collector.server.server_close()
 
 
-def test_a_sampled_request_is_one_waterfall_and_no_other_is_seen(
+def test_a_sampled_request_is_one_trace_and_other_requests_have_none(
     cluster: Cluster, new_api: NewApi, collector: Collector
 ) -> None:
     process = new_api(TARANTKV_TRACES_ENDPOINT=collector.url, TARANTKV_TRACES_RATIO="0")
@@ -83,7 +83,7 @@ def test_a_sampled_request_is_one_waterfall_and_no_other_is_seen(
         assert sorted(pair.value.string_value for pair in told) == ["s1", "s2", "s3"]
         for span in children:
             assert span.parent_span_id == request.span_id
-            # To a millisecond: the api tells when it sent a frame in these.
+            # To a millisecond: the api reports in milliseconds when it sent a frame.
             assert request.start_time_unix_nano - 1e6 <= span.start_time_unix_nano <= span.end_time_unix_nano
             assert span.end_time_unix_nano <= request.end_time_unix_nano
     assert {span.trace_id.hex() for span in collector.spans} == {trace_id}

@@ -1,4 +1,4 @@
-"""`python -m api.manage`: the life of a user, and errors in one line."""
+"""`python -m api.manage`: adding, changing and listing users, and errors in one line."""
 
 import re
 import sys
@@ -25,7 +25,7 @@ def listed(cluster: Cluster) -> dict[str, tuple[str, str]]:
     return {name: (scopes, state) for name, scopes, state in (line.split("\t") for line in done.stdout.splitlines())}
 
 
-def test_the_life_of_a_user(cluster: Cluster, api: Api, fresh_key: FreshKey) -> None:
+def test_a_user_is_added_changed_disabled_and_listed(cluster: Cluster, api: Api, fresh_key: FreshKey) -> None:
     name = fresh_key().replace(":", ".")
 
     added = manage(cluster, "user-add", name, "--scopes", "write,read", password=PASSWORD)
@@ -53,7 +53,7 @@ def test_the_life_of_a_user(cluster: Cluster, api: Api, fresh_key: FreshKey) -> 
     assert can_log_in(api, name, "from a pipe, as a secret comes")
 
 
-def test_a_password_that_nobody_gives_is_made_and_shown(cluster: Cluster, api: Api, fresh_key: FreshKey) -> None:
+def test_a_password_that_is_not_given_is_generated_and_printed(cluster: Cluster, api: Api, fresh_key: FreshKey) -> None:
     name = fresh_key().replace(":", "-")
     added = manage(cluster, "user-add", name)
     found = re.fullmatch(rf"added {name} with password (\S{{20,}})\n", added.stdout)
@@ -100,7 +100,7 @@ def test_a_failed_command_is_an_error_of_one_line(
         ({"TARANTKV_BUCKET_COUNT": "29999"}, 1, "bucket_count"),
     ],
 )
-def test_a_system_that_cannot_be_reached_is_one_line(
+def test_a_system_that_cannot_be_reached_is_an_error_of_one_line(
     cluster: Cluster, settings: dict[str, str], code: int, said: str
 ) -> None:
     done = run([sys.executable, "-m", "api.manage", "list"], environment(cluster, settings))
@@ -110,7 +110,7 @@ def test_a_system_that_cannot_be_reached_is_one_line(
     assert said in line
 
 
-def test_a_password_comes_from_a_pipe_also_where_lines_end_as_on_windows(
+def test_a_password_from_a_pipe_may_end_with_a_line_break_of_windows(
     cluster: Cluster, api: Api, fresh_key: FreshKey
 ) -> None:
     name = fresh_key().replace(":", "-")

@@ -1,4 +1,4 @@
-"""The administration of users over HTTP: the last administrator stays, tokens end, and each change is in the log."""
+"""The administration of users over HTTP: the last administrator stays, tokens end, and changes are logged."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,7 +30,7 @@ def name(api: Api, fresh_key: Callable[[], str]) -> Iterator[str]:
     ask(api, "DELETE", f"/{found}")
 
 
-def test_the_last_administrator_cannot_lock_everybody_out(api: Api, cluster: Cluster) -> None:
+def test_the_last_administrator_cannot_be_removed_disabled_or_demoted(api: Api, cluster: Cluster) -> None:
     own = f"/{cluster.admin_user}"
     rows = ask(api, "GET").json()["users"]
     others = [
@@ -48,7 +48,7 @@ def test_the_last_administrator_cannot_lock_everybody_out(api: Api, cluster: Clu
             ask(api, "PATCH", f"/{other}", {"disabled": False})
 
 
-def test_tokens_end_as_they_do_by_the_local_command(api: Api, cluster: Cluster, name: str) -> None:
+def test_changes_over_http_end_tokens_as_those_of_the_local_command(api: Api, cluster: Cluster, name: str) -> None:
     assert ask(api, "POST", "", {"name": name, "password": PASSWORD, "scopes": ["read"]}).status_code == 201
     tokens = [obtain_token(cluster.base_url, name, PASSWORD)]
 
@@ -62,7 +62,7 @@ def test_tokens_end_as_they_do_by_the_local_command(api: Api, cluster: Cluster, 
     tokens.append(obtain_token(cluster.base_url, name, NEW_PASSWORD))
     until(lambda: status(tokens[0]) == 401, 12, "a token of the old password is taken")
     assert status(tokens[1]) == 200
-    # And the local command sees the same users.
+    # The local command sees the same users.
     assert (
         manage(cluster, "set-scopes", name, "--scopes", "read,observe").stdout
         == f"{name} has the scopes observe,read\n"
@@ -73,7 +73,7 @@ def test_tokens_end_as_they_do_by_the_local_command(api: Api, cluster: Cluster, 
     until(lambda: status(tokens[1]) == 401, 12, "a token of a user that is gone is taken")
 
 
-def test_each_change_leaves_a_line_in_the_log_without_a_password(cluster: Cluster, new_api: NewApi, name: str) -> None:
+def test_each_change_of_a_user_is_logged_without_a_password(cluster: Cluster, new_api: NewApi, name: str) -> None:
     process = new_api()
     token = obtain_token(process.base_url, cluster.admin_user, cluster.admin_password)
     with Api(process.base_url, token) as api:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes over a socket. A test decides which of them the api reads together."""
+"""HTTP/1.1 as bytes over a socket. A test decides which bytes the api reads together."""
 
 import re
 import socket
@@ -32,7 +32,7 @@ def chunks(body: bytes, size: int) -> bytes:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as it came."""
+    """An answer as it was received."""
 
     status_line: bytes
     headers: tuple[tuple[bytes, bytes], ...]
@@ -44,13 +44,13 @@ class Answer:
         return int(self.status_line.split()[1])
 
     def header(self, name: bytes) -> bytes | None:
-        """The value of the one header of this name; None if there is none."""
+        """The value of the only header with this name; None if there is none."""
         values = [value for known, value in self.headers if known == name]
         assert len(values) <= 1, self.headers
         return values[0] if values else None
 
     def timeless(self) -> "Answer":
-        """The same with a fixed date and request id, which differ between any two answers."""
+        """The answer with a fixed date and request id, which differ between answers."""
         made = self.header(b"x-request-id") or b""
         id_length = len(self.body) - len(self.body.replace(made, b"")) if made else 0
         fixed = {b"date": b"now", b"x-request-id": b"id"}
@@ -79,7 +79,7 @@ class Wire:
         self.socket.close()
 
     def send(self, *pieces: bytes) -> None:
-        """Send every piece when the one before it has been read."""
+        """Send each piece when the previous one has been read."""
         for number, piece in enumerate(pieces):
             if number:
                 self.wait_until_read()
@@ -106,7 +106,7 @@ class Wire:
         return self.answer()
 
     def is_closed(self) -> bool:
-        """Whether the api closes the connection without sending more; fails if it does neither."""
+        """Whether the api closes the connection without sending more; fails if it neither closes nor sends."""
         if self._received:
             return False
         try:
@@ -116,7 +116,7 @@ class Wire:
         return not self._received
 
     def reset(self) -> None:
-        """End the connection as a client does that crashes."""
+        """End the connection as if the client had crashed."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.socket.close()
 
