@@ -40,7 +40,7 @@ def files(count: int) -> Iterator[None]:
 
 def test_thousands_of_clients_can_connect_while_the_api_is_busy(cluster: Cluster) -> None:
     if int(_SYSTEM_LIMIT.read_text()) < CLIENTS:
-        pytest.skip("the system lets fewer wait")
+        pytest.skip("the system allows fewer waiting connections")
     with ApiProcess(cluster, {}) as api, files(CLIENTS + 500), ExitStack() as stack:
         address = urlsplit(api.base_url)
         api.signal(signal.SIGSTOP)

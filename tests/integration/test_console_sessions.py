@@ -119,7 +119,7 @@ def test_a_session_allows_only_the_users_scopes_and_ends_when_the_user_is_change
     def change(*arguments: str) -> None:
         done = manage(cluster, *arguments, password="another good password")
         assert done.returncode == 0, done.stderr
-        until(lambda: browser.ask("GET", "status").status_code == 401, 12, "the session goes on")
+        until(lambda: browser.ask("GET", "status").status_code == 401, 12, "the session does not end")
 
     change("set-password", user.name)
     browser.enter(user.name, "another good password")
@@ -203,5 +203,5 @@ def fresh(editor: Browser, request_id: str) -> list[dict[str, Any]]:
         found[:] = editor.ask("GET", "status").json()["problems"]
         return any(row["request_id"] == request_id for row in found)
 
-    until(there, 10, "the problem is not told")
+    until(there, 10, "the problem is not shown")
     return found

@@ -35,4 +35,4 @@ def test_readiness_names_a_shard_that_is_down_without_failing(cluster: Cluster, 
     finally:
         cluster.start_program("shard-s2")
         cluster.wait_running("shard-s2")
-    until(lambda: ready(api)["shards_down"] == [], NOTICED_WITHIN_S, "a shard that is back is still called down")
+    until(lambda: ready(api)["shards_down"] == [], NOTICED_WITHIN_S, "a restarted shard is still reported as down")

@@ -45,8 +45,8 @@ def test_a_throttled_user_may_try_again_when_the_window_is_over(
         def status(password: str) -> int:
             return tried(api, user.name, password, next(addresses)).status_code
 
-        until(lambda: status("wrong password") == 429, 15, "nobody is held up")
-        until(lambda: status(user.password) == 200, 10, "still held up")
+        until(lambda: status("wrong password") == 429, 15, "logins are not throttled")
+        until(lambda: status(user.password) == 200, 10, "logins are still throttled")
 
 
 def test_an_address_with_too_many_failed_logins_is_throttled(

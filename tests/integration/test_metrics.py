@@ -107,8 +107,8 @@ def test_metrics_show_how_long_chunks_have_waited(
             )
         )
 
-    until(lambda: oldest() < 0.5, 10, "something waits already")
+    until(lambda: oldest() < 0.5, 10, "a chunk waits already")
     with paused_workers():  # type: ignore[attr-defined]
         second.post("write", b'{"data": {"%b": 1}}' % fresh_key().encode())
         until(lambda: oldest() > 0.5, 10, "the age does not grow")
-    until(lambda: oldest() < 0.5, 10, "the age stays")
+    until(lambda: oldest() < 0.5, 10, "the age does not return to zero")

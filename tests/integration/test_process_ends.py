@@ -71,7 +71,7 @@ def test_an_api_of_several_processes_ends_on_sigterm_without_an_error(api: ApiPr
 def test_a_process_that_dies_is_started_again(api: ApiProcess) -> None:
     before = {child.pid for child in children(api)}
     kill(children(api)[0])
-    until(lambda: len({child.pid for child in children(api)} - before) == 1, 10, "the process is not started again")
+    until(lambda: len({child.pid for child in children(api)} - before) == 1, 10, "the process is not restarted")
     until(lambda: is_live(api), 10, "the api does not serve any more")
 
 
@@ -95,7 +95,7 @@ def test_an_api_whose_processes_die_repeatedly_ends_with_an_error(api: ApiProces
         kill(*children(api))
         return False
 
-    until(ended, 50, "the api goes on although its processes die")
+    until(ended, 50, "the api does not end although its processes die")
     assert api.ended() == FAILED
     assert "api processes cannot serve" in api.log()
 
@@ -112,11 +112,11 @@ def test_a_process_that_cannot_start_is_restarted_as_long_as_another_serves(
     api: ApiProcess, paused_workers: Pause
 ) -> None:
     staying, dying = children(api)
-    until(lambda: time.time() - staying.create_time() > OLD_S, 2 * OLD_S, "it is as young as ever")
+    until(lambda: time.time() - staying.create_time() > OLD_S, 2 * OLD_S, "the process does not get older")
     with paused_workers():
         kill(dying)
-        until(lambda: api.log().count("an api process died") >= 3, 40, "it is not tried again")
-        until(lambda: is_live(api), 10, "the process that is left does not serve")
+        until(lambda: api.log().count("an api process died") >= 3, 40, "the process is not restarted")
+        until(lambda: is_live(api), 10, "the remaining process does not serve")
     assert "no answer from s1" in api.log()
     assert "Traceback" not in api.log()
     until(lambda: len(children(api)) == PROCESSES and is_live(api), 20, "the api does not recover")

@@ -41,7 +41,7 @@ def outage(
         cluster.wait_running(f"shard-{DOWN}")
     with Api(strict_api.base_url, token, documented) as api:
         body = json_body({"keys": held})
-        until(lambda: api.post("read", body).status_code == 200, 10, "a shard that is back is not used")
+        until(lambda: api.post("read", body).status_code == 200, 10, "a restarted shard is not used")
 
 
 def test_keys_of_other_shards_work_while_one_is_down(

@@ -36,13 +36,13 @@ def test_the_status_needs_the_scope_observe(api: Api, new_user: NewUser, scopes:
 
 def test_a_read_only_shard_is_shown_as_such(api: Api, store: Store) -> None:
     with store.read_only("s2"):
-        until(lambda: rows(api, "shards")["s2"]["state"] == "read_only", 10, "it is not noticed")
+        until(lambda: rows(api, "shards")["s2"]["state"] == "read_only", 10, "the change is not shown")
         found = rows(api, "shards")
         assert found["s2"]["leader"] is False
         assert found["s1"]["state"] == "up"
         answer = api.http.get("/api/status", headers={"authorization": str(api.token)})
         assert "shard s2 takes no changes" in answer.json()["findings"][0]["text"]
-    until(lambda: rows(api, "shards")["s2"]["state"] == "up", 10, "it is not noticed")
+    until(lambda: rows(api, "shards")["s2"]["state"] == "up", 10, "the change is not shown")
 
 
 def test_moves_of_buckets_are_shown_while_they_are_made(api: Api, store: Store) -> None:
@@ -56,10 +56,10 @@ def test_moves_of_buckets_are_shown_while_they_are_made(api: Api, store: Store) 
     try:
         row = {"source": "s1", "target": "s4", "done": 3, "total": 10, "left_s": 4.5, "told_s_ago": 0}
         other = {"source": "s1", "target": "s5", "done": 0, "total": 7, "left_s": None, "told_s_ago": 0}
-        until(lambda: moves() == [row, other], 10, "it is not told")
+        until(lambda: moves() == [row, other], 10, "the moves are not shown")
     finally:
         store.consoles["s1"].run("require('tarantkv.progress').say({})")
-    until(lambda: moves() == [], 10, "it is told for ever")
+    until(lambda: moves() == [], 10, "the move does not disappear")
 
 
 def test_without_workers_the_oldest_chunk_ages_and_the_shards_do_not_answer(
@@ -70,13 +70,13 @@ def test_without_workers_the_oldest_chunk_ages_and_the_shards_do_not_answer(
         # While no worker runs, a token is valid for as long as the api caches its account.
         writing = threads.submit(other.ask, "write", {"data": {fresh_key(): 1}})
         # The api repeats its answer for a second.
-        until(lambda: states(second) == {"down"}, 4, "they seem to answer")
+        until(lambda: states(second) == {"down"}, 4, "the shards are not shown as down")
         found = rows(second, "shards")
         assert all(row["memory_limit_bytes"] for row in found.values()), "former values are not shown any more"
         assert max(row["oldest_s"] for row in rows(second, "queues").values()) > 0.5
         answer = writing.result(20)
         assert answer.status_code in (503, 504)
-    until(lambda: {row["state"] for row in rows(second, "shards").values()} == {"up"}, 20, "they do not come back")
+    until(lambda: {row["state"] for row in rows(second, "shards").values()} == {"up"}, 20, "the shards do not recover")
     problems = second.http.get("/api/status", headers={"authorization": str(second.token)}).json()["problems"]
     assert answer.headers["x-request-id"] in {row["request_id"] for row in problems}
 
@@ -93,6 +93,8 @@ def test_any_process_reports_all_processes_of_its_machine(cluster: Any, new_api:
         return {pids() for _ in range(10)}
 
     # Each process names itself first.
-    until(lambda: len(both := asked_of_either()) == 2 and all(len(each) == 2 for each in both), 20, "one is missing")
+    until(
+        lambda: len(both := asked_of_either()) == 2 and all(len(each) == 2 for each in both), 20, "a process is missing"
+    )
     one, other = asked_of_either()
     assert one == other[::-1]

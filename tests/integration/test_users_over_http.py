@@ -57,10 +57,10 @@ def test_changes_over_http_end_tokens_as_those_of_the_local_command(api: Api, cl
 
     assert status(tokens[0]) == 200
     ask(api, "PATCH", f"/{name}", {"scopes": ["write"]})
-    until(lambda: status(tokens[0]) == 403, 12, "what was taken away is still there")
+    until(lambda: status(tokens[0]) == 403, 12, "a removed scope is still allowed")
     ask(api, "PATCH", f"/{name}", {"password": NEW_PASSWORD, "scopes": ["read"]})
     tokens.append(obtain_token(cluster.base_url, name, NEW_PASSWORD))
-    until(lambda: status(tokens[0]) == 401, 12, "a token of the old password is taken")
+    until(lambda: status(tokens[0]) == 401, 12, "a token from before the new password is accepted")
     assert status(tokens[1]) == 200
     # The local command sees the same users.
     assert (
@@ -70,7 +70,7 @@ def test_changes_over_http_end_tokens_as_those_of_the_local_command(api: Api, cl
     assert ask(api, "GET", f"/{name}").json()["scopes"] == ["observe", "read"]
     assert manage(cluster, "remove", name).stdout == f"removed {name}\n"
     assert ask(api, "GET", f"/{name}").status_code == 404
-    until(lambda: status(tokens[1]) == 401, 12, "a token of a user that is gone is taken")
+    until(lambda: status(tokens[1]) == 401, 12, "a token of a removed user is accepted")
 
 
 def test_each_change_of_a_user_is_logged_without_a_password(cluster: Cluster, new_api: NewApi, name: str) -> None:
