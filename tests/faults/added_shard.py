@@ -53,7 +53,7 @@ class AddedShard:
             )
 
     def join(self) -> None:
-        """Wait until it is up, and have it own nothing."""
+        """Wait until it is up, and let it own nothing."""
         wait_for(self._is_up, f"the shard does not start, see {self.console.parent}", 30)
         bucket_count = self.mover.bucket_count
         evaluate(self.console, f"require('tarantkv.ownership').assign({bucket_count}, {{}})")
@@ -67,13 +67,13 @@ class AddedShard:
             return False
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(10)
 
 
 def announce(mover: Mover, shards: Sequence[tuple[str, tuple[str, int]]]) -> None:
-    """Have every shard of the cluster announce these."""
+    """Let every shard of the cluster announce these shards."""
     told = ", ".join(f"{name} = {{{{'{host}', {port}}}}}" for name, (host, port) in shards)
     for shard in mover.shards:
         evaluate(mover.console(shard), f"require('tarantkv.describe').announce({{{told}}})")
@@ -86,7 +86,7 @@ def addresses(cluster: Cluster) -> list[tuple[str, tuple[str, int]]]:
 
 @contextmanager
 def added_shard(mover: Mover) -> Iterator[AddedShard]:
-    """Another shard, not announced yet; afterwards the cluster is as before, and announces its own shards alone."""
+    """Another shard, not announced yet. Afterwards the cluster is as before, and announces only its own shards."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as directory:
         shard = AddedShard(mover, Path(directory))
         try:

@@ -1,4 +1,4 @@
-"""What the answer to one attempt tells of a call, written into its record.
+"""Writes what the answer to one attempt says about a call into the call's record.
 
 An answer that no api may give, whatever fault there is, raises an `AssertionError`.
 """
@@ -24,15 +24,15 @@ _FATES: Mapping[bool, Mapping[str, Fate]] = {
     False: {"not_applied": Fate.NEVER, "unknown": Fate.UNKNOWN, **_REFUSALS},
     True: {"not_read": Fate.NEVER},
 }
-"""What the word in an answer means for a key that failed, for changes and for reads."""
+"""The meaning of the word in an answer for a key that failed, for changes and for reads."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """How the answers of a run are to be read.
+    """How to interpret the answers of a run.
 
     `skew_s`: how far clocks differ. `refusals`: a 500 `database-refused` is an expected answer.
-    `garbled`: requests and answers may be damaged on their way, so that a 4xx is an expected answer.
+    `garbled`: requests and answers may be damaged on the way, so a 4xx is an expected answer.
     """
 
     skew_s: float
@@ -59,7 +59,7 @@ class Answers:
             case 409 if document["type"] == _CONDITION_FAILED:
                 self._failures(call, status, document)
                 if Fate.REFUSED not in call.fates.values() or {Fate.NEVER, Fate.UNKNOWN} & {*call.fates.values()}:
-                    raise AssertionError(f"a 409 is for conditions alone: {document}")
+                    raise AssertionError(f"a 409 without a failed condition: {document}")
             case 503 | 504:
                 self._failures(call, status, document)
             case 500 if self.refusals and document["type"] == Kind.DATABASE_REFUSED.urn:
@@ -73,31 +73,31 @@ class Answers:
         if sorted([*document["data"], *missing, *failed]) != sorted(call.keys):
             raise AssertionError(f"read {call.keys}, answered {document}")
         if bool(failed) != (document.get("status") == "partial") or (failed and not call.partial):
-            raise AssertionError(f"a part was read: {document}")
+            raise AssertionError(f"a part of the keys was read: {document}")
         call.seen = {**document["data"], **dict.fromkeys(missing)}
         if failed:
-            # For the client it failed in part, as it would have without `partial`.
+            # For the client it failed in part, as it would without `partial`.
             call.answers[-1] = "503"
 
     def _failures(self, call: Call, status: int, document: Mapping[str, Any]) -> None:
         failed = document.get("failed")
-        # Without the list `failed` nothing was sent.
+        # If there is no list `failed`, nothing was sent.
         judge(call, str(status), Fate.HAPPENED if failed is not None else Fate.NEVER)
         if failed is None and status in {409, 504}:
-            raise AssertionError(f"a {status} does not say for which keys: {document}")
+            raise AssertionError(f"a {status} does not name its keys: {document}")
         for key, said in (failed or {}).items():
             call.fates[key] = _FATES[call.action is Action.READ][said]
             if call.fates[key] is Fate.REFUSED:
                 current = document.get("current", {}).get(key)
                 if said == CONDITION_FAILED and current is None and call.action is not Action.INCREMENT:
-                    raise AssertionError(f"{key} does not say what is there: {document}")
+                    raise AssertionError(f"the answer does not have the version of {key}: {document}")
                 version = None if current is None else current.get("version", ABSENT)
                 call.told[key] = Told(current=version, refusal=said)
-        # A 504 is given a little before its deadline or after it.
+        # A 504 is sent a little before the deadline or after it.
         call.latest = max(call.latest, call.answered + self.skew_s)
 
     def _tell(self, call: Call, document: Mapping[str, Any]) -> None:
-        """Record what the answer says beyond the outcome, and require every member that must be there."""
+        """Record what the answer says beyond the outcome, and require all its mandatory members."""
         whole = call.succeeded
         for key in call.keys:
             served = call.seen.get(key) is not None if call.action is Action.READ else call.fates[key] is Fate.HAPPENED
@@ -126,7 +126,7 @@ def _as_read(call: Call, page: Mapping[str, Any]) -> dict[str, Any]:
     """The page of a scan as the answer of a read: keys that it does not have are absent."""
     items = {item["key"]: item for item in page["items"]}
     if not page["complete"] or list(items) != sorted(item["key"] for item in page["items"]):
-        raise AssertionError(f"a page is not whole, or not in order: {page}")
+        raise AssertionError(f"a page is incomplete or not in order: {page}")
     found = {key: items[key] for key in call.keys if key in items}
     meta = {
         key: {name: item[name] for name in ("version", "expires_at") if name in item} for key, item in found.items()

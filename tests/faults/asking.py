@@ -1,8 +1,8 @@
-"""What the clients of a run ask for: the next call by chance, and its request. Sends nothing.
+"""Draws the calls of a run's clients at random, and makes their requests. Sends nothing.
 
-The position of a key decides its role, so that a run checks every promise on some of them: most hold texts, every
-eighth a counter that is only ever incremented, and another one a counter with bounds and expiry that is deleted and
-overwritten as well.
+The position of a key decides its role, so that a run checks every promise on some keys. Most keys hold texts. Every
+eighth is a counter that is only incremented, and another eighth are counters with bounds and expiry, which are also
+deleted and overwritten.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.faults.history import ABSENT, PRESENT, Action, Ask, Call
 BATCH = 6
 LONG_S = 3600.0
 SHORT_S = (0.2, 1.5)
-"""Range of expiries, in seconds: some end while the load runs."""
+"""Range of expiries, in seconds: some keys expire while the load runs."""
 
 _EVERY, _SUM, _BOUNDED = 8, 3, 7
 
@@ -40,11 +40,11 @@ class Mix:
     conditional: float = 0.4
     """Of writes and deletes."""
     ending: float = 0.4
-    """Of writes, and of increments of counters that may end."""
+    """Of writes, and of increments of counters that may expire."""
     again: float = 0.15
-    """Of changes with an `Idempotency-Key`: they are sent once more after their end."""
+    """Of changes with an `Idempotency-Key`: they are sent again after they have ended."""
     scans: float = 0.1
-    """Of reads, where there are batches: they scan all keys."""
+    """Of reads, if there are batches: they scan all keys."""
 
 
 PLAIN = Mix(increment=0, touch=0, conditional=0, ending=0, scans=0)
@@ -53,7 +53,7 @@ PLAIN = Mix(increment=0, touch=0, conditional=0, ending=0, scans=0)
 
 @dataclass
 class Asker:
-    """Draws calls for some keys. `versions` are the last ones that the clients were told."""
+    """Draws calls for some keys. `versions` are the last versions that answers contained."""
 
     keys: Sequence[str]
     mix: Mix
@@ -138,7 +138,7 @@ def _bounded(chance: random.Random, ttl_s: float | None) -> Ask:
 
 
 def request(call: Call, wall_s: float) -> bytes:
-    """The body of a call: the same bytes for each try."""
+    """The body of a call: the same bytes for each attempt."""
     document: dict[str, Any] = {}
     if call.scan:
         document["prefix"] = commonprefix(call.keys)  # noqa: RUF071 - what they share is to be characters
@@ -158,7 +158,7 @@ def request(call: Call, wall_s: float) -> bytes:
 
 
 def _options(call: Call, wall_s: float) -> Mapping[str, Any]:
-    """What is asked for each key; of one key for the batch, or for the key, by turns."""
+    """What each key asks for. With a single key, the options are those of the batch and those of the key in turn."""
     options = {key: option for key, ask in call.asks.items() if (option := _option(ask, wall_s))}
     for_batch = call.action in {Action.WRITE, Action.DELETE} and len(call.keys) == 1 and call.number % 2
     if options and for_batch:

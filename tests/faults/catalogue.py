@@ -1,4 +1,4 @@
-"""Every fault by name, for runners that draw faults at random: what it touches, and how its injection is made."""
+"""Every fault by name, for runs that draw faults at random: what it touches, and how its injection is made."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Fault:
-    """Two faults that touch the same thing are never injected at the same time: the end of one would end the other."""
+    """Faults that touch the same thing are never injected at the same time: the end of one would end the other."""
 
     touches: frozenset[str]
     make: Callable[[Stage], Injection]

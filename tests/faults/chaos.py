@@ -1,4 +1,4 @@
-"""`make chaos`: a cluster under mixed load, with random faults, alone and together, for a given number of minutes.
+"""`make chaos`: a cluster under mixed load, with random faults, single and combined, for a given number of minutes.
 
 The schedule follows from seed and length and is printed first. Each strike is an epoch with keys of its own, so that
 memory and the check's effort do not grow with the run. The checker checks its history when the next epoch is over,
@@ -41,7 +41,7 @@ KEYS = 16
 CLIENTS = 8
 
 RECOVERY_S = 30.0
-"""How long that may take, and until every program runs again."""
+"""How long that may take, and how long until every program runs again."""
 
 LATE_S = 3.0
 """How long after its deadline an answer may come, on a machine on which much is being started."""
@@ -57,7 +57,7 @@ class Pace:
     after: int = 100
     """Calls that must succeed before the faults of an epoch and after them."""
     pause_s: float = 0.0
-    """Between two calls of a client."""
+    """The pause between two calls of a client."""
     deadline_s: float = DEADLINE_S
     """The cluster's TARANTKV_REQUEST_TIMEOUT_S."""
 
@@ -66,7 +66,7 @@ FULL_LOAD = Pace()
 
 
 class ChaosError(Exception):
-    """A run failed. `over` is the number of strikes that need not be tried again."""
+    """A run failed. `over` is the number of strikes that need not be repeated."""
 
     def __init__(self, text: str, over: int) -> None:
         super().__init__(text)
@@ -101,7 +101,7 @@ class Chaos:
         self._unchecked: Run | None = None
 
     async def run(self, strikes: Sequence[Strike]) -> None:
-        """Every strike in its turn.
+        """Make every strike in turn.
 
         Raises:
             ChaosError: a promise was broken, or the system did not recover.
@@ -186,7 +186,7 @@ class Chaos:
             clients=clients,
             seed=self._seed + number,
             other_urls=self._urls[1:],
-            # Any clock may be off; that leaves the checks of all others a little weaker.
+            # Any clock may be wrong; the checks for all clients are a little weaker because of it.
             skew_s=CLOCK_OFF_S + 1.0,
             refusals=True,
             off_s=CLOCK_OFF_S + away_s,
@@ -214,7 +214,7 @@ async def _hold(load: Load, seconds: float) -> None:
 
 
 def lasting_token(cluster: Cluster) -> str:
-    """A token that outlasts the run, issued before the time of any clock that is behind."""
+    """A token that lasts longer than the run, issued earlier than the time of any clock that is behind."""
     token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
     claims = jwt.decode(token, options={"verify_signature": False})
     claims["iat"] -= 2 * CLOCK_OFF_S
@@ -236,7 +236,7 @@ def say(text: str) -> None:
 def run_on(
     networked: Networked, directory: Path, seed: int, strikes: Sequence[Strike], out: Path, pace: Pace = FULL_LOAD
 ) -> Totals:
-    """Run on a cluster, with a second api process whose clock can be set off."""
+    """Run on a cluster, with a second api process whose clock can be set wrong."""
     clock = ProcessClock(directory / "clock", 0)
     with ApiProcess(networked.cluster, clock.settings) as second:
         stage = Stage(networked.cluster, networked.network, clock)

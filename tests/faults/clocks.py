@@ -11,7 +11,7 @@ _SHIFTED = Path(__file__).with_name("shifted")
 
 
 class ProcessClock:
-    """A process's clock is off by some seconds: ahead if positive. The process is one with these `settings`."""
+    """The clock of a process is wrong by some seconds: ahead if positive. The process must have these `settings`."""
 
     def __init__(self, file: Path, offset_s: int, of: str = "api") -> None:
         self.name = f"{of}-clock-{offset_s:+d}s"
@@ -26,7 +26,7 @@ class ProcessClock:
         return ProcessClock(self._file, offset_s, self._of)
 
     def start(self, _: Cluster) -> None:
-        """Set it off."""
+        """Set it wrong."""
         self._set(self._offset_s)
 
     def stop(self, _: Cluster) -> None:
@@ -34,6 +34,6 @@ class ProcessClock:
         self._set(0)
 
     def _set(self, offset_s: int) -> None:
-        # In place: the process has mapped the file into its memory.
+        # The file is changed in place: the process has mapped it into its memory.
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.write(struct.pack("d", offset_s))

@@ -59,7 +59,7 @@ def modest_token(breakable: Cluster) -> str:
 
 @pytest.fixture
 def mended(breakable: Cluster) -> Cluster:
-    """The cluster with every process running, whatever the test before has done to it."""
+    """The cluster with every process running, whatever the previous test did to it."""
     breakable.start()
     return breakable
 
@@ -71,14 +71,14 @@ def scenario(mended: Cluster, request: pytest.FixtureRequest, tmp_path: Path) ->
 
 @pytest.fixture(scope="session")
 def networked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networked]:
-    """Another cluster that tests may break, and the links between its tiers, too."""
+    """Another cluster that tests may break, together with the links between its tiers."""
     with networked_cluster(tmp_path_factory.mktemp("networked")) as networked:
         yield networked
 
 
 @pytest.fixture
 def networked_scenario(networked: Networked, request: pytest.FixtureRequest, tmp_path: Path) -> Scenario:
-    """As `scenario`, on that cluster, with every process running and every link whole."""
+    """Like `scenario`, on that cluster, with every process running and every link whole."""
     networked.network.heal()
     networked.cluster.start()
     return Scenario(request.node.name.removeprefix("test_"), networked.cluster, tmp_path)
@@ -86,7 +86,7 @@ def networked_scenario(networked: Networked, request: pytest.FixtureRequest, tmp
 
 @pytest.fixture
 def as_tarantkv(mended: Cluster) -> Iterator[redis.Redis]:
-    """Redis as the system's own user sees it."""
+    """Redis with the rights of the system's user."""
     client = redis_client.as_tarantkv(mended)
     yield client
     client.close()
@@ -94,7 +94,7 @@ def as_tarantkv(mended: Cluster) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def as_administrator(mended: Cluster) -> Iterator[redis.Redis]:
-    """Redis as its administrator sees it. The system's own user may not kill connections, so one is added."""
+    """Redis with the rights of an administrator, who is added: the system's user may not kill connections."""
     password = secrets.token_hex(16)
     conf = mended.layout.redis_dir / "redis.conf"
     lines = [line for line in conf.read_text().splitlines() if not line.startswith(f"user {CHAOS_USER} ")]

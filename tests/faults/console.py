@@ -1,4 +1,4 @@
-"""What a shard says of itself, asked through its console socket."""
+"""Questions to a shard through its console socket."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from localcluster.cluster import Cluster
 from protocol.buckets import bucket_of
 
 MARK_LEAD_S = 1.0
-"""How far a shard's mark of its clock is ahead of what the clock says (`LEAD_MS` of shard_clock.lua)."""
+"""How far a shard's mark of its clock is ahead of the clock (`LEAD_MS` of shard_clock.lua)."""
 
 _USUAL_S = 0.1
-"""A clock may seem off by this much only because the machine is busy."""
+"""A clock may seem wrong by this much because the machine is busy."""
 
 _END = b"\n...\n"
 
@@ -41,7 +41,7 @@ def evaluate(path: Path, expression: str) -> list[Any]:
 
 
 def applications(cluster: Cluster, shard: str) -> tuple[int, int]:
-    """How many chunks a shard has applied, and how often the one that it applied most often."""
+    """How many chunks a shard has applied, and the highest number of applications of one chunk."""
     function = (
         "(function() local most = 0 for _, entry in box.space.applications:pairs() do most = math.max(most, entry[2]) "
         "end return box.space.applications:len(), most end)()"
@@ -71,9 +71,9 @@ def keys_of(cluster: Cluster, shard: str, prefix: str, number: int) -> list[str]
 
 
 def clocks_off_s(cluster: Cluster) -> float:
-    """How far the clock by which keys expire may be off on the worst shard, and by how much it may step.
+    """How wrong the clock by which keys expire may be on the worst shard, and how far it may jump.
 
-    A shard's clock never goes back: one that was ahead runs slower until it is right, whatever the machine's clock
+    A shard's clock never goes back. One that was ahead runs slower until it is right, whatever the machine's clock
     does, and continues from its mark if the shard restarts meanwhile. The time that this question takes is not counted.
     """
     off = [0.0]

@@ -1,4 +1,4 @@
-"""Delivers every frame a second time, a while later, as a worker does that was frozen with the frame in its hands."""
+"""Delivers every frame a second time some time later, like a worker that was frozen with the frame in hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LATER_S = 0.1, 1.5
 
 
 class Copies:
-    """Reads the shards' streams beside the workers. `made` counts the frames that were appended again."""
+    """Reads the shards' streams besides the workers. `made` counts the frames that were appended again."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.made = 0
@@ -51,7 +51,7 @@ class Copies:
                 self.made += 1
 
     def stop(self) -> None:
-        """Make no more."""
+        """Make no more copies."""
         self._end.set()
         self._copying.result(10)
         self._thread.shutdown()
@@ -60,7 +60,7 @@ class Copies:
 
 @contextmanager
 def copies(cluster: Cluster) -> Iterator[Copies]:
-    """Have every frame come twice."""
+    """Deliver every frame twice."""
     made = Copies(cluster)
     try:
         yield made

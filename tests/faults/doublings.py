@@ -1,6 +1,6 @@
-"""Faults after which there are two copies of a chunk, or a late one, split into the steps that a test needs.
+"""Faults that produce a second or a late copy of a chunk, divided into the steps that a test needs.
 
-`begin` makes the copy before the shard starts refusing. `while_refused` has the chunk worked while the shard refuses.
+`begin` makes the copy before the shard refuses changes. `while_refused` lets the shard get the chunk and refuse it.
 `release` delivers the copy when the shard accepts changes again.
 """
 
@@ -23,7 +23,7 @@ SHARD = "s1"
 
 
 class Doubling(Protocol):
-    """One such fault. Every step blocks until it has happened."""
+    """One such fault. Every step blocks until it is complete."""
 
     name: str
 
@@ -31,13 +31,13 @@ class Doubling(Protocol):
         """Make the copy."""
 
     def while_refused(self, cluster: Cluster) -> None:
-        """Have the chunk worked."""
+        """Let the shard get the chunk."""
 
     def release(self, cluster: Cluster) -> None:
         """Deliver the copy."""
 
     def end(self, cluster: Cluster) -> None:
-        """Undo what is left of it."""
+        """Undo the rest of the fault."""
 
 
 def changes_held_by(cluster: Cluster, program: str) -> bool:
@@ -48,7 +48,7 @@ def changes_held_by(cluster: Cluster, program: str) -> bool:
 
 
 def freeze_with_changes(cluster: Cluster, program: str) -> int:
-    """Freeze a worker that was given a change; returns its process id. One that had only reads is frozen again."""
+    """Freeze a worker that was given a change; returns its process id. A worker that had only reads is frozen again."""
     pid = cluster.pid(program)
 
     def frozen_with_a_change() -> bool:
@@ -64,7 +64,7 @@ def freeze_with_changes(cluster: Cluster, program: str) -> int:
 
 
 class _Frozen:
-    """What several doublings share: a worker is frozen with a frame in hand, and wakes when it is released."""
+    """The base of several doublings: a worker is frozen with a frame in hand, and continues when it is released."""
 
     def __init__(self) -> None:
         self._program = ""
@@ -76,19 +76,19 @@ class _Frozen:
         self._pid = freeze_with_changes(cluster, self._program)
 
     def release(self, cluster: Cluster) -> None:
-        """Let it wake."""
+        """Let it continue."""
         del cluster
         os.kill(self._pid, signal.SIGCONT)
         self._pid = 0
 
     def end(self, cluster: Cluster) -> None:
-        """Let it wake if it has not."""
+        """Let it continue, unless it does already."""
         if self._pid:
             self.release(cluster)
 
 
 class FrozenWorker(_Frozen):
-    """A worker freezes between its read and its call; a peer takes its frames over."""
+    """A worker freezes between its read and its call, and a peer takes its frames over."""
 
     name = "frozen-worker"
 
@@ -98,7 +98,7 @@ class FrozenWorker(_Frozen):
 
 
 class SentAgain(_Frozen):
-    """As before, but the api's connection breaks, so that the peer gets the chunk again as a new frame."""
+    """The same, but the api's connection breaks, so that the peer gets the chunk again in a new frame."""
 
     name = "sent-again"
 
@@ -111,7 +111,7 @@ class SentAgain(_Frozen):
 
 
 class Emptied(_Frozen):
-    """As before, but Redis loses its data on live connections."""
+    """The same, but Redis loses its data on live connections."""
 
     name = "redis-emptied"
 
@@ -122,7 +122,7 @@ class Emptied(_Frozen):
 
 
 class SlowLink:
-    """The bytes of a call stay on the link while the worker, or its peer once it is killed, calls the shard again."""
+    """The bytes of a call stay on the link while the worker, or its peer if the worker is killed, calls again."""
 
     def __init__(self, network: Network, *, killed: bool) -> None:
         self.name = "killed-worker" if killed else "slow-link"
@@ -131,7 +131,7 @@ class SlowLink:
         self._program = ""
 
     def begin(self, cluster: Cluster) -> None:
-        """Hold what is sent on the connections that there are, until a change is among it."""
+        """Hold the bytes that are sent on the present connections, until a change is among them."""
         self._program = reader(cluster, SHARD)
         self._link.hold_requests()
         wait_for(lambda: self._holds_a_call(cluster), "the worker has not called the shard with a change")
@@ -140,7 +140,7 @@ class SlowLink:
         return self._link.held > 0 and changes_held_by(cluster, self._program)
 
     def while_refused(self, cluster: Cluster) -> None:
-        """Kill the worker, if that is the fault; wait until somebody has called again, on a connection that passes."""
+        """Kill the worker, if that is the fault. Wait for another call on a connection that is not held."""
         pid = cluster.pid(self._program)
         if self._killed:
             cluster.kill(self._program)
@@ -154,13 +154,13 @@ class SlowLink:
         self._link.release()
 
     def end(self, cluster: Cluster) -> None:
-        """Pass everything on."""
+        """Pass all bytes on."""
         del cluster
         self._link.release()
 
 
 class OldFrames:
-    """A replica that missed the report of a frame becomes the leader: the frame is there again."""
+    """A replica that missed the report of a frame becomes the leader, and so the frame exists again."""
 
     name = "old-frames"
 
@@ -169,7 +169,7 @@ class OldFrames:
         self._pids: list[int] = []
 
     def begin(self, cluster: Cluster) -> None:
-        """Give a replica what nobody has worked yet, and nothing after that."""
+        """Give a replica the frames that no worker has read yet, and nothing after that."""
         self._pids = [cluster.pid(status.name) for status in cluster.status() if is_worker(status.name)]
         for pid in self._pids:
             os.kill(pid, signal.SIGSTOP)
@@ -183,7 +183,7 @@ class OldFrames:
         self._failover.cut_replica_off(cluster)
 
     def while_refused(self, cluster: Cluster) -> None:
-        """Let the workers report what is refused."""
+        """Let the workers report the refusals."""
         self._wake()
         with as_tarantkv(cluster) as client:
             wait_for(lambda: not client.xlen(shard_stream(SHARD)) or not self._held(cluster), "nobody reported")
@@ -196,7 +196,7 @@ class OldFrames:
         self._failover.replace_leader(cluster)
 
     def end(self, cluster: Cluster) -> None:
-        """Lead everybody back."""
+        """Lead all clients back."""
         self._wake()
         self._failover.stop(cluster)
 

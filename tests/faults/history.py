@@ -1,7 +1,7 @@
-"""What clients did and saw: the recorded calls. `operations` makes operations on single keys of them.
+"""The recorded calls of clients and their answers. `operations` turns them into operations on single keys.
 
-Times are seconds of one monotonic clock. A call is what a client wanted once: its retries under one `Idempotency-Key`
-belong to it. Nothing here talks to anybody.
+Times are seconds of one monotonic clock. The retries of a call under one `Idempotency-Key` belong to the call. This
+module sends nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Action(StrEnum):
 
 
 class Fate(StrEnum):
-    """What is known about a change of one key."""
+    """What is known about the change of one key."""
 
     HAPPENED = "happened"
     NEVER = "never"
-    """It was answered that nothing was applied, or nothing was sent: it must not happen."""
+    """The answer said that nothing was applied, or nothing was sent: the change must not happen."""
     REFUSED = "refused"
-    """The shard looked at the key and refused: a condition, a bound, or what is stored is no number. That is final."""
+    """The shard checked the key and refused: for a condition, a bound, or a value that is no number. This is final."""
     UNKNOWN = "unknown"
     """It may have happened, may still happen until its latest time, or may never happen."""
 
@@ -47,35 +47,35 @@ NEVER = 1e12
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a change asks for one key, beside its value. Of `ttl_s`, `ends` and `keep` one at most is given."""
+    """What a change asks for one key, besides its value. At most one of `ttl_s`, `ends` and `keep` is given."""
 
     condition: str | None = None
     ttl_s: float | None = None
     ends: float | None = None
-    """When the key is to be over, in seconds of the history's clock."""
+    """When the key expires, in seconds of the history's clock."""
     keep: bool = False
     delta: int = 0
     initial: int = 0
     low: int | None = None
     high: int | None = None
     always: bool = False
-    """An increment's `ttl_s` counts each time, and not only where it makes the key."""
+    """An increment's `ttl_s` applies each time, and not only when it creates the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an answer tells of one key; None where it tells nothing."""
+    """What an answer says about one key; None: the answer says nothing about it."""
 
     version: str | None = None
-    """That a change gave, or that a read saw."""
+    """The version that a change gave, or that a read saw."""
     current: str | None = None
-    """That made a condition fail; `ABSENT` where there is no key."""
+    """The version that made a condition fail; `ABSENT` if there is no key."""
     refusal: str | None = None
     number: int | None = None
-    """What an increment made."""
+    """The result of an increment."""
     found: bool | None = None
     ends: float | None = None
-    """When the key that a read saw will be over, as `Ask.ends`."""
+    """When the key that a read saw expires, as `Ask.ends`."""
 
 
 NOTHING_ASKED, NOTHING_TOLD = Ask(), Told()
@@ -93,15 +93,15 @@ class Call:
     idempotency_key: str | None = None
     answered: float = 0.0
     longest_s: float = 0.0
-    """The longest wait for one answer; `wait_s` is for all tries together."""
+    """The longest wait for one answer; `wait_s` is for all attempts together."""
     latest: float = 0.0
-    """When a change of unknown fate can happen no more: its deadline, and an allowance for clocks."""
+    """After this a change of unknown outcome cannot happen any more: its deadline, and an allowance for clocks."""
     answers: list[str] = field(default_factory=list)
     fates: dict[str, Fate] = field(default_factory=dict)
     seen: dict[str, str | int | None] = field(default_factory=dict)
-    """What a read that succeeded found; None: not there."""
+    """What a successful read found; None: the key is absent."""
     deleted: int | None = None
-    """How many keys a delete that succeeded found."""
+    """How many keys a successful delete found."""
     asks: dict[str, Ask] = field(default_factory=dict)
     told: dict[str, Told] = field(default_factory=dict)
     contradicted: tuple[str, ...] = ()
@@ -109,13 +109,13 @@ class Call:
     asks_versions: bool = False
     partial: bool = False
     scan: bool = False
-    """A read that asks for all keys by their common beginning."""
+    """A read that asks for all keys by their common prefix."""
     document: dict[str, Any] = field(default_factory=dict, repr=False)
-    """The last answer's."""
+    """That of the last answer."""
     off_s: float = 0.0
     """How far the clock of a shard may be from this history's."""
     step_s: float = 0.0
-    """How far it may be set off while a key lives."""
+    """By how much it may be set wrong while a key lives."""
 
     @property
     def succeeded(self) -> bool:
@@ -124,12 +124,12 @@ class Call:
 
     @property
     def undisturbed(self) -> bool:
-        """Whether the client saw nothing but a success."""
+        """Whether the client saw only successes."""
         return len(self.answers) == 1 and self.succeeded
 
     @property
     def kind(self) -> str:
-        """The action and what it asks for beyond it, for counting."""
+        """The action and its options, for counting."""
         asks = self.asks.values()
         words = [
             "if" if any(ask.condition for ask in asks) else "",
@@ -146,12 +146,12 @@ class Call:
         return self.answered - self.called
 
     def value(self, key: str) -> str:
-        """What this write stores under `key`: unlike any other value in the history."""
+        """What this write stores under `key`: a value that occurs nowhere else in the history."""
         return f"{key}={self.number}"
 
 
 def combined(fates: Iterable[Fate]) -> Fate:
-    """What several attempts under one `Idempotency-Key` say together."""
+    """The combined outcome of several attempts under one `Idempotency-Key`."""
     all_fates = set(fates)
     return next(fate for fate in (Fate.HAPPENED, Fate.REFUSED, Fate.UNKNOWN, Fate.NEVER) if fate in all_fates)
 

@@ -15,25 +15,25 @@ from localcluster.cluster import Cluster
 
 
 class Injection(Protocol):
-    """One fault. Both methods block until the fault is there, or gone."""
+    """One fault. Both methods block until the fault has begun, or ended."""
 
     @property
     def name(self) -> str:
-        """What is broken and how, in lower case and fit for a file name: `redis-frozen`, `api-redis-cut`."""
+        """What is broken and how, in lower case and valid as a file name: `redis-frozen`, `api-redis-cut`."""
 
     def start(self, cluster: Cluster) -> None:
-        """Break something. After this the fault is there, until `stop` or until it is over by its own nature."""
+        """Break something. From then on the fault exists, until `stop` or until it ends by itself."""
 
     def stop(self, cluster: Cluster) -> None:
-        """Undo what `start` did, also when that has failed midway; nothing when there is nothing to undo.
+        """Undo what `start` did, even if that has failed midway. If there is nothing to undo, do nothing.
 
-        From here on the system must recover without help.
+        After that the system must recover without help.
         """
 
 
 @asynccontextmanager
 async def injected(injection: Injection, cluster: Cluster) -> AsyncIterator[None]:
-    """Inject the fault for the length of a `with` block, without blocking the event loop."""
+    """Inject the fault during a `with` block, without blocking the event loop."""
     try:
         await asyncio.to_thread(injection.start, cluster)
         yield

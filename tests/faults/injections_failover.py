@@ -13,7 +13,7 @@ from tests.faults.second_redis import SecondRedis, administrator, credentials
 
 _JUNK_KEYS = 400
 _JUNK_BYTES = 32 * 1024
-"""So much that Redis looks at its clients several times while it loads them: it does after every two mebibytes."""
+"""So many bytes that Redis serves its clients several times while it loads them: it does so after every 2 MiB."""
 
 
 class FailedOver:
@@ -27,21 +27,21 @@ class FailedOver:
         self._replica: SecondRedis | None = None
 
     def start(self, cluster: Cluster) -> None:
-        """Cut the replica off, wait, kill the leader, and lead everybody to the replica."""
+        """Cut the replica off, wait, kill the leader, and lead all clients to the replica."""
         self.cut_replica_off(cluster)
         # The fault is that the replica misses writes: check that it does.
         time.sleep(self._missing_s)
         self.replace_leader(cluster)
 
     def cut_replica_off(self, cluster: Cluster) -> None:
-        """Give the leader a replica that has everything up to now and nothing that comes later."""
+        """Give the leader a replica that has all writes up to now and none that follows."""
         replica = self._replica = SecondRedis(cluster)
         replica.start()
         replica.follow(cluster.config.redis_port)
         replica.promote()
 
     def replace_leader(self, cluster: Cluster) -> None:
-        """Kill the leader, and lead everybody to the replica."""
+        """Kill the leader, and lead all clients to the replica."""
         if self._replica is None:
             raise AssertionError("there is no replica")
         for link in self._links:
@@ -52,7 +52,7 @@ class FailedOver:
             link.heal()
 
     def stop(self, cluster: Cluster) -> None:
-        """Lead everybody back to the cluster's own Redis, which is empty."""
+        """Lead all clients back to the cluster's own Redis, which is empty."""
         if self._replica is not None:
             cluster.wait_running("redis")
             for link in self._links:
@@ -63,9 +63,9 @@ class FailedOver:
 
 
 class Demoted:
-    """Another server has become the leader. Old connections stay with the one before, which is a replica now.
+    """Another server has become the leader. Old connections stay with the former leader, which is a replica now.
 
-    `cut_off`: it does not reach its new leader, so that it gets nothing new.
+    `cut_off`: the former leader cannot reach the new one, so that it gets no new writes.
     """
 
     def __init__(self, network: Network, *, cut_off: bool = False) -> None:
@@ -100,9 +100,9 @@ class Demoted:
 
 
 class Loading:
-    """In place of Redis there is a server that has just started and loads its data: it answers `LOADING`.
+    """Redis is replaced by a server that has just started and loads its data: it answers `LOADING`.
 
-    Once it has loaded, it knows nothing of anybody. Afterwards the one before is back, with what it had long ago.
+    After loading it has none of the system's data. At the end the former server returns, with its old data.
     """
 
     name = "redis-loading"
@@ -113,7 +113,7 @@ class Loading:
         self._other: SecondRedis | None = None
 
     def start(self, cluster: Cluster) -> None:
-        """Give the server something to load, start it again, and lead everybody there."""
+        """Give the server data to load, restart it, and lead all clients there."""
         other = self._other = SecondRedis(cluster)
         other.start("rdbcompression no")
         with administrator(cluster, other.port) as client:
@@ -125,7 +125,7 @@ class Loading:
             link.lead_to(other.address)
 
     def stop(self, cluster: Cluster) -> None:
-        """Lead everybody back."""
+        """Lead all clients back."""
         if self._other is not None:
             for link in self._links:
                 link.lead_to(("127.0.0.1", cluster.config.redis_port))

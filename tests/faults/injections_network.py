@@ -1,6 +1,6 @@
-"""Faults of the network between two tiers: each kind of condition, on the links of each pair.
+"""Faults of the network between two tiers: each kind of condition, on the links of each pair of tiers.
 
-A link has one fault at a time: the end of any fault mends its links.
+A link has one fault at a time: the end of any fault repairs its links.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.faults.networked import Network
 
 SLOW_S = 0.2
 DAMAGE = 0.1
-"""Pieces that lose some bytes. Each ends its connection, most of them by a timeout of seconds."""
+"""Pieces that lose some bytes. Each ends its connection, most of them by a timeout of several seconds."""
 
 _SLOW, _SWALLOWED, _HELD, _DAMAGED = (
     Treatment(delay_s=SLOW_S),
@@ -48,7 +48,7 @@ class NetworkFault:
 
     @property
     def damaged(self) -> int:
-        """How many pieces have lost bytes on these links, since they were made."""
+        """How many pieces have lost bytes on these links since the links were made."""
         return sum(link.damaged for link in self._links)
 
     def start(self, _: Cluster) -> None:
@@ -63,7 +63,7 @@ class NetworkFault:
 
 
 def pairs(network: Network) -> dict[str, tuple[Link, ...]]:
-    """The links between each two tiers; those to one shard are also a pair of their own."""
+    """The links between each pair of tiers; the links to one shard are also a pair of their own."""
     return {
         "client-api": (network.client_api,),
         "api-redis": (network.api_redis,),

@@ -1,4 +1,4 @@
-"""Faults of processes: killed, kept down, frozen; and workers that come and go."""
+"""Faults of processes: killed, kept down, frozen; and workers that are added and removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.faults.processes import reader, wait_for
 
 
 def programs_of(cluster: Cluster, target: str) -> list[str]:
-    """The programs that a target means: one by its name, `workers` or `shards` for all of these, or `worker` for the
+    """The programs of a target: one by its name, `workers` or `shards` for all of these, or `worker` for the
     one that reads the streams.
     """
     if target == "worker":
@@ -24,7 +24,7 @@ def programs_of(cluster: Cluster, target: str) -> list[str]:
 
 
 def kill_for_good(cluster: Cluster, name: str) -> None:
-    """Kill it while the supervisor stops it: otherwise the supervisor starts it again at once."""
+    """Kill it while the supervisor stops it. Otherwise the supervisor would start it again at once."""
     pid = cluster.kill(name, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as other:
         stopped = other.submit(cluster.stop_program, name)
@@ -54,7 +54,7 @@ class Killed:
 
 
 class Down:
-    """SIGKILL, and nobody starts it again before the fault is over."""
+    """SIGKILL, without a restart before the end of the fault."""
 
     def __init__(self, target: str) -> None:
         self.name = f"{target}-down"
@@ -62,13 +62,13 @@ class Down:
         self._programs: list[str] = []
 
     def start(self, cluster: Cluster) -> None:
-        """Kill all of the target for good, one after the other."""
+        """Kill all of the target without a restart, one after the other."""
         for program in programs_of(cluster, self._target):
             self._programs.append(program)
             kill_for_good(cluster, program)
 
     def stop(self, cluster: Cluster) -> None:
-        """Start what was killed; other faults may still keep it from serving."""
+        """Start the killed programs; other faults may still prevent them from serving."""
         for program in self._programs:
             cluster.start_program(program)
         self._programs.clear()
@@ -97,7 +97,7 @@ class Frozen:
 
 
 class WorkersChanging:
-    """Workers are added and removed every second, one more than usual and back."""
+    """A worker is added and removed again every second."""
 
     name = "workers-changing"
 
@@ -109,14 +109,14 @@ class WorkersChanging:
         self._failure: BaseException | None = None
 
     def start(self, cluster: Cluster) -> None:
-        """Begin to change their number."""
+        """Start to change their number."""
         self._over.clear()
         self._failure = None
         self._thread = threading.Thread(target=self._run, args=(cluster, cluster.workers()), daemon=True)
         self._thread.start()
 
     def stop(self, cluster: Cluster) -> None:
-        """Have as many as before; raises what went wrong in between."""
+        """Restore their number; raises the error of a change, if there was one."""
         del cluster
         if self._thread is None:
             return

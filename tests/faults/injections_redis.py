@@ -1,4 +1,4 @@
-"""Faults in which a Redis server runs and does not serve. `injections_processes` kills and freezes it,
+"""Faults in which a Redis server runs but does not serve. `injections_processes` kills and freezes it,
 `injections_failover` replaces it.
 """
 
@@ -19,7 +19,7 @@ _KILL_EVERY_S = 0.05
 
 
 class Paused:
-    """`CLIENT PAUSE`: commands are taken and wait, for as long as is said in advance."""
+    """`CLIENT PAUSE`: Redis receives commands but does not run them, for a time that is given in advance."""
 
     name = "redis-paused"
 
@@ -27,18 +27,18 @@ class Paused:
         self._seconds = seconds
 
     def start(self, cluster: Cluster) -> None:
-        """Begin the pause."""
+        """Start the pause."""
         with administrator(cluster) as client:
             client.client_pause(int(self._seconds * 1000))
 
     def stop(self, cluster: Cluster) -> None:
-        """Wait for its end: nobody can end it sooner, since the administrator's commands wait as well."""
+        """Wait for its end. It cannot be ended earlier, because the administrator's commands wait as well."""
         with administrator(cluster) as client:
             client.ping()
 
 
 class OutOfMemory:
-    """`maxmemory` is reached: Redis refuses commands that need memory with `OOM`, and takes those that free memory."""
+    """`maxmemory` is reached: Redis refuses commands that need memory with `OOM`, and runs those that free memory."""
 
     name = "redis-out-of-memory"
 
@@ -46,13 +46,13 @@ class OutOfMemory:
         self._before: str | None = None
 
     def start(self, cluster: Cluster) -> None:
-        """Lower the limit below what is used."""
+        """Lower the limit below the used memory."""
         with administrator(cluster) as client:
             self._before = client.config_get("maxmemory")["maxmemory"]
             client.config_set("maxmemory", 1)
 
     def stop(self, cluster: Cluster) -> None:
-        """Raise it to what it was."""
+        """Restore the limit."""
         if self._before is not None:
             with administrator(cluster) as client:
                 client.config_set("maxmemory", self._before)
@@ -60,7 +60,7 @@ class OutOfMemory:
 
 
 class ReadOnly:
-    """Redis has become a replica, of a leader that is not there: writes are refused with `READONLY`."""
+    """Redis has become a replica of a leader that does not exist: it refuses writes with `READONLY`."""
 
     name = "redis-read-only"
 
@@ -76,7 +76,7 @@ class ReadOnly:
 
 
 class Busy:
-    """Somebody's script does not end: everything is refused with `BUSY`."""
+    """A script does not end: Redis refuses all commands with `BUSY`."""
 
     name = "redis-busy"
 
@@ -84,7 +84,7 @@ class Busy:
         self._script: threading.Thread | None = None
 
     def start(self, cluster: Cluster) -> None:
-        """Run the script, and wait until Redis complains about it."""
+        """Run the script, and wait until Redis refuses commands because of it."""
         with administrator(cluster) as client:
             client.config_set("lua-time-limit", 1)
         self._script = threading.Thread(target=self._run, args=(cluster,), daemon=True)
@@ -112,7 +112,7 @@ class Busy:
 
 
 class ConnectionsKilled:
-    """Kills the connections of one kind of client, again and again, as soon as they are made."""
+    """Kills the connections of one kind of client repeatedly, as soon as they are made."""
 
     def __init__(self, client_name: str = "worker") -> None:
         self.name = f"redis-kills-{client_name}"
@@ -122,7 +122,7 @@ class ConnectionsKilled:
         self._killer: threading.Thread | None = None
 
     def start(self, cluster: Cluster) -> None:
-        """Begin to kill."""
+        """Start to kill."""
         self._enough.clear()
         self._killer = threading.Thread(target=self._kill, args=(cluster,), daemon=True)
         self._killer.start()
@@ -142,7 +142,7 @@ class ConnectionsKilled:
 
 
 class Emptied:
-    """`FLUSHALL`, twice a second: all data is gone, and no connection breaks."""
+    """`FLUSHALL` twice a second: all data is lost, and no connection breaks."""
 
     name = "redis-emptied"
 
@@ -152,7 +152,7 @@ class Emptied:
         self._thread: threading.Thread | None = None
 
     def start(self, cluster: Cluster) -> None:
-        """Begin to empty it."""
+        """Start to empty it."""
         self._enough.clear()
         self._thread = threading.Thread(target=self._empty, args=(cluster,), daemon=True)
         self._thread.start()

@@ -1,4 +1,4 @@
-"""Faults inside a shard: its disk full, its memory full, its clock off, its files damaged."""
+"""Faults inside a shard: its disk is full, its memory is full, its clock is wrong, its files are damaged."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SET_CLOCK = """
 
 
 class DiskFull:
-    """The shard's process can make no file longer: a write fails as it does on a full disk, only with another errno.
+    """The shard's process cannot extend any file: a write fails as on a full disk, but with another errno.
 
-    Python ignores SIGXFSZ, and a shard inherits that from its launcher, so that it sees the error and is not killed.
+    Python ignores SIGXFSZ, and a shard inherits that from its launcher, so it gets the error and is not killed.
     """
 
     def __init__(self, shard: str) -> None:
@@ -38,7 +38,7 @@ class DiskFull:
         resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     def stop(self, cluster: Cluster) -> None:
-        """Lift the limit; a process that was started meanwhile never had it."""
+        """Remove the limit; a process that was started meanwhile never had it."""
         if self._pid and self._pid == cluster.pid(self._program):
             with suppress(ProcessLookupError):
                 resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -46,7 +46,7 @@ class DiskFull:
 
 
 class MemoryFull:
-    """No room for data is left in the shard's memory."""
+    """The shard's memory has no room for more data."""
 
     def __init__(self, shard: str) -> None:
         self.name = f"shard-{shard}-memory-full"
@@ -58,13 +58,13 @@ class MemoryFull:
         self._filled.enter_context(Store(cluster).full(self._shard))
 
     def stop(self, cluster: Cluster) -> None:
-        """Make room again."""
+        """Free the memory again."""
         del cluster
         self._filled.close()
 
 
 class ReadOnlyShard:
-    """The shard takes no changes, as a replica does or one that somebody has switched over."""
+    """The shard accepts no changes, like a replica or a former leader."""
 
     def __init__(self, shard: str) -> None:
         self.name = f"shard-{shard}-read-only"
@@ -82,7 +82,7 @@ class ReadOnlyShard:
 
 
 class ShardClock:
-    """The shard's clock is off by some seconds: ahead if positive. A restart sets it right."""
+    """The shard's clock is wrong by some seconds: ahead if positive. A restart sets it right."""
 
     def __init__(self, shard: str, offset_s: int) -> None:
         self.name = f"shard-{shard}-clock-{offset_s:+d}s"
@@ -90,7 +90,7 @@ class ShardClock:
         self._offset_s = offset_s
 
     def start(self, cluster: Cluster) -> None:
-        """Set it off."""
+        """Set it wrong."""
         self._set(cluster, self._offset_s)
 
     def stop(self, cluster: Cluster) -> None:
@@ -102,9 +102,9 @@ class ShardClock:
 
 
 def settle_clock(cluster: Cluster, shard: str) -> None:
-    """Set a shard's clock that was ahead right at once, for the next tests: by itself it takes eight times as long.
+    """Correct a shard's clock that was ahead at once, for the next tests. By itself it would take eight times as long.
 
-    The shard may give versions again that it gave while it was ahead.
+    The shard may then repeat versions that it gave while it was ahead.
     """
     position = [each.name for each in cluster.config.shards].index(shard) + 1
     space = "box.space.clock"
@@ -113,12 +113,12 @@ def settle_clock(cluster: Cluster, shard: str) -> None:
 
 
 def newest(directory: Path, suffix: str) -> Path:
-    """The newest snapshot (`snap`) or log (`xlog`) of a shard; their names are their places in its history."""
+    """The newest snapshot (`snap`) or log (`xlog`) of a shard; their names are positions in its history."""
     return max(directory.glob(f"*.{suffix}"))
 
 
 def flip_bytes(path: Path, at: int, count: int = 8) -> bytes:
-    """Turn every bit of `count` bytes of a file; returns what the whole file was, for putting it back."""
+    """Invert every bit of `count` bytes of a file; returns the former content, so that it can be restored."""
     before = path.read_bytes()
     damaged = bytearray(before)
     for position in range(at, min(at + count, len(before))):

@@ -1,4 +1,4 @@
-"""Rules that hold in every history, checked one by one: that is cheaper than the search, and clearer when it fails."""
+"""Rules that hold in every history. Checking them is cheaper than the search, and a failure is easier to understand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.faults.history import ABSENT, NOTHING_ASKED, NOTHING_TOLD, Action, As
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A promise that was not kept for one key."""
+    """A promise that was broken for one key."""
 
     rule: str
     key: str
@@ -30,7 +30,7 @@ _PLAIN_INCREMENT = (0, None, None, None, None)
 
 
 def breaches(calls: Sequence[Call]) -> list[Breach]:
-    """Every breach in a history whose last call reads all keys after all others have ended."""
+    """Every breach in a history. Its last call must read all keys after all other calls have ended."""
     return [
         *_strange_values(calls),
         *_lost(calls),
@@ -63,11 +63,11 @@ def _lost(calls: Sequence[Call]) -> Iterator[Breach]:
         if any(call.action is Action.INCREMENT for call in changes[key]):
             continue
         ends = any(_ask(call, key).ttl_s or _ask(call, key).ends for call in changes[key])
-        # Whether a touch or an expiry came at its time is for the search to say.
+        # The search checks whether a touch or an expiry came in time.
         stored = [call for call in changes[key] if call.action is not Action.TOUCH]
         for call in stored:
             kept = _result(call, key)
-            # Another change may have replaced it unless that one ended before this one began.
+            # Another change may have replaced it, unless that change ended before this one began.
             others = (other for other in stored if other is not call)
             replaced = any(_end(other) >= call.called and _result(other, key) == value for other in others)
             over = ends and value is None
@@ -76,7 +76,7 @@ def _lost(calls: Sequence[Call]) -> Iterator[Breach]:
 
 
 def _versions(calls: Sequence[Call]) -> Iterator[Breach]:
-    """A version told by two changes, seen with two values, or seen again after a change that came after it."""
+    """A version that two changes reported, that had two values, or that was seen again after a later change."""
     sightings: dict[tuple[str, str], list[tuple[Call, str | int | None]]] = defaultdict(list)
     givers: dict[tuple[str, str], Call] = {}
     for call in calls:
@@ -106,7 +106,7 @@ def _contradictions(calls: Sequence[Call]) -> Iterator[Breach]:
 
 
 def _counters(calls: Sequence[Call]) -> Iterator[Breach]:
-    """Keys that were incremented and never changed otherwise, without expiry and bounds."""
+    """Keys without expiry and bounds that were only incremented."""
     for key, changes in _changes(calls).items():
         value = calls[-1].seen.get(key, 0) or 0
         plain = all(call.action is Action.INCREMENT and _limits(call, key) == _PLAIN_INCREMENT for call in changes)
@@ -126,7 +126,7 @@ def _limits(call: Call, key: str) -> tuple[int, int | None, int | None, float | 
 
 
 def _changes(calls: Sequence[Call]) -> dict[str, list[Call]]:
-    """The changes of each key that happened or may have."""
+    """The changes of each key that happened or may have happened."""
     changes: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
         for key, fate in call.fates.items():
@@ -140,7 +140,7 @@ def _ask(call: Call, key: str) -> Ask:
 
 
 def _shown(call: Call, key: str) -> str | int | None:
-    """The value that belongs to a version that an answer tells."""
+    """The value that belongs to a version in an answer."""
     if call.action is Action.WRITE:
         return call.value(key)
     return call.seen.get(key, call.told.get(key, NOTHING_TOLD).number)

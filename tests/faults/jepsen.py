@@ -2,7 +2,7 @@
 
 `{"index": 7, "time": ns, "process": 3, "type": "invoke|ok|fail|info", "f": "write|read|…", "key": …, "value": …}`
 
-A batch is one event for each of its keys, since a key is the object that must be linearizable. `fail`: it did not
+A batch is one event for each of its keys, because a key is the object that must be linearizable. `fail`: it did not
 happen. `info`: it may have happened, or may yet. As Jepsen asks, a process has one operation at a time, and none after
 an `info`. Beside what Jepsen knows an event may have `found` (whether a delete or a touch found the key, where its
 answer tells), `latest` (of an `info`: ns past which it cannot happen any more), `call` (the number of the client's
@@ -29,11 +29,11 @@ _NS = 1_000_000_000
 _ENDS = {Fate.HAPPENED: "ok", Fate.REFUSED: "ok", Fate.NEVER: "fail", Fate.UNKNOWN: "info"}
 
 _USUAL_END = {Action.READ: None}
-"""An `ends` that is left out: a read does not tell it, and a change asks for none."""
+"""An `ends` that is left out: a read does not contain it, and a change does not ask for one."""
 
 
 def events(calls: Iterable[Call]) -> list[Event]:
-    """A history as events. Of two at the same time an invocation comes first: those operations overlap."""
+    """A history as events. Of two events at the same time an invocation comes first, so that the operations overlap."""
     found = sorted(_unordered(calls), key=lambda event: (event["time"], event["type"] != "invoke"))
     _give_processes(found)
     for index, event in enumerate(found):
@@ -54,7 +54,7 @@ def read(path: Path) -> list[Event]:
 
 
 def operations_of(history: Sequence[Event]) -> dict[str, list[Op]]:
-    """The operations on every key, in seconds, as `history.operations` gives them for the calls themselves."""
+    """The operations on every key, in seconds, as `history.operations` makes them from the calls themselves."""
     invoked: dict[int, Event] = {}
     by_key: dict[str, list[Op]] = defaultdict(list)
     for event in history:
@@ -110,7 +110,7 @@ def _end(call: Call, key: str) -> Event:
 
 
 def _beyond(call: Call, key: str) -> Event:
-    """What Jepsen knows nothing of. What an answer tells of a key is decided in one place."""
+    """The fields that Jepsen does not know. One place decides what an answer says about a key."""
     (op,) = operations([call])[key]
     beyond: Event = {} if op.found is None else {"found": op.found}
     if asked := _unusual(asdict(op.ask), asdict(NOTHING_ASKED)):

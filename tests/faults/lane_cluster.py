@@ -40,13 +40,13 @@ class LaneCluster:
         return self.api[lane], self.workers[lane]
 
     def heal(self) -> None:
-        """Have every process run and every link whole."""
+        """Wait until every process runs, with every link whole."""
         for link in (*self.api, *self.workers):
             link.heal()
         self.cluster.start()
 
     def wait_home(self, timeout_s: float = 20.0) -> None:
-        """Until every lane is in order and every shard at home, as the api sees it."""
+        """Wait until, for the api, every lane works and every shard uses its home."""
         token = login(self.cluster.base_url, self.cluster.admin_user, self.cluster.admin_password)
         homes = {shard.name: self.home(shard.name) for shard in self.cluster.config.shards}
 
@@ -64,7 +64,7 @@ class LaneCluster:
 
 @contextmanager
 def lane_cluster(data_dir: Path) -> Iterator[LaneCluster]:
-    """Two shards, two workers and two lanes, everything whole."""
+    """Two shards, two workers and two lanes, all without faults."""
     proxy = Proxy()
     try:
         links = {tier: tuple(proxy.link(f"{tier}-{lane}") for lane in range(LANES)) for tier in ("api", "worker")}

@@ -1,17 +1,17 @@
-"""How long clients may notice a fault, as the tests check it.
+"""For how long clients may notice a fault in a test.
 
-The promises are for a machine that has nothing else to do. A run of all tests shares its processors, so its limits are
-wider: a test fails there only where a mechanism is missing, which costs a deadline or a whole restart. `make
-faults-report` has the machine alone, and checks the promises as they are.
+The promises apply to a machine without other work. A run of all tests shares the processors, so its limits are wider: a
+test fails there only if a mechanism is missing, which takes a deadline or a whole restart. `make faults-report` uses
+the machine alone, and checks the promises themselves.
 """
 
 import os
 
 STRICT = "FAULT_LIMITS_STRICT"
-"""Set by a runner that has the machine alone."""
+"""Set by a run that uses the machine alone."""
 
 SHARED_S = 3.0
-"""Other tests on the same processors may add this much: the most seen was 0.8 s, and the deadline is 5 s."""
+"""Other tests on the same processors may add this much: the most observed was 0.8 s, and the deadline is 5 s."""
 
 
 def felt_at_most(promised_s: float) -> float:

@@ -1,12 +1,12 @@
 """Is the history of one key linearizable? Wing and Gong's search with Lowe's memoisation.
 
-After "Testing and verifying concurrent objects" (Wing, Gong, 1993) and "Testing for linearizability" (Lowe, 2017). What
-operations do to a key stands in `model`. An operation takes effect at one moment between its call and its answer; the
-search looks for an order of such moments that explains every answer, and remembers which sets of operations it has
-brought to which state, since how they got there does not matter.
+After "Testing and verifying concurrent objects" (Wing, Gong, 1993) and "Testing for linearizability" (Lowe, 2017). The
+module `model` defines what operations do to a key. An operation takes effect at one moment between its call and its
+answer. The search looks for an order of such moments that explains every answer. It remembers which sets of operations
+led to which state, because their order does not matter after that.
 
-Beyond the textbook: an optional operation (of unknown outcome) may be left out when its time is over, and an operation
-may have several effects, since nobody knows to the moment when a key expires.
+Two additions: an optional operation (of unknown outcome) may be left out when its time is over, and an operation may
+have several effects, because the exact moment when a key expires is not known.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Event:
             self.after.before = self.before
 
     def unlift(self) -> None:
-        """Put the event back; in the opposite order of lifting."""
+        """Put the event back; in the opposite order of taking out."""
         self.before.after = self
         if self.after is not None:
             self.after.before = self
@@ -57,7 +57,7 @@ class Violation:
 
 
 def _linked(ops: Sequence[Op]) -> _Event:
-    """The events behind a head. Of events at the same moment calls come first: those operations overlap."""
+    """The events after a head. Of events at the same moment calls come first, so that the operations overlap."""
     events: list[tuple[float, bool, _Event]] = []
     for position, op in enumerate(ops):
         call, answer = _Event(op, 1 << position, is_call=True), _Event(op, 1 << position, is_call=False)
@@ -72,7 +72,7 @@ def _linked(ops: Sequence[Op]) -> _Event:
 
 
 class _Search:
-    """Depth first, with the steps kept on a stack: (call lifted, state before it, what else can be tried there)."""
+    """Depth first, with the steps on a stack: (call taken out, state before it, remaining choices at this step)."""
 
     def __init__(self, ops: Sequence[Op]) -> None:
         self.head = _linked(ops)
@@ -87,7 +87,7 @@ class _Search:
     def possible(self) -> Iterator[tuple[_Event, State]]:
         """The calls that may take effect next, with the state after each; or an optional one's end, to leave it out.
 
-        An answer ends the choice: its operation must be done before anything that was called later.
+        An answer ends the choice: its operation must take effect before all operations that were called later.
         """
         event = self.head.after
         while event is not None and event.is_call:
@@ -102,7 +102,7 @@ class _Search:
             self.farthest, self.reached = event.op, event.op.answered
 
     def run(self) -> Op | None:
-        """None if there is an order; otherwise the operation whose answer was the farthest to be reached."""
+        """None if there is an order; otherwise the operation with the latest answer that the search reached."""
         choices = self.possible()
         while self.head.after is not None:
             for call, state in choices:

@@ -1,7 +1,7 @@
 """Concurrent clients that use the HTTP API, and record every call and its answers.
 
-They run until told to stop; how long a phase lasts is counted in calls, never in seconds. Which keys, how large a
-batch and what comes next is random, from a seed (`asking`); what an answer tells stands in `answers`.
+They run until they are told to stop. The length of a phase is counted in calls, never in seconds. Keys, size of batches
+and the next call are random, from a seed (`asking`); `answers` interprets the answers.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tests.faults.asking import Asker, Mix, request
 from tests.faults.history import SERVED, Action, Call, Fate, combined
 
 SKEW_S = 0.5
-"""Clocks of one machine differ by nothing; this is for the time between an answer and its record."""
+"""Clocks of one machine do not differ; this allows for the time between an answer and its record."""
 
 HTTP_TIMEOUT_S = 20.0
-"""An api that runs answers by itself before this."""
+"""An api that runs has answered before this."""
 
 FROZEN_S = 600.0
-"""Longer than any api stands still here."""
+"""Longer than any api is frozen here."""
 
 RETRY_S = 0.05
 POLL_S = 0.02
@@ -39,7 +39,7 @@ Watch = Callable[[Call], bool]
 
 
 class Answer(NamedTuple):
-    """An answer that came whole."""
+    """A complete answer."""
 
     status: int
     content: bytes
@@ -73,7 +73,7 @@ class Load:
         step_s: float = 0.0,
         pause_s: float = 0.0,
     ) -> None:
-        """Clients and tries take turns between `base_url` and `other_urls`; a client waits `pause_s` between its calls.
+        """Clients and attempts use `base_url` and `other_urls` in turn; a client waits `pause_s` between its calls.
 
         `skew_s`, `refusals` and `garbled` are as in `Answers`, `off_s` and `step_s` as in `Call`.
         """
@@ -91,13 +91,13 @@ class Load:
         self._numbers = count(1)
         self._stopping = False
         self._asked: dict[int, float] = {}
-        """Since when each client that waits for an answer does."""
+        """Since when each waiting client has waited for its answer."""
         self._watches: list[tuple[Watch, asyncio.Future[None]]] = []
         self._watches_of_tries: list[tuple[Watch, asyncio.Future[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        # A call costs it a third of what it costs httpx, which would use more of the processors than the system does.
+        # It uses a third of the CPU time of httpx, which would take more of the processors than the system does.
         self._http = aiohttp.ClientSession(
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(None, sock_connect=self._http_timeout_s, sock_read=self._http_timeout_s),
@@ -116,11 +116,11 @@ class Load:
         await self._http.close()
 
     async def until(self, watch: Watch, calls: int = 1) -> None:
-        """Wait for this many calls of which `watch` is true, counted from now; or for the failure of a client."""
+        """Wait for this many calls for which `watch` is true, counted from now, or for the failure of a client."""
         await self._until(self._watches, watch, calls)
 
     async def until_tried(self, watch: Watch, tries: int = 1) -> None:
-        """The same for tries: `watch` is asked about the call after each of its tries."""
+        """The same for attempts: `watch` is asked about the call after each of its attempts."""
         await self._until(self._watches_of_tries, watch, tries)
 
     async def _until(self, watches: list[tuple[Watch, asyncio.Future[None]]], watch: Watch, calls: int) -> None:
@@ -133,12 +133,12 @@ class Load:
             raise AssertionError("a client ended")
 
     async def good(self, calls: int) -> None:
-        """Wait for this many calls that succeed and were made after this moment."""
+        """Wait for this many successful calls that were made after this moment."""
         now = time.monotonic()
         await self.until(lambda call: call.called > now and call.succeeded, calls)
 
     async def every_client_answered(self) -> None:
-        """Wait until each client has had an answer from now on: whatever waits now is answered then."""
+        """Wait until each client has got an answer from now on: then all requests that wait now are answered."""
         answered: set[int] = set()
 
         def watch(call: Call) -> bool:
@@ -148,7 +148,7 @@ class Load:
         await self.until_tried(watch)
 
     async def every_client_waiting(self, seconds: float) -> None:
-        """Wait until each client has waited for an answer for so long."""
+        """Wait until each client has waited for an answer for this long."""
         while len(self._asked) < self._clients or self._last_asked_s_ago() < seconds:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(POLL_S)
 
@@ -204,7 +204,7 @@ class Load:
 
     @contextmanager
     def _asking(self, call: Call) -> Iterator[float]:
-        """The call's client waits for an answer, since the moment that is given."""
+        """Record that the call's client waits for an answer, since the given moment."""
         self._asked[call.client] = time.monotonic()
         try:
             yield self._asked[call.client]
@@ -218,7 +218,7 @@ class Load:
             judge(call, "refused", Fate.NEVER)
             return
         except aiohttp.ClientError as error:
-            # An api that stands still may begin with it whenever it wakes.
+            # A frozen api may start with it whenever it continues.
             begun_s = FROZEN_S if isinstance(error, aiohttp.ServerTimeoutError) else 0.0
             self._answers.broken(call, type(error).__name__, begun_s)
             return
@@ -246,7 +246,7 @@ class Load:
             return Answer(answer.status, await answer.read())
 
     async def _again(self, call: Call) -> None:
-        """Send a served call once more under its `Idempotency-Key`; if that is served too, the answer is the same."""
+        """Repeat a served call under its `Idempotency-Key`: if the repetition is served too, its answer is the same."""
         try:
             with self._asking(call):
                 answer = await self._post(call)

@@ -1,8 +1,8 @@
-"""What each operation does to one key: the rules of the API, for the search in `linearizability`.
+"""The effect of each operation on one key: the rules of the API, for the search in `linearizability`.
 
 A key is absent, or has a value, a version and an expiry. The model knows only part of that: a version is `UNSEEN` until
-an answer tells it, and the expiry is a window. Inside it an operation may find the key or not; once one has not found
-it, the key is absent for all that come later.
+an answer contains it, and the expiry is a window. Within the window an operation may find the key or not. Once an
+operation has not found it, the key is absent for all later ones.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ CONDITION_FAILED, NOT_A_NUMBER, OUT_OF_RANGE = "condition_failed", "not_a_number
 
 Value = str | int
 Known = Mapping[str, Value]
-"""Of one key: the value that stood under a version, for versions of which an answer tells it."""
+"""The values of one key by their version, for versions whose value an answer contained."""
 
 
 class Stored(NamedTuple):
-    """A key that is there."""
+    """A key that exists."""
 
     value: Value
     version: str = UNSEEN
@@ -36,12 +36,12 @@ State = Stored | None
 
 
 def known_versions(ops: Sequence[Op]) -> dict[str, Value]:
-    """The values that answers tell to have stood under a version; a version of a key is unique, a value need not be."""
+    """The values by version, according to the answers. A version of a key is unique; a value need not be."""
     return {op.told.version: op.value for op in ops if op.told.version is not None and op.value is not None}
 
 
 def effects(op: Op, state: State, known: Known) -> Iterator[State]:
-    """The states that may follow if `op` takes effect in `state`; none if it cannot with the answer that it got."""
+    """The states that may follow if `op` takes effect in `state`; none if its answer does not allow that."""
     effect = _EFFECTS[op.action]
     if state is None or op.answered < state.ends[0]:
         return effect(op, state, known)
@@ -51,7 +51,7 @@ def effects(op: Op, state: State, known: Known) -> Iterator[State]:
 
 
 def _with_version(state: State, version: str, known: Known) -> Iterator[Stored]:
-    """The state if it may have that version."""
+    """The state, if its version may be that one."""
     if state is None:
         return
     if state.version == version:
@@ -70,7 +70,7 @@ def _fitting(op: Op, state: State, known: Known) -> Iterator[State]:
 
 
 def _refusing(op: Op, state: State, known: Known) -> Iterator[State]:
-    """The state if the condition of `op` does not hold in it, and its version is the one that the answer tells."""
+    """The state if the condition of `op` does not hold in it and its version is the one in the answer."""
     condition, current = op.ask.condition, op.told.current
     holds = {None: True, ABSENT: state is None, PRESENT: state is not None}
     if holds.get(condition, state is not None and state.version == condition) or current == condition:

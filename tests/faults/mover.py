@@ -1,6 +1,6 @@
-"""Moves buckets between the shards of a running cluster, with all that belongs to them, through the shards' consoles.
+"""Moves buckets with all their data between the shards of a running cluster, through the shards' consoles.
 
-It is a mover for tests: it handles no failures. The steps are in `mover.lua`.
+It is only for tests: it handles no failures. The steps are in `mover.lua`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _LUA = Path(__file__).with_name("mover.lua")
 
 
 class Mover:
-    """Moves buckets, and knows where it has moved them. `moves` counts those that have arrived."""
+    """Moves buckets, and records where they are. `moves` counts the buckets that have arrived."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.shards = [shard.name for shard in cluster.config.shards]
         self.moves = 0
         self._away: dict[int, tuple[str, str]] = {}
-        """The home of each bucket that is not there, and where it is."""
+        """The first and the present shard of each bucket that has moved."""
         self._homes: list[tuple[int, int, str]] = []
         self._added: dict[str, Path] = {}
         for shard in self.shards:
@@ -49,13 +49,13 @@ class Mover:
         return self._added.get(shard) or self.cluster.console_socket(shard)
 
     def add(self, shard: str, console: Path) -> None:
-        """Take a shard without buckets in that the cluster's configuration does not name."""
+        """Add a shard without buckets that the cluster's configuration does not name."""
         self._added[shard] = console
         self.shards.append(shard)
         self._load(shard)
 
     def remove(self, shard: str) -> None:
-        """Forget it; its buckets must be elsewhere."""
+        """Remove it; its buckets must be elsewhere."""
         if shard in self.shards:
             self.shards.remove(shard)
 
@@ -82,7 +82,7 @@ class Mover:
         self.arrive(buckets, source, target)
 
     def depart(self, buckets: Sequence[int], target: str) -> None:
-        """The first half of a move: from then on the buckets take no changes."""
+        """The first half of a move: from then on the buckets accept no changes."""
         (source,) = {self.place(bucket) for bucket in buckets}
         self.step(target, "arriving", buckets)
         self.step(source, "lock", buckets)
@@ -98,7 +98,7 @@ class Mover:
         self.step(source, "sent", buckets, target)
 
     def home(self) -> None:
-        """Move every bucket back to where it was at first."""
+        """Move every bucket back to its first shard."""
         ways: dict[tuple[str, str], list[int]] = {}
         for bucket, (home, place) in self._away.items():
             if home != place:
@@ -109,7 +109,7 @@ class Mover:
 
 
 class Wanderer:
-    """Moves buckets at random, a few at a time and one after the other, until it is told to stop."""
+    """Moves a few buckets at a time at random, one after the other, until it is told to stop."""
 
     def __init__(self, mover: Mover, buckets: Sequence[int], seed: int, most: int) -> None:
         self._mover = mover
@@ -129,7 +129,7 @@ class Wanderer:
             self._mover.move(some, target)
 
     def stop(self) -> None:
-        """Have it end with its move."""
+        """Let it finish its move and end."""
         self._end.set()
         self._moving.result(30)
         self._thread.shutdown()
@@ -137,7 +137,7 @@ class Wanderer:
 
 @contextmanager
 def mover(cluster: Cluster) -> Iterator[Mover]:
-    """A mover; in the end all buckets are where they were."""
+    """A mover; at the end it moves all buckets back."""
     made = Mover(cluster)
     try:
         yield made
@@ -147,7 +147,7 @@ def mover(cluster: Cluster) -> Iterator[Mover]:
 
 @contextmanager
 def recording_by_bucket(mover: Mover) -> Iterator[None]:
-    """Make the api record changes under claims by bucket, as it does where buckets move."""
+    """Make the api record changes under claims by bucket, as it does in a cluster whose buckets move."""
     try:
         _let_move(mover, may=True)
         yield
@@ -172,7 +172,7 @@ def applications_by_bucket(mover: Mover) -> Counter[str]:
 
 @contextmanager
 def wandering(mover: Mover, buckets: Sequence[int], *, seed: int = 1, most: int = 4) -> Iterator[None]:
-    """Have buckets move all the time, up to `most` at once."""
+    """Move buckets all the time, up to `most` at once."""
     wanderer = Wanderer(mover, buckets, seed, most)
     try:
         yield
@@ -182,7 +182,7 @@ def wandering(mover: Mover, buckets: Sequence[int], *, seed: int = 1, most: int 
 
 @asynccontextmanager
 async def wandering_beside(mover: Mover, buckets: Sequence[int], *, seed: int = 1) -> AsyncIterator[None]:
-    """The same, without holding up the event loop at the end."""
+    """The same, without blocking the event loop at the end."""
     wanderer = Wanderer(mover, buckets, seed, 4)
     try:
         yield

@@ -1,11 +1,11 @@
 """A TCP proxy between two tiers that delays, drops, holds or damages their bytes, as bad networks do.
 
 `Link` is one port in front of one server; `Proxy` is the thread that all links of a test share. A link passes bytes on
-until it is given another `Condition`, and again after `heal`. Each direction has a condition of its own:
+until it gets another `Condition`, and again after `heal`. Each direction has its own condition:
 
 - cut: every connection is reset, new ones are refused;
-- delayed: each piece waits before it goes on;
-- swallowed: connections are accepted and stay open, but nothing comes out at the other end, no end of stream either;
+- delayed: each piece waits before it is passed on;
+- swallowed: connections are accepted and stay open, but nothing reaches the other end, not even an end of stream;
 - held: as swallowed, but everything comes out when the link is healed, as a partition that ends in time for TCP to
   send again: the other end hears late of what nobody waits for any more;
 - damaged: of some pieces a few bytes vanish, and what follows moves up.
@@ -46,7 +46,7 @@ class Treatment:
     swallow: bool = False
     hold: bool = False
     damage: float = 0.0
-    """The chance of each piece to lose some bytes. A piece is what one read gives, for small messages one message."""
+    """The probability that a piece loses some bytes. A piece is the result of one read, as a rule one message."""
 
 
 PASS = Treatment()
@@ -60,7 +60,7 @@ class Condition:
     requests: Treatment = PASS
     """Toward the server."""
     answers: Treatment = PASS
-    """Toward who has connected."""
+    """Toward the client."""
 
 
 _REQUESTS: Callable[[Condition], Treatment] = attrgetter("requests")
@@ -99,9 +99,9 @@ class Proxy:
 
 
 class Link:
-    """One port, and what stands behind it.
+    """One port, and the server behind it.
 
-    `damaged` counts the pieces that have lost bytes, `swallowed` those that have vanished whole, `held` those that
+    `damaged` counts the pieces that have lost bytes, `swallowed` the pieces that were dropped, `held` those that
     `hold_requests` holds now.
     """
 
@@ -121,7 +121,7 @@ class Link:
 
     @property
     def address(self) -> str:
-        """`host:port`, for who connects."""
+        """`host:port`, for clients."""
         return f"127.0.0.1:{self.port}"
 
     def set(self, condition: Condition) -> None:
@@ -129,15 +129,15 @@ class Link:
         self._proxy.call(self._set(condition))
 
     def heal(self) -> None:
-        """Pass everything on again. Held bytes come out; connections that lost whole pieces are reset."""
+        """Pass all bytes on again. Held bytes are passed on; connections that lost whole pieces are reset."""
         self.set(HEALTHY)
 
     def hold_requests(self) -> None:
-        """Hold what comes for the server on the connections that there are now, until `release`; new ones pass."""
+        """Hold the bytes for the server on the present connections until `release`; new connections are not held."""
         self._proxy.call(self._set_held(held=True))
 
     def release(self) -> None:
-        """Let the held bytes come out, also where the connection that they came on has ended meanwhile."""
+        """Pass the held bytes on, even if their connection has ended meanwhile."""
         self._proxy.call(self._set_held(held=False))
 
     async def _set_held(self, *, held: bool) -> None:
@@ -148,7 +148,7 @@ class Link:
                 connection.passes.set()
 
     def lead_to(self, target: Address, *, reset: bool = True) -> None:
-        """Put another server behind the port. Connections to the one before are reset, if not told otherwise."""
+        """Put another server behind the port. Connections to the former one are reset, unless a test says otherwise."""
         self._proxy.call(self._lead_to(target, reset=reset))
 
     async def _lead_to(self, target: Address, *, reset: bool) -> None:
@@ -196,14 +196,14 @@ class _Connection:
     def __init__(self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.has_a_hole = False
         self.passes = asyncio.Event()
-        """Not set while its requests are held."""
+        """Cleared while its requests are held."""
         self.passes.set()
         self._link = link
         self._reader = reader
         self._writers = [writer]
 
     async def run(self) -> None:
-        """Pass on what comes, until one side has ended and the other has been told."""
+        """Pass bytes on until one side has ended and the other side knows it."""
         target = self._link.target
         if target is None:
             return
@@ -224,13 +224,13 @@ class _Connection:
                     way.cancel()
                 await asyncio.gather(*ways, return_exceptions=True)
             for each in self._writers:
-                # What is written goes out before the end of the stream does.
+                # Bytes that were written are sent before the end of the stream.
                 await each.drain()
                 each.close()
                 await each.wait_closed()
 
     def reset(self) -> None:
-        """End both sides at once, as far as they have not ended."""
+        """End both sides at once, unless they have ended already."""
         for writer in self._writers:
             if not writer.transport.is_closing():
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -266,7 +266,7 @@ class _Connection:
 
 
 def without_some(data: bytes, chance: random.Random) -> bytes:
-    """`data` with a few bytes fewer, from any place."""
+    """`data` without a few bytes at a random place."""
     number = chance.randint(1, min(_MOST_LOST_BYTES, len(data)))
     start = chance.randint(0, len(data) - number)
     return data[:start] + data[start + number :]

@@ -18,7 +18,7 @@ _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Network:
-    """The links of a cluster, by the tiers that they stand between; named as `api-redis`, `worker-s1`."""
+    """The links of a cluster, by the tiers that they connect, with names such as `api-redis` and `worker-s1`."""
 
     client_api: Link
     api_redis: Link
@@ -28,7 +28,7 @@ class Network:
 
     @property
     def links(self) -> tuple[Link, ...]:
-        """All of them."""
+        """All links."""
         return (self.client_api, self.api_redis, self.worker_redis, *self.worker_shard.values())
 
     def heal(self) -> None:

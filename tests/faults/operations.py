@@ -1,7 +1,7 @@
-"""The operations on single keys that the checkers look at, made of the calls of a history.
+"""Makes the operations on single keys that the checkers examine from the calls of a history.
 
-Times are seconds of the history's clock. When a key with an expiry ends is known as a window: a `ttl` counts from a
-moment between call and answer, and a shard's clock may be off.
+Times are seconds of the history's clock. The expiry of a key is known as a window: a `ttl` counts from a moment between
+call and answer, and a shard's clock may be wrong.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import asdict, dataclass
 from tests.faults.history import NEVER, NOTHING_ASKED, NOTHING_TOLD, Action, Ask, Call, Fate, Told
 
 Window = tuple[float, float]
-"""The earliest and the latest moment at which a key may be over."""
+"""The earliest and the latest moment at which a key may expire."""
 
 NEVER_ENDS: Window = (NEVER, NEVER)
 
 ROUNDING_S = 0.005
-"""Whole milliseconds on the wire and in the shard, and two clocks of one machine that are read one after the other."""
+"""The protocol and the shard use whole milliseconds, and two clocks of one machine are read one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A call's part that concerns one key. `answered` bounds when it takes effect.
+    """The part of a call that concerns one key. It takes effect before `answered`.
 
     `value` is what a write stores and a read saw (None: nothing). `found` says whether a delete or a touch found the
     key, where its answer tells. An `optional` operation may also never take effect. `ends` is the expiry that a change
@@ -71,7 +71,7 @@ def _change(call: Call, key: str, fate: Fate) -> Op:
     end = max(call.answered, call.latest) if optional else call.answered
     found = told.found
     if call.action is Action.DELETE and fate is Fate.HAPPENED and len(call.keys) == 1 and call.deleted is not None:
-        # The answer counts the keys of the whole batch.
+        # The answer has the number for the whole batch.
         found = bool(call.deleted)
     value = call.value(key) if call.action is Action.WRITE else None
     window = _asked_end(call, ask, end)

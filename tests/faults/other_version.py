@@ -1,6 +1,6 @@
 """`python -m tests.faults.other_version MODULE` runs a process of the system that speaks another format version.
 
-With `--later` it begins to when it is sent SIGUSR1.
+With `--later` it starts to do so when it gets SIGUSR1.
 """
 
 import runpy

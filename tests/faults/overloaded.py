@@ -1,4 +1,4 @@
-"""An api with small limits, and clients that send far more than it can take, or few requests."""
+"""An api with small limits, and clients that send far more requests than it can serve, or few."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from tests.integration.processes import ApiProcess
 
 PASSWORD = "correct horse battery staple"
 SLOW_S = 4.0
-"""Longer than any answer takes under load on a busy machine; deadlines are 5 s."""
+"""Longer than any answer takes under load on a busy machine, where deadlines are 5 s."""
 
 FLOOD_S = 6.0
 PAUSE_S = 1.5
@@ -65,7 +65,7 @@ async def works(http: httpx.AsyncClient, calls: int) -> float:
 
 
 def closed_within(connections: Sequence[socket.socket], seconds: float) -> bool:
-    """Whether the other end closes every connection in time; what it sends before does not count."""
+    """Whether the other end closes every connection in time; it may send bytes before."""
     end = time.monotonic() + seconds
     for connection in connections:
         while True:
@@ -82,7 +82,7 @@ def closed_within(connections: Sequence[socket.socket], seconds: float) -> bool:
 
 @asynccontextmanager
 async def flood(http: httpx.AsyncClient, path: str, body: bytes, clients: int) -> AsyncIterator[list[httpx.Response]]:
-    """Clients that send the same request again as soon as they are answered."""
+    """Clients that repeat the same request as soon as they get an answer."""
     answers: list[httpx.Response] = []
     flowing = asyncio.Event()
 

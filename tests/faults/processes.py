@@ -1,4 +1,4 @@
-"""Which worker reads a stream, which frames it was given, and which bytes a shard has not read yet."""
+"""Finds which worker reads a stream, which frames it was given, and which bytes a shard has not read yet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CHANGES = {
 
 
 def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.0) -> None:
-    """Poll until a condition holds that no event tells."""
+    """Poll until a condition holds for which there is no event."""
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:
@@ -40,7 +40,7 @@ def wait_for(condition: Callable[[], bool], failure: str, timeout_s: float = 10.
 
 
 def reader(cluster: Cluster, shard: str = "s1", timeout_s: float = 5.0) -> str:
-    """The worker that reads a shard's stream at once, where there are two or three; any where Redis cannot tell."""
+    """The reader of a shard's stream, if there are two or three workers; any worker if Redis does not know."""
     client = as_tarantkv(cluster, socket_timeout=1, retry=Retry(NoBackoff(), 0))
     end = time.monotonic() + timeout_s
     seen: dict[bytes, float] = {}
@@ -53,7 +53,7 @@ def reader(cluster: Cluster, shard: str = "s1", timeout_s: float = 5.0) -> str:
                 )
             except redis.RedisError:
                 return next(iter(workers.values()))
-            # A worker that died a moment ago still counts as present, and one that has just started does not yet.
+            # A worker that has just died still counts as present, and one that has just started does not count yet.
             if {_pid(name) for name, _ in present} == workers.keys():
                 first, said_at = min(present)
                 if said_at > seen.get(first, said_at):

@@ -1,7 +1,8 @@
 """Writes the results of runs with faults into docs/reliability.md, between its marks.
 
 `python -m tests.faults.report run` makes the runs: every test of a fault in its long form, then chaos.
-`python -m tests.faults.report write FILE` takes what `$FAULT_REPORT` named in earlier ones; the last of each counts.
+`python -m tests.faults.report write FILE` reads the file that `$FAULT_REPORT` named in earlier runs; of each test the
+last run counts.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ GROUPS = {
     "test_api": "The api",
     "test_shards": "Shards",
     "test_redis": "Redis dies or loses its data",
-    "test_redis_conditions": "Redis refuses, stands still or changes places",
+    "test_redis_conditions": "Redis refuses commands, pauses or changes its role",
     "test_lanes": "One of two Redis lanes",
     "test_frozen": "Frozen",
     "test_shard_resources": "A shard's disk or memory is full",
@@ -40,19 +41,19 @@ GROUPS = {
     "test_rolling": "Restarts",
     "test_versions": "Versions",
 }
-"""The parts of the table, by test file; others come after them under their own names."""
+"""The parts of the table, by test file; other files follow under their own names."""
 
 Result = Mapping[str, Any]
 
 
 def words(name: str) -> str:
-    """A test's name as a sentence, and after it what it was run with."""
+    """A test's name as a sentence, followed by its parameters."""
     sentence, _, given = name.removesuffix("]").partition("[")
     return sentence.replace("_", " ") + (f": {given}" if given else "")
 
 
 def seen(failures: Mapping[str, int]) -> str:
-    """The answers to clients other than successes."""
+    """The answers other than successes."""
     return ", ".join(f"{times} x {answer}" for answer, times in sorted(failures.items())) or "no failure"
 
 
@@ -62,11 +63,11 @@ def verdict(result: Result) -> str:
 
 
 def table(results: Iterable[Result]) -> str:
-    """One line a fault, in parts."""
+    """One line for each fault, in parts."""
     found = {(result["file"], result["name"]): result for result in results}
     files = [*(name for name in GROUPS), *sorted({file for file, _ in found} - GROUPS.keys())]
     lines = [
-        "| fault | calls | answers but 200 | longest stall | served again after | verdict |",
+        "| fault | calls | answers other than 200 | longest stall | served again after | verdict |",
         "|---|---|---|---|---|---|",
     ]
     for file in files:
@@ -82,11 +83,11 @@ def table(results: Iterable[Result]) -> str:
 
 
 def chaos_table(runs: Sequence[Result]) -> str:
-    """One line a run of `make chaos` that came to its end."""
-    lines = [
-        "| minutes | seed | strikes | faults | kinds | calls | operations | answers but 200 | stall | recovery | |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    """One line for each run of `make chaos` that ended by itself."""
+    head = (
+        "| minutes | seed | strikes | faults | kinds | calls | operations | answers other than 200 | stall | recovery |"
+    )
+    lines = [f"{head} |", "|---|---|---|---|---|---|---|---|---|---|---|"]
     lines += [
         f"| {run['minutes']:g} | {run['seed']} | {run['strikes']} | {run['faults']} | {run['kinds']} | {run['calls']} "
         f"| {run['operations']} | {seen(run['failures'])} | {run['stall_s']:.1f} s | {run['recovery_s']:.1f} s "
@@ -101,7 +102,7 @@ def chaos_table(runs: Sequence[Result]) -> str:
 
 
 def unaffected(p99: Result) -> str:
-    """What a dead shard costs requests for others."""
+    """How much longer requests to other shards take while a shard is dead."""
     return (
         f" With one shard down, 99 % of {p99['calls']} requests for other shards were answered within "
         f"{p99['during_ms']} ms; before, within {p99['before_ms']} ms."
@@ -109,7 +110,7 @@ def unaffected(p99: Result) -> str:
 
 
 def machine() -> str:
-    """What the figures were measured with."""
+    """The machine and versions of the measurement."""
     return f"Measured with {_version('tarantool')} and {_version('redis-server')} on {os.cpu_count()} cores."
 
 
@@ -119,7 +120,7 @@ def _version(program: str) -> str:
 
 
 def filled(page: str, name: str, content: str) -> str:
-    """A page with new content between the marks of a name.
+    """A page with new content between the marks with a name.
 
     Raises:
         ValueError: the marks are not there.
@@ -145,7 +146,7 @@ def write(lines: Iterable[str]) -> None:
 
 
 def run(path: Path, chaos: Sequence[str]) -> int:
-    """Make all runs, with their results in a file; returns the worst exit code."""
+    """Make all runs, and write their results to a file; returns the worst exit code."""
     environment = {**os.environ, REPORT: str(path), STRICT: "1"}
     tests = ["-m", "pytest", "-q", "-m", "long or not long", "tests/faults", "--deselect", "tests/faults/test_pairs.py"]
     commands = [tests, ["-m", "tests.faults.chaos", *chaos]]

@@ -1,4 +1,4 @@
-"""A run: load before, during and after a fault, then every check on what the clients saw."""
+"""A run: load before, during and after a fault, then all checks of the clients' answers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ HISTORIES = "FAULT_HISTORIES"
 """A directory named by this variable gets the history of each run, in Jepsen's form."""
 
 PAUSE_S = 0.01
-"""Between two calls of a client. Without it the clients take most of the time of the processors."""
+"""The pause between two calls of a client. Without it the clients would use most of the processors' time."""
 
 Fault = Callable[[Load], Awaitable[None]]
 
 _TOKENS: WeakKeyDictionary[Cluster, str] = WeakKeyDictionary()
-"""One for the runs of each cluster: a login costs the api a quarter of a second of processor time."""
+"""One token for all runs of a cluster, because a login takes a quarter of a second of the api's CPU time."""
 
 
 def _token(cluster: Cluster) -> str:
@@ -47,7 +47,7 @@ def report(result: Mapping[str, object]) -> None:
 
 
 def save_history(calls: Sequence[Call], name: str, directory: Path) -> Path:
-    """Write a history, as its calls and in Jepsen's form, where `$FAULT_HISTORIES` says or else to `directory`."""
+    """Write a history, as calls and in Jepsen's form, to the directory in `$FAULT_HISTORIES` or else to `directory`."""
     chosen = Path(os.environ.get(HISTORIES) or directory)
     chosen.mkdir(parents=True, exist_ok=True)
     write_json(calls, chosen / f"{name}.calls.jsonl")
@@ -57,7 +57,7 @@ def save_history(calls: Sequence[Call], name: str, directory: Path) -> Path:
 
 
 class Scenario:
-    """Runs load on one cluster; each with keys of its own, so that every history begins empty."""
+    """Runs load on one cluster. Each run has its own keys, so that every history begins empty."""
 
     def __init__(self, name: str, cluster: Cluster, directory: Path, *, keys: int = 20) -> None:
         self.name = name
@@ -85,7 +85,7 @@ class Scenario:
         off_s: float = 0.0,
         step_s: float = 0.0,
     ) -> Run:
-        """Run `fault` under load and check everything that must hold whatever the fault is.
+        """Run `fault` under load, and check everything that must hold whatever the fault is.
 
         `before` and `after` count the calls that must succeed before the fault and after it, `late_s` is how long
         after its deadline an answer may come, and the others are as `Load` takes them. `off_s` counts beyond what the
@@ -125,7 +125,7 @@ class Scenario:
 
     def _check(self, run: Run) -> None:
         problems = [*violations(run), *applied_twice(self.cluster)]
-        # As pytest names it: `tests/faults/test_shards.py::test_… (call)`.
+        # In pytest's form: `tests/faults/test_shards.py::test_… (call)`.
         where = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
         report({"file": Path(where).stem, **run.summary(problems)})
         if not problems and HISTORIES not in os.environ:

@@ -1,4 +1,4 @@
-"""Which faults strike when: a seed alone decides, so that a run can be repeated. This module starts nothing."""
+"""Draws which faults happen and when, only from a seed, so that a run can be repeated. This module starts nothing."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from tests.faults.catalogue import FAULTS
 
 AT_ONCE = {1: 0.5, 2: 0.35, 3: 0.15}
-"""How many faults there are at the same time, and the chance of it."""
+"""How many faults there are at the same time, and the probability of each number."""
 
 HOLD_S = (1.0, 9.0)
-"""How long they last: some for longer than any request may take."""
+"""How long faults last: some last longer than any request may take."""
 
 REST_S = (7.0, 10.0)
-"""From their end to the next: load before, recovery, load after, and the look at what the clients saw."""
+"""From the end of a strike to the next: load before, recovery, load after, and the checks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """Faults that are there at the same time, by name; `at_s` seconds after the start, for `hold_s` seconds."""
+    """Faults at the same time, by name: `at_s` seconds after the start of the run, for `hold_s` seconds."""
 
     at_s: float
     hold_s: float
@@ -28,7 +28,7 @@ class Strike:
 
 
 def schedule(seed: int, minutes: float) -> tuple[Strike, ...]:
-    """The strikes of a run, one at least. Every fault comes once before any comes again."""
+    """The strikes of a run, at least one. Every fault occurs once before any occurs again."""
     chance = random.Random(f"{seed}/{minutes}")
     drawn = _decks(chance)
     strikes: list[Strike] = []
@@ -43,7 +43,7 @@ def schedule(seed: int, minutes: float) -> tuple[Strike, ...]:
 
 
 def pairs_of(first: str, hold_s: float) -> tuple[Strike, ...]:
-    """One strike for each pair of a fault with one that comes after it by name, so that each pair comes once."""
+    """One strike for each pair of a fault with one whose name comes later, so that each pair occurs once."""
     others = (name for name in sorted(FAULTS) if name > first)
     pairs = (_compatible((first, other)) for other in others)
     return tuple(Strike(0.0, hold_s, pair) for pair in pairs if len(pair) > 1)
@@ -57,7 +57,7 @@ def _decks(chance: random.Random) -> Iterator[str]:
 
 
 def _compatible(names: Iterable[str]) -> tuple[str, ...]:
-    """Those that touch nothing that one before them touches."""
+    """The faults that touch nothing that an earlier one touches."""
     chosen: list[str] = []
     touched: set[str] = set()
     for name in names:

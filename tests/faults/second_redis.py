@@ -1,4 +1,4 @@
-"""A second Redis server beside the one of a cluster, with the same users: as its replica or its successor."""
+"""A second Redis server besides that of a cluster, with the same users: its replica or its successor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIMEOUT_S = 60.0
 
 @contextmanager
 def administrator(cluster: Cluster, port: int | None = None) -> Iterator[redis.Redis]:
-    """Redis as its administrator sees it; a server on another `port` with the same users, if one is given."""
+    """Redis with the rights of its administrator, or a server with the same users on another `port`."""
     client = redis.Redis(
         host="127.0.0.1",
         port=port or cluster.config.redis_port,
@@ -40,13 +40,13 @@ def administrator(cluster: Cluster, port: int | None = None) -> Iterator[redis.R
 
 
 def credentials(cluster: Cluster) -> dict[str, str]:
-    """What a replica needs to follow any server with the cluster's users."""
+    """The configuration that a replica needs to follow any server with the cluster's users."""
     settings = cluster.settings
     return {"masteruser": settings["TARANTKV_REDIS_USER"], "masterauth": settings[dotenv.REDIS_PASSWORD]}
 
 
 class SecondRedis:
-    """The server, not running at first. It keeps nothing on disk unless told so."""
+    """The server, which does not run at first. It stores nothing on disk unless a test asks for it."""
 
     def __init__(self, cluster: Cluster) -> None:
         (self.port,) = free_ports(1)
@@ -56,11 +56,11 @@ class SecondRedis:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """The address on which it listens."""
         return "127.0.0.1", self.port
 
     def start(self, *lines: str) -> None:
-        """Start it with more lines of configuration, and wait until it answers, be it with an error."""
+        """Start it with more lines of configuration, and wait until it answers, even with an error."""
         conf = (self._cluster.layout.redis_dir / "redis.conf").read_text().splitlines()
         users = [line for line in conf if line.startswith("user ")]
         path = self._directory / "redis.conf"
@@ -86,9 +86,9 @@ class SecondRedis:
         wait_for(self._answers, f"the second redis does not answer, see {self._directory / 'log'}")
 
     def follow(self, port: int) -> None:
-        """Make it a replica of the server on `port`, and wait until it has what that one had a moment ago."""
+        """Make it a replica of the server on `port`, and wait until it has that server's data."""
         with administrator(self._cluster, self.port) as replica, administrator(self._cluster, port) as leader:
-            # It waits for more replicas otherwise, for five seconds.
+            # Otherwise it waits five seconds for more replicas.
             leader.config_set("repl-diskless-sync-delay", 0)
             replica.replicaof("127.0.0.1", port)
             wait_for(lambda: replica.info("replication")["master_link_status"] == "up", "the replica gets no data")
@@ -98,7 +98,7 @@ class SecondRedis:
             )
 
     def promote(self) -> None:
-        """Make it a leader; it follows nobody from here on."""
+        """Make it a leader, which follows no server any more."""
         with administrator(self._cluster, self.port) as client:
             client.replicaof("NO", "ONE")
 

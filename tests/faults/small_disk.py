@@ -1,4 +1,4 @@
-"""A real disk that is full: a small file system in memory in place of a shard's directory, and a file that fills it.
+"""A real full disk: a small file system in memory replaces a shard's directory, and a file fills it.
 
 Needs the right to mount, which containers usually do not have; `injections_shards.DiskFull` needs none.
 """
@@ -25,7 +25,7 @@ class MountError(Exception):
 
 @contextmanager
 def small_disk(cluster: Cluster, shard: str) -> Iterator[Path]:
-    """The shard's directory, for the time of a block on a file system of its own, with all that was in it.
+    """During a block, the shard's directory is on a file system of its own, with its former content.
 
     Raises:
         MountError: nothing was changed.
@@ -65,7 +65,7 @@ def _mount(directory: Path, size: int) -> None:
 
 
 class Filled:
-    """Nothing more fits on the file system of a directory."""
+    """The file system of a directory is full."""
 
     name = "small-disk-full"
 

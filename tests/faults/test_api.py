@@ -15,7 +15,7 @@ from tests.faults.processes import unread_bytes, wait_for
 from tests.faults.scenario import Scenario
 
 
-def test_a_killed_api_loses_nothing_and_retries_succeed(scenario: Scenario) -> None:
+def test_no_change_is_lost_when_an_api_is_killed_and_retries_succeed(scenario: Scenario) -> None:
     cluster = scenario.cluster
 
     async def fault(load: Load) -> None:
@@ -31,8 +31,8 @@ def test_a_killed_api_loses_nothing_and_retries_succeed(scenario: Scenario) -> N
     assert all(call.succeeded for call in retried)
 
 
-def test_a_retry_gets_the_outcome_of_what_was_applied_after_the_api_had_died(mended: Cluster) -> None:
-    """The shard reads the call of the first try when the api is dead already."""
+def test_a_retry_gets_the_outcome_of_a_change_that_was_applied_after_the_api_had_died(mended: Cluster) -> None:
+    """The shard reads the call of the first attempt when the api is already dead."""
     cluster = mended
     shard, port = "s1", cluster.config.shards[0].port
     (key,) = keys_of(cluster, shard, "outlived", 1)

@@ -1,4 +1,4 @@
-"""`make chaos`, for as short as it can be."""
+"""`make chaos`, as short as possible."""
 
 import re
 import subprocess

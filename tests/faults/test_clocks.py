@@ -1,4 +1,4 @@
-"""Clocks are half a minute off, the most that the settings allow: requests may fail, but every promise is kept."""
+"""Clocks are wrong by half a minute, the most that the settings allow: requests may fail, but every promise is kept."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ WAITING_S = 1.0
 
 
 @pytest.mark.parametrize("offset_s", [SKEW_S, -SKEW_S])
-def test_a_shard_whose_clock_is_off_breaks_no_promise_and_leaves_other_shards_alone(
+def test_a_shard_whose_clock_is_wrong_breaks_no_promise_and_does_not_affect_other_shards(
     scenario: Scenario, offset_s: int
 ) -> None:
     cluster = scenario.cluster
@@ -81,16 +81,16 @@ def test_an_api_process_whose_clock_is_behind_breaks_no_promise_and_fails_no_req
                 await load.until_tried(lambda call: call.answers[-1] == "503", CALLS // 4)
                 await load.good(CALLS)
 
-        # A token of the time when the clock was right is none yet for a clock that is behind: its leeway is shorter.
+        # For a clock that is behind, a token from the right time is not yet valid: the leeway is shorter.
         token = new_token(cluster, cluster.base_url, issued_s_ago=SKEW_S)
         run = scenario.run(fault, other_urls=[api.base_url], skew_s=SKEW_S, token=token)
     assert run.failures().keys() == {"503"}
-    # Tries take turns between the two apis.
+    # Attempts use the two apis in turn.
     assert all(call.answers[-2:-1] in ([], ["503"]) and call.succeeded for call in run.calls if call.idempotency_key)
 
 
-def test_a_clock_that_is_set_back_lets_nobody_wait_past_the_deadline(scenario: Scenario, tmp_path: Path) -> None:
-    """Requests that no shard answers were given their deadlines before the clock was set right."""
+def test_no_client_waits_past_the_deadline_because_a_clock_is_set_back(scenario: Scenario, tmp_path: Path) -> None:
+    """Requests without an answer got their deadlines before the clock was corrected."""
     cluster = scenario.cluster
     clock = ProcessClock(tmp_path / "clock", SKEW_S)
 
@@ -99,7 +99,7 @@ def test_a_clock_that_is_set_back_lets_nobody_wait_past_the_deadline(scenario: S
         async def fault(load: Load) -> None:
             async with injected(Frozen("shard-s2"), cluster):
                 async with injected(clock, cluster):
-                    # Until each client waits for the frozen shard, and for nothing else.
+                    # Until each client waits for the frozen shard.
                     await load.every_client_waiting(WAITING_S)
                 await load.every_client_answered()
 

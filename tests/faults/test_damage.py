@@ -1,4 +1,4 @@
-"""The files of a shard are damaged: it refuses to start, says why, and goes on once they are whole."""
+"""The files of a shard are damaged: it refuses to start, says why, and starts when they are repaired."""
 
 import asyncio
 import re
@@ -43,14 +43,14 @@ def put_back(path: Path, whole: bytes) -> None:
 
 
 def take_away(path: Path, _: bytes) -> None:
-    """The snapshot before it and all logs since are still there."""
+    """The previous snapshot and all logs since then still exist."""
     path.unlink()
 
 
 @pytest.mark.parametrize(
     ("place", "mend"), [(in_snapshot, put_back), (in_snapshot, take_away), (in_log, put_back)], ids=lambda f: f.__name__
 )
-def test_a_shard_with_a_damaged_file_refuses_to_start_and_goes_on_once_it_is_mended(
+def test_a_shard_with_a_damaged_file_refuses_to_start_until_the_file_is_repaired(
     scenario: Scenario, place: Place, mend: Mend
 ) -> None:
     cluster = scenario.cluster
@@ -84,7 +84,7 @@ def test_a_shard_with_a_damaged_file_refuses_to_start_and_goes_on_once_it_is_men
 
 
 def refusal(cluster: Cluster) -> str:
-    """Have the shard started, and return what it says instead of running."""
+    """Let the shard start, and return the error with which it ends."""
     log = cluster.log_path(PROGRAM)
     before = log.stat().st_size
     with pytest.raises(ClusterError):

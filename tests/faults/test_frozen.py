@@ -1,4 +1,4 @@
-"""Each process is frozen in turn, for longer than any request may take, and continues with what it had in hand."""
+"""Each process is frozen in turn, for longer than any request may take, and then continues its work."""
 
 import asyncio
 
@@ -18,7 +18,9 @@ EXPIRED_S = max(EPHEMERAL_TTL_S, DEAD_CONSUMER_IDLE_MS / 1000) + 5.0
 
 
 @pytest.mark.parametrize("target", ["workers", "redis", "shard-s1", pytest.param("shards", marks=pytest.mark.long)])
-def test_what_is_frozen_past_every_deadline_does_no_harm_when_it_wakes(scenario: Scenario, target: str) -> None:
+def test_a_process_frozen_past_every_deadline_breaks_no_promise_when_it_continues(
+    scenario: Scenario, target: str
+) -> None:
     async def fault(load: Load) -> None:
         async with injected(Frozen(target), scenario.cluster):
             await load.every_client_answered()
@@ -27,7 +29,7 @@ def test_what_is_frozen_past_every_deadline_does_no_harm_when_it_wakes(scenario:
     assert run.failures().keys() <= {"503", "504"}
 
 
-def test_requests_that_reached_a_frozen_api_are_answered_when_it_wakes(scenario: Scenario) -> None:
+def test_requests_that_reached_a_frozen_api_are_answered_when_it_continues(scenario: Scenario) -> None:
     async def fault(load: Load) -> None:
         async with injected(Frozen("api"), scenario.cluster):
             await load.every_client_waiting(FREEZE_S)
@@ -39,14 +41,16 @@ def test_requests_that_reached_a_frozen_api_are_answered_when_it_wakes(scenario:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("target", ["worker", "api", "redis", "shards"])
-def test_what_is_frozen_past_every_expiry_does_no_harm_when_it_wakes(scenario: Scenario, target: str) -> None:
-    """Past the expiry of what lies in Redis, and of the silence after which a worker counts as dead."""
+def test_a_process_frozen_past_every_expiry_breaks_no_promise_when_it_continues(
+    scenario: Scenario, target: str
+) -> None:
+    """It is frozen past the expiry of its keys in Redis, and past the silence after which a worker counts as dead."""
 
     async def fault(_: Load) -> None:
         async with injected(Frozen(target), scenario.cluster):
-            # Nothing tells that so much time has passed: what expires belongs to a process that stands still.
+            # There is no event after this time, because the keys that expire belong to the frozen process.
             await asyncio.sleep(EXPIRED_S)
 
-    # Few clients: where a worker is frozen the others go on all the time, and all of it is checked.
+    # Few clients: while a worker is frozen the other workers continue, and all calls are checked.
     run = scenario.run(fault, clients=2, late_s=EXPIRED_S)
     assert run.failures().keys() <= {"503", "504", "broken (SocketTimeoutError)"}

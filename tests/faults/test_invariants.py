@@ -1,4 +1,4 @@
-"""Histories that break one rule each, and some that look like it but do not."""
+"""Histories that break one rule each, and similar ones that break none."""
 
 from tests.faults.history import Action, Ask, Call, Fate, Told, combined
 from tests.faults.invariants import (
@@ -26,7 +26,7 @@ def rules(*calls: Call) -> set[str]:
     return {breach.rule for breach in breaches(calls)}
 
 
-def test_a_value_that_stays_breaks_nothing() -> None:
+def test_a_value_that_stays_is_no_breach() -> None:
     assert rules(change(1, 0, 1), final_read("k=1")) == set()
 
 
@@ -56,7 +56,7 @@ def test_a_value_may_be_replaced_by_a_write_of_unknown_outcome() -> None:
     assert rules(late, change(2, 2, 3), final_read("k=1")) == set()
 
 
-def test_a_value_that_was_not_applied_is_a_breach_when_it_is_there() -> None:
+def test_a_value_that_was_not_applied_but_exists_is_a_breach() -> None:
     assert rules(change(1, 0, 1, Fate.NEVER), final_read("k=1")) == {NEVER_HAPPENS}
 
 
@@ -79,17 +79,17 @@ def test_an_unknown_change_stays_open_until_its_latest_time() -> None:
     assert operations([call]) == {"k": [Op(Action.WRITE, 0, 7, "k=1", optional=True)]}
 
 
-def test_changes_that_never_happened_are_no_operations() -> None:
+def test_changes_that_never_happened_are_left_out() -> None:
     assert operations([change(1, 0, 1, Fate.NEVER)]) == {}
 
 
-def test_the_count_of_a_batch_does_not_tell_which_keys_were_there() -> None:
+def test_the_count_of_a_batch_does_not_show_which_keys_existed() -> None:
     batch = Call(0, Action.DELETE, ("a", "b"), 0, 1, answered=1, answers=["200"], deleted=1)
     batch.fates = {"a": Fate.HAPPENED, "b": Fate.HAPPENED}
     assert [op.found for ops in operations([batch]).values() for op in ops] == [None, None]
 
 
-def test_the_count_of_one_key_tells_whether_it_was_there() -> None:
+def test_the_count_of_one_key_shows_whether_it_existed() -> None:
     single = change(1, 0, 1, delete=True)
     single.deleted = 1
     assert [op.found for op in operations([single])["k"]] == [True]
@@ -116,11 +116,11 @@ def test_a_key_that_may_have_expired_is_not_lost() -> None:
     assert rules(write, final_read(None)) == set()
 
 
-def test_a_refused_write_that_is_there_is_a_breach() -> None:
+def test_a_refused_write_whose_value_exists_is_a_breach() -> None:
     assert rules(change(1, 0, 1, Fate.REFUSED), final_read("k=1")) == {NEVER_HAPPENS}
 
 
-def test_a_counter_is_the_sum_of_what_was_acknowledged_and_some_of_what_is_unknown() -> None:
+def test_a_counter_is_the_sum_of_acknowledged_and_some_unknown_increments() -> None:
     acknowledged, unknown = increment(1, 3), [increment(2, 10, Fate.UNKNOWN), increment(3, 20, Fate.UNKNOWN)]
     for value in (3, 13, 23, 33):
         assert rules(acknowledged, *unknown, final_read(value)) == set()
@@ -128,7 +128,7 @@ def test_a_counter_is_the_sum_of_what_was_acknowledged_and_some_of_what_is_unkno
         assert rules(acknowledged, *unknown, final_read(wrong)) == {COUNTED_ONCE}
 
 
-def test_a_counter_whose_increments_were_all_refused_is_not_there() -> None:
+def test_a_counter_whose_increments_were_all_refused_is_absent() -> None:
     assert rules(increment(1, 3, Fate.NEVER), final_read(None)) == set()
     assert rules(increment(1, 3), increment(2, 5, Fate.REFUSED), final_read(8)) == {COUNTED_ONCE}
 
@@ -137,7 +137,7 @@ def test_counters_with_an_expiry_are_left_to_the_search() -> None:
     assert rules(increment(1, 3, ask=Ask(delta=3, ttl_s=1)), final_read(None)) == set()
 
 
-def test_a_version_that_two_writes_were_given_is_a_breach() -> None:
+def test_a_version_of_two_writes_is_a_breach() -> None:
     assert rules(versioned(1, 0, "v1"), versioned(2, 2, "v2"), final_read("k=2")) == set()
     assert NO_VERSION_TWICE in rules(versioned(1, 0, "v1"), versioned(2, 2, "v1"), final_read("k=2"))
 
@@ -148,7 +148,7 @@ def test_a_version_that_shows_two_values_is_a_breach() -> None:
 
 
 def test_a_version_that_outlasts_a_change_is_a_breach() -> None:
-    """The value is the same as before, as a counter's may be."""
+    """The value is the same as before, which is possible for a counter."""
     writes = [change(1, 0, 1), change(2, 4, 5, delete=True)]
     late = Call(0, Action.WRITE, ("k",), 6, 3, answered=7, fates={"k": Fate.REFUSED}, told={"k": Told(current="v1")})
     assert NO_VERSION_TWICE in rules(*writes, read_with("k=1", 2, "v1"), late, final_read(None))
@@ -156,12 +156,12 @@ def test_a_version_that_outlasts_a_change_is_a_breach() -> None:
     assert rules(*writes, read_with("k=1", 2, "v1"), early, final_read(None)) == set()
 
 
-def test_a_retry_that_was_refused_for_its_own_success_is_a_breach() -> None:
+def test_a_retry_that_is_refused_because_of_its_own_success_is_a_breach() -> None:
     write = change(1, 0, 1)
     write.contradicted = ("k",)
     assert rules(write, final_read("k=1")) == {NOTHING_REFUSED_AND_DONE}
 
 
-def test_a_refusal_is_final_and_no_change() -> None:
+def test_a_refusal_is_final_and_changes_nothing() -> None:
     assert combined([Fate.UNKNOWN, Fate.REFUSED]) is Fate.REFUSED
     assert combined([Fate.NEVER, Fate.REFUSED, Fate.NEVER]) is Fate.REFUSED

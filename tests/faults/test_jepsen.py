@@ -1,4 +1,4 @@
-"""Histories written for other checkers, and read back."""
+"""Histories are written for other checkers and read back."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ TOLD = st.builds(
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Call]:
-    """Calls of three clients on two keys, one after the other for each client, with any answers whatever."""
+    """Calls of three clients on two keys, one after the other for each client, with arbitrary answers."""
     calls: list[Call] = []
     for client in range(3):
         now = 0.0
@@ -58,7 +58,7 @@ def histories(draw: st.DrawFn) -> list[Call]:
 
 
 def beyond(by_key: dict[str, list[Op]]) -> dict[str, list[str]]:
-    """What is known of operations but their times, whatever their order."""
+    """What is known of operations without their times, in any order."""
     return {
         key: sorted(repr((op.action, op.value, op.found, op.optional, op.ask, op.told, op.ends)) for op in ops)
         for key, ops in by_key.items()
@@ -78,7 +78,7 @@ def test_a_history_read_back_gives_the_same_verdict(tmp_path_factory: Any, calls
 
 @settings(max_examples=150, deadline=None)
 @given(histories())
-def test_a_process_does_one_thing_at_a_time_and_nothing_after_an_unknown_outcome(calls: list[Call]) -> None:
+def test_a_process_has_one_operation_at_a_time_and_none_after_an_unknown_outcome(calls: list[Call]) -> None:
     busy: set[int] = set()
     crashed: set[int] = set()
     found = jepsen.events(calls)
@@ -103,7 +103,7 @@ def test_an_event_is_in_jepsens_form() -> None:
     ]
 
 
-def test_a_read_tells_what_it_saw_and_a_failed_one_nothing() -> None:
+def test_a_read_has_the_value_that_it_saw_and_a_failed_read_has_none() -> None:
     seen = Call(0, Action.READ, ("k",), 1, 1, answered=2, seen={"k": "k=9"})
     failed = Call(0, Action.READ, ("k",), 3, 2, answered=4)
     ends = [event for event in jepsen.events([seen, failed]) if event["type"] != "invoke"]

@@ -39,7 +39,7 @@ def lane_scenario(lanes: LaneCluster, request: pytest.FixtureRequest, tmp_path: 
     return Scenario(request.node.name.removeprefix("test_"), lanes.cluster, tmp_path)
 
 
-def test_a_killed_lane_fails_no_request_nor_login_and_gets_its_shards_back(
+def test_no_request_or_login_fails_when_a_lane_is_killed_and_its_shards_return_to_it(
     lane_scenario: Scenario, lanes: LaneCluster
 ) -> None:
     cluster, program = lanes.cluster, lanes.redis(lanes.home())
@@ -62,7 +62,7 @@ def test_a_killed_lane_fails_no_request_nor_login_and_gets_its_shards_back(
 
 
 @pytest.mark.long
-def test_a_lane_killed_again_and_again_fails_no_request(lane_scenario: Scenario, lanes: LaneCluster) -> None:
+def test_no_request_fails_when_a_lane_is_killed_repeatedly(lane_scenario: Scenario, lanes: LaneCluster) -> None:
     cluster = lanes.cluster
 
     def kill(program: str) -> None:
@@ -83,7 +83,7 @@ def test_a_lane_killed_again_and_again_fails_no_request(lane_scenario: Scenario,
 @pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("frozen_s", [1.5, 6.0], ids=["within", "past"])
-def test_a_lane_frozen_within_and_past_the_deadlines_does_no_harm_when_it_wakes(
+def test_a_lane_frozen_within_and_past_the_deadlines_breaks_no_promise_when_it_continues(
     lane_scenario: Scenario, lanes: LaneCluster, frozen_s: float
 ) -> None:
     program = lanes.redis(lanes.home())
@@ -106,7 +106,7 @@ def test_a_lane_frozen_within_and_past_the_deadlines_does_no_harm_when_it_wakes(
 
 
 @pytest.mark.long
-def test_an_emptied_lane_fails_no_request(lane_scenario: Scenario, lanes: LaneCluster) -> None:
+def test_no_request_fails_when_a_lane_loses_its_data(lane_scenario: Scenario, lanes: LaneCluster) -> None:
     async def fault(load: Load) -> None:
         with as_tarantkv(lanes.cluster, lane=lanes.home()) as client:
             for _ in range(8):
@@ -124,7 +124,7 @@ def test_an_emptied_lane_fails_no_request(lane_scenario: Scenario, lanes: LaneCl
     [({"maxmemory": "1"}, {"maxmemory": "256mb"}), ({"min-replicas-to-write": "1"}, {"min-replicas-to-write": "0"})],
     ids=["full", "read-only"],
 )
-def test_a_lane_that_takes_no_frames_fails_no_request(
+def test_no_request_fails_when_a_lane_accepts_no_frames(
     lane_scenario: Scenario, lanes: LaneCluster, settings: dict[str, str], healthy: dict[str, str]
 ) -> None:
     async def fault(load: Load) -> None:
@@ -147,7 +147,7 @@ def test_a_lane_that_takes_no_frames_fails_no_request(
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("condition", [CUT, HALF_OPEN, HELD, DEAF], ids=["cut", "half-open", "held", "answers-lost"])
 @pytest.mark.parametrize("whose", ["api", "workers", "both"])
-def test_a_lane_that_is_cut_off_fails_no_request(
+def test_no_request_fails_when_a_lane_is_cut_off(
     lane_scenario: Scenario, lanes: LaneCluster, whose: str, condition: Condition
 ) -> None:
     home = lanes.home()

@@ -1,4 +1,4 @@
-"""The checker against histories that are right, and wrong in each way."""
+"""The checker with correct histories, and with histories that are wrong in each way."""
 
 from collections.abc import Iterator, Sequence
 from itertools import permutations
@@ -32,11 +32,11 @@ def maybe_delete(called: float, latest: float) -> Op:
     return Op(Action.DELETE, called, latest, optional=True)
 
 
-def test_nothing_at_all_is_linearizable() -> None:
+def test_an_empty_history_is_linearizable() -> None:
     assert check([]) is None
 
 
-def test_one_after_the_other_is_linearizable() -> None:
+def test_sequential_operations_are_linearizable() -> None:
     assert (
         check([read(None, 0, 1), write("a", 2, 3), read("a", 4, 5), delete(6, 7, found=True), read(None, 8, 9)]) is None
     )
@@ -79,7 +79,7 @@ def test_a_value_that_comes_back_after_it_was_overwritten_is_a_violation() -> No
 
 
 def test_a_write_applied_twice_is_a_violation() -> None:
-    """Once by its first copy, and once again after somebody's delete."""
+    """The first copy applies it, and the second applies it again after another client's delete."""
     history = [write("a", 0, 9), read("a", 1, 2), delete(3, 4, found=True), read("a", 5, 6)]
     assert check(history) is not None
 
@@ -90,7 +90,7 @@ def test_a_delete_applied_twice_is_a_violation() -> None:
     assert check(history) is not None
 
 
-def test_a_delete_that_did_not_find_what_was_there_is_a_violation() -> None:
+def test_a_delete_that_does_not_find_an_existing_key_is_a_violation() -> None:
     assert check([write("a", 0, 1), delete(2, 3, found=False)]) is not None
     assert check([delete(0, 1, found=True)]) is not None
 
@@ -99,7 +99,7 @@ def test_a_read_before_the_write_was_sent_is_a_violation() -> None:
     assert check([read("a", 0, 1), write("a", 2, 3)]) is not None
 
 
-def test_a_value_that_nobody_wrote_is_a_violation() -> None:
+def test_a_value_that_no_client_wrote_is_a_violation() -> None:
     assert check([write("a", 0, 1), read("x", 0, 5)]) is not None
 
 
@@ -112,11 +112,11 @@ def test_a_write_of_unknown_outcome_may_happen_until_its_latest_time() -> None:
     assert check([write("a", 0, 1), maybe_write("b", 2, 8), read("a", 4, 5), read("b", 9, 10)]) is None
 
 
-def test_a_write_of_unknown_outcome_that_happens_later_than_that_is_a_violation() -> None:
+def test_a_write_of_unknown_outcome_that_happens_after_its_latest_time_is_a_violation() -> None:
     assert check([write("a", 0, 1), maybe_write("b", 2, 3), read("a", 4, 5), read("b", 6, 7)]) is not None
 
 
-def test_a_write_of_unknown_outcome_happens_once_at_most() -> None:
+def test_a_write_of_unknown_outcome_happens_at_most_once() -> None:
     history = [maybe_write("a", 0, 20), read("a", 1, 2), delete(3, 4, found=True), read("a", 5, 6)]
     assert check(history) is not None
 
@@ -130,7 +130,7 @@ def test_a_delete_of_unknown_outcome_does_not_excuse_a_loss_before_it() -> None:
     assert check([write("a", 0, 1), read(None, 2, 3), maybe_delete(4, 5)]) is not None
 
 
-def test_the_violation_names_the_operation_that_nothing_explains() -> None:
+def test_a_violation_names_the_operation_that_no_order_explains() -> None:
     wrong = read("a", 4, 5)
     violation = check([write("a", 0, 1), write("b", 2, 3), wrong, read("b", 6, 7)])
     assert violation is not None
@@ -138,7 +138,7 @@ def test_the_violation_names_the_operation_that_nothing_explains() -> None:
 
 
 def test_many_operations_at_the_same_time_are_checked_in_reasonable_time() -> None:
-    """Without its memory the search would look at 13 factorial orders."""
+    """Without its memory the search would examine 13 factorial orders."""
     writes = [write(str(number), 0, 1) for number in range(13)]
     assert check([*writes, read("none of them", 2, 3)]) is not None
 
@@ -155,7 +155,7 @@ def test_a_long_history_with_many_unknown_writes_is_checked_in_reasonable_time()
 
 
 def by_brute_force(ops: Sequence[Op]) -> bool:
-    """Whether any order that keeps to the times explains the history."""
+    """Whether any order within the times explains the history."""
 
     def explains(order: Sequence[Op]) -> bool:
         state: str | int | None = None
@@ -200,12 +200,12 @@ def histories(draw: st.DrawFn) -> list[Op]:
 
 @settings(max_examples=250, deadline=None)
 @given(histories())
-def test_it_agrees_with_trying_every_order(ops: list[Op]) -> None:
+def test_the_search_agrees_with_trying_every_order(ops: list[Op]) -> None:
     assert (check(ops) is None) == by_brute_force(ops)
 
 
 def by_every_order_and_effect(ops: Sequence[Op]) -> bool:
-    """The same for all that a key can do: whether any order, and any of the effects of each, explains the history."""
+    """The same for all operations: whether any order, with any effect of each operation, explains the history."""
     known = known_versions(ops)
 
     def explains(order: Sequence[Op], state: State) -> bool:
@@ -254,5 +254,5 @@ def rich_histories(draw: st.DrawFn) -> list[Op]:
 
 @settings(max_examples=250, deadline=None)
 @given(rich_histories())
-def test_it_agrees_with_trying_every_order_and_every_effect(ops: list[Op]) -> None:
+def test_the_search_agrees_with_trying_every_order_and_every_effect(ops: list[Op]) -> None:
     assert (check(ops) is None) == by_every_order_and_effect(ops)

@@ -1,4 +1,4 @@
-"""The checker against histories of conditional changes and versions: right ones, and wrong in each way."""
+"""The checker with histories of conditional changes and versions: correct ones, and wrong in each way."""
 
 from tests.faults.history import ABSENT, PRESENT, Action, Ask, Told
 from tests.faults.linearizability import check
@@ -32,7 +32,7 @@ def delete_refused(condition: str, called: float, answered: float, current: str 
     return Op(Action.DELETE, called, answered, ask=Ask(condition), told=told)
 
 
-def test_conditions_that_hold_and_those_that_do_not_are_linearizable() -> None:
+def test_conditions_that_hold_or_fail_correctly_are_linearizable() -> None:
     history = [
         refused(PRESENT, 0, 1, ABSENT),
         write("a", 2, 3, ABSENT, "v1"),
@@ -51,13 +51,13 @@ def test_conditions_that_hold_and_those_that_do_not_are_linearizable() -> None:
 
 
 def test_a_lost_update_is_a_violation() -> None:
-    """Two clients read the same version, and both may write on condition of it."""
+    """Two clients read the same version, and both write successfully under the condition of that version."""
     first, second = write("b", 4, 6, "v1", "v2"), write("c", 5, 7, "v1", "v3")
     assert check([write("a", 0, 1, version="v1"), read("a", 2, 3, "v1"), first]) is None
     assert check([write("a", 0, 1, version="v1"), read("a", 2, 3, "v1"), first, second]) is not None
 
 
-def test_a_write_that_replaces_one_whose_version_nobody_saw_is_a_lost_update() -> None:
+def test_a_conditional_write_over_an_unseen_version_is_a_lost_update() -> None:
     history = [write("a", 0, 1, version="v1"), write("b", 2, 3), write("c", 4, 5, "v1")]
     assert check(history) is not None
 
@@ -74,8 +74,8 @@ def test_a_condition_that_failed_though_it_held_is_a_violation() -> None:
     assert check([write("a", 0, 1, version="v1"), delete_refused("v1", 2, 3)]) is not None
 
 
-def test_a_condition_that_failed_for_ones_own_success_is_a_violation() -> None:
-    """The first try was applied, its answer was lost, and the retry was told that the key is there."""
+def test_a_condition_that_failed_because_of_the_clients_own_success_is_a_violation() -> None:
+    """The first attempt was applied, its answer was lost, and the retry is told that the key exists."""
     retried = refused(ABSENT, 0, 9, "v1")
     assert check([retried, read("refused", 10, 11, "v1")]) is not None
 
@@ -84,7 +84,7 @@ def test_a_refused_write_that_is_seen_is_a_violation() -> None:
     assert check([write("a", 0, 1), refused(ABSENT, 2, 3), read("refused", 4, 5)]) is not None
 
 
-def test_a_failed_condition_that_names_a_version_which_was_not_there_is_a_violation() -> None:
+def test_a_failed_condition_with_a_version_that_the_key_did_not_have_is_a_violation() -> None:
     writes = [write("a", 0, 1, version="v1"), write("b", 2, 3, version="v2")]
     assert check([*writes, refused(ABSENT, 4, 5, "v2")]) is None
     assert check([*writes, refused(ABSENT, 4, 5, "v1")]) is not None
@@ -103,19 +103,19 @@ def test_a_version_does_not_change_without_a_change() -> None:
 
 
 def test_a_version_that_holds_again_after_a_delete_is_a_violation() -> None:
-    """As with a counter that begins again with each key."""
+    """This happens if a counter of versions begins again with each new key."""
     history = [write("a", 0, 1, version="v1"), delete(2, 3), write("b", 4, 5), write("c", 6, 7, "v1")]
     assert check(history) is not None
 
 
-def test_a_conditional_write_of_unknown_outcome_happens_only_where_its_condition_holds() -> None:
+def test_a_conditional_write_of_unknown_outcome_happens_only_if_its_condition_holds() -> None:
     before = [write("a", 0, 1, version="v1"), write("b", 2, 3, version="v2")]
     assert check([*before, maybe_write("c", 4, 5, "v2"), read("c", 6, 7)]) is None
     assert check([*before, maybe_write("c", 4, 5, "v2"), read("b", 6, 7)]) is None
     assert check([*before, maybe_write("c", 4, 5, "v1"), read("c", 6, 7)]) is not None
 
 
-def test_a_conditional_delete_removes_only_what_fits() -> None:
+def test_a_conditional_delete_removes_only_a_key_with_its_version() -> None:
     before = [write("a", 0, 1, version="v1"), write("b", 2, 9, version="v2")]
     assert check([*before, delete(4, 5, "v1", found=True), read("b", 10, 11)]) is None
     assert check([*before, read("b", 3, 4), delete(5, 6, "v1", found=True)]) is not None

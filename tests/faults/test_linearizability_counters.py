@@ -1,4 +1,4 @@
-"""The checker against histories of counters: right ones, and wrong in each way."""
+"""The checker with histories of counters: correct ones, and wrong in each way."""
 
 from tests.faults.history import Action, Ask, Told
 from tests.faults.linearizability import check
@@ -47,7 +47,7 @@ def test_a_lost_increment_is_a_violation() -> None:
     assert check([add(1, 0, 1, 1), add(1, 2, 3), read(1, 4, 5)]) is not None
 
 
-def test_an_increment_of_unknown_outcome_counts_once_at_most_and_not_past_its_time() -> None:
+def test_an_increment_of_unknown_outcome_counts_at_most_once_and_not_after_its_time() -> None:
     for seen in (1, 6):
         assert check([add(1, 0, 1, 1), maybe_add(5, 2, 3), read(seen, 4, 5)]) is None
     assert check([add(1, 0, 1, 1), maybe_add(5, 2, 3), read(11, 4, 5)]) is not None
@@ -61,7 +61,7 @@ def test_an_absent_counter_begins_at_its_initial_value() -> None:
     assert check([add(-3, 0, 1, 7, ask), add(-3, 2, 3, 7, ask)]) is not None
 
 
-def test_a_bound_holds_and_refuses_nothing_else() -> None:
+def test_a_bound_refuses_only_results_beyond_it() -> None:
     ask = Ask(delta=2, low=0, high=3)
     assert check([add(2, 0, 1, 2, ask), refused(ask, CONDITION_FAILED, 2, 3), read(2, 4, 5)]) is None
     assert check([add(2, 0, 1, 2, ask), add(2, 2, 3, 4, ask)]) is not None
@@ -69,27 +69,27 @@ def test_a_bound_holds_and_refuses_nothing_else() -> None:
     assert check([add(2, 0, 1, 2, ask), refused(ask, CONDITION_FAILED, 2, 3), read(4, 4, 5)]) is not None
 
 
-def test_what_is_no_number_is_refused_as_such() -> None:
+def test_an_increment_of_a_value_that_is_no_number_is_refused_for_that() -> None:
     ask = Ask(delta=1)
     assert check([write("text", 0, 1), refused(ask, NOT_A_NUMBER, 2, 3), read("text", 4, 5)]) is None
     assert check([write("text", 0, 1), add(1, 2, 3, 1)]) is not None
     assert check([add(1, 0, 1, 1), refused(ask, NOT_A_NUMBER, 2, 3)]) is not None
 
 
-def test_a_sum_past_64_bits_is_refused_as_such() -> None:
+def test_a_sum_beyond_64_bits_is_refused_for_that() -> None:
     ask = Ask(delta=1)
     assert check([write(HIGHEST, 0, 1), refused(ask, OUT_OF_RANGE, 2, 3), read(HIGHEST, 4, 5)]) is None
     assert check([write(HIGHEST, 0, 1), add(1, 2, 3)]) is not None
 
 
-def test_an_expiry_counts_where_an_increment_makes_the_counter() -> None:
+def test_an_expiry_applies_if_the_increment_creates_the_counter() -> None:
     first = add(1, 0, 1, 1, ends=(10, 11))
     second = add(1, 5, 6, 2, ends=(15, 16))
     assert check([first, second, add(1, 12, 13, 1)]) is None
     assert check([first, second, add(1, 12, 13, 3)]) is not None
 
 
-def test_an_expiry_that_counts_always_is_moved_by_each_increment() -> None:
+def test_an_expiry_with_always_is_set_by_each_increment() -> None:
     always = Ask(delta=1, always=True)
     first, second = add(1, 0, 1, 1, always, (10, 11)), add(1, 5, 6, 2, always, (15, 16))
     assert check([first, second, add(1, 12, 13, 3)]) is None

@@ -1,4 +1,4 @@
-"""The checker against histories of keys that expire: right ones, and wrong in each way."""
+"""The checker with histories of keys that expire: correct ones, and wrong in each way."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def delete(called: float, answered: float, *, found: bool) -> Op:
     return Op(Action.DELETE, called, answered, found=found)
 
 
-def test_a_key_is_there_until_it_expires_and_not_after() -> None:
+def test_a_key_exists_until_it_expires_and_not_after() -> None:
     assert check([write("a", 0, 1, ENDS), read("a", 8, 9), read(None, 13, 14)]) is None
 
 
@@ -38,12 +38,12 @@ def test_a_key_that_is_seen_after_its_expiry_is_a_violation() -> None:
     assert check([write("a", 0, 1, ENDS), delete(12.5, 13, found=True)]) is not None
 
 
-def test_a_key_that_is_gone_before_its_expiry_is_a_violation() -> None:
+def test_a_key_that_is_absent_before_its_expiry_is_a_violation() -> None:
     assert check([write("a", 0, 1, ENDS), read(None, 8, 9)]) is not None
     assert check([write("a", 0, 1), read(None, 100, 101)]) is not None
 
 
-def test_while_the_moment_is_not_known_a_key_may_be_there_or_not() -> None:
+def test_within_the_window_of_its_expiry_a_key_may_exist_or_not() -> None:
     for seen in ("a", None):
         assert check([write("a", 0, 1, ENDS), read(seen, 10.5, 11)]) is None
 
@@ -78,34 +78,34 @@ def test_a_condition_finds_an_expired_key_absent() -> None:
     assert check([before, write("b", 13, 14, ask=Ask("present"))]) is not None
 
 
-def test_a_touch_moves_the_expiry_of_a_key_that_is_there() -> None:
+def test_a_touch_moves_the_expiry_of_an_existing_key() -> None:
     touched = touch(5, 6, (20, 21))
     assert check([write("a", 0, 1, ENDS), touched, read("a", 15, 16), read(None, 22, 23)]) is None
     assert check([write("a", 0, 1, ENDS), touched, read(None, 15, 16)]) is not None
     assert check([write("a", 0, 1, ENDS), touch(5, 6, NEVER_ENDS), read("a", 99, 100)]) is None
 
 
-def test_a_touch_finds_what_is_there_and_nothing_else() -> None:
+def test_a_touch_finds_existing_keys_only() -> None:
     assert check([touch(0, 1, NEVER_ENDS, found=False)]) is None
     assert check([touch(0, 1, NEVER_ENDS, found=True)]) is not None
     assert check([write("a", 0, 1, ENDS), touch(13, 14, NEVER_ENDS, found=True)]) is not None
     assert check([write("a", 0, 1, ENDS), touch(5, 6, NEVER_ENDS, found=False)]) is not None
 
 
-def test_a_touch_leaves_the_version() -> None:
+def test_a_touch_does_not_change_the_version() -> None:
     written = Op(Action.WRITE, 0, 1, "a", told=Told("v1"))
     seen = Op(Action.READ, 4, 5, "a", told=Told("v2"), ends=None)
     assert check([written, touch(2, 3, ENDS), seen]) is not None
 
 
-def test_an_expiry_that_a_read_shows_is_the_one_that_was_asked_for() -> None:
+def test_an_expiry_that_a_read_shows_must_be_the_requested_one() -> None:
     assert check([write("a", 0, 1, ENDS), read("a", 2, 3, (11, 11))]) is None
     assert check([write("a", 0, 1, ENDS), read("a", 2, 3, (13, 13))]) is not None
     assert check([write("a", 0, 1, ENDS), read("a", 2, 3, NEVER_ENDS)]) is not None
     assert check([write("a", 0, 1), read("a", 2, 3, (11, 11))]) is not None
 
 
-def test_an_expiry_that_a_read_shows_is_kept_to() -> None:
+def test_a_key_must_expire_when_a_read_has_shown() -> None:
     shown = [write("a", 0, 1, ENDS), read("a", 2, 3, (11, 11))]
     assert check([*shown, read("a", 10.5, 10.9), read(None, 11.1, 11.2)]) is None
     assert check([*shown, read("a", 11.1, 11.2)]) is not None
@@ -133,8 +133,6 @@ def call(ask: Ask, **more: float) -> Call:
         (call(Ask()), (NEVER, NEVER)),
     ],
 )
-def test_the_window_of_an_expiry_follows_from_the_call_and_what_is_known_of_clocks(
-    made: Call, window: Window | None
-) -> None:
+def test_the_window_of_an_expiry_follows_from_the_call_and_the_clocks(made: Call, window: Window | None) -> None:
     (op,) = operations([made])["k"]
     assert op.ends == (window if window is None else pytest.approx(window))

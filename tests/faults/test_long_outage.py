@@ -1,4 +1,4 @@
-"""Redis is away for more tries than a back-off can count: whoever needs it goes on, and recovers by itself."""
+"""An outage of Redis with more attempts than a back-off can count: api and workers recover by themselves."""
 
 import subprocess
 import sys
@@ -17,14 +17,14 @@ from tests.faults.processes import wait_for
 from tests.integration.processes import ApiProcess, environment
 
 TRIES = 2_000
-"""A wait that doubles without bound is no number any more at the 1,024th."""
+"""A wait that doubles without a limit overflows at the 1,024th attempt."""
 _IMPATIENT = Path(__file__).with_name("impatient")
 
 
 def impatient(directory: Path, name: str) -> Mapping[str, str]:
-    """Settings of a process that waits a millisecond where it would wait for up to half a second."""
+    """Settings of a process that waits a millisecond instead of up to half a second."""
     path = f"{_IMPATIENT}:{programs.REPOSITORY}"
-    # What it replaces in a module of the sources would not be in the compiled one.
+    # The patch works only for the sources, not for compiled modules.
     return {
         "PYTHONPATH": path,
         "FAULT_TRIES": str(TRIES),
@@ -34,7 +34,7 @@ def impatient(directory: Path, name: str) -> Mapping[str, str]:
 
 
 def tried(directory: Path, name: str) -> int:
-    """How many processes of a name have tried that often."""
+    """How many processes with a name have made that many attempts."""
     return len(list(directory.glob(f"{name}-*")))
 
 
@@ -47,7 +47,7 @@ def write(base_url: str, token: str) -> int:
 
 @contextmanager
 def worker(cluster: Cluster, settings: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker beside the cluster's."""
+    """A worker besides the cluster's."""
     process = subprocess.Popen(
         [sys.executable, "-m", "worker"],
         env=environment(cluster, settings, "worker"),
@@ -63,7 +63,7 @@ def worker(cluster: Cluster, settings: Mapping[str, str]) -> Iterator["subproces
 
 
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 2])
-def test_an_outage_of_thousands_of_tries_is_answered_503_and_ends_by_itself(
+def test_an_outage_of_thousands_of_attempts_gets_503_and_the_system_recovers_by_itself(
     mended: Cluster, tmp_path: Path, processes: int
 ) -> None:
     cluster = mended

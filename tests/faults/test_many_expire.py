@@ -29,7 +29,7 @@ def http(mended: Cluster) -> Iterator[httpx.Client]:
 
 
 def sweeps(cluster: Cluster) -> list[tuple[int, int, int, int]]:
-    """Of each shard: keys removed since its start, the lag in ms, rows of keys that expire, bytes of keys."""
+    """For each shard: keys removed since its start, the lag in ms, the number of keys that expire, bytes of keys."""
     said = "local a, b, c = require('tarantkv.sweep').status() return a, b, c, box.space.kv:bsize()"
     answers = [
         evaluate(cluster.console_socket(shard.name), f"(function() {said} end)()") for shard in cluster.config.shards

@@ -1,4 +1,4 @@
-"""Buckets move between shards under load, to and fro: no change is lost or applied twice, no read is stale, and no
+"""Buckets move between shards and back under load: no change is lost or applied twice, no read is stale, and no
 request fails.
 """
 
@@ -28,7 +28,7 @@ OTHER = "s2"
 CLIENTS = 10
 KEYS = 60
 MIX = Mix(write=0.35, read=0.5, delete=0.15, batches=0.1, keyed=0.0)
-"""Few changes, and many keys: what comes late is read before it is replaced."""
+"""Few changes and many keys: a late change is read before it is replaced."""
 
 DOUBLINGS = ["frozen-worker", "sent-again", "redis-emptied", "slow-link", "killed-worker", "old-frames"]
 SHORT = {"sent-again"}
@@ -47,7 +47,7 @@ def client(scenario: Scenario) -> Iterator[Api]:
         yield api
 
 
-def test_buckets_that_move_to_and_fro_fail_no_request(scenario: Scenario, moved: Mover) -> None:
+def test_no_request_fails_when_buckets_move_and_return(scenario: Scenario, moved: Mover) -> None:
     async def fault(load: Load) -> None:
         async with wandering_beside(moved, moved.buckets(scenario.keys)):
             while moved.moves < MOVES:
@@ -58,8 +58,10 @@ def test_buckets_that_move_to_and_fro_fail_no_request(scenario: Scenario, moved:
     assert run.stall_s() < LONGEST_STALL_S
 
 
-def test_frames_that_come_twice_while_buckets_move_change_nothing(scenario: Scenario, moved: Mover) -> None:
-    """Each second one is answered from a record, of a refusal too: its keys went on under other ids."""
+def test_frames_that_are_delivered_twice_while_buckets_move_change_nothing_twice(
+    scenario: Scenario, moved: Mover
+) -> None:
+    """Each second delivery is answered from a record, even of a refusal: its keys were sent again under other ids."""
 
     async def fault(load: Load) -> None:
         with copies(scenario.cluster) as made:
@@ -74,10 +76,10 @@ def test_frames_that_come_twice_while_buckets_move_change_nothing(scenario: Scen
 @pytest.mark.parametrize(
     "doubling", [pytest.param(name, marks=[] if name in SHORT else [pytest.mark.long]) for name in DOUBLINGS]
 )
-def test_a_change_that_came_as_its_bucket_was_away_is_not_applied_when_that_is_back(
+def test_a_change_that_was_refused_for_its_bucket_is_not_applied_when_the_bucket_returns(
     networked_scenario: Scenario, networked: Networked, doubling: str
 ) -> None:
-    """A worker holds one copy of it all the time. The shard refuses the other; the client's next change succeeds."""
+    """A worker holds one copy all the time. The shard refuses the other one, and the client's next change succeeds."""
     scenario, cluster = networked_scenario, networked_scenario.cluster
     scenario.name = f"moved-{doubling}"
     fault_of_copies = doublings(networked.network)[doubling]
@@ -102,20 +104,20 @@ def test_a_change_that_came_as_its_bucket_was_away_is_not_applied_when_that_is_b
     assert run.failures().keys() <= {"503", "504"}
 
 
-def test_a_bucket_on_its_way_holds_up_no_other_key_and_is_waited_for(
+def test_a_moving_bucket_delays_no_other_key_and_requests_wait_for_it(
     scenario: Scenario, moved: Mover, client: Api
 ) -> None:
     (moving,), (staying,) = (keys_of(scenario.cluster, SHARD, f"{scenario.name}-{part}", 1) for part in "ab")
     buckets = moved.buckets([moving])
     client.write({moving: 1, staying: 1})
     moved.depart(buckets, OTHER)
-    assert client.read(moving, staying) == {moving: 1, staying: 1}, "it is read where it was"
+    assert client.read(moving, staying) == {moving: 1, staying: 1}, "it is read on the old shard"
     client.write({staying: 2})
     began = time.monotonic()
     answer = client.ask("write", {"data": {moving: 3, staying: 3}})
     assert answer.status_code == 503
     assert answer.json()["failed"] == {moving: "not_applied"}
-    # On a busy machine the last retry may come too late.
+    # On a busy machine the last retry may be too late.
     assert [reason["code"] for reason in answer.json()["reasons"]] in (["bucket_moved"], ["deadline_passed"])
     assert 4.5 < time.monotonic() - began < felt_at_most(6)
     moved.arrive(buckets, SHARD, OTHER)
@@ -125,7 +127,7 @@ def test_a_bucket_on_its_way_holds_up_no_other_key_and_is_waited_for(
     assert not moved.step(SHARD, "holds", moving)
 
 
-def test_a_shard_that_does_not_know_where_a_bucket_went_has_all_be_asked(
+def test_if_a_shard_does_not_know_where_a_bucket_is_all_shards_are_asked(
     scenario: Scenario, moved: Mover, client: Api
 ) -> None:
     (key,) = keys_of(scenario.cluster, SHARD, scenario.name, 1)
@@ -136,8 +138,8 @@ def test_a_shard_that_does_not_know_where_a_bucket_went_has_all_be_asked(
     assert client.read(key) == {key: 1}
 
 
-def test_a_claim_goes_with_its_bucket(scenario: Scenario, moved: Mover, client: Api) -> None:
-    """The first outcome is told again, also by the shard to which the claim has moved."""
+def test_a_claim_moves_with_its_bucket(scenario: Scenario, moved: Mover, client: Api) -> None:
+    """The first outcome is reported again, even by the shard to which the claim has moved."""
     (claimed,) = keys_of(scenario.cluster, SHARD, f"{scenario.name}-claim", 1)
     (counter,) = keys_of(scenario.cluster, "s3", f"{scenario.name}-counter", 1)
 
@@ -151,8 +153,8 @@ def test_a_claim_goes_with_its_bucket(scenario: Scenario, moved: Mover, client: 
         assert client.ask("increment", {"data": {"x": 1}}, **{"Idempotency-Key": claimed}).status_code == 422
 
 
-def test_an_account_whose_two_buckets_meet_on_one_shard_can_move_on(scenario: Scenario, moved: Mover) -> None:
-    """A token that was revoked stays so, and the user can log in, wherever the records are."""
+def test_an_account_whose_two_buckets_are_on_one_shard_can_move_again(scenario: Scenario, moved: Mover) -> None:
+    """A revoked token stays revoked, and the user can log in, wherever the records are."""
     cluster = scenario.cluster
     (home,) = moved.buckets([cluster.admin_user])
     mirror = (home - 1 + moved.bucket_count // 2) % moved.bucket_count + 1

@@ -1,4 +1,4 @@
-"""Changes under an `Idempotency-Key` while buckets move: applied once, wherever a retry finds them."""
+"""Changes under an `Idempotency-Key` while buckets move are applied once, wherever their records are."""
 
 import asyncio
 import signal
@@ -27,10 +27,10 @@ def moved(scenario: Scenario) -> Iterator[Mover]:
         yield made
 
 
-def test_retries_after_the_api_has_died_find_what_was_applied_wherever_its_bucket_is(
+def test_retries_after_the_api_has_died_find_the_applied_records_wherever_the_buckets_are(
     scenario: Scenario, moved: Mover
 ) -> None:
-    """Every frame comes twice meanwhile."""
+    """Meanwhile every frame is delivered twice."""
     cluster = scenario.cluster
 
     async def fault(load: Load) -> None:
@@ -53,8 +53,8 @@ def test_retries_after_the_api_has_died_find_what_was_applied_wherever_its_bucke
     assert {bucket: count for bucket, count in counts.items() if count > 1} == {}
 
 
-def test_a_retry_after_a_move_is_answered_with_the_first_outcome(scenario: Scenario, moved: Mover) -> None:
-    """The api dies while the shard applies the first try. One of two buckets moves: the keys are grouped anew."""
+def test_a_retry_after_a_move_gets_the_first_outcome(scenario: Scenario, moved: Mover) -> None:
+    """The api dies while the shard applies the first attempt. One of two buckets moves: the keys are grouped anew."""
     cluster, shard = scenario.cluster, "s1"
     counters = keys_of(cluster, shard, scenario.name, 2)
     (retry_key,) = keys_of(cluster, "s2", f"{scenario.name}-retry", 1)
@@ -93,8 +93,8 @@ def test_a_retry_after_a_move_is_answered_with_the_first_outcome(scenario: Scena
 
 
 @pytest.mark.usefixtures("moved")
-def test_each_of_several_tags_is_tried_under_one_key(scenario: Scenario) -> None:
-    """The first tag's refusal is on record under the key's bucket, and is not the answer to the second tag."""
+def test_each_of_several_tags_is_tried_under_one_idempotency_key(scenario: Scenario) -> None:
+    """The refusal of the first tag is recorded under the key's bucket, and must not be the answer to the second tag."""
     cluster = scenario.cluster
     token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
     with httpx.Client(base_url=cluster.base_url, trust_env=False, timeout=20) as client:

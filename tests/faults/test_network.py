@@ -1,4 +1,4 @@
-"""Each way in which a network can fail, between each two tiers, under load."""
+"""Each way in which a network can fail, between each pair of tiers, under load."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ LONG_FAULT_S = 8.0
 """Longer than any request may take."""
 
 CLIENT_TIMEOUT_S = DEADLINE_S + 1.0
-"""When a client gives up an answer that lost some of its bytes."""
+"""The time after which a client gives up an answer that lost some bytes."""
 
 RECOVERY_S = felt_at_most(5.0)
 """Longer than any process waits for one answer of Redis or a shard before it gives up a connection that lost bytes."""
@@ -40,7 +40,7 @@ SHORT: Mapping[tuple[str, str], float] = MappingProxyType(
         ("worker-shards", "damaged"): 3.5,
     }
 )
-"""How many seconds each of these lasts in every run of the tests. All of them, for long, need minutes together."""
+"""How many seconds each of these faults lasts in every run. All faults, for a long time, take minutes together."""
 
 
 def run(scenario: Scenario, networked: Networked, pair: str, kind: str, seconds: float) -> Run:
@@ -59,9 +59,9 @@ def run(scenario: Scenario, networked: Networked, pair: str, kind: str, seconds:
         base_url=networked.base_url if ours else None,
         garbled=garbled,
         http_timeout_s=CLIENT_TIMEOUT_S if garbled else HTTP_TIMEOUT_S,
-        # An answer in time does not get through a link that is broken.
+        # No answer comes through a broken link in time.
         late_s=seconds if ours else LATE_S,
-        # A key that lost some of its bytes is another key, and HTTP does not tell.
+        # A key that lost some of its bytes is another key, and HTTP does not notice that.
         mix=replace(PLAIN, keyed=0) if garbled else None,
     )
     if kind == "damaged":
@@ -80,7 +80,7 @@ MATRIX = [
 
 
 @pytest.mark.parametrize(("pair", "kind", "seconds"), MATRIX)
-def test_a_network_fault_breaks_no_promise_and_is_recovered_from(
+def test_a_network_fault_breaks_no_promise_and_the_system_recovers(
     networked_scenario: Scenario, networked: Networked, pair: str, kind: str, seconds: float
 ) -> None:
     before = processes(networked)
@@ -95,5 +95,5 @@ def test_a_network_fault_breaks_no_promise_and_is_recovered_from(
 
 
 def processes(networked: Networked) -> dict[str, int]:
-    """The process ids of all programs: no process ends because of what comes over a network."""
+    """The process ids of all programs: no process may end because of bytes from a network."""
     return {status.name: status.pid for status in networked.cluster.status()}

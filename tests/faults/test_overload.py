@@ -1,4 +1,4 @@
-"""Clients that take more than their share, by mistake or on purpose: other clients must not notice."""
+"""Clients that send too much, by mistake or on purpose, must not affect other clients."""
 
 import asyncio
 import signal
@@ -21,13 +21,15 @@ REFUSED = 'tarantkv_requests_total{route="/api/write",status="503"}'
 
 
 async def some_are_refused(http: httpx.AsyncClient) -> None:
-    """Wait until the api has counted refusals, which it does once a second."""
+    """Wait until the api has counted rejections, which it does once a second."""
     end = time.monotonic() + 10
     while REFUSED not in (await http.get("/metrics")).text:
         assert time.monotonic() < end, "nothing is refused"
 
 
-def test_one_user_who_offers_far_too_much_fails_nobody_else(api: ApiProcess, token: str, modest_token: str) -> None:
+def test_requests_of_other_users_succeed_while_one_user_sends_far_too_many(
+    api: ApiProcess, token: str, modest_token: str
+) -> None:
     """The api rejects the excess at once, and only that of the user who sends it."""
     orders = Orders(
         host="127.0.0.1",
@@ -66,8 +68,8 @@ def reads(metrics: str) -> float:
     return next((float(line.removeprefix(name)) for line in metrics.splitlines() if line.startswith(name)), 0.0)
 
 
-def test_what_comes_while_redis_pauses_waits_for_it(mended: Cluster) -> None:
-    """More is admitted than if Redis were merely slow."""
+def test_requests_during_a_pause_of_redis_wait_for_its_end(mended: Cluster) -> None:
+    """The api admits more requests than it would if Redis were only slow."""
     token = login(mended.base_url, mended.admin_user, mended.admin_password)
     orders = Orders(
         host="127.0.0.1",

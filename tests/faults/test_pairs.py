@@ -1,6 +1,6 @@
-"""Every fault of the catalogue with every other that touches something else, at the same time: `make pairs`, an hour.
+"""Every fault of the catalogue together with every other that touches something else: `make pairs`, an hour.
 
-Several clusters at once take the pairs of a first fault each. The times of the system are shorter than usual, so that a
+Several clusters run at once, each with the pairs of one fault. The system's times are shorter than usual, so that a
 pair takes seconds.
 """
 
@@ -21,7 +21,7 @@ HASTY = {
     "TARANTKV_CLAIM_IDLE_S": "0.7",
 }
 HOLD_S = 1.3
-"""Longer than a worker's claim lasts, and shorter than a request: what is late or doubled can still be applied."""
+"""Longer than a frame claim lasts, and shorter than a request: late or doubled chunks can still be applied."""
 
 PACE = Pace(before=25, after=50, pause_s=0.04, deadline_s=REQUEST_TIMEOUT_S)
 FIRSTS = [name for name in sorted(FAULTS) if pairs_of(name, HOLD_S)]
@@ -42,7 +42,7 @@ def test_two_faults_at_once_break_no_promise(hasty: Networked, tmp_path: Path, f
     while left:
         hasty.network.heal()
         hasty.cluster.start()
-        # The seed names the keys: each run has its own.
+        # The seed is part of the keys, so each run has its own.
         seed = FIRSTS.index(first) + 1 + len(failures) * len(FIRSTS)
         try:
             run_on(hasty, tmp_path, seed, left, tmp_path / "histories", PACE)

@@ -1,4 +1,4 @@
-"""The proxy that breaks the network for other tests breaks it as it says."""
+"""The proxy that breaks the network for other tests works as documented."""
 
 import contextlib
 import random
@@ -16,7 +16,7 @@ SILENCE_S = 0.15
 
 
 class Echo:
-    """A server that sends back what it gets, and keeps what it got."""
+    """A server that sends back the bytes that it gets, and records them."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -46,7 +46,7 @@ class Echo:
         self.ended.set()
 
     def close(self) -> None:
-        # A thread that waits in accept() would keep the port open.
+        # A thread in accept() would keep the port open.
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
@@ -109,7 +109,7 @@ def wait_for_count(echo: Echo, got: bytes) -> None:
         time.sleep(0.005)
 
 
-def test_a_whole_link_passes_everything_on(link: Link) -> None:
+def test_a_whole_link_passes_all_bytes_on(link: Link) -> None:
     data = random.Random(1).randbytes(3_000_000)
     with connected(link) as connection, ThreadPoolExecutor(1) as other:
         sent = other.submit(connection.sendall, data)
@@ -148,7 +148,7 @@ def test_a_slow_link_delays_each_way(client: socket.socket, link: Link) -> None:
     assert min(took_s() for _ in range(10)) < 0.1
 
 
-def test_a_half_open_link_takes_everything_and_says_nothing(client: socket.socket, link: Link, echo: Echo) -> None:
+def test_a_half_open_link_accepts_all_bytes_and_passes_none_on(client: socket.socket, link: Link, echo: Echo) -> None:
     link.set(Condition(requests=Treatment(swallow=True), answers=Treatment(swallow=True)))
     client.sendall(b"lost")
     with connected(link) as newcomer:
@@ -158,7 +158,7 @@ def test_a_half_open_link_takes_everything_and_says_nothing(client: socket.socke
         assert echo.got == b"hello"
         assert link.swallowed == 2
         link.heal()
-        # A stream with a hole in it is never passed on.
+        # A stream with missing bytes is never passed on.
         for connection in (client, newcomer):
             with pytest.raises(ConnectionResetError):
                 connection.recv(1)
@@ -174,14 +174,16 @@ def test_a_half_open_link_hides_the_end_of_a_stream(client: socket.socket, link:
     assert echo.ended.wait(5)
 
 
-def test_one_way_can_be_broken_alone(client: socket.socket, link: Link, echo: Echo) -> None:
+def test_one_direction_can_be_broken_alone(client: socket.socket, link: Link, echo: Echo) -> None:
     link.set(Condition(answers=Treatment(swallow=True)))
     client.sendall(b"one way")
     wait_for_count(echo, b"helloone way")
     assert silent(client)
 
 
-def test_what_was_held_comes_out_at_the_end_even_if_nobody_waits(client: socket.socket, link: Link, echo: Echo) -> None:
+def test_held_bytes_are_passed_on_at_the_end_even_if_the_client_has_gone(
+    client: socket.socket, link: Link, echo: Echo
+) -> None:
     link.set(Condition(requests=Treatment(hold=True)))
     client.sendall(b"late")
     assert silent(client)
@@ -192,7 +194,7 @@ def test_what_was_held_comes_out_at_the_end_even_if_nobody_waits(client: socket.
     assert echo.ended.wait(5)
 
 
-def test_a_damaged_link_loses_bytes_and_moves_the_rest_up(client: socket.socket, link: Link) -> None:
+def test_a_damaged_link_loses_bytes_and_closes_the_gap(client: socket.socket, link: Link) -> None:
     link.set(Condition(requests=Treatment(damage=1)))
     sent = bytes(range(200))
     client.sendall(sent)
@@ -207,7 +209,7 @@ def test_a_damaged_link_loses_bytes_and_moves_the_rest_up(client: socket.socket,
 
 
 @pytest.mark.parametrize("size", [1, 5, 300])
-def test_damage_takes_a_few_bytes_from_one_place(size: int) -> None:
+def test_damage_removes_a_few_bytes_at_one_place(size: int) -> None:
     data = bytes(number % 251 for number in range(size))
     chance = random.Random(1)
     for _ in range(200):
@@ -230,7 +232,7 @@ def test_another_server_behind_the_same_port_gets_new_connections(client: socket
         other.close()
 
 
-def test_a_server_that_is_not_there_ends_the_connection(link: Link, echo: Echo) -> None:
+def test_a_missing_server_ends_the_connection(link: Link, echo: Echo) -> None:
     echo.close()
     with contextlib.suppress(ConnectionResetError), connected(link) as connection:
         assert connection.recv(1) == b""

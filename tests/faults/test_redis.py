@@ -1,4 +1,4 @@
-"""Redis fails in every way it can, under load. It keeps nothing on disk: a restart loses everything in it."""
+"""Redis fails in every way, under load. It stores nothing on disk: a restart loses all its data."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from tests.faults.scenario import Scenario
 BACK_WITHIN_S = felt_at_most(2.0)
 
 
-def test_redis_killed_and_restarted_empty_fails_no_request(scenario: Scenario) -> None:
+def test_no_request_fails_when_redis_is_killed_and_restarted_empty(scenario: Scenario) -> None:
     cluster = scenario.cluster
     away_s = 0.0
 
@@ -36,7 +36,9 @@ def test_redis_killed_and_restarted_empty_fails_no_request(scenario: Scenario) -
     assert run.failures() == {}
 
 
-def test_flushall_on_live_connections_fails_no_request(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
+def test_no_request_fails_when_redis_loses_its_data_on_live_connections(
+    scenario: Scenario, as_tarantkv: redis.Redis
+) -> None:
     async def fault(load: Load) -> None:
         for _ in range(8):
             await asyncio.to_thread(as_tarantkv.flushall)
@@ -45,7 +47,7 @@ def test_flushall_on_live_connections_fails_no_request(scenario: Scenario, as_ta
     assert scenario.run(fault).failures() == {}
 
 
-def test_frames_appended_before_any_worker_has_made_its_group_again_are_not_lost(
+def test_frames_appended_before_any_worker_creates_its_group_again_are_not_lost(
     scenario: Scenario, as_tarantkv: redis.Redis
 ) -> None:
     cluster = scenario.cluster
@@ -65,7 +67,7 @@ def test_frames_appended_before_any_worker_has_made_its_group_again_are_not_lost
         return bool(alive), newest
 
     def sent_again() -> bool:
-        """Sending again is the last that the api does: until an answer comes, every client waits."""
+        """Sending again is the last action of the api: until an answer comes, every client waits."""
         nonlocal before
         noticed, newest = look()
         if noticed:
@@ -89,7 +91,7 @@ def test_frames_appended_before_any_worker_has_made_its_group_again_are_not_lost
     assert scenario.run(fault).failures() == {}
 
 
-def test_killed_connections_fail_no_request(scenario: Scenario, as_administrator: redis.Redis) -> None:
+def test_no_request_fails_when_connections_are_killed(scenario: Scenario, as_administrator: redis.Redis) -> None:
     async def fault(load: Load) -> None:
         for _ in range(3):
             killed = await asyncio.to_thread(as_administrator.client_kill_filter, _type="normal", skipme=True)

@@ -1,4 +1,4 @@
-"""Redis runs but cannot serve, under load: it is paused, rejects commands, lost its data, or is no leader any more."""
+"""Redis runs but cannot serve, under load: it pauses, rejects commands, has lost its data, or is not the leader."""
 
 import time
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from tests.faults.scenario import Scenario
 
 RECOVERY_S = felt_at_most(3.0)
 LOGIN_S = felt_at_most(DEADLINE_S + 5.0)
-"""The longest that a login may take: to look its account up until the deadline, to count, and to hash a password."""
+"""The longest time of a login: looking the account up until the deadline, counting, and hashing the password."""
 
 MakeInjection = Callable[[Networked], Injection]
 
 
 @pytest.mark.parametrize("condition", [OutOfMemory(), ReadOnly(), Busy()], ids=lambda condition: condition.name)
-def test_what_redis_refuses_is_refused_and_served_again_once_it_takes_it(
+def test_requests_are_refused_while_redis_refuses_commands_and_served_afterwards(
     networked_scenario: Scenario, condition: Injection
 ) -> None:
     networked_scenario.name = condition.name
@@ -38,7 +38,7 @@ def test_what_redis_refuses_is_refused_and_served_again_once_it_takes_it(
     assert run.recovery_s < RECOVERY_S
 
 
-def test_a_pause_of_redis_fails_nothing_that_has_time_to_wait(networked_scenario: Scenario) -> None:
+def test_no_request_with_enough_time_fails_during_a_pause_of_redis(networked_scenario: Scenario) -> None:
     networked_scenario.name = Paused.name
 
     async def fault(_: Load) -> None:
@@ -51,7 +51,7 @@ def test_a_pause_of_redis_fails_nothing_that_has_time_to_wait(networked_scenario
 
 
 @pytest.mark.long
-def test_a_pause_of_redis_past_every_deadline_is_answered(networked_scenario: Scenario) -> None:
+def test_requests_are_answered_even_if_redis_pauses_past_their_deadlines(networked_scenario: Scenario) -> None:
     networked_scenario.name = f"{Paused.name}-long"
 
     async def fault(_: Load) -> None:
@@ -64,7 +64,7 @@ def test_a_pause_of_redis_past_every_deadline_is_answered(networked_scenario: Sc
 
 
 @pytest.mark.parametrize("client", ["worker", pytest.param("api-send", marks=pytest.mark.long)])
-def test_connections_killed_again_and_again_fail_no_request(networked_scenario: Scenario, client: str) -> None:
+def test_no_request_fails_when_connections_are_killed_repeatedly(networked_scenario: Scenario, client: str) -> None:
     killer = ConnectionsKilled(client)
     networked_scenario.name = killer.name
 
@@ -77,7 +77,7 @@ def test_connections_killed_again_and_again_fail_no_request(networked_scenario: 
     assert run.failures() == {}
 
 
-def test_a_replica_without_the_last_second_loses_and_doubles_nothing(
+def test_no_change_is_lost_or_doubled_by_a_replica_without_the_last_second(
     networked_scenario: Scenario, networked: Networked
 ) -> None:
     networked_scenario.name = FailedOver.name
@@ -92,7 +92,7 @@ def test_a_replica_without_the_last_second_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("cut_off", [True, pytest.param(False, marks=pytest.mark.long)], ids=["cut off", "replicating"])
-def test_who_talks_to_a_demoted_leader_finds_the_new_one(
+def test_clients_of_a_demoted_leader_find_the_new_one(
     networked_scenario: Scenario, networked: Networked, *, cut_off: bool
 ) -> None:
     demoted = Demoted(networked.network, cut_off=cut_off)
@@ -107,7 +107,7 @@ def test_who_talks_to_a_demoted_leader_finds_the_new_one(
     assert run.recovery_s < RECOVERY_S
 
 
-def test_a_redis_that_loads_its_data_is_waited_for(networked_scenario: Scenario, networked: Networked) -> None:
+def test_requests_wait_for_a_redis_that_loads_its_data(networked_scenario: Scenario, networked: Networked) -> None:
     networked_scenario.name = Loading.name
 
     async def fault(load: Load) -> None:
@@ -119,7 +119,7 @@ def test_a_redis_that_loads_its_data_is_waited_for(networked_scenario: Scenario,
     assert run.recovery_s < RECOVERY_S
 
 
-def test_a_login_is_put_off_while_redis_is_away_and_succeeds_as_soon_as_it_is_back(
+def test_a_login_gets_503_while_redis_is_down_and_succeeds_afterwards(
     networked_scenario: Scenario, networked: Networked
 ) -> None:
     cluster, link = networked_scenario.cluster, networked.network.api_redis
@@ -138,7 +138,7 @@ def test_a_login_is_put_off_while_redis_is_away_and_succeeds_as_soon_as_it_is_ba
     [lambda _: OutOfMemory(), lambda _: ReadOnly(), lambda _: Busy(), lambda n: Loading(n.network, seconds=1)],
     ids=["out of memory", "read-only", "busy", "loading"],
 )
-def test_a_login_that_redis_cannot_count_is_put_off(
+def test_a_login_that_redis_cannot_count_gets_503(
     networked_scenario: Scenario, networked: Networked, make: MakeInjection
 ) -> None:
     cluster = networked_scenario.cluster

@@ -1,6 +1,6 @@
 """A shard refuses a change while a worker or link holds another copy of it, and then has room again.
 
-What was answered `not_applied` must not happen, whatever becomes of the other copy.
+A change that was reported as `not_applied` must not happen, whatever happens to the other copy.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.faults.scenario import Scenario
 CLIENTS = 10
 KEYS = 60
 MIX = Mix(write=0.35, read=0.5, delete=0.15, batches=0.1, keyed=0.2)
-"""Few changes, and many keys: what comes late is read before it is replaced."""
+"""Few changes and many keys: a late change is read before it is replaced."""
 
 REFUSALS = [MemoryFull, DiskFull, ReadOnlyShard]
 DOUBLINGS = ["frozen-worker", "sent-again", "redis-emptied", "slow-link", "killed-worker", "old-frames"]
@@ -29,7 +29,7 @@ SHORT = {
     (DiskFull, "killed-worker"),
     (ReadOnlyShard, "sent-again"),
 }
-"""The pairs of each run: every refusal and every doubling. All other pairs are long."""
+"""The pairs of each run: every refusal and every doubling. All other pairs are marked `long`."""
 
 
 @pytest.mark.parametrize(

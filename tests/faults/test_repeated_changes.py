@@ -1,8 +1,8 @@
 """A change with conditions, an increment or a touch reaches its shard twice: it counts once, and its client gets the
 first outcome.
 
-A client never gets `condition_failed` for its own success. The same under load: the other tests here, whose clients use
-all of it.
+A client never gets `condition_failed` because of its own success. Other tests of this folder check the same under load:
+their clients use all these changes.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ def post(mended: Cluster) -> Iterator[Post]:
 
 
 def kill_after_commit(cluster: Cluster, key: str, when: str) -> int:
-    """Have the shard killed when it has committed what makes `when` true of `key`; returns its process id."""
+    """Kill the shard when it has committed a change that makes `when` true for `key`; returns its process id."""
     condition = when.format(key=f"box.space.kv:get({json.dumps(key)})")
     evaluate(cluster.console_socket(SHARD), " ".join((_KILL_AFTER_COMMIT % condition).split()))
     return cluster.pid(f"shard-{SHARD}")
@@ -81,7 +81,7 @@ SUCCESSES: Mapping[str, Callable[[str], dict[str, Any]]] = {
     [WRITE_IF_ABSENT, DELETE_IF_PRESENT, INCREMENT, TOUCH],
     ids=["write", "delete", "increment", "touch"],
 )
-def test_a_shard_killed_between_commit_and_reply_makes_no_change_twice_and_refuses_none_for_its_own_success(
+def test_a_change_counts_once_if_the_shard_is_killed_between_commit_and_reply(
     mended: Cluster, post: Post, call: str, body: Callable[[str], Mapping[str, Any]], done: str
 ) -> None:
     (key,) = keys_of(mended, SHARD, f"committed/{call}", 1)
@@ -96,8 +96,10 @@ def test_a_shard_killed_between_commit_and_reply_makes_no_change_twice_and_refus
         assert post("read", {"keys": [key]}).json()["data"] == {key: 5}
 
 
-def test_retries_get_the_outcome_of_what_was_applied_after_the_api_had_died(mended: Cluster, post: Post) -> None:
-    """The shard reads the calls of the first tries when the api is dead already."""
+def test_retries_get_the_outcome_of_changes_that_were_applied_after_the_api_had_died(
+    mended: Cluster, post: Post
+) -> None:
+    """The shard reads the calls of the first attempts when the api is already dead."""
     cluster = mended
     port = cluster.config.shards[0].port
     absent, present, counter, refused, touched = keys_of(cluster, SHARD, "outlived", 5)
@@ -126,13 +128,13 @@ def test_retries_get_the_outcome_of_what_was_applied_after_the_api_had_died(mend
         cluster.kill(f"shard-{SHARD}", signal.SIGSTOP)
         first = [others.submit(send, number) for number in range(len(bodies))]
         try:
-            # The api may ask the shard something of its own as well.
+            # The api may send its own questions to the shard as well.
             wait_for(lambda: waiting(cluster) >= len(bodies), "the requests do not wait")
             wait_for(lambda: any(unread_bytes(port, pid) for pid in workers), "the shard was not called")
             dead = cluster.kill("api")
             for each in first:
                 with suppress(httpx.TransportError):
-                    # On a busy machine its deadline may come before the api's death.
+                    # On a busy machine the deadline may come before the api's death.
                     assert each.result().status_code == 504
         finally:
             cluster.kill(f"shard-{SHARD}", signal.SIGCONT)
@@ -158,7 +160,7 @@ def waiting(cluster: Cluster) -> int:
     return sum(int(float(line.split()[1])) for line in text.splitlines() if line.startswith("tarantkv_chunks_waiting"))
 
 
-def test_increments_redelivered_by_a_worker_that_froze_after_its_call_count_once(mended: Cluster, post: Post) -> None:
+def test_increments_count_once_if_a_worker_freezes_after_its_call(mended: Cluster, post: Post) -> None:
     """A peer takes the frame over while the shard's reply waits unread, and calls the shard with the same chunks."""
     cluster = mended
     counters = keys_of(cluster, SHARD, "redelivered", 20)
@@ -190,7 +192,7 @@ KILLED = ("shard-s1", "worker-1", "redis", "api", "shard-s2", "worker-2", "shard
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(6, marks=[pytest.mark.long, pytest.mark.timeout(300)])])
-def test_counters_are_the_sum_of_their_increments_whatever_is_killed(scenario: Scenario, rounds: int) -> None:
+def test_counters_are_the_sum_of_their_increments_whichever_process_is_killed(scenario: Scenario, rounds: int) -> None:
     """Each increment that was acknowledged counts once, and each of unknown outcome once or not at all."""
     cluster = scenario.cluster
 

@@ -1,4 +1,4 @@
-"""What runs came to, as the page shows it."""
+"""The results of runs as the page shows them."""
 
 import pytest
 
@@ -15,7 +15,7 @@ RESULT = {
 }
 
 
-def test_a_run_is_a_line_that_says_what_clients_saw() -> None:
+def test_a_run_is_a_line_with_the_answers_to_clients() -> None:
     line = "| a shard dies: s1-killed | 300 | 7 x 503, 2 x 504 | 5.0 s | 0.2 s | no violation |"
     assert table([RESULT]).splitlines()[2:] == ["| **Shards** | | | | | |", line]
 
@@ -55,7 +55,7 @@ def test_the_calls_of_a_run_of_chaos_are_counted_by_kind() -> None:
     assert "4 increment, 5 write if ttl." in text
 
 
-def test_only_what_stands_between_the_marks_is_replaced() -> None:
+def test_only_the_text_between_the_marks_is_replaced() -> None:
     page = "before <!-- x begin -->old<!-- x end --> after"
     assert filled(page, "x", "new") == "before <!-- x begin -->\n\nnew\n\n<!-- x end --> after"
     with pytest.raises(ValueError, match="no place"):

@@ -1,4 +1,4 @@
-"""Everything is restarted, one process after the other, under load: clients that connect again see no failure."""
+"""All processes are restarted, one after the other, under load: no request of clients that reconnect fails."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ def api(breakable: Cluster) -> Iterator[ApiProcess]:
 
 
 def serving(api: ApiProcess) -> set[int]:
-    """The ids of its processes that serve."""
+    """The ids of the api's processes that serve."""
     return {child.pid for child in psutil.Process(api.pid).children() if _serves(child)}
 
 
@@ -52,7 +52,7 @@ async def replace_apis(api: ApiProcess) -> None:
     await asyncio.to_thread(wait_replaced, api, before)
 
 
-def test_an_api_process_told_to_stop_beside_another_fails_no_request(scenario: Scenario, api: ApiProcess) -> None:
+def test_no_request_fails_when_one_of_two_api_processes_is_stopped(scenario: Scenario, api: ApiProcess) -> None:
     async def fault(load: Load) -> None:
         for pid in serving(api):
             psutil.Process(pid).terminate()
@@ -67,7 +67,7 @@ def test_an_api_process_told_to_stop_beside_another_fails_no_request(scenario: S
     assert scenario.run(fault, base_url=api.base_url).failures() == {}
 
 
-def test_a_rolling_restart_of_everything_fails_no_request(scenario: Scenario, api: ApiProcess) -> None:
+def test_no_request_fails_during_a_rolling_restart_of_all_processes(scenario: Scenario, api: ApiProcess) -> None:
     cluster = scenario.cluster
 
     async def fault(load: Load) -> None:

@@ -17,14 +17,14 @@ from tests.contract.calls import Api, json_body, obtain_token
 from tests.faults.mover import mover, wandering
 
 STAY = [f"stay:{number:05}" for number in range(0, 6000, 2)]
-"""Keys that are there and unchanged all the time; others come, change, expire and go between them."""
+"""Keys that exist unchanged all the time; keys between them are added, changed, expired and deleted."""
 
 CHANGING = [f"stay:{number:05}" for number in range(1, 6000, 2)]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two shards of its own: what is stored here is all that there is."""
+    """A cluster of two shards that contains only the keys of these tests."""
     settings = {"TARANTKV_REQUEST_TIMEOUT_S": "2", "TARANTKV_DRAIN_TIMEOUT_S": "1"}
     cluster = Cluster(for_tests(tmp_path_factory.mktemp("scans"), shards=2, workers=2, settings=settings))
     cluster.start()
@@ -42,7 +42,7 @@ def client_of(cluster: Cluster) -> Api:
 
 
 class Changes(threading.Thread):
-    """Writes, deletes and lets expire the keys that change, inside a `with` block; what fails is tried no more."""
+    """Writes, deletes and expires the keys that change, inside a `with` block; failed changes are not repeated."""
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(daemon=True)
@@ -77,7 +77,7 @@ class Changes(threading.Thread):
 
 
 def page(cluster: Cluster, token: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """A page of a scan, asked for again while something is down. As from a new client each time."""
+    """A page of a scan, requested again while a program is down, each time as a new client."""
     end = time.monotonic() + 40
     while True:
         try:
@@ -99,7 +99,7 @@ def page(cluster: Cluster, token: str, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_keys(keys: list[str], *, reverse: bool = False) -> None:
-    """Keys that stay come exactly once and in order, no other key twice."""
+    """Check that keys that stay come exactly once and in order, and no other key twice."""
     assert keys == sorted(keys, reverse=reverse)
     assert len(set(keys)) == len(keys)
     assert [key for key in keys if key in STAYING] == sorted(STAY, reverse=reverse)
@@ -129,7 +129,7 @@ def test_keys_that_stay_come_once_and_in_order_while_all_programs_are_killed(
     check_keys(keys, reverse=reverse)
     assert changes.made > 10, changes.made
     cluster.wait_running("api")
-    # Everything is up again for the tests after this one.
+    # All programs run again for the next tests.
     assert len(page(cluster, token, {"prefix": "stay:", "limit": 10_000})["items"]) >= len(STAY)
 
 
@@ -149,7 +149,7 @@ def test_keys_that_stay_come_once_and_in_order_while_buckets_move(cluster: Clust
     check_keys(keys, reverse=reverse)
 
 
-def test_an_export_goes_on_while_buckets_move(cluster: Cluster) -> None:
+def test_an_export_continues_while_buckets_move(cluster: Cluster) -> None:
     token = client_of(cluster).token or ""
     with mover(cluster) as moved, Changes(cluster), wandering(moved, moved.buckets(STAY[::10]), most=40):
         found = Exported(cluster, token, prefix="stay:")
@@ -157,11 +157,13 @@ def test_an_export_goes_on_while_buckets_move(cluster: Cluster) -> None:
     assert found.last == {"end": True, "items": len(found.keys)}
 
 
-def test_a_page_says_so_where_a_bucket_is_between_two_shards_for_too_long(cluster: Cluster) -> None:
+def test_a_page_gets_503_if_a_bucket_moves_for_too_long(cluster: Cluster) -> None:
     with client_of(cluster) as api, mover(cluster) as moved:
         buckets = moved.buckets([next(key for key in STAY if moved.place(*moved.buckets([key])) == "s1")])
         moved.depart(buckets, "s2")
-        assert len(api.done("scan", {"prefix": "stay:", "limit": 10})["items"]) == 10, "it is read until it leaves"
+        assert len(api.done("scan", {"prefix": "stay:", "limit": 10})["items"]) == 10, (
+            "the bucket is read until it leaves"
+        )
         moved.step("s1", "stop", buckets)
         answer = api.ask("scan", {"prefix": "stay:", "limit": 10})
         assert answer.status_code == 503
@@ -171,7 +173,7 @@ def test_a_page_says_so_where_a_bucket_is_between_two_shards_for_too_long(cluste
 
 
 class Exported:
-    """The lines of an export as far as they came, also where the connection broke."""
+    """The lines of an export up to its end or to the break of the connection."""
 
     def __init__(self, cluster: Cluster, token: str, **selected: Any) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -202,7 +204,7 @@ class Exported:
         return [line["key"] for line in self.lines if "key" in line]
 
 
-def test_an_export_goes_on_while_a_shard_is_killed_and_comes_back(cluster: Cluster) -> None:
+def test_an_export_continues_when_a_shard_is_killed_and_restarted(cluster: Cluster) -> None:
     token = client_of(cluster).token or ""
     with Changes(cluster):
         found: list[Exported] = []
@@ -214,8 +216,8 @@ def test_an_export_goes_on_while_a_shard_is_killed_and_comes_back(cluster: Clust
     assert found[0].last == {"end": True, "items": len(found[0].keys)}
 
 
-def test_an_export_that_cannot_go_on_says_so_last_and_where_to_go_on(cluster: Cluster) -> None:
-    """A shard goes down for good in the middle; the client comes back with the cursor when it is up again."""
+def test_an_export_that_fails_says_in_its_last_line_where_to_continue(cluster: Cluster) -> None:
+    """A shard stays down from the middle on; the client continues with the cursor when the shard runs again."""
     token = client_of(cluster).token or ""
     lines: list[dict[str, Any]] = []
     with httpx.stream(
@@ -241,7 +243,7 @@ def test_an_export_that_cannot_go_on_says_so_last_and_where_to_go_on(cluster: Cl
     assert rest.last == {"end": True, "items": len(keys)}
 
 
-def test_a_process_that_ends_tells_a_long_export_where_to_go_on(cluster: Cluster) -> None:
+def test_a_long_export_of_a_process_that_ends_says_where_to_continue(cluster: Cluster) -> None:
     keys = [f"long:{number:03}" for number in range(250)]
     with client_of(cluster) as api:
         for start in range(0, len(keys), 50):
@@ -261,7 +263,7 @@ def test_a_process_that_ends_tells_a_long_export_where_to_go_on(cluster: Cluster
         for line in every:
             lines.append(json.loads(line))
             if len(lines) < 40:
-                # So slowly that its end comes before that of the export.
+                # So slowly that the process ends before the export.
                 time.sleep(0.03)
     stopping.join(30)
     cluster.start_program("api")

@@ -1,4 +1,4 @@
-"""What a chaos run does follows from its seed and its length."""
+"""The schedule of a chaos run follows from its seed and its length."""
 
 import os
 import subprocess
@@ -14,12 +14,12 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
     assert schedule(7, 30) == schedule(7, 30)
 
 
-def test_another_seed_gives_another() -> None:
+def test_another_seed_gives_another_schedule() -> None:
     assert schedule(7, 30) != schedule(8, 30)
 
 
-def test_the_schedule_of_a_seed_stays_what_it_was_in_other_processes() -> None:
-    """Neither a hash that differs between processes nor the order of a set may get into it."""
+def test_a_seed_gives_the_same_schedule_in_every_process() -> None:
+    """The schedule may depend neither on a hash that differs between processes nor on the order of a set."""
     program = "from tests.faults.schedule import schedule; print(schedule(7, 30))"
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
@@ -29,7 +29,7 @@ def test_the_schedule_of_a_seed_stays_what_it_was_in_other_processes() -> None:
         assert done.stdout == f"{schedule(7, 30)}\n"
 
 
-def test_a_run_fills_its_time_and_no_strike_begins_before_the_last_has_ended() -> None:
+def test_a_run_fills_its_time_and_its_strikes_do_not_overlap() -> None:
     strikes = schedule(3, 20)
     assert 19 * 60 < strikes[-1].at_s < 20 * 60
     assert all(before.at_s + before.hold_s < after.at_s for before, after in pairwise(strikes))
@@ -43,14 +43,14 @@ def test_faults_at_the_same_time_touch_different_things() -> None:
         assert len(touched) == len(set(touched))
 
 
-def test_a_long_run_has_every_fault_alone_and_beside_others() -> None:
+def test_a_long_run_has_every_fault_alone_and_together_with_others() -> None:
     strikes = schedule(5, 2000)
     alone = {strike.faults[0] for strike in strikes if len(strike.faults) == 1}
     together = {name for strike in strikes if len(strike.faults) > 1 for name in strike.faults}
     assert alone == together == set(FAULTS)
 
 
-def test_every_pair_of_faults_that_touch_different_things_comes_once() -> None:
+def test_every_pair_of_faults_that_touch_different_things_occurs_once() -> None:
     found = [strike.faults for first in FAULTS for strike in pairs_of(first, 1.0)]
     expected = {
         frozenset((one, other))

@@ -1,4 +1,4 @@
-"""A shard's clock is set back, while it runs and while it is down: no key comes back, and no version comes twice."""
+"""A shard's clock is set back while it runs or is down: no expired key returns, and no version is repeated."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from tests.faults.processes import wait_for
 
 SHARD = "s1"
 BACK_S = 3
-"""Less than a request may take: to a shard that is ahead by more every request comes too late."""
+"""Less than a request may take: a shard that is ahead by more would reject every request as too late."""
 
 TTL_S = 0.3
 
@@ -55,7 +55,7 @@ def killed_and_back(cluster: Cluster) -> None:
     cluster.wait_running(f"shard-{SHARD}")
 
 
-def test_a_shard_whose_clock_is_set_back_brings_no_expired_key_back_and_repeats_no_version(
+def test_no_expired_key_returns_and_no_version_is_repeated_when_a_shards_clock_is_set_back(
     mended: Cluster, post: Post
 ) -> None:
     clock = ShardClock(SHARD, -30)
@@ -70,7 +70,7 @@ def test_a_shard_whose_clock_is_set_back_brings_no_expired_key_back_and_repeats_
         assert post("write", {"data": {gone: 2}, "if": "absent"}) == {"status": "success"}
         after = versions_of(post, others)
         assert max(before) < min(after)
-        # Half a minute is not added to what lives now.
+        # Present keys do not live half a minute longer.
         began = time.monotonic()
         post("write", {"data": {gone: 3}, "ttl": TTL_S})
         wait_until_over(post, gone)
@@ -80,10 +80,10 @@ def test_a_shard_whose_clock_is_set_back_brings_no_expired_key_back_and_repeats_
     assert read(post, [gone, stays]) == {stays: 1}
 
 
-def test_a_shard_that_restarts_with_its_clock_set_back_brings_no_expired_key_back_and_repeats_no_version(
+def test_no_expired_key_returns_and_no_version_is_repeated_after_a_restart_with_an_earlier_clock(
     mended: Cluster, post: Post
 ) -> None:
-    """Its clock was ahead until it was killed: for the process that starts then, the clock was set back."""
+    """Its clock was ahead until it was killed. For the process that starts then, the clock has been set back."""
     gone, *others = keys_of(mended, SHARD, "restarted", 41)
     ShardClock(SHARD, BACK_S).start(mended)
     post("write", {"data": {gone: 1}, "ttl": TTL_S})
@@ -97,7 +97,7 @@ def test_a_shard_that_restarts_with_its_clock_set_back_brings_no_expired_key_bac
     settle_clock(mended, SHARD)
 
 
-def test_a_shard_killed_again_and_again_repeats_no_version(mended: Cluster, post: Post) -> None:
+def test_a_shard_that_is_killed_repeatedly_repeats_no_version(mended: Cluster, post: Post) -> None:
     keys = keys_of(mended, SHARD, "killed-often", 10)
     seen = versions_of(post, keys)
     for _ in range(3):

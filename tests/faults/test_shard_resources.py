@@ -1,4 +1,4 @@
-"""A shard runs out of disk or memory, under load: it refuses, keeps what it has, and goes on when there is room."""
+"""A shard runs out of disk or memory under load: it refuses changes, keeps its data, and recovers later."""
 
 import pytest
 
@@ -18,7 +18,7 @@ RECOVERY_S = felt_at_most(4.0)
 
 
 @pytest.mark.parametrize("injection", [DiskFull("s1"), MemoryFull("s1")], ids=lambda injection: injection.name)
-def test_a_full_shard_refuses_changes_serves_reads_and_goes_on_when_there_is_room(
+def test_a_full_shard_refuses_changes_and_serves_reads_until_there_is_room(
     scenario: Scenario, injection: Injection
 ) -> None:
     cluster = scenario.cluster
@@ -40,21 +40,21 @@ def test_a_full_shard_refuses_changes_serves_reads_and_goes_on_when_there_is_roo
 
 
 def check_refusals(run: Run) -> None:
-    """A refusal is final where no other copy of the change can exist. A retry has one: its first try."""
+    """A refusal is final if no other copy of the change can exist. A retry has another copy: its first attempt."""
     assert run.failures([call for call in run.calls if not call.idempotency_key]).keys() == {"500"}
     assert run.failures().keys() <= {"500", "504"}
     assert [str(call) for call in run.calls if call.idempotency_key and not call.succeeded] == []
 
 
 async def refusals(load: Load) -> None:
-    """Wait for some. Clients that retry under a key are told 504, at the deadline: soon there are none told 500."""
+    """Wait for some answers 500. Clients that retry under a key get 504 at the deadline, so that 500 becomes rare."""
     await load.until_tried(lambda call: call.answers[-1] == "500" and not call.idempotency_key, 1)
     await load.until_tried(lambda call: call.answers[-1] in {"500", "504"}, REFUSED)
 
 
 @pytest.mark.parametrize("injection", [DiskFull("s2"), MemoryFull("s2")], ids=lambda injection: injection.name)
-def test_retries_outlast_a_full_shard(scenario: Scenario, injection: Injection) -> None:
-    """Batches across shards, and the claims of their keys, some of them on the shard that is full."""
+def test_retries_succeed_when_a_full_shard_has_room_again(scenario: Scenario, injection: Injection) -> None:
+    """Batches go to all shards, and some of the claims of their keys are on the full shard."""
 
     async def fault(load: Load) -> None:
         async with injected(injection, scenario.cluster):
@@ -65,8 +65,8 @@ def test_retries_outlast_a_full_shard(scenario: Scenario, injection: Injection) 
 
 
 @pytest.mark.long
-def test_a_shard_on_a_disk_that_is_really_full_loses_nothing_and_goes_on_when_there_is_room(scenario: Scenario) -> None:
-    """Tarantool reserves room for its log in advance, and notices only once that is used up."""
+def test_a_shard_on_a_really_full_disk_loses_nothing_and_accepts_changes_when_there_is_room(scenario: Scenario) -> None:
+    """Tarantool reserves room for its log in advance, and notices the full disk only when that is used up."""
 
     async def fault(load: Load) -> None:
         async with injected(Filled(directory), scenario.cluster):

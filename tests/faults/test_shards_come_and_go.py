@@ -1,4 +1,4 @@
-"""Shards come and go while the system runs: api and workers learn it from the other shards, without a restart."""
+"""Shards are added and removed while the system runs: api and workers learn it from other shards, without a restart."""
 
 import asyncio
 import json
@@ -52,12 +52,12 @@ def authorized(client: Api) -> dict[str, str]:
 
 
 def known(client: Api) -> list[str]:
-    """The shards that the api says there are."""
+    """The shards according to the api."""
     return list(client.http.get("/health/ready").json()["shards"])
 
 
 def shown(client: Api) -> set[str]:
-    """The shards that the api's gauges are of."""
+    """The shards in the api's gauges."""
     lines = client.http.get("/metrics").text.splitlines()
     return {line.split('shard="')[1].split('"')[0] for line in lines if 'shard="' in line}
 
@@ -70,7 +70,7 @@ def move_all(moved: Mover, buckets: list[int], target: str) -> None:
 
 
 def exported(client: Api, prefix: str) -> list[str]:
-    """The keys of a whole export, which must say that it is one."""
+    """The keys of an export, which must be complete."""
     parameters = {"prefix": prefix, "values": "false"}
     with client.http.stream("GET", "/api/export", params=parameters, headers=authorized(client)) as answer:
         lines = [json.loads(line) for line in answer.iter_lines()]
@@ -78,7 +78,7 @@ def exported(client: Api, prefix: str) -> list[str]:
     return [line["key"] for line in lines if "key" in line]
 
 
-def test_a_shard_is_added_and_drained_under_load_without_a_failed_request(
+def test_no_request_fails_when_a_shard_is_added_and_drained_under_load(
     scenario: Scenario, added: AddedShard, client: Api
 ) -> None:
     moved, cluster = added.mover, scenario.cluster
@@ -88,7 +88,7 @@ def test_a_shard_is_added_and_drained_under_load_without_a_failed_request(
     page = client.ask("scan", {"prefix": f"{scenario.name}-kept", "limit": 10}).json()
 
     async def fault(load: Load) -> None:
-        # The first that anybody hears of the shard is that a bucket has gone there.
+        # Api and workers learn of the shard only when a bucket has moved to it.
         await asyncio.to_thread(announce, moved, all_shards(added))
         await asyncio.to_thread(move_all, moved, [*buckets, *moved.buckets(stays)], NAME)
         assert await asyncio.to_thread(exported, client, f"{scenario.name}-kept") == sorted(stays)
@@ -110,10 +110,12 @@ def test_a_shard_is_added_and_drained_under_load_without_a_failed_request(
     while not page["complete"]:
         page = client.ask("scan", {"cursor": page["cursor"], "limit": 10}).json()
         found += page["items"]
-    assert [item["key"] for item in found] == sorted(stays), "the cursor is from before"
+    assert [item["key"] for item in found] == sorted(stays), "the cursor is from before the change"
 
 
-def test_a_shard_that_is_announced_but_dead_holds_up_nobody(scenario: Scenario, added: AddedShard, client: Api) -> None:
+def test_a_shard_that_is_announced_but_dead_delays_no_request(
+    scenario: Scenario, added: AddedShard, client: Api
+) -> None:
     moved = added.mover
     added.kill()
     moved.remove(NAME)
@@ -129,7 +131,7 @@ def test_a_shard_that_is_announced_but_dead_holds_up_nobody(scenario: Scenario, 
         await asyncio.to_thread(move_all, moved, some, "s2")
         await load.good(30)
         answer = await asyncio.to_thread(client.ask, "scan", {"prefix": scenario.name, "limit": 100})
-        assert answer.status_code == 200, "no key can be there"
+        assert answer.status_code == 200, "no key can be on that shard"
         await asyncio.to_thread(moved.home)
 
     run = scenario.run(fault, before=20, after=20)
@@ -137,7 +139,7 @@ def test_a_shard_that_is_announced_but_dead_holds_up_nobody(scenario: Scenario, 
     assert run.stall_s() < LONGEST_STALL_S
 
 
-def test_a_worker_that_knows_one_shard_learns_all_and_works_them(
+def test_a_worker_that_knows_one_shard_learns_of_all_and_serves_them(
     scenario: Scenario, added: AddedShard, client: Api
 ) -> None:
     moved, cluster = added.mover, scenario.cluster

@@ -1,4 +1,4 @@
-"""Clients that are slow, by mistake or on purpose, or that only hold connections: other clients must not notice."""
+"""Clients that are slow, by mistake or on purpose, or that only hold connections, must not affect other clients."""
 
 import asyncio
 import select
@@ -27,7 +27,7 @@ from tests.faults.overloaded import (
 from tests.integration.processes import ApiProcess
 
 
-def test_heads_that_never_end_are_cut_off_and_starve_nobody(api: ApiProcess, token: str) -> None:
+def test_clients_with_endless_heads_are_disconnected_and_others_are_served(api: ApiProcess, token: str) -> None:
     with ExitStack() as stack:
         slow = [stack.enter_context(connect(api)) for _ in range(100)]
         began = time.monotonic()
@@ -45,7 +45,7 @@ def test_heads_that_never_end_are_cut_off_and_starve_nobody(api: ApiProcess, tok
         assert closed_within(slow, HEAD_TIMEOUT_S + 5)
 
 
-def test_fields_that_never_end_do_not_keep_a_connection(api: ApiProcess) -> None:
+def test_a_client_with_endless_fields_is_disconnected(api: ApiProcess) -> None:
     with connect(api) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
         connection.settimeout(0.02)
@@ -62,7 +62,7 @@ def test_fields_that_never_end_do_not_keep_a_connection(api: ApiProcess) -> None
                 break
 
 
-def test_a_head_has_a_largest_size(api: ApiProcess) -> None:
+def test_the_size_of_a_head_is_limited(api: ApiProcess) -> None:
     with connect(api) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
         with pytest.raises(ConnectionError):  # noqa: PT012 - which of the two notices first is chance
@@ -72,7 +72,7 @@ def test_a_head_has_a_largest_size(api: ApiProcess) -> None:
             raise ConnectionError
 
 
-def test_bodies_that_come_byte_by_byte_are_given_up_and_starve_nobody(api: ApiProcess, token: str) -> None:
+def test_bodies_that_come_byte_by_byte_time_out_and_other_clients_are_served(api: ApiProcess, token: str) -> None:
     with ExitStack() as stack:
         slow = [stack.enter_context(connect(api)) for _ in range(100)]
         for connection in slow:
@@ -101,7 +101,7 @@ GREEDY = ("one whole request", "a body after its head", "many requests at once",
 
 
 def ask_for_much(connection: socket.socket, token: str, way: str) -> None:
-    """Ask for 8 MB, or for more of them again and again, and read nothing of it."""
+    """Ask for 8 MB, once or repeatedly, and read nothing of the answers."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     if way == "one request after the other":
         ask_for_little_again_and_again(connection, token)
@@ -117,12 +117,12 @@ def ask_for_much(connection: socket.socket, token: str, way: str) -> None:
 
 
 def ask_for_little_again_and_again(connection: socket.socket, token: str) -> None:
-    """Send whole requests for answers that nobody waits for, each when the one before has been read, up to 30 MB."""
+    """Send complete requests without reading the answers, each when the api has read the previous one, up to 30 MB."""
     body = b'{"keys": ["small"]}'
     for _ in range(500):
         try:
             connection.sendall(head(token, len(body), "/api/read") + body)
-            wait_until(lambda: not unread_bytes(connection), 0.05, "it is not read")
+            wait_until(lambda: not unread_bytes(connection), 0.05, "the api does not read it")
         except (AssertionError, OSError):
             break
 
@@ -138,7 +138,7 @@ def large_values(api: ApiProcess, token: str) -> None:
 
 @pytest.mark.usefixtures("large_values")
 @pytest.mark.parametrize("way", GREEDY)
-def test_a_client_that_does_not_read_its_answers_is_cut_off(api: ApiProcess, token: str, way: str) -> None:
+def test_a_client_that_does_not_read_its_answers_is_disconnected(api: ApiProcess, token: str, way: str) -> None:
     with connect(api) as connection:
         ask_for_much(connection, token, way)
         process = psutil.Process(api.pid)
@@ -154,10 +154,10 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(api: ApiProcess, tok
 
 @pytest.mark.usefixtures("large_values")
 @pytest.mark.parametrize("way", GREEDY)
-def test_answers_that_nobody_reads_take_bounded_memory_and_do_not_keep_others_from_reading(
+def test_unread_answers_take_bounded_memory_and_other_clients_can_read(
     api: ApiProcess, token: str, modest_token: str, way: str
 ) -> None:
-    """Clients that ask for 8 MB each and read nothing of it, until they are cut off."""
+    """Clients ask for 8 MB each and read nothing, until they are disconnected."""
     process = psutil.Process(api.pid)
     before = process.memory_info().rss
     most = 0
@@ -176,7 +176,7 @@ def test_answers_that_nobody_reads_take_bounded_memory_and_do_not_keep_others_fr
     assert most - before < 5 * ANSWERING_BYTES
 
 
-def test_idle_connections_beyond_the_limit_make_room_and_starve_nobody(api: ApiProcess, token: str) -> None:
+def test_idle_connections_beyond_the_limit_are_closed_and_other_clients_are_served(api: ApiProcess, token: str) -> None:
     with ExitStack() as stack:
         idle = [stack.enter_context(connect(api)) for _ in range(1000)]
 
@@ -193,7 +193,7 @@ def test_idle_connections_beyond_the_limit_make_room_and_starve_nobody(api: ApiP
 
 @contextmanager
 def busy_connection(api: ApiProcess, token: str) -> Iterator[None]:
-    """A connection whose body is waited for; tried again while those of another test still take the room."""
+    """A connection whose body the api awaits; repeated while connections of another test still take the room."""
     end = time.monotonic() + 10
     while True:
         with connect(api) as connection:
@@ -205,7 +205,7 @@ def busy_connection(api: ApiProcess, token: str) -> Iterator[None]:
         assert time.monotonic() < end
 
 
-def test_where_no_connection_is_idle_a_new_one_is_refused(api: ApiProcess, token: str) -> None:
+def test_if_no_connection_is_idle_a_new_one_is_refused(api: ApiProcess, token: str) -> None:
     with ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(busy_connection(api, token))

@@ -1,4 +1,4 @@
-"""Two clusters that use one Redis by mistake: neither ever applies or answers a request of the other's clients."""
+"""Two clusters use one Redis by mistake: neither applies or answers a request of the other's clients."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +57,7 @@ class Client:
 
 
 def copied_settings(cluster: Cluster) -> dict[str, Any]:
-    """What a cluster gets that is started with the `.env` of another: all secrets, and the address of its Redis."""
+    """The settings of a cluster with the `.env` of another: all secrets, and the address of the other's Redis."""
     of_tier = {tier: dict(cluster.config.for_tier(tier)) for tier in ("api", "worker")}
     for tier, settings in of_tier.items():
         for name in ("TARANTKV_REDIS_URL", "TARANTKV_REDIS_USER", "TARANTKV_REDIS_PASSWORD"):
@@ -85,7 +85,7 @@ def logged(cluster: Cluster, program: str) -> str:
     return programs.Layout(cluster.config.data_dir).log(program).read_text()
 
 
-def test_neither_applies_or_answers_a_request_of_the_other_and_both_go_on_working(both: tuple[Client, Client]) -> None:
+def test_neither_cluster_serves_the_others_requests_and_both_continue_to_work(both: tuple[Client, Client]) -> None:
     with ThreadPoolExecutor(16) as threads:
         writes = [
             threads.submit(client.write, key, number) for number in range(ROUNDS) for key in KEYS for client in both
@@ -103,7 +103,7 @@ def test_neither_applies_or_answers_a_request_of_the_other_and_both_go_on_workin
 
 
 @pytest.mark.long
-def test_an_api_that_starts_while_both_are_there_finds_its_own(both: tuple[Client, Client]) -> None:
+def test_an_api_that_starts_while_both_run_finds_its_own_cluster(both: tuple[Client, Client]) -> None:
     for client in both:
         assert client.write("starting", 7) == 200
     for client in both:
@@ -111,7 +111,9 @@ def test_an_api_that_starts_while_both_are_there_finds_its_own(both: tuple[Clien
             assert other.values("starting") == {"starting": f"{client.name}:7"}
 
 
-def test_where_only_the_others_workers_run_a_request_is_refused_and_not_applied(both: tuple[Client, Client]) -> None:
+def test_a_request_is_refused_and_not_applied_if_only_the_other_clusters_workers_run(
+    both: tuple[Client, Client],
+) -> None:
     first, second = both
     assert first.write("alone", 1) == 200
     workers = [status.name for status in first.cluster.status() if status.name.startswith("worker-")]
@@ -129,14 +131,14 @@ def test_where_only_the_others_workers_run_a_request_is_refused_and_not_applied(
     assert "first" not in second.stored()
 
 
-def test_an_api_that_cannot_tell_which_is_its_own_does_not_start_and_says_why(both: tuple[Client, Client]) -> None:
+def test_an_api_that_cannot_identify_its_cluster_does_not_start_and_says_why(both: tuple[Client, Client]) -> None:
     nowhere = ";".join(f"{shard.name}=127.0.0.1:{1 + at}" for at, shard in enumerate(both[0].cluster.config.shards))
     done = run_module(both[0].cluster, "api", {"TARANTKV_SHARDS": nowhere})
     assert done.returncode == CONFIGURATION
     assert "two clusters use one Redis" in done.stderr.strip().splitlines()[-1]
 
 
-def test_a_worker_that_is_given_shards_of_both_ends_with_a_line_that_names_them(both: tuple[Client, Client]) -> None:
+def test_a_worker_with_shards_of_both_clusters_ends_with_a_line_that_names_them(both: tuple[Client, Client]) -> None:
     first, second = (shards_of(client.cluster) for client in both)
     done = run_module(both[0].cluster, "worker", {"TARANTKV_SHARDS": f"{first[0]};{second[1]}"}, "worker")
     assert done.returncode == CONFIGURATION

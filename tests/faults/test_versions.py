@@ -1,4 +1,4 @@
-"""An api and workers of different format versions: refused with a clear error or worked by a peer, never misread."""
+"""Frames of another format version are refused with a clear error or read by another worker, but never misread."""
 
 import signal
 import subprocess
@@ -38,7 +38,7 @@ def assert_refused(answer: httpx.Response, keys: list[str], cluster: Cluster) ->
     assert not any(stored(cluster, shard.name, key) for shard in cluster.config.shards for key in keys)
 
 
-def test_a_worker_of_another_version_among_others_fails_no_request(scenario: Scenario) -> None:
+def test_no_request_fails_with_a_worker_of_another_version_among_others(scenario: Scenario) -> None:
     async def fault(load: Load) -> None:
         with another_worker(scenario.cluster, module=(OTHER_VERSION, "worker")):
             await load.good(200)
@@ -46,7 +46,7 @@ def test_a_worker_of_another_version_among_others_fails_no_request(scenario: Sce
     assert scenario.run(fault).failures() == {}
 
 
-def test_where_all_workers_are_of_another_version_a_batch_is_refused_and_not_applied(mended: Cluster) -> None:
+def test_a_batch_is_refused_and_not_applied_if_all_workers_have_another_version(mended: Cluster) -> None:
     cluster = mended
     token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
     keys = [key for shard in cluster.config.shards for key in keys_of(cluster, shard.name, "other-worker", 1)]
@@ -56,7 +56,9 @@ def test_where_all_workers_are_of_another_version_a_batch_is_refused_and_not_app
     assert post(cluster.base_url, token, "write", {"data": dict.fromkeys(keys, 1)}).status_code == 200
 
 
-def test_an_api_of_another_version_is_refused_and_harms_no_other(mended: Cluster, as_tarantkv: redis.Redis) -> None:
+def test_an_api_of_another_version_is_refused_and_does_not_affect_others(
+    mended: Cluster, as_tarantkv: redis.Redis
+) -> None:
     cluster = mended
     token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
     keys = [key for shard in cluster.config.shards for key in keys_of(cluster, shard.name, "other-api", 1)]
@@ -71,7 +73,7 @@ def test_an_api_of_another_version_is_refused_and_harms_no_other(mended: Cluster
         assert applications(cluster, shard.name)[1] == 1
 
 
-def test_an_api_whose_workers_all_speak_another_version_does_not_start_and_says_why(mended: Cluster) -> None:
+def test_an_api_whose_workers_all_have_another_version_does_not_start_and_says_why(mended: Cluster) -> None:
     settings = {"TARANTKV_STARTUP_TIMEOUT_S": "0.5"}
     done = subprocess.run(
         [sys.executable, "-m", OTHER_VERSION, "api"],
@@ -88,10 +90,10 @@ def test_an_api_whose_workers_all_speak_another_version_does_not_start_and_says_
     assert f"not {OTHER}" in last
 
 
-def test_frames_of_the_right_version_are_worked_between_those_of_another(
+def test_frames_of_the_right_version_are_processed_among_frames_of_another(
     mended: Cluster, as_tarantkv: redis.Redis
 ) -> None:
-    """Frames by hand on the real stream, as another version might write them."""
+    """The test writes frames to the real stream, as another version might."""
     cluster = mended
     name = cluster.config.shards[0].name
     token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)

@@ -1,7 +1,7 @@
-"""A retry under an `Idempotency-Key` in the last moment of its window, whose chunk comes after the window's end.
+"""A retry under an `Idempotency-Key` at the end of its window, whose chunk reaches the shard after the window.
 
-The window, a request's time and the clocks' difference are short here. A record lasts for the window and two requests,
-so that what the retry sends finds what the first try applied.
+The window, the request's time and the clock skew are short here. A record lasts for the window and two requests, so
+that a chunk of the retry finds the record of the first attempt.
 """
 
 import json
@@ -26,7 +26,7 @@ SETTINGS = {
 }
 LAST_MOMENT_MS = 300
 HELD_MS = 1_300
-"""After the claim: the records of chunks that end with it are removed by then, and the retry still has time."""
+"""How long after the claim: records that end with it are removed by then, and the retry still has time."""
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_retry_at_the_end_of_the_window_does_not_bring_an_old_value_back(hasty
     with (
         httpx.Client(base_url=cluster.base_url, trust_env=False, timeout=20, headers={"Authorization": token}) as http,
         ThreadPoolExecutor(1) as other,
-        # The claim stays open: nobody records how its request ended.
+        # The claim stays open: no process records the outcome of its request.
         refusing_outcomes(store, "s1"),
     ):
 
@@ -72,7 +72,7 @@ def test_a_retry_at_the_end_of_the_window_does_not_bring_an_old_value_back(hasty
             link.heal()
         answer = retried.result()
         assert answer.status_code in {200, 504}, answer.text
-        # What was on its way when the answer was given has come by now, or never will.
+        # Chunks that were on their way at the time of the answer have arrived by now, or never will.
         wait_for(lambda: store.consoles["s1"].run(now) >= ends_ms + REQUEST_S * 1_000, "time stands still", 10)
         assert http.post("/api/read", json={"keys": [key]}).json()["data"] == {key: "new"}
     assert store.most_applications() == 1

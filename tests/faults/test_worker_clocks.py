@@ -1,4 +1,4 @@
-"""A worker's clock is off, beside healthy workers and alone: only the shard judges deadlines."""
+"""A worker's clock is wrong, with other workers and alone: only the shard checks deadlines."""
 
 import asyncio
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ CASES = [
 
 @contextmanager
 def worker_with(cluster: Cluster, clock: ProcessClock, *, alone: bool) -> Iterator[None]:
-    """A worker whose clock is off from its start. It started before the others, and so it is the one that reads."""
+    """A worker whose clock is wrong from its start. It started before the others, and so it is the reader."""
     with ExitStack() as stack, ExitStack() as others:
         (stack if alone else others).enter_context(without_workers(cluster))
         clock.start(cluster)
@@ -45,7 +45,7 @@ def worker_with(cluster: Cluster, clock: ProcessClock, *, alone: bool) -> Iterat
 
 
 @pytest.mark.parametrize(("offset_s", "alone"), CASES)
-def test_a_worker_whose_clock_is_off_fails_no_request(
+def test_no_request_fails_with_a_worker_whose_clock_is_wrong(
     scenario: Scenario,
     tmp_path: Path,
     offset_s: int,
@@ -58,10 +58,10 @@ def test_a_worker_whose_clock_is_off_fails_no_request(
     assert scenario.run(fault, mix=Mix(keyed=0.5)).failures() == {}
 
 
-def test_a_worker_whose_clock_is_ahead_waits_for_a_shard_as_long_as_others(
+def test_a_worker_whose_clock_is_ahead_waits_for_a_shard_as_long_as_other_workers(
     scenario: Scenario, tmp_path: Path, as_tarantkv: redis.Redis
 ) -> None:
-    """It may give a chunk up by its own monotonic time only."""
+    """It may give up a chunk only by its own monotonic clock."""
     cluster = scenario.cluster
     down = Down("shard-s1")
 

@@ -18,13 +18,13 @@ from tests.faults.processes import changes, in_hand, is_worker, reader, unread_b
 from tests.faults.scenario import Scenario
 
 LONGEST_STALL_S = felt_at_most(3.0)
-"""Far from the deadline of 5 s also on a machine that is busy; docs/reliability.md has what was measured."""
+"""Far below the deadline of 5 s, even on a busy machine; docs/reliability.md has measured figures."""
 WORKERS = 2
 CHANGES = 4
 
 
 def kill_with_frames_in_hand(cluster: Cluster, client: redis.Redis, *others: str) -> None:
-    """Freeze the worker that reads, wait until Redis has given it something, and kill it, and the others with it."""
+    """Freeze the reader, wait until Redis has given it a frame, and kill it together with the other workers."""
     shards = [shard.name for shard in cluster.config.shards]
     name = reader(cluster)
     pids = {name: cluster.kill(name, signal.SIGSTOP)}
@@ -36,7 +36,7 @@ def kill_with_frames_in_hand(cluster: Cluster, client: redis.Redis, *others: str
         cluster.wait_ended(frozen, pid)
 
 
-def test_a_killed_worker_fails_no_request(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
+def test_no_request_fails_when_a_worker_is_killed(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
     async def fault(_: Load) -> None:
         await asyncio.to_thread(kill_with_frames_in_hand, scenario.cluster, as_tarantkv)
 
@@ -45,7 +45,7 @@ def test_a_killed_worker_fails_no_request(scenario: Scenario, as_tarantkv: redis
     assert run.stall_s() < LONGEST_STALL_S
 
 
-def test_all_workers_killed_fail_no_request(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
+def test_no_request_fails_when_all_workers_are_killed(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
     async def fault(_: Load) -> None:
         names = [status.name for status in scenario.cluster.status() if is_worker(status.name)]
         await asyncio.to_thread(kill_with_frames_in_hand, scenario.cluster, as_tarantkv, *names)
@@ -54,7 +54,7 @@ def test_all_workers_killed_fail_no_request(scenario: Scenario, as_tarantkv: red
 
 
 def served_by(cluster: Cluster, client: redis.Redis) -> set[int]:
-    """The worker processes that were given frames of requests, one after the other, that go to all shards."""
+    """The worker processes that got frames, while requests to all shards are sent one after the other."""
     token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
     began = time.monotonic()
     with httpx.Client(base_url=cluster.base_url, trust_env=False, headers={"Authorization": token}) as http:
@@ -64,13 +64,13 @@ def served_by(cluster: Cluster, client: redis.Redis) -> set[int]:
     served: set[int] = set()
     for shard in cluster.config.shards:
         for info in client.xinfo_consumers(shard_stream(shard.name), GROUP):
-            # What Redis 7.2 calls inactive was called idle before: for how long it was given nothing.
+            # Redis 7.2 calls it inactive, earlier versions call it idle: how long a consumer has got no entries.
             if 0 <= info.get("inactive", info["idle"]) < since_ms:
                 served.add(int(info["name"].split(b":")[-2]))
     return served
 
 
-def test_one_of_two_workers_reads_and_the_other_when_that_one_is_gone(
+def test_one_of_two_workers_reads_and_the_other_reads_when_it_is_gone(
     mended: Cluster, as_tarantkv: redis.Redis
 ) -> None:
     name = reader(mended)
@@ -83,10 +83,10 @@ def test_one_of_two_workers_reads_and_the_other_when_that_one_is_gone(
         mended.start_program(name)
 
 
-def test_a_worker_killed_between_its_call_and_the_answer_applies_nothing_twice(
+def test_no_change_is_applied_twice_when_a_worker_is_killed_between_call_and_answer(
     scenario: Scenario, as_tarantkv: redis.Redis
 ) -> None:
-    """The shard gets the dead worker's call, and then its peer's with the same chunks."""
+    """The shard gets the dead worker's call, and then another worker's call with the same chunks."""
     cluster = scenario.cluster
     shard = cluster.config.shards[0]
     applied_for_the_dead = 0
@@ -104,7 +104,7 @@ def test_a_worker_killed_between_its_call_and_the_answer_applies_nothing_twice(
             return any(map(changes_in_hand, called.values()))
 
         def frozen_with_a_change() -> bool:
-            """The calls that both workers wait in may have nothing but reads: then nothing else would ever come."""
+            """Both workers' calls may contain only reads; then no further call would come."""
             called.clear()
             cluster.kill(f"shard-{shard.name}", signal.SIGSTOP)
             for _ in range(20):
@@ -130,7 +130,7 @@ def test_a_worker_killed_between_its_call_and_the_answer_applies_nothing_twice(
     assert run.failures() == {}
 
 
-def test_a_worker_told_to_stop_fails_no_request(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
+def test_no_request_fails_when_a_worker_is_stopped(scenario: Scenario, as_tarantkv: redis.Redis) -> None:
     cluster = scenario.cluster
 
     async def fault(load: Load) -> None:
@@ -147,10 +147,10 @@ def test_a_worker_told_to_stop_fails_no_request(scenario: Scenario, as_tarantkv:
     assert run.stall_s() < LONGEST_STALL_S
 
 
-def test_a_worker_frozen_past_every_deadline_does_no_harm_when_it_wakes(
+def test_a_worker_frozen_past_every_deadline_breaks_no_promise_when_it_continues(
     scenario: Scenario, as_tarantkv: redis.Redis
 ) -> None:
-    """Its peer has taken its frames over and reported them; its own report comes too late."""
+    """Another worker has taken its frames over and reported them, so its own report comes too late."""
     cluster = scenario.cluster
 
     def given(pid: int) -> set[bytes]:
@@ -168,7 +168,7 @@ def test_a_worker_frozen_past_every_deadline_does_no_harm_when_it_wakes(
     assert scenario.run(fault).failures() == {}
 
 
-def test_workers_that_come_and_go_every_second_fail_no_request(scenario: Scenario) -> None:
+def test_no_request_fails_when_workers_are_added_and_removed_every_second(scenario: Scenario) -> None:
     changing = WorkersChanging()
 
     async def fault(_: Load) -> None:

@@ -1,4 +1,4 @@
-"""Every check on what the clients of a run saw, and on what the store counted meanwhile."""
+"""All checks of the answers to the clients of a run, and of the store's counters."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from tests.faults.limits import felt_at_most
 from tests.faults.operations import operations
 
 LATE_S = felt_at_most(1.0)
-"""How long after its deadline a call may be answered: the grace after it, a look-up of the user before it."""
+"""How long after its deadline a call may be answered: the grace period, and a look-up of the user before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A history, and when the fault struck."""
+    """A history, and the time of the fault."""
 
     name: str
     calls: Sequence[Call]
     struck: float
     healed: float
-    """When the fault was over; what was killed may still be starting then."""
+    """When the fault ended; killed programs may still be starting then."""
     late_s: float = LATE_S
     deadline_s: float = DEADLINE_S
 
     def failures(self, calls: Sequence[Call] | None = None) -> dict[str, int]:
-        """How often each answer was given that did not serve a call, retries included."""
+        """How often each answer occurred that did not serve a call, retries included."""
         chosen = self.calls if calls is None else calls
         return dict(Counter(answer for call in chosen for answer in call.answers if answer not in SERVED))
 
     @property
     def usual_wait_s(self) -> float:
-        """The longest wait before the fault: what this machine takes at this moment."""
+        """The longest wait before the fault: how fast this machine is at the moment."""
         return max(call.longest_s for call in self.calls if call.answered <= self.struck)
 
     def stall_s(self, calls: Sequence[Call] | None = None) -> float:
-        """By how much the longest wait for an answer was longer than usual."""
+        """How much longer than usual the longest wait for an answer was."""
         chosen = self.calls if calls is None else calls
         return max(call.longest_s for call in chosen) - self.usual_wait_s
 
@@ -63,7 +63,7 @@ class Run:
         return dict(sorted(kinds.items()))
 
     def summary(self, problems: Sequence[str]) -> dict[str, object]:
-        """What the clients saw, in one line."""
+        """The answers to the clients, in one line."""
         return {
             "name": self.name,
             "calls": len(self.calls),
@@ -77,12 +77,12 @@ class Run:
 
 
 def violations(run: Run) -> list[str]:
-    """What a history breaks, one line each."""
+    """The promises that a history breaks, one line each."""
     return [*map(str, breaches(run.calls)), *_not_linearizable(run), *_late(run)]
 
 
 def applied_twice(cluster: Cluster) -> Iterator[str]:
-    """What the store counted and must not have."""
+    """The errors that the store's counters show."""
     counts = [applications(cluster, shard.name) for shard in cluster.config.shards]
     if not sum(chunks for chunks, _ in counts):
         yield "the shards do not count what they apply"

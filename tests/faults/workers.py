@@ -1,4 +1,4 @@
-"""Workers beside those of a cluster, and in their place."""
+"""Workers besides those of a cluster, or instead of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def another_worker(
 
 @contextmanager
 def without_workers(cluster: Cluster) -> Iterator[None]:
-    """None of the cluster's own workers runs."""
+    """A `with` block in which none of the cluster's own workers runs."""
     names = [status.name for status in cluster.status() if is_worker(status.name)]
     try:
         for name in names:

@@ -1,6 +1,6 @@
-"""Makes every back-off of a Python process a short one: Python imports this first where PYTHONPATH leads to it.
+"""Makes every back-off of a Python process short: Python imports this first if PYTHONPATH contains its directory.
 
-A process that has tried as often as `FAULT_TRIES` says makes a file, `FAULT_TRIED` and the process's id.
+After as many attempts as `FAULT_TRIES` says, the process makes a file whose name is `FAULT_TRIED` and its process id.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Lets tests set a Python process's clock off while it runs: Python imports this first where PYTHONPATH leads to it.
+"""Lets tests set a Python process's clock wrong: Python imports this first if PYTHONPATH contains its directory.
 
 The eight bytes of the file that `FAULT_CLOCK` names are a double: how many seconds the process's clock is ahead. They
 are looked at each time that the process asks for the time. Monotonic time stays as it is, as on a real machine.
