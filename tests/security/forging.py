@@ -1,4 +1,4 @@
-"""Makes tokens as an attacker would: any header, any claims, any signature, any spelling."""
+"""Makes tokens as an attacker would: any header, claims, signature and spelling."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ def encoded(part: bytes) -> str:
 
 
 def as_json(document: Any) -> bytes:
-    """Bytes go as they are: for what is no JSON, or has a member twice."""
+    """A part as JSON. Bytes are used unchanged: they need not be JSON, and may have a member twice."""
     return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 

@@ -1,4 +1,4 @@
-"""Redis as each of its users sees it, over the connection that the system itself uses."""
+"""Redis with the rights of each of its users, over the connection code of the system itself."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -15,12 +15,12 @@ TIERS = ("api", "worker")
 
 
 def settings_of(cluster: Cluster, tier: str) -> RedisSettings:
-    """How a tier logs in."""
+    """The credentials of a tier."""
     return load(RedisSettings, programs.settings_for(cluster.config, tier))
 
 
 def administrator(cluster: Cluster) -> RedisSettings:
-    """The administrator that only clusters of tests have."""
+    """The administrator, whom only clusters of tests have."""
     return load(RedisSettings, cluster.settings)
 
 
@@ -36,7 +36,7 @@ def is_refused(reply: Any) -> bool:
 
 
 def every_command(settings: RedisSettings) -> Mapping[tuple[str, ...], int]:
-    """All commands that this Redis knows, subcommands (of 7.0 and later) apart, and the least number of words each."""
+    """All commands of this Redis, subcommands (7.0 and later) listed separately, with their least number of words."""
     (listed,) = run(settings, ("COMMAND",))
     found: dict[tuple[str, ...], int] = {}
     for description in listed:

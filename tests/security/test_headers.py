@@ -1,5 +1,5 @@
-"""Headers that protect a browser and tell no versions: on every route, every error, and in the answer to bytes that are
-no HTTP.
+"""Every answer has the headers that protect a browser and none with versions: on every route, for every error, and for
+bytes that are not HTTP.
 """
 
 import json
@@ -44,7 +44,7 @@ NO_HTTP = {
 
 @pytest.fixture
 def api(service: Service, token: str) -> Iterator[Api]:
-    """Without a look into the OpenAPI document, which knows nothing of most of this."""
+    """A client without checks against the OpenAPI document, which does not describe most of these answers."""
     with Api(service.base_url, token) as api:
         yield api
 
@@ -56,12 +56,12 @@ def has_them(headers: httpx.Headers) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_on_every_route_with_every_method(api: Api, path: str) -> None:
+def test_every_route_and_method_has_the_protecting_headers(api: Api, path: str) -> None:
     for method in METHODS:
         has_them(api.http.request(method, path).headers)
 
 
-def test_on_every_kind_of_error(api: Api) -> None:
+def test_every_kind_of_error_has_the_protecting_headers(api: Api) -> None:
     big = b"x" * (17 * 1024 * 1024)
     for path, body, headers in (
         ("/api/read", b"{", {}),
@@ -78,7 +78,7 @@ def test_on_every_kind_of_error(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", NO_HTTP)
-def test_on_the_answer_to_what_is_no_http(api: Api, name: str) -> None:
+def test_the_answer_to_bytes_that_are_not_http_has_the_protecting_headers(api: Api, name: str) -> None:
     address = urlsplit(str(api.http.base_url))
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(NO_HTTP[name])
@@ -96,7 +96,7 @@ def received(connection: socket.socket) -> Iterator[bytes]:
         yield piece
 
 
-def test_the_page_runs_nothing_from_elsewhere_and_nothing_in_place(api: Api) -> None:
+def test_the_page_runs_no_scripts_of_other_servers_and_no_inline_scripts(api: Api) -> None:
     page = api.http.get("/schema")
     rules = dict(rule.strip().split(" ", 1) for rule in page.headers["content-security-policy"].split(";"))
     assert rules["default-src"] == rules["base-uri"] == rules["frame-ancestors"] == rules["form-action"] == "'none'"

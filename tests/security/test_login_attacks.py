@@ -1,4 +1,4 @@
-"""Logins by strangers: no answer tells which users exist, and guessing costs the system little."""
+"""Logins by attackers: no answer shows which users exist, and guessing takes little of the system's time."""
 
 import asyncio
 import secrets
@@ -44,7 +44,7 @@ def disabled_user(cluster: Cluster) -> User:
 
 @pytest.fixture(autouse=True)
 def nobody_has_failed_yet(cluster: Cluster) -> Iterator[None]:
-    """These tests log in with wrong passwords, as the same users and from the same machine."""
+    """An api with high limits: these tests log in with wrong passwords, as the same users and from the same machine."""
     forget_failures(cluster)
     yield
     forget_failures(cluster)
@@ -57,7 +57,7 @@ def forget_failures(cluster: Cluster) -> None:
 
 
 def address() -> str:
-    """One that has not failed yet."""
+    """A user name that has not failed yet."""
     return str(IPv4Address(secrets.randbits(32)))
 
 
@@ -67,7 +67,7 @@ def tried(api: Api, user: str, password: str, **headers: str) -> httpx.Response:
 
 
 def strangers(name: str) -> Iterator[str]:
-    """Names that nobody has, possible and impossible ones."""
+    """Names without a user, valid and invalid ones."""
     yield f"{name}x"
     yield from (" ", f"{name} ", name.upper(), f"{name}\0", "../admin", "\U0001f511")
 
@@ -89,10 +89,10 @@ def test_every_failure_has_the_same_answer(strict: Api, user: User, disabled_use
         assert headers[0] == headers[1]
 
 
-def test_every_failure_costs_one_verification(
+def test_every_failure_takes_the_time_of_one_verification(
     strict_api: ApiProcess, strict: Api, user: User, disabled_user: User
 ) -> None:
-    """The test measures the processor time of the api's process, which depends little on the machine's other load."""
+    """The test measures the CPU time of the api's process, which depends little on the machine's other load."""
     process = psutil.Process(strict_api._process.pid)
 
     def cost(user: Callable[[], str], password: str) -> float:
@@ -104,7 +104,7 @@ def test_every_failure_costs_one_verification(
         return min(spent)
 
     usual = cost(lambda: user.name, user.password)
-    assert usual >= 0.03, "a verification is meant to be expensive"
+    assert usual >= 0.03, "a verification must be expensive"
     costs = {
         "a wrong password": cost(lambda: user.name, WRONG),
         "a disabled user, right password": cost(lambda: disabled_user.name, disabled_user.password),
@@ -114,7 +114,7 @@ def test_every_failure_costs_one_verification(
     assert {what: spent for what, spent in costs.items() if not usual / 2 <= spent <= usual * 2} == {}, usual
 
 
-def test_being_held_up_tells_nothing_about_the_user(strict: Api, user: User, disabled_user: User) -> None:
+def test_being_throttled_does_not_show_whether_the_user_exists(strict: Api, user: User, disabled_user: User) -> None:
     held = []
     for name in (user.name, disabled_user.name, secrets.token_hex(8)):
         statuses = [tried(strict, name, WRONG).status_code for _ in range(PER_USER)]
@@ -130,7 +130,7 @@ def test_being_held_up_tells_nothing_about_the_user(strict: Api, user: User, dis
         }
 
 
-def test_who_is_held_up_costs_no_verification(strict_api: ApiProcess, strict: Api) -> None:
+def test_a_throttled_login_takes_no_verification(strict_api: ApiProcess, strict: Api) -> None:
     process, name = psutil.Process(strict_api._process.pid), secrets.token_hex(8)
     for _ in range(PER_USER):
         tried(strict, name, WRONG)
@@ -141,9 +141,7 @@ def test_who_is_held_up_costs_no_verification(strict_api: ApiProcess, strict: Ap
 
 
 @pytest.mark.parametrize("proxies", ["", pytest.param("10.0.0.0/8", marks=pytest.mark.long)])
-def test_an_address_that_the_client_names_itself_is_not_believed(
-    new_api: NewApi, documented: Documented, proxies: str
-) -> None:
+def test_an_address_that_the_client_claims_is_ignored(new_api: NewApi, documented: Documented, proxies: str) -> None:
     process = new_api(TARANTKV_LOGIN_TRIES_PER_ADDRESS="2", TARANTKV_TRUSTED_PROXIES=proxies)
     with Api(process.base_url, None, documented) as api:
         statuses = [
@@ -153,7 +151,7 @@ def test_an_address_that_the_client_names_itself_is_not_believed(
     assert statuses == [401, 401, 429]
 
 
-def test_of_what_a_trusted_proxy_forwards_only_its_own_part_counts(strict: Api) -> None:
+def test_only_the_address_that_a_trusted_proxy_added_counts(strict: Api) -> None:
     client = address()
     statuses = [
         tried(strict, secrets.token_hex(8), WRONG, x_forwarded_for=f"{address()}, {client}").status_code
@@ -162,7 +160,7 @@ def test_of_what_a_trusted_proxy_forwards_only_its_own_part_counts(strict: Api) 
     assert statuses == [401] * PER_ADDRESS + [429]
 
 
-def test_a_password_longer_than_any_is_refused_before_it_is_verified(
+def test_a_password_that_is_too_long_is_refused_without_a_verification(
     strict_api: ApiProcess, strict: Api, service_admin: User
 ) -> None:
     process = psutil.Process(strict_api._process.pid)
@@ -175,7 +173,7 @@ def test_a_password_longer_than_any_is_refused_before_it_is_verified(
     assert sum(process.cpu_times()[:2]) - before < 0.2
 
 
-def test_a_flood_of_logins_is_bounded_and_holds_up_nobody_else(strict_api: ApiProcess, token: str) -> None:
+def test_a_flood_of_logins_is_bounded_and_delays_no_other_request(strict_api: ApiProcess, token: str) -> None:
     """A verification takes 64 MiB: the api runs two at a time, lets a few wait, and rejects the rest."""
     peak = 0
 

@@ -1,4 +1,4 @@
-"""What the users of api and workers may do in Redis, and that it is no more than they need."""
+"""The rights of the Redis users of api and workers: they have what they need, and no more."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ from tests.contract.waiting import until
 from tests.security.redis_users import TIERS, administrator, every_command, is_refused, run, settings_of
 
 ALWAYS_ALLOWED = {("auth",), ("hello",), ("quit",), ("reset",)}
-"""Redis lets every client log in and leave."""
+"""Redis lets every client log in and disconnect."""
 
 OWN_KEYS = {
     "api": (
@@ -42,7 +42,7 @@ FOREIGN_KEYS = {
 
 @pytest.fixture(autouse=True)
 def forget_what_was_tried(cluster: Cluster) -> Iterator[None]:
-    """At its end the session checks that Redis refused no command: these tests have commands refused on purpose."""
+    """Resets Redis' record of refused commands, which the session checks: these tests cause refusals on purpose."""
     yield
     run(administrator(cluster), ("ACL", "LOG", "RESET"))
 
@@ -59,14 +59,14 @@ def granted(tier: str) -> set[tuple[str, ...]]:
 def test_every_other_command_is_refused(cluster: Cluster, tier: str) -> None:
     settings = settings_of(cluster, tier)
     allowed = granted(tier) | ALWAYS_ALLOWED
-    # Before 7.0 a command is not told apart from its subcommands in the list.
+    # Before 7.0 the list does not distinguish a command from its subcommands.
     tried = {name: words for name, words in every_command(administrator(cluster)).items() if name not in allowed}
     tried = {name: words for name, words in tried.items() if len(name) > 1 or name not in {one[:1] for one in allowed}}
     assert len(tried) > 150
     for name, words in tried.items():
         command = (*name, *(shard_stream("s1") for _ in range(words - len(name))))
         (reply,) = run(settings, command)
-        # Two are closed to everybody, whatever the rights.
+        # Two commands are refused to all users, whatever their rights.
         closed = name[0] in ("module", "debug") and "command not allowed" in str(reply)
         assert closed or (is_refused(reply) and "permissions to run" in str(reply)), (command, reply)
 
@@ -75,13 +75,13 @@ def test_every_other_command_is_refused(cluster: Cluster, tier: str) -> None:
 @pytest.mark.parametrize(
     "command", ["acl whoami", "client list", "config get *", "xinfo stream kv:s1", "xgroup destroy kv:s1 w"]
 )
-def test_a_subcommand_beside_those_that_are_used_is_refused(cluster: Cluster, tier: str, command: str) -> None:
+def test_subcommands_that_the_system_does_not_use_are_refused(cluster: Cluster, tier: str, command: str) -> None:
     (reply,) = run(settings_of(cluster, tier), tuple(command.split()))
     assert is_refused(reply), reply
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_keys_of_its_own_are_open_and_all_others_are_refused(cluster: Cluster, tier: str) -> None:
+def test_a_tier_may_use_its_own_keys_and_no_others(cluster: Cluster, tier: str) -> None:
     settings = settings_of(cluster, tier)
     for key in OWN_KEYS[tier]:
         (reply,) = run(settings, ("EXPIRE", f"{key}-of-nobody", 1))
@@ -102,7 +102,7 @@ def test_a_script_can_do_no_more_than_its_user(cluster: Cluster) -> None:
     assert is_refused(run(settings_of(cluster, "api"), ("EVAL", "return 1", 0))[0])
 
 
-def test_nobody_gets_in_without_a_password_or_with_the_other_tiers(cluster: Cluster) -> None:
+def test_a_login_without_a_password_or_with_that_of_the_other_tier_is_refused(cluster: Cluster) -> None:
     api, worker = settings_of(cluster, "api"), settings_of(cluster, "worker")
     for user, password in (
         (api.redis_user, "wrong"),
@@ -118,7 +118,7 @@ def test_nobody_gets_in_without_a_password_or_with_the_other_tiers(cluster: Clus
         stranger.ping()
 
 
-def test_on_a_machine_there_are_two_users_and_no_administrator(tmp_path: Path) -> None:
+def test_a_redis_of_make_up_has_two_users_and_no_administrator(tmp_path: Path) -> None:
     config = for_machine(tmp_path)
     files.write(config, programs.programs(config, config.workers))
     lines = (config.data_dir / "redis" / "redis.conf").read_text().splitlines()
@@ -136,7 +136,7 @@ def test_on_a_machine_there_are_two_users_and_no_administrator(tmp_path: Path) -
 
 @contextmanager
 def redis_of_the_container(directory: Path) -> Iterator[dict[str, RedisSettings]]:
-    """The script that starts Redis in its container, run here; the users it has made, by tier."""
+    """Runs the script that starts Redis in its container; the users that it makes, by tier."""
     (port,) = free_ports(1)
     url = f"redis://127.0.0.1:{port}/0"
     users = {
@@ -170,7 +170,7 @@ def redis_of_the_container(directory: Path) -> Iterator[dict[str, RedisSettings]
         process.wait(20)
 
 
-def test_the_containers_redis_has_the_same_users(tmp_path: Path) -> None:
+def test_the_redis_of_the_container_has_the_same_users(tmp_path: Path) -> None:
     def answers() -> bool:
         try:
             return run(users["api"], ("PING",)) == [b"PONG"]

@@ -1,4 +1,4 @@
-"""A system that logs as much as it can, whose secrets can be found in any text, through success and failure."""
+"""No secret leaks from a system that logs as much as possible, through successes and failures."""
 
 import json
 import secrets
@@ -18,15 +18,15 @@ from tests.contract.calls import TIMEOUT_S, json_body
 from tests.contract.waiting import until
 from tests.integration.processes import manage, run_module
 
-# On a busy machine a start of everything, and two of half of it, take a while.
+# On a busy machine one start of all programs and two of half of them take some time.
 pytestmark = pytest.mark.timeout(180)
 
 FAILURES = {503, 504}
-"""What those get who ask while a server is down: whether their request was sent already is a matter of moments."""
+"""The possible statuses while a server is down: they depend on whether the request was already sent."""
 
 
 def canary(name: str) -> str:
-    """Long, random, and of letters alone, so that no encoding hides it."""
+    """A long random secret of letters only, so that no encoding hides it."""
     return f"{name}canary{''.join(secrets.choice('abcdefghkmnpqrstuvwxyz') for _ in range(40))}"
 
 
@@ -38,7 +38,7 @@ class Lived:
     secrets: dict[str, str]
     answers: list[httpx.Response] = field(default_factory=list)
     said: str = ""
-    """What the administration of users wrote."""
+    """The output of the user administration."""
 
 
 NAMES = (dotenv.JWT_SECRET, dotenv.ADMIN_PASSWORD, dotenv.REDIS_WORKER_PASSWORD, dotenv.STORE_PASSWORD)
@@ -74,7 +74,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
 
 
 class Caller:
-    """A client whose answers are kept."""
+    """A client whose answers are recorded."""
 
     def __init__(self, lived: Lived, client: httpx.Client) -> None:
         self._lived = lived
@@ -83,7 +83,7 @@ class Caller:
     def send(self, method: str, path: str, content: bytes = b"", **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self._client.request(method, path, content=content, headers=named)
-        # A read answers with what is stored.
+        # The answer to a read contains the stored values.
         if (path, answer.status_code) != ("/api/read", 200):
             self._lived.answers.append(answer)
         return answer
@@ -92,7 +92,7 @@ class Caller:
         return self.send("POST", path, json_body(document), **headers)
 
     def call(self, token: str, value: str) -> None:
-        """One of each kind of batch."""
+        """Send one batch of each kind."""
         self.post("/api/write", {"data": {"k": value}}, authorization=token)
         self.post("/api/read", {"keys": ["k"]}, authorization=f"Bearer {token}")
         self.post("/api/delete", {"keys": ["k"]}, authorization=token, idempotency_key=secrets.token_hex(8))
@@ -112,7 +112,7 @@ def live(lived: Lived) -> None:
             caller.log_in(cluster.admin_user, cluster.admin_password).json()["token"],
             caller.log_in("alice", known["a user's password"]).json()["token"],
         ]
-        # Logins answer with tokens, and to nobody else.
+        # The answers to logins contain tokens.
         lived.answers.clear()
         known |= {"a token": tokens[0], "a user's token": tokens[1], "its signature": tokens[1].rpartition(".")[2]}
         known |= {"a wrong password": canary("wrong"), "a stored value": canary("value")}
@@ -138,7 +138,7 @@ def live(lived: Lived) -> None:
 
 
 def administer(caller: Caller, known: dict[str, str], token: str) -> None:
-    """Give users passwords over HTTP, also such as cannot be taken."""
+    """Give users passwords over HTTP, valid and invalid ones."""
     known["another user's password"] = secret = canary("http")
     new = {"name": "bob", "password": secret, "scopes": ["read"]}
     assert caller.post("/api/users", new, authorization=token).status_code == 201
@@ -156,7 +156,7 @@ def administer(caller: Caller, known: dict[str, str], token: str) -> None:
 
 
 def make_mistakes(caller: Caller, known: dict[str, str]) -> None:
-    """Put secrets where they do not belong, as clients do."""
+    """Put secrets into wrong places, as clients do."""
     token, wrong, value = known["a user's token"], known["a wrong password"], known["a stored value"]
     for user in ("alice", wrong):
         caller.log_in(user, wrong)
@@ -183,17 +183,17 @@ def make_mistakes(caller: Caller, known: dict[str, str]) -> None:
 
 
 def found(lived: Lived, text: str | bytes) -> list[str]:
-    """Names of the secrets that a text holds."""
+    """Names of the secrets that a text contains."""
     data = text.encode() if isinstance(text, str) else text
     return [name for name, secret in lived.secrets.items() if secret.encode() in data]
 
 
-def test_no_log_holds_one(lived: Lived) -> None:
+def test_no_log_contains_a_secret(lived: Lived) -> None:
     logs = [path for path in lived.cluster.layout.log_dir.iterdir() if path.is_file()]
     assert {"api.log", "worker-1.log", "shard-s1.log", "redis.log", "supervisord.log"} <= {path.name for path in logs}
     for path in logs:
         assert found(lived, path.read_bytes()) == [], path
-    # See that the logs contain every request, and the faults of every tier.
+    # Check that the logs contain every request, and the faults of every tier.
     api = lived.cluster.log_path("api").read_text()
     assert '"level":"debug"' in api
     statuses = {json.loads(line).get("status") for line in api.splitlines() if '"request"' in line}
@@ -202,7 +202,7 @@ def test_no_log_holds_one(lived: Lived) -> None:
     assert "redis failed" in lived.cluster.log_path("worker-1").read_text()
 
 
-def test_no_answer_and_no_metric_holds_one(lived: Lived) -> None:
+def test_no_answer_and_no_metric_contains_a_secret(lived: Lived) -> None:
     statuses = {answer.status_code for answer in lived.answers}
     assert statuses >= {200, 400, 401, 404, 405, 413, 415}
     assert statuses & FAILURES
@@ -211,7 +211,7 @@ def test_no_answer_and_no_metric_holds_one(lived: Lived) -> None:
         assert found(lived, str(answer.headers)) == [], answer.request.url
 
 
-def test_no_start_that_fails_tells_one(lived: Lived) -> None:
+def test_no_failed_start_prints_a_secret(lived: Lived) -> None:
     secret = lived.cluster.settings[dotenv.JWT_SECRET]
     for settings in (
         {"TARANTKV_JWT_SECRET": f"{secret},{secret[:20]}"},
@@ -223,12 +223,12 @@ def test_no_start_that_fails_tells_one(lived: Lived) -> None:
         assert found(lived, done.stdout + done.stderr) == [], settings.keys()
 
 
-def test_the_administration_of_users_shows_no_password_that_it_was_given(lived: Lived) -> None:
+def test_the_administration_of_users_prints_no_password_that_it_was_given(lived: Lived) -> None:
     assert "alice" in lived.said
     assert found(lived, lived.said) == []
 
 
-def test_no_list_of_processes_shows_one(lived: Lived) -> None:
+def test_no_list_of_processes_shows_a_secret(lived: Lived) -> None:
     processes = leftovers.find(lived.cluster.layout)
     assert len(processes) >= 5
     for process in processes:
@@ -236,7 +236,7 @@ def test_no_list_of_processes_shows_one(lived: Lived) -> None:
 
 
 def test_every_process_has_only_the_secrets_that_it_needs(lived: Lived) -> None:
-    """Its environment is readable for its own user alone; children inherit it."""
+    """Only its own user can read its environment, and children inherit it."""
     needed: dict[str, set[str]] = {
         "redis": set(),
         "shard-s1": {dotenv.STORE_PASSWORD},
@@ -256,12 +256,12 @@ def test_no_process_leaves_its_memory_on_disk(lived: Lived) -> None:
         assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0), process.cmdline()
 
 
-def test_a_file_that_holds_one_is_for_its_owner_alone(lived: Lived) -> None:
+def test_only_its_owner_can_read_a_file_with_a_secret(lived: Lived) -> None:
     holding = set()
     for path in lived.cluster.config.data_dir.rglob("*"):
         if path.is_file() and found(lived, path.read_bytes()):
             assert path.stat().st_mode & 0o077 == 0, path
             holding.add(path.name)
-    # What starts a program, and the values themselves.
+    # The files that start programs, and the values themselves.
     assert {"api.json", "worker-1.json", "shard-s1.json"} <= holding
     assert all(name.endswith((".json", ".xlog", ".snap")) for name in holding), holding

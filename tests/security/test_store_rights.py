@@ -1,4 +1,4 @@
-"""What the workers' user of Tarantool, and a stranger, can do over a connection of their own."""
+"""The rights of the workers' Tarantool user, and of a client without a login."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,7 +14,7 @@ from tests.integration.store import Store
 
 PROCEDURES = {"tarantkv.apply", "tarantkv.describe"}
 VIEWS = {"_vspace", "_vindex", "_vcollation", "_vspace_sequence"}
-"""What connectors read when they connect; a user finds in them only what it may reach."""
+"""The views that connectors read when they connect; a user finds in them only what it may access."""
 
 FUNCTIONS = (
     "box.cfg",
@@ -89,7 +89,7 @@ def guest(cluster: Cluster) -> Iterator[Any]:
 
 @pytest.fixture
 def spaces(store: Store) -> dict[str, int]:
-    """Every space of a shard, the system's own too."""
+    """Every space of a shard, including the system's own."""
     lua = "local found = {} for _, space in box.space._space:pairs() do found[space.name] = space.id end return found"
     found: dict[str, int] = store.consoles["s1"].run(lua)
     assert {"kv", "users", "applied", "claims", "revoked", "identity", "_user", "_priv", "_func", "_vspace"} <= set(
@@ -114,7 +114,7 @@ def test_the_worker_can_call_both_procedures(worker: Any) -> None:
 
 
 def select(connection: Any, space: int) -> Any:
-    """Read a space by its number. The connector's own way would first look for it in its view of the schema."""
+    """Read a space by its number. The connector itself would first look for it in its view of the schema."""
     return connection._send_request(RequestSelect(connection, space, 0, [], 0, 1000, 0))
 
 
@@ -130,7 +130,7 @@ def changes(connection: Any, space: int) -> dict[str, Callable[[], object]]:
     return {name: partial(connection._send_request, request) for name, request in requests.items()}
 
 
-def test_the_worker_reads_and_changes_no_space(worker: Any, spaces: dict[str, int]) -> None:
+def test_the_worker_can_neither_read_nor_change_a_space(worker: Any, spaces: dict[str, int]) -> None:
     for name, space in spaces.items():
         if name not in VIEWS:
             refused(partial(select, worker, space), ("select", name))
@@ -138,24 +138,24 @@ def test_the_worker_reads_and_changes_no_space(worker: Any, spaces: dict[str, in
             refused(use, (change, name))
 
 
-def test_the_worker_sees_no_space_but_the_views(worker: Any, spaces: dict[str, int]) -> None:
+def test_the_worker_sees_only_the_views(worker: Any, spaces: dict[str, int]) -> None:
     there = VIEWS & set(spaces)
     assert {row[2] for row in select(worker, spaces["_vspace"])} == there
     assert {row[0] for row in select(worker, spaces["_vindex"])} == {spaces[name] for name in there}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_worker_calls_no_other_function(worker: Any, name: str) -> None:
+def test_the_worker_can_call_no_other_function(worker: Any, name: str) -> None:
     refused(lambda: worker.call(name, "admin"), name)
 
 
 @pytest.mark.parametrize("code", CODE)
-def test_the_worker_runs_no_code(worker: Any, code: str) -> None:
+def test_the_worker_can_run_no_code(worker: Any, code: str) -> None:
     refused(lambda: worker.eval(code), code)
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_the_worker_reaches_nothing_by_sql(worker: Any, statement: str) -> None:
+def test_the_worker_has_no_access_by_sql(worker: Any, statement: str) -> None:
     refused(lambda: worker.execute(statement), statement)
 
 
@@ -168,12 +168,12 @@ def test_the_worker_has_exactly_these_rights(cluster: Cluster, store: Store) -> 
     for console in store.consoles.values():
         found = set(console.run(lua))
         views = {f"read space {view}" for view in VIEWS if console.run(f"return box.space.{view} ~= nil")}
-        # It may log in, and use what it makes itself: it may make nothing.
+        # It may log in, and use objects that it creates itself; it may create none.
         usual = {"session,usage universe ", f"alter user {user}"}
         assert found == {f"execute function {name}" for name in PROCEDURES} | views | usual
 
 
-def test_nobody_else_may_do_anything(cluster: Cluster, store: Store) -> None:
+def test_no_other_user_has_rights(cluster: Cluster, store: Store) -> None:
     lua = (
         "local found = {} for _, user in box.space._user:pairs() do "
         "if user.type == 'user' then table.insert(found, user.name) end end return found"
@@ -200,6 +200,6 @@ def test_a_guest_is_refused_everything(guest: Any, spaces: dict[str, int]) -> No
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("user", ["admin", "guest", "tarantkv", "nobody"])
 @pytest.mark.parametrize("password", ["", "wrong"])
-def test_nobody_gets_in_with_a_wrong_password(cluster: Cluster, user: str, password: str) -> None:
+def test_a_login_with_a_wrong_password_is_refused(cluster: Cluster, user: str, password: str) -> None:
     with pytest.raises(tarantool.Error):
         connected(cluster, user=user, password=password).call("tarantkv.describe")

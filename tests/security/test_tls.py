@@ -1,4 +1,4 @@
-"""The api over TLS: the whole way of a batch, several processes, and clients that do not fit."""
+"""The api over TLS: batches, several processes, and clients that are refused."""
 
 import socket
 import ssl
@@ -23,7 +23,7 @@ from tests.security.test_headers import ALWAYS
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A certificate of 127.0.0.1, signed by itself, as the settings name it."""
+    """Settings with a self-signed certificate of 127.0.0.1."""
     directory = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tarant-kv")])
@@ -65,7 +65,7 @@ def verifying(certificate: dict[str, str]) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certificate["TARANTKV_TLS_CERT"])
 
 
-def test_the_whole_way_of_a_batch(base_url: str, certificate: dict[str, str], cluster: Cluster) -> None:
+def test_batches_are_served_over_tls(base_url: str, certificate: dict[str, str], cluster: Cluster) -> None:
     context = verifying(certificate)
     with httpx.Client(base_url=base_url, verify=context, timeout=TIMEOUT_S, trust_env=False) as client:
         login = client.post("/api/login", json={"username": cluster.admin_user, "password": cluster.admin_password})
@@ -78,22 +78,22 @@ def test_the_whole_way_of_a_batch(base_url: str, certificate: dict[str, str], cl
         assert client.post("/api/delete", json={"keys": list(data)}).json()["deleted"] == len(data)
 
 
-def test_several_processes_share_it(cluster: Cluster, certificate: dict[str, str]) -> None:
+def test_several_processes_share_the_certificate(cluster: Cluster, certificate: dict[str, str]) -> None:
     with secured(cluster, certificate, TARANTKV_API_PROCESSES="2") as base_url:
         assert httpx.get(f"{base_url}/health/ready", verify=verifying(certificate), trust_env=False).status_code == 200
 
 
-def test_a_stranger_to_the_certificate_is_warned(base_url: str) -> None:
+def test_a_client_that_does_not_know_the_certificate_refuses_it(base_url: str) -> None:
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
         httpx.get(base_url, verify=ssl.create_default_context(), trust_env=False)
 
 
-def test_plain_http_gets_nothing(base_url: str) -> None:
+def test_plain_http_gets_no_answer(base_url: str) -> None:
     with pytest.raises(httpx.TransportError):
         httpx.get(base_url.replace("https:", "http:"), trust_env=False, verify=False)
 
 
-def test_the_start_and_the_probe_of_a_local_cluster_speak_it(base_url: str) -> None:
+def test_the_start_and_the_probe_of_a_local_cluster_use_tls(base_url: str) -> None:
     port = httpx.URL(base_url).port
     assert port is not None
     assert api_is_ready("127.0.0.1", port, tls=True)
@@ -101,7 +101,7 @@ def test_the_start_and_the_probe_of_a_local_cluster_speak_it(base_url: str) -> N
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_old_versions_are_refused(base_url: str) -> None:
+def test_old_versions_of_tls_are_refused(base_url: str) -> None:
     context = ssl._create_unverified_context()
     context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -117,7 +117,7 @@ def test_old_versions_are_refused(base_url: str) -> None:
         ({"TARANTKV_TLS_KEY": __file__}, "TARANTKV_TLS_CERT and TARANTKV_TLS_KEY cannot be used"),
     ],
 )
-def test_a_certificate_that_cannot_be_used_ends_the_start_in_one_line(
+def test_an_unusable_certificate_ends_the_start_with_one_line(
     cluster: Cluster, certificate: dict[str, str], changes: dict[str, str], said: str
 ) -> None:
     done = run_module(cluster, "api", {**certificate, **changes})

@@ -1,4 +1,4 @@
-"""Tokens whose claims an attacker wrote, or whose claims ours never have. All get the same answer."""
+"""Tokens with an attacker's claims, or with claims that the api's tokens never have. All get the same answer."""
 
 import json
 import time
@@ -11,21 +11,23 @@ from tests.security.forging import HEADER, as_json, encoded, signed, with_signat
 from tests.security.token_attacks import refused, taken
 
 
-def test_claims_under_the_signature_of_others(api: Api, secret: str, claims: Claims, service_admin: User) -> None:
+def test_claims_under_the_signature_of_other_claims_are_refused(
+    api: Api, secret: str, claims: Claims, service_admin: User
+) -> None:
     good = login(api, service_admin)
     assert taken(api, good)
     for change in ({"sub": "root"}, {"scopes": ["admin", "read", "write"]}, {"exp": claims["exp"] + 1}, {"jti": "x"}):
         payload = encoded(as_json({**claims, **change}))
         header, _, signature = good.split(".")
         refused(api, f"{header}.{payload}.{signature}")
-    # The header of one, the rest of the other.
+    # The header of one token and the rest of the other.
     other_header = encoded(as_json({"alg": "HS256"}))
     refused(api, f"{other_header}.{good.partition('.')[2]}")
     weaker = signed(HEADER, {**claims, "scopes": []}, secret)
     refused(api, with_signature(good, weaker.rpartition(".")[2]))
 
 
-# ---- claims: even signed by us they must be what ours are
+# ---- claims: even with a valid signature they must have the api's form
 
 
 WRONG: dict[str, Claims] = {
@@ -81,7 +83,7 @@ WRONG: dict[str, Claims] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_claims_that_ours_never_have(api: Api, secret: str, claims: Claims, name: str) -> None:
+def test_claims_that_the_api_never_issues_are_refused(api: Api, secret: str, claims: Claims, name: str) -> None:
     changed = {claim: value for claim, value in {**claims, **WRONG[name]}.items() if value is not ...}
     refused(api, signed(HEADER, changed, secret))
 
@@ -98,7 +100,9 @@ def test_claims_that_ours_never_have(api: Api, secret: str, claims: Claims, name
         '"nbf":-Infinity,',
     ],
 )
-def test_a_claim_twice_or_no_number(api: Api, secret: str, claims: Claims, more: str) -> None:
+def test_a_repeated_claim_and_a_claim_that_is_no_number_are_refused(
+    api: Api, secret: str, claims: Claims, more: str
+) -> None:
     refused(api, signed(HEADER, b"{" + more.encode() + as_json(claims)[1:], secret))
     if "NaN" in more or "Infinity" in more:
         name = json.loads("{" + more + '"x":1}').keys() - {"x"}
@@ -109,12 +113,12 @@ def test_a_claim_twice_or_no_number(api: Api, secret: str, claims: Claims, more:
 @pytest.mark.parametrize(
     "payload", [b"", b"{}", b"[]", b"null", b"1", b'"x"', b"{", b"\xff", b"{}{}", b"[" * 2500, b'{"sub":' * 300]
 )
-def test_claims_that_are_no_object(api: Api, secret: str, payload: bytes) -> None:
+def test_claims_that_are_not_an_object_are_refused(api: Api, secret: str, payload: bytes) -> None:
     refused(api, signed(HEADER, payload, secret))
 
 
 @pytest.mark.parametrize("size", [4096, 5000, 20_000, 40_000])
-def test_a_very_long_token(api: Api, secret: str, claims: Claims, size: int) -> None:
+def test_a_very_long_token_is_refused(api: Api, secret: str, claims: Claims, size: int) -> None:
     refused(api, signed(HEADER, {**claims, "scopes": ["x" * size]}, secret))
     refused(api, "x" * size)
     refused(api, "." * size)
@@ -134,5 +138,5 @@ def test_a_very_long_token(api: Api, secret: str, claims: Claims, size: int) -> 
         b"\xf0\x9f\x94\x91",
     ],
 )
-def test_what_is_no_token_at_all(api: Api, token: bytes) -> None:
+def test_a_text_that_is_not_a_token_is_refused(api: Api, token: bytes) -> None:
     refused(api, token)

@@ -1,4 +1,4 @@
-"""Tokens whose header has other or further members than ours. All get the same answer."""
+"""Tokens whose header has other or further members than those of the api. All get the same answer."""
 
 from typing import Any
 
@@ -33,13 +33,15 @@ INJECTED: dict[str, Any] = {
 
 @pytest.mark.parametrize("member", INJECTED)
 @pytest.mark.parametrize("key", ["foreign", "empty", "ours"])
-def test_a_header_that_names_a_key_or_says_more(api: Api, secret: str, claims: Claims, member: str, key: str) -> None:
+def test_a_header_with_a_key_or_further_members_is_refused(
+    api: Api, secret: str, claims: Claims, member: str, key: str
+) -> None:
     signing = {"foreign": FOREIGN, "empty": "", "ours": secret}[key]
     refused(api, signed({**HEADER, member.partition(" ")[0]: INJECTED[member]}, claims, signing))
 
 
 @pytest.mark.parametrize("name", ["JWE", "JWS", "at+jwt", "dpop+jwt", "logout+jwt", "", None, 1])
-def test_another_type_of_token(api: Api, secret: str, claims: Claims, name: Any) -> None:
+def test_another_type_of_token_is_refused(api: Api, secret: str, claims: Claims, name: Any) -> None:
     refused(api, signed({**HEADER, "typ": name}, claims, secret))
 
 
@@ -56,18 +58,18 @@ def test_another_type_of_token(api: Api, secret: str, claims: Claims, name: Any)
         b"\xef\xbb\xbf{}",
     ],
 )
-def test_a_header_that_is_damaged_or_deep(api: Api, secret: str, claims: Claims, header: bytes) -> None:
+def test_a_damaged_or_deeply_nested_header_is_refused(api: Api, secret: str, claims: Claims, header: bytes) -> None:
     refused(api, signed(header, claims, secret))
 
 
-def test_a_token_in_a_token(api: Api, secret: str, claims: Claims) -> None:
+def test_a_token_within_a_token_is_refused(api: Api, secret: str, claims: Claims) -> None:
     inner = signed(HEADER, claims, secret)
     refused(api, signed(HEADER, inner.encode(), secret))
     refused(api, signed({**HEADER, "cty": "JWT"}, inner.encode(), secret))
     refused(api, signed(HEADER, as_json(inner), secret))
 
 
-def test_an_encrypted_token_in_place_of_a_signed_one(api: Api, claims: Claims) -> None:
+def test_an_encrypted_token_is_refused(api: Api, claims: Claims) -> None:
     for header in ({"alg": "dir", "enc": "A256GCM"}, {"alg": "RSA-OAEP", "enc": "A256GCM", "cty": "JWT"}, HEADER):
         refused(
             api,

@@ -26,7 +26,7 @@ ZERO = b"\0"
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-def test_what_is_attacked_here_would_be_taken_as_it_is(api: Api, secret: str, claims: Claims) -> None:
+def test_the_attacked_token_is_valid_without_the_attacks(api: Api, secret: str, claims: Claims) -> None:
     assert taken(api, signed(HEADER, claims, secret))
     assert taken(api, signed({"alg": "HS256"}, claims, secret))
     assert taken(api, signed(HEADER, {**claims, "nbf": claims["iat"]}, secret))
@@ -37,7 +37,7 @@ def test_what_is_attacked_here_would_be_taken_as_it_is(api: Api, secret: str, cl
 
 @pytest.mark.parametrize("name", SPELLINGS_OF_NONE)
 @pytest.mark.parametrize("signature", ["", "AA", "AAAA", "signed"])
-def test_the_algorithm_none(api: Api, secret: str, claims: Claims, name: str, signature: str) -> None:
+def test_the_algorithm_none_is_refused(api: Api, secret: str, claims: Claims, name: str, signature: str) -> None:
     token = signed({"alg": name, "typ": "JWT"}, claims, secret)
     refused(api, token if signature == "signed" else with_signature(token, signature))
 
@@ -45,31 +45,33 @@ def test_the_algorithm_none(api: Api, secret: str, claims: Claims, name: str, si
 @pytest.mark.parametrize(
     "header", [{"typ": "JWT"}, {"alg": None}, {"alg": 1}, {"alg": ["HS256"]}, {"alg": {}}, {}, [], "HS256", None, 1]
 )
-def test_an_algorithm_that_is_missing_or_no_text(api: Api, secret: str, claims: Claims, header: Any) -> None:
+def test_a_missing_or_malformed_algorithm_is_refused(api: Api, secret: str, claims: Claims, header: Any) -> None:
     refused(api, signed(header, claims, secret))
 
 
 @pytest.mark.parametrize(
     "name", ["hs256", "HS256 ", "HS1", "HS384", "HS512", "RS256", "PS256", "ES256", "ES256K", "EdDSA", "dir", "A256KW"]
 )
-def test_another_algorithm_over_a_right_signature(api: Api, secret: str, claims: Claims, name: str) -> None:
+def test_another_algorithm_with_a_valid_signature_is_refused(api: Api, secret: str, claims: Claims, name: str) -> None:
     refused(api, signed({**HEADER, "alg": name}, claims, secret))
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 @pytest.mark.parametrize("named", ["HS256", "HS384", "HS512"])
-def test_another_hash_with_the_right_secret(api: Api, secret: str, claims: Claims, algorithm: str, named: str) -> None:
+def test_another_hash_with_the_right_secret_is_refused(
+    api: Api, secret: str, claims: Claims, algorithm: str, named: str
+) -> None:
     refused(api, signed({**HEADER, "alg": named}, claims, secret, algorithm))
 
 
 @pytest.mark.parametrize("key", PUBLIC)
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-def test_a_public_key_as_the_secret(api: Api, claims: Claims, key: str, algorithm: str) -> None:
+def test_a_signature_with_a_public_key_as_secret_is_refused(api: Api, claims: Claims, key: str, algorithm: str) -> None:
     for name in (algorithm, "RS256", "ES256"):
         refused(api, signed({**HEADER, "alg": name}, claims, PUBLIC[key], algorithm))
 
 
-def test_a_signature_with_a_key_of_its_own(api: Api, claims: Claims) -> None:
+def test_a_signature_with_a_key_from_the_token_is_refused(api: Api, claims: Claims) -> None:
     for key, name in ((RSA_KEY, "RS256"), (RSA_KEY, "RS512"), (RSA_KEY, "PS256"), (EC_KEY, "ES256")):
         refused(api, jwt.encode(claims, key, name))
     for word in (FOREIGN, "", " ", "secret", "null", "undefined", ZERO * 32, "tarant-kv"):
@@ -77,8 +79,8 @@ def test_a_signature_with_a_key_of_its_own(api: Api, claims: Claims) -> None:
 
 
 @pytest.mark.parametrize("name", ["ES256", "HS256", "ES384"])
-def test_a_signature_of_zeros(api: Api, claims: Claims, name: str) -> None:
-    """Elliptic curves' verifiers took r = s = 0 for a signature of anything, and some the curve's order as well."""
+def test_a_signature_of_zeros_is_refused(api: Api, claims: Claims, name: str) -> None:
+    """Faulty verifiers of elliptic curves accepted r = s = 0 for any content, and some also the curve's order."""
     token = signed({**HEADER, "alg": name}, claims, FOREIGN)
     for signature in (
         ZERO * 32,
@@ -108,13 +110,15 @@ def test_a_signature_of_zeros(api: Api, claims: Claims, name: str) -> None:
         pytest.param(lambda s: s.hex().encode(), id="as hex"),
     ],
 )
-def test_a_changed_signature(api: Api, secret: str, claims: Claims, change: Callable[[bytes], bytes]) -> None:
+def test_a_changed_signature_is_refused(
+    api: Api, secret: str, claims: Claims, change: Callable[[bytes], bytes]
+) -> None:
     token = signed(HEADER, claims, secret)
     refused(api, with_signature(token, encoded(change(signature_of(token)))))
 
 
 def other_spellings(token: str) -> dict[str, str]:
-    """The same bytes, for a decoder that skips unknown characters and ignores spare bits."""
+    """Spellings of the same bytes for a decoder that skips unknown characters and ignores unused bits."""
     header, payload, signature = token.split(".")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = alphabet.index(signature[-1])
@@ -154,11 +158,11 @@ SPELLINGS = list(other_spellings(signed(HEADER, {}, FOREIGN)))
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_another_spelling_of_a_good_token(api: Api, secret: str, claims: Claims, spelling: str) -> None:
+def test_another_spelling_of_a_valid_token_is_refused(api: Api, secret: str, claims: Claims, spelling: str) -> None:
     refused(api, other_spellings(signed(HEADER, claims, secret))[spelling])
 
 
-def test_the_url_unsafe_alphabet(api: Api, secret: str, claims: Claims) -> None:
+def test_the_alphabet_that_is_not_safe_in_urls_is_refused(api: Api, secret: str, claims: Claims) -> None:
     token = next(
         token
         for number in range(1000)

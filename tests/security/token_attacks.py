@@ -1,4 +1,4 @@
-"""Shared by the attacks on tokens: the one answer that each of them must get."""
+"""The single answer that every attack on tokens must get."""
 
 from tests.contract.calls import PROBLEM, Api, json_body
 from tests.contract.problems import assert_usable
@@ -16,7 +16,7 @@ CHALLENGE = 'Bearer realm="tarant-kv"'
 
 
 def refused(api: Api, token: str | bytes) -> None:
-    """Both ways that a token may be sent get the one answer there is."""
+    """Check that the token gets this answer in both ways in which it may be sent."""
     raw = token.encode() if isinstance(token, str) else token
     for authorization in (b"Bearer " + raw, raw):
         headers = [(b"Authorization", authorization), (b"X-Request-Id", b"an-attack")]
