@@ -1,4 +1,4 @@
-"""One instance of a cluster asked by itself, as a worker would ask it, whether it leads or not."""
+"""Calls a single instance of a cluster as a worker would, whether it is the leader or not."""
 
 from __future__ import annotations
 

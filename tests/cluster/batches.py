@@ -1,4 +1,4 @@
-"""Clients with batches of a fixed size, which know what each key must hold and note how long each call took."""
+"""Clients with batches of a fixed size, which know the value of each key and record how long each call took."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import aiohttp
 
 SIZES = (10, 100)
 CLIENTS = 2
-"""For each size."""
+"""The number of clients for each size."""
 
 KEYS = 5000
-"""For each client."""
+"""The number of keys for each client."""
 
 PAUSE_S = 0.01
 TIMEOUT_S = 20.0
@@ -27,22 +27,22 @@ TIMEOUT_S = 20.0
 
 @dataclass
 class Batches:
-    """What the clients have seen."""
+    """The observations of the clients."""
 
     base_url: str
     token: str
     times: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: {size: [] for size in SIZES})
-    """By size, each call's beginning and its seconds."""
+    """By size, the beginning and the duration of each call in seconds."""
     answers: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-    """Keys that had another value than the one that was acknowledged last."""
+    """Keys that had another value than the last acknowledged one."""
 
     def p99_ms(self, size: int, began: float, ended: float) -> float:
         """The time within which 99 of 100 calls of a phase were answered."""
         return 1000 * statistics.quantiles(self._within(size, began, ended), n=100)[98]
 
     def count(self, began: float, ended: float) -> int:
-        """How many calls began in a phase."""
+        """How many calls started in a phase."""
         return sum(len(self._within(size, began, ended)) for size in SIZES)
 
     def longest_s(self, began: float, ended: float) -> float:
@@ -53,14 +53,14 @@ class Batches:
         return [seconds for at, seconds in self.times[size] if began <= at < ended]
 
     async def rest(self, calls: int) -> None:
-        """Wait until so many more calls of each size have ended."""
+        """Wait until this many more calls of each size have ended."""
         wanted = {size: len(self.times[size]) + calls for size in SIZES}
         while any(len(self.times[size]) < wanted[size] for size in SIZES):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.05)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The clients work for as long as this lasts."""
+        """The clients work during this block."""
         timeout = aiohttp.ClientTimeout(None, sock_read=TIMEOUT_S)
         async with aiohttp.ClientSession(headers={"Authorization": self.token}, timeout=timeout) as http:
             stop = asyncio.Event()
@@ -89,7 +89,7 @@ class Batches:
         await self._check(http, held)
 
     async def _check(self, http: aiohttp.ClientSession, held: dict[str, int]) -> None:
-        """Read everything that was acknowledged."""
+        """Read all acknowledged values."""
         async with http.post(f"{self.base_url}/api/read", json={"keys": list(held)}) as answer:
             self._compare((await answer.json())["data"], held)
 

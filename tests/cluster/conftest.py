@@ -1,4 +1,4 @@
-"""A cluster of replica sets, where Tarantool 3 and vshard are installed."""
+"""A cluster of replica sets, if Tarantool 3 and vshard are installed."""
 
 import os
 from collections.abc import Iterator
@@ -33,6 +33,6 @@ def cluster(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def mended(cluster: ReplicatedCluster) -> ReplicatedCluster:
-    """The cluster with every process running, whatever the test before has done to it."""
+    """The cluster with every process running, whatever the previous test did to it."""
     cluster.start()
     return cluster

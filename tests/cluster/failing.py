@@ -1,4 +1,4 @@
-"""What is done to instances of a cluster, and waiting for what follows."""
+"""Faults of instances of a cluster, and waiting for the recovery."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITHIN_S = 30.0
 
 
 def leader(cluster: ReplicatedCluster, shard: str, *, but: str | None = None) -> str:
-    """The instance that leads a shard, once there is one that is not `but`."""
+    """The leader of a shard, when there is one other than `but`."""
     end = time.monotonic() + WITHIN_S
     while (found := cluster.leader(shard, but=but)) is None:
         assert time.monotonic() < end, f"nobody leads {shard}"
@@ -29,7 +29,7 @@ def instances(cluster: ReplicatedCluster, shard: str) -> list[str]:
 
 
 def wait_all_follow(cluster: ReplicatedCluster) -> None:
-    """Until every instance runs, and each but the leaders follows."""
+    """Wait until every instance runs, and all but the leaders follow."""
     cluster.wait_running(timeout_s=WITHIN_S)
     end = time.monotonic() + WITHIN_S
     while any(said is None or not said["ready"] or said["silent"] for said in cluster.states().values()):
@@ -39,7 +39,7 @@ def wait_all_follow(cluster: ReplicatedCluster) -> None:
 
 @contextmanager
 def frozen(cluster: ReplicatedCluster, names: Sequence[str]) -> Iterator[None]:
-    """Instances that stand still."""
+    """Instances that are frozen."""
     for name in names:
         cluster.kill(f"shard-{name}", signal.SIGSTOP)
     try:
@@ -50,7 +50,7 @@ def frozen(cluster: ReplicatedCluster, names: Sequence[str]) -> Iterator[None]:
 
 
 async def kill_leader(cluster: ReplicatedCluster, shard: str, load: Load) -> None:
-    """Kill a leader; returns when another one leads, the load goes on, and the killed one follows again."""
+    """Kill a leader; returns when another one leads, the load continues, and the killed one follows again."""
     found = await asyncio.to_thread(leader, cluster, shard)
     cluster.kill(f"shard-{found}")
     await load.every_client_answered()
@@ -58,7 +58,7 @@ async def kill_leader(cluster: ReplicatedCluster, shard: str, load: Load) -> Non
 
 
 async def freeze_leader(cluster: ReplicatedCluster, shard: str, load: Load) -> None:
-    """Freeze a leader until another one leads and every client was answered; then let it go on."""
+    """Freeze a leader until another one leads and every client got an answer; then let it continue."""
     found = await asyncio.to_thread(leader, cluster, shard)
     with frozen(cluster, [found]):
         await asyncio.to_thread(leader, cluster, shard, but=found)

@@ -1,4 +1,4 @@
-"""A cluster whose programs are on three machines: on each an instance of every shard, a Redis, a worker and an api."""
+"""A cluster on three machines: each has an instance of every shard, a Redis, a worker and an api."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ APIS = ("api", "api-2", "api-3")
 
 
 class PlacedCluster(ReplicatedCluster):
-    """The cluster; a program `worker-2` is on machine 2, an instance `s1-2` and the Redis `redis-2` too."""
+    """The cluster. The program `worker-2`, the instance `s1-2` and the Redis `redis-2` are on machine 2."""
 
     def __init__(self, config: ReplicatedConfig, network: Network) -> None:
         super().__init__(config)
@@ -54,28 +54,28 @@ class PlacedCluster(ReplicatedCluster):
         return [status.name for status in self.status() if self.machine(status.name) == machine]
 
     def lead_from(self, machine: int) -> None:
-        """Have the instances of one machine lead all shards."""
+        """Make the instances of one machine the leaders of all shards."""
         for shard in self.config.plan:
             wanted = f"{shard.name}-{machine}"
             wait_for(partial(self._leads, wanted, shard.name), f"{wanted} does not lead", 30)
         wait_all_follow(self)
 
     def _leads(self, instance: str, shard: str) -> bool:
-        """Whether an instance leads; if not it begins an election, which it loses while it is a change behind."""
+        """Whether an instance leads. If not, it starts an election, which it loses while it lacks a change."""
         if self.leader(shard) == instance:
             return True
         evaluate(self.console_socket(instance), "pcall(box.ctl.promote)")
         return self.leader(shard) == instance
 
     def power_off(self, machine: int) -> None:
-        """From one moment on nothing comes from a machine, and none of its programs runs any more, until `power_on`."""
+        """From now on no packet comes from a machine, and none of its programs runs, until `power_on`."""
         others = [HUB, *(each for each in self.network.machines if each != machine)]
         names = self.on(machine)
         self.network.cut([machine], others)
         for name in names:
             self.kill(name, signal.SIGSTOP)
         for name in names:
-            # Told to stop, so that nobody starts it again; but it never hears of it.
+            # The supervisor stops the program, so that it is not restarted; the program itself does not notice.
             self._supervisor.call_tolerantly("stopProcess", name, False)
         for name in names:
             self.kill(name, signal.SIGKILL)
@@ -99,7 +99,7 @@ class PlacedCluster(ReplicatedCluster):
         return replace(program, argv=(*self.network.inside(machine), *argv), env={**program.env, **own})
 
     def _check_ports(self) -> None:
-        """Nobody else is on these machines."""
+        """No other programs run on these machines."""
 
     def _answers(self, name: str) -> bool:
         if name in self.config.redis_names:

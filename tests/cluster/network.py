@@ -1,6 +1,6 @@
-"""Machines on one machine: network namespaces, each with an address of its own, and a router that can be told to drop.
+"""Machines on one machine: network namespaces, each with an address of its own, and a router that can drop packets.
 
-A packet that is dropped tells its sender nothing, as when a cable is pulled or a machine has lost its power: no
+The sender of a dropped packet does not notice it, as when a cable is pulled or a machine has lost its power: no
 connection is refused or closed.
 """
 
@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Self
 
 HUB = 0
-"""The number of the machine that the tests themselves are on, beside those from 1."""
+"""The number of the machine of the tests themselves; the others count from 1."""
 
 _TIMEOUT_S = 20.0
 
 
 def why_not() -> str | None:
-    """What this machine lacks for namespaces; None: nothing."""
+    """What this machine lacks for namespaces; None: it lacks nothing."""
     if os.geteuid() != 0:
         return "network namespaces are made by root alone"
     for program in ("ip", "nsenter"):
@@ -35,7 +35,7 @@ class Network:
 
     def __init__(self, machines: int) -> None:
         self.machines = tuple(range(1, machines + 1))
-        # Beside those of other tests: a prefix and a network that the process number makes.
+        # The process id makes a prefix and a network that no other test uses.
         self._prefix = f"kv{os.getpid() % 1_000_000}"
         self._network = f"10.{128 + os.getpid() % 100}"
         self._dropped: list[tuple[int, int]] = []
@@ -45,11 +45,11 @@ class Network:
         return f"{self._network}.{machine}.2"
 
     def inside(self, machine: int) -> tuple[str, ...]:
-        """What stands before the command of a program on a machine."""
+        """The words before the command of a program on a machine."""
         return () if machine == HUB else ("nsenter", f"--net=/run/netns/{self._prefix}-{machine}", "--")
 
     def cut(self, some: Sequence[int], others: Sequence[int]) -> None:
-        """Drop everything between some machines and others, in both directions."""
+        """Drop all packets between some machines and others, in both directions."""
         for one in some:
             for other in others:
                 for way in ((one, other), (other, one)):
@@ -58,7 +58,7 @@ class Network:
                         self._dropped.append(way)
 
     def heal(self) -> None:
-        """Drop nothing any more."""
+        """Drop no more packets."""
         while self._dropped:
             self._router("rule", "del", *self._between(self._dropped.pop()), "blackhole")
 
@@ -78,7 +78,7 @@ class Network:
         self._remove()
 
     def _plug(self, machine: int) -> None:
-        """Make a machine, but for the hub, and connect it to the router."""
+        """Make a machine, except the hub, and connect it to the router."""
         own, theirs, router = f"{self._prefix}m{machine}", f"{self._prefix}r{machine}", f"{self._prefix}-r"
         inside: tuple[str, ...] = ()
         _ip("link", "add", own, "type", "veth", "peer", "name", theirs, "netns", router)
@@ -96,7 +96,7 @@ class Network:
             _ip(*inside, "route", "add", "default", "via", f"{self._network}.{machine}.1")
 
     def _remove(self) -> None:
-        """The devices go with their namespaces, and the route with its device."""
+        """Remove the namespaces: their devices and routes are removed with them."""
         for space in (f"{self._prefix}-{name}" for name in ("r", *self.machines)):
             subprocess.run(["ip", "netns", "del", space], capture_output=True, timeout=_TIMEOUT_S, check=False)
 

@@ -1,4 +1,4 @@
-"""A cluster is backed up while it serves, and put back under another directory as it was."""
+"""A cluster is backed up while it serves, and restored under another directory."""
 
 from __future__ import annotations
 
@@ -38,16 +38,14 @@ def source(engine: Engine, tmp_path: Path) -> Iterator[ReplicatedCluster]:
 
 
 def empty(source: ReplicatedCluster, directory: Path) -> ReplicatedCluster:
-    """A cluster of the same secrets under another directory, with nothing in it."""
+    """A cluster with the same secrets under another directory, without data."""
     engine = source.config.engine
     assert engine is not None
     other = of_tests(directory, engine, shards=1, replicas=1, settings=source.config.settings)
     return ReplicatedCluster(replace(other, instances_password=source.config.instances_password))
 
 
-def test_a_cluster_that_was_backed_up_under_writes_is_there_again_elsewhere(
-    source: ReplicatedCluster, tmp_path: Path
-) -> None:
+def test_a_backup_made_under_writes_is_restored_elsewhere(source: ReplicatedCluster, tmp_path: Path) -> None:
     prefix, made = token_hex(4), tmp_path / "backup"
     data = {f"{prefix}:{number}": {"n": number} for number in range(KEYS)}
     with http(source) as client:
@@ -76,13 +74,13 @@ def test_a_cluster_that_was_backed_up_under_writes_is_there_again_elsewhere(
         with http(restored) as client:
             assert items(client, f"{prefix}:") == before
             later = items(client, f"{prefix}-later/")
-            assert len(later) >= earlier, "what was acknowledged before the backup is in it"
+            assert len(later) >= earlier, "writes that were acknowledged before the backup are in it"
             client.post("/api/write", json={"data": data}).raise_for_status()
     finally:
         restored.stop()
 
 
-def test_what_is_no_backup_of_this_cluster_is_refused(engine: Engine, tmp_path: Path) -> None:
+def test_a_directory_that_is_not_a_backup_of_this_cluster_is_refused(engine: Engine, tmp_path: Path) -> None:
     cluster = ReplicatedCluster(of_tests(tmp_path / "data", engine))
     made = tmp_path / "backup"
     made.mkdir()

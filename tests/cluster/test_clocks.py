@@ -21,7 +21,7 @@ from tests.faults.processes import wait_for
 
 BUCKETS = 30
 AHEAD_S, TTL_S = 3, 2
-"""Less than the time that requests have: to a clock that is further ahead they all come too late."""
+"""Less than the time of a request: for a clock that is further ahead, every request is too late."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def cluster(engine: Engine, tmp_path: Path) -> Iterator[ReplicatedCluster]:
 
 
 def set_ahead(cluster: ReplicatedCluster, shard: str, ms: int) -> None:
-    """Have the wall clock of a shard's leader be ahead, as its modules see it."""
+    """Set the wall clock of a shard's leader ahead for its modules."""
     change = (
         "(function() local clock = require('tarantkv.clock') local now_ms = clock.now_ms "
         f"clock.now_ms = function() return now_ms() + {ms} end return true end)()"
@@ -45,7 +45,7 @@ def set_ahead(cluster: ReplicatedCluster, shard: str, ms: int) -> None:
     assert evaluate(cluster.console_socket(leader(cluster, shard)), change) == [True]
 
 
-def test_a_key_that_has_expired_is_not_seen_where_its_bucket_goes(cluster: ReplicatedCluster) -> None:
+def test_an_expired_key_is_absent_on_the_new_shard_of_its_bucket(cluster: ReplicatedCluster) -> None:
     (key,) = keys_of(cluster, leader(cluster, "s1"), "expires", 1)
     bucket = bucket_of(key.encode(), BUCKETS)
     token = login(cluster.base_url, cluster.admin_user, cluster.admin_password)
@@ -64,7 +64,7 @@ def test_a_key_that_has_expired_is_not_seen_where_its_bucket_goes(cluster: Repli
         assert bucket in storages(cluster).buckets("s2").owned
 
 
-def test_no_bucket_comes_from_a_shard_whose_clock_is_wrong(cluster: ReplicatedCluster) -> None:
+def test_no_bucket_is_accepted_from_a_shard_whose_clock_is_wrong(cluster: ReplicatedCluster) -> None:
     set_ahead(cluster, "s1", 3_600_000)
     with pytest.raises(StorageError, match="the clock is 3600 s behind"):
         storages(cluster).send(1, "s1", "s2")

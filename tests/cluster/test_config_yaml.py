@@ -11,19 +11,19 @@ PLAN = Membership(2, 3, 2, "x").plan(ADDRESSES, 101)
 SETTINGS = {"TARANTKV_BUCKET_COUNT": "101", "TARANTKV_STORE_PASSWORD": 'secret "}} {{'}
 
 
-def test_every_bucket_is_given_to_one_shard_at_first() -> None:
+def test_every_bucket_has_exactly_one_first_shard() -> None:
     ranges = [first_buckets(number, 7, 101) for number in range(1, 8)]
 
     assert [bucket for first, last in ranges for bucket in range(first, last + 1)] == list(range(1, 102))
 
 
-def test_the_file_says_what_the_document_holds() -> None:
+def test_the_file_contains_the_document() -> None:
     made = document(PLAN, SETTINGS, seed="x", console="/run/{{ instance_name }}.sock")
 
     assert yaml.safe_load(render(made)) == made
 
 
-def test_positions_differ_over_all_shards() -> None:
+def test_the_positions_of_all_instances_differ() -> None:
     shards = document(PLAN, SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
 
     positions = [each["roles_cfg"]["tarantkv"]["position"] for s in shards.values() for each in s["instances"].values()]
@@ -41,8 +41,8 @@ def test_an_instance_without_data_gives_the_others_time_to_start() -> None:
     assert "connect_timeout" not in made["s1-1"]["replication"]
 
 
-def test_no_two_instances_of_a_shard_wait_equally_long_for_a_vote() -> None:
-    """Two that vote for themselves wait so long for each other, and would do so again and again."""
+def test_no_two_instances_of_a_shard_have_the_same_election_timeout() -> None:
+    """Otherwise two instances could vote for themselves at the same time again and again."""
     shards = document(PLAN, SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
 
     for shard in shards.values():
@@ -50,7 +50,7 @@ def test_no_two_instances_of_a_shard_wait_equally_long_for_a_vote() -> None:
         assert len(set(waits)) == len(waits) == 3
 
 
-def test_a_shard_without_first_buckets_makes_none() -> None:
+def test_a_shard_without_first_buckets_creates_none() -> None:
     joining = ShardPlan("s9", (Instance("s9-1", "a:3309", 9),))
 
     shards = document([*PLAN, joining], SETTINGS, seed="x")["groups"]["shards"]["replicasets"]
@@ -68,7 +68,7 @@ def test_a_shard_without_first_buckets_makes_none() -> None:
         ((Instance("s1-1", "a:1", 1024),), "1 to 1023"),
     ],
 )
-def test_instances_that_cannot_stand_together_are_refused(instances: tuple[Instance, ...], said: str) -> None:
+def test_contradictory_instances_are_refused(instances: tuple[Instance, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         document([ShardPlan("s1", instances, (1, 101))], SETTINGS, seed="x")
 
@@ -78,7 +78,7 @@ def test_a_wrong_setting_is_named() -> None:
         document(PLAN, {**SETTINGS, "TARANTKV_CLOCK_SKEW_S": "a lot"}, seed="x")
 
 
-def test_an_instance_keeps_its_uuid_and_shares_it_with_no_other() -> None:
+def test_an_instance_keeps_its_uuid_and_no_other_has_it() -> None:
     def uuids(seed: str) -> list[str]:
         shards = document(PLAN, SETTINGS, seed=seed)["groups"]["shards"]["replicasets"]
         of_sets = [each["database"]["replicaset_uuid"] for each in shards.values()]

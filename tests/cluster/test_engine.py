@@ -21,14 +21,14 @@ def vshard(directory: Path, version: str) -> str:
     return str(directory)
 
 
-def test_a_tarantool_that_is_missing_or_too_old_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_or_old_tarantool_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^a cluster needs Tarantool 3\.8: 'nowhere' is not a program; set [A-Z_]+$"):
         find({TARANTOOL: "nowhere"})
     with pytest.raises(ConfigError, match=r"needs Tarantool 3\.8: \S+ is 2\.6; set TARANTKV_CLUSTER_TARANTOOL$"):
         find({TARANTOOL: program(tmp_path, "Tarantool 2.6.0-0-g47aa4e01e")})
 
 
-def test_a_vshard_that_is_missing_or_another_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_or_other_vshard_is_an_error_of_one_line(tmp_path: Path) -> None:
     tarantool = program(tmp_path, "Tarantool 3.8.0-0-g1234")
     with pytest.raises(ConfigError, match=r"^a cluster needs vshard 0\.1\.42: set TARANTKV_CLUSTER_VSHARD to"):
         find({TARANTOOL: tarantool})
@@ -36,7 +36,7 @@ def test_a_vshard_that_is_missing_or_another_is_said_in_one_line(tmp_path: Path)
         find({TARANTOOL: tarantool, VSHARD: vshard(tmp_path, "0.1.43")})
 
 
-def test_the_right_ones_are_taken(tmp_path: Path) -> None:
+def test_the_right_versions_are_accepted(tmp_path: Path) -> None:
     found = find({TARANTOOL: program(tmp_path, "Tarantool 3.10.1"), VSHARD: vshard(tmp_path, "0.1.42")})
 
     assert found.vshard == tmp_path
@@ -66,5 +66,7 @@ def test_a_cluster_keeps_its_numbers_and_uses_no_port_of_the_single_machine(tmp_
         ({"s1": [(1, 8)]}, "buckets 9 to 9 belong to no shard"),
     ],
 )
-def test_a_hole_and_an_overlap_in_the_map_are_named(ranges: dict[str, list[tuple[int, int]]], said: str | None) -> None:
+def test_buckets_without_an_owner_or_with_two_are_named(
+    ranges: dict[str, list[tuple[int, int]]], said: str | None
+) -> None:
     assert map_fault(ranges, 9) == said

@@ -1,4 +1,4 @@
-"""Leaders that are killed or frozen under load, with every promise checked over what the clients saw."""
+"""Leaders are killed or frozen under load, and every promise is checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.faults.scenario import Scenario
 from tests.faults.verdict import Run
 
 STRIKES = int(os.environ.get("FAILOVERS", "2"))
-"""How many leaders are killed, and how many frozen, in one test each."""
+"""How many leaders are killed in one test, and frozen in another."""
 
 pytestmark = pytest.mark.timeout(60 + 40 * STRIKES)
 
@@ -25,7 +25,7 @@ def told(run: Run) -> str:
     return f"{len(run.calls)} calls, stall {run.stall_s():.2f} s, failures {run.failures()}, slowest {waits}"
 
 
-def test_a_killed_leader_fails_no_request(mended: ReplicatedCluster, tmp_path: Path) -> None:
+def test_no_request_fails_when_leaders_are_killed(mended: ReplicatedCluster, tmp_path: Path) -> None:
     async def fault(load: Load) -> None:
         for number in range(STRIKES):
             await kill_leader(mended, mended.config.plan[number % 2].name, load)
@@ -37,7 +37,7 @@ def test_a_killed_leader_fails_no_request(mended: ReplicatedCluster, tmp_path: P
     assert run.stall_s() < 2, told(run)
 
 
-def test_a_frozen_leader_fails_no_request(mended: ReplicatedCluster, tmp_path: Path) -> None:
+def test_no_request_fails_when_leaders_are_frozen(mended: ReplicatedCluster, tmp_path: Path) -> None:
     async def fault(load: Load) -> None:
         for number in range(STRIKES):
             await freeze_leader(mended, mended.config.plan[number % 2].name, load)

@@ -1,4 +1,4 @@
-"""Two shards become four and then three: nobody's request fails, nor takes much longer than at rest."""
+"""Two shards become four and then three: no request fails or takes much longer than usual."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REST = 1500
 """Calls of each size between the changes, and before the first."""
 
 TIMES_REST = 3.0
-"""The p99 while a shard comes or goes is less than so many times that of before."""
+"""The p99 while a shard is added or drained must be less than this many times the p99 before."""
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -61,7 +61,7 @@ def test_two_shards_become_four_and_then_three_with_every_promise_kept(
             await asyncio.to_thread(change, cluster, what)
             await load.every_client_answered()
         assert list(applied_twice(today(cluster))) == []
-        # The one that is gone cannot be asked what it applied.
+        # The removed shard cannot be asked what it applied.
         scenario.cluster = today(cluster)
 
     run = scenario.run(fault)
@@ -72,7 +72,9 @@ def test_two_shards_become_four_and_then_three_with_every_promise_kept(
     today(cluster).check_map(30)
 
 
-def test_batches_take_less_than_three_times_as_long_while_shards_come_and_go(cluster: ReplicatedCluster) -> None:
+def test_batches_take_less_than_three_times_as_long_while_shards_are_added_and_drained(
+    cluster: ReplicatedCluster,
+) -> None:
     batches = Batches(cluster.base_url, login(cluster.base_url, cluster.admin_user, cluster.admin_password))
     ratios: dict[str, float] = {}
 

@@ -1,4 +1,4 @@
-"""A shard comes and goes under load, also where the command is killed, and leaders fail while buckets move."""
+"""A shard is added and drained under load, even if the command is killed, and leaders fail while buckets move."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.faults.scenario import Scenario
 from tests.faults.verdict import applied_twice
 
 ROUNDS = int(os.environ.get("MOVES_ROUNDS", "1"))
-"""How many leaders are killed, and how many frozen, while buckets move."""
+"""How many leaders are killed, and how many are frozen, while buckets move."""
 
 BUCKETS = 300
 LONGEST_S = 3.0
@@ -68,7 +68,7 @@ def cluster(engine: Engine, tmp_path: Path) -> Iterator[ReplicatedCluster]:
 
 
 def today(cluster: ReplicatedCluster) -> ReplicatedCluster:
-    """The cluster with the shards that are written down."""
+    """The cluster with the shards in its state file."""
     membership = remembered(cluster.config.data_dir)
     assert membership is not None
     return ReplicatedCluster(of_membership(cluster.config, membership))
@@ -79,7 +79,7 @@ def processes(cluster: ReplicatedCluster) -> dict[str, int]:
 
 
 def run_command(cluster: ReplicatedCluster, command: str, *, killed_at: int = 0) -> None:
-    """Run `add` or `drain` as a process of its own; kill it once so many buckets have moved."""
+    """Run `add` or `drain` as a process of its own; kill it when this many buckets have moved."""
     config = cluster.config.data_dir / "config.pickle"
     config.write_bytes(pickle.dumps(today(cluster).config))
     arguments = [sys.executable, "-c", COMMAND, str(config), command]
@@ -94,7 +94,7 @@ def run_command(cluster: ReplicatedCluster, command: str, *, killed_at: int = 0)
 
 @contextmanager
 def wandering(cluster: ReplicatedCluster) -> Iterator[list[int]]:
-    """Buckets go to the third shard and back for as long as this lasts; yields how many have moved."""
+    """Buckets move to the third shard and back during this block; yields how many have moved."""
     stop, moved = Stop(), [0]
     every = storages(cluster)
 
@@ -108,7 +108,7 @@ def wandering(cluster: ReplicatedCluster) -> Iterator[list[int]]:
             try:
                 move_all(every, {"s1": 1.0, "s2": 1.0, "s3": float(turn % 2)}, BUCKETS, stop, count)
             except MovesError:
-                # Where an instance is away it ends, and is run again, as an operator would.
+                # If an instance is down, the run ends, and is started again, as an operator would.
                 stop.wait(0.5)
 
     thread = threading.Thread(target=wander)
@@ -120,7 +120,9 @@ def wandering(cluster: ReplicatedCluster) -> Iterator[list[int]]:
         thread.join(WHILE_S)
 
 
-def test_a_shard_comes_and_goes_also_where_the_command_was_killed(cluster: ReplicatedCluster, tmp_path: Path) -> None:
+def test_a_shard_is_added_and_drained_even_if_the_command_was_killed(
+    cluster: ReplicatedCluster, tmp_path: Path
+) -> None:
     async def fault(load: Load) -> None:
         for command in ("add", "drain"):
             await asyncio.to_thread(run_command, cluster, command, killed_at=BUCKETS // 10)
@@ -132,7 +134,7 @@ def test_a_shard_comes_and_goes_also_where_the_command_was_killed(cluster: Repli
             third = {"add": {"s3": BUCKETS // 3}, "drain": {}}[command]
             assert owned == {**dict.fromkeys(("s1", "s2"), (BUCKETS - sum(third.values())) // 2), **third}
             stayed = processes(now)
-            assert {name: before[name] for name in stayed} == stayed, "an instance has ended meanwhile"
+            assert {name: before[name] for name in stayed} == stayed, "an instance ended meanwhile"
             assert list(applied_twice(now)) == []
             await load.good(50)
 
@@ -143,7 +145,7 @@ def test_a_shard_comes_and_goes_also_where_the_command_was_killed(cluster: Repli
     assert [shard.name for shard in today(cluster).config.plan] == ["s1", "s2"]
 
 
-def test_leaders_that_fail_while_buckets_move_fail_no_request(cluster: ReplicatedCluster, tmp_path: Path) -> None:
+def test_no_request_fails_when_leaders_fail_while_buckets_move(cluster: ReplicatedCluster, tmp_path: Path) -> None:
     growth.add(cluster, Stop(), print)
     grown = today(cluster)
     chosen = random.Random(os.environ.get("MOVES_SEED", "1"))

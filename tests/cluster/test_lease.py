@@ -1,4 +1,4 @@
-"""Who may not lead answers nothing from what it holds: a leader that was frozen, and one without a quorum."""
+"""An instance that must not lead answers no call: a former leader that was frozen, and a leader without a quorum."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def http(mended: ReplicatedCluster) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_a_frozen_leader_that_wakes_answers_no_stale_read(mended: ReplicatedCluster, http: httpx.Client) -> None:
+def test_a_frozen_leader_that_continues_answers_no_stale_read(mended: ReplicatedCluster, http: httpx.Client) -> None:
     shard = mended.config.plan[0].name
     old = leader(mended, shard)
     (key,) = keys_of(mended, old, "stale", 1)

@@ -21,7 +21,7 @@ DATA = (".snap", ".xlog", ".vylog")
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_what_is_written_is_there_after_a_stop_and_a_start(engine: Engine, tmp_path: Path) -> None:
+def test_written_values_survive_a_stop_and_a_start(engine: Engine, tmp_path: Path) -> None:
     cluster = ReplicatedCluster(of_tests(tmp_path / "data", engine, shards=1))
     try:
         cluster.start()
@@ -52,7 +52,7 @@ def test_the_status_shows_leaders_buckets_and_instances_that_do_not_answer(mende
     assert f"{leading:<8} STOPPED  does not answer" in report.table(mended)
 
 
-def test_each_instance_tells_all_shards_and_their_addresses(mended: ReplicatedCluster) -> None:
+def test_each_instance_announces_all_shards_with_their_addresses(mended: ReplicatedCluster) -> None:
     expected = {
         shard.name: [[*address.split(":")] for address in (instance.address for instance in shard.instances)]
         for shard in mended.config.plan
@@ -65,7 +65,7 @@ def test_each_instance_tells_all_shards_and_their_addresses(mended: ReplicatedCl
 
 
 def test_an_instance_that_lost_its_data_joins_again_as_itself(mended: ReplicatedCluster) -> None:
-    """Its peers know it by its UUID: under another one, one of them would stop following for good."""
+    """Its peers know it by its UUID. If it had another one, one of them would stop following for ever."""
     token = login(mended.base_url, mended.admin_user, mended.admin_password)
     data = {f"lost-{number}": number for number in range(100)}
     with httpx.Client(base_url=mended.base_url, headers={"Authorization": token}, trust_env=False) as http:

@@ -1,4 +1,4 @@
-"""A whole machine is gone at once, with the leaders of all shards on it: only the requests that its api had fail."""
+"""A whole machine with the leaders of all shards is lost at once: only the requests at its api fail."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.interop.proxies import haproxy, nginx, program
 
 MACHINE = 1
 READ_TIMEOUT_S = 15.0
-"""Of the published configuration: for so long nginx waits for an api that says nothing."""
+"""From the published configuration: nginx waits this long for a silent api."""
 
 CLIENTS = 8
 FELT_BEHIND_HAPROXY_S = felt_at_most(5.0)
-"""It looks after each api once a second, takes two failures for its end, and then ends what waits there."""
+"""HAProxy checks each api once a second, counts it as down after two failures, and then ends its requests."""
 
 STALL_S = felt_at_most(3.0)
 
@@ -56,7 +56,7 @@ def balanced_by_haproxy(cluster: PlacedCluster, directory: Path) -> Iterator[str
 
 @contextmanager
 def balanced(cluster: PlacedCluster, directory: Path) -> Iterator[tuple[str, Path]]:
-    """All three apis behind one nginx; yields its address, and a log with which api each request was tried at."""
+    """All three apis behind one nginx; yields its address, and a log of the apis that were tried for each request."""
     directory.mkdir()
     log = directory / "access"
     port = cluster.config.api_port
@@ -72,7 +72,7 @@ def balanced(cluster: PlacedCluster, directory: Path) -> Iterator[tuple[str, Pat
 
 
 async def lose_and_bring_back(cluster: PlacedCluster, load: Load) -> None:
-    """A machine is gone while the load goes on, and comes back."""
+    """A machine is lost under load, and returns."""
     await asyncio.to_thread(cluster.power_off, MACHINE)
     await load.every_client_answered()
     await load.good(200)
@@ -80,7 +80,7 @@ async def lose_and_bring_back(cluster: PlacedCluster, load: Load) -> None:
 
 
 @pytest.mark.skipif(program("haproxy") is None, reason="HAProxy is not installed")
-def test_behind_haproxy_nobody_waits_for_a_machine_that_is_gone(cluster: PlacedCluster, tmp_path: Path) -> None:
+def test_behind_haproxy_no_request_waits_for_a_lost_machine(cluster: PlacedCluster, tmp_path: Path) -> None:
     cluster.lead_from(MACHINE)
 
     async def fault(load: Load) -> None:
@@ -94,7 +94,7 @@ def test_behind_haproxy_nobody_waits_for_a_machine_that_is_gone(cluster: PlacedC
     assert run.stall_s() < FELT_BEHIND_HAPROXY_S, told(run)
 
 
-def test_a_machine_that_is_gone_fails_no_request_but_those_of_its_api(cluster: PlacedCluster, tmp_path: Path) -> None:
+def test_only_the_requests_at_its_api_fail_when_a_machine_is_lost(cluster: PlacedCluster, tmp_path: Path) -> None:
     cluster.lead_from(MACHINE)
 
     async def fault(load: Load) -> None:
@@ -109,6 +109,6 @@ def test_a_machine_that_is_gone_fails_no_request_but_those_of_its_api(cluster: P
     failed = [each for each in requests if str(each["status"]) not in SERVED]
     print(told(run), failed)  # noqa: T201
     assert {each["tried"] for each in failed} <= {gone}, failed
-    assert len(failed) <= CLIENTS, "more than the clients that asked at that moment"
+    assert len(failed) <= CLIENTS, "more requests failed than there were clients waiting at that moment"
     unhurt = [call for call in run.calls if set(call.answers) <= {*SERVED}]
     assert run.stall_s(unhurt) < STALL_S, told(run)

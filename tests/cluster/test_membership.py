@@ -1,4 +1,4 @@
-"""Which shards a cluster has, as it is written down: what is kept for good when one comes or goes."""
+"""The state file of a cluster's shards: what stays in it for ever when shards are added or removed."""
 
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,7 @@ def instances(config: ReplicatedConfig) -> dict[str, tuple[int, str]]:
     return {each.name: (each.position, each.address) for shard in config.plan for each in shard.instances}
 
 
-def test_an_added_shard_makes_no_buckets_and_changes_nothing_of_the_others(config: ReplicatedConfig) -> None:
+def test_an_added_shard_creates_no_buckets_and_does_not_change_the_others(config: ReplicatedConfig) -> None:
     grown = of_membership(config, replace(config.membership, shards=3, joining="s3"))
     assert [shard.first_buckets for shard in grown.plan] == [(1, 300), (301, 600), None]
     assert instances(grown).items() > instances(config).items()
@@ -39,15 +39,15 @@ def test_an_added_shard_makes_no_buckets_and_changes_nothing_of_the_others(confi
     }
 
 
-def test_a_shard_that_is_gone_leaves_its_name_and_positions_unused(config: ReplicatedConfig) -> None:
-    """Positions are part of the versions that keys have."""
+def test_the_name_and_positions_of_a_removed_shard_are_not_used_again(config: ReplicatedConfig) -> None:
+    """Positions are part of the versions of keys."""
     left = of_membership(config, Membership(3, 2, 2, "x", gone=("s2",)))
     assert [shard.name for shard in left.plan] == ["s1", "s3"]
     assert [position for position, _ in instances(left).values()] == [1, 2, 5, 6]
     assert [shard.first_buckets for shard in left.plan] == [(1, 300), None]
 
 
-def test_an_instance_gets_a_name_and_a_position_that_nobody_ever_had(config: ReplicatedConfig) -> None:
+def test_an_instance_gets_a_name_and_a_position_that_no_other_ever_had(config: ReplicatedConfig) -> None:
     one = config.membership.with_instance("s1")
     assert one.coming == "s1-3"
     later = replace(one, shards=3, coming="").without("s1-3").with_instance("s1")
@@ -64,13 +64,13 @@ def test_an_instance_gets_a_name_and_a_position_that_nobody_ever_had(config: Rep
     assert len({address for _, address in instances(grown).values()}) == 7
 
 
-def test_what_is_under_way_is_written_down(config: ReplicatedConfig) -> None:
+def test_a_change_that_is_under_way_is_recorded(config: ReplicatedConfig) -> None:
     membership = Membership(3, 2, 2, "x", gone=("s2",), joining="s3").with_instance("s1")
     remember(of_membership(config, membership))
     assert remembered(config.data_dir) == membership
 
 
-def test_there_is_a_bound_for_all_instances_that_ever_were(config: ReplicatedConfig) -> None:
+def test_the_number_of_all_instances_that_ever_existed_is_bounded(config: ReplicatedConfig) -> None:
     with pytest.raises(ConfigError, match="at most 1023 instances"):
         of_membership(config, Membership(512, 2, 2, "x", gone=("s1",)))
 
@@ -88,7 +88,7 @@ def test_there_is_a_bound_for_all_instances_that_ever_were(config: ReplicatedCon
         (Membership(2, 2, 2, "x"), "add", "s1 has no leader; s2 has no leader"),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_anything_changes(
+def test_an_impossible_change_is_refused_before_anything_changes(
     config: ReplicatedConfig, membership: Membership, command: str, fault: str
 ) -> None:
     cluster = ReplicatedCluster(of_membership(config, membership))
@@ -98,7 +98,7 @@ def test_what_cannot_be_done_is_refused_before_anything_changes(
     assert not (config.data_dir / "plan.json").exists()
 
 
-def test_shards_share_alike_and_a_drained_one_gets_nothing() -> None:
+def test_shards_have_equal_weights_and_a_drained_one_has_none() -> None:
     assert growth.weights(Membership(3, 1, 3, "x", draining="s2"), ["s1", "s2", "s3"]) == {
         "s1": 1.0,
         "s2": 0.0,

@@ -1,4 +1,4 @@
-"""A run that moves buckets is seen in the status of the api, from its first move to its last."""
+"""The status of the api shows a run that moves buckets, from its first move to its last."""
 
 import threading
 from contextlib import suppress
@@ -19,7 +19,7 @@ from tests.faults.load import login
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_moves_are_told_while_they_run_and_not_after(engine: Engine, tmp_path: Path) -> None:
+def test_moves_are_in_the_status_while_they_run_and_not_after(engine: Engine, tmp_path: Path) -> None:
     settings = {"TARANTKV_BUCKET_COUNT": "900"}
     cluster = ReplicatedCluster(of_tests(tmp_path / "data", engine, shards=2, replicas=1, settings=settings))
     remember(cluster.config)
@@ -44,7 +44,7 @@ def test_moves_are_told_while_they_run_and_not_after(engine: Engine, tmp_path: P
             thread = threading.Thread(target=run)
             thread.start()
             try:
-                until(lambda: bool(moves()), 120, "no move is told")
+                until(lambda: bool(moves()), 120, "no move is shown")
                 while thread.is_alive():
                     for row in moves():
                         seen.setdefault(row["source"], []).append(row)
@@ -58,6 +58,6 @@ def test_moves_are_told_while_they_run_and_not_after(engine: Engine, tmp_path: P
                 counts = [row["done"] for row in rows]
                 assert counts == sorted(counts)
                 assert all(0 <= row["done"] < row["total"] == 150 for row in rows)
-            until(lambda: moves() == [], 20, "moves are told that nobody makes")
+            until(lambda: moves() == [], 20, "moves that have ended are still shown")
     finally:
         cluster.stop()

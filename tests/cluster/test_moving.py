@@ -1,4 +1,4 @@
-"""A run that moves buckets: paced, stopped and made again, and refused while it would hold up requests."""
+"""A run that moves buckets: paced, stopped and repeated, and refused while it would delay requests."""
 
 from collections.abc import Callable, Sequence
 
@@ -72,36 +72,38 @@ def sizes(shards: FakeShards) -> list[int]:
 def test_a_shard_is_filled_and_drained_again(shards: FakeShards) -> None:
     assert run(shards) == [*(f"{done}/10" for done in range(11)), "done"]
     assert sizes(shards) == [10, 10, 10]
-    assert run(shards) == ["0/0", "done"], "it may be made again"
+    assert run(shards) == ["0/0", "done"], "it may be repeated"
     run(shards, s3=0)
     assert sizes(shards) == [15, 15, 0]
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(shards: FakeShards) -> None:
+def test_a_run_that_was_stopped_continues_where_it_was(shards: FakeShards) -> None:
     stop = Stop()
     shards.after = lambda number: stop.set() if number == 4 else None
     assert run(shards, stop)[-1] == "stopped"
-    assert sizes(shards)[2] == 4, "the move under way was finished"
+    assert sizes(shards)[2] == 4, "the present move was finished"
     assert run(shards) == [*(f"{done}/6" for done in range(7)), "done"]
     assert len(set(shards.sent)) == len(shards.sent) == 10
 
 
-def test_nothing_moves_while_an_instance_is_away(shards: FakeShards) -> None:
+def test_no_bucket_moves_while_an_instance_is_down(shards: FakeShards) -> None:
     shards.away = ["s1: s1-2 is down"]
     with pytest.raises(MovesError, match="s1-2 is down"):
         run(shards)
     assert shards.sent == []
 
 
-def test_an_instance_that_is_away_for_a_moment_ends_no_run(shards: FakeShards, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one is that has just started and reads its configuration."""
+def test_a_run_continues_if_an_instance_is_down_for_a_moment(
+    shards: FakeShards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance that has just started and reads its configuration is down for a moment."""
     monkeypatch.setattr(moving, "AWAY_S", 30.0)
     told = [["s3: s3-3 is down"], ["s3: s3-3 is down"], []]
     shards.faults = lambda: told.pop(0)  # type: ignore[method-assign]
     assert run(shards)[-1] == "done"
 
 
-def test_a_move_that_fails_is_made_again(shards: FakeShards) -> None:
+def test_a_move_that_fails_is_repeated(shards: FakeShards) -> None:
     def fail(number: int) -> None:
         if number < 4:
             raise StorageError("no leader")
@@ -132,7 +134,9 @@ def test_moves_that_fail_for_ever_end_the_run_and_say_why(shards: FakeShards) ->
     assert len(shards.sent) == MOST_FAILURES + 1
 
 
-def test_what_an_earlier_run_left_on_its_way_is_waited_for(shards: FakeShards, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_waits_for_moves_that_an_earlier_run_left_unfinished(
+    shards: FakeShards, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shards.owned["s1"].remove(1)
     shards.passing = {1}
     with pytest.raises(MovesError, match="1 buckets are still moving, the first of them bucket 1"):
@@ -154,7 +158,7 @@ def test_what_an_earlier_run_left_on_its_way_is_waited_for(shards: FakeShards, m
 @pytest.mark.parametrize(
     ("more", "less", "fault"), [(1, 0, "two shards own"), (0, 7, "owns 1 of the buckets.* bucket 7")]
 )
-def test_a_map_that_is_not_whole_is_an_error(shards: FakeShards, more: int, less: int, fault: str) -> None:
+def test_an_incomplete_map_is_an_error(shards: FakeShards, more: int, less: int, fault: str) -> None:
     shards.owned["s2"] |= {more} - {0}
     shards.owned["s1"] -= {less}
     with pytest.raises(MovesError, match=fault):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @contextmanager
 def read_all_the_time(base_url: str, token: str) -> Iterator[list[int]]:
-    """Read some keys again and again; the statuses of the answers."""
+    """Read some keys repeatedly; the statuses of the answers."""
     statuses: list[int] = []
     stop = threading.Event()
 
@@ -43,7 +43,7 @@ def read_all_the_time(base_url: str, token: str) -> Iterator[list[int]]:
         thread.join(30)
 
 
-def test_all_keys_get_to_a_cluster_with_values_and_expiries(
+def test_all_keys_are_moved_to_a_cluster_with_values_and_expiries(
     new_cluster: NewCluster, engine: Engine, tmp_path: Path
 ) -> None:
     old = new_cluster(shards=2, workers=1)
@@ -73,7 +73,7 @@ def test_all_keys_get_to_a_cluster_with_values_and_expiries(
         that.done("set", "moved:3", "7")
         assert that.run("export", "-o", "changed.ndjson").code == 0
         assert this.run("diff", "all.ndjson", "changed.ndjson").records()[0] == {"key": "moved:3", "is": "changed"}
-        # The same through a pipe, as for less than what a disk holds.
+        # The same through a pipe, for which no disk space is needed.
         piped = that.run("import", "-", stdin=this.run("export").out)
         assert piped.records()[-1]["applied"] == KEYS
         assert that.run("diff", "-", "all.ndjson", stdin=that.run("export").out).code == 0

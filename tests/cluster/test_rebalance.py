@@ -1,4 +1,4 @@
-"""The plan of moves: as few as possible, in turns, and each shard has its share in the end."""
+"""The plan of moves: as few moves as possible, shards in turn, and each shard has its share at the end."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ Owners = dict[str, list[int]]
 
 
 def after(owners: Owners, planned: list[Move]) -> Owners:
-    """The owners once the moves are made; each must be of a bucket that its source has."""
+    """The owners after the moves; each move must be of a bucket that its source has."""
     left = {shard: set(buckets) for shard, buckets in owners.items()}
     for move in planned:
         left[move.source].remove(move.bucket)
@@ -28,7 +28,7 @@ def runs(buckets: list[int]) -> int:
 
 @pytest.mark.parametrize("count", [1, 2, 7, 30_000])
 @pytest.mark.parametrize("weights", [(1, 1, 1), (1, 2, 0), (0.5, 0.25, 0.1), (0, 0, 3)])
-def test_shares_are_whole_numbers_by_weight_and_all_of_them(count: int, weights: tuple[float, ...]) -> None:
+def test_shares_are_whole_numbers_by_weight_and_cover_all_buckets(count: int, weights: tuple[float, ...]) -> None:
     by_shard = dict(zip(("s1", "s2", "s3"), weights, strict=True))
     found = shares(by_shard, count)
     assert sum(found.values()) == count
@@ -49,20 +49,20 @@ def test_a_drained_shard_keeps_nothing() -> None:
     assert {shard: len(buckets) for shard, buckets in left.items()} == {"s1": 15_000, "s2": 15_000, "s3": 0}
 
 
-def test_what_a_shard_owns_stays_a_few_ranges() -> None:
-    """Each api is told all ranges of all shards."""
+def test_the_buckets_of_a_shard_stay_a_few_ranges() -> None:
+    """Each api gets all ranges of all shards."""
     owners = {**halves(300), "s3": [], "s4": []}
     grown = after(owners, moves(owners, dict.fromkeys(owners, 1)))
     assert max(map(runs, grown.values())) <= 2
     assert max(map(runs, after(grown, moves(grown, {**dict.fromkeys(owners, 1), "s3": 0})).values())) <= 4
 
 
-def test_shards_give_in_turns() -> None:
+def test_shards_give_buckets_in_turn() -> None:
     planned = moves({**halves(60), "s3": []}, {"s1": 1, "s2": 1, "s3": 1})
     assert [move.source for move in planned] == ["s1", "s2"] * 10
 
 
-def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
+def test_a_plan_that_was_interrupted_continues_where_it_was() -> None:
     owners = {**halves(600), "s3": []}
     weights = {"s1": 1, "s2": 1, "s3": 1}
     planned = moves(owners, weights)
@@ -81,7 +81,7 @@ def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
         ({"s1": [1]}, {"s1": -1, "s2": 2}, "below 0"),
     ],
 )
-def test_what_cannot_be_divided_is_refused(owners: Owners, weights: dict[str, float], fault: str) -> None:
+def test_impossible_shares_are_refused(owners: Owners, weights: dict[str, float], fault: str) -> None:
     with pytest.raises(PlanError, match=fault):
         moves(owners, weights)
 
@@ -98,7 +98,7 @@ def test_progress_estimates_from_the_last_moves() -> None:
     assert Progress(0, 0.0).line() == "0 of 0 buckets (100 %)"
 
 
-def test_durations_are_said_as_a_person_says_them() -> None:
+def test_durations_are_printed_for_people() -> None:
     assert [duration(seconds) for seconds in (0.4, 89, 100, 5000, 7500)] == [
         "0 s",
         "89 s",

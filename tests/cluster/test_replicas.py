@@ -1,4 +1,4 @@
-"""A shard gets one instance more, and another one in the place of one that is lost, while it serves."""
+"""A shard gets another instance, and a replacement for a lost one, while it serves."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def cluster(engine: Engine, tmp_path: Path) -> Iterator[ReplicatedCluster]:
 
 
 def counted(cluster: ReplicatedCluster) -> set[str]:
-    """The instances of which most must have a change."""
+    """The instances of which a majority must have a change."""
     return set(storages(cluster).members("s1").registered)
 
 
 def lose(cluster: ReplicatedCluster, name: str) -> None:
-    """Have an instance's machine gone with its data."""
+    """Lose an instance's machine with its data."""
     cluster.stop_program(f"shard-{name}")
     (shard,) = [each for each in cluster.config.shards if each.name == name]
     for file in cluster.layout.shard_dir(shard).rglob("*.snap"):
         file.unlink()
 
 
-def test_instances_come_and_are_replaced_while_no_request_fails(cluster: ReplicatedCluster, tmp_path: Path) -> None:
+def test_no_request_fails_when_instances_are_added_and_replaced(cluster: ReplicatedCluster, tmp_path: Path) -> None:
     now = cluster
     scenario = Scenario("replicas", cluster, tmp_path)
 
@@ -66,7 +66,7 @@ def test_instances_come_and_are_replaced_while_no_request_fails(cluster: Replica
         assert counted(now) == {"s1-1", "s1-2", "s1-3", "s1-4", "s1-5", "s1-6"} - {lost, leading}
         assert {status.name for status in now.status()} >= {f"shard-{name}" for name in counted(now)}
         await load.every_client_answered()
-        # Those that are gone cannot be asked what they applied.
+        # The lost instances cannot be asked what they applied.
         scenario.cluster = now
 
     run = scenario.run(fault)
@@ -81,7 +81,7 @@ def test_instances_come_and_are_replaced_while_no_request_fails(cluster: Replica
     assert counted_then == set(instances(now, "s1"))
 
 
-def test_what_would_lose_the_quorum_is_refused_and_what_was_interrupted_goes_on(
+def test_a_change_that_would_lose_the_quorum_is_refused_and_an_interrupted_one_continues(
     cluster: ReplicatedCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (name for name in instances(cluster, "s1") if name != leader(cluster, "s1"))

@@ -1,4 +1,4 @@
-"""Every program of a cluster is restarted, one after the other and in the published order: no request fails."""
+"""Every program of a cluster is restarted in the published order, one after the other: no request fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.faults.scenario import Scenario
 from tests.interop.proxies import program
 
 LANES_APART_S = 6.0
-"""A shard comes back to its lane after 5 s of health: before that another lane must not go."""
+"""A shard returns to its lane after 5 s: before that another lane must not fail."""
 
 STALL_S = felt_at_most(2.0)
 
@@ -39,14 +39,14 @@ def cluster(engine: Engine, tmp_path: Path) -> Iterator[PlacedCluster]:
 
 
 def restart_shard(cluster: PlacedCluster, shard: str) -> None:
-    """Its followers, each once the one before follows again; then its leader."""
+    """Restart its followers, each when the previous one follows again, and then its leader."""
     leading = leader(cluster, shard)
     for instance in sorted(instances(cluster, shard), key=lambda name: name == leading):
         cluster.restart(f"shard-{instance}")
         wait_all_follow(cluster)
 
 
-def test_a_restart_of_one_program_after_the_other_fails_no_request(cluster: PlacedCluster, tmp_path: Path) -> None:
+def test_no_request_fails_when_one_program_after_the_other_is_restarted(cluster: PlacedCluster, tmp_path: Path) -> None:
     async def fault(load: Load) -> None:
         for shard in cluster.config.plan:
             await asyncio.to_thread(restart_shard, cluster, shard.name)

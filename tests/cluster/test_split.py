@@ -29,10 +29,10 @@ from tests.faults.scenario import Scenario
 MINORITY, MAJORITY = 1, (2, 3)
 PROBE_S = 1.0
 LEASE_S = 0.4
-"""For so long a leader that is cut off may still answer: nobody else has been elected."""
+"""A leader that is cut off may still answer for this long, because no other can be elected before."""
 
 SPLIT_S = 8.0
-"""Longer than any deadline, and than the api remembers users."""
+"""Longer than any deadline, and longer than the api caches accounts."""
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(why_not() is not None, reason=f"{why_not()}")]
 
@@ -45,19 +45,19 @@ def cluster(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @dataclass(frozen=True)
 class Probe:
-    """What an instance on the smaller side answered."""
+    """The answer of an instance on the smaller side."""
 
     instance: str
     operation: Operation
     asked: float
-    """Of the monotonic clock."""
+    """By the monotonic clock."""
     status: int | None
-    """None: it answered nothing in time, as where a change waits for a quorum."""
+    """None: no answer in time, for example because a change waits for a quorum."""
 
 
 @contextmanager
 def probed(cluster: PlacedCluster) -> Iterator[list[Probe]]:
-    """Each leader on the smaller side is asked to read and to write, again and again, as by a worker beside it."""
+    """Each leader on the smaller side is asked to read and to write repeatedly, as a worker on its side would."""
     stop, said = threading.Event(), list[Probe]()
 
     def probe(instance: str, operation: Operation) -> None:
@@ -87,12 +87,12 @@ def probed(cluster: PlacedCluster) -> Iterator[list[Probe]]:
 
 
 def asked_minority(call: Call, attempt: int) -> bool:
-    """Whether an attempt of a call went to the api on the smaller side: `Load` takes the apis in turns."""
+    """Whether an attempt of a call went to the api on the smaller side: `Load` uses the apis in turn."""
     return (call.client + attempt) % len(APIS) == 0
 
 
 @pytest.mark.parametrize("times", [1, 3], ids=["once", "again-and-again"])
-def test_the_smaller_side_of_a_split_answers_nothing_and_comes_back_by_itself(
+def test_the_smaller_side_of_a_split_answers_nothing_and_recovers_by_itself(
     cluster: PlacedCluster, tmp_path: Path, times: int
 ) -> None:
     splits: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""What the shards are told of a run that moves buckets: each its own moves, once a second, and that it is over."""
+"""A run that moves buckets reports to the shards: to each its own moves, once a second, and the end of the run."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ class Shards:
         self.told.append((name, list(moves)))
 
 
-def test_each_shard_is_told_its_moves_and_in_the_end_that_nothing_moves() -> None:
+def test_each_shard_gets_its_moves_and_at_last_the_end_of_the_run() -> None:
     now, shards = [0.0], Shards()
     telling, progress = Telling(shards, lambda: now[0]), Progress.of(PLANNED, 0.0)
     telling.tell(progress)
@@ -34,7 +34,9 @@ def test_each_shard_is_told_its_moves_and_in_the_end_that_nothing_moves() -> Non
         progress.moved(now[0], move)
         telling.tell(progress)
     (left_s,) = {each.left_s for _, moves in shards.told for each in moves}
-    assert shards.told == [("s1", [Told("s4", 0, 1, left_s)]), ("s2", [])], "once a second, and only what is left"
+    assert shards.told == [("s1", [Told("s4", 0, 1, left_s)]), ("s2", [])], (
+        "once a second, and only the remaining moves"
+    )
     assert left_s is not None
     assert round(left_s, 3) == 0.333
     shards.told.clear()
@@ -42,7 +44,7 @@ def test_each_shard_is_told_its_moves_and_in_the_end_that_nothing_moves() -> Non
     assert shards.told == [("s1", []), ("s2", [])]
 
 
-def test_a_shard_that_cannot_be_told_holds_up_nothing() -> None:
+def test_a_shard_that_gets_no_report_delays_no_move() -> None:
     shards = Shards()
     telling = Telling(shards)
     shards.down = {"s1"}
