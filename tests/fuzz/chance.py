@@ -1,6 +1,6 @@
 """Random data from one drawn number: hypothesis draws and repeats it, and Python's generator makes the data.
 
-Ten times as many examples a second come from this as from hypothesis' own strategies for nested data.
+This makes ten times as many examples a second as hypothesis' own strategies for nested data.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,12 @@ Chance = Random
 
 
 def made(make: Callable[[Chance], T]) -> st.SearchStrategy[T]:
-    """Values that a function makes."""
+    """Values that a function draws."""
     return st.integers(0, 2**64 - 1).map(lambda seed: make(Random(seed)))
 
 
 def text(chance: Chance, longest: int = 8, *, surrogates: bool = False) -> str:
-    """Characters of all planes; halves of surrogate pairs where they are asked for."""
+    """Characters of all planes; halves of surrogate pairs if they are requested."""
     return "".join(chr(_code(chance, surrogates=surrogates)) for _ in range(chance.randrange(longest + 1)))
 
 
@@ -34,7 +34,7 @@ _EDGES = (0, 2**7, 2**8, 2**15, 2**16, 2**31, 2**32, 2**53, 2**63, 2**64, 2**65,
 
 
 def integer(chance: Chance) -> int:
-    """Small ones, those about the ends of each width, and large ones."""
+    """Small integers, those near the limits of each width, and large ones."""
     kind = chance.randrange(3)
     if kind == 0:
         return chance.randint(-200, 200)

@@ -1,4 +1,4 @@
-"""The test cluster for bad input; the clients of the contract tests, and the look into the shards of the others."""
+"""The test cluster for bad input, the clients of the contract tests, and access to the shards' data."""
 
 from collections.abc import Iterator
 
@@ -13,6 +13,6 @@ __all__ = ["api", "documented", "fresh_key", "sending", "service", "store", "str
 
 @pytest.fixture(scope="session", autouse=True)
 def examples() -> Iterator[None]:
-    """Tells how many examples there were."""
+    """Reports how many examples there were."""
     yield
     effort.tell_count()

@@ -1,8 +1,8 @@
-"""JSON's corner cases, each with a name: those that the API keeps, with what it answers for them, and those that are
+"""JSON's corner cases, each with a name: those that the API stores, with the value that comes back, and those that are
 not JSON.
 
-Cases of the kinds that the public test suites of JSON parsers have, written for this API: `KEPT` is what RFC 8259
-allows and the API keeps (with what it must come back as), `REFUSED` what either of them does not allow.
+The cases are of the kinds in public test suites of JSON parsers, but written for this API. `KEPT` has values that RFC
+8259 allows and the API stores (with the value that must come back), `REFUSED` those that one of them does not allow.
 """
 
 from typing import Any

@@ -1,9 +1,9 @@
-"""The numbers of the corpus: those that are kept, with what they come back as, and those that are refused."""
+"""The numbers of the corpus: those that are stored, with the values that come back, and those that are refused."""
 
 from typing import Any
 
 Kept = dict[str, tuple[bytes, Any]]
-"""What is written, and what it must come back as, by name."""
+"""The text that is written, and the value that must come back, by name."""
 
 KEPT_NUMBERS: Kept = {
     "zero": (b"0", 0),

@@ -1,4 +1,4 @@
-"""Damaged bytes: cut, flipped, moved, and with wrong numbers in them."""
+"""Damaged bytes: cut, inverted, moved, or with wrong numbers."""
 
 import struct
 from collections.abc import Callable
@@ -33,7 +33,7 @@ _PIECES = (
 
 
 def damaged(chance: Chance, data: bytes) -> bytes:
-    """The bytes with one to three damages."""
+    """The bytes with one to three faults."""
     for _ in range(chance.randint(1, 3)):
         at = chance.randrange(len(data) + 1)
         data = _KINDS[chance.randrange(len(_KINDS))](chance, data, at)

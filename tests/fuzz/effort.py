@@ -1,8 +1,8 @@
-"""How many examples the tests of bad input try.
+"""How many examples the tests with bad input try.
 
 In `make test` each test has some examples, the same in every run. `make fuzz` (`tests.fuzz.long`) sets
-TARANTKV_FUZZ_EXAMPLES, how many are to be tried for every 100 of those, TARANTKV_FUZZ_SEED, which repeats them, and
-TARANTKV_FUZZ_COUNT, a file to which each process appends how many it had.
+TARANTKV_FUZZ_EXAMPLES, the number to try for every 100 of those, TARANTKV_FUZZ_SEED, which repeats them, and
+TARANTKV_FUZZ_COUNT, a file to which each process appends its number of examples.
 """
 
 import functools
@@ -26,7 +26,7 @@ _counted = itertools.count()
 
 
 def tell_count() -> None:
-    """Append the number of examples of this process; at its end."""
+    """Append the number of examples of this process, at its end."""
     if COUNT_FILE:
         with Path(COUNT_FILE).open("a") as file:
             file.write(f"{next(_counted)}\n")
@@ -35,7 +35,7 @@ def tell_count() -> None:
 def fuzz(*drawn: SearchStrategy[Any], examples: int = 100) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A test with drawn arguments: `examples` of them in the short run, and in proportion in a long one."""
     effort = settings(
-        # Servers answer later on a busy machine, and the fixtures here keep no state between examples.
+        # Servers answer later on a busy machine, and the fixtures have no state between examples.
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
         database=None,

@@ -1,6 +1,6 @@
 """`make fuzz`: rounds of the tests of bad input with random examples until the time is over, or one of them fails.
 
-A round begins while there is time, and goes on to its end. The exit code is that of the first round that fails; how to
+A round starts while there is time, and runs to its end. The exit code is that of the first round that fails; how to
 repeat it is printed.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from random import SystemRandom
 
 EXAMPLES = 400
-"""For every 100 of the short run, in each round: some two minutes, of which the servers' start is a small part."""
+"""For every 100 of the short run, in each round: about two minutes, so that the servers' start matters little."""
 
 NOT_RANDOM = "tests/fuzz/test_json_corners.py"
-"""Prints the same every time."""
+"""Print the same text every time."""
 
 
 def say(text: str) -> None:

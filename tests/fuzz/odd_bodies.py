@@ -1,4 +1,4 @@
-"""Oddities of a request's end: lengths, chunks, trailers, codings, and bytes behind it."""
+"""Oddities of a request's end: lengths, chunks, trailers, codings, and bytes after it."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ def chunked(size: int, line: bytes = b"%x", trailer: bytes = b"", end: bytes = b
 
     def encode(body: bytes) -> bytes:
         pieces = [body[start : start + size] for start in range(0, len(body), size)]
-        # No formatting: the line may contain a percent sign.
+        # No formatting operator, because the line may contain a percent sign.
         sizes = [line.replace(b"%x", b"%x" % len(piece)) for piece in pieces]
         chunks = b"".join(head + b"\r\n" + piece + end for head, piece in zip(sizes, pieces, strict=True))
         return chunks + b"0\r\n" + trailer + b"\r\n"
@@ -186,7 +186,7 @@ def content_coding(request: Request, number: int) -> None:
 def hidden_request(request: Request, number: int) -> None:
     """A MessagePack value that looks like a request: a server that serves it has miscounted bytes.
 
-    Every other time it is a request whose body would be the next bytes of the connection.
+    Every second time it is a request whose body would be the next bytes of the connection.
     """
     hidden = b"\r\n\r\n" + request.good(request.keys.hidden)
     if number % 2:

@@ -1,6 +1,6 @@
 """A request that writes one key, and the changes that can be made to it before it is sent.
 
-An oddity changes one thing of a good request; most choose one of several forms by a number. They are in `odd_heads` and
+An oddity changes one part of a valid request; most choose one of several forms by a number. They are in `odd_heads` and
 `odd_bodies`. This module does not say what the answer should be: `test_three_ways` compares how one request is answered
 when it arrives in different pieces.
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 
 LONG = 70_000
-"""Bytes of a head that is too large."""
+"""The size of a head that is too large."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that a connection may write: by the request, by a request hidden in its body, and by one behind it."""
+    """The keys that a connection may write: by the request, by a request hidden in its body, and by a following one."""
 
     request: bytes
     hidden: bytes
@@ -30,7 +30,7 @@ class Keys:
 
 @dataclass
 class Request:
-    """A request before it is made into bytes. `framing` has the header lines that say how long the body is."""
+    """A request before its encoding. `framing` has the header lines that give the length of the body."""
 
     token: bytes
     keys: Keys
@@ -55,13 +55,13 @@ class Request:
         self.content = b'{"data":{"%b":1}}' % self.keys.request
 
     def good(self, key: bytes, *lines: bytes) -> bytes:
-        """A good request that writes `key`."""
+        """A valid request that writes `key`."""
         body = b'{"data":{"%b":1}}' % key
         head = [b"POST /api/write HTTP/1.1", b"Host: x", b"Authorization: " + self.token]
         return b"\r\n".join((*head, b"Content-Length: %d" % len(body), *lines, b"", body))
 
     def pieces(self) -> tuple[bytes, bytes]:
-        """The head with the line that ends it, and what comes behind it."""
+        """The head with the line that ends it, and the bytes after it."""
         body = self.encode(self.content) if self.encode is not None else self.content
         framing = self.framing or [b"Content-Length: %d" % len(body)]
         lines = [

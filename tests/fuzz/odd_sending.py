@@ -26,10 +26,10 @@ class Way(Enum):
 
 
 class End(Enum):
-    """What a client does when it has sent everything."""
+    """What a client does when it has sent all bytes."""
 
     HALF_CLOSE = "half-close"
-    """It sends the end of the stream and reads on."""
+    """It sends the end of the stream and continues to read."""
 
     ANOTHER = "another request"
     """It sends one more request on the same connection, which asks for the connection's end."""
@@ -37,7 +37,7 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A final answer: its status, and the kind of problem where it is one."""
+    """A final answer: its status, and the kind of the problem if it is one."""
 
     status: int
     kind: str
@@ -49,7 +49,7 @@ def exchange(base_url: str, head: bytes, body: bytes, way: Way, end: End, token:
     received = bytearray()
     with socket.create_connection((address.hostname, address.port), TIMEOUT_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # The server may close while this end is still sending: what it has answered by then counts.
+        # The server may close while this end is still sending: its answers up to then count.
         with suppress(ConnectionError):
             for piece in _pieces(head, body, way, token):
                 if _has_ended(connection, received):
@@ -89,7 +89,7 @@ def _bytes(whole: bytes, token: bytes) -> Iterator[bytes]:
 
 
 def _has_ended(connection: socket.socket, received: bytearray) -> bool:
-    """Take what the server has sent so far; whether it has closed the connection."""
+    """Read what the server has sent so far; returns whether it has closed the connection."""
     while select.select([connection], [], [], 0)[0]:
         piece = connection.recv(65536)
         if not piece:

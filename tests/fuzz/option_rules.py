@@ -1,4 +1,4 @@
-"""The contract's rules for the members beside keys and data, written a second time; and bodies that may break them."""
+"""A second implementation of the contract's rules for options, and bodies that may break them."""
 
 import math
 import re
@@ -24,7 +24,7 @@ def is_number(value: Any) -> bool:
 
 
 def expiry(place: Document, *, keep: bool) -> Any:
-    """The expiry of one place, `INHERIT` where it has none."""
+    """The expiry of one place; `INHERIT` if it has none."""
     need(not {"ttl", "expires_at"} <= place.keys())
     if "ttl" in place:
         ttl = place["ttl"]
@@ -42,7 +42,7 @@ def expiry(place: Document, *, keep: bool) -> Any:
 
 
 def condition(place: Document) -> Any:
-    """The condition of one place, `INHERIT` where it has none."""
+    """The condition of one place; `INHERIT` if it has none."""
     if "if" not in place:
         return INHERIT
     given = place["if"]
@@ -78,7 +78,7 @@ def write(document: Document) -> tuple[bool, Document]:
     marks = {}
     for key, own in options_of(document, document["data"], {"ttl", "expires_at", "if"}).items():
         marks[key] = (either(expiry(own, keep=True), every[0], None), either(condition(own), every[1], None))
-    # A condition that no key has left still makes an update of the batch.
+    # A condition of the batch that every key overrides still makes the batch an update.
     conditional = every[1] not in (None, INHERIT) or any(found is not None for _, found in marks.values())
     return bool(words) or conditional, marks
 
@@ -88,7 +88,7 @@ def increment(document: Document) -> Document:
     members = {"ttl", "expires_at", "ttl_on", "min", "max", "initial"}
     need(document.keys() <= members | {"data", "options"})
     rows: Document = {}
-    # The rules of the batch hold also where each key has its own.
+    # The batch's own options are checked even if each key overrides them.
     every: Document = {"": {}, **options_of(document, document["data"], members)}
     for key, own in every.items():
         place = {**document, **own}
@@ -157,7 +157,7 @@ _GOOD: dict[str, tuple[Any, ...]] = {
 
 
 def made_document(chance: Chance, members: tuple[str, ...], value: Any) -> Document:
-    """A body with data whose values `value` makes up, and members beside it."""
+    """A body with data whose values `value` draws, and with further members."""
     keys = [text(chance) or "a" for _ in range(chance.randint(1, 4))]
     document: Document = {"data": {key: value(chance) for key in keys}, **place(chance, members)}
     if chance.random() < 0.6:

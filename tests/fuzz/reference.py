@@ -1,4 +1,4 @@
-"""What bodies mean according to other libraries than the product's: Python's own JSON, and msgpack."""
+"""The meaning of bodies according to other libraries than the product's: Python's own JSON, and msgpack."""
 
 import json
 import math
@@ -25,7 +25,7 @@ _SCALARS: tuple[Callable[[Chance], Any], ...] = (
 
 
 def json_value(chance: Chance, levels: int = 4) -> Any:
-    """Anything that `json` can write, also values that the API does not keep."""
+    """Any value that `json` can write, even one that the API does not store."""
     kind = chance.randrange(9 if levels else 6)
     if kind < 6:
         return _SCALARS[kind](chance)
@@ -34,7 +34,7 @@ def json_value(chance: Chance, levels: int = 4) -> Any:
 
 
 class NoJsonError(ValueError):
-    """Not JSON, or a number in it that is no double."""
+    """The text is not JSON, or a number in it is not a double."""
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -56,7 +56,7 @@ def read_json(body: bytes) -> Any:
 def read_msgpack(body: bytes) -> Any:
     """The document of a MessagePack body as pairs, so that no member is lost; raises ValueError and others."""
     with patch.object(fallback, "Timestamp", TimestampAsBytes):
-        # The version in Python can be told not to convert timestamps.
+        # The implementation in Python has an option not to convert timestamps.
         unpacker = fallback.Unpacker(
             None,
             max_buffer_size=len(body),
@@ -80,11 +80,11 @@ class Extension(NamedTuple):
 
 
 class TimestampAsBytes:
-    """Stands for the library's timestamps, which have certain lengths and times only."""
+    """Replaces the library's timestamps, which allow only certain lengths and times."""
 
     @staticmethod
     def from_bytes(data: bytes) -> Extension:
-        """Handled as any other extension."""
+        """Handle it like any other extension."""
         return Extension(TIMESTAMP, data)
 
 
@@ -95,7 +95,7 @@ class Pairs(tuple[tuple[Any, Any], ...]):
 
 
 def can_be_kept(value: Any, depth: int = 0) -> bool:
-    """Whether a decoded JSON value is one that the API promises to keep."""
+    """Whether the API promises to store a decoded JSON value."""
     if isinstance(value, str):
         return not any("\ud800" <= character <= "\udfff" for character in value)
     if isinstance(value, bool):
@@ -110,7 +110,7 @@ def can_be_kept(value: Any, depth: int = 0) -> bool:
 
 
 def msgpack_can_be_kept(value: Any, depth: int = 0, *, in_name: bool = False) -> bool:
-    """The same for a value that `read_msgpack` gave; `in_name`: within what stands as the name of a member."""
+    """The same for a value that `read_msgpack` returned; `in_name`: within the name of a member."""
     if not isinstance(value, tuple) or isinstance(value, Extension):
         return _scalar_can_be_kept(value, in_name=in_name)
     if depth == MAX_DEPTH or (in_name and isinstance(value, Pairs)):

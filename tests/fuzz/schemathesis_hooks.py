@@ -2,7 +2,7 @@
 examples.
 
 It is loaded in a process of its own (see `test_openapi_document.py`). Its environment has FUZZ_URL and FUZZ_ADDRESS,
-and FUZZ_USERNAME and FUZZ_PASSWORD where the run is to be logged in.
+and FUZZ_USERNAME and FUZZ_PASSWORD if the run is to log in.
 """
 
 import json
@@ -24,7 +24,7 @@ NO_MESSAGEPACK = b"\xc1"
 
 @schemathesis.serializer("application/msgpack")
 def pack(_: schemathesis.SerializationContext, value: Any) -> bytes:
-    """A value that MessagePack cannot express was made to be refused: send bytes that must be refused, too."""
+    """A value that MessagePack cannot express was drawn to be refused: send bytes that must be refused, too."""
     try:
         return value if isinstance(value, bytes) else msgspec.msgpack.encode(value)
     except (OverflowError, UnicodeEncodeError):
@@ -33,7 +33,7 @@ def pack(_: schemathesis.SerializationContext, value: Any) -> bytes:
 
 @schemathesis.serializer("application/x-ndjson")
 def lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
-    """Lines are text; a value that was made to be refused becomes one line of JSON."""
+    """Lines are text; a value that was drawn to be refused becomes one line of JSON."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text.encode("utf-8", "replace")
 
@@ -62,7 +62,7 @@ def log_in() -> str:
 
 
 class Token:
-    """One token for all requests, but a fresh one for every logout, which revokes it."""
+    """One token for all requests, but a new one for every logout, which revokes it."""
 
     def __init__(self) -> None:
         self._lasting = log_in()
@@ -75,9 +75,9 @@ class Token:
 
 
 def is_beyond_words(value: Any) -> bool:
-    """Whether a value has a whole number past the integers, written with an exponent.
+    """Whether a value has a whole number beyond 64 bits, written with an exponent.
 
-    It is kept as the double that it is, while the same number in digits is refused: JSON Schema knows no difference.
+    It is stored as a double, while the same number in digits is refused. JSON Schema cannot express the difference.
     """
     if isinstance(value, dict):
         return any(map(is_beyond_words, value.values()))
@@ -98,7 +98,7 @@ def _make_whole(members: dict[str, Any]) -> None:
 
 
 def tidy(path: str, body: dict[str, Any]) -> None:
-    """Keep the rules of a good body that no JSON Schema can express: how its members depend on each other."""
+    """Apply the rules of a valid body that JSON Schema cannot express: how its members depend on each other."""
     named = body.get("data", body.get("keys", ()))
     if "options" in body:
         body["options"] = {key: own for key, own in body["options"].items() if key in named}
@@ -106,7 +106,7 @@ def tidy(path: str, body: dict[str, Any]) -> None:
         body["ttl"] = 60
     for place in (body, *body.get("options", {}).values()):
         if path == "/api/increment":
-            # To JSON Schema 1.0 is an integer.
+            # For JSON Schema 1.0 is an integer.
             _make_whole(place)
             _make_whole(place.get("data", {}))
         if place.get("min") is not None:
@@ -115,7 +115,7 @@ def tidy(path: str, body: dict[str, Any]) -> None:
 
 
 def tidy_head(case: Case) -> None:
-    """Keep the rules of the headers and the query of one key: which exclude each other, and the form of tags."""
+    """Apply the rules of the headers and the query of one key: which exclude each other, and the form of tags."""
     headers, query = case.headers, case.query or {}
     if case.method != "GET" and "If-None-Match" in headers:
         headers.pop("If-Match", None)
@@ -133,7 +133,7 @@ def before_call(_: schemathesis.HookContext, case: Case, __: dict[str, Any]) -> 
     if CREDENTIALS["username"] and case.body == EXAMPLE_CREDENTIALS:
         case.body = dict(CREDENTIALS)
     if case.operation.path == "/api/users/{name}" and case.path_parameters.get("name") == CREDENTIALS["username"]:
-        # Links lead from the list to every user: this one must keep its password, and all tests after these its rights.
+        # Links lead from the list to every user. This user must keep its password, and its rights for the next tests.
         case.path_parameters["name"] = EXAMPLE_USER
     is_good = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
     if is_good and case.operation.path == "/api/keys/{key}":

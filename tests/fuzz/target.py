@@ -1,4 +1,4 @@
-"""A shard that the tests of damaged chunks send them to, and a model of what it must hold."""
+"""The shard to which the tests send damaged chunks, and a model of its expected data."""
 
 import time
 from pathlib import Path
@@ -34,14 +34,14 @@ _DIGEST = """
 
 
 class Target:
-    """A shard of its own, and what it must hold."""
+    """A separate shard, and its expected data."""
 
     def __init__(self, directory: Path, cluster: Cluster) -> None:
         self._cluster = cluster
         self._directory = directory
         self._console = Console(directory / "console")
         self.model: dict[bytes, bytes] = {}
-        """Tuples as they were written, by key, without version and expiry."""
+        """The written tuples by key, without version and expiry."""
         self.expiring: set[bytes] = set()
         """The keys that were written with an expiry, and may have expired."""
 
@@ -63,7 +63,7 @@ class Target:
         return process
 
     def run(self, operation: int, body: bytes) -> tuple[int, Any]:
-        """Hand one chunk over, as a worker does."""
+        """Call the shard with one chunk, as a worker does."""
         ((status, payload),) = self.shard.apply([chunk(operation, body)])
         return status, payload
 
@@ -80,13 +80,13 @@ class Target:
         self.expiring.clear()
 
     def assert_as_modelled(self) -> None:
-        """Fail unless the shard holds what the model says."""
+        """Fail unless the shard has the data of the model."""
         total = sum(google_crc32c.value(stored) ^ 0xFFFFFFFF for stored in self.model.values()) % 2**32
         assert self.sums()["kv"] == (len(self.model), total)
 
 
 def chunk(operation: int, body: bytes) -> Chunk:
-    """A chunk that nobody has sent before."""
+    """A chunk with a new id."""
     number = next(_numbers)
     return Chunk(number.to_bytes(16, "big"), operation, int(time.time() * 1000) + 20_000, 0, 1, body)
 

@@ -43,7 +43,7 @@ class Refusal:
 
 
 def kept(body: bytes, body_format: Format) -> dict[str, bytes] | None:
-    """What a write would store, by key; None if it is refused. Checks that small and large bodies are read alike."""
+    """What a write would store, by key; None if it is refused. Checks that both decoders (small, large) agree."""
     found: list[dict[str, bytes] | None] = []
     for way in Way:
         with Refusal() as refusal:
@@ -55,7 +55,7 @@ def kept(body: bytes, body_format: Format) -> dict[str, bytes] | None:
 
 
 def expected_of_json(body: bytes) -> dict[str, Any] | None:
-    """What the body of a write says, by the reference; None if it must be refused."""
+    """The content of a write's body according to the reference; None if it must be refused."""
     try:
         document = read_json(body)
     except (ValueError, RecursionError):
@@ -76,7 +76,7 @@ def assert_like_reference(body: bytes) -> None:
 
 
 def write_in_json(chance: Chance) -> bytes:
-    """The body of a write, in one of the ways to write JSON."""
+    """The body of a write in one of the possible spellings of JSON."""
     data = {text(chance) or "a": json_value(chance) for _ in range(chance.randint(1, 4))}
     written = json.dumps({"data": data}, ensure_ascii=chance.random() < 0.5, indent=chance.choice((None, None, 1)))
     return written.encode("utf-8", "surrogatepass")
@@ -98,12 +98,12 @@ json_writes = made(write_in_json)
 
 
 @fuzz(json_writes, examples=300)
-def test_a_json_write_is_kept_exactly_or_refused(body: bytes) -> None:
+def test_a_json_write_is_stored_exactly_or_refused(body: bytes) -> None:
     assert_like_reference(body)
 
 
 @fuzz(damages(json_writes), examples=400)
-def test_a_damaged_json_write_is_read_as_any_reader_reads_it_or_refused(body: bytes) -> None:
+def test_a_damaged_json_write_is_read_as_other_libraries_read_it_or_refused(body: bytes) -> None:
     assert_like_reference(body)
 
 
@@ -112,23 +112,23 @@ def row_of_tokens(chance: Chance) -> bytes:
 
 
 @fuzz(made(row_of_tokens), examples=500)
-def test_any_row_of_json_tokens_is_read_as_any_reader_reads_it_or_refused(value: bytes) -> None:
+def test_any_sequence_of_json_tokens_is_read_as_other_libraries_read_it_or_refused(value: bytes) -> None:
     assert_like_reference(value)
     assert_like_reference(b'{"data":{"a":' + value + b"}}")
 
 
 @fuzz(made(wide.write), examples=300)
-def test_a_messagepack_write_is_kept_byte_for_byte_or_refused(body: bytes) -> None:
+def test_a_messagepack_write_is_stored_byte_for_byte_or_refused(body: bytes) -> None:
     assert_bytes_kept(body)
 
 
 @fuzz(damages(made(wide.write)), examples=400)
-def test_a_damaged_messagepack_write_is_kept_byte_for_byte_or_refused(body: bytes) -> None:
+def test_a_damaged_messagepack_write_is_stored_byte_for_byte_or_refused(body: bytes) -> None:
     assert_bytes_kept(body)
 
 
 def expected_of_msgpack(body: bytes) -> dict[str, Any] | None:
-    """What the body of a write says, by the reference; None if it must be refused."""
+    """The content of a write's body according to the reference; None if it must be refused."""
     try:
         document = read_msgpack(body)
     except (ValueError, TypeError, msgpack.UnpackException):
@@ -138,7 +138,7 @@ def expected_of_msgpack(body: bytes) -> dict[str, Any] | None:
     data = document[0][1]
     if not isinstance(data, Pairs) or not data or not all(isinstance(key, str) for key, _ in data):
         return None
-    # Of a key that stands there twice the last value counts, but each must be one that can be kept.
+    # If a key occurs twice, the last value counts, but both values must be valid.
     members = dict(data)
     fits = all(0 < len(key.encode()) <= LIMITS.max_key_bytes for key in members)
     return members if fits and all(map(msgpack_can_be_kept, members.values())) else None
@@ -150,7 +150,7 @@ def assert_bytes_kept(body: bytes) -> None:
     if found is not None and expected is not None:
         assert list(found) == list(expected)
         for key, value in found.items():
-            # Compare by text, which tells types and signs apart, and by the bytes in the body.
+            # Compare by text, which shows types and signs, and by the bytes in the body.
             assert repr(read_msgpack(value)) == repr(expected[key])
             assert value in body
 
@@ -166,7 +166,7 @@ def login(chance: Chance) -> bytes:
 
 
 @fuzz(made(call_with_keys) | damages(made(call_with_keys)), st.sampled_from(Format), examples=300)
-def test_keys_are_texts_each_once_or_refused(body: bytes, body_format: Format) -> None:
+def test_keys_are_different_texts_or_refused(body: bytes, body_format: Format) -> None:
     with Refusal() as refusal:
         keys, _ = decode_keys(body, body_format, LIMITS)
     if refusal.happened:
@@ -209,7 +209,7 @@ _headers = st.binary(max_size=40) | st.lists(
 
 
 @fuzz(_headers, examples=300)
-def test_any_header_names_a_format_or_is_refused(header: bytes) -> None:
+def test_any_content_type_names_a_format_or_is_refused(header: bytes) -> None:
     assert accepted(header) in Format
     try:
         found = format_of(header)

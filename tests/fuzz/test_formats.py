@@ -1,6 +1,6 @@
-"""Chunks, frames, replies and answers: what was encoded comes back, and damaged bytes are refused by the named error.
+"""Chunks, frames, replies and answers: decoding reverses encoding, and damaged bytes raise the documented error.
 
-Damage must not cost memory or time either: lengths and counts that lie are among it.
+Damaged bytes, among them wrong lengths and counts, must not take much memory or time either.
 """
 
 import json
@@ -74,7 +74,7 @@ def kept(chance: Chance) -> Any:
 
 
 def parts(chance: Chance) -> list[dict[str, Any]]:
-    """What the shards have of the keys asked for: a value in a tuple, or None. A key lies on one shard."""
+    """The shards' data for the requested keys: a value in a tuple, or None. A key is on one shard."""
     keys = {text(chance) for _ in range(chance.randrange(12))}
     found: list[dict[str, Any]] = [{}, {}, {}]
     for key in sorted(keys):
@@ -90,14 +90,14 @@ encoded_values = made(
 
 
 def sealed(content: bytes) -> bytes:
-    """Bytes with the checksum that makes them pass for whole, as they are after a fault in front of it."""
+    """Bytes with a valid checksum, as after a fault before the checksum was made."""
     head = content + b"\xc4\x04"
     checksum: int = google_crc32c.value(head)
     return head + checksum.to_bytes(4, "little")
 
 
 class Frugal:
-    """A `with` block that may take little memory, whatever numbers it reads, and end in one error or none."""
+    """A `with` block that may use little memory, whatever numbers it reads, and may raise only one kind of error."""
 
     def __init__(self, *declared: type[Exception]) -> None:
         self._declared = declared
@@ -113,13 +113,13 @@ class Frugal:
 
 
 @fuzz(made(frame))
-def test_a_frame_comes_back(sent: tuple[str, dict[int, str], list[Chunk]]) -> None:
+def test_a_decoded_frame_equals_the_encoded_one(sent: tuple[str, dict[int, str], list[Chunk]]) -> None:
     frame = decode_frame(encode_frame(*sent))
     assert (frame.version, frame.reply_stream, frame.traces, frame.chunks) == (VERSION, *sent)
 
 
 @fuzz(made(outcomes))
-def test_a_reply_comes_back(sent: list[Outcome]) -> None:
+def test_a_decoded_reply_equals_the_encoded_one(sent: list[Outcome]) -> None:
     assert decode_reply(encode_reply(sent))[:2] == (VERSION, sent)
 
 
@@ -139,7 +139,7 @@ def test_a_damaged_reply_is_refused(data: bytes) -> None:
 
 
 @fuzz(damages(encoded_frames.map(lambda data: data[:-6])).map(sealed), examples=200)
-def test_a_frame_that_was_wrong_before_it_was_sealed_is_a_frame_or_refused(data: bytes) -> None:
+def test_a_wrong_frame_with_a_valid_checksum_is_decoded_or_refused(data: bytes) -> None:
     with Frugal(FrameError):
         found = decode_frame(data)
         assert type(found) is Frame
@@ -147,7 +147,7 @@ def test_a_frame_that_was_wrong_before_it_was_sealed_is_a_frame_or_refused(data:
 
 
 @fuzz(damages(encoded_replies.map(lambda data: data[:-6])).map(sealed), examples=200)
-def test_a_reply_that_was_wrong_before_it_was_sealed_is_a_reply_or_refused(data: bytes) -> None:
+def test_a_wrong_reply_with_a_valid_checksum_is_decoded_or_refused(data: bytes) -> None:
     with Frugal(FrameError):
         reply = decode_reply(data)
         assert type(reply) is Reply
@@ -156,7 +156,7 @@ def test_a_reply_that_was_wrong_before_it_was_sealed_is_a_reply_or_refused(data:
 
 
 @pytest.mark.parametrize("deep", [b"\x91" * 5000, b"\x81\xa1a" * 5000])
-def test_nesting_without_end_is_refused(deep: bytes) -> None:
+def test_endless_nesting_is_refused(deep: bytes) -> None:
     outcome = b"\x93\xc4\x10" + b"i" * 16 + b"\x00" + deep + b"\xc0"
     for data in (deep, sealed(deep), sealed(bytes((0x93, VERSION, 0x91)) + outcome)):
         for decode in (decode_frame, decode_reply):
@@ -167,12 +167,12 @@ def test_nesting_without_end_is_refused(deep: bytes) -> None:
 
 
 @fuzz(made(entries))
-def test_values_come_back_from_an_answer(sent: list[bytes]) -> None:
+def test_the_values_of_an_answer_are_decoded(sent: list[bytes]) -> None:
     assert slice_values(answer(sent)) == sent
 
 
 @fuzz(damages(made(lambda chance: answer(entries(chance)))), examples=300)
-def test_a_damaged_answer_is_another_answer_or_refused(data: bytes) -> None:
+def test_a_damaged_answer_is_decoded_as_another_one_or_refused(data: bytes) -> None:
     with Frugal(ChunkError):
         lengths, start = split_lengths(data)
         assert start + sum(lengths) == len(data)
@@ -205,7 +205,7 @@ def test_an_answer_has_the_values_of_all_shards(stored: list[dict[str, Any]], ac
 
 
 @fuzz(encoded_values | damages(encoded_values), st.sampled_from(Format), examples=300)
-def test_the_damaged_answer_of_a_shard_is_an_answer_or_an_error(payload: bytes, accept: Format) -> None:
+def test_the_damaged_answer_of_a_shard_is_decoded_or_an_error(payload: bytes, accept: Format) -> None:
     with Frugal(ChunkError, Problem):
         body = read_answer([result(["a", "b"], payload)], accept).body
         if accept is Format.JSON:

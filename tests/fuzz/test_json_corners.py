@@ -1,4 +1,4 @@
-"""Every case of the corpus through the real API: kept exactly, or refused with a 400; never a 500, never changed."""
+"""The real API stores every case of the corpus exactly, or refuses it with a 400; never a 500 or a changed value."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ SHORT_TEXTS = [name for name, (_, text) in KEPT_TEXTS.items() if len(text.encode
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_it_is_kept_exactly(api: Api, fresh_key: FreshKey, name: str) -> None:
+def test_a_valid_value_is_stored_exactly(api: Api, fresh_key: FreshKey, name: str) -> None:
     written, expected = KEPT[name]
     members = {fresh_key(): (written, expected)}
     if not written.startswith(b"[" * DEEPEST):
@@ -33,9 +33,9 @@ def test_it_is_kept_exactly(api: Api, fresh_key: FreshKey, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHORT_TEXTS)
-def test_a_text_is_kept_as_a_key_and_as_a_name(api: Api, fresh_key: FreshKey, name: str) -> None:
+def test_a_text_is_stored_as_a_key_and_as_a_name(api: Api, fresh_key: FreshKey, name: str) -> None:
     written, expected = KEPT_TEXTS[name]
-    # Put text before and behind, so that the key's characters stand at neither end.
+    # Text before and after keeps the case's characters away from both ends.
     key = expected + fresh_key() + expected
     encoded = written[:-1] + key[len(expected) : len(key) - len(expected)].encode() + written[1:]
     answer = api.post("write", b'{"data": {%s: {%s: 1}}}' % (encoded, written))
@@ -46,7 +46,7 @@ def test_a_text_is_kept_as_a_key_and_as_a_name(api: Api, fresh_key: FreshKey, na
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_it_is_refused_as_a_value(api: Api, fresh_key: FreshKey, name: str) -> None:
+def test_an_invalid_value_is_refused(api: Api, fresh_key: FreshKey, name: str) -> None:
     good, bad = fresh_key(), fresh_key()
     answer = api.post("write", b'{"data": {"%s": 1, "%s": %s}}' % (good.encode(), bad.encode(), REFUSED[name]))
     problem = problem_of(answer, refusal(answer.content))
@@ -59,7 +59,7 @@ def test_it_is_refused_as_a_value(api: Api, fresh_key: FreshKey, name: str) -> N
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("table", [KEPT, REFUSED], ids=["kept", "refused"])
-def test_as_a_whole_body_it_is_refused(api: Api, table: dict[str, object], call: str) -> None:
+def test_an_invalid_value_is_refused_as_a_whole_body(api: Api, table: dict[str, object], call: str) -> None:
     for name, case in table.items():
         body = case if isinstance(case, bytes) else KEPT[name][0]
         answer = api.post(call, body)
@@ -71,7 +71,7 @@ def test_as_a_whole_body_it_is_refused(api: Api, table: dict[str, object], call:
 
 
 def refusal(content: bytes) -> str:
-    """The kind of a problem, which must be that of a body that is refused for what it says."""
+    """The kind of a problem, which must be one about the content of a body."""
     kind = str(json.loads(content)["type"]).rpartition(":")[2]
     assert kind in REFUSALS, content[:500]
     return kind

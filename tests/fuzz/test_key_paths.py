@@ -1,4 +1,4 @@
-"""The key in a path: the API takes exactly its decoded bytes, or refuses it."""
+"""The key in a path: the API uses exactly its decoded bytes, or refuses it."""
 
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ ODD = ("%", "%2", "%zz", "/", "%2f", "%2F", "%25", "..", ".", "%2e", "+", "%00",
 
 
 def decoded(spelt: str) -> bytes | None:
-    """The bytes of a key, one character after the other; None where an escape is broken."""
+    """The bytes of a key, one character after the other; None if an escape is malformed."""
     raw, at = b"", 0
     while at < len(spelt):
         if spelt[at] != "%":
@@ -31,7 +31,7 @@ def decoded(spelt: str) -> bytes | None:
 
 
 def reference(spelt: str) -> str | None:
-    """The key that a path means; None: it is refused."""
+    """The key that a path names; None: it is refused."""
     raw = None if "/" in spelt else decoded(spelt)
     if raw is None or not 0 < len(raw) <= MOST or raw in (b".", b".."):
         return None
@@ -61,17 +61,17 @@ def everywhere(letter: str) -> str:
 
 
 @fuzz(made(lambda chance: chance), examples=300)
-def test_every_spelling_of_a_key_means_that_key(chance: Chance) -> None:
+def test_every_encoding_of_a_key_names_that_key(chance: Chance) -> None:
     key = text(chance)
     expected = key if 0 < len(key.encode()) <= MOST and key not in (".", "..") else None
     assert found(escaped(chance, key)) == expected
 
 
 @fuzz(made(lambda chance: "".join(chance.choice(ODD) for _ in range(chance.randrange(9)))), examples=500)
-def test_what_is_odd_is_read_as_it_is_spelt_or_refused(spelt: str) -> None:
+def test_an_odd_path_names_its_decoded_key_or_is_refused(spelt: str) -> None:
     assert found(spelt) == reference(spelt)
 
 
 @pytest.mark.parametrize("spelt", ["%2", "%c3", "a/b", "..", "", "x" * (MOST + 1), "%41", "%c3%a9"])
-def test_the_reference_knows_what_it_judges(spelt: str) -> None:
+def test_the_reference_decodes_known_paths_correctly(spelt: str) -> None:
     assert (reference(spelt) is None) is (spelt not in ("%41", "%c3%a9"))

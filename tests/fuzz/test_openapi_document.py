@@ -1,5 +1,5 @@
-"""schemathesis against the served OpenAPI document: every answer is one that the document promises, for strangers and
-for users.
+"""schemathesis with the served OpenAPI document: the document promises every answer that users and clients without a
+token get.
 """
 
 import json
@@ -34,11 +34,11 @@ def lenient_api(request: pytest.FixtureRequest) -> Iterator[ApiProcess]:
 
 
 SHORT = ("examples", "fuzzing", "stateful")
-"""The phases of the short run. The fourth, coverage, takes most of the time: `make fuzz` and `long` have it."""
+"""The phases of the short run. The fourth, coverage, takes most of the time: only `make fuzz` and `long` have it."""
 
 
 def run(url: str, report: Path, *phases: str, **credentials: str) -> dict[str, Any]:
-    """Run schemathesis, all of its phases where none is named; its report, if it found nothing."""
+    """Run schemathesis, with all phases if none is named; returns its report if it found nothing."""
     if EXAMPLES:
         effort = ["--max-examples", str(max(1, EXAMPLES // 10)), "--seed", str(SEED)]
     else:
@@ -71,7 +71,7 @@ def run(url: str, report: Path, *phases: str, **credentials: str) -> dict[str, A
 
 
 def operations(documented: Documented) -> set[str]:
-    """All operations of the document, as schemathesis calls them."""
+    """All operations of the document, by schemathesis' names."""
     return {
         f"{method.upper()} {path}"
         for path, methods in documented.document["paths"].items()
@@ -81,7 +81,7 @@ def operations(documented: Documented) -> set[str]:
 
 
 def accepted(report: dict[str, Any]) -> set[str]:
-    """The operations that accepted a request: a run in which all are refused finds no fault, too."""
+    """The operations that accepted a request: a run whose requests are all refused would find no fault either."""
     return {
         operation
         for operation, phases in report["valid_rates"].items()
@@ -91,7 +91,7 @@ def accepted(report: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("phases", [() if EXAMPLES else SHORT, pytest.param((), marks=pytest.mark.long)], ids=len)
 @pytest.mark.timeout(TIMEOUT_S)
-def test_users_are_answered_as_the_document_says(
+def test_the_document_promises_every_answer_to_users(
     service: Service, lenient_api: ApiProcess, documented: Documented, tmp_path: Path, phases: tuple[str, ...]
 ) -> None:
     credentials = {"FUZZ_USERNAME": service.admin_user, "FUZZ_PASSWORD": service.admin_password}
@@ -106,7 +106,7 @@ def test_users_are_answered_as_the_document_says(
 
 @pytest.mark.long
 @pytest.mark.timeout(TIMEOUT_S)
-def test_strangers_are_answered_as_the_document_says(
+def test_the_document_promises_every_answer_to_clients_without_a_token(
     lenient_api: ApiProcess, documented: Documented, tmp_path: Path
 ) -> None:
     report = run(lenient_api.base_url, tmp_path / "report.json")

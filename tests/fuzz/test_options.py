@@ -1,4 +1,4 @@
-"""The members beside data and keys, against a second version of the contract's rules."""
+"""The options of requests, compared with a second implementation of the contract's rules."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ from tests.write_bodies import LIMITS, ONE_SHARD, Way, in_steps
 
 
 def refused(problem: Problem) -> None:
-    """A refusal must be a problem that can be rendered."""
+    """A `with` block whose refusals must be problems that can be rendered."""
     assert problem.status == 400
     assert json.loads(problem.body("id"))["status"] == 400
 
@@ -86,7 +86,7 @@ def _delta(chance: Chance) -> Any:
 
 
 @fuzz(writes, examples=600)
-def test_a_write_with_options_asks_for_what_the_rules_say_or_is_refused(document: Any) -> None:
+def test_a_write_with_options_means_what_the_rules_say_or_is_refused(document: Any) -> None:
     try:
         expected = rules.write(document)
     except rules.BrokenRuleError:
@@ -97,7 +97,7 @@ def test_a_write_with_options_asks_for_what_the_rules_say_or_is_refused(document
 
 
 @fuzz(increments, examples=600)
-def test_an_increment_asks_for_what_the_rules_say_or_is_refused(document: Any) -> None:
+def test_an_increment_means_what_the_rules_say_or_is_refused(document: Any) -> None:
     try:
         expected = rules.increment(document)
     except rules.BrokenRuleError:
@@ -107,13 +107,13 @@ def test_an_increment_asks_for_what_the_rules_say_or_is_refused(document: Any) -
 
 
 @fuzz(damages((writes | increments).map(lambda document: encoded(document)[0][0])), examples=300)
-def test_a_damaged_json_body_with_options_is_taken_or_refused(body: bytes) -> None:
+def test_a_damaged_json_body_with_options_is_accepted_or_refused(body: bytes) -> None:
     assert written(body, Format.JSON, Way.AT_ONCE) == written(body, Format.JSON, Way.IN_STEPS)
     incremented(body, Format.JSON)
 
 
 @fuzz(damages((writes | increments).map(lambda document: encoded(document)[-1][0])), examples=300)
-def test_a_damaged_messagepack_body_with_options_is_taken_or_refused(body: bytes) -> None:
+def test_a_damaged_messagepack_body_with_options_is_accepted_or_refused(body: bytes) -> None:
     assert written(body, Format.MSGPACK, Way.AT_ONCE) == written(body, Format.MSGPACK, Way.IN_STEPS)
     incremented(body, Format.MSGPACK)
 
@@ -128,7 +128,7 @@ def call_with_keys(chance: Chance) -> bytes:
 
 
 @fuzz(made(call_with_keys) | damages(made(call_with_keys)), st.sampled_from(Format), examples=400)
-def test_calls_with_keys_and_options_are_taken_or_refused(body: bytes, body_format: Format) -> None:
+def test_calls_with_keys_and_options_are_accepted_or_refused(body: bytes, body_format: Format) -> None:
     for kind in (ReadBody, DeleteBody, TouchBody):
         try:
             keys, more = decode_keys(body, body_format, LIMITS, kind)
@@ -156,7 +156,7 @@ def test_every_form_of_a_number_is_a_ttl_if_it_is_one_and_added_if_it_is_an_inte
 
 
 @pytest.mark.parametrize("name", REFUSED_NUMBERS)
-def test_what_is_no_number_is_neither_a_ttl_nor_added(name: str) -> None:
+def test_a_text_that_is_no_number_is_refused_as_a_ttl_and_as_an_increment(name: str) -> None:
     digits = REFUSED_NUMBERS[name]
     for way in Way:
         assert written(b'{"data": {"k": 1}, "ttl": %b}' % digits, Format.JSON, way) is None

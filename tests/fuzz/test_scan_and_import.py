@@ -1,4 +1,4 @@
-"""Bodies of scans, queries of exports and lines of imports, against a second version of the contract's rules."""
+"""Bodies of scans, queries of exports and lines of imports, compared with a second implementation of the rules."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ KEYS = ("a", "a\0", "aa", "ab", "b", "\x7f", "é", "\uffff", "\U0001f600", "\U00
 
 
 def refused(problem: Problem) -> None:
-    """A refusal must be a problem that can be rendered."""
+    """A `with` block whose refusals must be problems that can be rendered."""
     assert problem.status == 400
     assert json.loads(problem.body("id"))["status"] == 400
 
@@ -101,7 +101,7 @@ def test_a_scan_selects_what_the_rules_say_or_is_refused(asked: Any) -> None:
 
 
 @fuzz(damages(made(scan).map(lambda asked: json.dumps(asked).encode())), st.sampled_from(Format), examples=400)
-def test_a_damaged_scan_is_taken_or_refused(body: bytes, body_format: Format) -> None:
+def test_a_damaged_scan_is_accepted_or_refused(body: bytes, body_format: Format) -> None:
     decoded(body, body_format)
 
 
@@ -109,13 +109,13 @@ NAMES = ("prefix", "start", "cursor")
 
 
 @fuzz(made(lambda chance: {name: text(chance) for name in NAMES if chance.random() < 0.7}), examples=200)
-def test_a_query_gives_back_what_was_escaped(found: Any) -> None:
+def test_a_query_is_unescaped_exactly(found: Any) -> None:
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in found.items())
     assert parameters(query.encode(), NAMES) == found
 
 
 @fuzz(damages(st.just(b"prefix=a%C3%A9%20b&start=%00&cursor=x+y")), examples=300)
-def test_a_damaged_query_is_taken_or_refused(query: bytes) -> None:
+def test_a_damaged_query_is_accepted_or_refused(query: bytes) -> None:
     try:
         assert parameters(query, NAMES).keys() <= set(NAMES)
     except Problem as problem:
@@ -123,7 +123,7 @@ def test_a_damaged_query_is_taken_or_refused(query: bytes) -> None:
 
 
 def line(chance: Chance) -> dict[str, Any]:
-    """A line of an import, which may break a rule; its key is one that no other line has."""
+    """A line of an import, which may break a rule, with a key that no other line has."""
     document = rules.place(chance, ("ttl", "expires_at", "if"))
     document["key"] = f"{chance.getrandbits(64):x}{text(chance)}"
     if chance.random() < 0.9:
@@ -164,7 +164,7 @@ def test_each_line_of_an_import_is_stored_as_the_rules_say_or_rejected_by_its_nu
 
 
 @fuzz(damages(lines.map(lambda made: b"\n".join(json.dumps(each).encode() for each in made))), examples=300)
-def test_of_a_damaged_import_each_line_is_an_item_or_rejected_or_says_nothing(body: bytes) -> None:
+def test_each_line_of_a_damaged_import_is_stored_rejected_or_skipped(body: bytes) -> None:
     try:
         found = at_once(read_lines(body, 1, LIMITS))
     except Problem as problem:

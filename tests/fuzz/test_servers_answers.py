@@ -26,7 +26,7 @@ COMMANDS = [("GET", "a"), ("XREAD", "b")]
 
 
 def reply(chance: Chance, levels: int = 3) -> Any:
-    """What Redis may answer, as this side sees it; an error is an exception."""
+    """A possible answer of Redis, as the client returns it; an error is an exception."""
     kind = chance.randrange(6 if levels else 4)
     if kind == 0:
         return chance.getrandbits(chance.randint(1, 62)) * chance.choice((1, -1))
@@ -53,7 +53,7 @@ def in_resp(answer: Any) -> bytes:
 
 
 def blocking(received: bytes) -> list[Any]:
-    """What a worker's connection makes of these bytes, after which the other end closes."""
+    """The result of a worker's connection that receives these bytes and then the end of the stream."""
     ours, theirs = socket.socketpair()
     ours.settimeout(10)
     wire = Wire(SETTINGS, name="fuzz")
@@ -92,14 +92,14 @@ ODD_REPLIES = (
     *(b"_\r\n", b"#t\r\n", b",nan\r\n", b",1e400\r\n", b"(1\r\n", b"=5\r\ntxt:a\r\n", b"!5\r\nabcde\r\n"),
     *(b"*-2\r\n", b"$-2\r\n", b"$99999999999\r\n", b":99999999999999999999\r\n", b"*1\r\n" * 100, b"HTTP/1.1 400\r\n"),
 )
-"""Types that only a newer protocol has, and bytes that no protocol has."""
+"""Types of newer protocols only, and bytes of no protocol."""
 
 ways = st.sampled_from([blocking, in_asyncio])
 replies = made(lambda chance: [reply(chance), reply(chance)])
 
 
 @fuzz(replies, ways)
-def test_replies_of_redis_come_back(sent: list[Any], way: Any) -> None:
+def test_replies_of_redis_are_decoded(sent: list[Any], way: Any) -> None:
     received = way(b"".join(map(in_resp, sent)))
     assert repr(received) == repr(sent)
 
@@ -109,7 +109,7 @@ odd_replies = st.lists(st.sampled_from(ODD_REPLIES), min_size=2, max_size=3).map
 
 
 @fuzz(received_replies | odd_replies, ways, examples=300)
-def test_damaged_replies_of_redis_are_replies_or_a_broken_connection(received: bytes, way: Any) -> None:
+def test_damaged_replies_of_redis_are_decoded_or_break_the_connection(received: bytes, way: Any) -> None:
     try:
         found = way(received)
     except (redis.ConnectionError, redis.TimeoutError):
@@ -134,7 +134,7 @@ def framed(header: object, body: object) -> bytes:
 
 
 def relabelled(chance: Chance) -> bytes:
-    """Any values in place of header and body, under a length that is right."""
+    """Any values instead of header and body, with a correct length."""
     content = wide.value(chance) + wide.value(chance)
     if chance.random() < 0.5:
         content = msgpack.packb({0: 0, 1: 1}) + b"\x81\x30" + wide.value(chance)
@@ -142,7 +142,7 @@ def relabelled(chance: Chance) -> bytes:
 
 
 def applied(received: bytes) -> list[list[Any]]:
-    """What a worker makes of these bytes as the answer to a call, after which the other end closes."""
+    """The result of a worker's call that gets these bytes as answer and then the end of the stream."""
     ours, theirs = socket.socketpair()
     ours.settimeout(10)
     shard = Shard("s1", [("127.0.0.1", 1)], StoreSettings(store_password="secret"), 1.0)
@@ -158,7 +158,7 @@ def applied(received: bytes) -> list[list[Any]]:
 
 
 @fuzz(damages(made(packet)) | made(relabelled), examples=400)
-def test_damaged_answers_of_tarantool_are_outcomes_or_no_answer(received: bytes) -> None:
+def test_damaged_answers_of_tarantool_are_outcomes_or_count_as_no_answer(received: bytes) -> None:
     try:
         outcomes = applied(received)
     except ShardUnreachableError:

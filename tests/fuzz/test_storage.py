@@ -1,8 +1,8 @@
-"""The storage procedures over the network, with damaged chunks: the shard refuses one and changes nothing, or applies
+"""The stored procedures over the network with damaged chunks: the shard refuses one and changes nothing, or applies
 exactly it.
 
-Python keeps a model of what the shard must hold, and the two are compared after every example. In the end the shard
-must still be alive, and hold the same after a restart: nothing that it accepted may break its recovery.
+A model in Python has the expected data, and is compared with the shard after every example. At the end the shard must
+still run, and have the same data after a restart: nothing that it accepted may break its recovery.
 """
 
 import struct
@@ -37,7 +37,7 @@ def target(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         target.shard.disconnect()
         process.__exit__(None, None, None)
         process = target.start()
-        # Claims and revoked tokens may have had their time, and a start completes accounts that have one record of two.
+        # Claims and revoked tokens may be over, and a start completes accounts that have one of two records.
         may_differ = {"claims": 0, "revoked": 0, "users": 0}
         assert {**target.sums(), **may_differ} == {**before, **may_differ}
     finally:
@@ -46,7 +46,7 @@ def target(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def key(chance: Chance) -> bytes:
-    """The MessagePack of a key; most are among a few that come again and again."""
+    """The MessagePack of a key; most of them are from a small set."""
     return msgpack.packb("key" + str(chance.randrange(30))) if chance.random() < 0.9 else wide.string(chance)
 
 
@@ -57,7 +57,7 @@ def bucket(chance: Chance) -> bytes:
 
 
 BOMBS = (b"\x91" * 20_000 + b"\xc0", b"\x81\xa1a" * 20_000 + b"\xc0", b"\x91" * 257 + b"\xc0")
-"""Well-formed, and deeper than is stored; the longer ones end a process that decodes them."""
+"""Well-formed, but deeper than allowed; the longer ones would crash a process that decodes them."""
 
 
 def value(chance: Chance) -> bytes:
@@ -94,7 +94,7 @@ def maybe_damaged(chance: Chance, pieces: list[bytes]) -> bytes:
     if chance.random() < 0.2:
         return b"".join(pieces)
     if chance.random() < 0.3:
-        # Damage one piece alone; the pieces before and behind it stay as they were.
+        # Only one piece is damaged; the pieces before and after it are unchanged.
         at = chance.randrange(len(pieces))
         return b"".join((*pieces[:at], damaged(chance, pieces[at]), *pieces[at + 1 :]))
     return damaged(chance, b"".join(pieces))
@@ -107,7 +107,7 @@ def reader(body: bytes) -> msgpack.Unpacker:
 
 
 def key_of(unpacker: msgpack.Unpacker) -> bytes:
-    """The next key of a body that was taken."""
+    """The next key of an accepted body."""
     name = unpacker.unpack()
     assert isinstance(name, bytes)
     assert 1 <= len(name) <= 1024
@@ -115,7 +115,7 @@ def key_of(unpacker: msgpack.Unpacker) -> bytes:
 
 
 def written(body: bytes, expiring: set[bytes]) -> dict[bytes, bytes]:
-    """What a body that was taken stores: tuples by key. Those that expire are put into `expiring`, others taken out."""
+    """The tuples that an accepted body stores, by key. Keys that expire are added to `expiring`, others removed."""
     found = {}
     unpacker = reader(body)
     for _ in range(unpacker.read_array_header()):
@@ -136,7 +136,7 @@ def written(body: bytes, expiring: set[bytes]) -> dict[bytes, bytes]:
 
 
 def named(body: bytes) -> list[bytes]:
-    """The keys that a body which was taken reads or deletes."""
+    """The keys that an accepted body reads or deletes."""
     unpacker = reader(body)
     assert unpacker.read_array_header() == 2
     names = [key_of(unpacker) for _ in range(unpacker.read_array_header())]
@@ -150,7 +150,7 @@ REFUSALS = (Status.MALFORMED, Status.WRONG_BUCKET)
 
 
 @fuzz(made(lambda chance: maybe_damaged(chance, write(chance))), examples=300)
-def test_a_damaged_write_is_refused_or_stored_as_it_stands(target: Target, body: bytes) -> None:
+def test_a_damaged_write_is_refused_or_stored_as_it_is(target: Target, body: bytes) -> None:
     status, payload = target.run(Operation.WRITE, body)
     if status == Status.OK:
         target.model |= written(body, target.expiring)
@@ -175,7 +175,7 @@ def test_a_damaged_read_is_refused_or_answered(target: Target, body: bytes) -> N
 
 
 @fuzz(made(lambda chance: maybe_damaged(chance, keys(chance))), examples=200)
-def test_a_damaged_delete_is_refused_or_removes_what_it_names(target: Target, body: bytes) -> None:
+def test_a_damaged_delete_is_refused_or_removes_the_keys_that_it_names(target: Target, body: bytes) -> None:
     status, payload = target.run(Operation.DELETE, body)
     if status == Status.OK:
         names = set(named(body))
@@ -225,7 +225,7 @@ def test_a_damaged_control_operation_is_refused_and_changes_nothing(
 
 
 def call(chance: Chance) -> bytes:
-    """The argument of a call: chunks with other things in place of some of their parts, or something else."""
+    """The argument of a call: chunks with arbitrary values for some of their parts, or another value."""
     if chance.random() < 0.1:
         return wide.value(chance)
     chunks = []
@@ -239,7 +239,7 @@ def call(chance: Chance) -> bytes:
 
 
 @fuzz(made(call) | st.just(b"\x91" * 500 + b"\xc0"), examples=100)
-def test_a_call_with_anything_in_place_of_chunks_changes_nothing(target: Target, argument: bytes) -> None:
+def test_a_call_with_arbitrary_values_instead_of_chunks_changes_nothing(target: Target, argument: bytes) -> None:
     before = target.sums()
     target.shard.connect()
     procedure = target.shard._procedure
@@ -248,7 +248,7 @@ def test_a_call_with_anything_in_place_of_chunks_changes_nothing(target: Target,
     try:
         answers = target.shard.apply([])
     except ShardUnreachableError as error:
-        # Tarantool's own error, or another number of answers than that of chunks.
+        # Tarantool's own error, or a number of answers that differs from that of chunks.
         reason = str(error)
     else:
         reason = "none" if answers else ""
@@ -256,7 +256,7 @@ def test_a_call_with_anything_in_place_of_chunks_changes_nothing(target: Target,
         target.shard.disconnect()
     assert "closed" not in reason
     after = target.sums()
-    # A chunk whose retention or count of keys alone is damaged may be applied: only deletes among them change keys.
+    # A chunk whose retention or number of keys is damaged may be applied: of these only deletes change keys.
     assert after["kv"][0] <= before["kv"][0]
     assert {**after, "kv": 0, "claims": 0} == {**before, "kv": 0, "claims": 0}
     target.forget()

@@ -1,7 +1,7 @@
 """One request, sent whole, as head and body, and byte by byte: the same answers, and the same keys are stored.
 
 The requests are odd or malformed (`odd_heads`, `odd_bodies`). Whatever they are, no answer is a 500, and text in a body
-that looks like a request is never taken for one.
+that looks like a request is never mistaken for one.
 """
 
 import json
@@ -26,12 +26,12 @@ FAULTS = frozenset({500, 504})
 drawn_oddities = st.lists(
     st.tuples(st.sampled_from(sorted(ODDITIES)), st.integers(0, 63)), max_size=3, unique_by=lambda drawn: drawn[0]
 )
-"""Which oddities a request has, each with the number that chooses its form: a fourth would only mask the others."""
+"""The oddities of a request, each with the number that chooses its form. A fourth would only mask the others."""
 
 
 @pytest.fixture(scope="module")
 def hasty_api(cluster: Cluster) -> Iterator[ApiProcess]:
-    """An api that does not wait long for the rest of a request, and counts no failed logins."""
+    """An api that waits a short time for the rest of a request, and limits no failed logins."""
     settings = {
         "TARANTKV_HEAD_TIMEOUT_S": "2",
         "TARANTKV_BODY_TIMEOUT_S": "2",
@@ -57,7 +57,7 @@ def made(drawn: list[tuple[str, int]], token: bytes, keys: Keys) -> Request:
 
 
 def stored(client: httpx.Client, token: str, keys: Keys) -> dict[str, bool]:
-    """Which of the keys are there."""
+    """Which of the keys exist."""
     names = {"request": keys.request, "hidden": keys.hidden, "behind": keys.behind}
     body = json.dumps({"keys": [key.decode() for key in names.values()]})
     answer = client.post("/api/read", content=body, headers={"authorization": token})
@@ -68,7 +68,7 @@ def stored(client: httpx.Client, token: str, keys: Keys) -> dict[str, bool]:
 def outcome(
     client: httpx.Client, token: str, drawn: list[tuple[str, int]], way: Way, end: End
 ) -> tuple[list[Answer], dict[str, bool]]:
-    """The answers to a request, and what it has stored."""
+    """The answers to a request, and the keys that it has stored."""
     keys = Keys.fresh()
     head, body = made(drawn, token.encode(), keys).pieces()
     answers = exchange(str(client.base_url), head, body, way, end, token.encode())
@@ -77,7 +77,7 @@ def outcome(
 
 @pytest.mark.timeout(7200 if EXAMPLES else 240)
 @fuzz(drawn_oddities, st.sampled_from(End), examples=150)
-def test_a_request_means_the_same_in_whatever_pieces_it_comes(
+def test_a_request_has_the_same_result_in_whatever_pieces_it_is_sent(
     client: httpx.Client, token: str, drawn: list[tuple[str, int]], end: End
 ) -> None:
     outcomes = {way: outcome(client, token, drawn, way, end) for way in Way}

@@ -1,4 +1,4 @@
-"""Tokens that nobody issued: random ones, and those that were issued and changed; the api accepts none of them."""
+"""Tokens that the api did not issue: random ones, and changed ones. The api accepts none of them."""
 
 from string import ascii_letters, digits
 
@@ -17,14 +17,14 @@ TOKENS = Tokens(SECRETS, 3600)
 ISSUED = TOKENS.issue("alice", ["read", "write"], 1)
 ALPHABET = ascii_letters + digits + "-_"
 SPOILED = (*ALPHABET, *"=+/. \n\0\u00e9\u0661.", "", "%3D", "\ud800")
-"""Replacements of a character. Lenient decoders skip some of them or take them for another."""
+"""Replacements of a character. Lenient decoders skip some of them, or read them as another."""
 
 
 def changed(chance: Chance) -> str:
     """The issued token with one to three characters changed, left out, added or moved."""
     token = ISSUED
     for _ in range(chance.randint(1, 3)):
-        # Change the ends of its parts more often: they have spare bits, and padding.
+        # The ends of its parts are changed more often: they have unused bits and padding.
         at = chance.choice((chance.randrange(len(token)), len(token) - 1, token.find(".") - 1, token.rfind(".") - 1))
         piece = chance.choice(SPOILED)
         token = token[:at] + piece + token[at + chance.randrange(3) :]
@@ -37,7 +37,7 @@ def respelled(chance: Chance) -> str:
 
 
 def made_up(chance: Chance) -> str:
-    """Three parts of any length, of the right characters or of any."""
+    """Three parts of any length, of valid or arbitrary characters."""
     if chance.random() < 0.3:
         return text(chance, 100, surrogates=True)
     return ".".join(
@@ -46,7 +46,7 @@ def made_up(chance: Chance) -> str:
 
 
 def spliced(chance: Chance) -> str:
-    """Parts of tokens that others signed, and of ours."""
+    """Parts of tokens that other systems signed, and of the api's tokens."""
     claims = jwt.decode(ISSUED, options={"verify_signature": False}) | {"scopes": ["admin"], "sub": text(chance)}
     foreign = [
         jwt.encode(claims, "foreign-" * 20, algorithm="HS256"),
@@ -66,7 +66,7 @@ kinds = made(changed) | made(respelled) | made(made_up) | made(spliced) | made(d
 
 
 @fuzz(kinds, examples=500)
-def test_no_token_is_valid_but_the_one_that_was_issued(token: str) -> None:
+def test_only_the_issued_token_is_valid(token: str) -> None:
     if token == ISSUED:
         assert TOKENS.verify(token).sub == "alice"
         return
@@ -79,7 +79,7 @@ NOT_IN_A_HEADER = bytes((*range(0x20), 0x7F))
 
 
 @fuzz(kinds, examples=60)
-def test_no_header_lets_anybody_in(stranger: Api, token: str) -> None:
+def test_no_random_header_gives_access(stranger: Api, token: str) -> None:
     header = token.encode("utf-8", "replace").translate(None, NOT_IN_A_HEADER).strip()
     for value in (header, b"Bearer " + header, header[:20] + b" " + header[20:]):
         answer = stranger.http.post(

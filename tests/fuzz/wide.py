@@ -49,7 +49,7 @@ def number(chance: Chance) -> bytes:
 
 def _floating(chance: Chance) -> bytes:
     if chance.random() < 0.3:
-        # Any bits at all: what is not finite too.
+        # Any bits, even those of numbers that are not finite.
         return b"\xca" + chance.randbytes(4) if chance.random() < 0.5 else b"\xcb" + chance.randbytes(8)
     if chance.random() < 0.1:
         return struct.pack(">Bd", 0xCB, chance.choice((float("nan"), float("inf"), float("-inf"), -0.0)))

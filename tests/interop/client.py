@@ -1,4 +1,4 @@
-"""Clients of other libraries and languages, each a process that sends what it is told with its library's defaults.
+"""Clients of other libraries and languages, each a process that sends requests with its library's defaults.
 
 A client reads the number of requests from its standard input, and then the requests, a line each: method, URL, headers,
 body and `length` or `chunked`, with tabs between, headers and body in base64. It sends them all at once, and writes a
@@ -38,7 +38,7 @@ class Asked:
     chunked: bool = False
 
     def line(self) -> str:
-        """As the client reads it."""
+        """The line that the client reads."""
         headers = "\n".join(f"{name}: {value}" for name, value in (self.headers or {}).items())
         encoded = [base64.b64encode(part).decode() for part in (headers.encode("latin-1"), self.body)]
         return "\t".join((self.method, self.url, *encoded, "chunked" if self.chunked else "length")) + "\n"
@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as the client's library gives it."""
+    """An answer as the client's library returns it."""
 
     status: int
     headers: dict[str, str]
@@ -69,7 +69,7 @@ class Answer:
 
 
 class Client:
-    """A client's process, for the time of a `with` block."""
+    """A client's process, during a `with` block."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         inherited = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR", "LANG") if name in os.environ}
@@ -100,7 +100,7 @@ class Client:
         return answer
 
     def connections(self, port: int) -> set[int]:
-        """This end's ports of the connections to `port` that are open."""
+        """The local ports of the open connections to `port`."""
         connections = psutil.Process(self._process.pid).net_connections("tcp")
         return {
             one.laddr.port for one in connections if one.status == psutil.CONN_ESTABLISHED and one.raddr.port == port
@@ -124,7 +124,7 @@ def _python(module: str, script: str) -> Callable[[Certificate, Path], Client]:
 
 def _node(certificate: Certificate, _: Path) -> Client:
     node = shutil.which("node")
-    # fetch is there from version 18, and ReadableStream.from from 20.6.
+    # fetch exists from version 18 on, and ReadableStream.from from 20.6 on.
     if node is None or subprocess.run([node, "-e", "ReadableStream.from"], check=False).returncode:
         pytest.skip("Node with fetch is not installed")
     return Client([node, str(CLIENTS / "with_fetch.mjs")], {"NODE_EXTRA_CA_CERTS": str(certificate.chain)})

@@ -1,4 +1,4 @@
-"""An api that trusts the proxies in front of it, and those proxies, for the time of a session."""
+"""An api that trusts the proxies in front of it, and those proxies, during a session."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from tests.interop.proxies import MAKE, Certificate, program
 
 @dataclass(frozen=True)
 class Front:
-    """The api or a proxy, as a client connects to it."""
+    """The api or a proxy to which a client connects."""
 
     name: str
     base_url: str
@@ -31,7 +31,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(scope="session")
 def proxied_api(cluster: Cluster) -> Iterator[ApiProcess]:
-    """An api as the published configurations need it, which counts no failed logins."""
+    """An api for the published configurations, which limits no failed logins."""
     settings = {
         "TARANTKV_TRUSTED_PROXIES": "127.0.0.1",
         "TARANTKV_LOGIN_TRIES_PER_ADDRESS": "1000000",
@@ -48,7 +48,7 @@ def port_of(base_url: str) -> int:
 
 
 class Fronts:
-    """Starts each proxy when it is first asked for."""
+    """Starts each proxy when it is first needed."""
 
     def __init__(self, api_url: str, certificate: Certificate, directory: Path, stack: ExitStack) -> None:
         self._api_url = api_url
@@ -58,7 +58,7 @@ class Fronts:
         self._made = {"alone": Front("alone", api_url, certificate)}
 
     def get(self, name: str) -> Front:
-        """The api alone, or behind a proxy; skips the test where that is not installed."""
+        """The api alone, or behind a proxy; skips the test if that is not installed."""
         if name not in self._made:
             if program(name) is None:
                 pytest.skip(f"{name} is not installed")
@@ -78,7 +78,7 @@ def fronts(
 
 
 class Clients:
-    """Starts each client when it is first asked for."""
+    """Starts each client when it is first needed."""
 
     def __init__(self, certificate: Certificate, directory: Path, stack: ExitStack) -> None:
         self._certificate = certificate
@@ -87,7 +87,7 @@ class Clients:
         self._made: dict[str, Client] = {}
 
     def get(self, name: str) -> Client:
-        """A client; skips the test where it is not installed."""
+        """A client; skips the test if it is not installed."""
         if name not in self._made:
             self._made[name] = self._stack.enter_context(MAKE_CLIENT[name](self._certificate, self._directory))
         return self._made[name]

@@ -1,7 +1,7 @@
 """nginx and HAProxy as real processes in front of an api, with the configurations that `docs/proxies` publishes.
 
-A test may change the places of a published file that belong to a machine (ports, certificates), and nothing else. Where
-a test is about another configuration, it names the lines that it replaces.
+A test may change only the parts of a published file that depend on the machine (ports, certificates). If a test is
+about another configuration, it names the lines that it replaces.
 """
 
 import datetime as dt
@@ -41,17 +41,17 @@ http {{
     include {directory}/published;
 }}
 """
-"""What stands around the published file where a distribution's package has its own."""
+"""The lines around the published file that a distribution's package provides."""
 
 
 def program(name: str) -> str | None:
-    """Where a server is installed; administrators' folders are not in everybody's PATH."""
+    """The path of a server; the PATH of normal users may lack the administrators' folders."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate for this machine that signs itself. `chain_and_key` is one file with both."""
+    """A self-signed certificate for this machine. `chain_and_key` is one file with both."""
 
     chain: Path
     key: Path
@@ -59,7 +59,7 @@ class Certificate:
 
     @classmethod
     def make(cls, directory: Path) -> Self:
-        """Write a new one into a directory."""
+        """Write a new certificate into a directory."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
         now = dt.datetime.now(dt.UTC)
@@ -89,7 +89,7 @@ class Certificate:
 
 
 def replaced(text: str, replacements: Mapping[str, str]) -> str:
-    """`text` with parts replaced, each of which must be there."""
+    """`text` with parts replaced; it must contain each of them."""
     for part, other in replacements.items():
         assert part in text, f"not in the published configuration: {part!r}"
         text = text.replace(part, other)
@@ -128,7 +128,7 @@ class Proxy:
 def nginx(
     directory: Path, api_port: int, certificate: Certificate | None, replacements: Mapping[str, str] | None = None
 ) -> Proxy:
-    """Make nginx as published; without a certificate it speaks plain HTTP."""
+    """Make an nginx with the published configuration; without a certificate it speaks plain HTTP."""
     (port,) = free_ports(1)
     path = program("nginx")
     assert path is not None
@@ -143,7 +143,7 @@ def nginx(
     published = replaced((PUBLISHED / "nginx.conf").read_text(), {**machine, **(replacements or {})})
     (directory / "published").write_text(published)
     (directory / "main").write_text(_NGINX_MAIN.format(directory=directory))
-    # `-e`: until it has read its configuration it would write to a log that only its administrator may write.
+    # `-e`: before it has read its configuration it would write to a log that only an administrator may write.
     command = [path, "-e", str(directory / "log"), "-p", str(directory), "-c", str(directory / "main")]
     return Proxy("nginx", command, directory / "log", port, tls=certificate is not None)
 
@@ -151,7 +151,7 @@ def nginx(
 def haproxy(
     directory: Path, api_port: int, certificate: Certificate | None, replacements: Mapping[str, str] | None = None
 ) -> Proxy:
-    """Make HAProxy as published; without a certificate it speaks plain HTTP."""
+    """Make an HAProxy with the published configuration; without a certificate it speaks plain HTTP."""
     (port,) = free_ports(1)
     path = program("haproxy")
     assert path is not None

@@ -12,14 +12,14 @@ TIMEOUT_S = 10
 
 
 class RawAnswer(NamedTuple):
-    """An answer, or what came of one before the connection ended."""
+    """An answer, or the part of it that arrived before the connection ended."""
 
     status: int
     body: bytes
 
 
 class RawConnection:
-    """A connection to what a client connects to, inside a `with` block."""
+    """A connection to the api or a proxy, inside a `with` block."""
 
     def __init__(self, front: Front) -> None:
         target = urlsplit(front.base_url)
@@ -43,7 +43,7 @@ class RawConnection:
         self._socket.sendall(data)
 
     def answer(self) -> RawAnswer:
-        """Read one answer that has a `Content-Length`, or all that comes until the connection ends."""
+        """Read one answer with a `Content-Length`, or all bytes until the connection ends."""
         head = self._until(b"\r\n\r\n")
         if not head.endswith(b"\r\n\r\n"):
             return RawAnswer(0, head)

@@ -1,4 +1,4 @@
-"""Clients of several languages, with their defaults, against the api alone and behind each proxy."""
+"""Clients of several languages, with their defaults, use the api alone and behind each proxy."""
 
 from secrets import token_hex
 from typing import Any
@@ -16,7 +16,7 @@ MANY = 20
 
 
 class Session:
-    """A client that has logged in, and where it sends to."""
+    """A client that has logged in, and the address to which it sends."""
 
     def __init__(self, client: Client, front: Front, credentials: dict[str, str]) -> None:
         self.client = client
@@ -36,7 +36,7 @@ class Session:
 
 FRONTS = ("alone", "nginx", "haproxy")
 LONG = {("requests", "nginx"), ("requests", "haproxy"), ("aiohttp", "haproxy")}
-"""To a proxy these look like httpx: `make test` has them without one, and one of them behind one."""
+"""For a proxy these look like httpx: `make test` uses them without a proxy, and one of them behind a proxy."""
 
 PAIRS = [
     pytest.param((client, front), id=f"{client}-{front}", marks=[pytest.mark.long] if (client, front) in LONG else [])
@@ -66,7 +66,7 @@ def test_a_batch_is_written_read_and_deleted(session: Session) -> None:
 
 
 @pytest.mark.parametrize("chunked", [pytest.param(False, marks=pytest.mark.long), True], ids=["length", "chunked"])
-def test_a_large_batch_comes_back_as_it_went(session: Session, *, chunked: bool) -> None:
+def test_a_large_batch_comes_back_unchanged(session: Session, *, chunked: bool) -> None:
     data = {fresh_key(): "x" * 200_000 for _ in range(20)}
     assert session.ask("write", {"data": data}, chunked=chunked).json() == {"status": "success"}
     assert session.ask("read", {"keys": list(data)}, chunked=chunked).json() == {"data": data}
@@ -108,7 +108,7 @@ def test_get_and_head_are_answered(session: Session) -> None:
     assert len(page.body) > 1_000_000
 
 
-def test_a_client_keeps_its_connection(session: Session) -> None:
+def test_a_client_reuses_its_connection(session: Session) -> None:
     port, keys = port_of(session.front.base_url), [fresh_key()]
     assert session.ask("read", {"keys": keys}).status == 200
     before = session.client.connections(port)

@@ -14,7 +14,7 @@ from tests.interop.proxies import MAKE, Certificate, program
 
 COOKIE = "__Host-tarantkv"
 OTHER_PORT = {"nginx": {"proxy_set_header Host $host;": "proxy_set_header Host $http_host;"}, "haproxy": {}}
-"""What docs/console.md tells to change where the port is not 443, as it never is here."""
+"""The change that docs/console.md describes for a port other than 443; here it always is another."""
 
 
 @pytest.fixture(params=["nginx", "haproxy"])
@@ -26,7 +26,7 @@ def proxy(request: pytest.FixtureRequest) -> str:
 
 
 class Page:
-    """The console's page in a browser, which keeps the cookie by itself."""
+    """The console's page in a browser, which stores the cookie itself."""
 
     def __init__(self, base_url: str, certificate: Certificate) -> None:
         trusted = ssl.create_default_context(cafile=certificate.chain)
@@ -47,13 +47,13 @@ def page(proxied_api: ApiProcess, certificate: Certificate, tmp_path: Path, prox
             yield page
 
 
-def test_a_session_begins_works_and_ends(page: Page, cluster: Cluster) -> None:
+def test_a_session_can_be_started_used_and_ended(page: Page, cluster: Cluster) -> None:
     assert page.http.get("/console").status_code == 200
     assert page.log_in(cluster).status_code == 200
     (cookie,) = page.http.cookies.jar
     assert (cookie.name, cookie.secure, cookie.path, cookie.domain_specified) == (COOKIE, True, "/", False)
     assert page.http.get("/console/api/status").status_code == 200
-    # The path goes on as the browser wrote it.
+    # The proxy passes the path on as the browser wrote it.
     for key in ("interop%2Fconsole%2F..%2F%25", "interop%20%E2%82%AC"):
         path = f"/console/api/keys/{key}"
         stored = page.http.put(path, content=b'"as is"', headers={"content-type": "application/json"})
@@ -66,18 +66,18 @@ def test_a_session_begins_works_and_ends(page: Page, cluster: Cluster) -> None:
     assert page.http.get("/console/api/status").status_code == 401
 
 
-def test_another_page_is_refused_behind_a_proxy_too(page: Page, cluster: Cluster) -> None:
+def test_a_request_of_another_page_is_refused_behind_a_proxy_too(page: Page, cluster: Cluster) -> None:
     assert page.log_in(cluster).status_code == 200
     for says in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}, {"sec-fetch-site": "same-site"}):
         assert page.http.post("/console/api/scan", json={}, headers=says).status_code == 403, says
 
 
-def test_a_proxy_that_does_not_pass_the_host_on_is_named(
+def test_the_refusal_names_a_proxy_that_does_not_pass_the_host_on(
     cluster: Cluster, proxied_api: ApiProcess, certificate: Certificate, tmp_path: Path
 ) -> None:
     if program("nginx") is None:
         pytest.skip("nginx is not installed")
-    # As published it is for port 443: the port is not passed on.
+    # The published configuration is for port 443 and does not pass the port on.
     with MAKE["nginx"](tmp_path, port_of(proxied_api.base_url), certificate) as process:
         page = Page(process.base_url, certificate)
         with page.http:

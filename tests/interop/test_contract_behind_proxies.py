@@ -1,4 +1,4 @@
-"""The contract tests behind each proxy, as the published configurations set them up."""
+"""The contract tests behind each proxy with its published configuration."""
 
 import os
 import subprocess

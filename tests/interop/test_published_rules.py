@@ -1,4 +1,4 @@
-"""The published proxy configurations keep their promises, however a request is spelt."""
+"""The published proxy configurations keep their promises, however a request is encoded."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def front(request: pytest.FixtureRequest, fronts: Fronts) -> Front:
     return fronts.get(request.param)
 
 
-def test_nobody_reads_the_metrics_however_the_path_is_spelt(front: Front) -> None:
+def test_the_metrics_cannot_be_read_however_the_path_is_encoded(front: Front) -> None:
     answers: dict[str, RawAnswer] = {}
     for method in ("GET", "HEAD", "POST"):
         for target in SPELLINGS:
@@ -65,7 +65,7 @@ def throttled(cluster: Cluster) -> Iterator[ApiProcess]:
 
 
 @pytest.mark.parametrize("proxy", ["nginx", "haproxy"])
-def test_an_address_that_a_client_claims_does_not_defeat_the_throttle_of_logins(
+def test_an_address_that_a_client_claims_does_not_bypass_the_login_throttle(
     throttled: ApiProcess, certificate: Certificate, tmp_path: Path, proxy: str
 ) -> None:
     if program(proxy) is None:
@@ -93,7 +93,7 @@ PASSES_UPGRADES = {
         "proxy_set_header Connection $http_connection; proxy_set_header Upgrade $http_upgrade;"
     )
 }
-"""Lines that many configurations have everywhere, for web sockets."""
+"""Lines for web sockets that many configurations have for all paths."""
 
 HIDDEN = [
     ("an upgrade that nobody takes", ("Connection: upgrade", "Upgrade: websocket"), False),
@@ -109,7 +109,7 @@ HIDDEN = [
 
 @pytest.mark.parametrize(("lines", "chunked"), [each[1:] for each in HIDDEN], ids=[each[0] for each in HIDDEN])
 @pytest.mark.parametrize("proxy", ["nginx", "haproxy"])
-def test_no_request_ends_up_in_that_of_another_user_on_the_same_connection_to_the_api(
+def test_no_request_becomes_part_of_another_users_request_on_the_same_connection(
     cluster: Cluster,
     proxied_api: ApiProcess,
     certificate: Certificate,
@@ -127,7 +127,7 @@ def test_no_request_ends_up_in_that_of_another_user_on_the_same_connection_to_th
         front = Front(proxy, process.base_url, certificate)
         for _ in range(10):
             key = token_hex(8)
-            # If the api took it for a request, the next user's head would become its body, and be stored.
+            # If the api read it as a request, the next user's head would become its body, and be stored.
             hidden = request(
                 "/api/write", f"Authorization: {token}", "Content-Type: application/json", "Content-Length: 400"
             )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Request(NamedTuple):
-    """A request that is to be sent."""
+    """A request to send."""
 
     method: str
     url: str
@@ -17,7 +17,7 @@ class Request(NamedTuple):
 
 
 def batches() -> Iterator[list[Request]]:
-    """What is to be sent together, again and again, until the input ends."""
+    """Groups of requests that are to be sent together, until the input ends."""
     for line in sys.stdin:
         yield [_request(sys.stdin.readline()) for _ in range(int(line))]
 
