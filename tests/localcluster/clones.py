@@ -1,4 +1,4 @@
-"""Clones of the repository in places of their own, with ports of their own, used through `make` as a user would."""
+"""Clones of the repository in separate folders with separate ports, used through `make` as a user would."""
 
 import contextlib
 import os
@@ -51,13 +51,13 @@ class Clone:
         )
 
     def make(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """`make`; prints what it did when a test fails."""
+        """Run `make`; its output is printed if a test fails."""
         done = self.run("make", *arguments, env=env)
         print("make", *arguments, "->", done.returncode, done.stdout[-2000:], done.stderr[-2000:])  # noqa: T201  pytest shows it
         return done
 
     def settings(self, **values: str) -> None:
-        """Write `.env`: ports that nobody has, small shards, and these `TARANTKV_` settings as they stand here."""
+        """Write `.env`: free ports, small shards, and these `TARANTKV_` settings unchanged."""
         redis, api, *shards = free_ports(4)
         usual = {
             "PORT": str(api),
@@ -70,16 +70,16 @@ class Clone:
         (self.root / ".env").write_text("".join(lines), encoding="utf-8")
 
     def processes(self) -> dict[int, str]:
-        """Everything that runs for this clone, by process id."""
+        """All programs that run for this clone, by process id."""
         return {process.pid: process.name() for process in leftovers.find(self.layout)}
 
     def copy(self, *options: str, to: Path) -> "Clone":
-        """A copy as `cp` makes it."""
+        """Copy it as `cp` does."""
         subprocess.run(["cp", *options, self.root, to], check=True)
         return Clone(to)
 
     def end(self) -> None:
-        """Kill whatever still runs. A clean stop would take seconds, and no test needs it."""
+        """Kill all programs that still run. A clean stop would take seconds, and no test needs it."""
         give_up = time.monotonic() + END_S
         while left := leftovers.find(self.layout):
             if time.monotonic() > give_up:
@@ -94,7 +94,7 @@ def make_clone(root: Path) -> Clone:
     """A clone at `root` whose `.venv` has the packages of the environment that runs the tests."""
     root.mkdir(parents=True)
     for part in PARTS:
-        # With what Python has compiled: to compile it anew takes each clone seconds.
+        # With Python's compiled files: otherwise each clone would need seconds to compile them.
         shutil.copytree(REPOSITORY / part, root / part)
     for name in FILES:
         shutil.copy(REPOSITORY / name, root / name)
@@ -106,7 +106,7 @@ def make_clone(root: Path) -> Clone:
     (binaries / "python").symlink_to(interpreter)
     (root / ".venv" / "pyvenv.cfg").write_text(f"home = {interpreter.parent}\n")
     (packages / "installed.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    # As the installer leaves it, so that it finds nothing to do.
+    # In the state after an installation, so that the installer has nothing to do.
     shutil.copy(root / "requirements-dev.lock", root / ".venv" / "installed-dev.lock")
     clone = Clone(root)
     clone.settings()
@@ -114,7 +114,7 @@ def make_clone(root: Path) -> Clone:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -10,7 +10,7 @@ from tests.localcluster.clones import Clone, make_clone
 
 @pytest.fixture
 def new_clone(tmp_path: Path) -> Iterator[Callable[[str], Clone]]:
-    """Makes clones in folders of the given names; what still runs of them at the end is ended."""
+    """Makes clones in folders with the given names; programs that still run at the end are killed."""
     made: list[Clone] = []
 
     def new(name: str = "clone") -> Clone:

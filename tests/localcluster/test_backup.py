@@ -1,4 +1,4 @@
-"""Backups: made while the cluster works, whole or not there, and put back as they were."""
+"""Backups: made while the cluster works, complete or absent, and restored exactly."""
 
 import json
 import threading
@@ -28,21 +28,21 @@ def http(cluster: Cluster) -> httpx.Client:
 
 
 def items(client: httpx.Client, prefix: str) -> dict[str, Any]:
-    """All keys that begin with a prefix, with everything that is told of them."""
+    """All keys with a prefix, with their values, versions and expiries."""
     lines = client.get("/api/export", params={"prefix": prefix}).raise_for_status().text.splitlines()
     assert json.loads(lines[-1])["end"]
     return {item["key"]: item for item in map(json.loads, lines) if "key" in item}
 
 
 def same_secrets(config: ClusterConfig, data_dir: Path) -> Cluster:
-    """A cluster of the same settings under another directory, with nothing in it."""
+    """A cluster with the same settings under another directory, without data."""
     other = for_tests(data_dir, shards=len(config.shards), workers=1, settings=config.settings)
     return Cluster(other)
 
 
 @contextmanager
 def writes(cluster: Cluster, prefix: str) -> Iterator[list[int]]:
-    """Write one key after the other; the numbers of those that were acknowledged."""
+    """Write one key after the other; the numbers of the acknowledged keys."""
     acknowledged: list[int] = []
     stop = threading.Event()
 
@@ -81,7 +81,7 @@ def test_a_backup_made_under_writes_is_restored_under_another_directory(
         assert size > 30_000
         assert [line for line in said if "snapshot" in line] == ["s1: makes a snapshot ...", "s2: makes a snapshot ..."]
         assert not (tmp_path / "backup.unfinished").exists()
-        # It holds nothing: the shards may remove old files again.
+        # The backup has ended: the shards may remove old files again.
         for shard in ("s1", "s2"):
             assert shard_console.run(source.console_socket(shard), "box.backup.start() box.backup.stop() return 1") == 1
         with pytest.raises(ClusterError, match="there already"):
@@ -94,7 +94,7 @@ def test_a_backup_made_under_writes_is_restored_under_another_directory(
         with http(restored) as client:
             assert items(client, f"{prefix}:") == before
             later = items(client, f"{prefix}-later/")
-            # Of each shard a moment's state: all that was acknowledged before is in it.
+            # The backup has the state of each shard at one moment, with all writes that were acknowledged before.
             assert {f"{prefix}-later/{number}" for number in range(acknowledged_before)} <= set(later)
             assert all(item["value"] == int(key.rpartition("/")[2]) for key, item in later.items())
             assert client.put(f"/api/keys/{prefix}-new", json=1).status_code == 200
@@ -108,7 +108,7 @@ def test_a_backup_made_under_writes_is_restored_under_another_directory(
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """A backup as it lies there, of one shard and two files."""
+    """A backup of one shard with two files."""
     shard = tmp_path / "made" / "s1"
     shard.mkdir(parents=True)
     files = {}
@@ -132,7 +132,7 @@ def refused(tmp_path: Path, made: Path, reason: str) -> None:
 def test_a_damaged_backup_is_not_restored(tmp_path: Path, made: Path, content: bytes) -> None:
     (made / "s1" / "1.snap").write_bytes(content)
     if content.startswith(b"snapshot"):
-        # What is behind the end that was backed up does not count.
+        # Bytes after the end of the backed-up part do not count.
         cluster = Cluster(for_tests(tmp_path / "target", shards=1))
         backup.restore(cluster, made, lambda _: None)
         assert (tmp_path / "target" / "shards" / "s1" / "1.snap").read_bytes() == b"snapshot"
@@ -140,7 +140,7 @@ def test_a_damaged_backup_is_not_restored(tmp_path: Path, made: Path, content: b
         refused(tmp_path, made, "damaged")
 
 
-def test_a_backup_that_is_not_whole_is_not_restored(tmp_path: Path, made: Path) -> None:
+def test_an_incomplete_backup_is_not_restored(tmp_path: Path, made: Path) -> None:
     manifest = json.loads((made / backup.MANIFEST).read_text())
     for wrong, reason in (
         ("{", "no backup"),
@@ -164,7 +164,7 @@ def test_a_backup_of_a_cluster_that_does_not_run_fails_in_one_line(tmp_path: Pat
     assert not (tmp_path / "backup").exists()
 
 
-def test_progress_is_told_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_regularly(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("localcluster.backup.time.monotonic", lambda: now)
     said: list[str] = []

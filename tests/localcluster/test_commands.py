@@ -1,4 +1,4 @@
-"""What the command line says: an expected error is one line, never a traceback, and Ctrl-C leaves nothing behind."""
+"""The output of the command line: an expected error is one line and no traceback, and Ctrl-C leaves nothing behind."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from tests.localcluster.clones import KEPT, TIMEOUT_S, Clone, lives, make_clone
 
 
 def error_of(done: "subprocess.CompletedProcess[str]") -> str:
-    """The one line that a failed call has said, besides make's own."""
+    """The one line of a failed call, besides make's own."""
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("make")]
     return line
@@ -32,7 +32,7 @@ def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 @pytest.fixture
 def running(one_for_all: Clone) -> Iterator[Clone]:
-    """A running clone, which a test may stop; its settings come back after it."""
+    """A running clone, which a test may stop; its settings are restored afterwards."""
     settings = (one_for_all.root / ".env").read_text()
     assert one_for_all.make("up").returncode == 0
     yield one_for_all
@@ -63,7 +63,7 @@ def test_a_number_of_workers_that_the_machine_cannot_run_is_refused_with_the_bou
     assert line == f"error: {workers!r} workers: this machine runs 1 to {most} ({why})"
 
 
-def test_the_number_of_workers_is_a_setting_that_outlasts_a_restart(clone: Clone) -> None:
+def test_the_number_of_workers_in_the_settings_survives_a_restart(clone: Clone) -> None:
     clone.settings(WORKER_PROCESSES="3")
     assert clone.make("up").returncode == 0
     assert "worker-3" in clone.make("status").stdout
@@ -89,7 +89,7 @@ def test_the_number_of_workers_is_a_setting_that_outlasts_a_restart(clone: Clone
         pytest.param("NO_SUCH_THING", "1", "TARANTKV_NO_SUCH_THING is not a setting", marks=pytest.mark.long),
     ],
 )
-def test_a_wrong_setting_is_one_line(clone: Clone, name: str, value: str, said: str) -> None:
+def test_a_wrong_setting_is_an_error_of_one_line(clone: Clone, name: str, value: str, said: str) -> None:
     clone.settings(**{name: value})
     line = error_of(clone.make("up"))
     assert line.startswith("error: ")
@@ -98,7 +98,7 @@ def test_a_wrong_setting_is_one_line(clone: Clone, name: str, value: str, said: 
     assert clone.processes() == {}
 
 
-def test_a_broken_env_file_is_one_line_with_its_number(clone: Clone) -> None:
+def test_the_error_of_a_malformed_env_file_is_one_line_with_the_line_number(clone: Clone) -> None:
     with (clone.root / ".env").open("a") as file:
         file.write("what is this\n")
     lines = (clone.root / ".env").read_text().count("\n")
@@ -110,14 +110,14 @@ def test_a_data_directory_that_is_a_file_is_an_error_of_one_line(clone: Clone) -
     assert error_of(clone.make("up")).endswith(f": {clone.layout.data_dir}")
 
 
-def test_data_of_another_cluster_is_one_line(running: Clone) -> None:
+def test_data_of_another_cluster_is_an_error_of_one_line(running: Clone) -> None:
     assert running.make("down").returncode == 0
     text = (running.root / ".env").read_text()
     (running.root / ".env").write_text(text + "TARANTKV_BUCKET_COUNT=300\n")
     assert "bucket_count is 30000 in the data and 300 in the settings" in error_of(running.make("up"))
 
 
-def test_a_server_that_is_not_there_is_one_line(clone: Clone, tmp_path: Path) -> None:
+def test_a_server_that_is_not_installed_is_an_error_of_one_line(clone: Clone, tmp_path: Path) -> None:
     for name in ("chmod", "dirname", "grep", "mv", "od", "rm", "tr"):
         (tmp_path / name).symlink_to(str(shutil.which(name)))
     python = clone.root / ".venv" / "bin" / "python"
@@ -126,7 +126,7 @@ def test_a_server_that_is_not_there_is_one_line(clone: Clone, tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_an_address_of_version_6_is_printed_as_a_url_has_it(clone: Clone) -> None:
+def test_an_ipv6_address_is_printed_in_brackets(clone: Clone) -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     clone.settings(HOST="::1")
@@ -157,7 +157,7 @@ def first_line(stream: IO[str] | None) -> str:
     return stream.readline()
 
 
-def test_ctrl_c_during_a_start_leaves_nothing_and_says_one_line(clone: Clone) -> None:
+def test_ctrl_c_during_a_start_leaves_nothing_running_and_prints_one_line(clone: Clone) -> None:
     process = started(clone)
     assert first_line(process.stdout).startswith("Starting")
     os.killpg(process.pid, signal.SIGINT)
@@ -168,7 +168,7 @@ def test_ctrl_c_during_a_start_leaves_nothing_and_says_one_line(clone: Clone) ->
     assert clone.make("up").returncode == 0
 
 
-def test_two_starts_at_the_same_time_are_one(clone: Clone) -> None:
+def test_two_starts_at_the_same_time_start_one_system(clone: Clone) -> None:
     (clone.root / ".env").unlink()
     (port,) = free_ports(1)
     clone.settings(PORT=str(port))
@@ -179,14 +179,14 @@ def test_two_starts_at_the_same_time_are_one(clone: Clone) -> None:
     assert sorted(clone.processes().values()).count("redis-server") == 1
 
 
-def test_logs_are_those_of_the_programs_that_there_are_now(running: Clone) -> None:
+def test_logs_are_those_of_the_present_programs(running: Clone) -> None:
     clone = running
     assert clone.make("scale", "WORKERS=4").returncode == 0
     assert clone.make("scale", "WORKERS=1").returncode == 0
     shown = clone.make("logs").stdout
     assert "worker-1.log" in shown
     assert "worker-2.log" not in shown
-    # A log that is asked for by name is shown, however old it is.
+    # A log that is requested by name is shown, however old it is.
     assert "worker started" in clone.make("logs", "NAMES=worker-4").stdout
     assert "no log of nobody" in error_of(clone.make("logs", "NAMES=nobody"))
 
@@ -197,7 +197,7 @@ def test_a_start_says_which_settings_come_from_the_shell(clone: Clone) -> None:
     assert "From the environment, not from .env: TARANTKV_LOG_LEVEL\n" in up.stdout
 
 
-def test_a_running_system_with_other_settings_is_not_asked_at_new_addresses(running: Clone) -> None:
+def test_a_running_system_is_reached_at_its_addresses_even_if_the_settings_have_changed(running: Clone) -> None:
     clone = running
     before = clone.processes()
     clone.settings()

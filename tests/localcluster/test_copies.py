@@ -1,4 +1,4 @@
-"""Clones that are copied, moved or emptied while they run: a command never touches another clone's processes."""
+"""Clones are copied, moved or emptied while they run: a command never affects another clone's processes."""
 
 import shutil
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def ready(clone: Clone) -> bool:
 @pytest.mark.parametrize(
     "options", [("-a",), pytest.param(("-a", "-l"), marks=pytest.mark.long)], ids=["copied", "with hard links"]
 )
-def test_a_copy_of_a_running_clone_leaves_the_original_alone(
+def test_a_copy_of_a_running_clone_does_not_affect_the_original(
     staying: Clone, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     running, before = staying, staying.processes()
@@ -49,7 +49,7 @@ def test_a_copy_of_a_running_clone_leaves_the_original_alone(
         for target in ("status", "down", "clean"):
             copy.make(target)
             assert running.processes() == before
-        # On ports of its own it runs beside the original.
+        # With its own ports it runs at the same time as the original.
         (copy.root / ".env").unlink()
         copy.settings()
         assert copy.make("up").returncode == 0
@@ -63,7 +63,7 @@ def test_a_copy_of_a_running_clone_leaves_the_original_alone(
         copy.end()
 
 
-def test_a_clone_that_was_moved_while_it_ran_is_still_stopped_and_its_old_place_is_free(
+def test_a_clone_that_was_moved_while_running_can_be_stopped_and_its_old_folder_is_free(
     running: Clone, tmp_path: Path
 ) -> None:
     before = running.processes()
@@ -84,7 +84,7 @@ def test_stop_ends_programs_whose_data_directory_was_removed(running: Clone, tar
     assert ready(running) == (target == "up")
 
 
-def test_a_foreign_process_whose_id_is_in_a_file_is_left_alone(staying: Clone) -> None:
+def test_a_foreign_process_with_an_id_from_a_file_is_not_killed(staying: Clone) -> None:
     running, stranger = staying, psutil.Process()
     for name in ("redis", "api", "supervisord", "worker-1"):
         (running.layout.run_dir / f"{name}.pid").write_text(f"{stranger.pid}\n")

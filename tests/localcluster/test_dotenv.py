@@ -48,21 +48,21 @@ def test_existing_values_are_kept_and_missing_or_empty_ones_are_added(tmp_path: 
 @pytest.mark.parametrize(
     "line", ["{}=x", "export {}=x", "  {} = x", "{}='x'", '{}="x"', "\ufeff{}=x", "{}: x", "{}=x\r", "{}=$OTHER"]
 )
-def test_a_value_that_is_there_in_any_spelling_is_not_added_again(tmp_path: Path, line: str) -> None:
+def test_an_existing_value_in_any_spelling_is_not_added_again(tmp_path: Path, line: str) -> None:
     path = tmp_path / ".env"
     path.write_text(line.format(dotenv.STORE_PASSWORD) + "\n")
     assert dotenv.STORE_PASSWORD not in dotenv.ensure(path)
 
 
 @pytest.mark.parametrize("line", ["{}=", "export {}= ", "{}=''", '{}=""', "# {}=x", "{}X=x", "X{}=x", "{}=\r"])
-def test_a_value_that_only_seems_to_be_there_is_added(tmp_path: Path, line: str) -> None:
+def test_a_value_that_only_seems_to_exist_is_added(tmp_path: Path, line: str) -> None:
     path = tmp_path / ".env"
     path.write_text(line.format(dotenv.STORE_PASSWORD) + "\n")
     assert dotenv.STORE_PASSWORD in dotenv.ensure(path)
     assert dotenv.read(path)[dotenv.STORE_PASSWORD]
 
 
-def test_the_mode_is_mended(tmp_path: Path) -> None:
+def test_the_mode_of_the_file_is_corrected(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     dotenv.ensure(path)
     path.chmod(0o644)
@@ -70,7 +70,7 @@ def test_the_mode_is_mended(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_link_stays_one(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_kept(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("A=1\n")
     path = tmp_path / ".env"
     path.symlink_to("elsewhere")
@@ -79,7 +79,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert dotenv.read(tmp_path / "elsewhere")["A"] == "1"
 
 
-def test_it_is_written_without_python_in_an_environment_that_is_in_the_way(tmp_path: Path) -> None:
+def test_the_file_is_written_without_python_in_any_environment(tmp_path: Path) -> None:
     for name in ("chmod", "dirname", "grep", "ln", "mv", "od", "rm", "tr"):
         target = next(path for path in (Path("/usr/bin") / name, Path("/bin") / name) if path.exists())
         (tmp_path / name).symlink_to(target)
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_written_is_an_error_of_one_line(tmp_path: Path) -
         dotenv.ensure(tmp_path)
 
 
-def test_of_many_that_start_at_once_one_makes_the_file(tmp_path: Path) -> None:
+def test_of_many_simultaneous_calls_one_makes_the_file(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     processes = [
         subprocess.Popen([SCRIPT, path], stdout=subprocess.PIPE, text=True, env=dict(os.environ)) for _ in range(8)
@@ -108,7 +108,7 @@ def test_of_many_that_start_at_once_one_makes_the_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_missing_file_counts_as_empty(tmp_path: Path) -> None:
     assert dotenv.read(tmp_path / ".env") == {}
 
 

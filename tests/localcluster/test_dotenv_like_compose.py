@@ -68,7 +68,7 @@ def ours(text: str, environment: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def composes(directory: Path, text: str, environment: Mapping[str, str]) -> dict[str, str] | None:
-    """What `docker compose` makes of the variables A to D; None where it refuses the file."""
+    """The variables A to D as `docker compose` reads them; None if it refuses the file."""
     (directory / ".env").write_bytes(text.encode())
     variables = {name: f"${{{name}-not set}}" for name in "ABCD"}
     (directory / "compose.yml").write_text(json.dumps({"services": {"x": {"image": "x", "environment": variables}}}))
@@ -83,17 +83,17 @@ def composes(directory: Path, text: str, environment: Mapping[str, str]) -> dict
     if done.returncode != 0:
         return None
     found = json.loads(done.stdout)["services"]["x"]["environment"]
-    # What it prints is a compose file again, where a dollar sign is doubled.
+    # Its output is a compose file again, in which a dollar sign is doubled.
     return {name: value.replace("$$", "$") for name, value in found.items() if value != "not set"}
 
 
 @pytest.mark.parametrize(("text", "value"), EXAMPLES)
-def test_a_line_means_what_it_means_to_compose(text: str, value: str | None) -> None:
+def test_a_line_is_read_as_compose_reads_it(text: str, value: str | None) -> None:
     found = ours(text + "\n", {})
     assert (found and found["A"]) == value
 
 
-def test_the_environment_wins_over_the_lines_above() -> None:
+def test_the_environment_has_precedence_over_earlier_lines() -> None:
     assert parse("B=file\nA=$B\n", {"B": "environment"})["A"] == "environment"
 
 
@@ -104,12 +104,12 @@ def has_compose() -> bool:
 
 @pytest.mark.skipif(not has_compose(), reason="docker compose is not installed")
 @pytest.mark.parametrize("examples", [10, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
-def test_compose_agrees_on_every_example_and_on_chance_ones(tmp_path: Path, examples: int) -> None:
+def test_compose_agrees_on_every_example_and_on_random_ones(tmp_path: Path, examples: int) -> None:
     chance = random.Random(4711)
     files: list[tuple[str, dict[str, str]]] = [(text + "\n", {}) for text, _ in EXAMPLES]
     for _ in range(examples):
         text = "A=" + "".join(chance.choice(PIECES) for _ in range(chance.randint(0, 14))) + "\n"
         files.append((text, {"B": "environment"} if chance.random() < 0.2 else {}))
     for text, environment in files:
-        # A name that is left out makes Compose fail in its own way.
+        # A missing name makes Compose fail in its own way.
         assert ours(text, environment) == composes(tmp_path, text, environment), text

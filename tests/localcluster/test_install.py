@@ -1,4 +1,4 @@
-"""What `scripts/install.sh` decides, with interpreters and servers of other kinds first in PATH."""
+"""The decisions of `scripts/install.sh` with other kinds of interpreters and servers first in PATH."""
 
 import os
 import shutil
@@ -111,7 +111,7 @@ def test_a_server_that_is_too_old_is_named_in_one_line(
     assert line.endswith(complaint)
 
 
-def test_an_interpreter_that_was_built_to_be_fast_is_chosen_and_named(bare: Path, interpreter: Interpreter) -> None:
+def test_an_optimized_interpreter_is_chosen_and_named(bare: Path, interpreter: Interpreter) -> None:
     slow, fast = interpreter("slow", slow=True), interpreter("fast")
     done = install(bare, slow, fast)
     assert done.returncode == 0, done.stderr
@@ -119,13 +119,13 @@ def test_an_interpreter_that_was_built_to_be_fast_is_chosen_and_named(bare: Path
     assert said in done.stderr.splitlines()
 
 
-def test_the_first_of_several_fast_ones_is_chosen(bare: Path, interpreter: Interpreter) -> None:
+def test_the_first_of_several_optimized_interpreters_is_chosen(bare: Path, interpreter: Interpreter) -> None:
     first = interpreter("first")
     done = install(bare, first, interpreter("second"))
     assert f"making .venv with {first}/python3.13 (3.13.99)" in done.stderr.splitlines()
 
 
-def test_steps_are_reported_while_they_happen_and_a_second_call_reports_nothing(
+def test_steps_are_reported_when_they_begin_and_a_second_call_reports_none(
     bare: Path, interpreter: Interpreter
 ) -> None:
     path = interpreter("fast")
@@ -135,7 +135,7 @@ def test_steps_are_reported_while_they_happen_and_a_second_call_reports_nothing(
     assert (again.returncode, again.stderr) == (0, "")
 
 
-def test_nothing_of_the_shell_s_environment_reaches_what_is_installed(bare: Path, interpreter: Interpreter) -> None:
+def test_the_shells_environment_does_not_affect_the_installation(bare: Path, interpreter: Interpreter) -> None:
     done = install(bare, interpreter("fast"), **LEAKING, **KEPT)
     assert done.returncode == 0, done.stderr
     assert "leaked" not in done.stdout + done.stderr
@@ -145,7 +145,7 @@ def test_nothing_of_the_shell_s_environment_reaches_what_is_installed(bare: Path
     assert reached.items() >= KEPT.items()
 
 
-def test_the_mask_of_the_shell_does_not_decide_who_may_read_what_is_installed(
+def test_the_umask_of_the_shell_does_not_affect_the_rights_of_installed_files(
     bare: Path, interpreter: Interpreter
 ) -> None:
     path = f"{interpreter('fast')}:{os.environ['PATH']}"
@@ -156,7 +156,9 @@ def test_the_mask_of_the_shell_does_not_decide_who_may_read_what_is_installed(
         assert (bare / ".venv").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_failed_installation_shows_why_and_is_tried_again(bare: Path, interpreter: Interpreter) -> None:
+def test_a_failed_installation_shows_the_reason_and_is_repeated_by_the_next_call(
+    bare: Path, interpreter: Interpreter
+) -> None:
     path = interpreter("fast", failure="No matching distribution")
     for _ in range(2):
         done = install(bare, path)
@@ -178,10 +180,10 @@ def test_two_installations_at_the_same_time_install_once(bare: Path, interpreter
     assert len([line for line in environments if line.startswith("PATH=")]) == 1
 
 
-def test_an_installation_that_never_ends_is_waited_for_with_a_limit(
+def test_the_wait_for_an_installation_that_never_ends_is_bounded(
     bare: Path, interpreter: Interpreter, tmp_path: Path
 ) -> None:
-    # Somebody has the lock; who waits without a limit gets it after all.
+    # Another process has the lock; a wait without a limit would get it.
     flock = tmp_path / "flock"
     flock.write_text('#!/bin/sh\ncase "$*" in *-n*) exit 1 ;; *-w*) echo "$2" >limit; exit 1 ;; esac\n')
     flock.chmod(0o755)
@@ -194,7 +196,7 @@ def test_an_installation_that_never_ends_is_waited_for_with_a_limit(
     assert (bare / "limit").read_text() == "900\n"
 
 
-def test_an_environment_that_is_a_link_is_replaced_and_what_it_points_to_is_kept(
+def test_an_environment_that_is_a_link_is_replaced_and_its_target_is_kept(
     bare: Path, interpreter: Interpreter, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -206,9 +208,9 @@ def test_an_environment_that_is_a_link_is_replaced_and_what_it_points_to_is_kept
     assert not (bare / ".venv").is_symlink()
 
 
-def test_a_clone_with_windows_line_ends_switched_on_has_none(tmp_path: Path) -> None:
+def test_a_clone_has_unix_line_ends_even_if_git_is_set_to_those_of_windows(tmp_path: Path) -> None:
     if not (REPOSITORY / ".git").exists():
-        pytest.skip("this is no clone")
+        pytest.skip("this folder is not a clone")
     command = ["git", "clone", "--quiet", "-c", "core.autocrlf=true", str(REPOSITORY), str(tmp_path / "clone")]
     subprocess.run(command, check=True)
     listed = subprocess.run(

@@ -1,4 +1,4 @@
-"""One cluster starts, stops, scales and recovers; programs that die come back."""
+"""One cluster starts, stops, scales and recovers; programs that die are restarted."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def running(own: Cluster) -> Cluster:
-    """A running cluster that a test may break: the next test that asks for it has it mended."""
+    """A running cluster that a test may break: it is repaired for the next test."""
     own.start()
     if own.workers() != own.config.workers:
         own.scale_workers(own.config.workers)
@@ -40,7 +40,7 @@ def running(own: Cluster) -> Cluster:
 
 @pytest.fixture
 def stopped(own: Cluster) -> Cluster:
-    """A cluster that has run, and does not."""
+    """A cluster that has run and is stopped."""
     if not own.config.data_dir.exists():
         own.start()
     own.stop()
@@ -52,7 +52,7 @@ def pids_of(cluster: Cluster) -> dict[str, int]:
 
 
 def lives(pid: int) -> bool:
-    """One that ended may still have its entry, where process 1 collects nobody's children."""
+    """A process that has ended may still have an entry if process 1 does not reap orphans."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -60,7 +60,7 @@ def lives(pid: int) -> bool:
 
 
 def listening_addresses(cluster: Cluster) -> set[str]:
-    """Those of its programs; other tests may have put further processes beside them."""
+    """The processes of its programs, without those that other tests have added."""
     addresses = set()
     for pid in pids_of(cluster).values():
         program = psutil.Process(pid)
@@ -71,7 +71,7 @@ def listening_addresses(cluster: Cluster) -> set[str]:
     return addresses
 
 
-def test_it_starts_every_program_and_the_api_is_ready(cluster: Cluster) -> None:
+def test_a_start_starts_every_program_and_the_api_is_ready(cluster: Cluster) -> None:
     assert [status.name for status in cluster.status()] == PROGRAMS
     assert {status.state for status in cluster.status()} == {"RUNNING"}
     with urlopen(f"{cluster.base_url}/health/ready") as answer:
@@ -84,13 +84,13 @@ def test_a_second_start_changes_nothing(cluster: Cluster) -> None:
     assert pids_of(cluster) == before
 
 
-def test_everything_listens_on_the_loopback_interface_only(cluster: Cluster) -> None:
+def test_all_programs_listen_only_on_the_loopback_interface(cluster: Cluster) -> None:
     config = cluster.config
     ports = [config.redis_port, config.api_port, *(shard.port for shard in config.shards)]
     assert listening_addresses(cluster) == {f"127.0.0.1:{port}" for port in ports}
 
 
-def test_no_secret_stands_in_an_argument_or_in_a_file_that_others_may_read(cluster: Cluster) -> None:
+def test_no_secret_is_in_an_argument_or_in_a_file_that_others_may_read(cluster: Cluster) -> None:
     secrets = [cluster.settings[name] for name in dotenv.random_secrets() if name != dotenv.ADMIN_USER]
     for process in leftovers.find(cluster.layout):
         assert not [secret for secret in secrets if secret in " ".join(process.cmdline())]
@@ -100,7 +100,7 @@ def test_no_secret_stands_in_an_argument_or_in_a_file_that_others_may_read(clust
             assert not [secret for secret in secrets if secret.encode() in content], path
 
 
-def test_no_program_holds_a_secret_that_only_others_need(cluster: Cluster) -> None:
+def test_no_program_has_a_secret_that_only_others_need(cluster: Cluster) -> None:
     def specification(name: str) -> str:
         return cluster.layout.spec(name).read_text()
 
@@ -116,7 +116,7 @@ def test_no_program_holds_a_secret_that_only_others_need(cluster: Cluster) -> No
 @pytest.mark.parametrize(
     "name", ["redis", "shard-s2", *(pytest.param(name, marks=pytest.mark.long) for name in ("worker-1", "api"))]
 )
-def test_a_killed_program_comes_back(running: Cluster, name: str) -> None:
+def test_a_killed_program_is_restarted(running: Cluster, name: str) -> None:
     before = pids_of(running)
     running.kill(name)
     running.wait_ended(name, before[name])
@@ -127,7 +127,7 @@ def test_a_killed_program_comes_back(running: Cluster, name: str) -> None:
     assert after == before
 
 
-def test_scaling_leaves_running_workers_alone(running: Cluster) -> None:
+def test_scaling_does_not_restart_running_workers(running: Cluster) -> None:
     before = pids_of(running)
     running.scale_workers(4)
     more = pids_of(running)
@@ -141,7 +141,7 @@ def test_scaling_leaves_running_workers_alone(running: Cluster) -> None:
     assert not [more[name] for name in more.keys() - fewer.keys() if lives(more[name])]
 
 
-def test_a_failed_scaling_leaves_as_many_workers_as_before(running: Cluster) -> None:
+def test_a_failed_scaling_does_not_change_the_number_of_workers(running: Cluster) -> None:
     before = pids_of(running)
     settings = {**running.config.settings, "TARANTKV_READ_FRAMES": "many"}
     wrong = Cluster(replace(running.config, settings=settings))
@@ -186,7 +186,7 @@ def test_a_single_program_stops_and_starts(running: Cluster) -> None:
     assert running.pid("worker-2") != 0
 
 
-def test_start_starts_what_was_stopped_and_leaves_the_rest_alone(running: Cluster) -> None:
+def test_start_starts_stopped_programs_and_does_not_restart_others(running: Cluster) -> None:
     before = pids_of(running)
     running.stop_program("worker-2")
     running.start()
@@ -204,7 +204,7 @@ def test_a_frozen_program_is_killed_when_it_does_not_stop(new_cluster: NewCluste
     assert not lives(pid)
 
 
-def test_an_unclean_stop_is_recovered_from(running: Cluster) -> None:
+def test_a_start_recovers_from_an_unclean_stop(running: Cluster) -> None:
     before = pids_of(running)
     supervisord = psutil.Process(before["api"]).ppid()
     os.kill(supervisord, signal.SIGKILL)
@@ -214,7 +214,7 @@ def test_an_unclean_stop_is_recovered_from(running: Cluster) -> None:
 
 
 def test_processes_end_with_their_owner(tmp_path: Path) -> None:
-    """A test run that is killed leaves nothing behind."""
+    """A test run that is killed leaves no processes behind."""
     script = (
         "import pathlib, sys\n"
         "from localcluster.cluster import Cluster\n"

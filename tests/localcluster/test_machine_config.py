@@ -28,7 +28,7 @@ def write(root: Path, **settings: str) -> Path:
     return root
 
 
-def test_the_defaults_collide_with_no_system_service(tmp_path: Path) -> None:
+def test_the_default_ports_are_not_those_of_system_services(tmp_path: Path) -> None:
     config = for_machine(tmp_path)
     ports = {config.api_port, config.redis_port, *(shard.port for shard in config.shards)}
     assert config.api_port == 8081
@@ -51,11 +51,11 @@ def test_a_program_is_killed_only_after_its_drain(tmp_path: Path) -> None:
     usual = for_machine(tmp_path).stop_timeout_s
     assert for_machine(write(tmp_path, DRAIN_TIMEOUT_S="60.5", DRAIN_DELAY_S="7")).stop_timeout_s > 67.5
     assert for_machine(write(tmp_path, WORKER_DRAIN_TIMEOUT_S="45")).stop_timeout_s > 45
-    # A drain that its program refuses must not keep `make down` from stopping the others.
+    # A drain that its program refuses must not prevent `make down` from stopping the others.
     assert for_machine(write(tmp_path, DRAIN_TIMEOUT_S="soon", STOP_GRACE_S="1")).stop_timeout_s == usual
 
 
-def test_every_address_of_redis_is_a_redis_with_a_directory_and_a_socket_of_its_own(tmp_path: Path) -> None:
+def test_every_redis_has_a_directory_and_a_socket_of_its_own(tmp_path: Path) -> None:
     config = for_machine(write(tmp_path, REDIS_URL="redis://127.0.0.1:7001,redis://localhost:7002/0"))
     wanted = {program.name: program for program in programs.programs(config, 1) if program.tier == "redis"}
     assert list(wanted) == ["redis", "redis-2"]
@@ -68,12 +68,14 @@ def test_every_address_of_redis_is_a_redis_with_a_directory_and_a_socket_of_its_
 @pytest.mark.parametrize(
     "urls", ["redis://127.0.0.1:7001,redis://elsewhere:7002", "redis://127.0.0.1:7001,redis://localhost:7001"]
 )
-def test_lanes_that_one_machine_cannot_have_are_refused(tmp_path: Path, urls: str) -> None:
+def test_lanes_that_cannot_run_on_this_machine_are_refused(tmp_path: Path, urls: str) -> None:
     with pytest.raises(ConfigError, match=r"^TARANTKV_REDIS_URL"):
         for_machine(write(tmp_path, REDIS_URL=urls))
 
 
-def test_variables_that_are_no_settings_reach_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_are_not_settings_are_not_passed_to_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dotenv.ensure(tmp_path / ".env")
     plain = for_machine(tmp_path)
     for name in CLIENT_VARIABLES - set(READ_BY_MAKE_UP):
@@ -81,7 +83,7 @@ def test_variables_that_are_no_settings_reach_no_program(tmp_path: Path, monkeyp
     assert for_machine(tmp_path) == plain
 
 
-def test_the_memory_of_redis_is_a_variable_and_a_change_of_it_shows(tmp_path: Path) -> None:
+def test_a_change_of_the_memory_of_redis_is_noticed(tmp_path: Path) -> None:
     plain = for_machine(tmp_path)
     with (tmp_path / ".env").open("a") as file:
         file.write("TARANTKV_REDIS_MEMORY_MIB=768\n")
@@ -130,6 +132,6 @@ def test_shards_come_from_the_settings(tmp_path: Path) -> None:
         ("REDIS_MEMORY_MIB", "1"),
     ],
 )
-def test_settings_that_one_machine_cannot_run_are_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
+def test_settings_that_cannot_run_on_one_machine_are_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"TARANTKV_{name}"):
         for_machine(write(tmp_path, **{name: value}))

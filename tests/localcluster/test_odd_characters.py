@@ -1,4 +1,4 @@
-"""Paths, names and passwords with characters that are syntax somewhere: to make, shells, supervisord, Redis, Lua."""
+"""Paths, names and passwords with characters that are syntax for make, shells, supervisord, Redis or Lua."""
 
 import json
 import re
@@ -17,7 +17,7 @@ PASSWORD = PRINTABLE + FOREIGN
 
 
 def in_single_quotes(text: str) -> str:
-    """A value of `.env` that stands for just this text."""
+    """A value of `.env` that means exactly this text."""
     return "'" + text.replace("'", "\\'") + "'"
 
 
@@ -29,11 +29,11 @@ def login(clone: Clone, user: str, password: str) -> str:
         return str(json.load(answer)["token"])
 
 
-def test_everything_works_in_a_path_and_with_passwords_of_every_character(
+def test_the_system_works_in_a_path_and_with_passwords_of_every_character(
     new_clone: Callable[[str], Clone],
 ) -> None:
     clone = new_clone(PATH)
-    # Each value contains its own name, so that a value in a wrong place is refused.
+    # Each value contains its own name, so a value in a wrong place is refused.
     secrets = {name: name + PASSWORD for name in dotenv.random_secrets() if name.endswith("_PASSWORD")}
     clone.settings(
         **{name.removeprefix("TARANTKV_"): in_single_quotes(value) for name, value in secrets.items()},
@@ -69,9 +69,7 @@ def test_everything_works_in_a_path_and_with_passwords_of_every_character(
 
 
 @pytest.mark.parametrize("name", [PRINTABLE.strip(), "o'brien", "$(id)", "a;b", "-x", "x y", "#", FOREIGN])
-def test_a_name_that_is_none_is_refused_in_one_line_and_means_nothing_to_make_or_a_shell(
-    clone: Clone, name: str
-) -> None:
+def test_an_invalid_name_is_refused_in_one_line_and_is_no_syntax_for_make_or_a_shell(clone: Clone, name: str) -> None:
     program = clone.root / "localcluster" / "__main__.py"
     program.write_text("import sys\nprint(sys.argv[1:])\n")
     done = clone.make("user-disable", f"NAME={name}")

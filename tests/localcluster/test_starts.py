@@ -1,4 +1,4 @@
-"""Starts that fail, starts in unusual places, and what is left of them."""
+"""Starts that fail, starts in unusual folders, and what they leave behind."""
 
 import re
 import socket
@@ -21,7 +21,7 @@ from localcluster.ports import free_ports
 NewCluster = Callable[..., Cluster]
 
 
-def test_a_wrong_setting_is_reported_with_what_the_program_says(new_cluster: NewCluster) -> None:
+def test_a_wrong_setting_is_reported_with_the_programs_error(new_cluster: NewCluster) -> None:
     cluster = new_cluster(shards=1, tier_settings={"worker": {"TARANTKV_READ_FRAMES": "many"}})
     with pytest.raises(
         ClusterError, match=re.compile(r"worker-\d ended \(exit status 78.*TARANTKV_READ_FRAMES", re.DOTALL)
@@ -41,7 +41,7 @@ def test_a_failed_start_shows_nothing_of_earlier_starts(new_cluster: NewCluster)
     assert "earlier life" not in str(failure.value)
 
 
-def test_a_taken_port_is_one_line_that_names_the_setting(new_cluster: NewCluster) -> None:
+def test_a_port_in_use_is_an_error_of_one_line_that_names_the_setting(new_cluster: NewCluster) -> None:
     cluster = new_cluster()
     config = cluster.config
     ports = {
@@ -56,7 +56,7 @@ def test_a_taken_port_is_one_line_that_names_the_setting(new_cluster: NewCluster
     assert not cluster.is_running()
 
 
-def test_the_supervisor_finds_nothing_critical_but_that_its_socket_has_no_password(cluster: Cluster) -> None:
+def test_the_supervisor_warns_only_that_its_socket_has_no_password(cluster: Cluster) -> None:
     critical = [line for line in cluster.log_path("supervisord").read_text().splitlines() if " CRIT " in line]
     assert [line for line in critical if "without any HTTP authentication" not in line] == []
 
@@ -89,8 +89,8 @@ def test_free_ports_are_free_distinct_and_below_the_ephemeral_range() -> None:
     assert max(ports) < 32768
 
 
-def test_processes_side_by_side_are_never_handed_the_same_port() -> None:
-    """Nobody listens on these ports yet: only what the other has reserved keeps one from taking them, too."""
+def test_simultaneous_processes_never_get_the_same_port() -> None:
+    """No program listens on these ports yet: only the reservation of one process keeps the other from using them."""
     script = "from localcluster.ports import free_ports; print(*free_ports(500), flush=True); input()"
     processes = [
         subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -105,8 +105,8 @@ def test_processes_side_by_side_are_never_handed_the_same_port() -> None:
     assert len(set(handed_out)) == 1500
 
 
-def test_a_process_that_ended_and_that_nobody_collects_holds_up_no_stop(tmp_path: Path) -> None:
-    """Process 1 of a container may be a program that collects nobody's children."""
+def test_a_process_that_ended_but_was_not_reaped_does_not_delay_a_stop(tmp_path: Path) -> None:
+    """Process 1 of a container may be a program that does not reap orphans."""
     layout = Layout(tmp_path)
     layout.run_dir.mkdir()
     script = (

@@ -1,4 +1,4 @@
-"""What the command line and a stop make of a supervisord that refuses a call, or does not end."""
+"""How the command line and a stop handle a supervisord that refuses a call or does not end."""
 
 import socketserver
 import subprocess
@@ -44,7 +44,7 @@ class Server(socketserver.UnixStreamServer, SimpleXMLRPCDispatcher):
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     cluster = Cluster(for_tests(tmp_path / "d"))
     cluster.layout.make(cluster.config)
-    # The socket is this process's own, which belongs to no cluster.
+    # The socket belongs to this process, which is not part of a cluster.
     monkeypatch.setattr(leftovers, "belongs", lambda *_: True)
     monkeypatch.setattr(leftovers, "find", lambda _: [])
     monkeypatch.setattr(commands, "_cluster", lambda: cluster)
@@ -53,7 +53,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 @pytest.fixture
 def refuse(cluster: Cluster) -> Iterator[Serve]:
-    """Has a supervisord answer every call with a fault."""
+    """Makes a supervisord answer every call with a fault."""
     servers: list[Server] = []
 
     def serve(fault: str) -> None:
@@ -66,7 +66,9 @@ def refuse(cluster: Cluster) -> Iterator[Serve]:
         server.server_close()
 
 
-def test_a_call_that_supervisord_refuses_is_one_line(refuse: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_call_that_supervisord_refuses_is_an_error_of_one_line(
+    refuse: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
     refuse("SPAWN_ERROR: worker-1")
     assert commands.main(["status"]) == 1
     assert capsys.readouterr().err == "error: supervisord refuses getAllProcessInfo: SPAWN_ERROR: worker-1\n"
@@ -82,7 +84,7 @@ def test_a_supervisord_that_is_about_to_end_counts_as_ended(
     assert commands.main(["down"]) == 0
 
 
-def test_a_stop_ends_the_rest_also_where_supervisord_refuses(cluster: Cluster, refuse: Serve) -> None:
+def test_a_stop_ends_all_programs_even_if_supervisord_refuses(cluster: Cluster, refuse: Serve) -> None:
     refuse("FAILED: whatever it was")
     ended: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -91,7 +93,9 @@ def test_a_stop_ends_the_rest_also_where_supervisord_refuses(cluster: Cluster, r
     assert ended == [cluster.layout]
 
 
-def test_a_supervisord_that_cannot_be_killed_is_one_line(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_supervisord_that_cannot_be_killed_is_an_error_of_one_line(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     def wait(timeout: float) -> int:
         raise subprocess.TimeoutExpired("supervisord", timeout)
 
@@ -102,7 +106,7 @@ def test_a_supervisord_that_cannot_be_killed_is_one_line(cluster: Cluster, capsy
         cluster.stop()
 
 
-def test_another_stop_that_never_ends_is_waited_for_with_a_limit(
+def test_the_wait_for_another_stop_that_never_ends_is_bounded(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("localcluster.cluster.LONGEST_START_S", 0.0)
