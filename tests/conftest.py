@@ -1,4 +1,4 @@
-"""What every test may use: the running system, as `make up` starts it, on ports of its own."""
+"""The fixtures of all tests: the running system, as `make up` starts it, on ports of its own."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-# Before anything of the api is imported: tests look into modules, and replace what is in them.
+# Before any module of the api is imported: tests access modules and replace their contents.
 os.environ["TARANTKV_COMPILED"] = "off"
 
 from localcluster.cluster import Cluster
@@ -22,7 +22,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(
         for_tests(
             tmp_path_factory.mktemp("cluster"),
-            # Shards count how often they applied each chunk: no test may ever find more than one.
+            # Shards count how often they applied each chunk: no test may find more than one application.
             tier_settings={"shard": {"TARANTKV_COUNT_APPLICATIONS": "true"}},
         )
     )
@@ -36,7 +36,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
-    """Makes clusters, not started, for a test that breaks or reconfigures one; takes what `for_tests` takes."""
+    """Makes clusters, not started, for a test that breaks or reconfigures one; takes the arguments of `for_tests`."""
     made: list[Cluster] = []
 
     def new(data_dir: Path | None = None, **options: object) -> Cluster:

@@ -1,7 +1,7 @@
 """No test may leave keys behind in Redis: every key has an owner that renews it, or an expiry.
 
-The streams of the shards are their owners' and must be empty; every other key must expire by itself. Nor may the system
-have sent commands that its Redis users lack the rights for.
+The streams of the shards have no expiry and must be empty; every other key must expire by itself. The system also must
+not have sent commands for which its Redis users lack the rights.
 """
 
 import time
@@ -13,7 +13,7 @@ from protocol.names import shard_stream
 from tests.redis_client import as_tarantkv
 
 SETTLE_S = 5.0
-"""An abandoned frame goes with its api's next round trip, and a worker that was held up has to catch up."""
+"""An abandoned frame is deleted with its api's next round trip, and a delayed worker must catch up."""
 
 _NO_EXPIRY = -1
 _POLL_S = 0.05

@@ -1,4 +1,4 @@
-"""The bodies of writes, read as the api reads small ones and as it reads large ones."""
+"""Decodes the bodies of writes with the api's decoder of small bodies and with that of large ones."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ def in_steps() -> Iterator[None]:
 
 
 def stored(body: bytes, body_format: Format, way: Way, limits: BatchSettings = LIMITS) -> dict[str, bytes]:
-    """The bytes that a write would send to the shard, by key; raises `Problem` where it is refused."""
+    """The bytes that a write would send to the shard, by key; raises `Problem` if it is refused."""
     groups = Groups(ONE_SHARD)
     if way is Way.AT_ONCE:
         add_write(groups, body, body_format, limits)

@@ -1,4 +1,4 @@
-"""What these tests share with the integration tests: the session's cluster, clients, users, apis beside its own."""
+"""The fixtures that these tests share with the integration tests: the session's cluster, clients, users, other apis."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The compose file: settings reach their containers, and no port or file is open that need not be."""
+"""The compose file passes settings to their containers, and opens no unnecessary port or file."""
 
 import os
 import re
@@ -31,7 +31,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 SHARDS = ["s1", "s2", "s3"]
 READERS = {"api": "api", "worker": "worker", **dict.fromkeys(SHARDS, "shard")}
 
-# A container has neither a console nor another place to keep its data than its volume, and leaves TLS to a proxy.
+# A container has no console, stores its data only in its volume, and leaves TLS to a proxy.
 NOT_IN_CONTAINERS = {"TARANTKV_SHARD_CONSOLE", "TARANTKV_TLS_CERT", "TARANTKV_TLS_KEY"}
 
 
@@ -40,13 +40,13 @@ def test_every_setting_that_a_program_reads_can_be_given_to_its_container(servic
     assert SERVICES[service]["environment"].keys() == variables_of(reader) - NOT_IN_CONTAINERS
 
 
-def test_only_the_api_publishes_a_port_and_on_this_machine_alone_unless_told_otherwise() -> None:
+def test_only_the_api_publishes_a_port_and_by_default_only_locally() -> None:
     assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "grafana"}
     assert SERVICES["grafana"]["ports"] == ["127.0.0.1:3000:3000"]
     assert SERVICES["api"]["ports"] == ["${TARANTKV_PUBLISH:-127.0.0.1}:${TARANTKV_PORT:-8081}:8081"]
 
 
-def test_every_secret_comes_from_outside_and_its_absence_says_what_to_do() -> None:
+def test_every_secret_comes_from_outside_and_a_missing_one_is_explained() -> None:
     for name in random_secrets():
         if name != "TARANTKV_ADMIN_USER":
             values = re.findall(rf"^\s*{name}: (.*)$", TEXT, re.MULTILINE)
@@ -55,8 +55,8 @@ def test_every_secret_comes_from_outside_and_its_absence_says_what_to_do() -> No
                 assert f'${{{name}:?is not set, run "make env" to write .env}}' in value or value.startswith("*")
 
 
-def test_every_variable_that_is_filled_in_is_known_to_the_programs() -> None:
-    """Otherwise `make up` would refuse an `.env` that holds it."""
+def test_every_variable_in_the_file_is_known_to_the_programs() -> None:
+    """Otherwise `make up` would refuse an `.env` that contains it."""
     filled_in = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
     assert filled_in <= known_variables() | CLIENT_VARIABLES
 
@@ -68,7 +68,7 @@ def test_redis_may_use_as_much_memory_as_with_make_up() -> None:
 def test_no_secret_is_an_argument() -> None:
     for service in SERVICES.values():
         for arguments in (service.get("command", []), service.get("entrypoint", [])):
-            # Compose fills in a single dollar before the program starts; a doubled one reaches the container's shell.
+            # Compose replaces a variable with a single dollar sign; a doubled one reaches the container's shell.
             assert "$" not in " ".join(arguments).replace("$$", "")
 
 
@@ -84,7 +84,7 @@ def test_every_service_is_confined_checked_and_limited(name: str) -> None:
     assert service["mem_limit"]
     assert service["healthcheck"]["test"]
     assert service["restart"] == "unless-stopped"
-    # The image of api and worker names its user itself.
+    # The image of api and worker sets its user itself.
     assert "build" in service or service["user"] not in ("root", "0")
 
 
@@ -95,11 +95,11 @@ def test_services_that_others_need_start_first() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"TARANTKV_STOP_GRACE_S": "90"}])
-def test_a_program_is_told_how_long_docker_lets_it_end(given: dict[str, str]) -> None:
+def test_a_program_gets_the_grace_period_of_docker(given: dict[str, str]) -> None:
     for service, concern in (("api", HttpSettings), ("worker", WorkerSettings)):
         told = interpolate(SERVICES[service]["environment"]["TARANTKV_STOP_GRACE_S"], given.get)
         assert interpolate(SERVICES[service]["stop_grace_period"], given.get) == f"{told}s"
-        # With which it refuses a drain that is longer, and takes the usual one.
+        # With it the program refuses a longer drain and accepts the default.
         check_together(load(concern, {"TARANTKV_STOP_GRACE_S": told}))
         with pytest.raises(SettingsError, match="or it is killed"):
             check_together(
@@ -118,7 +118,7 @@ def test_the_number_of_workers_is_a_variable_that_the_next_up_keeps() -> None:
     assert SERVICES["worker"]["scale"] == "${TARANTKV_WORKER_PROCESSES:-1}"
 
 
-def test_folders_are_mounted_in_the_form_in_which_no_character_of_their_path_is_syntax() -> None:
+def test_folders_are_mounted_in_the_form_without_syntax_in_their_paths() -> None:
     for service in SERVICES.values():
         for mount in service.get("volumes", []):
             assert isinstance(mount, dict) or not mount.startswith((".", "/", "~"))
@@ -128,7 +128,7 @@ def test_folders_are_mounted_in_the_form_in_which_no_character_of_their_path_is_
 
 @pytest.mark.parametrize("name", ["api", "worker"])
 def test_a_health_check_does_not_import_the_program(name: str) -> None:
-    """It runs every few seconds in every container; `python -m worker --check` costs half a second of a processor."""
+    """It runs every few seconds in every container; `python -m worker --check` takes half a second of CPU time."""
     test = SERVICES[name]["healthcheck"]["test"]
     assert test[:3] == ["CMD", "python", "-ISc"]
     compile(test[3], name, "exec")
@@ -138,7 +138,7 @@ def test_a_health_check_does_not_import_the_program(name: str) -> None:
     assert imported <= {"os", "socket", "time"}
 
 
-def test_a_worker_that_stands_still_fails_its_health_check(tmp_path: Path) -> None:
+def test_a_stuck_worker_fails_its_health_check(tmp_path: Path) -> None:
     heartbeat = tmp_path / "heartbeat"
     code = SERVICES["worker"]["healthcheck"]["test"][3].replace("/tmp/heartbeat", str(heartbeat))
     assert str(heartbeat) in code
@@ -193,7 +193,7 @@ def test_grafana_finds_prometheus_and_the_board() -> None:
     assert scraped[0]["static_configs"] == [{"targets": ["api:8081"]}]
 
 
-def test_the_images_leave_out_everything_but_what_runs() -> None:
+def test_the_images_contain_only_what_runs() -> None:
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     files = [ROOT / "Dockerfile", ROOT / "docker" / "shard.Dockerfile"]
     copied = {
@@ -202,12 +202,12 @@ def test_the_images_leave_out_everything_but_what_runs() -> None:
     assert kept == {source for line in copied for source in line.split()}
 
 
-def test_the_image_runs_as_nobody_who_may_log_in_and_was_told_no_secret() -> None:
+def test_the_image_runs_as_a_user_without_login_and_contains_no_secret() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
     assert users
     assert all(user.split(":")[0].isdecimal() and user.split(":")[0] != "0" for user in users)
-    # What stands in ARG, ENV or a command stays in the image's history; a build argument would be shown there as well.
+    # ARG, ENV and commands stay in the image's history, which would also show a build argument.
     for line in lines:
         if not line.lstrip().startswith("#"):
             assert not re.search(r"SECRET|PASSWORD|TOKEN|\bADD\b|\.env\b|--mount=type=secret", line, re.IGNORECASE), (
@@ -218,7 +218,7 @@ def test_the_image_runs_as_nobody_who_may_log_in_and_was_told_no_secret() -> Non
 
 
 @pytest.mark.parametrize("lock", sorted(ROOT.glob("requirements*.lock")), ids=lambda path: path.name)
-def test_every_package_is_pinned_with_hashes_and_installed_by_them(lock: Path) -> None:
+def test_every_package_is_installed_with_a_pinned_hash(lock: Path) -> None:
     packages = re.split(r"\n(?=\S)", lock.read_text().strip())
     assert len(packages) > 2
     for package in packages:
@@ -228,13 +228,13 @@ def test_every_package_is_pinned_with_hashes_and_installed_by_them(lock: Path) -
         text = re.sub(r"\\\n\s*", "", (ROOT / source).read_text())
         installs = [line for line in text.splitlines() if re.search(r"pip\b.*\binstall\b", line)]
         assert installs
-        # What takes nothing from anywhere else needs no hashes: the client, from this clone.
+        # The client is installed from this clone without its dependencies, and so needs no hashes.
         pinned = ("--require-hashes", "--no-index")
         assert all(any(way in line for way in pinned) and "--no-deps" in line for line in installs), source
 
 
-def test_the_contract_tests_are_whole_in_the_image_of_the_api(tmp_path: Path) -> None:
-    """The image has them without the other tests: `docker compose exec api pytest tests/contract`."""
+def test_the_image_of_the_api_contains_the_complete_contract_tests(tmp_path: Path) -> None:
+    """The image does not have the other tests: `docker compose exec api pytest tests/contract`."""
     copied = re.findall(r"^COPY (\S+) (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     for source, target in copied:
         if (ROOT / source).is_dir():

@@ -1,4 +1,4 @@
-"""Chromium, driven by playwright, in front of the test cluster's console. Both are skipped where they are missing."""
+"""Chromium, driven by playwright, with the test cluster's console. The tests are skipped if one of them is missing."""
 
 import json
 import math
@@ -64,7 +64,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def people(cluster: Cluster) -> dict[str, Person]:
-    """Three users: one may do everything, one may read, and one may only watch."""
+    """Three users: one with every scope, one who may read, and one who may only observe."""
     found = {"editor": (cluster.admin_user, cluster.admin_password)}
     for name, scopes in (("reader", "observe,read"), ("watcher", "observe")):
         done = manage(cluster, "user-add", name, "--scopes", scopes, password=PASSWORD)
@@ -74,7 +74,7 @@ def people(cluster: Cluster) -> dict[str, Person]:
 
 
 class Store:
-    """The data as another client than the browser sees it."""
+    """The data for a client other than the browser."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
@@ -127,7 +127,7 @@ def new_page(chromium: Any, cluster: Cluster, people: dict[str, Person]) -> Iter
 
 
 def is_fault(message: Any) -> bool:
-    # Chromium says so of every answer from 400 up, also of those that a test asks for; and of a server that is gone.
+    # Chromium reports every answer from 400 on, even those that a test causes, and a server that has ended.
     return message.type in ("error", "warning") and not message.text.startswith("Failed to load resource:")
 
 
@@ -138,19 +138,19 @@ def log_in(page: Any, name: str, password: str) -> None:
 
 
 class Pictures:
-    """Screenshots for the documentation, kept where CONSOLE_PICTURES names the folder."""
+    """Screenshots for the documentation, stored in the folder CONSOLE_PICTURES."""
 
     def __init__(self, folder: str | None, store: Store) -> None:
         self._folder = folder
         self._store = store
 
     def keep(self, page: Any, name: str) -> None:
-        """Keep a screenshot, if it is one of the documentation's."""
+        """Store a screenshot if the documentation needs it."""
         if self._folder and name in SHOWN:
             page.screenshot(path=str(Path(self._folder) / f"console-{name}.png"), animations="disabled")
 
     def work(self, seconds: float) -> None:
-        """Give the charts data where screenshots are taken."""
+        """Give the charts data if screenshots are taken."""
         end = time.monotonic() + (seconds if self._folder else 0)
         while (left := end - time.monotonic()) > 0:
             for number in range(1 + int(6 * (1 + math.sin(left)))):

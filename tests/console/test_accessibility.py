@@ -1,4 +1,4 @@
-"""The console for people who see little or nothing, or use no mouse: axe's rules on every screen, and the keyboard."""
+"""The console without sight or without a mouse: axe's rules on every screen, and the keyboard."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ def violations(page: Any) -> list[str]:
 
 @pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_screen(
+def test_axe_finds_no_fault_on_any_screen(
     new_page: NewPage, store: Store, fresh_key: Callable[[], str], scheme: str, width: int
 ) -> None:
     key = fresh_key()
@@ -47,7 +47,7 @@ def test_axe_finds_nothing_on_any_screen(
     assert violations(page) == [], "conflict"
 
 
-def test_all_is_done_by_the_keyboard(
+def test_every_action_can_be_done_by_the_keyboard(
     new_page: NewPage, people: dict[str, Person], store: Store, fresh_key: Callable[[], str]
 ) -> None:
     key = fresh_key()
@@ -70,14 +70,14 @@ def test_all_is_done_by_the_keyboard(
     page.get_by_role("button", name="Delete…").focus()
     page.keyboard.press("Enter")
     page.get_by_role("dialog").wait_for()
-    # "No" has the focus, so that a second Enter deletes nothing.
+    # "No" has the focus, so a second Enter deletes nothing.
     page.keyboard.press("Enter")
     page.get_by_role("dialog").wait_for(state="detached")
     assert page.evaluate("document.activeElement.textContent") == "Delete…"
     assert store.get(key).text == "1"
 
 
-def test_a_colour_scheme_that_changes_is_followed(new_page: NewPage) -> None:
+def test_the_console_follows_a_change_of_the_colour_scheme(new_page: NewPage) -> None:
     page = new_page(color_scheme="light")
     page.get_by_text("All is well").wait_for()
     background = "getComputedStyle(document.documentElement).backgroundColor"
@@ -87,7 +87,9 @@ def test_a_colour_scheme_that_changes_is_followed(new_page: NewPage) -> None:
     page.wait_for_function("document.querySelectorAll('canvas').length === 4")
 
 
-def test_a_screen_reader_hears_what_a_value_is(new_page: NewPage, store: Store, fresh_key: Callable[[], str]) -> None:
+def test_a_screen_reader_gets_a_description_of_a_value(
+    new_page: NewPage, store: Store, fresh_key: Callable[[], str]
+) -> None:
     key = fresh_key()
     store.put(key, "1")
     page = new_page(screen="data")

@@ -1,4 +1,4 @@
-"""The console in a real browser behind nginx with TLS, as docs/console.md says it is set up."""
+"""The console in a real browser behind nginx with TLS, set up as in docs/console.md."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tests.interop.proxies import Certificate, nginx, program
 __all__ = ["certificate", "proxied_api"]
 
 
-def test_a_key_is_seen_and_changed_over_https_and_the_session_ends(
+def test_a_key_can_be_shown_and_changed_over_https_and_the_session_ends(
     chromium: Any,
     people: dict[str, Person],
     store: Store,
@@ -27,7 +27,7 @@ def test_a_key_is_seen_and_changed_over_https_and_the_session_ends(
     store.put(key, '"before"')
     passed_on = {"proxy_set_header Host $host;": "proxy_set_header Host $http_host;"}
     with nginx(tmp_path, port_of(proxied_api.base_url), certificate, passed_on) as proxy:
-        # Nobody has signed the certificate but itself.
+        # The certificate is self-signed.
         context = chromium.new_context(ignore_https_errors=True)
         try:
             context.set_default_timeout(WAIT_MS)

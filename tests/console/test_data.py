@@ -1,4 +1,4 @@
-"""Keys and values in a real browser: seen as they are, changed as they were typed, and never by accident."""
+"""Keys and values in a real browser: they are shown exactly, changed exactly as typed, and never by accident."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def value(page: Any, name: str = "Value") -> Any:
     return page.get_by_role("region", name=name, exact=True)
 
 
-def test_an_edit_keeps_every_digit_and_the_time_left(
+def test_an_edit_keeps_every_digit_and_the_expiry(
     new_page: NewPage, store: Store, fresh_key: Callable[[], str]
 ) -> None:
     key = fresh_key()
@@ -40,7 +40,7 @@ def test_an_edit_keeps_every_digit_and_the_time_left(
     assert found.headers["x-expires-at"] == expires
 
 
-def test_a_text_that_is_no_json_is_not_sent(new_page: NewPage, store: Store, fresh_key: Callable[[], str]) -> None:
+def test_a_text_that_is_not_json_is_not_sent(new_page: NewPage, store: Store, fresh_key: Callable[[], str]) -> None:
     key = fresh_key()
     store.put(key, "1")
     page = new_page(screen="data")
@@ -49,7 +49,7 @@ def test_a_text_that_is_no_json_is_not_sent(new_page: NewPage, store: Store, fre
     editor(page).fill("{")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("alert").get_by_text("This is not JSON").wait_for()
-    # The page leaves to the API what only the API can check.
+    # Only the API can check this, so the page sends it.
     editor(page).fill(DIGITS)
     page.get_by_role("button", name="Save").click()
     page.get_by_role("alert").get_by_text("It may not have been saved").wait_for()
@@ -59,7 +59,7 @@ def test_a_text_that_is_no_json_is_not_sent(new_page: NewPage, store: Store, fre
 
 
 @pytest.mark.parametrize(("key", "answer"), [("customer:4711", "over"), ("customer:4712", "drop")])
-def test_an_edit_that_conflicts_shows_both_and_overwrites_nothing_by_itself(
+def test_a_conflicting_edit_shows_both_values_and_overwrites_nothing_by_itself(
     new_page: NewPage, store: Store, pictures: Pictures, key: str, answer: str
 ) -> None:
     store.put(key, '{"name":"Mary","visits":7}')
@@ -84,9 +84,7 @@ def test_an_edit_that_conflicts_shows_both_and_overwrites_nothing_by_itself(
         assert store.get(key).text == '{"name":"Mary","visits":9}'
 
 
-def test_a_key_is_created_only_where_there_is_none(
-    new_page: NewPage, store: Store, fresh_key: Callable[[], str]
-) -> None:
+def test_a_key_is_created_only_if_it_is_absent(new_page: NewPage, store: Store, fresh_key: Callable[[], str]) -> None:
     key = fresh_key()
     page = new_page(screen="data")
     look_up(page, key)
@@ -98,7 +96,7 @@ def test_a_key_is_created_only_where_there_is_none(
     assert store.get(key).text == '"theirs"'
 
 
-def test_a_key_is_deleted_after_a_question_and_only_as_it_was_seen(
+def test_a_key_is_deleted_after_a_question_and_only_with_the_shown_version(
     new_page: NewPage, store: Store, fresh_key: Callable[[], str]
 ) -> None:
     key = fresh_key()
@@ -120,7 +118,9 @@ def test_a_key_is_deleted_after_a_question_and_only_as_it_was_seen(
     assert store.get(key).status_code == 404
 
 
-def test_hostile_keys_and_values_are_text(new_page: NewPage, store: Store, fresh_key: Callable[[], str]) -> None:
+def test_hostile_keys_and_values_are_shown_as_text(
+    new_page: NewPage, store: Store, fresh_key: Callable[[], str]
+) -> None:
     prefix = fresh_key()
     attack = "<script>window.hit=1</script><img src=x onerror=window.hit=1>"
     key = f"{prefix}{attack}\u202egnp.exe\u0000%2F/?#&'\""
@@ -139,7 +139,7 @@ def test_hostile_keys_and_values_are_text(new_page: NewPage, store: Store, fresh
     assert "ملف" in shown
     assert page.locator("main script, main img").count() == 0
     assert page.evaluate("window.hit") is None
-    # An escape in the editor stands for the same text.
+    # An escape in the editor means the same text.
     before = store.get(key)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("button", name="Save").click()
@@ -162,7 +162,7 @@ def test_a_value_of_500_kilobytes_is_shown_in_part_and_whole_when_asked_for(
     page.wait_for_function("document.querySelector('pre.value').textContent.endsWith('xend\"')")
 
 
-def test_names_come_by_the_hundred_and_go_as_a_file(
+def test_keys_are_listed_by_the_hundred_and_exported_as_a_file(
     new_page: NewPage, store: Store, fresh_key: Callable[[], str]
 ) -> None:
     prefix = fresh_key()
@@ -194,7 +194,7 @@ def test_names_come_by_the_hundred_and_go_as_a_file(
         ('{"a":1', '{"a":1'),
     ],
 )
-def test_a_value_is_laid_out_without_a_change(new_page: NewPage, text: str, laid_out: str) -> None:
+def test_a_value_is_formatted_without_a_change(new_page: NewPage, text: str, laid_out: str) -> None:
     page = new_page(None)
     found = page.evaluate("async (text) => (await import('/console/static/json_text.js')).laidOut(text)", text)
     assert found == laid_out

@@ -1,4 +1,4 @@
-"""The screens in a real browser: what they show while the system works and while parts of it fail."""
+"""The screens in a real browser, while the system works and while parts of it fail."""
 
 import signal
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def is_as_wide_as_its_window(page: Any) -> bool:
 
 
 @pytest.mark.parametrize(("name", "width", "height"), LOOKS)
-def test_each_screen_fits_and_shows_what_runs(
+def test_each_screen_fits_and_shows_the_running_parts(
     new_page: NewPage, store: Data, pictures: Pictures, name: str, width: int, height: int
 ) -> None:
     store.put_many({f"session:{number:03}": {"user": number, "name": "Mary"} for number in range(120)})
@@ -53,7 +53,7 @@ def test_each_screen_fits_and_shows_what_runs(
     shown = " ".join(lane.inner_text().split())
     for text in ("redis.sock", "up for", " s ", "%", "of 256 MiB", "s1, s2, s3"):
         assert text in shown
-    assert page.get_by_role("heading", name="Buckets on the move").count() == 0, "on one machine none moves"
+    assert page.get_by_role("heading", name="Buckets on the move").count() == 0, "on one machine no bucket moves"
     assert is_as_wide_as_its_window(page)
     pictures.keep(page, f"queue-{name}")
     page.get_by_role("link", name="Data").click()
@@ -66,7 +66,7 @@ def test_each_screen_fits_and_shows_what_runs(
     pictures.keep(page, f"data-{name}")
 
 
-def test_a_dead_shard_appears_with_what_to_do_and_goes_when_it_is_back(
+def test_a_dead_shard_appears_with_what_to_do_until_it_runs_again(
     new_page: NewPage, cluster: Cluster, pictures: Pictures
 ) -> None:
     page = new_page()
@@ -77,7 +77,7 @@ def test_a_dead_shard_appears_with_what_to_do_and_goes_when_it_is_back(
         page.get_by_role("status").get_by_text("1 of 3 shards do not answer: s2.").wait_for(timeout=30_000)
         assert "make logs NAMES=shard-s2" in page.get_by_role("status").inner_text()
         row.get_by_text("down", exact=True).wait_for()
-        assert "MiB of" in row.inner_text(), "what it told before is gone"
+        assert "MiB of" in row.inner_text(), "its former values are not shown any more"
         pictures.keep(page, "dead-shard")
     finally:
         cluster.kill("shard-s2", signal.SIGCONT)
@@ -85,7 +85,7 @@ def test_a_dead_shard_appears_with_what_to_do_and_goes_when_it_is_back(
     row.get_by_text("up", exact=True).wait_for()
 
 
-def test_moves_of_buckets_appear_with_their_progress_and_go(new_page: NewPage, cluster: Cluster) -> None:
+def test_moves_of_buckets_are_shown_with_their_progress_until_they_end(new_page: NewPage, cluster: Cluster) -> None:
     shard = Store(cluster).consoles["s1"]
     page = new_page(screen="queue")
     page.get_by_role("table", name="Redis lanes").wait_for()
@@ -121,14 +121,14 @@ def test_a_problem_is_found_by_its_request_id(
     page.get_by_text("No problem has this id.").wait_for()
 
 
-def test_nobody_is_asked_while_nobody_looks(new_page: NewPage) -> None:
+def test_a_hidden_page_sends_no_requests(new_page: NewPage) -> None:
     page = new_page()
     page.get_by_text("All is well").wait_for()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     hide = "Object.defineProperty(document, 'hidden', {configurable: true, value: %s});"
     page.evaluate(hide % "true" + "document.dispatchEvent(new Event('visibilitychange'))")
-    # No event tells that something does not happen: wait for more than two of its periods.
+    # There is no event for the absence of requests: wait for more than two of their periods.
     page.wait_for_timeout(5000)
     assert asked == []
     page.evaluate(hide % "false" + "document.dispatchEvent(new Event('visibilitychange'))")
@@ -137,7 +137,7 @@ def test_nobody_is_asked_while_nobody_looks(new_page: NewPage) -> None:
         pass
 
 
-def test_an_api_that_does_not_answer_is_told_from_one_that_is_well(new_page: NewPage) -> None:
+def test_an_api_that_does_not_answer_is_shown_as_such(new_page: NewPage) -> None:
     page = new_page()
     page.get_by_text("All is well").wait_for()
     page.route("**/console/api/status", lambda route: route.abort())
@@ -146,7 +146,7 @@ def test_an_api_that_does_not_answer_is_told_from_one_that_is_well(new_page: New
     page.get_by_role("alert").wait_for(state="detached", timeout=30_000)
 
 
-def test_opening_the_data_asks_for_no_key(new_page: NewPage) -> None:
+def test_opening_the_data_screen_requests_no_key(new_page: NewPage) -> None:
     page = new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -157,7 +157,9 @@ def test_opening_the_data_asks_for_no_key(new_page: NewPage) -> None:
     assert {url.partition("/console/api/")[2] for url in asked if "/console/api/" in url} == {"status"}
 
 
-def test_what_a_user_may_not_do_is_not_offered(new_page: NewPage, store: Data, fresh_key: Callable[[], str]) -> None:
+def test_actions_that_a_user_may_not_do_are_not_offered(
+    new_page: NewPage, store: Data, fresh_key: Callable[[], str]
+) -> None:
     key = fresh_key()
     store.put(key, "1")
     page = new_page("watcher", screen="data")

@@ -1,4 +1,4 @@
-"""Logins and logouts in a real browser; other pages can do nothing with its cookie."""
+"""Logins and logouts in a real browser; other pages cannot use its cookie."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ ASK = """async ([url, method]) => {
 }"""
 
 
-def test_a_wrong_password_is_said_and_a_right_one_opens_the_screen_that_was_asked_for(
+def test_a_wrong_password_is_reported_and_a_right_one_opens_the_requested_screen(
     new_page: NewPage, people: dict[str, Person]
 ) -> None:
     page = new_page(None, screen="queue")
@@ -37,7 +37,7 @@ def test_a_wrong_password_is_said_and_a_right_one_opens_the_screen_that_was_aske
     assert page.evaluate("document.cookie") == ""
 
 
-def test_a_logout_ends_the_session_also_for_a_copy_of_its_cookie(new_page: NewPage, cluster: Cluster) -> None:
+def test_a_logout_ends_the_session_even_for_a_copy_of_its_cookie(new_page: NewPage, cluster: Cluster) -> None:
     page = new_page()
     (cookie,) = page.context.cookies()
     page.get_by_role("button", name="Log out").click()
@@ -59,7 +59,7 @@ def test_a_session_that_ends_elsewhere_leads_back_to_the_login(new_page: NewPage
 
 @pytest.fixture
 def other_server() -> Iterator[str]:
-    """A page of another server on this machine: the same site for a browser, so that it sends its cookies there."""
+    """A page of another server on this machine: the same site for a browser, which sends its cookies there."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -99,13 +99,13 @@ def test_a_page_of_another_origin_cannot_use_the_session(
         new = [row for row in problems(cluster, people["editor"]) if row not in before]
         return {(row["method"], row["route"]) for row in new if row["status"] == 403}
 
-    until(lambda: refused() == asked, 10, "not all of it was refused")
+    until(lambda: refused() == asked, 10, "not all requests were refused")
     page.reload()
     page.get_by_role("button", name="Log out").wait_for()
 
 
 def test_a_browser_sends_its_cookies_to_all_servers_of_this_machine(new_page: NewPage, other_server: str) -> None:
-    """Why the origin is checked: for a browser all ports are one site. docs/console.md warns of it."""
+    """This is why the origin is checked: for a browser all ports are one site. docs/console.md warns about it."""
     page = new_page()
     page.goto(other_server)
     assert COOKIE in page.locator("body").inner_text()
@@ -118,7 +118,7 @@ def problems(cluster: Cluster, person: Person) -> list[dict[str, Any]]:
     return found
 
 
-def test_no_page_may_hold_the_console_in_a_frame(new_page: NewPage, cluster: Cluster, other_server: str) -> None:
+def test_no_page_can_show_the_console_in_a_frame(new_page: NewPage, cluster: Cluster, other_server: str) -> None:
     page = new_page()
     other = page.context.new_page()
     other.goto(other_server)

@@ -1,4 +1,4 @@
-"""The Helm chart: what it renders is valid, says the same as the rest of the project, and keeps what must be kept."""
+"""The Helm chart: its output is valid and agrees with the rest of the project."""
 
 import json
 import re
@@ -86,7 +86,7 @@ def test_every_resource_is_valid_for_kubernetes(version: str, settings: tuple[st
 
 
 @needs_helm
-def test_the_check_against_kubernetes_would_find_a_misspelt_field() -> None:
+def test_the_check_against_kubernetes_finds_a_misspelt_field() -> None:
     resource = json.loads(json.dumps(workloads()["kv-tarant-kv-api"]))
     resource["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -117,7 +117,7 @@ def test_a_value_that_cannot_work_is_refused_by_name(setting: str, said: str) ->
 
 @needs_helm
 def test_the_shards_are_configured_as_on_one_machine() -> None:
-    """But for where they listen, which is every address of the pod."""
+    """Only the address differs: they listen on every address of the pod."""
     numbers, replicas = (1, 2, 4), 3
     made = of_kind("ConfigMap", "shards.numbers={1,2,4}", "shards.walMode=fsync")["kv-tarant-kv-cluster"]
     config = yaml.safe_load(made["data"]["config.yaml"])
@@ -144,7 +144,7 @@ def test_the_shards_are_configured_as_on_one_machine() -> None:
 
 
 @needs_helm
-def test_api_and_workers_are_told_every_instance() -> None:
+def test_api_and_workers_get_the_addresses_of_all_instances() -> None:
     told = of_kind("ConfigMap")["kv-tarant-kv-settings"]["data"]
     shards = parse_shards(told["TARANTKV_SHARDS"])
     assert list(shards) == ["s1", "s2"]
@@ -202,7 +202,7 @@ def test_no_container_runs_as_root_or_can_become_it_or_writes_to_its_image() -> 
 
 
 @needs_helm
-def test_two_instances_of_a_shard_are_never_on_one_node_and_one_at_most_is_taken_down() -> None:
+def test_instances_of_a_shard_are_on_different_nodes_and_evicted_one_at_a_time() -> None:
     budgets = of_kind("PodDisruptionBudget")
     for shard in ("s1", "s2"):
         workload = workloads()[f"kv-tarant-kv-{shard}"]
@@ -219,7 +219,7 @@ def test_two_instances_of_a_shard_are_never_on_one_node_and_one_at_most_is_taken
 
 
 @needs_helm
-def test_every_selector_finds_the_pods_that_it_is_meant_for() -> None:
+def test_every_selector_matches_its_pods() -> None:
     pods = {
         name: workload["spec"]["template"]["metadata"]["labels"].items()
         for name, workload in workloads(*EVERYTHING).items()
@@ -236,14 +236,14 @@ def test_every_selector_finds_the_pods_that_it_is_meant_for() -> None:
 
 
 @needs_helm
-def test_only_workers_the_api_and_other_instances_reach_a_shard() -> None:
+def test_only_workers_the_api_and_other_instances_can_reach_a_shard() -> None:
     (rule,) = of_kind("NetworkPolicy")["kv-tarant-kv-shard"]["spec"]["ingress"]
     callers = {each["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for each in rule["from"]}
     assert callers == {"api", "worker", "shard"}
 
 
 @needs_helm
-def test_a_pod_has_longer_to_end_than_its_program_takes() -> None:
+def test_a_pod_is_killed_later_than_its_program_needs_to_end() -> None:
     def grace(name: str, *settings: str) -> int:
         found: int = workloads(*settings)[name]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
         return found
@@ -257,7 +257,7 @@ def test_a_pod_has_longer_to_end_than_its_program_takes() -> None:
 
 
 @needs_helm
-def test_own_redis_leaves_no_lane_of_the_chart() -> None:
+def test_with_an_external_redis_the_chart_has_no_lane() -> None:
     urls = ["redis://r1:6379/0", "rediss://r2:6379/0"]
     settings = (f"redis.urls={{{','.join(urls)}}}",)
     assert "kv-tarant-kv-redis" not in {each["metadata"]["name"] for each in rendered(*settings)}
@@ -265,10 +265,10 @@ def test_own_redis_leaves_no_lane_of_the_chart() -> None:
     assert told.split(",") == urls
 
 
-def test_the_chart_is_of_this_version() -> None:
+def test_the_chart_has_the_version_of_the_project() -> None:
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == VERSION
 
 
-def test_redis_starts_as_with_compose() -> None:
+def test_redis_is_started_as_by_compose() -> None:
     for name in ("redis.sh", "redis_api.acl", "redis_worker.acl"):
         assert (CHART / "files" / name).resolve() == ROOT / "docker" / name

@@ -1,8 +1,8 @@
-"""The examples of docs/api.md: what stands in their blocks, and how an answer is compared with what is shown.
+"""The examples of docs/api.md: the content of their blocks, and how an answer is compared with the shown one.
 
 A block is a request (its line, header fields, an empty line, its body), a line `HTTP 200` and the answer's body.
-Versions and texts that end in `…` are variables. The first answer that has one sets its value, and later requests use
-it.
+Versions and texts that end in `…` are variables. The first answer with a variable sets its value, and later requests
+use it.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def examples(page: str) -> Iterator[Example]:
 
 @dataclass
 class Variables:
-    """The values that answers have given to what is shown."""
+    """The values of the variables, from the answers so far."""
 
     values: dict[str, str] = field(default_factory=dict)
 
     def filled(self, text: str) -> str:
-        """A request, or a field of its head, with the values in it."""
+        """A request, or a field of its head, with the values of its variables."""
         for shown, value in self.values.items():
             text = text.replace(json.dumps(shown, ensure_ascii=False), json.dumps(value))
         return text
@@ -60,7 +60,7 @@ class Variables:
         """Check that an answer is as shown.
 
         Raises:
-            AssertionError: it is not; the text says where.
+            AssertionError: it is not; the text names the place.
         """
         if shown == "…" or where.rpartition("/")[2] in _OF_THE_MOMENT:
             return
@@ -75,7 +75,7 @@ class Variables:
         elif isinstance(shown, str) and _VARIABLE.fullmatch(shown):
             assert self.values.setdefault(shown, found) == found, f"{where}: {found}, and before {self.values[shown]}"
         elif where.endswith("/expires_at"):
-            # An expiry that counts from the request is some time in the future; another one is exact.
+            # An expiry that counts from the request is in the future; any other one is exact.
             assert shown == found or found < shown, f"{where}: {found}"
         else:
             assert (shown, type(shown)) == (found, type(found)), f"{where}: {found}"

@@ -1,8 +1,8 @@
-"""Runs the fenced blocks of a page one after the other, as a reader would who follows it line by line.
+"""Runs the fenced blocks of a page one after the other, like a reader who follows it line by line.
 
 A block says by its tag what it is:
 
-- `sh`: lines for one shell, which goes on from block to block. Lines that begin with `# ` are all that the block
+- `sh`: lines for one shell, which continues from block to block. Lines that begin with `# ` are all that the block
   prints. A command that fails ends the test, unless its line looks at the exit code (`echo $?`).
 - `python`: statements for one interpreter, which is started from that shell. Without lines `# ` its output is
   not compared.
@@ -42,7 +42,7 @@ OF_THE_MOMENT = re.compile(r'"version":"[0-9a-f]+"')
 
 
 class PageRunner:
-    """One page in a folder of its own, against a cluster that stands in for the reader's."""
+    """One page in a folder of its own, with a cluster in place of the reader's."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self._cluster = cluster
@@ -55,7 +55,7 @@ class PageRunner:
         self._variables = Variables()
 
     def close(self) -> None:
-        """End what was started."""
+        """End the programs that were started."""
         self._shell.close()
         if self._python is not None:
             self._python.close()
@@ -65,7 +65,7 @@ class PageRunner:
         """Run one block.
 
         Raises:
-            AssertionError: it does not do what the page shows.
+            AssertionError: the result differs from the page.
         """
         assert block.language in TAGS, f"{where}: what is a block of {block.language!r}? See tests/docs/runner.py"
         if named(block) or block.note.startswith("not-run"):

@@ -1,4 +1,4 @@
-"""Every page of docs/ does what it shows: its blocks are run in order, against the session's cluster."""
+"""The blocks of every page of docs/ give the shown results: they are run in order with the session's cluster."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from localcluster.cluster import Cluster
 from tests.docs.runner import PageRunner
 
 KEYS = re.compile(r'"((?:user|session|stock):\d+|hits)"')
-"""The keys of docs/api.md, which the page does not remove itself: that would take an example that no reader needs."""
+"""The keys of docs/api.md. The page does not remove them, because readers need no example for that."""
 
 
 def runnable() -> list[Path]:
@@ -27,7 +27,7 @@ def runner(cluster: Cluster, tmp_path: Path) -> Iterator[PageRunner]:
 
 
 @pytest.mark.parametrize("page", runnable(), ids=lambda page: page.relative_to(DOCS).as_posix())
-def test_a_page_s_examples_do_what_it_shows(page: Path, runner: PageRunner) -> None:
+def test_the_examples_of_a_page_give_the_shown_results(page: Path, runner: PageRunner) -> None:
     text = page.read_text()
     for block in blocks(text):
         runner.run(block, f"{page.relative_to(DOCS)}:{block.line}")

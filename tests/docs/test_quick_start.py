@@ -1,4 +1,4 @@
-"""The quick start, followed in a clone with ports of its own: what test_pages.py only tries is carried out."""
+"""The quick start, followed in a clone with ports of its own: commands that test_pages.py only checks are run."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ __all__ = ["clone", "new_clone"]
 @pytest.fixture
 def shell(clone: Clone) -> Iterator[Shell]:
     found = Shell(clone.root, {name: os.environ[name] for name in KEPT if name in os.environ})
-    # A start takes seconds, and minutes on a machine that is busy.
+    # A start takes seconds, but minutes on a busy machine.
     found.timeout_s = 250
     yield found
     found.close()
@@ -25,7 +25,7 @@ def shell(clone: Clone) -> Iterator[Shell]:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_the_quick_start_leads_where_it_says(clone: Clone, shell: Shell) -> None:
+def test_the_quick_start_gives_the_shown_results(clone: Clone, shell: Shell) -> None:
     page = DOCS / "quick-start.md"
     printed = [
         shell.run(block.text, f"quick-start.md:{block.line}")

@@ -1,4 +1,4 @@
-"""The commands of the README, pasted as they stand there, and what docs/api.md must show."""
+"""The commands of the README, pasted unchanged, and the examples that docs/api.md must have."""
 
 import re
 import subprocess
@@ -14,9 +14,7 @@ from tests.docs.http_examples import Variables, examples
 API_PAGE = REPOSITORY / "docs" / "api.md"
 
 
-def test_the_readme_s_calls_answer_what_it_shows_however_often_they_are_pasted(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_the_calls_of_the_readme_give_the_shown_answers_each_time(cluster: Cluster, tmp_path: Path) -> None:
     section = (REPOSITORY / "README.md").read_text().partition("\n## Use it\n")[2]
     block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
     assert block
@@ -38,7 +36,7 @@ def test_the_readme_s_calls_answer_what_it_shows_however_often_they_are_pasted(
 
 
 def test_the_api_page_has_an_example_of_each_call(cluster: Cluster) -> None:
-    """Of those that have an answer with a document of its own."""
+    """Calls whose answer has no document of its own need no example."""
     described = httpx.get(f"{cluster.base_url}/schema/openapi.json", trust_env=False).json()["paths"]
     shown = {
         re.sub("^/api/users/.*", "/api/users/{name}", re.sub("^/api/keys/.*", "/api/keys/{key}", path))
@@ -57,6 +55,6 @@ def test_the_api_page_has_an_example_of_each_call(cluster: Cluster) -> None:
         (["1a21b45d82a00002", "1a21b45d82a00002"], ["1a21b45d82a00003", "1a21b45d82a00004"]),
     ],
 )
-def test_an_answer_that_is_not_as_shown_is_noticed(shown: object, found: object) -> None:
+def test_a_difference_from_the_shown_answer_is_noticed(shown: object, found: object) -> None:
     with pytest.raises(AssertionError):
         Variables().compare(shown, found)

@@ -20,7 +20,7 @@ def text(name: str) -> str:
     return (DOCS / "reference" / name).read_text()
 
 
-def test_the_api_s_page_has_every_call_and_every_problem() -> None:
+def test_the_page_on_the_api_has_every_call_and_every_problem() -> None:
     headings = set(re.findall(r"^## ([A-Z]+ /\S+)$", text("api.md"), re.MULTILINE))
     methods = {"get", "put", "post", "patch", "delete"}
     assert headings == {
@@ -32,7 +32,7 @@ def test_the_api_s_page_has_every_call_and_every_problem() -> None:
         assert f"`{kind}`" in text("api.md")
 
 
-def test_the_client_s_page_has_every_public_name() -> None:
+def test_the_page_on_the_client_has_every_public_name() -> None:
     methods = {name for name, _ in inspect.getmembers(tarantkv.Client) if not name.startswith("_")}
     assert methods - set(re.findall(r"^- `(\w+)[(:]", text("client.md"), re.MULTILINE)) == set()
     for name, one in vars(errors).items():
@@ -40,7 +40,7 @@ def test_the_client_s_page_has_every_public_name() -> None:
             assert f"| `{name}` |" in text("client.md")
 
 
-def test_the_command_line_s_page_has_every_command_and_the_flags_of_one() -> None:
+def test_the_page_on_the_command_line_has_every_command_with_its_flags() -> None:
     assert re.findall(r"^## (\S+)$", text("cli.md"), re.MULTILINE) == list(COMMANDS)
     section = text("cli.md").partition("\n## incr\n")[2].partition("\n## ")[0]
     named = re.findall(r"^\| `([^` ]+)", section, re.MULTILINE)
@@ -48,7 +48,7 @@ def test_the_command_line_s_page_has_every_command_and_the_flags_of_one() -> Non
     assert "--url" not in named
 
 
-def test_the_metrics_page_has_what_is_scraped() -> None:
+def test_the_page_on_metrics_has_every_scraped_metric() -> None:
     metrics = Metrics()
     metrics.took("s1", 0.1)
     metrics.stage("gate", 0.1)
@@ -59,13 +59,13 @@ def test_the_metrics_page_has_what_is_scraped() -> None:
     assert "| `tarantkv_stage_duration_seconds` | histogram | `stage` |" in text("metrics.md")
 
 
-def test_a_page_that_is_behind_the_code_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_differs_from_the_code_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     page = DOCS / "reference" / "metrics.md"
     monkeypatch.setitem(reference.PAGES, page, lambda: "# Something else\n")
     assert sources.problems() == ["docs/reference/metrics.md: differs from the code: make docs writes it again"]
 
 
-def test_types_are_told_with_their_bounds() -> None:
+def test_types_are_shown_with_their_bounds() -> None:
     words = schemas.Schemas({"components": {"schemas": {"Value": {"type": "array"}}}})
     value = {"$ref": "#/components/schemas/Value"}
     assert (

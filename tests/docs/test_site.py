@@ -1,4 +1,4 @@
-"""The navigation, the links and what comes from the code are as they should be, and a fault in them is noticed."""
+"""The navigation, the links and the generated parts are correct, and a fault in them is noticed."""
 
 import importlib.util
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_every_link_leads_to_a_page_and_a_heading() -> None:
     assert links.problems() == []
 
 
-def test_what_comes_from_the_code_is_as_the_code_is_now() -> None:
+def test_generated_parts_are_those_of_the_present_code() -> None:
     assert sources.problems() == []
 
 
@@ -33,7 +33,7 @@ def test_what_comes_from_the_code_is_as_the_code_is_now() -> None:
         ("#nowhere", "there is no such heading"),
     ],
 )
-def test_a_link_that_leads_nowhere_is_noticed(target: str, why: str) -> None:
+def test_a_broken_link_is_noticed(target: str, why: str) -> None:
     (link,) = pages.links(f"[text]({target})")
     assert links.fault(DOCS / "index.md", link) == why
 
@@ -69,11 +69,11 @@ def test_a_block_is_filled_from_the_function_that_it_names() -> None:
         ("What doctor sees", "what-doctor-sees"),
     ],
 )
-def test_anchors_are_those_of_the_repository_s_web_page(heading: str, anchor: str) -> None:
+def test_anchors_are_those_that_the_repositorys_web_pages_make(heading: str, anchor: str) -> None:
     assert slug(heading) == anchor
 
 
-def test_headings_and_links_in_code_count_for_nothing(tmp_path: Path) -> None:
+def test_headings_and_links_in_code_are_ignored(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One\n\n```sh\n# Two\n[a](b.md)\n```\n\n`[c](d.md)` [e](f.md)\n\n# One\n")
     assert anchors(page) == {"one", "one-1"}
@@ -82,7 +82,7 @@ def test_headings_and_links_in_code_count_for_nothing(tmp_path: Path) -> None:
     assert [(block.line, block.language) for block in blocks(page.read_text())] == [(3, "sh")]
 
 
-def test_links_to_files_outside_docs_lead_into_the_site(tmp_path: Path) -> None:
+def test_links_to_pages_outside_docs_lead_into_the_site(tmp_path: Path) -> None:
     staging.stage(tmp_path)
     assert "](contributing.md)" in (tmp_path / "index.md").read_text()
     assert "](docs/api.md)" not in (tmp_path / "readme.md").read_text()
@@ -98,7 +98,7 @@ def test_links_to_files_outside_docs_lead_into_the_site(tmp_path: Path) -> None:
         '<img alt="" src="http://badges.example/b.svg">',
     ],
 )
-def test_what_a_page_would_load_from_elsewhere_is_noticed(loaded: str, tmp_path: Path) -> None:
+def test_a_page_that_would_load_something_from_another_server_is_noticed(loaded: str, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text('<a href="https://elsewhere.example">text</a><script src="_static/a.js"></script>')
     (tmp_path / "a.css").write_text("a { background: url(data:image/png;base64,AAAA) }")
     assert building.from_elsewhere(tmp_path) == []
@@ -108,12 +108,12 @@ def test_what_a_page_would_load_from_elsewhere_is_noticed(loaded: str, tmp_path:
 
 @pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("sphinx") is None, reason="make docs installs the builder")
-def test_the_builder_finds_nothing_to_complain_about(tmp_path: Path) -> None:
+def test_the_builder_gives_no_warnings(tmp_path: Path) -> None:
     assert building.build(tmp_path / "site") == 0
     assert (tmp_path / "site" / "tutorials" / "cache.html").exists()
 
 
-def test_the_builder_s_copies_have_no_language_that_it_does_not_know(tmp_path: Path) -> None:
+def test_the_builders_copies_have_only_languages_that_it_knows(tmp_path: Path) -> None:
     staging.stage(tmp_path)
     copies = [page.read_text() for page in tmp_path.rglob("*.md")]
     assert len(copies) > 40

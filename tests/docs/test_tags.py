@@ -21,7 +21,7 @@ NOT_RUN = {
     "docs/tracing.md": [".venv/bin/python -m pip install --require-hashes"],
     "docs/tutorials/nightly-import.md": ["tarantkv import /srv/prices.csv"],
 }
-"""How each begins. They need Docker, Kubernetes, a collector, which this machine may not have, or a reader's file."""
+"""The beginning of each block. They need Docker, Kubernetes or a collector, which may be missing, or a user's file."""
 
 OUTSIDE_DOCS = {
     "README.md": "tests/docs/test_readme.py runs what needs neither Docker, nor apt's lists, nor the terminal",
@@ -35,7 +35,7 @@ OUTSIDE_DOCS = {
 MAKE = re.compile(r"^(?:.*\\\n)*.*?\bmake (?P<arguments>[^#\n|()]*)", re.MULTILINE)
 
 
-def test_what_is_not_run_is_listed() -> None:
+def test_blocks_that_are_not_run_are_listed() -> None:
     found = {}
     for page in pages():
         texts = [block.text for block in blocks(page.read_text()) if block.note.startswith("not-run")]
@@ -48,7 +48,7 @@ def test_what_is_not_run_is_listed() -> None:
             assert text.startswith(beginning)
 
 
-def test_the_command_line_takes_commands_that_are_not_run() -> None:
+def test_commands_that_are_not_run_are_valid_for_the_command_line() -> None:
     lines = [
         line
         for page in pages()

@@ -1,4 +1,4 @@
-"""How the benchmark counts the processor time and memory of processes and their children."""
+"""How the benchmark counts the CPU time and memory of processes and their children."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from loadtest.bench.accounting import (
     tree,
 )
 
-# utime 250, stime 50, and of children that are gone 30 and 20.
+# utime 250, stime 50, and 30 and 20 of children that have ended.
 STAT = "42 (a (b) c) S 7 42 42 0 -1 4194560 100 0 0 0 250 50 30 20 20 0 3 0 100 1000 200"
 
 
@@ -48,11 +48,11 @@ def test_a_name_with_blanks_and_parentheses_does_not_shift_the_fields() -> None:
     assert (stat.pid, stat.parent) == (42, 7)
 
 
-def test_the_time_of_children_that_are_gone_counts() -> None:
+def test_the_time_of_children_that_have_ended_counts() -> None:
     assert parse_stat(STAT).ticks == 350
 
 
-def test_a_process_that_ends_while_it_is_looked_at_is_left_out(proc: Path) -> None:
+def test_a_process_that_ends_during_the_count_is_left_out(proc: Path) -> None:
     assert sorted(processes(proc)) == [10, 11, 12, 20]
 
 
@@ -61,11 +61,11 @@ def test_a_tree_is_a_process_with_all_its_descendants(proc: Path) -> None:
     assert tree(12, processes(proc)) == {12}
 
 
-def test_the_tree_of_a_process_that_is_gone_is_empty(proc: Path) -> None:
+def test_the_tree_of_a_process_that_has_ended_is_empty(proc: Path) -> None:
     assert tree(77, processes(proc)) == set()
 
 
-def test_trees_that_overlap_count_once(proc: Path) -> None:
+def test_processes_in_several_trees_count_once(proc: Path) -> None:
     assert members({"api": [10, 11], "redis": [20]}, processes(proc)) == {"api": {10, 11, 12}, "redis": {20}}
 
 
@@ -74,7 +74,7 @@ def test_a_snapshot_adds_up_each_tier(proc: Path) -> None:
     assert found.tiers == {"api": 600 / TICKS_PER_S, "redis": 1000 / TICKS_PER_S}
 
 
-def test_the_machine_was_busy_with_everything_but_idling_waiting_and_what_was_stolen() -> None:
+def test_the_busy_time_of_a_machine_excludes_idle_wait_and_steal_time() -> None:
     assert machine_busy_s("cpu  100 20 300 9000 800 3 4 500 0 0\ncpu0 1") == 427 / TICKS_PER_S
 
 

@@ -1,4 +1,4 @@
-"""One very short benchmark of every system; left out where its packages are not installed (make bench does it)."""
+"""One very short benchmark of every system; skipped if its packages are not installed (make bench installs them)."""
 
 import shutil
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from loadtest.bench.results import Results
 installed = all(map(find_spec, ("asynctnt", "fastapi", "matplotlib", "taskiq", "taskiq_redis"))) and shutil.which("wrk")
 
 
-# Seconds on a quiet machine; beside other test processes the four systems take their time to start.
+# It takes seconds on a quiet machine; with other test processes the four systems start slowly.
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(not installed, reason="the benchmark's own packages are not installed")
 def test_every_system_answers_without_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from loadtest.bench.values import STRING_BYTES, Data, record_of, records
 DATA = Data("string", 1000)
 
 
-def test_a_string_value_has_its_size_and_follows_from_its_key() -> None:
+def test_a_string_value_has_the_given_size_and_depends_only_on_its_key() -> None:
     values = [DATA.value(number) for number in range(100)]
     assert {len(value) for value in values} == {STRING_BYTES}
     assert len(set(values)) == 100
@@ -25,7 +25,7 @@ def test_every_key_is_in_one_batch() -> None:
     assert sorted(number for batch in batches(DATA, 10) for number in batch) == list(range(1000))
 
 
-def test_batches_are_in_mixed_order_and_the_same_each_time() -> None:
+def test_batches_are_in_a_mixed_order_that_is_the_same_each_time() -> None:
     assert next(batches(DATA, 10)) == next(batches(DATA, 10))
     assert next(batches(DATA, 10)) != list(range(10))
 
@@ -35,7 +35,7 @@ def test_a_batch_larger_than_the_key_space_repeats_keys() -> None:
     assert len(batch) == 1000
 
 
-def test_a_written_body_holds_what_a_read_of_the_same_keys_must_answer() -> None:
+def test_a_written_body_contains_the_answer_to_a_read_of_the_same_keys() -> None:
     written = json.loads(body(DATA, "write", [1, 2]))["data"]
     assert json.loads(body(DATA, "read", [1, 2]))["keys"] == list(written)
     assert written == {DATA.key(number): DATA.value(number) for number in (1, 2)}

@@ -8,7 +8,7 @@ from loadtest.overload.tally import Tally, bucket
 
 
 def phase(answered: int, refused: int = 0, broken: int = 0) -> Phase:
-    """Ten seconds; what is answered takes 20 ms, what is refused 5 ms."""
+    """A run of ten seconds: successes take 20 ms, rejections 5 ms."""
     counts = {200: (answered, 0.02), 503: (refused, 0.005), 0: (broken, 0.001)}
     latencies = {status: {bucket(seconds): count} for status, (count, seconds) in counts.items() if count}
     tally = Tally(offered=answered + refused, latencies=latencies, cpu_s=1.0, seconds=10.0)

@@ -1,4 +1,4 @@
-"""The loads that no peer can take: their requests are of the contract's form, and only tarant-kv gets them."""
+"""The loads that no other system supports: their requests have the contract's form, and only tarant-kv gets them."""
 
 from urllib.parse import parse_qs
 
@@ -31,7 +31,7 @@ def test_a_request_has_a_path_and_names_its_keys(operation: Operation) -> None:
         assert len(content.get("data") or content["keys"]) == 2
 
 
-def test_a_whole_run_has_every_operation() -> None:
+def test_a_complete_run_has_every_operation() -> None:
     plan = full()
     measured = {combination.operation for combination in (*plan.combinations, *plan.extras)}
     assert measured == {*OPERATIONS, *OWN_OPERATIONS}

@@ -69,7 +69,7 @@ def test_a_row_is_the_median_of_its_rounds_and_the_sum_of_their_errors() -> None
 
 
 def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds() -> None:
-    # A slow second half of the run hits both; the medians of each alone would say 2.0.
+    # A slow second half of the run affects both systems; the ratio of the two medians would be 2.0.
     ours = [measurement("tarant-kv", count, number=number) for number, count in enumerate((1000, 400, 390))]
     theirs = [measurement("fastapi", count, number=number) for number, count in enumerate((500, 100, 130))]
     assert paired(ours, theirs, lambda m: m.keys_per_s) == 3.0
@@ -95,7 +95,7 @@ def test_latency_of_one_request_alone_must_stay_under_its_target() -> None:
     assert (ratios["p50"].passed, ratios["p99"].passed) == (True, False)
 
 
-def test_nothing_is_promised_for_other_numbers_of_connections() -> None:
+def test_there_are_no_targets_for_other_numbers_of_connections() -> None:
     ratios = ratios_of(
         measurement("tarant-kv", 100, combination=READ_1), measurement("fastapi", 100, combination=READ_1)
     )

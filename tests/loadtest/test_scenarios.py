@@ -1,4 +1,4 @@
-"""The scenarios for locust, each against a real system for some seconds: a wrong answer is a failure."""
+"""The scenarios for locust, each with a real system for some seconds: a wrong answer is a failure."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ def names() -> set[str]:
 
 
 def users() -> int:
-    """As many as the weights say, so that there is one of each."""
+    """The number of users at which the weights give one of each kind."""
     sources = (path.read_text() for path in SCENARIOS.glob("*.py"))
     return sum(
         int(weight) for source in sources for weight in re.findall(r"^    weight = (\d+)$", source, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The long run at full load, in short; left out where wrk is not installed (make bench does it)."""
+"""The long run at full load, shortened; skipped if wrk is not installed (make bench installs it)."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the benchmark reads what wrk prints."""
+"""How the benchmark parses the output of wrk."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_errors_of_all_kinds_are_failures() -> None:
     assert parse(OUTPUT).failures == 3
 
 
-def test_a_run_that_reported_nothing_is_an_error_with_what_was_printed() -> None:
+def test_a_run_without_a_report_is_an_error_with_the_output() -> None:
     with pytest.raises(LoadError, match="unable to connect"):
         parse("bench ready\nunable to connect to 127.0.0.1:1")
 

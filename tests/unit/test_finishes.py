@@ -52,7 +52,7 @@ async def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         await asyncio.sleep(0.001)
-    raise AssertionError("it did not come to that")
+    raise AssertionError("the expected state was not reached")
 
 
 @pytest.fixture(autouse=True)

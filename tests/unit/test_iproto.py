@@ -155,5 +155,5 @@ def test_a_silent_call_continues_if_no_other_instance_leads(pair: tuple[socket.s
 def test_an_answered_call_does_not_look_for_another_leader(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.sendall(ok(b"soon"))
-    assert Procedure(ours, "p")([], lambda: pytest.fail("it asks")) == b"soon"
+    assert Procedure(ours, "p")([], lambda: pytest.fail("the call asks for another leader")) == b"soon"
     assert ours.gettimeout() == 5

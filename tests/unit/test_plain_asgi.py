@@ -29,7 +29,7 @@ FIELDS = {"authorization": "alice", "content-type": "application/json"}
 
 
 async def unasked(*_: Any) -> None:
-    raise AssertionError("no endpoint's path")
+    raise AssertionError("the path of no endpoint")
 
 
 class Parts:
