@@ -10,10 +10,6 @@ from api.http.head import Head
 from api.overload.errors import OverloadedError
 from api.overload.memory_budgets import BodyBudget
 
-MOST_LOOSE = 256
-"""Pieces of a body that are kept separately. Each takes 40 bytes more than is counted: a body in pieces of two bytes
-took 21 times the memory that it was allowed."""
-
 
 class Exchange:
     """One request and its answer.
@@ -38,9 +34,8 @@ class Exchange:
         self._share = budget.share()
         self._chunks = ChunkedBody() if head.length is None else None
         self._missing = head.length or 0
-        self._pieces: list[bytes] = []
-        self._loose = 0
-        """How many pieces at the end are not joined yet."""
+        self._body: bytes | bytearray = b""
+        """What has arrived of the body. A list of its pieces could take 21 times the memory that is counted."""
         self.whole = head.length == 0
 
     @property
@@ -71,25 +66,25 @@ class Exchange:
         if self.answered or self.fault is not None:
             return
         self.received += len(piece)
+        if self.received > self.route.body_limit:
+            self.fault = body_too_large(self.route.body_limit)
+            return
         try:
-            if self.received > self.route.body_limit:
-                self.fault = body_too_large(self.route.body_limit)
-            else:
-                self._share.add(len(piece))
-                self._pieces.append(piece)
-                self._loose += 1
-                if self._loose == MOST_LOOSE:
-                    self._pieces[-MOST_LOOSE:] = [b"".join(self._pieces[-MOST_LOOSE:])]
-                    self._loose = 0
+            self._share.add(len(piece))
         except OverloadedError as error:
             self.fault = error
+            return
+        if isinstance(self._body, bytearray):
+            self._body += piece
+        else:
+            self._body = bytearray(self._body + piece) if self._body else piece
 
     def take_body(self) -> bytes:
         """The complete body. This object does not keep it any more; it counts as held until it is dropped."""
-        pieces, self._pieces = self._pieces, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body, self._body = self._body, b""
+        return body if isinstance(body, bytes) else bytes(body)
 
     def drop_body(self) -> None:
         """Stop keeping and counting the body: the answer does not depend on it any more."""
-        self._pieces.clear()
+        self._body = b""
         self._share.release()
