@@ -36,11 +36,7 @@ class AccessLog:
     def answered(
         self, request_id: bytes, method: str, path: str, route: str, status: int, seconds: float, client: str
     ) -> None:
-        """Count an answered request under its `route`, and log it if it is to be logged.
-
-        The log names the route instead of the path if there is one: the part of the path for a name in braces may be
-        secret.
-        """
+        """Count an answered request under its `route`, and log it if it is to be logged."""
         self._count(route, status, seconds)
         if status >= 400:
             self._failed(request_id, method, route, status, seconds)
@@ -52,6 +48,7 @@ class AccessLog:
             extra={
                 "request_id": request_id.decode("ascii"),
                 "method": method,
+                # What stands in the path of a pattern may be secret.
                 "path": path[:256] if route == OTHER else route,
                 "status": status,
                 "ms": round(seconds * 1000, 2),

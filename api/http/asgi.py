@@ -14,16 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from litestar.enums import ScopeType
-from litestar.types import (
-    ASGIApp,
-    HTTPResponseBodyEvent,
-    HTTPResponseStartEvent,
-    HTTPScope,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from api.http.access_log import AccessLog
 from api.http.endpoint import Route, body_too_large, error_answer, problem_answer
@@ -37,7 +28,7 @@ from api.http.response import CLIENT_CLOSED, LARGE_BODY, NOT_MODIFIED, Answer, c
 from api.http.routes import Routes
 from api.overload.memory_budgets import BodyBudget, BodyShare
 
-_END: HTTPResponseBodyEvent = {"type": "http.response.body", "body": b"", "more_body": False}
+_END: Any = {"type": "http.response.body", "body": b"", "more_body": False}
 
 AsgiHandler = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 
@@ -190,8 +181,7 @@ async def send_answer(send: Send, answer: Answer) -> None:
         large = answer.share is not None and len(answer.body) > LARGE_BODY
         await send({"type": "http.response.body", "body": bytes(answer.body), "more_body": large})
         if large:
-            # It is written at the end of this turn; then the server delays the next message until the client has read
-            # it.
+            # It is written at the end of this turn; the server delays the next message until the client has read it.
             await asyncio.sleep(0)
             await send(_END)
     finally:
@@ -207,8 +197,7 @@ async def _stream(
     If a client reads nothing for `send_timeout_s`, nothing more is sent to it, and it gets no end of the answer.
     """
     writing = asyncio.create_task(_write(send, answer, pieces, send_timeout_s), name="asgi.stream")
-    # A server reports only by a message that the client has disconnected: what is sent then is dropped without an
-    # error.
+    # Only a message reports that the client has disconnected: what is sent then is dropped without an error.
     gone = asyncio.create_task(_gone(receive), name="asgi.gone")
     try:
         await asyncio.wait((writing, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -236,6 +225,6 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _start(answer: Answer, *more: tuple[bytes, bytes]) -> HTTPResponseStartEvent:
+def _start(answer: Answer, *more: tuple[bytes, bytes]) -> Any:
     headers = [(b"content-type", answer.media_type), *answer.headers, *more]
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
