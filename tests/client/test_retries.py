@@ -3,6 +3,7 @@
 import pytest
 from tarantkv import Policy, errors
 from tarantkv.imports import parts
+from tarantkv.session import Credentials
 
 from tests.client.scripted import LOST, NOT_SENT, SUCCESS, Reply, Script, ok, problem
 
@@ -175,6 +176,27 @@ def test_a_refused_login_is_reported_at_once() -> None:
     with pytest.raises(errors.UnauthorizedError):
         script.run(script.calls.read(["a"]))
     assert len(script.sent) == 1
+
+
+def test_credentials_that_were_refused_are_not_sent_again_with_every_call() -> None:
+    given = Credentials("ada", "old")
+    script = Script(problem(401, "unauthorized", detail="wrong"), token=None)
+    script.calls.session.ask = lambda: given
+    for _ in range(5):
+        with pytest.raises(errors.UnauthorizedError, match="wrong") as caught:
+            script.run(script.calls.write({"a": 1}))
+        assert caught.value.failed == {"a": "not_applied"}
+    assert [request.path for request in script.sent] == ["/api/login"]
+    # Whoever asks for a login gets one.
+    with pytest.raises(errors.UnauthorizedError):
+        script.run(script.calls.login())
+    given = Credentials("ada", "new")
+    with pytest.raises(errors.UnauthorizedError):
+        script.run(script.calls.write({"a": 1}))
+    script.now += 31
+    with pytest.raises(errors.UnauthorizedError):
+        script.run(script.calls.read(["a"]))
+    assert len(script.sent) == 4
 
 
 def test_the_client_does_not_log_in_for_ever_if_every_token_is_refused() -> None:

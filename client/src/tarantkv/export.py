@@ -91,7 +91,7 @@ class ExportReader:
         path = "/api/export" + ("?" + urlencode(query, quote_via=quote) if query else "")
         call = Call(path, method="GET", headers={"accept": NDJSON})
         if self._sender.session.token is None and self._sender.session.ask is not None:
-            yield from self._sender.log_in(self._until)
+            yield from self._sender.log_in(self._until, by_itself=True)
         stream: Stream = yield Open(self._sender.request(call, self._sender.policy.attempt_s))
         self._stream, self._rest = stream, b""
         self._lines.clear()

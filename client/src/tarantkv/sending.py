@@ -27,7 +27,7 @@ from tarantkv.errors import (
     UnreachableError,
 )
 from tarantkv.policy import Policy, check_deadline, check_policy
-from tarantkv.session import Session
+from tarantkv.session import Refused, Session
 from tarantkv.wire import MSGPACK, Request, Response, TransportError, document
 
 T = TypeVar("T")
@@ -36,6 +36,11 @@ IDEMPOTENCY_KEY = "idempotency-key"
 
 LOGINS_PER_CALL = 3
 """How many new tokens the attempts of one call may get."""
+
+
+REFUSED_S = 30.0
+"""For so long a client does not log in again by itself with credentials that were refused: a program with many calls
+would make the server lock its user out."""
 
 
 class Call(NamedTuple):
@@ -210,23 +215,31 @@ class Sender:
 
     def _log_in_instead_of(self, token: str | None, until: float) -> Steps[None]:
         if self.session.token == token:
-            yield from self.log_in(until)
+            yield from self.log_in(until, by_itself=True)
 
-    def log_in(self, until: float) -> Steps[str]:
-        """Get a token.
+    def log_in(self, until: float, *, by_itself: bool = False) -> Steps[str]:
+        """Get a token. `by_itself`: no caller asked for it, so credentials that were refused are not sent again soon.
 
         Raises:
             TarantKVError: the login failed.
         """
-        if self.session.ask is None:
+        session = self.session
+        if session.ask is None:
             raise UnauthorizedError("there is neither a token nor a user name and a password")
-        username, password = self.session.ask()
+        username, password = known = session.ask()
+        refused = session.refused
+        if by_itself and refused is not None and refused.credentials == known and self.clock() < refused.until:
+            raise UnauthorizedError(refused.why, status=401)
         body = document({"username": username, "password": password})
-        answer = yield from self.document(Call("/api/login", body, authenticated=False), until)
+        try:
+            answer = yield from self.document(Call("/api/login", body, authenticated=False), until)
+        except UnauthorizedError as error:
+            session.refused = Refused(known, error.detail, self.clock() + REFUSED_S)
+            raise
         token = answer.get("token")
         if not isinstance(token, str):
             raise InternalError("the answer to a login has no token")
-        self.session.token = token
+        session.token, session.refused = token, None
         return token
 
 

@@ -16,6 +16,14 @@ class Credentials(NamedTuple):
         return f"Credentials(username={self.username!r}, password=…)"
 
 
+class Refused(NamedTuple):
+    """Credentials that the server has refused, why, and until when they are not sent again, on the client's clock."""
+
+    credentials: Credentials
+    why: str
+    until: float
+
+
 Ask: TypeAlias = Callable[[], Credentials]
 
 
@@ -27,6 +35,7 @@ class Session:
     def __init__(self, token: str | None, ask: Ask | None) -> None:
         self.token = token
         self.ask = ask
+        self.refused: Refused | None = None
 
     def headers(self) -> dict[str, str]:
         """The headers of a request."""
