@@ -12,6 +12,9 @@ FAILURE, WARNING = "failure", "warning"
 
 MAX_SKEW_S = 5.0
 FULL_PERCENT = 85.0
+SHARD_FULL_PERCENT = 70.0
+"""A shard of large values is full at 71 %: its allocator cannot use the rest. With small values it is full at 94 %."""
+
 LAG_S = 60.0
 OLD_S = 1.0
 """If a chunk waits longer than this, something is wrong: a slow shard, or too few workers."""
@@ -65,7 +68,7 @@ def _shards(shards: Sequence[Report]) -> Iterator[Finding]:
         yield Finding(FAILURE, f"{_named(closed)} {_take(closed)} no changes; reads go on", to_do)
     for row in shards:
         used, limit = row["memory_used_bytes"], row["memory_limit_bytes"]
-        if used is not None and limit and 100 * used / limit >= FULL_PERCENT:
+        if used is not None and limit and 100 * used / limit >= SHARD_FULL_PERCENT:
             to_do = "raise TARANTKV_SHARD_MEMORY_MIB and restart the shard"
             yield Finding(WARNING, f"shard {row['shard']} is {100 * used / limit:.0f} % full", to_do)
         lag, skew = row["expiry_lag_s"], row["clock_skew_s"]

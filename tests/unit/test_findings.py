@@ -71,7 +71,7 @@ def test_a_healthy_system_has_no_findings() -> None:
             "Idempotency",
         ),
         ({"requests": {"by_status": {"503": 3.0}}}, WARNING, "3.0 requests a second are refused", "#overload"),
-        ({"shards": [shard(memory_used_bytes=85)]}, WARNING, "shard s1 is 85 % full", "TARANTKV_SHARD_MEMORY_MIB"),
+        ({"shards": [shard(memory_used_bytes=70)]}, WARNING, "shard s1 is 70 % full", "TARANTKV_SHARD_MEMORY_MIB"),
         ({"shards": [shard(expiry_lag_s=61.0)]}, WARNING, "61 s behind with removing expired keys", "vary the ttls"),
         ({"shards": [shard(clock_skew_s=-7.0)]}, WARNING, "7 s behind this api's", "NTP"),
         ({"queues": [queue("s2", oldest_s=2.5)]}, WARNING, "for shard s2 have waited for 2.5 s", "scale WORKERS"),
@@ -99,7 +99,7 @@ def test_each_fault_has_a_finding_that_says_what_to_do(
     "members",
     [
         {"requests": {"by_status": {"503": 0.05, "504": 0.05}}},
-        {"shards": [shard(memory_used_bytes=84, expiry_lag_s=60.0, clock_skew_s=5.0)]},
+        {"shards": [shard(memory_used_bytes=69, expiry_lag_s=60.0, clock_skew_s=5.0)]},
         {"queues": [queue(oldest_s=1.0)]},
         # The shard is down, so it is known why its chunks are old.
         {"shards": [], "queues": [queue(oldest_s=30.0)]},

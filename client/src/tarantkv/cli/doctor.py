@@ -23,7 +23,7 @@ OK, WARNING, FAILURE, NOT_SEEN = "ok", "warning", "failure", "not seen"
 MAX_SKEW_S = 5.0
 """Tokens are accepted for this much longer, and a `Date` has whole seconds."""
 
-FULL_PERCENT = 85.0
+FULL_PERCENT = 70.0
 LAG_S = 60.0
 
 
