@@ -12,7 +12,7 @@ local outcome
 
 local suite = support.suite('bodies')
 
-suite:case('wrong counts and ends of a write', function(test)
+suite:case('writes with wrong counts and ends are refused', function(test)
     box.space.kv:delete('k')
     local entry = '\x93\xa1k\x01\x01'
     for name, text in pairs({
@@ -55,7 +55,7 @@ suite:case('wrong counts and ends of a write', function(test)
     test:is(support.read('b', 1), '\x08', 'stored')
 end)
 
-suite:case('wrong counts and ends of a read or delete', function(test)
+suite:case('reads and deletes with wrong counts and ends are refused', function(test)
     box.space.kv:replace({'k', 1, 1})
     for name, text in pairs({
         ['keys alone'] = '\x92\x91\xa1k',
@@ -117,7 +117,7 @@ suite:case('a body of the earlier form is refused', function(test)
         try(support.DELETE, former(count, '\x91\xa1k\x01'))
         try(support.WRITE, former(count, support.write_entry('k', values[1 + count % 2], 1)))
     end
-    -- 221 is the first byte of an array in 32 bits, whose count the first length would be a part of.
+    -- 221 is the first byte of an array in 32 bits; its count would include the first length.
     for length = 1, 40000, 7 do
         try(support.WRITE, support.u32(221) .. support.u32(length):rep(221) .. support.write_entry('k', values[3], 1))
         try(support.READ, support.u32(221) .. support.u32(length):rep(221) .. '\x91\xa1k\x01')
@@ -125,7 +125,7 @@ suite:case('a body of the earlier form is refused', function(test)
     test:is(taken, 0, 'whatever its count')
 end)
 
-suite:case('faults of an entry', function(test)
+suite:case('writes with a faulty entry are refused', function(test)
     local function write_of(entry)
         return support.run(support.WRITE, support.body({entry}))
     end
@@ -228,7 +228,7 @@ suite:case('memory does not grow from call to call', function(test)
     test:is(ffi.sizeof(body.entry_ends()), kept, 'takes nothing')
 end)
 
-suite:case('faults of a chunk around its body', function(test)
+suite:case('chunks with faults outside their body are refused', function(test)
     local good = support.chunk(support.READ, support.keys_body({'k'}, {1}))
     local function with(position, value)
         local chunk = {unpack(good, 1, 6)}
@@ -260,7 +260,7 @@ suite:case('faults of a chunk around its body', function(test)
     test:ok(not pcall(_G.tarantkv.apply), 'no argument raises')
 end)
 
-suite:case('an answer past the limit is refused', function(test)
+suite:case('an answer beyond the limit is refused', function(test)
     local read = require('tarantkv.read')
     local limit = read.MAX_ANSWER_BYTES
     support.run(support.WRITE, support.body({

@@ -12,7 +12,7 @@ local function decoded(op, body, options)
     return msgpack.decode(payload)
 end
 
---- The stored tuples of keys, nil where one is not there.
+--- The stored tuples of keys; nil for an absent key.
 function M.tuples(keys)
     return decoded(support.READ_TUPLES, support.keys_body(keys))
 end
@@ -33,7 +33,7 @@ function M.update(updates, options)
     return {version = told[1], failed = told[2]}
 end
 
---- Body of lists of keys, of their buckets, and of something else.
+--- Body of a list of keys, a list of their buckets, and a further list.
 local function lists_body(keys, third)
     local encoded = {}
     for i in ipairs(keys) do
@@ -54,7 +54,7 @@ function M.delete_if(deletes, options)
     return {deleted = told[1], failed = told[2]}
 end
 
---- Touch keys; gives the positions of those that were not there.
+--- Touch keys; gives the positions of the absent keys.
 function M.touch(keys, expiries, options)
     return decoded(support.TOUCH, lists_body(keys, expiries), options)
 end

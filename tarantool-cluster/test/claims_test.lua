@@ -12,7 +12,7 @@ local outcome, claims
 
 local suite = support.suite('claims')
 
--- The clock of the shard and of its sweeper, ahead of the true one by what a case sets.
+-- The clock of the shard and of its sweeper. A case sets how far it is ahead of the true clock.
 local true_ms, ahead_ms = clock.now_ms, 0
 
 local function now_ms()
@@ -38,7 +38,7 @@ local function finish(key, claim_id, result, options)
     return support.control(support.FINISH, {1, 'ann', key, claim_id, result}, options)
 end
 
-suite:case('the life of a claim', function(test)
+suite:case('a claim is open until it is finished, and keeps its first outcome', function(test)
     test:is_deeply({claim('k', 'digest', 'c1')}, {'new', 'c1', box.NULL}, 'new')
     test:is_deeply({claim('k', 'digest', 'c2')}, {'pending', 'c1', box.NULL}, 'pending, with the stored id')
     test:is_deeply({claim('k', 'other', 'c3')}, {'conflict', box.NULL, box.NULL}, 'another digest is a conflict')
@@ -59,7 +59,7 @@ suite:case('claims belong to a user and a key', function(test)
     test:is(claim('absent', 'digest', 'cc'), 'new', 'has no effect')
 end)
 
-suite:case('a CLAIM that arrives twice is treated as the first try, not as a repeat', function(test)
+suite:case('a CLAIM that arrives twice is treated as the first attempt, not as a repeat', function(test)
     test:is(claim('twice', 'digest', 'd1'), 'new', 'the first copy')
     test:is_deeply({claim('twice', 'digest', 'd1')}, {'new', 'd1', box.NULL}, 'the second copy')
     test:is(claim('twice', 'digest', 'd2'), 'pending', 'another try is a repeat')
@@ -92,7 +92,7 @@ suite:case('a claim lasts two days at most', function(test)
     test:ok(expires <= now_ms() + 2 * 24 * 60 * 60 * 1000, 'however long it asks')
 end)
 
-suite:case('the outcome is returned in the same MessagePack in which it came', function(test)
+suite:case('the outcome is returned as the same MessagePack bytes', function(test)
     local function mp(value) return msgpack.encode(value) end
     local result = '\x82\xa1a\xc4\x01\xff\xa1b\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00'
     local claiming = '\x96\x01' .. mp('ann') .. mp('bytes') .. '\xc4\x02\xff\xfe' .. mp('0a0b') .. mp(1000)
@@ -102,7 +102,7 @@ suite:case('the outcome is returned in the same MessagePack in which it came', f
     local again = '\x96\x01' .. mp('ann') .. mp('bytes') .. '\xc4\x02\xff\xfe' .. mp('0c0d') .. mp(1000)
     _, payload = support.run(support.CLAIM, again)
     test:ok(payload == '\x93' .. mp('done') .. mp('0a0b') .. result, 'done')
-    -- A chunk's bytes may come with the array's length in more bytes than needed.
+    -- The length of the array in a chunk may be encoded in more bytes than needed.
     _, payload = support.run(support.CLAIM, '\xdc\x00\x06' .. again:sub(2))
     test:ok(payload == '\x93' .. mp('done') .. mp('0a0b') .. result, 'the longer form of an array')
     local large = mp(('x'):rep(100000))
@@ -113,7 +113,7 @@ suite:case('the outcome is returned in the same MessagePack in which it came', f
     test:ok(payload == '\x93' .. mp('done') .. mp('0a') .. large, 'and comes back whole')
 end)
 
-suite:case('a claim is stored in at most 70 bytes, the plain success included', function(test)
+suite:case('a claim is stored in at most 70 bytes, including a plain success', function(test)
     local digest, claim_id = ('0123456789abcdef'):rep(4), ('0123456789ab'):rep(2)
     local key = '123e4567-e89b-12d3-a456-426614174000'
     claim(key, digest, claim_id, 600000)
@@ -145,7 +145,7 @@ suite:case('a user has a bounded number of claims', function(test)
     claims.attach(box.space.claims, 1000)
 end)
 
-suite:case('claims that are over leave their room at once, not only once they are removed', function(test)
+suite:case('expired claims make room for new ones at once, before they are removed', function(test)
     local expiry = require('tarantkv.expiry')
     local sweep = expiry.sweep
     expiry.sweep = function() return 0 end

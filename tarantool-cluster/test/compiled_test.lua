@@ -13,7 +13,7 @@ local suite = support.suite('compiled loops')
 
 local KEYS, CALLS = 100, 300
 
---- The modules in which a trace began that was compiled while `work` ran.
+--- The modules in which traces begin that were compiled while `work` ran.
 local function compiled_while(work)
     local compiled, started = {}, nil
     local function on_trace(what, _, func, pc, parent)
@@ -30,7 +30,7 @@ local function compiled_while(work)
     return compiled
 end
 
-suite:case('writes, reads and deletes', function(test)
+suite:case('the loops of writes, reads and deletes are compiled', function(test)
     local keys, pairs_ = {}, {}
     for i = 1, KEYS do
         keys[i] = 'key' .. i

@@ -18,7 +18,7 @@ local function version_of(key)
     return tuple and tuple[4]
 end
 
-suite:case('each condition of a write', function(test)
+suite:case('a write checks each kind of condition', function(test)
     box.space.kv:truncate()
     test:is_deeply(update({{'a', 1, true}}).failed, {{0, box.NULL}}, 'present is not met by an absent key')
     local made = update({{'a', 1, false}})
@@ -44,7 +44,7 @@ suite:case('each key of a chunk succeeds or fails on its own', function(test)
     test:is_deeply({version_of('a'), version_of('d')}, {told.version, told.version}, 'the others are, with one version')
 end)
 
-suite:case('conditions and expiries go together', function(test)
+suite:case('a write may have a condition and an expiry', function(test)
     box.space.kv:truncate()
     test:is_deeply(update({{'a', 1, false, 60000}}).failed, {}, 'a key that expires')
     local expires = calls.tuples({'a'})[1][5]
@@ -54,7 +54,7 @@ suite:case('conditions and expiries go together', function(test)
     test:is(calls.tuples({'a'})[1][5], nil, 'it has none')
 end)
 
-suite:case('deletes', function(test)
+suite:case('a delete checks its conditions', function(test)
     box.space.kv:truncate()
     support.write('a', msgpack.encode(1))
     support.write('b', msgpack.encode(1))

@@ -13,7 +13,7 @@ local outcome
 
 local suite = support.suite('control operations')
 
-suite:case('malformed control bodies', function(test)
+suite:case('malformed bodies of control operations are refused', function(test)
     for _, case in ipairs({
         {support.CLAIM, {}}, {support.CLAIM, {1, 'u', 'k', 'd', 'c'}}, {support.CLAIM, {1, '', 'k', 'd', 'c', 1}},
         {support.CLAIM, {1, 'u', 5, 'd', 'c', 1}}, {support.CLAIM, {1, 'u', 'k', 'd', 'c', -1}},
@@ -92,18 +92,18 @@ suite:case('concurrent puts of the same version: one wins', function(test)
     test:is(results[outcome.CONFLICT], 9, 'the others conflict')
 end)
 
-suite:case('revoked tokens', function(test)
+suite:case('a revoked token is reported until its record ends', function(test)
     test:is_deeply({get('ann', 'token')}, {get('ann'), false}, 'not revoked')
     test:is(support.control(support.REVOKE, {1, 'ann', 'token', clock.now_ms() + 60000}), outcome.OK, 'revoked')
-    test:is(select(2, get('ann', 'token')), true, 'told so')
+    test:is(select(2, get('ann', 'token')), true, 'reported as revoked')
     test:is(select(2, get('ann', 'other')), false, 'another token is not')
     test:is(select(2, get('bob', 'token')), false, 'nor the same of another user')
     test:is(select(2, get('ann')), false, 'without a token nothing is revoked')
     support.control(support.REVOKE, {1, 'ann', 'old', clock.now_ms() - 5001})
-    test:is(select(2, get('ann', 'old')), false, 'one whose token no api takes any more is not looked at')
+    test:is(select(2, get('ann', 'old')), false, 'a revocation is ignored when no api accepts its token any more')
     support.control(support.REVOKE, {1, 'ann', 'twice', clock.now_ms() + 60000})
     support.control(support.REVOKE, {1, 'ann', 'twice', clock.now_ms() - 60000})
-    test:is(select(2, get('ann', 'twice')), true, 'a second revocation takes nothing back')
+    test:is(select(2, get('ann', 'twice')), true, 'a second revocation does not shorten the first')
 end)
 
 suite:case('a late copy of a change is answered from the record, and changes nothing', function(test)
@@ -152,7 +152,7 @@ suite:case('users are listed in order, page by page', function(test)
     test:is(raw, '\x90', 'nobody is an empty array')
 end)
 
-suite:case('announce', function(test)
+suite:case('a shard announces the shards that it was told', function(test)
     local shards = {s1 = {{'127.0.0.1', 3301}}, ['s-2'] = {{'h2', 3301}, {'h2', 3302}}}
     test:is(_G.tarantkv.describe().shards, nil, 'nothing at first')
     describe.announce(shards)
@@ -165,19 +165,19 @@ suite:case('announce', function(test)
         local ok, err = pcall(describe.announce, wrong)
         test:ok(not ok and tostring(err):find('^cannot announce'), name)
     end
-    test:is_deeply(_G.tarantkv.describe().shards, shards, 'what is wrong changes nothing')
+    test:is_deeply(_G.tarantkv.describe().shards, shards, 'a wrong announcement changes nothing')
     describe.announce(nil)
     test:is(_G.tarantkv.describe().shards, nil, 'nothing again')
 end)
 
-suite:case('describe', function(test)
+suite:case('describe reports the buckets of the shard', function(test)
     local described = _G.tarantkv.describe()
     test:is_deeply(described, {
         shard = 's1', bucket_count = 30000, ranges = {{1, 30000}}, moving = {}, moves = false, ro = false,
         instance = box.info.uuid, protocol = 1,
-    }, 'says who it is')
+    }, 'identity and buckets')
     local _, payload = support.control(support.DESCRIBE, {})
-    test:is_deeply(payload, described, 'and the operation says the same')
+    test:is_deeply(payload, described, 'the operation gives the same answer')
     described.ranges[1][1] = 7
     test:is(_G.tarantkv.describe().ranges[1][1], 1, 'a caller cannot change it')
 end)

@@ -19,7 +19,7 @@ local function value_after(before, delta, options)
     return told.failed[1] and told.failed[1][2] or told.values[1], support.read('n')
 end
 
-suite:case('sums', function(test)
+suite:case('increments add up', function(test)
     box.space.kv:truncate()
     test:is_deeply(calls.increment({{'new', 5}}).values, {5}, 'an absent one counts from 0')
     test:is_deeply(calls.increment({{'other', 5, {initial = 10}}}).values, {15}, 'or from what is asked')
@@ -46,7 +46,7 @@ suite:case('a sum that overflows is refused and changes nothing', function(test)
     end
 end)
 
-suite:case('bounds', function(test)
+suite:case('an increment beyond its bounds is refused', function(test)
     test:is(value_after(5, -5, {min = 0}), 0, 'down to the least')
     test:is(value_after(5, -6, {min = 0}), OUT_OF_BOUNDS, 'not below')
     test:is(value_after(5, 5, {max = 10}), 10, 'up to the most')

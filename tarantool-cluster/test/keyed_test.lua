@@ -16,7 +16,7 @@ local KEYED = 10
 local ONE, TWO = msgpack.encode('one'), msgpack.encode('two')
 local NULL = box.NULL
 
---- Bytes as MessagePack, in each of its forms by turns.
+--- Bytes as MessagePack, in each of its forms in turn.
 local function bin(text)
     assert(#text < 65536)
     local low, high = #text % 256, math.floor(#text / 256)
@@ -114,7 +114,7 @@ suite:case('a bucket on record is answered while it is moving', function(test)
     ownership.change(8, ownership.WRITABLE)
 end)
 
-suite:case('a refusal is final, also with records by bucket', function(test)
+suite:case('a refusal is final with records by bucket, too', function(test)
     local token, id = new_token(), support.new_id()
     ownership.change(10, ownership.NONE, 's2')
     test:is(run(support.WRITE, token, {write(10, 'r', ONE)}, {id = id}), outcome.WRONG_BUCKET, 'refused')

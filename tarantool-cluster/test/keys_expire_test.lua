@@ -86,7 +86,7 @@ suite:case('a write replaces the expiry, unless it keeps it', function(test)
     test:is(expires('over'), nil, 'nor has one that is over')
 end)
 
-suite:case('a touch changes the expiry alone', function(test)
+suite:case('a touch changes only the expiry', function(test)
     write('k')
     local version = calls.tuples({'k'})[1][4]
     test:is_deeply(calls.touch({'nobody', 'k'}, {5000, 5000}), {0}, 'who is not there is told')
@@ -97,7 +97,7 @@ suite:case('a touch changes the expiry alone', function(test)
     test:is(support.read('k'), ONE, 'the value stays')
 end)
 
-suite:case('they are removed completely', function(test)
+suite:case('expired keys are removed completely', function(test)
     box.space.kv:truncate()
     box.space.expiring:truncate()
     for i = 1, 1000 do
@@ -215,7 +215,7 @@ suite:case('versions grow, whatever happens to the clock and the process', funct
     test:ok(always, 'many in a millisecond')
     wall = wall - 7200000
     test:ok(next_version(), 'after the clock was set back')
-    -- As after a restart: only stored data is left.
+    -- The state after a restart: only stored data is left.
     wall = wall - 7200000
     require('tarantkv.shard_clock').attach(box.space.clock, 1)
     test:ok(next_version(), 'after a restart with a clock set back')
@@ -231,7 +231,7 @@ suite:case('the clock follows the one of a shard from which keys come', function
     shard_clock.follow(now + 2000, 30000)
     test:is(shard_clock.now_ms(), now + 2000, 'one that is ahead')
     test:is(support.read('f'), false, 'what has expired there has here')
-    -- As on another instance that takes over: only stored data is left.
+    -- The state of another instance that takes over: only stored data is left.
     shard_clock.attach(box.space.clock, 1)
     test:ok(shard_clock.now_ms() >= now + 2000, 'also whoever takes over')
     local ok, err = pcall(shard_clock.follow, shard_clock.now_ms() + 30001, 30000)

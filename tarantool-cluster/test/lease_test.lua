@@ -19,7 +19,7 @@ local VALUE = msgpack.encode('value')
 
 local now, commits, is_leader
 
---- What a commit of the lease does: nil lets it succeed.
+--- The function that a commit of the lease calls; nil: the commit succeeds.
 local commit
 
 local function confirmed()

@@ -73,7 +73,7 @@ local function count(environment)
     return there
 end
 
-suite:case('a block whose length points past the end is refused, and nothing behind it is lost', function(test)
+suite:case('a block whose length points past the end is refused, and nothing after it is lost', function(test)
     local environment, path = killed()
     local whole = content(path)
     for _, from_end in ipairs({KEYS / 2, 10, 1}) do
@@ -86,7 +86,7 @@ suite:case('a block whose length points past the end is refused, and nothing beh
     test:is(count(environment), KEYS, 'put back, it has everything')
 end)
 
-suite:case('a write that was interrupted is no damage', function(test)
+suite:case('an interrupted write does not count as damage', function(test)
     local environment, path = killed()
     local whole = content(path)
     local starts = blocks(whole)
@@ -97,7 +97,7 @@ suite:case('a write that was interrupted is no damage', function(test)
     test:is(count(environment), KEYS - 1, 'the shard starts without the last write')
 end)
 
-suite:case('a log that was closed, an empty one, and none at all are no damage', function(test)
+suite:case('a closed log, an empty log and a missing log do not count as damage', function(test)
     local environment = support.environment({TARANTKV_SHARD_DIR = fio.pathjoin(fio.cwd(), 'closed')})
     fio.mktree(environment.TARANTKV_SHARD_DIR)
     test:is(logs.fault(environment.TARANTKV_SHARD_DIR), nil, 'none')

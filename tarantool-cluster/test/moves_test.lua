@@ -110,7 +110,7 @@ suite:case('a refusal is kept on record as long as a success', function(test)
     end
 end)
 
-suite:case('a refusal that could not be recorded is none', function(test)
+suite:case('a refusal that could not be recorded is not reported', function(test)
     local visibility = require('tarantkv.visibility')
     local log_write = visibility.log_write
     local bucket, id = support.bucket_of('unlogged'), support.new_id()
@@ -125,7 +125,7 @@ suite:case('a refusal that could not be recorded is none', function(test)
     test:is(support.run(support.WRITE, body, {id = id}), outcome.OK, 'a copy is applied')
 end)
 
-suite:case('what was applied here stays on record when its bucket has left', function(test)
+suite:case('an applied chunk stays on record when its bucket has left', function(test)
     local bucket = support.bucket_of('gone')
     local id, body = support.new_id(), support.write_body({{'gone', ONE}})
     test:is(support.run(support.WRITE, body, {id = id}), outcome.OK, 'applied')
@@ -134,7 +134,7 @@ suite:case('what was applied here stays on record when its bucket has left', fun
     ownership.change(bucket, ownership.WRITABLE)
 end)
 
-suite:case('one refused chunk keeps no other of its call from being applied', function(test)
+suite:case('a refused chunk does not stop other chunks of its call', function(test)
     local bucket = support.bucket_of('foreign')
     ownership.change(bucket, ownership.NONE)
     local ids = {support.new_id(), support.new_id(), support.new_id()}
@@ -150,7 +150,7 @@ suite:case('one refused chunk keeps no other of its call from being applied', fu
     ownership.change(bucket, ownership.WRITABLE)
 end)
 
-suite:case('a control operation is judged in the transaction that makes it', function(test)
+suite:case('a control operation checks its bucket in its own transaction', function(test)
     local visibility = require('tarantkv.visibility')
     local log_write = visibility.log_write
     visibility.log_write = function()
@@ -167,7 +167,7 @@ suite:case('a control operation is judged in the transaction that makes it', fun
     ownership.change(77, ownership.WRITABLE)
 end)
 
-suite:case('the two records of an account do not know of each other', function(test)
+suite:case('the two records of an account are independent of each other', function(test)
     local function put(bucket, version, expected)
         local record = {'hash' .. version, {'read'}, false, version, 1}
         return support.control(support.USER_PUT, {bucket, 'twice', record, expected})
@@ -186,7 +186,7 @@ suite:case('the two records of an account do not know of each other', function(t
     end
 end)
 
-suite:case('claims that came from another shard count for their user', function(test)
+suite:case('claims that arrived from another shard count for their user', function(test)
     local claims = require('tarantkv.claims')
     claims.attach(box.space.claims, 2)
     box.space.claims:insert({claims.id_of('many', 'moved'), 9, 1e14, ('d'):rep(16), 'c'})

@@ -19,7 +19,7 @@ local VALUES = {
     box.NULL,
 }
 
---- Each a time that has not come when it is looked at; most keys have none.
+--- Expiries in the future; most keys have none.
 local EXPIRIES = {0, 60000, 5000000000, -4102444800000}
 
 local function valid_body(is_write)
@@ -102,11 +102,11 @@ local function fuzz(test, seed, is_write)
     end
 end
 
-suite:case('mutated writes', function(test)
+suite:case('mutated writes are refused or stored exactly', function(test)
     fuzz(test, 20231, true)
 end)
 
-suite:case('mutated reads', function(test)
+suite:case('mutated reads are refused or answered', function(test)
     fuzz(test, 20232, false)
 end)
 
@@ -126,7 +126,7 @@ suite:case('mutated deletes remove nothing when refused', function(test)
     test:is(lost, 0, 'and none of those removes anything')
 end)
 
-suite:case('bytes of pure chance', function(test)
+suite:case('random bytes are refused, or accepted as by the second implementation', function(test)
     math.randomseed(20234)
     local wrong = 0
     for _ = 1, MUTATIONS do

@@ -1,5 +1,5 @@
 --- Damaged bodies of updates, conditional deletes, increments, touches and reads of tuples: the instance lives, and
--- what is refused changes nothing. Valid bodies are mutated by the thousands, with fixed seeds.
+-- refused bodies change nothing. Valid bodies are mutated by the thousands, with fixed seeds.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -88,7 +88,7 @@ local function mutated(text)
     return text
 end
 
---- All that is stored, in one text; reading each tuple shows that it is sound.
+--- All stored data in one text; reading each tuple shows that it is intact.
 local function contents()
     local all = {}
     for _, space in ipairs({box.space.kv, box.space.expiring}) do
@@ -108,7 +108,7 @@ for op, valid in pairs(BODIES) do
                 box.space.kv:truncate()
                 box.space.expiring:truncate()
             end
-            -- The one before it may have gone wrong in a way that only the database sees.
+            -- The previous call may have failed in a way that only the database notices.
             local is_whole = i % 5 == 0
             local text = is_whole and valid() or mutated(valid())
             local before = contents()

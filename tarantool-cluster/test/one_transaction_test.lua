@@ -13,7 +13,7 @@ local suite = support.suite('one transaction a call')
 
 local ONE = msgpack.encode('one')
 
---- How many transactions go to the log meanwhile, and how many of them fail first.
+--- How many transactions are written to the log during a call, and how many of them fail at first.
 local function commits(work, failing)
     local count = 0
     visibility.log_write = function()
@@ -60,7 +60,7 @@ suite:case('many claims, finishes and writes of one call are one write to the lo
     test:is(state(_G.tarantkv.apply({claim('many7', 'd', 'bb')})[1]), 'done', 'each is finished')
 end)
 
-suite:case('what changes nothing writes nothing', function(test)
+suite:case('a call that changes nothing writes nothing to the log', function(test)
     _G.tarantkv.apply({claim('quiet', 'd', 'aa')})
     test:is(commits(function()
         _G.tarantkv.apply({
@@ -85,7 +85,7 @@ suite:case('each claim of a call has an outcome of its own', function(test)
     test:is(state(answers[7]), 'done', 'and a repeat after that')
 end)
 
-suite:case('where the log refuses the call each is tried alone', function(test)
+suite:case('if the log refuses the call, each chunk is tried alone', function(test)
     local answers
     local count = commits(function()
         answers = _G.tarantkv.apply({

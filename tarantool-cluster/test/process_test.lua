@@ -32,7 +32,7 @@ local function apply(connection, ...)
     return answers[1][1], answers[1][2]
 end
 
---- Start again what has run before, with changes, and expect that it refuses.
+--- Restart a shard with changed settings, and expect that it refuses to start.
 local function refusal(base, changes)
     local changed = {}
     for name, value in pairs(base) do
@@ -44,7 +44,7 @@ local function refusal(base, changes)
     return support.spawn(changed):finish()
 end
 
---- The lines of ours on stderr.
+--- The shard's own lines on stderr.
 local function own_lines(errors)
     local lines = {}
     for line in errors:gmatch('tarantkv shard: [^\n]*') do
@@ -53,7 +53,7 @@ local function own_lines(errors)
     return lines
 end
 
-suite:case('a wrong setting is one line and exit code 78', function(test)
+suite:case('a wrong setting ends the shard with one line and exit code 78', function(test)
     local base = environment()
     for name, value in pairs({
         TARANTKV_SHARD = 'nobody', TARANTKV_WAL_MODE = 'none', TARANTKV_STORE_PASSWORD = false,
@@ -94,7 +94,7 @@ suite:case("another shard's data is refused with one line and exit code 78", fun
     test:is(shard:stop(), 0, 'and it ends cleanly')
 end)
 
-suite:case('a taken port is one line and an error', function(test)
+suite:case('a port in use ends the shard with one line and an error', function(test)
     local base = environment()
     local host, port = base.TARANTKV_SHARD_LISTEN:match('(.*):(.*)')
     local server = socket.tcp_server(host, tonumber(port), function() end)
@@ -104,7 +104,7 @@ suite:case('a taken port is one line and an error', function(test)
     test:is(#own_lines(errors), 1, 'one line')
 end)
 
-suite:case('killed and started again, a shard knows what it applied', function(test)
+suite:case('a shard that was killed knows after its restart what it applied', function(test)
     local base = environment()
     local shard = support.spawn(base)
     local connection = shard:connect()
@@ -126,7 +126,7 @@ suite:case('killed and started again, a shard knows what it applied', function(t
     test:is(shard:stop(), 0, 'SIGTERM ends it cleanly')
 end)
 
-suite:case('values that look dangerous are readable after a restart', function(test)
+suite:case('values that look dangerous can be read after a restart', function(test)
     local base = environment()
     local shard = support.spawn(base)
     local connection = shard:connect()
@@ -139,7 +139,7 @@ suite:case('values that look dangerous are readable after a restart', function(t
         pairs_[i], keys[i] = {'v' .. i, value}, 'v' .. i
     end
     test:is(apply(connection, support.chunk(support.WRITE, support.write_body(pairs_))), outcome.OK, 'written')
-    -- Refused, because a start would refuse to read them from the log.
+    -- These are refused, because the next start would refuse to read them from the log.
     for _, damaged in ipairs({'\xd4\x01\xff', '\xd4\x02\xff', '\xd4\x04\xff', '\xd4\x06\xff', '\xd4\x07\xff'}) do
         local status = apply(connection, support.chunk(support.WRITE, support.write_body({{'bad', damaged}})))
         test:isnt(status, outcome.OK, 'damaged')
@@ -193,12 +193,12 @@ suite:case('SIGTERM under load ends cleanly and loses nothing that was acknowled
     shard:stop()
 end)
 
-suite:case('a log that cannot be written refuses, and what is read is what is stored', function(test)
+suite:case('if the log cannot be written, changes are refused and reads return the stored data', function(test)
     local base = environment()
-    -- A limit on file sizes stands in for a full disk: 300 KiB of log, then every write fails.
+    -- A limit on file sizes replaces a full disk: after 300 KiB of log, every write fails.
     local shard = support.spawn(base, "trap '' XFSZ; ulimit -f 600")
     local connection = shard:connect()
-    -- Bytes of chance, as the log is compressed.
+    -- Random bytes, because the log is compressed.
     local value = '\xc5\x23\x28' .. digest.urandom(9000)
     local statuses, stored, refused = {}, {}, {}
     local jobs = {}

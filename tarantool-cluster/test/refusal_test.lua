@@ -48,7 +48,7 @@ suite:case('one bad chunk fails alone', function(test)
     test:is(box.space.applied:get(chunks[2][1]), nil, 'the refused one has no record')
 end)
 
-suite:case('a chunk for a foreign bucket is refused whole', function(test)
+suite:case('a chunk with a bucket of another shard is refused as a whole', function(test)
     require('tarantkv.ownership').assign(30000, {{1, 100}, {200, 300}})
     local function write_to(...)
         local entries = {}
@@ -70,7 +70,7 @@ suite:case('a chunk for a foreign bucket is refused whole', function(test)
     require('tarantkv.ownership').assign(30000, {{1, 30000}})
 end)
 
-suite:case('a read-only instance says so and still reads', function(test)
+suite:case('a read-only instance refuses changes and answers reads', function(test)
     support.write('ro', ONE)
     box.cfg({read_only = true})
     for _, case in ipairs({
@@ -97,7 +97,7 @@ suite:case('a read-only instance says so and still reads', function(test)
     test:is(support.write('ro', '\x01'), outcome.OK, 'writes are taken again')
 end)
 
-suite:case('a replica answers nothing, reads neither', function(test)
+suite:case('a replica answers no call, not even reads', function(test)
     local leader = require('tarantkv.leader')
     leader.configure(2)
     test:is(support.write('replica', ONE), outcome.OK, 'the leader takes writes')
@@ -121,7 +121,7 @@ suite:case('a replica answers nothing, reads neither', function(test)
     leader.configure(1)
 end)
 
-suite:case('the largest tuple that fits is taken, one byte more is not', function(test)
+suite:case('the largest tuple that fits is stored, and a larger one is refused', function(test)
     local function fits(size)
         local status = support.write('size', '\xc6' .. string.char(
             math.floor(size / 16777216), math.floor(size / 65536) % 256, math.floor(size / 256) % 256, size % 256)
@@ -143,7 +143,7 @@ suite:case('the largest tuple that fits is taken, one byte more is not', functio
     test:ok(low > MEBIBYTE - 200, 'the limit is a mebibyte of tuple')
 end)
 
-suite:case('a leader that lost its place, and replicas that are silent', function(test)
+suite:case('chunks are tried one by one after a log error, but not after a lost leadership or quorum', function(test)
     local visibility = require('tarantkv.visibility')
     local log_write = visibility.log_write
     local tries = 0

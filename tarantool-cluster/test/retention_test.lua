@@ -1,5 +1,5 @@
---- Records outlast what they end, however the clocks of the shards and of the api are off within the skew, and
--- whichever way they are set meanwhile.
+--- Records are kept until the danger that they prevent is over, however wrong the clocks of the shards and of the api
+-- are within the skew, and however they are set meanwhile.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -22,7 +22,7 @@ function clock.now_ms()
     return true_ms + ahead_ms
 end
 
---- Go on to a time at which this shard's clock is off by so much, and let go what is over then.
+--- Set the time and the error of this shard's clock, and remove the records that have ended by then.
 local function at(time, ahead)
     true_ms, ahead_ms = time, ahead
     expiry.sweep_all()
@@ -55,11 +55,11 @@ end
 
 local serial = 0
 
-suite:case('a retry that is given the claim at the end of its window finds what the first try applied', function(test)
+suite:case('a retry that gets the claim at the end of its window finds the records of the first attempt', function(test)
     local again, given, refused = 0, 0, 0
-    -- By how much the clocks are ahead: the claim's shard at the first try and at the retry, the data's shard at the
-    -- first try, when it last removed records, and when the retry's chunk comes, and the api at the retry. The api of
-    -- the first try is ahead, so that no shard finds it late.
+    -- How far the clocks are ahead: that of the claim's shard at the first attempt and at the retry; that of the data's
+    -- shard at the first attempt, when it last removed records, and when the retry's chunk arrives; and that of the api
+    -- at the retry. The api of the first attempt is ahead, so that no shard finds it late.
     local names = {'claiming', 'applying', 'claiming_again', 'removing', 'applying_again', 'api'}
     for _, off in ipairs(combinations(names, {0, SKEW})) do
         local ends = WINDOW + TIMEOUT
@@ -79,7 +79,7 @@ suite:case('a retry that is given the claim at the end of its window finds what 
             if state == 'pending' then
                 given = given + 1
                 local deadline = start + wait + off.api + TIMEOUT
-                -- The last moment at which its chunk is taken.
+                -- The last moment at which its chunk is accepted.
                 local last = deadline - off.applying_again - 1
                 if last >= start + wait then
                     at(last, off.removing)
@@ -127,7 +127,7 @@ suite:case('a revocation lasts until every api refuses the token as expired', fu
         local expires = start + 3600000
         at(start, 0)
         assert(support.control(support.REVOKE, {1, 'ann', token, expires}) == outcome.OK)
-        -- The last moment at which this api takes the token.
+        -- The last moment at which this api accepts the token.
         local last = expires + LEEWAY - off.api - 1
         at(last, off.removing)
         at(last, off.asked)
@@ -139,7 +139,7 @@ suite:case('a revocation lasts until every api refuses the token as expired', fu
     test:is(box.space.revoked:len(), 1, 'and those that are over are gone')
 end)
 
-suite:case('settings at their limits: a day of window and a day of timeout are not cut short', function(test)
+suite:case('records are kept long enough with a window of a day and a timeout of a day', function(test)
     local day = 24 * 60 * 60 * 1000
     at(true_ms + 10 * day, 0)
     local id = support.new_id()

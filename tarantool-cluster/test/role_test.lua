@@ -1,4 +1,4 @@
---- What the role checks at its start: its part of the configuration, the instances of all shards, and vshard.
+--- The role's checks at its start: its part of the configuration, the instances of all shards, and vshard.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -19,7 +19,7 @@ local function configured(changes)
     return all
 end
 
-suite:case('what the configuration says is read with the defaults of a shard', function(test)
+suite:case('the configuration is read with the defaults of a shard', function(test)
     test:is_deeply(role_settings.read(configured({first_buckets = {1, 50}, count_applications = true})), {
         bucket_count = 100, store_user = 'tarantkv', store_password = 'secret', clock_skew_s = 30,
         max_claims_per_user = 1000000, count_applications = true, position = 3, first_buckets = {1, 50},
@@ -40,7 +40,7 @@ suite:case('an error names the wrong setting', function(test)
     test:ok(not pcall(role_settings.read, nil), 'nothing is configured')
 end)
 
---- Tarantool's module `config`, as far as the role asks it, over `{instance = {shard, address, position}}`.
+--- A `config` module with the functions that the role uses, from `{instance = {shard, address, position}}`.
 local function config_of(instances)
     local config = {}
     function config.instances()
@@ -66,7 +66,7 @@ suite:case('all shards are read, with the addresses of their instances', functio
     })), {s1 = {{'::1', 3301}, {'b', 3302}}, s2 = {{'c', 3303}}}, 'in the order of their names')
 end)
 
-suite:case('two instances of one position are refused, in one shard or in two', function(test)
+suite:case('two instances with the same position are refused, in one shard or in two', function(test)
     local ok, message = pcall(replica_sets.read, config_of({['s1-1'] = {'s1', 'a:1', 7}, ['s2-1'] = {'s2', 'a:2', 7}}))
     test:ok(not ok and message:find('is 7 for both s1-1 and s2-1', 1, true), 'they would make one version twice')
 end)

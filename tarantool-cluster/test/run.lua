@@ -30,7 +30,7 @@ local function remove_tree(path)
     fio.rmtree(path)
 end
 
---- The process of the file that runs, and its directory.
+--- The process of the present test file, and its directory.
 local current = nil
 
 -- If a run is interrupted, it removes its files and ends with a signal's exit code.
@@ -43,11 +43,11 @@ box.ctl.on_shutdown(function()
     end
 end)
 
---- Run one file; its output is indented and passed on as it comes.
+--- Run one file; its output is indented and printed at once.
 -- @treturn string what went wrong, nil if nothing did
 local function run(file)
     local directory = fio.tempdir()
-    -- A session of its own, so that whatever the test started ends with it.
+    -- A session of its own, so that all programs of the test end with it.
     local process = popen.new({'/bin/sh', '-c', 'cd "$1" && exec "$2" "$3"', 'sh', directory, tarantool, file}, {
         stdin = popen.opts.DEVNULL, stdout = popen.opts.PIPE, stderr = popen.opts.INHERIT,
         setsid = true, group_signal = true,

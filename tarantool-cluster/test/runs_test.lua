@@ -1,4 +1,4 @@
---- One record holds a run of chunks with consecutive ids, and no other chunk is taken for one of them.
+--- One record stands for a run of chunks with consecutive ids, and no other chunk is mistaken for one of them.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -75,7 +75,7 @@ suite:case('a run has one record, and each of its chunks is on it', function(tes
     end
 end)
 
-suite:case('chunks before and behind a run are not on its record', function(test)
+suite:case('chunks before and after a run are not on its record', function(test)
     local id = sequence()
     run(ids_of(id, 10, 20))
     for _, n in ipairs({9, 21, 8, 22}) do
@@ -168,7 +168,7 @@ suite:case('a chunk is applied once, with whichever other chunks it is sent agai
         local ids, taken = {}, {}
         local n = math.random(size)
         for _ = 1, math.random(12) do
-            -- Mostly the next one, at times another.
+            -- Mostly the next one, sometimes another.
             n = math.random(6) == 1 and math.random(size) or n % size + 1
             if not taken[n] then
                 taken[n], sent[n] = true, true

@@ -1,4 +1,5 @@
---- Scans do not disturb: each piece is short, all together get a share of the time, and damaged bodies are refused.
+--- Scans do not delay other operations: each piece is short, all together get a share of the time, and damaged
+-- bodies are refused.
 
 local fio = require('fio')
 local here = fio.dirname(fio.abspath(arg[0]))
@@ -70,7 +71,7 @@ end)
 
 suite:case('a shard that was frozen in the middle of a scan takes scans again soon', function(test)
     local longest = scan.LONGEST_S
-    -- Whatever it takes counts as that.
+    -- The test treats any duration of a piece as a freeze.
     scan.LONGEST_S = 0
     pause(1000000)
     local status, payload = support.run(SCAN, body())
@@ -80,11 +81,11 @@ suite:case('a shard that was frozen in the middle of a scan takes scans again so
     pause(0)
 end)
 
-suite:case('a scan after its deadline is not made', function(test)
+suite:case('a scan after its deadline is refused', function(test)
     test:is(support.run(SCAN, body(), {deadline = clock.now_ms() - 1}), outcome.EXPIRED, 'expired')
 end)
 
-suite:case('a malformed body is refused, whatever it is', function(test)
+suite:case('every malformed body is refused', function(test)
     local good = body({lower = 'a', upper = 'b'})
     for cut = 0, #good - 1 do
         local status = support.run(SCAN, good:sub(1, cut))

@@ -44,7 +44,7 @@ suite:case('keys come in the order of their bytes, or in reverse order', functio
     test:is_deeply(keys_of(ask({reverse = true})), reversed(sorted(ODD)), 'backward')
 end)
 
-suite:case('every pair of bounds holds exactly, both ways', function(test)
+suite:case('every pair of bounds is exact, in both directions', function(test)
     local keys = sorted({'a', 'ab', 'abc', 'b', '\240\159\152\128', ('k'):rep(300)})
     fill(keys)
     local bounds = {false, '0', 'a\0', 'abd', '\255', unpack(keys)}
@@ -74,7 +74,7 @@ suite:case('every pair of bounds holds exactly, both ways', function(test)
     test:is(wrong, 0, 'no scan gives a key too many or too few')
 end)
 
-suite:case('pieces of every size add up to the whole', function(test)
+suite:case('pieces of every size contain every key', function(test)
     local whole = sorted(ODD)
     fill(ODD)
     for _, reverse in ipairs({false, true}) do
@@ -89,7 +89,7 @@ suite:case('pieces of every size add up to the whole', function(test)
     test:is(ask({limit = #ODD}).state, scan.DONE, 'the last piece says that it is the last')
 end)
 
-suite:case('a large tuple comes alone, whatever the bytes asked for', function(test)
+suite:case('a large tuple is a piece of its own, however few bytes were requested', function(test)
     fill({'a', 'b', 'c'})
     local large = msgpack.encode(('x'):rep(1000000))
     test:is(support.write('b', large), outcome.OK, 'written')
@@ -100,7 +100,7 @@ suite:case('a large tuple comes alone, whatever the bytes asked for', function(t
     test:is(ask({lower = 'b', limit = 1}).tuples[1][3], ('x'):rep(1000000), 'whole')
 end)
 
-suite:case('a tuple comes as it is stored, without its value where that is not wanted', function(test)
+suite:case('a tuple is returned as stored, without its value if that is not requested', function(test)
     box.space.kv:truncate()
     box.space.kv:replace({'old', support.bucket_of('old'), {1, 2}})
     support.write('new', '\xa3new')
@@ -171,6 +171,6 @@ support.start()
 outcome = require('tarantkv.outcome')
 ownership = require('tarantkv.ownership')
 scan = require('tarantkv.scan')
--- On a busy machine a piece of some keys would end early.
+-- On a busy machine the time limit would end a piece early.
 scan.MAX_S = 10
 suite:run()

@@ -1,4 +1,4 @@
---- What the tests of scans share: bodies, pieces of answers, and whole scans. No behaviour is tested here.
+--- Bodies, pieces of answers, and whole scans for the tests of scans. No behaviour is tested here.
 
 local msgpack = require('msgpack')
 local support = require('support')
@@ -74,7 +74,7 @@ function M.all_keys(changes)
     return keys, pieces
 end
 
---- Write these keys and forget the others.
+--- Write these keys and remove all others.
 function M.fill(keys)
     box.space.kv:truncate()
     for start = 1, #keys, 500 do
@@ -87,10 +87,10 @@ function M.fill(keys)
     end
 end
 
---- Have scans take their usual pauses, or none.
+--- Let scans make their usual pauses, or none.
 function M.pause(times)
     require('tarantkv.scan').PAUSE = times
-    -- The pause that is under way ends soon.
+    -- The present pause ends soon.
     assert(support.wait_for(function() return M.ask({limit = 1}).state ~= 2 end))
 end
 

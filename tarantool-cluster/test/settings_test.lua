@@ -20,7 +20,7 @@ local function environment(changes)
     return all
 end
 
-suite:case('defaults', function(test)
+suite:case('missing variables have defaults', function(test)
     test:is_deeply(settings.read(environment()), {
         shard = 's1', position = 1, shards = 1, instances = 1, bucket_count = 30000, listen = '127.0.0.1:3301',
         directory = '.', memory_mib = 512, wal_mode = 'write', store_user = 'tarantkv', store_password = 'secret',
@@ -30,7 +30,7 @@ suite:case('defaults', function(test)
     test:is(settings.read(environment({TARANTKV_SHARD_LISTEN = ''})).listen, '127.0.0.1:3301', 'what is set to nothing')
 end)
 
-suite:case('a shard list of several shards and instances', function(test)
+suite:case('a shard list may have several shards and instances', function(test)
     local read = settings.read(environment({
         TARANTKV_SHARDS = 'a=h1:3301,h2:3301; b-2=[::1]:3302 ;c3=10.0.0.1:3303', TARANTKV_SHARD = 'b-2',
     }))
@@ -94,7 +94,7 @@ suite:case('the ranges of all shards cover every bucket once', function(test)
     test:is_deeply(ownership.range_of(2, 3, 30000), {10001, 20000}, 'the second of three')
 end)
 
-suite:case('ownership answers for every bucket number', function(test)
+suite:case('the owner of every bucket number is known', function(test)
     ownership.assign(10, {{1, 3}, {7, 7}, {10, 10}})
     local owned = {}
     for bucket = 0, 11 do

@@ -1,4 +1,4 @@
---- A second reading of the bodies of chunks, slow and made for the tests, to compare the shard's verdicts with.
+--- A second implementation that reads bodies of chunks: slow, and only for tests, which compare it with the shard.
 -- @module slow_reading
 
 local msgpack = require('msgpack')
@@ -120,9 +120,9 @@ local function key_at(text, at)
     end
 end
 
---- Status that the body of a write deserves, and what it would store, value by key; true for one that has an expiry and
--- may be over at once. The first fault counts; a count that the bytes cannot hold comes before all others, and buckets
--- of other shards come after all entries.
+--- The correct status of a write's body, and what it would store: the value by key, or true for a key with an expiry,
+-- which may have expired at once. The first fault counts. A count that is too large for the bytes comes before all
+-- other faults, and buckets of other shards come after all entries.
 local function verdict_of_write(text)
     local count, at = header(text, 1)
     if count == nil or count < 1 or count * 5 > #text - at + 1 then
@@ -157,7 +157,7 @@ local function verdict_of_write(text)
     return at == #text + 1 and outcome.OK or outcome.MALFORMED, stored
 end
 
---- Status that the body of a read or delete deserves, and the keys it names.
+--- The correct status of the body of a read or delete, and the keys that it names.
 local function verdict_of_keys(text)
     local count, at
     if text:byte(1) == 0x92 then
@@ -193,7 +193,7 @@ local function verdict_of_keys(text)
     return at == #text + 1 and outcome.OK or outcome.MALFORMED, keys
 end
 
---- The status that a body deserves, and what it would store (value by key) or the keys that it names.
+--- The correct status of a body, and what it would store (value by key) or the keys that it names.
 function M.verdict(text, is_write)
     if is_write then
         return verdict_of_write(text)

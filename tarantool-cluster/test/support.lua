@@ -1,4 +1,4 @@
---- What the tests share: a shard inside the test's own process or in one of its own, and the bytes of chunks.
+--- A shard inside the test's process or in a separate one, and the bytes of chunks, for all tests.
 -- No behaviour is tested here.
 
 local digest = require('digest')
@@ -20,7 +20,7 @@ M.STATUS, M.JOIN = 23, 24
 
 local BUCKETS = 30000
 
---- The settings of a shard that owns everything, with changes.
+--- The settings of a shard that owns all buckets, with changes.
 function M.settings(changes)
     local settings = {
         shard = 's1', position = 1, shards = 1, instances = 1, bucket_count = BUCKETS, listen = nil, console = '',
@@ -41,7 +41,7 @@ function M.start(changes, configuration)
     end
     box.cfg(options)
     local problem = require('tarantkv.shard').start(M.settings(changes))
-    -- The longer slice that the start gives to fibers counts for this one from its next turn on.
+    -- The start gives fibers a longer slice; for this fiber it applies from its next turn on.
     fiber.yield()
     return problem
 end
@@ -52,7 +52,7 @@ end
 
 local counter = 0
 
---- A chunk id that this process has not used; the clock keeps it apart from those of an earlier process.
+--- A chunk id that this process has not used. It contains the clock, so it differs from ids of earlier processes.
 function M.new_id()
     counter = counter + 1
     return ('%08x%08x'):format(counter, clock.now_ms() % 4294967296)
@@ -125,7 +125,7 @@ function M.write(key, value, options)
     return M.run(M.WRITE, M.write_body({{key, value}}), options)
 end
 
---- The values in an answer of a read, false where the key is not there.
+--- The values in the answer to a read; false for an absent key.
 function M.values(blob)
     local words = ffi.cast('const uint32_t *', ffi.cast('const char *', blob))
     local count = words[0]
@@ -139,7 +139,7 @@ function M.values(blob)
     return found
 end
 
---- The stored MessagePack of one key, false when it is not there.
+--- The stored MessagePack of one key; false if the key is absent.
 function M.read(key, bucket)
     local status, payload = M.run(M.READ, M.keys_body({key}, {bucket}))
     assert(status == 0, payload)
@@ -155,7 +155,7 @@ function M.control(op, args, options)
     return status, payload
 end
 
---- Wait for something to become true.
+--- Wait until a condition is true.
 function M.wait_for(condition, timeout)
     local until_ = fiber.clock() + (timeout or 10)
     while not condition() do
@@ -171,7 +171,7 @@ local here = fio.dirname(fio.abspath(debug.getinfo(1, 'S').source:sub(2)))
 local entry_point = fio.abspath(fio.pathjoin(here, '..', 'init.lua'))
 local tarantool = fio.readlink('/proc/self/exe')
 
---- A port of the loopback address that nobody listens on right now.
+--- A port of the loopback address on which no program listens now.
 function M.free_port()
     local probe = socket('AF_INET', 'SOCK_STREAM', 'tcp')
     probe:bind('127.0.0.1', 0)
@@ -180,7 +180,7 @@ function M.free_port()
     return port
 end
 
---- The environment of a shard process that owns everything, with changes; `false` takes a variable away.
+--- The environment of a shard process that owns all buckets, with changes; `false` removes a variable.
 function M.environment(changes)
     local port = M.free_port()
     local environment = os.environ()
@@ -213,7 +213,7 @@ function M.spawn(environment, prelude)
         stdin = popen.opts.DEVNULL, stdout = popen.opts.DEVNULL, stderr = popen.opts.PIPE, env = environment,
     })
     local self = setmetatable({process = process, environment = environment, errors = ''}, Process)
-    -- Read to the end, or a shard with much to say would wait for a reader.
+    -- All output is read: otherwise a shard with much output would wait for a reader.
     fiber.new(function()
         local part
         repeat
@@ -225,7 +225,7 @@ function M.spawn(environment, prelude)
     return self
 end
 
---- A connection, once the shard listens; nil and the reason when it does not come to that.
+--- A connection, as soon as the shard listens; nil and the reason if it does not.
 function Process:connect(user, password)
     local connection
     M.wait_for(function()

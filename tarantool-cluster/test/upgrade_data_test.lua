@@ -24,7 +24,7 @@ local function claim(user, key, digest)
     return payload
 end
 
-suite:case('claims are what they were', function(test)
+suite:case('claims are unchanged', function(test)
     test:is_deeply(claim('ann', 'pending', DIGEST), {'pending', ('aa'):rep(16), box.NULL}, 'a pending one keeps its id')
     test:is_deeply(claim('ann', 'in the log', DIGEST), {'pending', ('ee'):rep(16), box.NULL}, 'one that is in the log')
     test:is_deeply(claim('ann', 'done', DIGEST), {'done', ('bb'):rep(16), '{"status":"success"}'}, 'a success')
@@ -41,12 +41,12 @@ suite:case('a chunk that was applied is not applied again', function(test)
     test:is(support.read('key'), msgpack.encode('second'), 'what was written after it stays')
 end)
 
-suite:case('users and revoked tokens are what they were', function(test)
+suite:case('users and revoked tokens are unchanged', function(test)
     local _, payload = support.control(support.USER_GET, {1, 'ann', 'token'})
     test:is_deeply(payload, {{'hash', {'read', 'write'}, false, 1, 0}, true}, 'both')
 end)
 
-suite:case('nothing of the earlier form is left', function(test)
+suite:case('no data of the earlier form is left', function(test)
     local names = {}
     for _, space in box.space._space:pairs({512}, {iterator = 'GE'}) do
         table.insert(names, space.name)
@@ -60,7 +60,7 @@ end)
 for _, file in ipairs(fio.glob(fio.pathjoin(here, 'data_of_version_1', '*'))) do
     assert(fio.copyfile(file, fio.basename(file)))
 end
--- The first try to upgrade is interrupted in the middle of the claims.
+-- The first attempt to upgrade is interrupted in the middle of the claims.
 box.cfg({log_level = 1, memtx_memory = 64 * 1024 * 1024})
 local claims, schema, upgrade = require('tarantkv.claims'), require('tarantkv.schema'), require('tarantkv.upgrade')
 local short_digest, calls = claims.short_digest, 0

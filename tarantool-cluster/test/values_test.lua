@@ -88,7 +88,7 @@ local REFUSED = {
     {'a map nested too deep', ('\x81\x01'):rep(257) .. '\xc0'},
 }
 
-suite:case('every kind of value is kept byte for byte', function(test)
+suite:case('every kind of value is stored byte for byte', function(test)
     for _, kept in ipairs(KEPT) do
         local status, message = support.write('kept', kept[2])
         test:is(status, outcome.OK, kept[1] .. ' is taken: ' .. tostring(message))
@@ -103,7 +103,7 @@ suite:case('bytes that are not one well-formed value are refused and nothing is 
     test:is(support.read('refused'), false, 'nothing of it was stored')
 end)
 
-suite:case('a value is readable next to others in one answer', function(test)
+suite:case('a value can be read together with others in one answer', function(test)
     local keys, pairs_ = {}, {}
     for i, kept in ipairs(KEPT) do
         keys[i] = 'together' .. i
@@ -121,7 +121,7 @@ suite:case('a value is readable next to others in one answer', function(test)
     test:is(same, #KEPT, 'all others are as written')
 end)
 
-suite:case('a tuple in the longer form of another writer is read too', function(test)
+suite:case('a tuple in the longer form of another writer can be read', function(test)
     -- Stored through the C API as an array16, which Tarantool's own encoder would not do for three fields.
     local ffi = require('ffi')
     local api = require('tarantkv.box_api')
@@ -135,7 +135,7 @@ suite:case('a tuple in the longer form of another writer is read too', function(
     end
 end)
 
-suite:case('all of it survives a snapshot and a look on the console', function(test)
+suite:case('all values survive a snapshot and can be read on the console', function(test)
     test:ok(pcall(box.snapshot), 'the snapshot is written')
     test:is(support.write('deep', nested(256, '\x01')), outcome.OK, 'a deep value')
     test:ok(pcall(function() return require('yaml').encode({box.space.kv:get('deep'):totable()}) end),

@@ -15,13 +15,13 @@ local suite = support.suite('visibility')
 
 local OLD, NEW = msgpack.encode('old'), msgpack.encode('new')
 
---- The log writes under way, in order: what they wait for and which chunks their transactions recorded.
+--- The log writes that have not ended, in order: what they wait for and which chunks their transactions recorded.
 local held = {}
 
---- The value of the key that the tests use, as far as it is stored.
+--- The stored value of the tests' key.
 local stored
 
---- What a slow log write looks like from outside: the changes show at once, and the commit ends when the test says so.
+--- Imitates a slow log write: the changes are visible at once, and the commit ends when the test says so.
 local function slow_log_write()
     local known = {}
     for _, write in ipairs(held) do
@@ -44,7 +44,7 @@ local function succeed(number)
     held[number].gate:put(true)
 end
 
---- Take back what a transaction changed, as memtx does it before those who wait for the log write hear of its failure.
+--- Undo the changes of a transaction, as memtx does before it reports a failed log write to the waiting fibers.
 local function take_back(number)
     box.begin()
     if stored ~= nil then

@@ -23,7 +23,7 @@ local function tuple_of(key)
     return calls.tuples({key})[1]
 end
 
-suite:case('keys are read as they were', function(test)
+suite:case('keys can be read unchanged', function(test)
     local wrong = 0
     for i = 4, 1500 do
         local key = ('old%04d'):format(i)
@@ -45,7 +45,7 @@ suite:case('an applied chunk is not applied again', function(test)
     test:is_deeply({status, deleted}, {0, 1}, 'a delete has its number')
 end)
 
-suite:case('version 0 is a version', function(test)
+suite:case('version 0 can be used in a condition', function(test)
     test:is_deeply(calls.update({{'old0020', 'new', 5}}).failed, {{0, 0}}, 'another one is not met, and 0 is told')
     test:is_deeply(calls.update({{'old0020', 'new', 0}}).failed, {}, 'it is met')
     test:is(#tuple_of('old0020'), 4, 'then the key has one')
@@ -62,7 +62,7 @@ suite:case('touch and increment work on such keys', function(test)
     test:is_deeply(calls.increment({{'old0001', 1}}).values, {42}, 'a number can be added to')
 end)
 
-suite:case('a second start finds all of it', function(test)
+suite:case('a second start finds all data', function(test)
     test:is(require('tarantkv.shard').start(support.settings()), nil, 'it starts')
     test:is(support.read('old0020'), msgpack.encode('new'), 'and goes on')
 end)
