@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
 from math import inf, nan
 from typing import Any
 
@@ -30,13 +31,17 @@ def test_a_policy_that_would_send_nothing_or_never_wait_is_refused(name: str, va
         Client("http://127.0.0.1:1", token="t", policy=Policy()._replace(**{name: value}))
 
 
+class Prefix(str, Enum):  # noqa: UP042 - its text is another one than its value
+    USER = "user:"
+
+
 def test_a_bound_that_is_none_is_not_sent() -> None:
     script = Script(ok({"items": [], "complete": True}))
     script.streams = [[b'{"end":true,"items":0}\n']]
     selection = selected("user:", {"start": None, "end": None, "values": None, "with_": ["version"]})
     script.run(script.calls.scan(None, 10, selection).next())
     assert script.bodies() == [{"prefix": "user:", "with": ["version"], "limit": 10}]
-    script.run(script.calls.export(None, None, selected("user:", {"end": None, "segment": None})).next())
+    script.run(script.calls.export(None, None, selected(Prefix.USER, {"end": None, "segment": None})).next())
     assert script.opened[0].path == "/api/export?prefix=user%3A"
 
 

@@ -218,7 +218,10 @@ def _text(name: str, value: object) -> str:
         InvalidRequestError: it has another type: as a text it would select other keys.
     """
     kind = _SELECTORS.get(name, str)
-    if type(value) is not kind or (isinstance(value, str) and not _is_unicode(value)):
+    if isinstance(value, str) and kind is str and _is_unicode(value):
+        # Not `str(value)`: the members of an enumeration of texts may be written in another way.
+        return str.__str__(value)
+    if type(value) is not kind or kind is str:
         raise InvalidRequestError(f"{name} must be of type {kind.__name__} and valid: {value!r}")
     return str(value).lower() if kind is bool else str(value)
 
