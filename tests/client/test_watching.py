@@ -1,7 +1,9 @@
 """What `top`, `doctor` and the progress bar show, and how they look on a terminal."""
 
 import pytest
-from tarantkv.cli.doctor import _metrics, _redis, _shards, _versions
+from tarantkv import Client
+from tarantkv.cli import main
+from tarantkv.cli.doctor import _clock, _metrics, _redis, _shards, _versions
 from tarantkv.cli.progress import Progress
 from tarantkv.cli.samples import Samples, quantile, rates
 from tarantkv.cli.told import lanes_of, lines_of, moves_of, span
@@ -58,6 +60,30 @@ def test_doctor_names_each_fault_and_what_to_do() -> None:
     assert [each.state for each in _shards(Ready([], [], "x"))] == ["not seen"]
     assert _versions("99.0.0").state == "warning"
     assert [each.state for each in _metrics(None)] == ["not seen"]
+
+
+def test_doctor_does_not_see_the_clock_of_an_answer_without_a_valid_date() -> None:
+    class Dated(Client):
+        def __init__(self, date: str | None) -> None:
+            super().__init__(token="t")
+            self._date = date
+
+        def date(self) -> str | None:
+            return self._date
+
+    for date in (None, "soon", "Fri, 99 Nov 2026 22:53:49 GMT"):
+        assert [each.state for each in _clock(Dated(date))] == ["not seen"]
+
+
+def test_a_number_that_is_unknown_is_not_shown() -> None:
+    text = 'tarantkv_shard_memory_used_bytes{shard="s1"} 1\ntarantkv_expiring_keys{shard="s1"} NaN\n'
+    assert shards_of(["s1"], [], Samples(text, 0.0))[0]["expiring_keys"] == 0
+
+
+@pytest.mark.parametrize("interval", ["nan", "inf", "-1", "0"])
+def test_top_refuses_a_wait_that_is_none(interval: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(("top", "--interval", interval, "--url", "http://127.0.0.1:1", "--deadline", "0.1")) == 2
+    assert "--interval must be" in capsys.readouterr().err
 
 
 def test_the_screen_of_top_has_every_shard_and_no_control_characters() -> None:

@@ -66,8 +66,13 @@ def _clock(kv: Client) -> Iterator[Finding]:
     if date is None:
         yield Finding("clock", NOT_SEEN, "the api's answers have no Date")
         return
+    try:
+        told = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        yield Finding("clock", NOT_SEEN, "the api's answers have a Date that cannot be read")
+        return
     # The answer was made between the two times; a Date is the second that has begun.
-    skew = parsedate_to_datetime(date).timestamp() + 0.5 - (began + time.time()) / 2
+    skew = told + 0.5 - (began + time.time()) / 2
     text = f"the api's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
     if abs(skew) <= MAX_SKEW_S:
         yield Finding("clock", OK, text)

@@ -29,7 +29,8 @@ class Samples:
         self._by_name: dict[str, list[Sample]] = {}
         for line in text.splitlines():
             found = _LINE.fullmatch(line.strip())
-            if found is not None:
+            # An unknown number counts as one that is not there.
+            if found is not None and found[3] != "NaN":
                 sample = Sample(found[1], dict(_LABEL.findall(found[2] or "")), _number(found[3]))
                 self._by_name.setdefault(sample.name, []).append(sample)
 

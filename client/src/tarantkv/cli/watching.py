@@ -21,6 +21,10 @@ from tarantkv.errors import NotFoundError, RequestError
 _USED, _LIMIT = "tarantkv_shard_memory_used_bytes", "tarantkv_shard_memory_limit_bytes"
 
 
+LONGEST_S = 86_400
+"""The longest wait of `top` between two looks."""
+
+
 def status(asked: Namespace) -> int:
     """Print one line for each shard; for users who may see it, one for each Redis lane and each pair of shards between
     which buckets move.
@@ -76,8 +80,8 @@ def samples_of(kv: Client) -> Samples | None:
 
 def top(asked: Namespace) -> int:
     """Look again and again: a screen on a terminal, otherwise a line of JSON for each look."""
-    if asked.interval < 0.1 or (asked.count is not None and asked.count < 1):
-        raise UsageError("--interval must be 0.1 or more, and --count 1 or more")
+    if not 0.1 <= asked.interval <= LONGEST_S or (asked.count is not None and asked.count < 1):
+        raise UsageError(f"--interval must be 0.1 to {LONGEST_S}, and --count 1 or more")
     where = target_of(asked)
     url = where.url
     output = Output(as_json=asked.json)
