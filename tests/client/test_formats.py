@@ -32,6 +32,21 @@ def test_lines_are_sent_unchanged_with_their_end_positions() -> None:
     assert [record.end for record in records] == [28, 29, 33, len(content)]
 
 
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        ("", "export_incomplete"),
+        ('{"cursor": "d", "items": 2}\n', "export_incomplete"),
+        ('{"end": true, "items": 1}\n', None),
+        ('{"error": {}, "cursor": "d"}\n', None),
+    ],
+)
+def test_an_export_that_was_cut_off_is_not_taken_for_whole(last: str, why: str | None) -> None:
+    text = '{"key": "a", "value": 1}\n{"cursor":"c","items":1}\n{"key": "b", "value": 1}\n' + last
+    *_, end = ndjson(io.BytesIO(text.encode()), Options())
+    assert (end.why and end.why[0]) == why
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
     text = b'{"key": "a", "value": 1}\n'
     one, other = ndjson(io.BytesIO(b"\xef\xbb\xbf" + text * 2), Options())

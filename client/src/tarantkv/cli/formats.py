@@ -17,6 +17,11 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 """The server accepts 16 MiB for a whole part; no line that it stores is longer than this."""
 
 
+_CURSOR = b'{"cursor":'
+_LAST = (b'{"end":', b'{"error":')
+"""How the control lines of an export begin. The api rejects the last line of an export that failed."""
+
+
 class Record(NamedTuple):
     """A line for the api. If it is rejected here, `why` has code and detail, and an empty line takes its number.
 
@@ -72,7 +77,11 @@ Reader = Callable[[BinaryIO, Options], Iterator[Record]]
 
 
 def ndjson(file: BinaryIO, options: Options) -> Iterator[Record]:
-    """Lines as `scan` and `export` print them. They are sent unchanged, unless members are added."""
+    """Lines as `scan` and `export` print them. They are sent unchanged, unless members are added.
+
+    An export that has been cut off behind one of its cursors is told by a line of its own, which is rejected.
+    """
+    is_whole = True
     at = file.tell() if file.seekable() else -1
     is_first = at <= 0
     while line := file.readline(MAX_LINE_BYTES + 1):
@@ -88,7 +97,13 @@ def ndjson(file: BinaryIO, options: Options) -> Iterator[Record]:
             line = line.removeprefix(BOM_UTF8)
         is_first = False
         at = -1 if at < 0 else at + size
+        if line.startswith(_CURSOR):
+            is_whole = False
+        elif line.startswith(_LAST):
+            is_whole = True
         yield Record(_with_members(line, options) if options.changes else line, at)
+    if not is_whole:
+        yield rejected("export_incomplete", "the input is an export without its last line, so it is incomplete", end=at)
 
 
 def _with_members(line: bytes, options: Options) -> bytes:
