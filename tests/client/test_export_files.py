@@ -52,6 +52,22 @@ def test_an_export_continues_after_its_last_complete_line(
     assert path.read_text() == kept
 
 
+def test_a_file_without_a_cursor_is_begun_anew(path: Path) -> None:
+    path.write_text(ITEM)
+    assert main(("export", "-o", str(path), *GONE)) == 5
+    assert not path.read_text()
+
+
+@pytest.mark.parametrize(("selection", "code"), [("b", 2), ("--start=b", 2), ("--end=a", 2), ("a", 5), ("--end=b", 5)])
+def test_an_export_of_other_keys_is_not_continued(
+    path: Path, capsys: pytest.CaptureFixture[str], selection: str, code: int
+) -> None:
+    path.write_text(ITEM + CURSOR)
+    assert main(("export", selection, "-o", str(path), *GONE)) == code
+    assert ("is an export of other keys" in capsys.readouterr().err) is (code == 2)
+    assert path.read_text() == ITEM + CURSOR
+
+
 def test_a_pipe_gets_an_export_and_cannot_be_continued(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(path)
     with closing(os.fdopen(os.open(path, os.O_RDWR), "rb")) as reader:

@@ -65,6 +65,11 @@ def export(asked: Namespace) -> int:
     if begun.complete:
         say(f"{asked.output} is whole: {begun.items} items")
         return DONE
+    if begun.cursor is None:
+        # Only a cursor tells which keys the file is of: without one it is begun anew.
+        begun = _NOTHING
+    elif begun.last_key is not None and not _selects(asked, begun.last_key):
+        raise UsageError(f"{asked.output} is an export of other keys: give the same PREFIX, --start and --end, or none")
     with _opened(asked, begun) as file, client_of(asked) as kv, Progress("export", "keys", quiet=asked.quiet) as bar:
         selection = {} if begun.cursor else _selection(asked)
         with kv.export(cursor=begun.cursor, after=begun.last_key, **selection) as keys:
@@ -79,6 +84,16 @@ def export(asked: Namespace) -> int:
                 bar.at(before + keys.items)
             file.write(_line({"end": True, "items": before + keys.items}))
     return DONE
+
+
+def _selects(asked: Namespace, key: str) -> bool:
+    """Whether a key is among those that are asked for."""
+    at = key.encode()
+    return (
+        key.startswith(asked.prefix or "")
+        and (asked.start is None or at >= os.fsencode(asked.start))
+        and (asked.end is None or at < os.fsencode(asked.end))
+    )
 
 
 def _selection(asked: Namespace) -> dict[str, Any]:
@@ -107,13 +122,16 @@ class _Begun(NamedTuple):
     complete: bool
 
 
+_NOTHING = _Begun(None, None, 0, 0, complete=False)
+
+
 def _begun(path: str) -> _Begun:
     """Read a file of an incomplete export. A line that was cut off is not part of it.
 
     Raises:
         UsageError: it is not such a file.
     """
-    begun = _Begun(None, None, 0, 0, complete=False)
+    begun = _NOTHING
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed by `with` below
     except FileNotFoundError:
