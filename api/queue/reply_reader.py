@@ -97,7 +97,9 @@ class ReplyReader:
                 self._redis_settings, name="api-read", block_ms=READ_BLOCK_MS, silent_s=self._silent_s
             )
             try:
-                check(await wire.run([("PING",)]))
+                # A read that Redis answers at once. A PING would succeed also if reads are refused, and this would try
+                # again and again without a wait.
+                check(await wire.run([("XREAD", "STREAMS", self._stream, "$")]))
                 self.connected = True
                 self._reconnects = False
                 backoff.reset()

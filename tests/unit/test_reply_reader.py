@@ -112,9 +112,7 @@ def test_an_answer_of_an_unexpected_form_is_a_redis_error(answer: Any) -> None:
 
 
 def test_a_reader_survives_any_number_of_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    connections = Connections(
-        *[refuse] * 2000, lambda command: ConnectionResetError() if command[0] == "XREAD" else b"OK"
-    )
+    connections = Connections(*[refuse] * 2000, lambda command: ConnectionResetError() if "BLOCK" in command else None)
     monkeypatch.setattr(reader_module, "AsyncWire", connections)
     monkeypatch.setattr(reader_module, "FIRST_WAIT_S", 0.000001)
     monkeypatch.setattr(reader_module, "LAST_WAIT_S", 0.000002)
@@ -122,7 +120,7 @@ def test_a_reader_survives_any_number_of_attempts(monkeypatch: pytest.MonkeyPatc
 
     async def scenario() -> None:
         task = asyncio.create_task(reading.reader.run())
-        await until(lambda: any(command[0] == "XREAD" for wire in connections.wires for command in wire.ran))
+        await until(lambda: any("BLOCK" in command for wire in connections.wires for command in wire.ran))
         assert not task.done()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -152,3 +150,25 @@ def test_a_new_session_reads_from_the_beginning_on_another_connection() -> None:
 
     asyncio.run(scenario())
     assert asked == [b"0-0", b"1-0", b"0-0"]
+
+
+def test_a_reader_whose_reads_are_refused_never_counts_as_working(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it connects again at once each time, and its lane fails and comes back some dozen times a second."""
+    denied = redis.ResponseError("NOPERM this user has no permissions to run the 'xread' command")
+    connections = Connections(lambda command: denied if command[0] == "XREAD" else b"PONG")
+    monkeypatch.setattr(reader_module, "AsyncWire", connections)
+    monkeypatch.setattr(reader_module, "FIRST_WAIT_S", 0.000001)
+    monkeypatch.setattr(reader_module, "LAST_WAIT_S", 0.000002)
+    reading = Reading()
+    changes: list[bool] = []
+    reading.reader._changed = changes.append
+
+    async def scenario() -> None:
+        task = asyncio.create_task(reading.reader.run())
+        await until(lambda: len(connections.wires) > 3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert set(changes) == {False}
+    assert not reading.reader.connected
