@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 class RateLimiter:
     """Allows each client `limit` requests in a window of `window_s` seconds, which begins with its first request.
 
-    No call of the store takes longer than `deadline_s`. What the store has not answered by then is allowed: that is a
+    No call of the store takes longer than `deadline_s`. A request without an answer by then is allowed: that is a
     choice, and a login would refuse it.
     """
 

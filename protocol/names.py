@@ -29,7 +29,7 @@ REPLY_PREFIX: Final = "reply:"
 EPHEMERAL_TTL_S: Final = 20
 """How many seconds the keys of a process outlive it. The replies to large reads of an api that was killed may fill
 Redis, and every other api is refused for as long. An api renews its keys twice a second; if it is frozen for longer, it
-sends again what still waits."""
+sends the waiting chunks again."""
 
 
 def shard_stream(shard: str) -> str:

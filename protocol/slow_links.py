@@ -1,6 +1,6 @@
-"""How long it may take to send much over a slow link: as long as the peer takes the bytes fast enough.
+"""Bounds the time to send many bytes over a slow link: it may be long if the peer receives the bytes fast enough.
 
-A timeout counts from the last byte that the peer took. Without this module, a large reply that needs longer than a
+A timeout counts from the last byte that the peer received. Without this module, a large reply that needs longer than a
 command's timeout would be sent again and again, and its connection would do nothing else.
 """
 
@@ -21,7 +21,7 @@ def send(connected: socket.socket, *parts: bytes) -> None:
     """Send all parts, small ones together; large ones are not copied.
 
     Raises:
-        TimeoutError: the peer took nothing within the socket's timeout, or takes it too slowly.
+        TimeoutError: the peer received nothing within the socket's timeout, or receives too slowly.
     """
     if sum(map(len, parts)) <= _PIECE_BYTES:
         parts = (b"".join(parts),)
@@ -55,7 +55,7 @@ def receive(connected: socket.socket, buffer: bytearray) -> int:
 
 
 class Leaving:
-    """Whether sent bytes leave this machine fast enough, as seen each time when `timeout_s` has passed."""
+    """Whether sent bytes leave this machine fast enough, checked each time when `timeout_s` has passed."""
 
     __slots__ = ("_least", "_left")
 

@@ -20,7 +20,7 @@ WAIT_S = 3.0
 
 
 class NoRoomError(OSError):
-    """Other loops have held the room for too long."""
+    """Other loops have held the memory for too long."""
 
 
 class AnswerRoom:
@@ -46,7 +46,7 @@ class AnswerRoom:
 
     def free(self, owner: object) -> None:
         """Free what an owner holds: its answers are reported, or dropped."""
-        # Nearly always there is nothing, and only the owner's thread adds something.
+        # Mostly the owner holds nothing, and only the owner's thread can add something.
         if owner in self._held:
             with self._freed:
                 del self._held[owner]

@@ -133,7 +133,7 @@ class Shard:
             self._procedure = None
 
     def free_room(self) -> None:
-        """Note that no answer of this shard is held any more."""
+        """Record that no answer of this shard is held any more."""
         self._room.free(self)
 
     def _use(self, leader: Address, connected: socket.socket) -> None:

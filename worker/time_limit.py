@@ -1,5 +1,5 @@
-"""A limit for everything that is done on a socket. The socket's own timeout limits a single receive only, and a peer
-that sends a byte from time to time would never reach it.
+"""A limit for all operations on a socket together. The socket's own timeout limits only a single receive: a peer that
+sends a byte from time to time would never reach it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TimeLimit:
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        # A machine that has no thread left for it can still do without the limit.
+        # If the machine cannot start another thread, the operations run without the limit.
         with suppress(RuntimeError):
             self._timer.start()
         return self

@@ -51,7 +51,7 @@ def test_an_export_sends_no_selector_of_another_type_as_a_text(selection: dict[s
         Script(ok()).calls.export(None, None, selection)
 
 
-def test_an_export_that_could_not_begin_says_why_as_other_calls_do() -> None:
+def test_an_export_that_could_not_begin_raises_the_same_errors_as_other_calls() -> None:
     script = Script(ok())
     refused = problem(400, "invalid-request", detail="the cursor is not one that this server has made")
     script.stream_status, script.streams = 400, [[refused.body]]
@@ -76,7 +76,7 @@ def test_half_a_surrogate_pair_is_an_error_of_the_client(call: Callable[[Script]
 
 
 @pytest.mark.parametrize("token", ["x\ny", "€", "x "])
-def test_a_token_that_no_header_can_hold_is_refused_at_once_by_every_transport(token: str) -> None:
+def test_a_token_that_is_no_valid_header_is_refused_at_once_by_every_transport(token: str) -> None:
     url = "http://127.0.0.1:1"
     for transport in (None, HttpxTransport(url)):
         with Client(url, token=token, transport=transport) as kv, pytest.raises(errors.InvalidRequestError):
@@ -91,7 +91,7 @@ def test_a_token_that_no_header_can_hold_is_refused_at_once_by_every_transport(t
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8081", "http://", "http://ada:secret@host", "http://a b", "http://host?x"])
-def test_an_address_that_is_none_is_refused_by_both_clients(url: str) -> None:
+def test_an_invalid_address_is_refused_by_both_clients(url: str) -> None:
     for kind in (Client, AsyncClient):
         with pytest.raises(ValueError, match="address of an api") as caught:
             kind(url, token="t")

@@ -1,4 +1,4 @@
-"""What is typed or piped into the command line and cannot be taken: one line that says why, and no traceback."""
+"""Invalid input of the command line, typed or piped, gives one line with the reason and no traceback."""
 
 import io
 import sys
@@ -41,7 +41,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("import", "deep", "--journal", "both", "--rejected", "both"), b"", "both cannot be the journal and"),
     ],
 )
-def test_what_cannot_be_taken_is_told_in_words(
+def test_invalid_input_gives_a_clear_error(
     words: tuple[str, ...],
     given: bytes,
     said: str,
@@ -61,7 +61,7 @@ def test_what_cannot_be_taken_is_told_in_words(
 
 
 class Forbids(BaseHTTPRequestHandler):
-    """Answers 403 to whatever is asked."""
+    """Answers 403 to every request."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -73,7 +73,7 @@ class Forbids(BaseHTTPRequestHandler):
         pass
 
 
-def test_who_may_not_read_is_told_who_that_is_all_the_same(
+def test_whoami_works_without_the_scope_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     claims = urlsafe_b64encode(b'{"sub": "writer", "scopes": ["write"], "exp": 4102444800}').decode()
@@ -105,7 +105,7 @@ def test_who_may_not_read_is_told_who_that_is_all_the_same(
         ("users", "add", "ada", "--scopes", ""),
     ],
 )
-def test_an_option_that_is_empty_does_not_count_as_not_given(
+def test_an_empty_option_is_refused_and_does_not_count_as_not_given(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

@@ -93,7 +93,7 @@ def test_arrays_are_tuples_as_map_keys_and_lists_as_values() -> None:
 
 
 @pytest.mark.parametrize("name", MSGPACK_VALUES)
-def test_every_value_that_the_store_keeps_can_be_read_beside_others(name: str) -> None:
+def test_every_storable_value_can_be_read_together_with_others(name: str) -> None:
     encoded = MSGPACK_VALUES[name]
     body = b"\x82\xa1a" + encoded + b"\xa1b\xd5\xf0xy"
     read = unpacked(body)
@@ -101,11 +101,11 @@ def test_every_value_that_the_store_keeps_can_be_read_beside_others(name: str) -
     try:
         assert read["a"] == msgpack.unpackb(encoded, strict_map_key=False, use_list="as a name" not in name)
     except ValueError:
-        # The library refuses it.
+        # The library refuses this value.
         assert packer()(read["a"]) == encoded
 
 
-def test_a_retry_after_that_is_a_date_or_damaged_counts_as_none() -> None:
+def test_a_retry_after_that_is_a_date_or_damaged_is_ignored() -> None:
     for text in ("Wed, 21 Oct 2026 07:28:00 GMT", "-1", "1e9", "٣", "9" * 40):
         answer = problem(503, "overloaded")
         assert error_of(answer._replace(headers={"retry-after": text})).retry_after is None

@@ -1,4 +1,4 @@
-"""What the examples promise and their pages do not show: how they act while the store does not answer."""
+"""The behaviour of the examples while the store does not answer, which their pages do not show."""
 
 from tarantkv import Client
 from tarantkv.transport.plain import PlainTransport
@@ -9,7 +9,7 @@ from tests.client.scripted import LOST, problem
 
 
 class Answering(PlainTransport):
-    """Gives these answers one after the other, and then none."""
+    """Sends these answers one after the other, and then none."""
 
     def __init__(self, *answers: Response) -> None:
         super().__init__("http://127.0.0.1:1")
@@ -29,7 +29,7 @@ def limiter(*answers: Response) -> tuple[RateLimiter, Answering]:
     return RateLimiter(kv, limit=3, window_s=60.0, deadline_s=0.05), transport
 
 
-def test_the_rate_limiter_waits_no_longer_than_it_says_while_the_store_is_silent() -> None:
+def test_the_rate_limiter_waits_at_most_its_deadline_while_the_store_is_silent() -> None:
     full = problem(409, "condition-failed", failed={"rate:ada": "condition_failed"})
     refusing, transport = limiter(full)
     assert refusing.ask("ada") == Answer(allowed=False, retry_after_s=60.0)

@@ -115,7 +115,7 @@ def test_lines_are_returned_byte_for_byte_even_after_a_break() -> None:
     assert [each + b"\n" for each in given] == [ITEMS[0], odd, *ITEMS[2:]]
 
 
-def test_an_export_goes_on_however_often_the_token_ends_meanwhile() -> None:
+def test_an_export_continues_however_often_its_token_ends() -> None:
     script = Script(lambda _: ok({"token": f"t{len(script.sent) + 1}"}), policy=PATIENT, login=True)
     ended = line(error={"type": "urn:tarant-kv:problem:unauthorized", "status": 401, "title": "x"}, cursor="c1")
     streams: list[list[bytes | TransportError]] = [[each + ended] for each in ITEMS]
@@ -130,7 +130,7 @@ def test_an_export_goes_on_however_often_the_token_ends_meanwhile() -> None:
     assert min(request.timeout for request in script.sent) > 1
 
 
-def test_cursors_alone_are_progress_too() -> None:
+def test_cursors_without_items_count_as_progress() -> None:
     script = Script(ok(), policy=PATIENT)
     script.stream_lasts = 60.0
     gone: list[list[bytes | TransportError]] = [[line(cursor=f"c{number}", items=0), LOST] for number in range(5)]

@@ -53,7 +53,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
     assert (one.line, one.end, other.line) == (text, len(text) + 3, text)
 
 
-def test_lines_get_what_all_shall_have_unless_they_say_otherwise() -> None:
+def test_lines_get_the_common_options_unless_they_have_their_own() -> None:
     content = '{"key": "a", "value": 1}\n{"key": "b", "value": 2, "expires_at": 9}\n{"end": true, "items": 2}\nbad\n'
     first, second, end, bad = read(ndjson, content, ttl=60.0, if_absent=True)
     assert json.loads(first.line) == {"key": "a", "value": 1, "ttl": 60.0, "if": "absent"}
@@ -235,6 +235,6 @@ def test_the_client_knows_which_lines_the_api_rejects(api: Api, prefix: str) -> 
     assert answer["rejected_more"] == 0
     codes = {number: why[0] for number, why in found.items() if why is not None}
     assert codes.keys() == rejected.keys()
-    # Where two rules are broken at once.
+    # The order differs if two rules are broken at once.
     differing = {lines[number - 1] for number, code in codes.items() if code != rejected[number]}
     assert all("\\ud800" in line or "1e400" in line for line in differing), differing

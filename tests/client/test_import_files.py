@@ -76,7 +76,7 @@ def test_a_rejected_text_that_utf_8_cannot_express_is_written_with_its_escape(tm
     assert rejects.size == path.stat().st_size
 
 
-def test_a_device_is_no_journal_and_is_named_where_it_is_full() -> None:
+def test_a_device_cannot_be_a_journal_and_is_named_if_it_is_full() -> None:
     with pytest.raises(UsageError, match="/dev/full is no file"):
         Journal("/dev/full", WHAT, "name", resume=False)
     with pytest.raises(OSError, match="No space left") as caught:
@@ -84,9 +84,7 @@ def test_a_device_is_no_journal_and_is_named_where_it_is_full() -> None:
     assert caught.value.filename == "/dev/full"
 
 
-def test_an_input_that_can_be_read_only_once_is_to_come_as_standard_input(
-    data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_pipe_must_be_imported_as_standard_input(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pipe = data.with_name("pipe")
     os.mkfifo(pipe)
     with closing(os.fdopen(os.open(pipe, os.O_RDWR), "wb")) as writer:
@@ -96,7 +94,7 @@ def test_an_input_that_can_be_read_only_once_is_to_come_as_standard_input(
     assert f"tarantkv import - < {pipe}" in capsys.readouterr().err
 
 
-def test_an_import_whose_input_is_at_fault_from_the_beginning_leaves_no_journal(
+def test_an_import_that_stored_nothing_because_of_its_input_leaves_no_journal(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The corrected file would not fit the journal, and the import would be refused."""

@@ -187,7 +187,7 @@ def test_credentials_that_were_refused_are_not_sent_again_with_every_call() -> N
             script.run(script.calls.write({"a": 1}))
         assert caught.value.failed == {"a": "not_applied"}
     assert [request.path for request in script.sent] == ["/api/login"]
-    # Whoever asks for a login gets one.
+    # A caller that asks for a login gets one.
     with pytest.raises(errors.UnauthorizedError):
         script.run(script.calls.login())
     given = Credentials("ada", "new")
@@ -225,7 +225,7 @@ def test_a_request_is_repeated_if_its_success_arrived_incomplete() -> None:
 
 
 @pytest.mark.parametrize("login", [NOT_SENT, LOST, problem(401, "unauthorized"), problem(429, "too-many-logins", 999)])
-def test_a_login_that_fails_hides_no_try_that_may_have_been_applied(login: Reply) -> None:
+def test_a_failed_login_does_not_hide_an_attempt_that_may_have_been_applied(login: Reply) -> None:
     script = Script(LOST, problem(401, "unauthorized"), login, login=True, policy=Policy(deadline_s=3.0))
     with pytest.raises(errors.OutcomeUnknownError) as caught:
         script.run(script.calls.write({"a": 1, "b": 2}))
@@ -239,7 +239,7 @@ def test_a_first_login_that_fails_names_every_key() -> None:
     assert caught.value.failed == {"a": "not_applied", "b": "not_applied"}
 
 
-def test_parts_whose_turn_comes_after_the_deadline_are_not_sent() -> None:
+def test_parts_that_could_be_sent_only_after_the_deadline_are_not_sent() -> None:
     script = Script(ok(), policy=Policy(deadline_s=3.0, batch_keys=1))
     script.took = 2.0
     with pytest.raises(errors.DeadlinePassedError) as caught:

@@ -133,7 +133,7 @@ def test_a_touch_may_expire_keys_or_remove_their_expiry(api: Api, fresh_key: Fre
     assert api.read_document(ended, lasting) == {"data": {lasting: 1}, "not_found": [ended]}
 
 
-def test_a_member_that_is_no_single_value_is_named_with_what_it_is(api: Api) -> None:
+def test_a_member_that_is_not_a_single_value_is_named_with_its_type(api: Api) -> None:
     for member, value, found in (("ttl", [], "array"), ("expires_at", {}, "object")):
         problem = problem_of(api.ask("write", {"data": {"a": 1}, member: value}), "invalid-request", found)
         assert problem["detail"].startswith(f"{member}: Expected a single value")

@@ -166,14 +166,14 @@ def test_every_variable_of_a_program_is_one_of_its_settings(tier: str) -> None:
 
 
 @needs_helm
-def test_no_variable_of_a_service_is_taken_for_a_setting() -> None:
+def test_variables_of_services_are_not_mistaken_for_settings() -> None:
     """Kubernetes makes TARANTKV_TARANT_KV_SERVICE_HOST for a release named tarantkv, and api and workers would end."""
     for workload in workloads(*EVERYTHING).values():
         assert workload["spec"]["template"]["spec"]["enableServiceLinks"] is False
 
 
 @needs_helm
-def test_no_secret_stands_outside_the_secret() -> None:
+def test_no_secret_value_is_outside_the_secret_resource() -> None:
     (secret,) = of_kind("Secret").values()
     values = set(secret["data"].values())
     assert len(values) == len(secret["data"])

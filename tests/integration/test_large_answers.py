@@ -43,10 +43,10 @@ def test_the_body_of_a_login_is_limited(api: Api) -> None:
 
 
 @pytest.mark.long
-def test_a_read_of_far_too_much_does_not_need_more_memory_than_a_worker_may_have(
+def test_a_huge_read_does_not_exceed_the_memory_of_a_worker(
     new_cluster: Callable[..., Cluster],
 ) -> None:
-    """Compose and the chart end a worker that needs more, and the next worker would be given the same frames."""
+    """Compose and the chart kill a worker that needs more, and the next worker would get the same frames."""
     cluster = new_cluster(workers=1, tier_settings={"shard": {"TARANTKV_SHARD_MEMORY_MIB": "512"}})
     cluster.start()
     (worker,) = [program.pid for program in cluster.status() if program.name.startswith("worker")]

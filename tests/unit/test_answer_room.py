@@ -32,7 +32,7 @@ def test_an_answer_waits_until_another_loop_has_reported_its_own() -> None:
     waiting.join()
 
 
-def test_an_answer_that_finds_no_room_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_gets_no_room_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_room, "WAIT_S", 0.01)
     room = AnswerRoom(ROOM)
     room.take("s1", ROOM - LARGE_BYTES)

@@ -1,4 +1,4 @@
-"""A connection whose client ends its side or goes before its answer, or whose endpoint raises."""
+"""A connection whose client closes its sending side or disconnects before its answer, or whose endpoint raises."""
 
 from typing import cast
 
@@ -30,12 +30,12 @@ def test_the_process_waits_for_a_request_whose_client_has_gone() -> None:
     run(scenario)
 
 
-def test_a_body_of_many_chunks_that_has_arrived_is_decoded_though_its_client_ends_its_side() -> None:
+def test_a_body_of_many_chunks_is_decoded_even_if_the_client_closes_its_sending_side() -> None:
     async def scenario() -> None:
         server = Server(HTTP)
         connection, transport = server.connect()
         connection.data_received(chunked(b"1\r\nx\r\n" * LINES_AT_ONCE, END))
-        assert server.endpoint.asked == [], "the event loop gets its turns before the last chunk"
+        assert server.endpoint.asked == [], "the event loop runs other work before the last chunk"
         assert connection.eof_received()
         await turns(12)
         assert [status for status, _, _ in answers(bytes(transport.sent))] == [200]
@@ -52,7 +52,7 @@ def test_an_endpoint_that_raises_ends_only_its_own_connection(caplog: pytest.Log
         assert transport.closed
         assert server.budget.held == 0
         connection.connection_lost(None)
-        assert (server.state.connections, server.state.tasks) == (set(), set()), "the process waits for none of it"
+        assert (server.state.connections, server.state.tasks) == (set(), set()), "the process waits for no part of it"
         server.endpoint.is_broken = False
         other, answered = server.connect()
         other.data_received(WHOLE)

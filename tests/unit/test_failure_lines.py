@@ -1,4 +1,4 @@
-"""What an api logs while it cannot use a lane: the reason, also if it never could, and not for every attempt."""
+"""An api that cannot use a lane logs the reason, even if it never could, but not for every attempt."""
 
 import asyncio
 import logging

@@ -38,20 +38,20 @@ def test_a_bounded_number_starts_in_one_turn_and_the_rest_in_the_next() -> None:
     run(scenario)
 
 
-def test_within_a_turn_there_is_room_for_so_many_at_once() -> None:
+def test_only_a_bounded_number_may_start_at_once_within_a_turn() -> None:
     async def scenario() -> None:
         clock = Clock()
         turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
         for _ in range(3):
             assert [turns.free(1), turns.free(1)] == [True, True]
             clock.now += 0.01
-            assert not turns.free(1), "the clock goes on within a turn"
+            assert not turns.free(1), "the clock advances within a turn"
             await turn()
 
     run(scenario)
 
 
-def test_what_waited_counts_in_the_turn_in_which_it_starts() -> None:
+def test_an_entry_that_waited_counts_in_the_turn_in_which_it_starts() -> None:
     async def scenario() -> None:
         turns = FairQueue(per_turn=2, max_wait_s=1, give_up_s=10)
         for _ in range(4):
@@ -216,7 +216,7 @@ def test_one_costly_start_takes_a_turn_for_itself() -> None:
         assert started == [0, 1]
         await turn()
         assert started == [0, 1, 2, 3]
-        assert [turns.free(9), turns.free(1)] == [False, False], "while somebody waits"
+        assert [turns.free(9), turns.free(1)] == [False, False], "while others wait"
 
     run(scenario)
 

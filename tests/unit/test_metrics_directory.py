@@ -40,7 +40,7 @@ def test_the_directory_of_an_api_that_was_killed_is_removed_and_that_of_another_
         assert sorted(tmp_path.iterdir()) == sorted([Path(own), tmp_path / f"{PREFIX}of-an-earlier-version"])
 
 
-def test_the_directory_goes_with_its_api_even_if_something_has_removed_it_before(tmp_path: Path) -> None:
+def test_an_api_ends_cleanly_even_if_its_directory_was_already_removed(tmp_path: Path) -> None:
     with metrics_directory() as directory:
         (Path(directory) / OWNER).unlink()
         Path(directory).rmdir()

@@ -22,7 +22,7 @@ class SlowReader:
 
     def __init__(self, size: int, pause_s: float) -> None:
         self._listening = socket.socket()
-        # So that the kernel holds little of what is sent.
+        # A small buffer, so that the kernel holds few of the sent bytes.
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE)
         self._listening.bind(("127.0.0.1", 0))
         self._listening.listen()
@@ -70,7 +70,7 @@ def reads() -> Iterator[Callable[[int, float], SlowReader]]:
 def test_a_large_reply_is_sent_over_a_link_that_needs_longer_than_redis_may_be_silent(
     monkeypatch: pytest.MonkeyPatch, reads: Callable[[int, float], SlowReader]
 ) -> None:
-    """A worker would send the same replies again and again, and work on nothing else."""
+    """Otherwise a worker would send the same replies again and again, and do nothing else."""
     monkeypatch.setattr(wire, "COMMAND_TIMEOUT_S", 0.2)
     server = reads(len(LARGE), 0.005)
     connection = Wire(server.settings, name="test")

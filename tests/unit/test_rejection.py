@@ -1,4 +1,4 @@
-"""Requests of a user whose backlog is too long: what they are answered, however they arrive."""
+"""The answers to requests of a user whose backlog is too long, however the requests arrive."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ def under(scenario: Callable[[Server], object]) -> None:
 
 
 @pytest.mark.parametrize("request_id", [b"0123456789ab-1f", b"request-id", b'a"b', b"\\", b"~" * 128, b"%s%b"])
-def test_the_answer_made_in_advance_is_the_one_that_every_other_error_gets(request_id: bytes) -> None:
+def test_the_answer_made_in_advance_has_the_form_of_every_problem_document(request_id: bytes) -> None:
     renderer = Renderer()
     expected = []
     for wait_s in range(1, LONGEST_WAIT_S + 1):
@@ -68,7 +68,7 @@ def test_the_answer_made_in_advance_is_the_one_that_every_other_error_gets(reque
     ],
     ids=["at once", "body later", "in pieces", "chunked", "connection: close", "HTTP/1.0", "expects 100"],
 )
-def test_its_requests_get_the_same_answer_however_they_arrive(pieces: Sequence[bytes], closes: bool) -> None:  # noqa: FBT001
+def test_rejected_requests_get_the_same_answer_however_they_arrive(pieces: Sequence[bytes], closes: bool) -> None:  # noqa: FBT001
     def scenario(server: Server) -> None:
         connection, transport = server.connect()
         for piece in pieces:
@@ -78,12 +78,12 @@ def test_its_requests_get_the_same_answer_however_they_arrive(pieces: Sequence[b
         ((status, _, body),) = answers(bytes(transport.sent))
         assert (status, orjson.loads(body)["type"]) == (503, Kind.OVERLOADED.urn)
         assert server.gate.take_rejected() == {"/api/write": 1}
-        assert server.metrics.counted == [], "it is counted with the rejections alone"
+        assert server.metrics.counted == [], "it is counted only with the rejections"
 
     under(scenario)
 
 
-def test_requests_behind_one_another_are_answered_one_by_one_and_others_are_not_rejected() -> None:
+def test_pipelined_requests_are_answered_one_by_one_and_other_users_are_not_rejected() -> None:
     def scenario(server: Server) -> None:
         connection, transport = server.connect()
         connection.data_received(WHOLE * 2 + WHOLE.replace(b"alice", b"forged") + WHOLE + request("/none"))

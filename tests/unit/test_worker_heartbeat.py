@@ -1,4 +1,4 @@
-"""A worker shows that it is healthy by touching a file; it works on where it cannot."""
+"""A worker shows that it is healthy by touching a file, and continues to work if it cannot."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from worker.heartbeat import Heartbeat
 from worker.loops import Loops
 
 
-def test_a_worker_that_cannot_touch_its_file_goes_on_and_says_so_once(
+def test_a_worker_that_cannot_touch_its_file_continues_and_logs_it_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = tmp_path / "gone"
@@ -26,7 +26,7 @@ def test_a_worker_that_cannot_touch_its_file_goes_on_and_says_so_once(
 
 
 class EndingLoop:
-    """A loop that ends after it was waited for some times."""
+    """A loop that ends after some waits for it."""
 
     name = "s1"
     failure: BaseException | None = None
@@ -36,10 +36,10 @@ class EndingLoop:
         self._waits = waits
 
     def start(self) -> None:
-        """Nothing is to be started."""
+        """Do nothing."""
 
     def stop(self) -> None:
-        """It ends when it has finished."""
+        """Do nothing: it ends by itself."""
 
     def join(self, timeout: float | None = None) -> None:
         assert timeout is not None
@@ -49,7 +49,7 @@ class EndingLoop:
         return self._waits > 0
 
     def update(self, instances: Sequence[Address], position: int) -> None:
-        """Nothing depends on it."""
+        """Do nothing."""
 
 
 def test_a_worker_shows_that_it_is_healthy_while_it_drains() -> None:

@@ -15,7 +15,7 @@ GREETING = b"Tarantool 2.6.0 (Binary) 00000000-0000-0000-0000-000000000000".ljus
 
 
 class Trickling:
-    """A shard that sends its greeting so slowly that each byte comes in time, and the whole never."""
+    """A shard whose greeting is so slow that each byte comes in time, but never the whole greeting."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -60,7 +60,7 @@ def test_a_shard_that_sends_a_byte_at_a_time_is_given_up_after_the_time_of_a_cal
     assert 0 < trickling.sent < len(GREETING)
 
 
-def test_a_limit_that_was_not_reached_leaves_the_socket_alone() -> None:
+def test_a_limit_that_was_not_reached_does_not_close_the_socket() -> None:
     one, other = socket.socketpair()
     with one, other:
         limit = TimeLimit(one, 60.0)

@@ -1,6 +1,6 @@
-"""Decodes MessagePack that the library `msgpack` refuses: extension types below 0, and timestamps that are none.
+"""Decodes MessagePack that the library `msgpack` refuses: extension types below 0, and invalid timestamps.
 
-The store returns every value as it came, also those of programs in other languages. They become `msgpack.ExtType` with
+The store returns every value unchanged, even those of programs in other languages. They become `msgpack.ExtType` with
 their type and bytes, which are encoded again as they were. This is slow, and made only for answers with such a value.
 """
 

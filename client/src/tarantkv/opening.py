@@ -40,6 +40,6 @@ def proxied(url: str) -> bool:
 
 
 def selected(prefix: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The selectors of a scan or an export, with the names of the api. None is as good as not given."""
+    """The selectors of a scan or an export, with the names of the api. None counts as not given."""
     given = {"prefix": prefix, **{name.rstrip("_"): value for name, value in options.items()}}
     return {name: value for name, value in given.items() if value is not None}

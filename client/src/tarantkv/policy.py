@@ -44,7 +44,7 @@ _COUNTS = ("parallel", "batch_keys", "batch_bytes")
 
 
 def check_policy(policy: Policy) -> None:
-    """See that a policy sends what it is given, and waits.
+    """Check the numbers of a policy: it must send requests, and its waits must be finite.
 
     Raises:
         InvalidRequestError: one of its numbers is out of range.

@@ -39,8 +39,8 @@ LOGINS_PER_CALL = 3
 
 
 REFUSED_S = 30.0
-"""For so long a client does not log in again by itself with credentials that were refused: a program with many calls
-would make the server lock its user out."""
+"""How long a client does not log in again by itself with refused credentials: a program with many calls would make the
+server lock its user out."""
 
 
 class Call(NamedTuple):
@@ -147,7 +147,7 @@ class Sender:
         try:
             return (yield from self._attempted(attempts, until, read))
         except TarantKVError as error:
-            # Whatever ends the call: an attempt before may have been applied.
+            # Whatever ends the call, an earlier attempt may have been applied.
             verdict = attempts.verdict(error)
             if verdict is error:
                 raise
@@ -158,7 +158,7 @@ class Sender:
         if call.authenticated and self.session.token is None and self.session.ask is not None:
             yield self._alone(None, until)
         if self.clock() >= until:
-            # As for a part of a large batch: sent in no time, its outcome would be unknown.
+            # This happens to a part of a large batch. If it were sent without time left, its outcome would be unknown.
             raise DeadlinePassedError("the deadline of the call has passed, and the request was not sent")
         while True:
             attempts.number += 1

@@ -108,7 +108,7 @@ def _with_password(asked: Namespace, where: Target) -> Target:
 
 
 def _check_text(what: str, text: str) -> None:
-    """See that a text can be sent: what is not UTF-8 in an argument or a variable, Python keeps as lone surrogates.
+    """Check that a text can be sent: Python keeps bytes that are not UTF-8 in an argument or a variable as surrogates.
 
     Raises:
         UsageError: it cannot.

@@ -52,7 +52,7 @@ def run(asked: Namespace) -> int:
             work.send(work.parts(file, reader, options))
         except BaseException:
             if journal is not None and not journal.resumed and not work.has_sent:
-                # Nothing was stored. The input is at fault, and after its correction this journal would not fit it.
+                # Nothing was stored. The input is at fault, and this journal would not fit the corrected input.
                 journal.remove()
             raise
         if journal is not None:
@@ -61,10 +61,10 @@ def run(asked: Namespace) -> int:
 
 
 def _check(asked: Namespace, name: str) -> None:
-    """See that the options can be kept, for a file of the format `name`.
+    """Check the options for a file of the format `name`.
 
     Raises:
-        UsageError: they cannot.
+        UsageError: an option is out of range, or the format does not use it.
     """
     if not 1 <= asked.part_lines <= MAX_PART_LINES:
         raise UsageError(f"--part-lines must be 1 to {MAX_PART_LINES}")

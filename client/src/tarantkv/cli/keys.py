@@ -178,7 +178,7 @@ def _raw(value: Any) -> None:
         import json
 
         value = json.dumps(value, ensure_ascii=False, default=repr)
-    # All through one stream: two of them would mix up the order.
+    # All output goes through one stream: two streams would mix up the order.
     sys.stdout.buffer.write(f"{value}\n".encode())
 
 

@@ -37,7 +37,7 @@ def parser(only: str | None = None) -> Parser:
 
 
 def _text(given: str) -> str:
-    """A text that is not empty: an empty variable of a shell must not take away a condition, or name another api.
+    """A text that is not empty: an empty variable of a shell must not remove a condition or select another api.
 
     Raises:
         ArgumentTypeError: it is empty.

@@ -64,10 +64,10 @@ def _replace_closed_streams() -> None:
 
 
 def _set_encoding() -> None:
-    """Write UTF-8, as JSON and keys are, whatever the locale; a terminal gets what it can show."""
+    """Write UTF-8 whatever the locale, because JSON and keys are UTF-8; a terminal gets what it can show."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is None:
-        # A caller has put another object there.
+        # A caller has replaced the stream by another object.
         return
     if sys.stdout.isatty():
         reconfigure(errors="backslashreplace")

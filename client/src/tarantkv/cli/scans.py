@@ -44,7 +44,7 @@ def scan(asked: Namespace) -> int:
                         say(f"there may be more: --cursor {page.cursor}")
                     break
         except RequestError:
-            # Neither would the same page be accepted again.
+            # The same page would not be accepted the next time either.
             raise
         except BaseException:
             if keys.cursor is not None:
