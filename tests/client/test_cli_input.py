@@ -9,6 +9,8 @@ from threading import Thread
 
 import pytest
 from tarantkv.cli import main
+from tarantkv.cli.config import add_profile, read_config
+from tarantkv.cli.exits import UsageError
 
 AWAY = ("--url", "http://127.0.0.1:1", "--deadline", "0.1")
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -113,3 +115,15 @@ def test_an_empty_option_is_refused_and_does_not_count_as_not_given(
     said = capsys.readouterr().err
     assert f"argument {words[-2]}" in said
     assert "it is empty" in said
+
+
+def test_a_login_leaves_a_configuration_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('profiles.other.url = "http://a"')
+    assert add_profile(str(path), "new", "http://b", "ada")
+    assert read_config(str(path))["profiles"]["new"] == {"url": "http://b", "user": "ada"}
+    in_one_line = 'profiles = {other = {url = "http://a"}}\n'
+    path.write_text(in_one_line)
+    with pytest.raises(UsageError, match="add it by hand"):
+        add_profile(str(path), "new", "http://b", "ada")
+    assert path.read_text() == in_one_line

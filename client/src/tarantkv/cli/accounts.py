@@ -34,7 +34,12 @@ def login(asked: Namespace) -> int:
     keep_token(tokens_path(os.environ), where.url, where.user, token)
     # An existing profile is not changed.
     path = config_path(os.environ)
-    added = add_profile(path, where.profile, where.url, where.user)
+    try:
+        added = add_profile(path, where.profile, where.url, where.user)
+    except UsageError as error:
+        # The login itself has succeeded.
+        say(str(error))
+        return DONE
     if not added and target({"profile": asked.profile}, {**_homes()}).url != where.url:
         say(f"the profile {where.profile} in {path} has another address: use --url {where.url} or --profile NAME")
     say(f"logged in to {where.url} as {printable(where.user)}")

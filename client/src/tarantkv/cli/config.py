@@ -99,15 +99,30 @@ def read_config(path: str) -> dict[str, Any]:
 def add_profile(path: str, name: str, url: str, user: str) -> bool:
     """Add a profile to the file, which is created if it is missing. False: a profile of this name exists and is
     kept.
+
+    Raises:
+        UsageError: the file would not be valid any more.
     """
     import json
+    import tomllib
 
     if name in read_config(path).get("profiles", {}):
         return False
     _make_directory(path)
     texts = [json.dumps(text, ensure_ascii=False) for text in (name, url, user)]
+    added = "\n[profiles.{}]\nurl = {}\nuser = {}\n".format(*texts)
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = file.read()
+    except FileNotFoundError:
+        before = ""
+    try:
+        tomllib.loads(before + added)
+    except tomllib.TOMLDecodeError as error:
+        # Such as a file that has its profiles in one line: every later command would fail.
+        raise UsageError(f"{path}: the profile {name!r} cannot be added, so add it by hand: {error}") from None
     with open(path, "a", encoding="utf-8") as file:
-        file.write("\n[profiles.{}]\nurl = {}\nuser = {}\n".format(*texts))
+        file.write(added)
     return True
 
 
