@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import sys
@@ -123,6 +124,8 @@ async def run(settings: ApiSettings, arguments: argparse.Namespace) -> None:
 def main() -> int:
     """Run the command line's command; returns the exit code."""
     arguments = parser().parse_args()
+    # One line says what failed; warnings of attempts to connect would be printed before it.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         settings = load_settings()
     except SettingsError as error:
