@@ -62,7 +62,8 @@ def worker(cluster: Cluster, settings: Mapping[str, str]) -> Iterator["subproces
         process.wait(30)
 
 
-@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 2])
+@pytest.mark.long
+@pytest.mark.parametrize("processes", [1, 2])
 def test_an_outage_of_thousands_of_attempts_gets_503_and_the_system_recovers_by_itself(
     mended: Cluster, tmp_path: Path, processes: int
 ) -> None:

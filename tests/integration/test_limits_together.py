@@ -173,6 +173,7 @@ def test_a_batch_at_the_limits_succeeds_even_if_another_setting_is_small(
         assert_batch_passes(client, BATCHES["vectors, which grow"]())
 
 
+@pytest.mark.long
 def test_a_batch_at_the_limits_succeeds_with_small_settings_of_workers(new_cluster: NewCluster) -> None:
     small = {"TARANTKV_READ_FRAMES": "1", "TARANTKV_CALL_KEYS": "1", "TARANTKV_CALL_BYTES": "1024"}
     cluster = new_cluster(tier_settings={"worker": small, "api": {"TARANTKV_REQUEST_TIMEOUT_S": str(PATIENCE_S / 2)}})

@@ -29,6 +29,7 @@ def login(clone: Clone, user: str, password: str) -> str:
         return str(json.load(answer)["token"])
 
 
+@pytest.mark.long
 def test_the_system_works_in_a_path_and_with_passwords_of_every_character(
     new_clone: Callable[[str], Clone],
 ) -> None:
