@@ -129,7 +129,6 @@ class Endpoint(Served):
         """Answer a request whose sender is known and whose body is complete; raises `Problem` for every failure."""
 
     async def answer(self, request: Request, body: bytes) -> Answer:
-        """Answer a request that passed `check`; never raises."""
         try:
             principal = None
             if self.authenticated:

@@ -31,7 +31,6 @@ class AsgiRoute(Route):
         return None
 
     async def answer(self, request: Request, body: bytes) -> Answer:
-        """Call the application, and collect its answer until it is complete."""
         starts: list[Any] = []
         pieces: list[bytes] = []
 

@@ -35,7 +35,6 @@ class Connection(Responder):
         self._advancing = False
 
     def resume_writing(self) -> None:
-        """The client has read what was sent."""
         super().resume_writing()
         if self._exchange is None and not self._paused:
             self._advance()

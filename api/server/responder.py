@@ -36,17 +36,13 @@ class Responder(Link):
         self._has_read: asyncio.Event | None = None
         """Set when the client has read what was sent of a streamed answer."""
 
-    # ---- implemented by a connection that reads requests
-
     def _next(self) -> None:
-        """Continue with the next request."""
+        """Continue with the next request; a connection that reads requests implements this."""
         raise NotImplementedError
 
     def _finish(self) -> None:
-        """Close the connection after everything is written, in a way that lets the client read it."""
+        """Close the connection after everything is written; a connection that reads requests implements this."""
         raise NotImplementedError
-
-    # ---- common to all connections with requests
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and end the work that only its client needs. If a request runs, the process waits for
@@ -64,7 +60,6 @@ class Responder(Link):
             self._streaming.cancel()
 
     def resume_writing(self) -> None:
-        """The client has read what was sent."""
         super().resume_writing()
         if self._has_read is not None and not self._paused:
             self._has_read.set()
@@ -90,9 +85,7 @@ class Responder(Link):
             super().end_wait(now)
 
     def _is_guarded(self, exchange: Exchange) -> bool:
-        """Whether the gate applies to the request's route. Health and metrics are needed most under overload, so it
-        does not apply to them.
-        """
+        """Whether the gate applies to the request. Health and metrics are needed most under overload."""
         return exchange.route is not self._serving.routes.rest
 
     def _fault_of(self, exchange: Exchange) -> Problem | None:
@@ -204,11 +197,9 @@ class Responder(Link):
             # It is counted by what was done, although no client reads the answer.
             exchange.gone = True
         else:
-            self._write(
-                serving.renderer.render(
-                    answer, exchange.request_id, close=not keep_alive, without_body=head.method == "HEAD"
-                )
-            )
+            is_head = head.method == "HEAD"
+            request_id = exchange.request_id
+            self._write(serving.renderer.render(answer, request_id, close=not keep_alive, without_body=is_head))
         if answer.share is not None:
             self._unread.append(answer.share)
             if not self._paused:
@@ -218,8 +209,8 @@ class Responder(Link):
     async def _stream(self, exchange: Exchange, answer: Answer, pieces: AsyncGenerator[bytes, None]) -> None:
         """Write an answer that comes in pieces; each is written when the client has read those before it."""
         serving, head = self._serving, exchange.head
-        self._streaming, has_read = asyncio.current_task(), asyncio.Event()
-        self._has_read = has_read
+        self._streaming = asyncio.current_task()
+        has_read = self._has_read = asyncio.Event()
         status = CLIENT_CLOSED
         try:
             if not exchange.gone and not self._transport.is_closing():
