@@ -8,6 +8,7 @@
 local fiber = require('fiber')
 local log = require('log')
 local access = require('tarantkv.access')
+local appliers = require('tarantkv.appliers')
 local attach = require('tarantkv.attach')
 local buckets = require('tarantkv.buckets')
 local changes = require('tarantkv.changes')
@@ -141,6 +142,9 @@ local function step()
     local term = leader.elected_term()
     if term ~= led then
         led, is_established = nil, false
+    end
+    if term == nil then
+        appliers.look(fiber.clock())
     end
     if term ~= nil and led == nil and not is_complete() then
         if not may_begin() then
