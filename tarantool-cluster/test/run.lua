@@ -1,7 +1,7 @@
 --- Runs the Lua tests: every `*_test.lua` in a process of its own, with a directory of its own, under a time limit.
 -- Prints TAP, one line per file with the file's own TAP indented below; the exit code is 1 when anything failed.
 --
---     tarantool tarantool-cluster/test/run.lua [part of a file name ...]
+--     tarantool tarantool-cluster/test/run.lua [file name, or part of one ...]
 
 local ffi = require('ffi')
 local fio = require('fio')
@@ -17,7 +17,8 @@ local function is_wanted(name)
         return true
     end
     for _, part in ipairs(arg) do
-        if name:find(part, 1, true) then
+        local is_whole = part:match('_test%.lua$') ~= nil
+        if name == part or (not is_whole and name:find(part, 1, true)) then
             return true
         end
     end

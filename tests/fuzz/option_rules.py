@@ -104,8 +104,10 @@ def increment(document: Document) -> Document:
         need(low is None or high is None or low <= high)
         delta = document["data"].get(key, 0)
         need(type(delta) is int and -(2**63) <= delta < 2**63)
-        always = place.get("ttl_on") == "always"
-        ends = either(expiry(place, keep=False), INHERIT, None)
+        given_expiry = expiry(place, keep=False)
+        # Without an expiry each counter keeps its own, whatever `ttl_on` says.
+        always = place.get("ttl_on") == "always" and given_expiry is not INHERIT
+        ends = either(given_expiry, INHERIT, None)
         rows[key] = [delta, place.get("initial", 0), low, high, ends, always]
     del rows[""]
     return rows

@@ -76,7 +76,7 @@ def outcome(
 
 
 @pytest.mark.timeout(7200 if EXAMPLES else 240)
-@fuzz(drawn_oddities, st.sampled_from(End), examples=150)
+@fuzz(drawn_oddities, st.sampled_from(End), examples=100)
 def test_a_request_has_the_same_result_in_whatever_pieces_it_is_sent(
     client: httpx.Client, token: str, drawn: list[tuple[str, int]], end: End
 ) -> None:

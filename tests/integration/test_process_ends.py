@@ -108,6 +108,7 @@ def test_an_api_none_of_whose_processes_can_start_ends_with_an_error(api: ApiPro
     assert "api processes cannot serve" in api.log()
 
 
+@pytest.mark.long
 def test_a_process_that_cannot_start_is_restarted_as_long_as_another_serves(
     api: ApiProcess, paused_workers: Pause
 ) -> None:

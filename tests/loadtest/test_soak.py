@@ -43,6 +43,7 @@ def test_a_short_run_settles_for_a_third_of_its_time() -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+@pytest.mark.long
 def test_a_run_samples_every_tier_and_finds_no_error(tmp_path: Path) -> None:
     short = ["--minutes", "0", "--slice", "0.2", "--keys", "500", "--batch", "10", "--connections", "4"]
     assert main([*short, "--out", str(tmp_path)]) == 0

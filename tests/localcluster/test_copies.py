@@ -34,9 +34,8 @@ def ready(clone: Clone) -> bool:
     return "is ready" in clone.make("status").stdout
 
 
-@pytest.mark.parametrize(
-    "options", [("-a",), pytest.param(("-a", "-l"), marks=pytest.mark.long)], ids=["copied", "with hard links"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("options", [("-a",), ("-a", "-l")], ids=["copied", "with hard links"])
 def test_a_copy_of_a_running_clone_does_not_affect_the_original(
     staying: Clone, tmp_path: Path, options: tuple[str, ...]
 ) -> None:

@@ -195,6 +195,7 @@ def test_start_starts_stopped_programs_and_does_not_restart_others(running: Clus
     assert after == before
 
 
+@pytest.mark.long
 def test_a_frozen_program_is_killed_when_it_does_not_stop(new_cluster: NewCluster) -> None:
     cluster = new_cluster(shards=1, workers=1)
     cluster = Cluster(replace(cluster.config, stop_timeout_s=2.0))
