@@ -46,7 +46,7 @@ class AnswerRoom:
 
     def free(self, owner: object) -> None:
         """Free what an owner holds: its answers are reported, or dropped."""
-        # Mostly the owner holds nothing, and only the owner's thread can add something.
+        # Checked without the lock: only the owner's own thread adds to what it holds.
         if owner in self._held:
             with self._freed:
                 del self._held[owner]
